@@ -1,1 +1,92 @@
+//! The BPF programs of the VXLAN data plane.
+//!
+//! # Theory of operation
+//!
+//! Receive. [`decap`] runs in XDP on the underlay interface, before GRO. A UDP packet to our port and
+//! address is ours; everything else passes untouched. Ours is checked from the outside in: outer
+//! headers, VXLAN header, the peer's right to send in that network, the inner frame's source and
+//! destination. What fails is counted under its reason and dropped. What passes loses its outer
+//! headers, gets a [`Tag`](vxlan_common::table::Tag) that no frame from the wire can bring, and goes
+//! up as a plain frame, so that the NIC's own GRO merges the inner flow. [`deliver`] runs in TC
+//! ingress of the same interface: a frame with our tag is redirected into the overlay interface, any
+//! other goes on as if we were not there.
+//!
+//! Transmit. [`encap`] runs in TC egress of every overlay interface: it finds the member that owns
+//! the destination, puts one set of outer headers in front of the (GSO) frame and hands it to the
+//! neighbour layer of the underlay interface, which fills in the MAC addresses.
+//!
+//! Invariant: packets that are ours = delivered + dropped by reason, and likewise on transmit.
+//!
+//! Only the entry points below turn a result into a verdict.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+mod count;
+mod decap;
+mod deliver;
+mod encap;
+mod learn;
+mod maps;
+mod packet;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use aya_log_ebpf::trace;
+
+/// XDP on the underlay interface.
+#[xdp]
+fn decap(ctx: XdpContext) -> u32 {
+    match decap::run(&ctx) {
+        Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted) => xdp_action::XDP_PASS,
+        Err(refused) => {
+            trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
+            count::rx_drop(&refused);
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
+/// TC ingress on the underlay interface.
+#[classifier]
+fn deliver(ctx: TcContext) -> i32 {
+    match deliver::run(&ctx) {
+        Ok(deliver::Verdict::NotOurs) => TC_ACT_UNSPEC,
+        Ok(deliver::Verdict::Redirected(verdict)) => verdict,
+        Err(failed) => {
+            trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
+            count::rx_drop_many(&failed);
+            TC_ACT_SHOT as i32
+        }
+    }
+}
+
+/// TC egress on an overlay interface.
+#[classifier]
+fn encap(ctx: TcContext) -> i32 {
+    match encap::run(&ctx) {
+        Ok(verdict) => verdict,
+        Err(failed) => {
+            trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
+            count::tx_drop(&failed);
+            TC_ACT_SHOT as i32
+        }
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program in which this could be reached.
+    loop {}
+}
+
+#[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+/// Helpers such as `bpf_redirect_neigh` may be used by GPL-compatible programs only.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

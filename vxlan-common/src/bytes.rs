@@ -1,0 +1,59 @@
+//! Bounded reads from a packet, the same for a BPF context and for a byte slice on the host.
+
+/// A packet that can be read at any offset. No read goes past its end.
+pub trait Bytes {
+    /// Proof that `N` bytes are there.
+    type Window<const N: usize>: Window;
+
+    /// The `N` bytes from `offset`, or `None` where the packet is shorter than `offset + N`.
+    fn window<const N: usize>(&self, offset: usize) -> Option<Self::Window<N>>;
+}
+
+/// Bytes known to be there. Offsets are constants below the window's size.
+pub trait Window: Copy {
+    /// The byte at `at`.
+    fn byte(&self, at: usize) -> u8;
+    /// Two bytes, as on the wire.
+    fn wire2(&self, at: usize) -> [u8; 2];
+    /// Four bytes, as on the wire.
+    fn wire4(&self, at: usize) -> [u8; 4];
+
+    /// Two bytes as a number in network order.
+    #[inline(always)]
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_be_bytes(self.wire2(at))
+    }
+
+    /// Four bytes as a number in network order.
+    #[inline(always)]
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.wire4(at))
+    }
+}
+
+/// A window into a slice, on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceWindow<const N: usize>([u8; N]);
+
+impl<const N: usize> Window for SliceWindow<N> {
+    fn byte(&self, at: usize) -> u8 {
+        self.0[at]
+    }
+
+    fn wire2(&self, at: usize) -> [u8; 2] {
+        [self.0[at], self.0[at + 1]]
+    }
+
+    fn wire4(&self, at: usize) -> [u8; 4] {
+        [self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]]
+    }
+}
+
+impl Bytes for [u8] {
+    type Window<const N: usize> = SliceWindow<N>;
+
+    fn window<const N: usize>(&self, offset: usize) -> Option<SliceWindow<N>> {
+        let bytes = self.get(offset..offset.checked_add(N)?)?;
+        Some(SliceWindow(bytes.try_into().ok()?))
+    }
+}

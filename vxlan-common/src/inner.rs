@@ -1,0 +1,299 @@
+//! The inner frame: what it is, whom it claims to come from, and whom it is for.
+//!
+//! [`parse`] judges form only; whether a peer may send such a frame, and who owns its destination,
+//! is decided by the programs with their maps.
+
+use crate::{
+    addr::{Address, IPV4, IPV6, Mac},
+    bytes::{Bytes, Window as _},
+    flow,
+    outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP},
+};
+
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_ICMPV6: u8 = 58;
+const IPV6_LEN: usize = 40;
+
+/// What kind of frame it is, as far as forwarding cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// IPv4 or IPv6 payload.
+    Ip,
+    /// ARP request or reply (RFC 826).
+    Arp,
+    /// Neighbour solicitation or advertisement (RFC 4861 section 4.3, 4.4).
+    NeighbourDiscovery,
+    /// IPv6 control traffic that concerns one link and must not cross: router discovery, redirects,
+    /// multicast listener reports.
+    LinkControl,
+}
+
+/// A frame whose form is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Destination MAC.
+    pub destination_mac: Mac,
+    /// Source MAC.
+    pub source_mac: Mac,
+    /// Who claims to send: IP source, ARP sender protocol address, or the target that an
+    /// advertisement speaks for.
+    pub source: Address,
+    /// Who is meant: IP destination, ARP target protocol address, or the target that a solicitation
+    /// asks for.
+    pub destination: Address,
+    /// What it is.
+    pub kind: Kind,
+    /// Family of `source` and `destination`.
+    pub family: u8,
+    /// TOS byte or traffic class; 0 for ARP.
+    pub tos: u8,
+    /// IP protocol or next header; 0 for ARP.
+    pub protocol: u8,
+    /// Offset of the transport header from the start of the frame.
+    pub transport: u16,
+    /// The transport header begins with ports.
+    pub has_ports: bool,
+}
+
+/// Why a frame is not one that the overlay carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InnerError {
+    /// Cut off, or its lengths cannot be.
+    Malformed,
+    /// Not IPv4, IPv6 or ARP. 802.1Q is among these: RFC 7348 section 6.1.
+    Protocol,
+}
+
+/// Reads the frame of `len` bytes that begins at `offset`.
+///
+/// # Errors
+/// See [`InnerError`].
+#[inline(always)]
+pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<Inner, InnerError> {
+    if len < ETH_LEN as u32 {
+        return Err(InnerError::Malformed);
+    }
+    let eth = packet.window::<ETH_LEN>(offset).ok_or(InnerError::Malformed)?;
+    let payload_len = len - ETH_LEN as u32;
+    let network = offset + ETH_LEN;
+    let mut inner = Inner {
+        destination_mac: Mac::read(&eth, 0),
+        source_mac: Mac::read(&eth, 6),
+        source: Address::ZERO,
+        destination: Address::ZERO,
+        kind: Kind::Ip,
+        family: IPV4,
+        tos: 0,
+        protocol: 0,
+        transport: 0,
+        has_ports: false,
+    };
+    match eth.wire2(12) {
+        ETHERTYPE_IPV4 => parse_ipv4(packet, network, payload_len, &mut inner)?,
+        ETHERTYPE_IPV6 => parse_ipv6(packet, network, payload_len, &mut inner)?,
+        ETHERTYPE_ARP => parse_arp(packet, network, payload_len, &mut inner)?,
+        _ => return Err(InnerError::Protocol),
+    }
+    Ok(inner)
+}
+
+#[inline(always)]
+fn parse_ipv4<P: Bytes + ?Sized>(
+    packet: &P,
+    network: usize,
+    len: u32,
+    inner: &mut Inner,
+) -> Result<(), InnerError> {
+    let header = packet.window::<20>(network).ok_or(InnerError::Malformed)?;
+    let version_len = header.byte(0);
+    let header_len = u32::from(version_len & 0x0f) * 4;
+    let total_len = u32::from(header.u16(2));
+    if version_len >> 4 != 4 || header_len < 20 || total_len < header_len || total_len > len {
+        return Err(InnerError::Malformed);
+    }
+    inner.tos = header.byte(1);
+    inner.protocol = header.byte(9);
+    inner.source = Address::ipv4(header.wire4(12));
+    inner.destination = Address::ipv4(header.wire4(16));
+    inner.transport = (ETH_LEN as u32 + header_len) as u16;
+    // More fragments, or not the first: the ports are in the first fragment only.
+    let whole = header.u16(6) & 0x3fff == 0;
+    inner.has_ports = whole && has_ports(inner.protocol) && total_len >= header_len + 4;
+    Ok(())
+}
+
+#[inline(always)]
+fn parse_ipv6<P: Bytes + ?Sized>(
+    packet: &P,
+    network: usize,
+    len: u32,
+    inner: &mut Inner,
+) -> Result<(), InnerError> {
+    let header = packet.window::<IPV6_LEN>(network).ok_or(InnerError::Malformed)?;
+    let payload_len = u32::from(header.u16(4));
+    if header.byte(0) >> 4 != 6 || payload_len + IPV6_LEN as u32 > len {
+        return Err(InnerError::Malformed);
+    }
+    inner.family = IPV6;
+    inner.tos = (header.u16(0) >> 4) as u8;
+    inner.protocol = header.byte(6);
+    inner.source = Address::read_ipv6(&header, 8);
+    inner.destination = Address::read_ipv6(&header, 24);
+    inner.transport = (ETH_LEN + IPV6_LEN) as u16;
+    inner.has_ports = has_ports(inner.protocol) && payload_len >= 4;
+    if inner.protocol == PROTOCOL_ICMPV6 {
+        let hop_limit = header.byte(7);
+        return parse_icmpv6(packet, network + IPV6_LEN, payload_len, hop_limit, inner);
+    }
+    // ff02::/16 carries link-local control only; listener reports hide behind a hop-by-hop header.
+    if header.u16(24) & 0xff0f == 0xff02 && inner.protocol != PROTOCOL_UDP {
+        inner.kind = Kind::LinkControl;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn parse_icmpv6<P: Bytes + ?Sized>(
+    packet: &P,
+    transport: usize,
+    len: u32,
+    hop_limit: u8,
+    inner: &mut Inner,
+) -> Result<(), InnerError> {
+    let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(0);
+    match kind {
+        // Listener discovery, router solicitation and advertisement, redirect, listener v2.
+        130..=134 | 137 | 143 => inner.kind = Kind::LinkControl,
+        // RFC 4861 section 7.1: a hop limit under 255 came from another link and is no discovery.
+        135 | 136 if hop_limit == 255 => {
+            let body = match packet.window::<24>(transport) {
+                Some(body) if len >= 24 => body,
+                _ => return Err(InnerError::Malformed),
+            };
+            let target = Address::read_ipv6(&body, 8);
+            inner.kind = Kind::NeighbourDiscovery;
+            if kind == 135 {
+                inner.destination = target;
+            } else {
+                inner.source = target;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn parse_arp<P: Bytes + ?Sized>(
+    packet: &P,
+    network: usize,
+    len: u32,
+    inner: &mut Inner,
+) -> Result<(), InnerError> {
+    // Hardware type Ethernet, protocol type IPv4, and the lengths of their addresses.
+    const ETHERNET_IPV4: (u32, u16) = (0x0001_0800, 0x0604);
+    let body = packet.window::<28>(network).ok_or(InnerError::Malformed)?;
+    let operation = body.u16(6);
+    if len < 28
+        || (body.u32(0), body.u16(4)) != ETHERNET_IPV4
+        || !(operation == 1 || operation == 2)
+    {
+        return Err(InnerError::Malformed);
+    }
+    inner.kind = Kind::Arp;
+    inner.source = Address::ipv4(body.wire4(14));
+    inner.destination = Address::ipv4(body.wire4(24));
+    Ok(())
+}
+
+#[inline(always)]
+const fn has_ports(protocol: u8) -> bool {
+    protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP
+}
+
+impl Inner {
+    /// Is the destination MAC a group address?
+    #[inline(always)]
+    pub const fn to_group(&self) -> bool {
+        self.destination_mac.is_group()
+    }
+
+    /// Is the destination IP address multicast or limited broadcast?
+    #[inline(always)]
+    pub const fn to_multicast(&self) -> bool {
+        let first = self.destination.word(0);
+        if self.family == IPV6 {
+            first >> 24 == 0xff
+        } else {
+            first >> 28 == 0xe || first == u32::MAX
+        }
+    }
+
+    /// Does the frame announce its own address to everybody (RFC 5227 section 3)?
+    #[inline(always)]
+    pub const fn is_announcement(&self) -> bool {
+        matches!(self.kind, Kind::Arp)
+            && self.to_group()
+            && self.source.word(0) == self.destination.word(0)
+    }
+
+    /// Is `address` an IPv6 link-local unicast address (fe80::/10)?
+    #[inline(always)]
+    pub const fn is_link_local(&self, address: &Address) -> bool {
+        self.family == IPV6 && address.word(0) >> 22 == 0xfe80 >> 6
+    }
+
+    /// Can the source be no host's address: unspecified, loopback, multicast, or a source MAC that
+    /// is zero or a group (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5)?
+    #[inline(always)]
+    pub const fn has_martian_source(&self) -> bool {
+        if self.source_mac.is_group() || self.source_mac.is(&Mac::ZERO) {
+            return true;
+        }
+        let s = &self.source;
+        let first = s.word(0);
+        if self.family == IPV4 {
+            let network = first >> 24;
+            return network == 0 || network == 127 || network >= 224;
+        }
+        first >> 24 == 0xff || (first | s.word(1) | s.word(2) == 0 && s.word(3) <= 1)
+    }
+}
+
+/// The flow's hash, from which its UDP source port follows.
+#[inline(always)]
+pub fn flow_hash<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
+    if matches!(inner.kind, Kind::Arp) {
+        return match packet.window::<12>(offset) {
+            Some(macs) => flow::hash(&left_aligned(&macs, 6), &left_aligned(&macs, 0), 0, 0),
+            None => 0,
+        };
+    }
+    let ports = if inner.has_ports {
+        packet.window::<4>(offset + usize::from(inner.transport)).map_or(0, |ports| ports.u32(0))
+    } else {
+        0
+    };
+    flow::hash(&inner.source, &inner.destination, ports, inner.protocol)
+}
+
+#[inline(always)]
+fn left_aligned(macs: &impl crate::bytes::Window, at: usize) -> Address {
+    let [e, f] = macs.wire2(at + 4);
+    Address([macs.wire4(at), [e, f, 0, 0], [0; 4], [0; 4]])
+}
+
+/// Length of everything in front of the payload of a GSO frame: what every segment repeats.
+///
+/// TCP and UDP only, as nothing else is segmented here; 0 where the header cannot be read.
+#[inline(always)]
+pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
+    let transport = u32::from(inner.transport);
+    if inner.protocol == PROTOCOL_UDP {
+        return transport + 8;
+    }
+    match packet.window::<1>(offset + usize::from(inner.transport) + 12) {
+        Some(data_offset) => transport + u32::from(data_offset.byte(0) >> 4) * 4,
+        None => 0,
+    }
+}

@@ -1,0 +1,227 @@
+//! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`Outer`] writes them, [`inner_len`] and
+//! [`vni`] judge received ones. Which packets are ours, and whose, is not decided here.
+
+use crate::{bytes::Window, checksum, reason::RxDrop};
+
+/// Length of an Ethernet header without tags.
+pub const ETH_LEN: usize = 14;
+/// Length of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Length of a UDP header.
+pub const UDP_LEN: usize = 8;
+/// Length of a VXLAN header (RFC 7348 section 5).
+pub const VXLAN_LEN: usize = 8;
+/// What encapsulation adds in front of an inner frame over IPv4.
+pub const OVERHEAD_IPV4: usize = ETH_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN;
+/// The same over IPv6.
+pub const OVERHEAD_IPV6: usize = OVERHEAD_IPV4 + 20;
+
+/// EtherType of IPv4.
+pub const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// EtherType of IPv6.
+pub const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+/// EtherType of ARP.
+pub const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
+/// IP protocol number of UDP.
+pub const PROTOCOL_UDP: u8 = 17;
+
+/// First byte of a VXLAN header: only the I flag is defined, the rest is reserved.
+const I_FLAG: u8 = 0x08;
+
+/// An outer IPv4 header to be written in front of an inner frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Ethernet destination; zero where the kernel fills it in.
+    pub destination_mac: [u8; 6],
+    /// Ethernet source; zero where the kernel fills it in.
+    pub source_mac: [u8; 6],
+    /// This host.
+    pub source: [u8; 4],
+    /// The peer.
+    pub destination: [u8; 4],
+    /// Entropy of the inner flow, or the VXLAN port.
+    pub source_port: u16,
+    /// The peer's VXLAN port.
+    pub destination_port: u16,
+    /// Network, network order.
+    pub vni: [u8; 3],
+    /// DSCP and ECN.
+    pub tos: u8,
+    /// Time to live.
+    pub ttl: u8,
+}
+
+/// The outer headers as 16-bit words in wire order: every field begins on one.
+pub type Headers = [u16; OVERHEAD_IPV4 / 2];
+
+impl Outer {
+    /// The headers for an inner frame of `inner_len` bytes, Ethernet header included.
+    ///
+    /// DF is set and the identification zero: an atomic datagram (RFC 6864 section 4.1), as the
+    /// tunnel must not be fragmented (RFC 7348 section 4.3). The UDP checksum is zero (RFC 7348
+    /// section 5). For a GSO frame longer than 65,535 bytes the lengths wrap; segmentation rewrites
+    /// them for every packet on the wire.
+    #[inline(always)]
+    pub const fn headers(&self, inner_len: u32) -> Headers {
+        const DONT_FRAGMENT: u16 = 0x4000;
+        let udp_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
+        let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
+        let version_tos = 0x4500 | self.tos as u16;
+        let ttl_protocol = (self.ttl as u16) << 8 | PROTOCOL_UDP as u16;
+        let (s, d) = (self.source, self.destination);
+        let (s0, s1) = (be(s[0], s[1]), be(s[2], s[3]));
+        let (d0, d1) = (be(d[0], d[1]), be(d[2], d[3]));
+        let sum = !checksum::fold(
+            version_tos as u32
+                + total_len as u32
+                + DONT_FRAGMENT as u32
+                + ttl_protocol as u32
+                + s0 as u32
+                + s1 as u32
+                + d0 as u32
+                + d1 as u32,
+        );
+        let (dm, sm) = (self.destination_mac, self.source_mac);
+        let v = self.vni;
+        [
+            be(dm[0], dm[1]).to_be(),
+            be(dm[2], dm[3]).to_be(),
+            be(dm[4], dm[5]).to_be(),
+            be(sm[0], sm[1]).to_be(),
+            be(sm[2], sm[3]).to_be(),
+            be(sm[4], sm[5]).to_be(),
+            be(ETHERTYPE_IPV4[0], ETHERTYPE_IPV4[1]).to_be(),
+            version_tos.to_be(),
+            total_len.to_be(),
+            0,
+            DONT_FRAGMENT.to_be(),
+            ttl_protocol.to_be(),
+            sum.to_be(),
+            s0.to_be(),
+            s1.to_be(),
+            d0.to_be(),
+            d1.to_be(),
+            self.source_port.to_be(),
+            self.destination_port.to_be(),
+            udp_len.to_be(),
+            0,
+            be(I_FLAG, 0).to_be(),
+            0,
+            be(v[0], v[1]).to_be(),
+            be(v[2], 0).to_be(),
+        ]
+    }
+}
+
+const fn be(high: u8, low: u8) -> u16 {
+    u16::from_be_bytes([high, low])
+}
+
+/// Judges a received UDP length under an IPv4 header of `ip_total_len` bytes in all. Returns the
+/// length of what follows the VXLAN header: the inner frame.
+///
+/// # Errors
+/// [`RxDrop::MalformedOuter`] where the two lengths disagree (RFC 768: the UDP length covers header
+/// and data), [`RxDrop::InvalidVxlanHeader`] where no VXLAN header fits.
+#[inline(always)]
+pub const fn inner_len(udp_len: u16, ip_total_len: u16) -> Result<u16, RxDrop> {
+    if ip_total_len < (IPV4_LEN + UDP_LEN) as u16 || udp_len != ip_total_len - IPV4_LEN as u16 {
+        return Err(RxDrop::MalformedOuter);
+    }
+    match udp_len.checked_sub((UDP_LEN + VXLAN_LEN) as u16) {
+        Some(inner) => Ok(inner),
+        None => Err(RxDrop::InvalidVxlanHeader),
+    }
+}
+
+/// The VNI of a received VXLAN header.
+///
+/// # Errors
+/// [`RxDrop::InvalidVxlanHeader`] where the I flag is clear or a reserved bit is set. RFC 7348 would
+/// have reserved bits ignored; Linux refuses them (`vxlan_rcv`), because they are other protocols'
+/// flags: GBP, GPE, remote checksum offload.
+#[inline(always)]
+pub fn vni(header: &impl Window) -> Result<[u8; 3], RxDrop> {
+    let [a, b, c, reserved] = header.wire4(4);
+    if header.u32(0) != (I_FLAG as u32) << 24 || reserved != 0 {
+        return Err(RxDrop::InvalidVxlanHeader);
+    }
+    Ok([a, b, c])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes as _;
+
+    const OUTER: Outer = Outer {
+        destination_mac: [2, 0, 0, 0, 0, 1],
+        source_mac: [2, 0, 0, 0, 0, 2],
+        source: [192, 0, 2, 1],
+        destination: [198, 51, 100, 2],
+        source_port: 0xc123,
+        destination_port: 4789,
+        vni: [0x12, 0x34, 0x56],
+        tos: 0x02,
+        ttl: 64,
+    };
+
+    fn bytes(headers: Headers) -> Vec<u8> {
+        headers.iter().flat_map(|half| half.to_ne_bytes()).collect()
+    }
+
+    fn vni_of(header: &[u8]) -> Result<[u8; 3], RxDrop> {
+        vni(&header.window::<VXLAN_LEN>(0).unwrap())
+    }
+
+    #[test]
+    fn headers_byte_for_byte() {
+        let expected = [
+            2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, // Ethernet
+            0x45, 0x02, 0, 134, 0, 0, 0x40, 0, 64, 17, 0x4e, 0x2e, // IPv4 ...
+            192, 0, 2, 1, 198, 51, 100, 2, // ... addresses
+            0xc1, 0x23, 0x12, 0xb5, 0, 114, 0, 0, // UDP
+            0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0, // VXLAN (RFC 7348 figure 1)
+        ];
+        assert_eq!(bytes(OUTER.headers(98)), expected);
+    }
+
+    #[test]
+    fn what_is_written_is_accepted() {
+        for len in [14u32, 60, 1410, 9000, 65_499] {
+            let h = bytes(OUTER.headers(len));
+            let ip: [u8; 20] = h[14..34].try_into().unwrap();
+            assert_eq!(checksum::ipv4_header(&ip), 0);
+            let total = u16::from_be_bytes([ip[2], ip[3]]);
+            let udp_len = u16::from_be_bytes([h[38], h[39]]);
+            assert_eq!(inner_len(udp_len, total), Ok(len as u16));
+            assert_eq!(vni_of(&h[42..]), Ok(OUTER.vni));
+        }
+    }
+
+    #[test]
+    fn every_one_of_the_39_reserved_bits_is_refused() {
+        let good = [0x08, 0, 0, 0, 0xff, 0xff, 0xff, 0];
+        assert_eq!(vni_of(&good), Ok([0xff; 3]));
+        let mut refused = 0;
+        for bit in 0..64 {
+            let mut header = good;
+            header[bit / 8] ^= 0x80 >> (bit % 8);
+            let is_vni = (32..56).contains(&bit);
+            assert_eq!(vni_of(&header).is_err(), !is_vni, "bit {bit}");
+            refused += usize::from(!is_vni);
+        }
+        assert_eq!(refused, 39 + 1, "the reserved bits and the I flag");
+    }
+
+    #[test]
+    fn lying_udp_lengths() {
+        assert_eq!(inner_len(16, 36), Ok(0));
+        assert_eq!(inner_len(15, 35), Err(RxDrop::InvalidVxlanHeader));
+        assert_eq!(inner_len(8, 28), Err(RxDrop::InvalidVxlanHeader));
+        assert_eq!(inner_len(30, 51), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(31, 50), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(0, 20), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(65535, 19), Err(RxDrop::MalformedOuter));
+    }
+}

@@ -1,0 +1,110 @@
+//! Counting. Per CPU, one array lookup, no atomics: a program is never preempted by another of the
+//! same hook on its CPU, and 64-bit additions of two hooks that interleave touch different fields.
+
+use vxlan_common::{
+    counters::{Counters, NatField},
+    reason::{DropReason, RxDrop, TxDrop},
+    table::NonMember,
+};
+
+use crate::maps::{COUNTERS, NON_MEMBERS};
+
+/// A packet that must not enter the overlay, and whom it is put down to.
+pub(crate) struct Refused {
+    /// Why.
+    pub(crate) reason: RxDrop,
+    /// Counter slot.
+    pub(crate) slot: u32,
+    /// For [`RxDrop::NotAMember`] the pair, which has no slot.
+    pub(crate) pair: Option<NonMember>,
+}
+
+/// A frame, or a GSO frame of several packets, that was lost in TC.
+pub(crate) struct Failed<R> {
+    /// Why.
+    pub(crate) reason: R,
+    /// Counter slot.
+    pub(crate) slot: u32,
+    /// Packets on the wire.
+    pub(crate) packets: u64,
+}
+
+#[inline(always)]
+fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
+        // SAFETY: the pointer is to this CPU's value of the element, which lives as long as the map;
+        // no other reference to it exists in this program run.
+        change(unsafe { &mut *counters });
+    }
+}
+
+#[inline(always)]
+fn add_drop(slot: u32, reason: DropReason, packets: u64) {
+    with(slot, |counters| {
+        if let Some(count) = counters.drops.get_mut(reason.index()) {
+            *count += packets;
+        }
+    });
+}
+
+/// Counts one refused packet.
+#[inline(always)]
+pub(crate) fn rx_drop(refused: &Refused) {
+    if let Some(pair) = refused.pair
+        && add_pair(&pair)
+    {
+        return;
+    }
+    add_drop(refused.slot, DropReason::Rx(refused.reason), 1);
+}
+
+#[inline(always)]
+fn add_pair(pair: &NonMember) -> bool {
+    if let Some(count) = NON_MEMBERS.get_ptr_mut(pair) {
+        // SAFETY: as in `with`.
+        unsafe { *count += 1 };
+        return true;
+    }
+    NON_MEMBERS.insert(pair, 1, 0).is_ok()
+}
+
+/// Counts packets that were accepted and then not delivered.
+#[inline(always)]
+pub(crate) fn rx_drop_many(failed: &Failed<RxDrop>) {
+    add_drop(failed.slot, DropReason::Rx(failed.reason), failed.packets);
+}
+
+/// Counts packets that were not sent.
+#[inline(always)]
+pub(crate) fn tx_drop(failed: &Failed<TxDrop>) {
+    add_drop(failed.slot, DropReason::Tx(failed.reason), failed.packets);
+}
+
+/// Counts packets handed to the overlay.
+#[inline(always)]
+pub(crate) fn received(slot: u32, packets: u64, bytes: u64) {
+    with(slot, |counters| {
+        counters.rx_packets += packets;
+        counters.rx_bytes += bytes;
+    });
+}
+
+/// Counts packets handed to the underlay.
+#[inline(always)]
+pub(crate) fn sent(slot: u32, packets: u64, bytes: u64) {
+    with(slot, |counters| {
+        counters.tx_packets += packets;
+        counters.tx_bytes += bytes;
+    });
+}
+
+/// Counts an accepted packet whose addresses a NAT rewrote.
+#[inline(always)]
+pub(crate) fn rewritten(slot: u32, source: bool, destination: bool) {
+    if source || destination {
+        with(slot, |counters| {
+            counters.nat[NatField::SrcAddress as usize] += u64::from(source);
+            counters.nat[NatField::DstAddress as usize] += u64::from(destination);
+        });
+    }
+}

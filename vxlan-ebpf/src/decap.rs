@@ -1,0 +1,344 @@
+//! Receive: from a packet on the underlay to a tagged inner frame, or a reason why not.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use vxlan_common::{
+    addr::{Address, IPV4, IPV6, Mac},
+    bytes::{Bytes as _, Window},
+    checksum,
+    counters::NOBODY,
+    ecn,
+    inner::{self, Inner, InnerError, Kind},
+    outer::{
+        self, ETH_LEN, ETHERTYPE_IPV4, IPV4_LEN, OVERHEAD_IPV4, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
+    },
+    reason::RxDrop,
+    table::{
+        Cast, LOCAL, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings,
+        Source, TAG_MAC, Tag,
+    },
+};
+
+use crate::{
+    count::{self, Refused},
+    learn,
+    maps::{
+        MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SETTINGS,
+        SOURCES,
+    },
+    packet::View,
+};
+
+/// Offset of the outer IP header.
+const IP: usize = ETH_LEN;
+
+/// What became of a packet that was not refused. Both go up the stack.
+pub(crate) enum Verdict {
+    /// Not VXLAN to us: untouched.
+    NotOurs,
+    /// Stripped and tagged.
+    Accepted,
+}
+
+/// The outer headers of a packet that is ours, as far as they matter further in.
+struct Received {
+    source: [u8; 4],
+    /// The destination is our private address although peers send to our public one.
+    destination_rewritten: bool,
+    tos: u8,
+    vni: [u8; 3],
+    inner_len: u16,
+    /// Bytes behind the IP packet, such as Ethernet padding.
+    trailer: usize,
+}
+
+/// Who sent it, and into what.
+struct Sender {
+    index: u32,
+    member: Member,
+    network: Network,
+    rewritten: bool,
+}
+
+pub(crate) fn run(ctx: &XdpContext) -> Result<Verdict, Refused> {
+    let packet = View::of_xdp(ctx);
+    let Some(settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
+    let Some(received) = receive(&packet, settings)? else { return Ok(Verdict::NotOurs) };
+    let Some(sender) = sender(&received, settings)? else { return Ok(Verdict::NotOurs) };
+    accept(ctx, &packet, settings, &received, &sender).map_err(|reason| Refused {
+        reason,
+        slot: sender.member.slot,
+        pair: None,
+    })?;
+    Ok(Verdict::Accepted)
+}
+
+/// Is the packet ours, and are its outer headers right? `None`: not ours.
+#[inline(always)]
+fn receive(packet: &View, settings: &Settings) -> Result<Option<Received>, Refused> {
+    let Some(ip) = packet.window::<{ ETH_LEN + IPV4_LEN }>(0) else { return Ok(None) };
+    if ip.wire2(12) != ETHERTYPE_IPV4 || ip.byte(IP + 9) != PROTOCOL_UDP {
+        return Ok(None);
+    }
+    let (version_len, destination) = (ip.byte(IP), ip.wire4(IP + 16));
+    if version_len >> 4 != 4
+        || destination == [0; 4]
+        || (destination != settings.address && destination != settings.public_address)
+    {
+        return Ok(None);
+    }
+    // Fragments behind the first have no port; the first one, dropped below, is missing to them.
+    let header_len = usize::from(version_len & 0x0f) * 4;
+    if ip.u16(IP + 6) & 0x1fff != 0 || header_len < IPV4_LEN {
+        return Ok(None);
+    }
+    let Some(udp) = packet.window::<UDP_LEN>(IP + header_len) else { return Ok(None) };
+    if udp.wire2(2) != settings.port {
+        return Ok(None);
+    }
+    let source = ip.wire4(IP + 12);
+    match check(packet) {
+        Ok((inner_len, vni, trailer)) => Ok(Some(Received {
+            source,
+            destination_rewritten: destination != settings.public_address
+                && settings.public_address != [0; 4],
+            tos: ip.byte(IP + 1),
+            vni,
+            inner_len,
+            trailer,
+        })),
+        Err(reason) => {
+            let slot = peer_index(source).map_or(NOBODY, peer_slot);
+            Err(Refused { reason, slot, pair: None })
+        }
+    }
+}
+
+/// Judges the outer headers of a packet to our port. Returns length of the inner frame, VNI, and
+/// length of what follows the IP packet.
+#[inline(always)]
+fn check(packet: &View) -> Result<(u16, [u8; 3], usize), RxDrop> {
+    let ip = packet.window::<IPV4_LEN>(IP).ok_or(RxDrop::MalformedOuter)?;
+    if ip.byte(0) != 0x45 {
+        return Err(RxDrop::IpOptions);
+    }
+    const MORE_FRAGMENTS: u16 = 0x2000;
+    if ip.u16(6) & MORE_FRAGMENTS != 0 {
+        return Err(RxDrop::OuterFragment);
+    }
+    let total_len = ip.u16(2);
+    let end = ETH_LEN + usize::from(total_len);
+    if end > packet.len() {
+        return Err(RxDrop::MalformedOuter);
+    }
+    if checksum::ipv4_window(&ip) != 0 {
+        return Err(RxDrop::BadChecksum);
+    }
+    let udp = packet.window::<UDP_LEN>(IP + IPV4_LEN).ok_or(RxDrop::MalformedOuter)?;
+    let inner_len = outer::inner_len(udp.u16(4), total_len)?;
+    let vxlan =
+        packet.window::<VXLAN_LEN>(IP + IPV4_LEN + UDP_LEN).ok_or(RxDrop::InvalidVxlanHeader)?;
+    Ok((inner_len, outer::vni(&vxlan)?, packet.len() - end))
+}
+
+/// Finds the member that may send this. `None`: another VXLAN user's packet.
+#[inline(always)]
+fn sender(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
+    let key =
+        NetworkAddress { vni: received.vni, family: IPV4, address: Address::ipv4(received.source) };
+    // SAFETY: copied out at once; entries are replaced whole.
+    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(&key) }
+        && let Some(&member) = MEMBERS.get(index)
+        && let Some(&network) = NETWORKS.get(member.network)
+    {
+        return Ok(Some(Sender {
+            index,
+            member,
+            network,
+            rewritten: flags & Source::REWRITTEN != 0,
+        }));
+    }
+    stranger(received, settings)
+}
+
+/// Why nobody may send this, and whom to put it down to.
+#[inline(always)]
+fn stranger(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
+    let v = received.vni;
+    // SAFETY: an index, copied out at once.
+    let network = unsafe { NETWORK_BY_VNI.get([0, v[0], v[1], v[2]]) }.copied();
+    let peer = peer_index(received.source);
+    let peer_slot = peer.map_or(NOBODY, peer_slot);
+    match (network, peer) {
+        (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
+        (None, _) => Err(Refused { reason: RxDrop::UnknownVni, slot: peer_slot, pair: None }),
+        (Some(network), None) => {
+            let slot = NETWORKS.get(network).map_or(NOBODY, |network| network.slot);
+            Err(Refused { reason: RxDrop::UnknownSource, slot, pair: None })
+        }
+        (Some(network), Some(peer)) => Err(Refused {
+            reason: RxDrop::NotAMember,
+            slot: peer_slot,
+            pair: Some(NonMember { peer, network }),
+        }),
+    }
+}
+
+#[inline(always)]
+fn peer_index(source: [u8; 4]) -> Option<u32> {
+    let key = OuterAddress { family: IPV4, pad: [0; 3], address: Address::ipv4(source) };
+    // SAFETY: an index, copied out at once.
+    unsafe { PEER_BY_ADDRESS.get(key) }.copied()
+}
+
+#[inline(always)]
+fn peer_slot(index: u32) -> u32 {
+    PEERS.get(index).map_or(NOBODY, |peer| peer.slot)
+}
+
+/// Judges the inner frame, then strips the outer headers and tags what is left.
+#[inline(always)]
+fn accept(
+    ctx: &XdpContext,
+    packet: &View,
+    settings: &Settings,
+    received: &Received,
+    sender: &Sender,
+) -> Result<(), RxDrop> {
+    let inner =
+        inner::parse(packet, OVERHEAD_IPV4, u32::from(received.inner_len)).map_err(|error| {
+            match error {
+                InnerError::Malformed => RxDrop::MalformedInner,
+                InnerError::Protocol => RxDrop::InnerProtocolDenied,
+            }
+        })?;
+    check_source(&inner, sender)?;
+    check_destination(&inner, sender)?;
+    mark_congestion(packet, &inner, received.tos)?;
+    count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
+    learn::station(sender.network.ifindex, sender.index, inner.source_mac);
+    strip(ctx, received.trailer)?;
+    tag(ctx, settings, sender, &inner)
+}
+
+/// May this member send from that inner address?
+#[inline(always)]
+fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
+    if matches!(inner.kind, Kind::LinkControl) {
+        return Err(RxDrop::InnerProtocolDenied);
+    }
+    if inner.has_martian_source() || inner.source_mac.is(&sender.network.mac) {
+        return Err(RxDrop::InnerSourceDenied);
+    }
+    // Discovery speaks from link-local addresses too; anything else from them stays on its link.
+    if matches!(inner.kind, Kind::NeighbourDiscovery) && inner.is_link_local(&inner.source) {
+        let ipv6 = sender.member.flags & Member::IPV6 != 0;
+        return if ipv6 { Ok(()) } else { Err(RxDrop::InnerSourceDenied) };
+    }
+    if owner(&sender.network, inner, inner.source) == Some(sender.index) {
+        Ok(())
+    } else {
+        Err(RxDrop::InnerSourceDenied)
+    }
+}
+
+/// Is that inner destination on or behind this host?
+#[inline(always)]
+fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
+    let denied = Err(RxDrop::InnerDestinationDenied);
+    if !inner.to_group() && !inner.destination_mac.is(&sender.network.mac) {
+        return denied;
+    }
+    if inner.is_announcement() {
+        return Ok(());
+    }
+    if inner.to_multicast() {
+        return if inner.to_group() { Ok(()) } else { denied };
+    }
+    if matches!(inner.kind, Kind::NeighbourDiscovery) && inner.is_link_local(&inner.destination) {
+        return Ok(());
+    }
+    if owner(&sender.network, inner, inner.destination) == Some(LOCAL) { Ok(()) } else { denied }
+}
+
+#[inline(always)]
+fn owner(network: &Network, inner: &Inner, address: Address) -> Option<Owner> {
+    ROUTES.get(RouteKey::whole(network.vni, inner.family, address)).copied()
+}
+
+/// Carries a congestion mark from the outer header to the inner one.
+#[inline(always)]
+fn mark_congestion(packet: &View, inner: &Inner, outer_tos: u8) -> Result<(), RxDrop> {
+    if matches!(inner.kind, Kind::Arp) {
+        return Ok(());
+    }
+    let ecn = ecn::decapsulate(outer_tos, inner.tos)?;
+    if ecn == inner.tos & ecn::MASK {
+        return Ok(());
+    }
+    const NETWORK: usize = OVERHEAD_IPV4 + ETH_LEN;
+    let tos = (inner.tos & !ecn::MASK) | ecn;
+    let written = if inner.family == IPV6 {
+        packet.window::<2>(NETWORK).and_then(|header| {
+            let traffic_class_low = (header.byte(1) & 0xcf) | (ecn << 4);
+            packet.set(NETWORK + 1, [traffic_class_low])
+        })
+    } else {
+        packet.window::<12>(NETWORK).and_then(|header| {
+            let old = header.u16(0);
+            let new = (old & 0xff00) | u16::from(tos);
+            let sum = checksum::update(header.u16(10), old, new);
+            packet.set(NETWORK + 1, [tos])?;
+            packet.set(NETWORK + 10, sum.to_be_bytes())
+        })
+    };
+    written.ok_or(RxDrop::MalformedInner)
+}
+
+/// Removes the outer headers, and what lay behind the outer IP packet.
+#[inline(always)]
+fn strip(ctx: &XdpContext, trailer: usize) -> Result<(), RxDrop> {
+    if trailer != 0 {
+        // SAFETY: the context is the program's own; the kernel checks the new length.
+        let result = unsafe { bpf_xdp_adjust_tail(ctx.ctx, -(trailer as i32)) };
+        if result != 0 {
+            return Err(RxDrop::MalformedOuter);
+        }
+    }
+    // SAFETY: as above.
+    if unsafe { bpf_xdp_adjust_head(ctx.ctx, OVERHEAD_IPV4 as i32) } != 0 {
+        return Err(RxDrop::NoHeadroom);
+    }
+    Ok(())
+}
+
+/// Tags the frame so that `deliver` knows it, and nobody can make it up.
+#[inline(always)]
+fn tag(
+    ctx: &XdpContext,
+    settings: &Settings,
+    sender: &Sender,
+    inner: &Inner,
+) -> Result<(), RxDrop> {
+    if settings.tag == TAG_MAC {
+        let cast = if !inner.to_group() {
+            Cast::Unicast
+        } else if inner.destination_mac.is(&Mac::BROADCAST) {
+            Cast::Broadcast
+        } else {
+            Cast::Multicast
+        };
+        let secret = sender.member.tag;
+        let secret = secret.with_last(secret.last() | cast as u8);
+        return View::of_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom);
+    }
+    // SAFETY: the context is the program's own; the kernel checks the headroom.
+    if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(size_of::<Tag>() as i32)) } != 0 {
+        return Err(RxDrop::NoHeadroom);
+    }
+    let tag =
+        Tag { secret: settings.secret, network: sender.member.network, slot: sender.member.slot };
+    View::of_xdp_metadata(ctx).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
+}

@@ -1,0 +1,124 @@
+//! The second half of receive: a tagged frame goes into the overlay interface.
+//!
+//! This program never writes to the packet directly: a program that does makes the kernel copy a
+//! packet that a capture holds a clone of, before the program runs, and the copy has no metadata.
+
+use aya_ebpf::{
+    bindings::{BPF_F_INGRESS, TC_ACT_REDIRECT},
+    helpers::generated::bpf_redirect,
+    programs::TcContext,
+};
+use vxlan_common::{
+    addr::Mac,
+    bytes::{Bytes as _, Window as _},
+    inner,
+    outer::{ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+    reason::RxDrop,
+    table::{Cast, Network, TAG_MAC},
+};
+
+use crate::{
+    count::{self, Failed},
+    maps::{NETWORKS, SETTINGS, TAGS},
+    packet::{SkbInfo, View},
+};
+
+/// What became of a frame.
+pub(crate) enum Verdict {
+    /// Without our tag: some other traffic of the underlay.
+    NotOurs,
+    /// On its way; carries the helper's verdict.
+    Redirected(i32),
+}
+
+/// Where a tagged frame goes.
+struct Target {
+    network: u32,
+    slot: u32,
+    /// The destination MAC to put back.
+    cast: Option<Cast>,
+}
+
+pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
+    let Some(target) = target(ctx) else { return Ok(Verdict::NotOurs) };
+    let info = SkbInfo::of(ctx);
+    let failed = |reason| Failed { reason, slot: target.slot, packets: info.packets() };
+    let network = *NETWORKS
+        .get(target.network)
+        .filter(|network| network.ifindex != 0)
+        .ok_or_else(|| failed(RxDrop::RedirectFailed))?;
+    let headers = repeated_headers(ctx, &info);
+    if let Some(cast) = target.cast {
+        restore(ctx, &network, cast).ok_or_else(|| failed(RxDrop::RedirectFailed))?;
+    }
+    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
+    let verdict = unsafe { bpf_redirect(network.ifindex, u64::from(BPF_F_INGRESS)) };
+    if verdict != i64::from(TC_ACT_REDIRECT) {
+        return Err(failed(RxDrop::RedirectFailed));
+    }
+    count::received(target.slot, info.packets(), info.bytes(headers));
+    Ok(Verdict::Redirected(verdict as i32))
+}
+
+#[inline(always)]
+fn target(ctx: &TcContext) -> Option<Target> {
+    let settings = SETTINGS.get(0)?;
+    if settings.tag == TAG_MAC {
+        let mac = Mac::read(&View::of_skb(ctx).window::<6>(0)?, 0);
+        // SAFETY: copied out at once; entries are replaced whole.
+        let member = *unsafe { TAGS.get(mac.with_last(mac.last() & !3)) }?;
+        let cast = match mac.last() & 3 {
+            0 => Cast::Unicast,
+            1 => Cast::Broadcast,
+            2 => Cast::Multicast,
+            _ => return None,
+        };
+        return Some(Target { network: member.network, slot: member.slot, cast: Some(cast) });
+    }
+    let tag = View::of_skb_metadata(ctx).tag()?;
+    (tag.secret == settings.secret).then_some(Target {
+        network: tag.network,
+        slot: tag.slot,
+        cast: None,
+    })
+}
+
+/// The headers that every segment of a frame merged by GRO had.
+#[inline(always)]
+fn repeated_headers(ctx: &TcContext, info: &SkbInfo) -> u32 {
+    if info.gso_size == 0 {
+        return 0;
+    }
+    let frame = View::of_skb(ctx);
+    match inner::parse(&frame, 0, info.len) {
+        Ok(inner) => inner::segment_headers(&frame, 0, &inner),
+        Err(_) => 0,
+    }
+}
+
+/// Puts the destination MAC back that the tag stood in for.
+#[inline(always)]
+fn restore(ctx: &TcContext, network: &Network, cast: Cast) -> Option<()> {
+    let mac = match cast {
+        Cast::Unicast => network.mac.octets(),
+        Cast::Broadcast => [0xff; 6],
+        Cast::Multicast => multicast_mac(&View::of_skb(ctx))?,
+    };
+    ctx.store(0, &mac, 0).ok()
+}
+
+/// RFC 1112 section 6.4: 01:00:5e and 23 bits of the group; RFC 2464 section 7: 33:33 and 32 bits.
+#[inline(always)]
+fn multicast_mac(frame: &View) -> Option<[u8; 6]> {
+    match frame.window::<2>(12)?.wire2(0) {
+        ETHERTYPE_IPV4 => {
+            let [_, b, c, d] = frame.window::<4>(ETH_LEN + 16)?.wire4(0);
+            Some([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        ETHERTYPE_IPV6 => {
+            let [a, b, c, d] = frame.window::<4>(ETH_LEN + 24 + 12)?.wire4(0);
+            Some([0x33, 0x33, a, b, c, d])
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! Every map: who writes it, who reads it, how large it is.
+//!
+//! The capacities are defaults; the daemon sets those that depend on the configuration at load. A
+//! configured peer is never kept in a map that evicts.
+
+use core::borrow::Borrow;
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+};
+use vxlan_common::{
+    addr::{Address, IPV6, Mac},
+    counters::Counters,
+    table::{
+        FdbEntry, FdbKey, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Peer,
+        Settings, Source, TaggedMember,
+    },
+};
+
+/// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
+const NO_PREALLOC: u32 = 1;
+
+/// Writer: daemon. Reader: all programs. One entry.
+#[map]
+pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+/// Who may send from an outer address in a network: the one lookup of the receive path.
+/// Writer: daemon. Reader: `decap`. Two entries (public, private) per member.
+#[map]
+pub(crate) static SOURCES: HashMap<NetworkAddress, Source> =
+    HashMap::with_max_entries(32_768, NO_PREALLOC);
+
+/// Inner prefixes and their owners. Writer: daemon. Reader: `decap` (source and destination), `encap`.
+/// One entry per `allowed_ips` and per local prefix.
+#[map]
+pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
+    LpmTrie::with_max_entries(65_536, NO_PREALLOC);
+
+/// Writer: daemon. Reader: `decap`, `deliver`. Index: network.
+#[map]
+pub(crate) static NETWORKS: Array<Network> = Array::with_max_entries(1_024, 0);
+
+/// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key is
+/// the VNI as on the wire behind a zero byte; the value an index.
+#[map]
+pub(crate) static NETWORK_BY_VNI: HashMap<[u8; 4], u32> =
+    HashMap::with_max_entries(1_024, NO_PREALLOC);
+
+/// Which network does an overlay interface belong to? Writer: daemon. Reader: `encap`.
+#[map]
+pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
+    HashMap::with_max_entries(1_024, NO_PREALLOC);
+
+/// Writer: daemon. Reader: `decap`, `encap`. Index: member.
+#[map]
+pub(crate) static MEMBERS: Array<Member> = Array::with_max_entries(16_384, 0);
+
+/// Writer: daemon. Reader: `encap`, and `decap` on the way to a refusal. Index: peer.
+#[map]
+pub(crate) static PEERS: Array<Peer> = Array::with_max_entries(16_384, 0);
+
+/// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the way
+/// to a refusal only.
+#[map]
+pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
+    HashMap::with_max_entries(32_768, NO_PREALLOC);
+
+/// Stations behind members. Writer: `decap`, from accepted frames; daemon, static entries. Reader:
+/// `encap`, `decap`. When it is full nothing more is learned and `ROUTES` decides alone.
+#[map]
+pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup.
+/// Writer and reader: `decap`. Index: member.
+#[map]
+pub(crate) static LAST_STATION: Array<Mac> = Array::with_max_entries(16_384, 0);
+
+/// The members' secret destination MACs, their last two bits zero.
+/// Writer: daemon. Reader: `deliver`, where the driver has no XDP metadata.
+#[map]
+pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1_024, 0);
+
+/// Packets dropped as `not_a_member`, by pair. Writer: `decap`. Reader: daemon. A pair comes into
+/// being when it is first seen; when the map is full the peer's slot counts instead.
+#[map]
+pub(crate) static NON_MEMBERS: PerCpuHashMap<NonMember, u64> =
+    PerCpuHashMap::with_max_entries(8_192, NO_PREALLOC);
+
+/// A whole address as a key of [`ROUTES`]. aya's own key is packed, which would have it put together
+/// byte by byte.
+#[repr(C)]
+pub(crate) struct RouteKey {
+    bits: u32,
+    address: NetworkAddress,
+}
+
+impl RouteKey {
+    /// Looks for the longest prefix of `address`.
+    #[inline(always)]
+    pub(crate) fn whole(vni: [u8; 3], family: u8, address: Address) -> Self {
+        let bits =
+            if family == IPV6 { NetworkAddress::IPV6_BITS } else { NetworkAddress::IPV4_BITS };
+        Self { bits, address: NetworkAddress { vni, family, address } }
+    }
+}
+
+impl Borrow<Key<NetworkAddress>> for RouteKey {
+    #[inline(always)]
+    fn borrow(&self) -> &Key<NetworkAddress> {
+        const _: () = assert!(size_of::<RouteKey>() == size_of::<Key<NetworkAddress>>());
+        // SAFETY: both are 32 bits of length and then the address, without padding (the sizes are
+        // equal and the fields of the packed one have none), and `Key` asks for less alignment.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+}

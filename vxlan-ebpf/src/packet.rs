@@ -1,0 +1,169 @@
+//! The only bounds check and the only pointer casts into packets and their contexts.
+//!
+//! Values are copied out and in: no reference into a packet exists, so none can outlive a helper that
+//! moves it. A [`View`] goes stale with such a helper; derive a new one.
+
+use aya_ebpf::programs::{TcContext, XdpContext};
+use vxlan_common::{
+    bytes::{Bytes, Window},
+    table::Tag,
+};
+
+/// The readable bytes of a packet.
+pub(crate) struct View {
+    start: usize,
+    end: usize,
+}
+
+impl View {
+    /// The whole frame.
+    #[inline(always)]
+    pub(crate) fn of_xdp(ctx: &XdpContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
+    }
+
+    /// The XDP metadata in front of the frame.
+    #[inline(always)]
+    pub(crate) fn of_xdp_metadata(ctx: &XdpContext) -> Self {
+        Self { start: ctx.metadata(), end: ctx.metadata_end() }
+    }
+
+    /// The linear part of the frame.
+    #[inline(always)]
+    pub(crate) fn of_skb(ctx: &TcContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
+    }
+
+    /// The XDP metadata that came with the frame.
+    #[inline(always)]
+    pub(crate) fn of_skb_metadata(ctx: &TcContext) -> Self {
+        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites this load.
+        let start = unsafe { (*ctx.skb.skb).data_meta } as usize;
+        Self { start, end: ctx.data() }
+    }
+
+    /// Length in bytes.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Where `size` bytes at `offset` are, if they lie inside.
+    #[inline(always)]
+    fn at(&self, offset: usize, size: usize) -> Option<usize> {
+        let address = self.start + offset;
+        (address + size <= self.end).then_some(address)
+    }
+
+    /// The tag at the start.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        let address = self.at(0, size_of::<Tag>())?;
+        // SAFETY: `at` proved that the bytes are inside, and the kernel aligns metadata to four
+        // bytes; `Tag` has no padding and no invalid values.
+        Some(unsafe { *(address as *const Tag) })
+    }
+
+    /// Writes the tag at the start. XDP only: in TC a direct write would have the kernel reallocate
+    /// a cloned packet before the program runs, which loses the metadata.
+    #[inline(always)]
+    pub(crate) fn set_tag(&self, tag: &Tag) -> Option<()> {
+        let address = self.at(0, size_of::<Tag>())?;
+        // SAFETY: as in `tag`; the verifier allows XDP programs to write to metadata and packet.
+        unsafe { *(address as *mut Tag) = *tag };
+        Some(())
+    }
+
+    /// Writes `bytes` at `offset`. XDP only, see [`Self::set_tag`].
+    #[inline(always)]
+    pub(crate) fn set<const N: usize>(&self, offset: usize, bytes: [u8; N]) -> Option<()> {
+        let address = self.at(offset, N)?;
+        // SAFETY: as in `set_tag`; a byte array has alignment 1.
+        unsafe { *(address as *mut [u8; N]) = bytes };
+        Some(())
+    }
+}
+
+impl Bytes for View {
+    type Window<const N: usize> = PacketWindow<N>;
+
+    #[inline(always)]
+    fn window<const N: usize>(&self, offset: usize) -> Option<PacketWindow<N>> {
+        self.at(offset, N).map(PacketWindow)
+    }
+}
+
+/// Address of `N` bytes that [`View`] proved to be inside the packet.
+///
+/// Words are loaded whole. Both architectures this is built for have unaligned access in BPF
+/// (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`), and the verifier refuses the load where it is missing.
+#[derive(Clone, Copy)]
+pub(crate) struct PacketWindow<const N: usize>(usize);
+
+impl<const N: usize> PacketWindow<N> {
+    #[inline(always)]
+    fn load<T: Copy>(self, at: usize) -> T {
+        // SAFETY: callers below pass a type of bytes and an offset that `Window` promises to lie
+        // with it inside the N bytes; the verifier checks the same again for every load.
+        unsafe { *((self.0 + at) as *const T) }
+    }
+}
+
+impl<const N: usize> Window for PacketWindow<N> {
+    #[inline(always)]
+    fn byte(&self, at: usize) -> u8 {
+        self.load(at)
+    }
+
+    #[inline(always)]
+    fn wire2(&self, at: usize) -> [u8; 2] {
+        self.load::<u16>(at).to_ne_bytes()
+    }
+
+    #[inline(always)]
+    fn wire4(&self, at: usize) -> [u8; 4] {
+        self.load::<u32>(at).to_ne_bytes()
+    }
+}
+
+/// What the kernel knows of a packet beside its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct SkbInfo {
+    /// Bytes, linear or not, from the Ethernet header on.
+    pub(crate) len: u32,
+    /// Interface whose hook runs.
+    pub(crate) ifindex: u32,
+    /// A VLAN tag is held outside of the bytes.
+    pub(crate) vlan: bool,
+    /// Payload bytes of each segment; 0 for a packet that is not GSO.
+    pub(crate) gso_size: u32,
+    /// Segments; 0 where the packet's maker did not say.
+    pub(crate) gso_segs: u32,
+}
+
+impl SkbInfo {
+    #[inline(always)]
+    pub(crate) fn of(ctx: &TcContext) -> Self {
+        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each load.
+        let skb = unsafe { &*ctx.skb.skb };
+        Self {
+            len: skb.len,
+            ifindex: skb.ifindex,
+            vlan: skb.vlan_present != 0,
+            gso_size: skb.gso_size,
+            gso_segs: skb.gso_segs,
+        }
+    }
+
+    /// Packets on the wire.
+    #[inline(always)]
+    pub(crate) fn packets(&self) -> u64 {
+        if self.gso_size == 0 || self.gso_segs == 0 { 1 } else { u64::from(self.gso_segs) }
+    }
+
+    /// Bytes on the wire, where each segment repeats `headers` bytes.
+    #[inline(always)]
+    pub(crate) fn bytes(&self, headers: u32) -> u64 {
+        u64::from(self.len) + (self.packets() - 1) * u64::from(headers)
+    }
+}
