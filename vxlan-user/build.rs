@@ -9,7 +9,7 @@ mod record;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -17,7 +17,16 @@ use aya_build::{Package, Toolchain};
 
 use record::Record;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let Err(err) = build() else {
+        return ExitCode::SUCCESS;
+    };
+    // One sentence in cargo's own style, instead of a dump with a backtrace.
+    println!("cargo::error={}", format!("{err:#}").replace('\n', " "));
+    ExitCode::FAILURE
+}
+
+fn build() -> Result<()> {
     commit();
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR")?);
     let workspace = here.parent().context("vxlan-user has no parent directory")?;
