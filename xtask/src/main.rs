@@ -1,1 +1,55 @@
-fn main() {}
+//! `cargo xtask VERB`: what a person or CI does with this repository, one file per verb.
+//!
+//! This file owns the command line and the exit codes: 0 fine, 1 a check or test failed, 2 could
+//! not run. The verbs own everything else. The crate must build without a BPF toolchain, since
+//! `setup` is what brings one: it never depends on `vxlan-user`.
+
+mod apt;
+mod cargo;
+mod linker;
+mod lint;
+mod paths;
+mod progress;
+mod promtool;
+mod record;
+mod run;
+mod rustup;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Tasks of the VXLAN data plane")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find or install what builds the BPF programs, and the tools of the lab and the tests
+    Setup,
+    /// Two clouds with a tunnel between them; after `--`: run `vxlan ARGS` on this host
+    Run(run::Args),
+    /// Every test; after `--`: arguments for `cargo test`
+    Test(test::Args),
+    /// rustfmt, clippy for the host and for BPF, cargo-deny
+    Lint,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Setup => setup::run(),
+        Verb::Run(args) => run::run(args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Lint => lint::run(),
+    };
+    done.unwrap_or_else(|err| {
+        eprintln!("error: {err:#}");
+        ExitCode::from(2)
+    })
+}
