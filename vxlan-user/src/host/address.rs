@@ -153,18 +153,26 @@ impl Host {
         request.execute().await.during(|| format!("add address {net} to {name}"))
     }
 
+    /// Whether any interface here has this address.
+    pub(super) async fn is_local(&self, address: IpAddr) -> Result<bool, HostError> {
+        let messages = self.all_address_messages().await?;
+        let mut present = messages.iter().filter_map(InterfaceAddress::from_message);
+        Ok(present.any(|present| present.address.addr() == address))
+    }
+
     async fn address_messages(&self, ifindex: u32) -> Result<Vec<AddressMessage>, HostError> {
-        let messages: Vec<AddressMessage> = self
-            .handle
-            .address()
-            .get()
-            .set_link_index_filter(ifindex)
-            .execute()
-            .try_collect()
-            .await
-            .during(|| format!("list the addresses of ifindex {ifindex}"))?;
+        let mut messages = self.all_address_messages().await?;
+        messages.retain(|message| message.header.index == ifindex);
+        Ok(messages)
+    }
+
+    async fn all_address_messages(&self) -> Result<Vec<AddressMessage>, HostError> {
+        let dump = self.handle.address().get().execute().try_collect();
+        let mut messages: Vec<AddressMessage> =
+            dump.await.during(|| "list the addresses".to_owned())?;
         let is_ip = |family| matches!(family, AddressFamily::Inet | AddressFamily::Inet6);
-        Ok(messages.into_iter().filter(|message| is_ip(message.header.family)).collect())
+        messages.retain(|message| is_ip(message.header.family));
+        Ok(messages)
     }
 }
 

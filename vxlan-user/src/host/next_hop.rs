@@ -39,6 +39,13 @@ impl Host {
             let interface = self.name_of(via_ifindex).await;
             return Err(HostError::NotAnotherHost { destination, interface, kind });
         }
+        // The kernel's answer to this is the one for a missing route, or for IPv6 none at all.
+        if let Some(address) = source
+            && !self.is_local(address).await?
+        {
+            let interface = self.name_of(via_ifindex).await;
+            return Err(HostError::SourceNotLocal { address, interface });
+        }
         // When it is told the interface and finds no route, the kernel takes an IPv4 destination to
         // be on the link and says so as if it knew. Asked which entry of the table matched, it
         // admits that there was none.
@@ -51,13 +58,13 @@ impl Host {
             answer = match found {
                 Ok(message) => message,
                 Err(error) => {
-                    return Err(self.unrouted(error, destination, via_ifindex, source).await);
+                    return Err(self.unrouted(error, destination, via_ifindex).await);
                 }
             };
         }
         let Some(message) = answer else {
             let error = kernel_error(destination, libc::ENETUNREACH);
-            return Err(self.unrouted(error, destination, via_ifindex, source).await);
+            return Err(self.unrouted(error, destination, via_ifindex).await);
         };
         let kind = message.header.kind;
         if kind == RouteType::Unicast {
@@ -73,27 +80,14 @@ impl Host {
             return Err(HostError::NotAnotherHost { destination, interface, kind });
         }
         let error = kernel_error(destination, libc::ENETUNREACH);
-        Err(self.unrouted(error, destination, via_ifindex, source).await)
+        Err(self.unrouted(error, destination, via_ifindex).await)
     }
 
-    /// Says which of the reasons for a failed lookup it was.
-    async fn unrouted(
-        &self,
-        error: HostError,
-        destination: IpAddr,
-        via_ifindex: u32,
-        source: Option<IpAddr>,
-    ) -> HostError {
+    /// Tells the absence of a route from a failed lookup.
+    async fn unrouted(&self, error: HostError, destination: IpAddr, via_ifindex: u32) -> HostError {
         let HostError::Kernel { doing, source: cause } = error else { return error };
         let interface = self.name_of(via_ifindex).await;
-        let errno = cause.raw_os_error();
-        // EINVAL is also what a blackhole route gives.
-        if let (Some(libc::EINVAL), Some(address)) = (errno, source)
-            && !self.is_local(address).await
-        {
-            return HostError::SourceNotLocal { address, interface };
-        }
-        match errno {
+        match cause.raw_os_error() {
             Some(
                 libc::ENETUNREACH
                 | libc::EHOSTUNREACH
@@ -104,17 +98,6 @@ impl Host {
             ) => HostError::NoRoute { destination, interface, source: cause },
             _ => HostError::Kernel { doing: format!("{doing} via {interface}"), source: cause },
         }
-    }
-
-    async fn is_local(&self, address: IpAddr) -> bool {
-        let Ok(links) = self.links().await else { return false };
-        for link in links {
-            let present = self.addresses(link.ifindex).await.unwrap_or_default();
-            if present.iter().any(|present| present.address.addr() == address) {
-                return true;
-            }
-        }
-        false
     }
 }
 
