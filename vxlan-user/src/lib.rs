@@ -1,1 +1,12 @@
+//! The library behind the `vxlan` command: one module per room, see docs/architecture.md.
+//!
+//! Dependencies point one way: cli -> daemon -> {metrics, dataplane, host} -> plan -> config.
 
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod dataplane;
+pub mod host;
+pub mod metrics;
+pub mod plan;
+pub mod state;

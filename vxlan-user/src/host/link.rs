@@ -1,0 +1,202 @@
+//! Reading network interfaces. Owns the translation of link messages into plain values; changes
+//! nothing.
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    LinkXdp, XdpAttached,
+};
+
+use super::{
+    Host,
+    error::{During as _, HostError},
+};
+
+/// An XDP program that is attached to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XdpAttachment {
+    pub program_id: u32,
+    pub mode: XdpMode,
+}
+
+/// Where in the receive path an XDP program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the network stack, after the driver.
+    Generic,
+    /// On the device.
+    Offload,
+    /// More than one of them; the program named is the first that runs.
+    Several,
+}
+
+/// What the kernel says of one interface.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) ifindex: u32,
+    pub(super) name: String,
+    pub(super) mac: Option<[u8; 6]>,
+    pub(super) mtu: u32,
+    pub(super) up: bool,
+    pub(super) carrier: bool,
+    pub(super) layer: String,
+    pub(super) kind: Option<String>,
+    pub(super) bus: Option<String>,
+    pub(super) alias: Option<String>,
+    /// The other end of a veth pair, when it is in this namespace.
+    pub(super) peer: Option<u32>,
+    pub(super) generates_ipv6: bool,
+    pub(super) xdp: Option<XdpAttachment>,
+}
+
+impl From<&LinkMessage> for Link {
+    fn from(message: &LinkMessage) -> Self {
+        let flags = message.header.flags;
+        let mut link = Self {
+            ifindex: message.header.index,
+            name: String::new(),
+            mac: None,
+            mtu: 0,
+            up: flags.contains(LinkFlags::Up),
+            carrier: flags.contains(LinkFlags::LowerUp),
+            layer: format!("{:?}", message.header.link_layer_type),
+            kind: None,
+            bus: None,
+            alias: None,
+            peer: None,
+            generates_ipv6: false,
+            xdp: None,
+        };
+        let mut elsewhere = false;
+        for attribute in &message.attributes {
+            if let LinkAttribute::IfName(name) = attribute {
+                link.name.clone_from(name);
+            } else if let LinkAttribute::Address(address) = attribute {
+                link.mac = address.as_slice().try_into().ok();
+            } else if let LinkAttribute::Mtu(mtu) = attribute {
+                link.mtu = *mtu;
+            } else if let LinkAttribute::IfAlias(alias) = attribute {
+                link.alias = Some(alias.clone());
+            } else if let LinkAttribute::Link(peer) = attribute {
+                link.peer = Some(*peer);
+            } else if let LinkAttribute::LinkNetNsId(_) = attribute {
+                elsewhere = true;
+            } else if let LinkAttribute::ParentDevBusName(bus) = attribute {
+                link.bus = Some(bus.clone());
+            } else if let LinkAttribute::LinkInfo(infos) = attribute {
+                link.kind = infos.iter().find_map(kind);
+            } else if let LinkAttribute::AfSpecUnspec(families) = attribute {
+                link.generates_ipv6 = families.iter().any(generates_ipv6);
+            } else if let LinkAttribute::Xdp(attributes) = attribute {
+                link.xdp = xdp(attributes);
+            }
+        }
+        if elsewhere {
+            link.peer = None;
+        }
+        link
+    }
+}
+
+impl Link {
+    pub(super) fn is_veth(&self) -> bool {
+        self.kind.as_deref() == Some("veth")
+    }
+
+    /// For error messages: enough to recognise the device in `ip link`.
+    pub(super) fn describe(&self) -> String {
+        let kind = self.kind.as_deref().unwrap_or("physical");
+        match &self.alias {
+            Some(alias) => format!("{kind} device, ifindex {}, alias \"{alias}\"", self.ifindex),
+            None => format!("{kind} device, ifindex {}, no alias", self.ifindex),
+        }
+    }
+}
+
+fn kind(info: &LinkInfo) -> Option<String> {
+    if let LinkInfo::Kind(kind) = info { Some(kind.to_string()) } else { None }
+}
+
+fn generates_ipv6(family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(attributes) = family else { return false };
+    attributes.iter().any(|attribute| {
+        matches!(attribute, AfSpecInet6::AddrGenMode(mode) if *mode != In6AddrGenMode::None)
+    })
+}
+
+fn xdp(attributes: &[LinkXdp]) -> Option<XdpAttachment> {
+    let mut mode = None;
+    let mut program = None;
+    // With several programs the kernel names each by its mode and leaves out the general id.
+    let mut native = None;
+    let mut generic = None;
+    for attribute in attributes {
+        if let LinkXdp::Attached(attached) = attribute {
+            mode = match *attached {
+                XdpAttached::None => None,
+                XdpAttached::SocketBuffer => Some(XdpMode::Generic),
+                XdpAttached::Hardware => Some(XdpMode::Offload),
+                XdpAttached::Multiple => Some(XdpMode::Several),
+                XdpAttached::Driver | XdpAttached::Other(_) | _ => Some(XdpMode::Native),
+            };
+        } else if let LinkXdp::ProgId(id) = attribute {
+            program = Some(*id);
+        } else if let LinkXdp::DrvProgId(id) = attribute {
+            native = Some(*id);
+        } else if let LinkXdp::SkbProgId(id) = attribute {
+            generic = Some(*id);
+        }
+    }
+    Some(XdpAttachment { mode: mode?, program_id: program.or(native).or(generic).unwrap_or(0) })
+}
+
+impl Host {
+    pub(super) async fn links(&self) -> Result<Vec<Link>, HostError> {
+        let messages: Vec<LinkMessage> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .during(|| "list the interfaces".to_owned())?;
+        Ok(messages.iter().map(Link::from).collect())
+    }
+
+    pub(super) async fn link_by_name(&self, name: &str) -> Result<Option<Link>, HostError> {
+        // One that the kernel cannot have: it would answer ERANGE, which means the same.
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Ok(None);
+        }
+        let request = self.handle.link().get().match_name(name.to_owned());
+        match request.execute().try_next().await.during(|| format!("look up interface {name}")) {
+            Ok(message) => Ok(message.as_ref().map(Link::from)),
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn existing_link(&self, name: &str) -> Result<Link, HostError> {
+        match self.link_by_name(name).await? {
+            Some(link) => Ok(link),
+            None => {
+                let existing = self.links().await?.into_iter().map(|link| link.name).collect();
+                Err(HostError::UnknownInterface { name: name.to_owned(), existing })
+            }
+        }
+    }
+
+    /// A name for messages: never fails, since it is used where something else already has.
+    pub(super) async fn name_of(&self, ifindex: u32) -> String {
+        let request = self.handle.link().get().match_index(ifindex);
+        match request.execute().try_next().await {
+            Ok(Some(message)) => Link::from(&message).name,
+            Ok(None) | Err(_) => format!("ifindex {ifindex}"),
+        }
+    }
+}
+
+/// The kernel's IFNAMSIZ, less the final NUL.
+pub(super) const MAX_NAME: usize = libc::IFNAMSIZ - 1;

@@ -1,0 +1,153 @@
+//! Where a packet to a peer goes next. Asks the kernel's routing; changes nothing.
+
+use std::{io, net::IpAddr};
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::{
+    AddressFamily,
+    route::{RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType},
+};
+
+use super::{
+    Host,
+    error::{During as _, HostError},
+    route::{gateway, ip},
+};
+
+/// The kernel's answer for one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextHop {
+    /// `None`: the destination is on the link itself.
+    pub gateway: Option<IpAddr>,
+    pub ifindex: u32,
+    pub preferred_source: Option<IpAddr>,
+    /// The route's own MTU, set by hand or learned from the path; `None`: the interface's counts.
+    pub mtu: Option<u32>,
+}
+
+impl Host {
+    /// Looks up the way to `destination` out of the interface `via_ifindex`, for packets from
+    /// `source` (which must be an address of this host) or from whatever the kernel would choose.
+    pub async fn next_hop(
+        &self,
+        destination: IpAddr,
+        via_ifindex: u32,
+        source: Option<IpAddr>,
+    ) -> Result<NextHop, HostError> {
+        if destination.is_multicast() || destination.is_unspecified() {
+            let kind = if destination.is_multicast() { "multicast" } else { "unspecified" };
+            let interface = self.name_of(via_ifindex).await;
+            return Err(HostError::NotAnotherHost { destination, interface, kind });
+        }
+        // The kernel's answer to this is the one for a missing route, or for IPv6 none at all.
+        if let Some(address) = source
+            && !self.is_local(address).await?
+        {
+            let interface = self.name_of(via_ifindex).await;
+            return Err(HostError::SourceNotLocal { address, interface });
+        }
+        // When it is told the interface and finds no route, the kernel takes an IPv4 destination to
+        // be on the link and says so as if it knew. Asked which entry of the table matched, it
+        // admits that there was none.
+        let lookups = [RouteFlags::FibMatch, RouteFlags::empty()];
+        let mut answer = None;
+        for flags in lookups {
+            let request = question(destination, via_ifindex, source, flags);
+            let found = self.handle.route().get(request).execute().try_next().await;
+            let found = found.during(|| format!("look up the route to {destination}"));
+            answer = match found {
+                Ok(message) => message,
+                Err(error) => {
+                    return Err(self.unrouted(error, destination, via_ifindex).await);
+                }
+            };
+        }
+        let Some(message) = answer else {
+            let error = kernel_error(destination, libc::ENETUNREACH);
+            return Err(self.unrouted(error, destination, via_ifindex).await);
+        };
+        let kind = message.header.kind;
+        if kind == RouteType::Unicast {
+            return Ok(next_hop(&message, via_ifindex));
+        }
+        let not_another_host = [
+            (RouteType::Local, "local"),
+            (RouteType::Broadcast, "broadcast"),
+            (RouteType::Anycast, "anycast"),
+        ];
+        if let Some((_, kind)) = not_another_host.into_iter().find(|(known, _)| *known == kind) {
+            let interface = self.name_of(via_ifindex).await;
+            return Err(HostError::NotAnotherHost { destination, interface, kind });
+        }
+        let error = kernel_error(destination, libc::ENETUNREACH);
+        Err(self.unrouted(error, destination, via_ifindex).await)
+    }
+
+    /// Tells the absence of a route from a failed lookup.
+    async fn unrouted(&self, error: HostError, destination: IpAddr, via_ifindex: u32) -> HostError {
+        let HostError::Kernel { doing, source: cause } = error else { return error };
+        let interface = self.name_of(via_ifindex).await;
+        match cause.raw_os_error() {
+            Some(
+                libc::ENETUNREACH
+                | libc::EHOSTUNREACH
+                | libc::EACCES
+                | libc::EINVAL
+                | libc::ESRCH
+                | libc::EAGAIN,
+            ) => HostError::NoRoute { destination, interface, source: cause },
+            _ => HostError::Kernel { doing: format!("{doing} via {interface}"), source: cause },
+        }
+    }
+}
+
+fn kernel_error(destination: IpAddr, errno: i32) -> HostError {
+    HostError::Kernel {
+        doing: format!("look up the route to {destination}"),
+        source: io::Error::from_raw_os_error(errno),
+    }
+}
+
+fn question(
+    destination: IpAddr,
+    via_ifindex: u32,
+    source: Option<IpAddr>,
+    flags: RouteFlags,
+) -> RouteMessage {
+    let bits = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+    let mut message = RouteMessage::default();
+    message.header.address_family = match destination {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.flags = flags;
+    message.header.destination_prefix_length = bits(destination);
+    message.attributes.push(RouteAttribute::Destination(destination.into()));
+    message.attributes.push(RouteAttribute::Oif(via_ifindex));
+    if let Some(source) = source {
+        message.header.source_prefix_length = bits(source);
+        message.attributes.push(RouteAttribute::Source(source.into()));
+    }
+    message
+}
+
+fn next_hop(message: &RouteMessage, via_ifindex: u32) -> NextHop {
+    let mut hop =
+        NextHop { gateway: None, ifindex: via_ifindex, preferred_source: None, mtu: None };
+    for attribute in &message.attributes {
+        if let RouteAttribute::Oif(ifindex) = attribute {
+            hop.ifindex = *ifindex;
+        } else if let RouteAttribute::PrefSource(address) = attribute {
+            hop.preferred_source = ip(address);
+        } else if let RouteAttribute::Metrics(metrics) = attribute {
+            hop.mtu = metrics.iter().find_map(mtu);
+        } else if let Some(gateway) = gateway(attribute) {
+            hop.gateway = Some(gateway);
+        }
+    }
+    hop
+}
+
+fn mtu(metric: &RouteMetric) -> Option<u32> {
+    if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None }
+}

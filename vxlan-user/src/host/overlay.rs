@@ -1,0 +1,296 @@
+//! Overlay devices: a veth pair per network, of which the host uses one end and the data plane
+//! the other, the hidden port.
+//!
+//! Owns their creation, adoption after a restart, and removal. A device is ours when its alias says
+//! so ([`overlay_alias`]); nothing here changes any other. Routes are `route`'s, programs are not
+//! this room's.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use super::{
+    Host,
+    error::{During as _, HostError},
+    link::{Link, MAX_NAME},
+};
+
+/// The overlay interface of one network, as it shall be.
+#[derive(Debug, Clone)]
+pub struct OverlaySpec {
+    pub name: String,
+    pub hidden_name: String,
+    pub vni: u32,
+    /// `None`: the kernel draws one.
+    pub mac: Option<[u8; 6]>,
+    pub mtu: u32,
+    /// The first of each family becomes the primary one.
+    pub addresses: Vec<IpNet>,
+    /// Whether the interface speaks IPv6. If not, it also gets no link-local address.
+    pub ipv6: bool,
+}
+
+/// An overlay interface that is up, with what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlay {
+    pub ifindex: u32,
+    pub hidden_ifindex: u32,
+    pub mac: [u8; 6],
+    /// It was there already, from an earlier run. Undoing a failed start must then leave it.
+    pub adopted: bool,
+}
+
+/// An overlay interface of ours that was found on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedOverlay {
+    pub name: String,
+    pub vni: u32,
+    pub ifindex: u32,
+    /// `None` when somebody moved the hidden port to another namespace.
+    pub hidden_ifindex: Option<u32>,
+}
+
+const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
+const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
+/// RFC 8200 section 5: no link with a smaller MTU carries IPv6, and the kernel switches it off.
+const MIN_IPV6_MTU: u32 = 1280;
+
+fn overlay_alias(vni: u32) -> String {
+    format!("{OVERLAY_ALIAS}{vni}")
+}
+
+fn hidden_alias(vni: u32) -> String {
+    format!("{HIDDEN_ALIAS}{vni}")
+}
+
+fn vni_of(link: &Link) -> Option<u32> {
+    let alias = link.alias.as_deref().filter(|_| link.is_veth())?;
+    alias.strip_prefix(OVERLAY_ALIAS)?.parse().ok()
+}
+
+impl Host {
+    /// Creates the pair, or adopts it if it is there and ours: then MTU, MAC and addresses are
+    /// brought to what is asked, and both interface indexes stay.
+    ///
+    /// Adoption may drop routes through the interface (the kernel does when its last address or its
+    /// IPv6 mode changes), so call [`Host::add_route`] afterwards. A creation that fails leaves
+    /// nothing behind; an adoption that fails leaves the device, as it is in use.
+    pub async fn create_overlay(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
+        validate(spec)?;
+        let overlay = self.link_by_name(&spec.name).await?;
+        let hidden = self.link_by_name(&spec.hidden_name).await?;
+        let (overlay, hidden) = match (overlay, hidden) {
+            (None, None) => return self.make(spec).await,
+            (Some(overlay), Some(hidden)) => (overlay, hidden),
+            (Some(lone), None) | (None, Some(lone)) => return Err(foreign(&lone)),
+        };
+        for (link, alias, peer) in [
+            (&overlay, overlay_alias(spec.vni), &hidden),
+            (&hidden, hidden_alias(spec.vni), &overlay),
+        ] {
+            let ours = link.is_veth() && link.alias.as_ref() == Some(&alias);
+            if !ours || link.peer != Some(peer.ifindex) {
+                return Err(foreign(link));
+            }
+        }
+        self.adopt(spec, &overlay, &hidden).await?;
+        self.read_back(spec, true).await
+    }
+
+    /// Removes the pair of this name if it is ours. `false`: there is no such interface.
+    pub async fn delete_overlay(&self, name: &str) -> Result<bool, HostError> {
+        let Some(link) = self.link_by_name(name).await? else { return Ok(false) };
+        if vni_of(&link).is_none() {
+            return Err(foreign(&link));
+        }
+        self.delete_link(&link).await?;
+        Ok(true)
+    }
+
+    /// All overlay interfaces in this namespace that are ours, whatever their names.
+    pub async fn list_overlays(&self) -> Result<Vec<OwnedOverlay>, HostError> {
+        let owned = |link: Link| {
+            Some(OwnedOverlay {
+                vni: vni_of(&link)?,
+                ifindex: link.ifindex,
+                hidden_ifindex: link.peer,
+                name: link.name,
+            })
+        };
+        Ok(self.links().await?.into_iter().filter_map(owned).collect())
+    }
+
+    async fn make(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
+        let hidden = LinkUnspec::new_with_name(&spec.hidden_name).mtu(spec.mtu).build();
+        let mut overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(hidden)))
+            .mtu(spec.mtu);
+        if let Some(mac) = spec.mac {
+            overlay = overlay.address(mac.to_vec());
+        }
+        let doing = || {
+            format!(
+                "create overlay interface {} and its hidden port {} with MTU {}",
+                spec.name, spec.hidden_name, spec.mtu
+            )
+        };
+        self.handle.link().add(overlay.build()).execute().await.during(doing)?;
+
+        let error = match self.finish(spec).await {
+            Ok(overlay) => return Ok(overlay),
+            Err(error) => error,
+        };
+        let removal = async {
+            let link = self.existing_link(&spec.name).await?;
+            self.delete_link(&link).await
+        };
+        match removal.await {
+            Ok(()) => Err(error),
+            Err(cleanup) => Err(HostError::HalfMade {
+                name: spec.name.clone(),
+                source: Box::new(error),
+                cleanup: Box::new(cleanup),
+            }),
+        }
+    }
+
+    async fn finish(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
+        let overlay = self.existing_link(&spec.name).await?;
+        let hidden = self.existing_link(&spec.hidden_name).await?;
+        let set = async |link: &Link, alias| {
+            let change = LinkUnspec::new_with_index(link.ifindex).alias(alias);
+            self.change(link, change, "mark as ours").await
+        };
+        set(&overlay, overlay_alias(spec.vni)).await?;
+        set(&hidden, hidden_alias(spec.vni)).await?;
+        self.configure(spec, &overlay, &hidden).await?;
+        self.read_back(spec, false).await
+    }
+
+    async fn adopt(
+        &self,
+        spec: &OverlaySpec,
+        overlay: &Link,
+        hidden: &Link,
+    ) -> Result<(), HostError> {
+        for link in [overlay, hidden] {
+            if link.mtu != spec.mtu {
+                let change = LinkUnspec::new_with_index(link.ifindex).mtu(spec.mtu);
+                self.change(link, change, &format!("set MTU {} on", spec.mtu)).await?;
+            }
+        }
+        if let Some(mac) = spec.mac.filter(|mac| overlay.mac != Some(*mac)) {
+            let change = LinkUnspec::new_with_index(overlay.ifindex).address(mac.to_vec());
+            self.change(overlay, change, "set the MAC address of").await?;
+        }
+        if spec.ipv6 && !overlay.generates_ipv6 {
+            // The kernel makes a link-local address only when an interface comes up.
+            self.set_ipv6_generation(overlay, In6AddrGenMode::Eui64).await?;
+            let down = LinkUnspec::new_with_index(overlay.ifindex).down();
+            self.change(overlay, down, "take down").await?;
+        }
+        self.configure(spec, overlay, hidden).await
+    }
+
+    /// The part that creation and adoption share: IPv6 mode, both ends up, addresses.
+    async fn configure(
+        &self,
+        spec: &OverlaySpec,
+        overlay: &Link,
+        hidden: &Link,
+    ) -> Result<(), HostError> {
+        if !spec.ipv6 {
+            self.set_ipv6_generation(overlay, In6AddrGenMode::None).await?;
+        }
+        self.set_ipv6_generation(hidden, In6AddrGenMode::None).await?;
+        for link in [hidden, overlay] {
+            self.change(link, LinkUnspec::new_with_index(link.ifindex).up(), "bring up").await?;
+        }
+        self.set_addresses(overlay.ifindex, &overlay.name, &spec.addresses, spec.ipv6).await
+    }
+
+    async fn set_ipv6_generation(
+        &self,
+        link: &Link,
+        mode: In6AddrGenMode,
+    ) -> Result<(), HostError> {
+        let family = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)]);
+        let change = LinkUnspec::new_with_index(link.ifindex)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
+        match self.change(link, change, "set the IPv6 address generation of").await {
+            // No IPv6 in this kernel or at this MTU: nothing that could be generated.
+            Err(error) if error.errno() == Some(libc::EAFNOSUPPORT) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn read_back(&self, spec: &OverlaySpec, adopted: bool) -> Result<Overlay, HostError> {
+        let overlay = self.existing_link(&spec.name).await?;
+        let hidden_ifindex = self.existing_link(&spec.hidden_name).await?.ifindex;
+        match overlay.mac {
+            Some(mac) => Ok(Overlay { ifindex: overlay.ifindex, hidden_ifindex, mac, adopted }),
+            None => Err(foreign(&overlay)),
+        }
+    }
+
+    async fn change(
+        &self,
+        link: &Link,
+        change: LinkMessageBuilder<LinkUnspec>,
+        doing: &str,
+    ) -> Result<(), HostError> {
+        let request = self.handle.link().change(change.build());
+        request.execute().await.during(|| format!("{doing} {}", link.name))
+    }
+
+    async fn delete_link(&self, link: &Link) -> Result<(), HostError> {
+        let request = self.handle.link().del(link.ifindex);
+        request.execute().await.during(|| format!("delete interface {}", link.name))
+    }
+}
+
+fn foreign(link: &Link) -> HostError {
+    HostError::ForeignInterface { name: link.name.clone(), found: link.describe() }
+}
+
+/// Refuses what the kernel would refuse only half-way, or with a number instead of a reason.
+fn validate(spec: &OverlaySpec) -> Result<(), HostError> {
+    let refuse = |name: &str, problem: String| {
+        Err(HostError::InvalidSpec { name: name.to_owned(), problem })
+    };
+    for name in [&spec.name, &spec.hidden_name] {
+        let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+        let reserved = matches!(name.as_str(), "" | "." | "..");
+        if reserved || name.len() > MAX_NAME || !name.chars().all(allowed) {
+            let problem = format!(
+                "not a possible interface name; write 1 to {MAX_NAME} bytes without space, / or :"
+            );
+            return refuse(name, problem);
+        }
+    }
+    if spec.name == spec.hidden_name {
+        let problem = "the hidden port has the same name; give it another".to_owned();
+        return refuse(&spec.name, problem);
+    }
+    let v6 = spec.addresses.iter().find(|net| net.addr().is_ipv6());
+    if let Some(address) = v6.filter(|_| !spec.ipv6) {
+        let problem = format!("address {address} is IPv6, but this interface carries IPv4 only");
+        return refuse(&spec.name, problem);
+    }
+    if spec.ipv6 && spec.mtu < MIN_IPV6_MTU {
+        let problem = format!(
+            "MTU {} is too small for IPv6; use at least {MIN_IPV6_MTU}, or no IPv6 addresses",
+            spec.mtu
+        );
+        return refuse(&spec.name, problem);
+    }
+    let mut seen = HashSet::new();
+    match spec.addresses.iter().find(|net| !seen.insert(net.addr())) {
+        Some(twice) => refuse(&spec.name, format!("address {twice} is given twice; give it once")),
+        None => Ok(()),
+    }
+}

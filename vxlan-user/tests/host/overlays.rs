@@ -1,0 +1,272 @@
+//! Overlay devices: creation, adoption, refusal, removal.
+
+use serde_json::Value;
+use vxlan_user::host::{Host, HostError, OverlaySpec};
+
+use crate::namespace::{addresses, exists, ifindex, ip, ip_json, isolated, link, mac_text, net};
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0x43, 1];
+
+fn spec(prefixes: &[&str]) -> OverlaySpec {
+    OverlaySpec {
+        name: "vxlan43".into(),
+        hidden_name: "vxlan43p".into(),
+        vni: 43,
+        mac: Some(MAC),
+        mtu: 1410,
+        addresses: prefixes.iter().map(|text| net(text)).collect(),
+        ipv6: prefixes.iter().any(|text| text.contains(':')),
+    }
+}
+
+fn is_up(link: &Value) -> bool {
+    link["flags"].as_array().expect("flags").iter().any(|flag| flag == "UP")
+}
+
+/// Everything that `ip` tells of all interfaces and routes, less the counters.
+fn everything() -> Vec<Vec<Value>> {
+    ["-d link show", "address show", "route show table all", "-6 route show table all"]
+        .map(ip_json)
+        .into()
+}
+
+#[test]
+fn creates_the_pair_as_asked() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let wanted = spec(&["192.0.2.1/24", "198.51.100.1/32", "192.0.2.7/24"]);
+        let overlay = host.create_overlay(&wanted).await.expect("an overlay");
+
+        assert!(!overlay.adopted);
+        assert_eq!(overlay.mac, MAC);
+        let (outer, hidden) = (link("vxlan43"), link("vxlan43p"));
+        assert_eq!(outer["ifindex"], overlay.ifindex);
+        assert_eq!(hidden["ifindex"], overlay.hidden_ifindex);
+        assert_eq!(outer["link"], "vxlan43p");
+        assert_eq!(outer["address"], mac_text(MAC));
+        assert_eq!(outer["ifalias"], "vxlan overlay VNI 43");
+        for end in [&outer, &hidden] {
+            assert_eq!(end["mtu"], 1410, "{end}");
+            assert_eq!(end["linkinfo"]["info_kind"], "veth", "{end}");
+            assert_eq!(end["inet6_addr_gen_mode"], "none", "{end}");
+            assert_eq!(end["operstate"], "UP", "{end}");
+            assert!(is_up(end), "{end}");
+        }
+        // The kernel puts the secondary one behind all primary ones.
+        assert_eq!(addresses("vxlan43"), ["192.0.2.1/24", "198.51.100.1/32", "192.0.2.7/24"]);
+        let shown = ip_json("address show dev vxlan43");
+        for info in shown[0]["addr_info"].as_array().expect("addresses") {
+            assert_eq!(info["scope"], "global", "{info}");
+            assert!(info["broadcast"].is_null(), "{info}");
+            assert!(info["noprefixroute"].is_null(), "{info}");
+        }
+        assert!(!ip_json("route show 192.0.2.0/24 dev vxlan43").is_empty());
+        assert_eq!(addresses("vxlan43p"), [""; 0]);
+    });
+}
+
+#[test]
+fn an_ipv4_overlay_says_nothing_in_ipv6() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
+
+        for name in ["vxlan43", "vxlan43p"] {
+            let shown = ip_json(&format!("-6 address show dev {name}"));
+            assert!(shown.iter().all(|entry| entry["addr_info"].is_null()), "{shown:?}");
+            // A solicitation or a router's call would have been sent on the way up.
+            let counters = ip_json(&format!("-s link show dev {name}"));
+            assert_eq!(counters[0]["stats64"]["tx"]["packets"], 0, "{name}");
+        }
+    });
+}
+
+#[test]
+fn ipv6_addresses_are_usable_at_once() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24", "2001:db8:43::1/64"])).await.expect("overlay");
+
+        let shown = ip_json("-6 address show dev vxlan43");
+        let infos = shown[0]["addr_info"].as_array().expect("addresses");
+        let global = infos.iter().find(|info| info["local"] == "2001:db8:43::1").expect("ours");
+        assert_eq!(global["prefixlen"], 64);
+        assert_eq!(global["nodad"], true, "{global}");
+        assert!(global["tentative"].is_null(), "{global}");
+        assert!(infos.iter().any(|info| info["scope"] == "link"), "{infos:?}");
+        assert_eq!(link("vxlan43p")["inet6_addr_gen_mode"], "none");
+    });
+}
+
+#[test]
+fn adopts_its_own_and_brings_it_to_what_is_asked() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let before = host
+            .create_overlay(&spec(&["192.0.2.1/24", "192.0.2.2/24", "198.51.100.1/24"]))
+            .await
+            .expect("an overlay");
+
+        let again = Host::new().expect("a second host");
+        let mut wanted = spec(&["203.0.113.1/24", "192.0.2.2/24", "2001:db8:43::1/64"]);
+        wanted.mtu = 1380;
+        wanted.mac = Some([2, 0, 0, 0, 0x43, 9]);
+        let after = again.create_overlay(&wanted).await.expect("adoption");
+
+        assert!(after.adopted);
+        assert_eq!((after.ifindex, after.hidden_ifindex), (before.ifindex, before.hidden_ifindex));
+        assert_eq!(after.mac, [2, 0, 0, 0, 0x43, 9]);
+        assert_eq!(link("vxlan43")["address"], "02:00:00:00:43:09");
+        for name in ["vxlan43", "vxlan43p"] {
+            assert_eq!(link(name)["mtu"], 1380, "{name}");
+        }
+        let shown = addresses("vxlan43");
+        assert_eq!(shown[..3], ["203.0.113.1/24", "192.0.2.2/24", "2001:db8:43::1/64"]);
+        assert!(shown[3].starts_with("fe80::"), "{shown:?}");
+        assert_eq!(shown.len(), 4, "{shown:?}");
+
+        // And back to IPv4 only: every trace of IPv6 goes.
+        let mut wanted = spec(&["203.0.113.1/24"]);
+        wanted.mac = None;
+        let last = again.create_overlay(&wanted).await.expect("a second adoption");
+        assert_eq!(addresses("vxlan43"), ["203.0.113.1/24"]);
+        assert_eq!(last.mac, [2, 0, 0, 0, 0x43, 9], "no MAC asked for: the old one stays");
+    });
+}
+
+#[test]
+fn adoption_of_what_is_right_already_changes_nothing() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let wanted = spec(&["192.0.2.1/24", "2001:db8:43::1/64", "2001:db8:43::2/64"]);
+        host.create_overlay(&wanted).await.expect("an overlay");
+        let overlay = ifindex("vxlan43");
+        host.add_route(net("198.51.100.0/24"), overlay, None).await.expect("a route");
+        let of_ours = || (addresses("vxlan43"), ip_json("route show"), link("vxlan43"));
+        let before = of_ours();
+
+        host.create_overlay(&wanted).await.expect("adoption");
+
+        assert_eq!(of_ours(), before);
+    });
+}
+
+#[test]
+fn refuses_foreign_devices_and_leaves_them_alone() {
+    let foreign = [
+        // A veth pair of somebody else.
+        "link add vxlan43 type veth peer name vxlan43p",
+        // Not even a veth.
+        "link add vxlan43 type bridge",
+        // Only the hidden port's name is taken.
+        "link add vxlan43p type bridge",
+    ];
+    for command in foreign {
+        isolated(async move || {
+            ip(command);
+            let before = everything();
+
+            let host = Host::new().expect("a host");
+            let refused = host.create_overlay(&spec(&["192.0.2.1/24"])).await;
+
+            let message = refused.as_ref().expect_err(command).to_string();
+            assert!(matches!(refused, Err(HostError::ForeignInterface { .. })), "{message}");
+            assert!(message.contains("interface vxlan43"), "{message}");
+            assert!(message.contains("ip link delete"), "{message}");
+            assert_eq!(everything(), before, "{command}");
+            if exists("vxlan43") {
+                let refused = host.delete_overlay("vxlan43").await;
+                assert!(matches!(refused, Err(HostError::ForeignInterface { .. })), "{refused:?}");
+                assert_eq!(everything(), before, "{command}");
+            }
+            assert!(host.list_overlays().await.expect("a list").is_empty());
+        });
+    }
+}
+
+#[test]
+fn refuses_the_overlay_of_another_network() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
+        let before = everything();
+
+        let mut other = spec(&["198.51.100.1/24"]);
+        other.vni = 44;
+        let refused = host.create_overlay(&other).await.expect_err("another VNI");
+
+        assert!(refused.to_string().contains("vxlan overlay VNI 43"), "{refused}");
+        assert_eq!(everything(), before);
+    });
+}
+
+#[test]
+fn a_creation_that_fails_half_way_leaves_nothing() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let before = everything();
+
+        // The kernel takes the pair, the first address, and then not the loopback's.
+        let failed = host.create_overlay(&spec(&["192.0.2.1/24", "::1/128"])).await;
+
+        let message = failed.expect_err("::1 belongs to lo").to_string();
+        assert!(message.contains("::1/128") && message.contains("vxlan43"), "{message}");
+        assert!(!exists("vxlan43") && !exists("vxlan43p"));
+        assert_eq!(everything(), before);
+    });
+}
+
+#[test]
+fn refuses_impossible_wishes_before_it_touches_anything() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let base = spec(&["192.0.2.1/24"]);
+        let wishes = [
+            (OverlaySpec { name: "sixteen-letters-".into(), ..base.clone() }, "15 bytes"),
+            (OverlaySpec { name: "a/b".into(), ..base.clone() }, "without space"),
+            (OverlaySpec { hidden_name: "vxlan43".into(), ..base.clone() }, "same name"),
+            (OverlaySpec { ipv6: false, ..spec(&["2001:db8::1/64"]) }, "IPv4 only"),
+            (OverlaySpec { mtu: 1279, ..spec(&["2001:db8::1/64"]) }, "at least 1280"),
+            (spec(&["192.0.2.1/24", "192.0.2.1/32"]), "given twice"),
+        ];
+        for (wish, hint) in wishes {
+            let refused = host.create_overlay(&wish).await.expect_err(hint);
+            assert!(matches!(refused, HostError::InvalidSpec { .. }), "{refused}");
+            assert!(refused.to_string().contains(hint), "{refused}");
+        }
+        // What only the kernel can know comes with its reason.
+        let refused = host.create_overlay(&OverlaySpec { mtu: 70_000, ..base }).await;
+        let message = refused.expect_err("veth takes up to 65535").to_string();
+        assert!(message.contains("MTU 70000"), "{message}");
+        assert!(!exists("vxlan43"));
+    });
+}
+
+#[test]
+fn lists_and_deletes_exactly_its_own() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        ip("link add theirs type veth peer name theirsp");
+        let first = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("VNI 43");
+        let mut second = spec(&["198.51.100.1/24"]);
+        second.name = "cloud".into();
+        second.hidden_name = "cloudp".into();
+        second.vni = 16_777_215;
+        host.create_overlay(&second).await.expect("VNI 16777215");
+
+        let mut found = host.list_overlays().await.expect("a list");
+        found.sort_by_key(|overlay| overlay.vni);
+        let names: Vec<_> = found.iter().map(|o| (o.name.as_str(), o.vni)).collect();
+        assert_eq!(names, [("vxlan43", 43), ("cloud", 16_777_215)]);
+        assert_eq!(found[0].ifindex, first.ifindex);
+        assert_eq!(found[0].hidden_ifindex, Some(first.hidden_ifindex));
+
+        assert!(host.delete_overlay("vxlan43").await.expect("deleted"));
+        assert!(!exists("vxlan43") && !exists("vxlan43p"));
+        assert!(exists("cloud") && exists("theirs"));
+        assert!(!host.delete_overlay("vxlan43").await.expect("gone already"));
+        // The hidden port is no overlay: its name deletes nothing.
+        host.delete_overlay("cloudp").await.expect_err("a hidden port");
+        assert!(exists("cloudp"));
+    });
+}

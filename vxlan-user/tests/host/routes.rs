@@ -1,0 +1,262 @@
+//! Routes of ours and of others, and the way to a peer.
+
+use serde_json::Value;
+use vxlan_user::host::{Host, HostError, NextHop, ROUTE_PROTOCOL, RouteChange};
+
+use crate::namespace::{addr, ifindex, ip, ip_json, isolated, net};
+
+/// `ours` and `other`: two interfaces that are up, with addresses of both families.
+fn two_interfaces() -> (u32, u32) {
+    ip("link add ours type veth peer name oursp");
+    ip("link add other type veth peer name otherp");
+    for name in ["ours", "oursp", "other", "otherp"] {
+        ip(&format!("link set {name} up"));
+    }
+    ip("address add 192.0.2.1/24 dev ours");
+    ip("address add 198.51.100.1/24 dev other");
+    ip("address add 2001:db8:1::1/64 dev ours nodad");
+    ip("address add 2001:db8:2::1/64 dev other nodad");
+    (ifindex("ours"), ifindex("other"))
+}
+
+fn shown(prefix: &str) -> Vec<Value> {
+    let family = if prefix.contains(':') { "-6" } else { "-4" };
+    ip_json(&format!("{family} -N -d route show {prefix}"))
+}
+
+#[test]
+fn adds_once_and_removes_its_own() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        let host = Host::new().expect("a host");
+        for (prefix, source) in [
+            ("203.0.113.0/24", Some("192.0.2.1")),
+            ("203.0.113.128/32", None),
+            ("0.0.0.0/0", None),
+            ("2001:db8:3::/48", Some("2001:db8:1::1")),
+            ("2001:db8:4::1/128", None),
+        ] {
+            let source = source.map(addr);
+            let add = async || host.add_route(net(prefix), ours, source).await.expect(prefix);
+            assert_eq!(add().await, RouteChange::Added, "{prefix}");
+            assert_eq!(add().await, RouteChange::AlreadyThere, "{prefix}");
+
+            let routes = shown(prefix);
+            assert_eq!(routes.len(), 1, "{routes:?}");
+            let route = &routes[0];
+            assert_eq!(route["dev"], "ours", "{route}");
+            assert_eq!(route["protocol"], ROUTE_PROTOCOL.to_string(), "{route}");
+            assert!(route["gateway"].is_null(), "{route}");
+            match source {
+                Some(source) => assert_eq!(route["prefsrc"], source.to_string(), "{route}"),
+                None => assert!(route["prefsrc"].is_null(), "{route}"),
+            }
+            if !prefix.contains(':') {
+                // By number, since -N is given: 253 is `link`.
+                assert_eq!(route["scope"], "253", "{route}");
+            }
+            let all = host.routes_of(ours).await.expect("routes");
+            let known = all.iter().find(|route| route.prefix == net(prefix)).expect(prefix);
+            assert!(known.is_ours() && known.preferred_source == source, "{known:?}");
+
+            let remove = async || host.remove_route(net(prefix), ours).await.expect(prefix);
+            assert!(remove().await, "{prefix}");
+            assert!(!remove().await, "{prefix}");
+            assert!(shown(prefix).is_empty(), "{prefix}");
+        }
+    });
+}
+
+#[test]
+fn a_new_source_replaces_the_old_one() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        ip("address add 192.0.2.2/24 dev ours");
+        ip("address add 2001:db8:1::2/64 dev ours nodad");
+        let host = Host::new().expect("a host");
+        for (prefix, old, new) in [
+            ("203.0.113.0/24", "192.0.2.1", "192.0.2.2"),
+            ("2001:db8:3::/48", "2001:db8:1::1", "2001:db8:1::2"),
+        ] {
+            for source in [old, new] {
+                let change = host.add_route(net(prefix), ours, Some(addr(source))).await;
+                assert_eq!(change.expect(source), RouteChange::Added);
+                let routes = shown(prefix);
+                assert_eq!(routes.len(), 1, "{routes:?}");
+                assert_eq!(routes[0]["prefsrc"], source);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_interface_own_prefix_counts_as_there() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        let host = Host::new().expect("a host");
+        for prefix in ["192.0.2.0/24", "2001:db8:1::/64"] {
+            let change = host.add_route(net(prefix), ours, None).await.expect(prefix);
+            assert_eq!(change, RouteChange::AlreadyThere);
+            assert!(!host.remove_route(net(prefix), ours).await.expect(prefix));
+            assert_eq!(shown(prefix).len(), 1, "{prefix}");
+        }
+    });
+}
+
+#[test]
+fn refuses_a_prefix_that_somebody_else_routes() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        let host = Host::new().expect("a host");
+        for (command, prefix, named) in [
+            (
+                "route add 203.0.113.0/24 via 198.51.100.9",
+                "203.0.113.0/24",
+                "via 198.51.100.9 dev other",
+            ),
+            ("route add 203.0.113.64/26 dev other", "203.0.113.64/26", "dev other proto boot"),
+            ("route add blackhole 203.0.113.128/26", "203.0.113.128/26", "blackhole"),
+            (
+                "route add 203.0.113.192/26 via 192.0.2.9",
+                "203.0.113.192/26",
+                "via 192.0.2.9 dev ours",
+            ),
+            (
+                "-6 route add 2001:db8:3::/48 via 2001:db8:2::9",
+                "2001:db8:3::/48",
+                "via 2001:db8:2::9",
+            ),
+            ("-6 route add 2001:db8:4::/48 dev other metric 5", "2001:db8:4::/48", "metric 5"),
+        ] {
+            ip(command);
+            let before = shown(prefix);
+            let refused = host.add_route(net(prefix), ours, None).await.expect_err(command);
+            let message = refused.to_string();
+            assert!(matches!(refused, HostError::ForeignRoute { .. }), "{message}");
+            assert!(message.contains(prefix) && message.contains(named), "{message}");
+            assert!(!host.remove_route(net(prefix), ours).await.expect(prefix));
+            assert_eq!(shown(prefix), before, "{command}");
+        }
+    });
+}
+
+#[test]
+fn a_worse_route_of_somebody_else_stays_beside_ours() {
+    isolated(async || {
+        let (ours, other) = two_interfaces();
+        let host = Host::new().expect("a host");
+        ip("route add 203.0.113.0/24 via 198.51.100.9 metric 100");
+        let prefix = net("203.0.113.0/24");
+        assert_eq!(host.add_route(prefix, ours, None).await.expect("beside"), RouteChange::Added);
+        assert_eq!(shown("203.0.113.0/24").len(), 2);
+
+        // Through another interface there is none of ours to remove.
+        assert!(!host.remove_route(prefix, other).await.expect("nothing"));
+        assert!(host.remove_route(prefix, ours).await.expect("ours"));
+        let left = shown("203.0.113.0/24");
+        assert_eq!((left.len(), &left[0]["gateway"]), (1, &Value::from("198.51.100.9")));
+    });
+}
+
+#[test]
+fn next_hops_on_the_link_and_behind_a_gateway() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        ip("route add 203.0.113.0/24 via 192.0.2.9 mtu 1300");
+        ip("-6 route add 2001:db8:9::/48 via 2001:db8:1::9");
+        ip("route add 203.0.113.64/26 via inet6 2001:db8:1::9");
+        let host = Host::new().expect("a host");
+        for (destination, gateway, source, mtu) in [
+            ("192.0.2.77", None, "192.0.2.1", None),
+            ("203.0.113.7", Some("192.0.2.9"), "192.0.2.1", Some(1300)),
+            ("203.0.113.70", Some("2001:db8:1::9"), "192.0.2.1", None),
+            ("2001:db8:1::77", None, "2001:db8:1::1", None),
+            ("2001:db8:9::7", Some("2001:db8:1::9"), "2001:db8:1::1", None),
+        ] {
+            let expected = NextHop {
+                gateway: gateway.map(addr),
+                ifindex: ours,
+                preferred_source: Some(addr(source)),
+                mtu,
+            };
+            let found = host.next_hop(addr(destination), ours, None).await.expect(destination);
+            assert_eq!(found, expected, "{destination}");
+            let found = host.next_hop(addr(destination), ours, Some(addr(source))).await;
+            let found = found.expect(destination);
+            assert_eq!((found.gateway, found.ifindex), (expected.gateway, ours), "{destination}");
+        }
+    });
+}
+
+#[test]
+fn no_route_is_said_also_where_the_kernel_would_guess() {
+    isolated(async || {
+        let (ours, other) = two_interfaces();
+        ip("route add blackhole 203.0.113.128/26");
+        ip("route add prohibit 203.0.113.192/26");
+        let host = Host::new().expect("a host");
+        // Told the interface, `ip route get` answers with a guess here.
+        assert!(!ip_json("route get 203.0.113.7 oif ours").is_empty());
+        for (destination, via) in [
+            ("203.0.113.7", ours),
+            ("203.0.113.130", ours),
+            ("203.0.113.200", ours),
+            ("2001:db8:9::7", ours),
+            // On the link of the other interface.
+            ("192.0.2.77", other),
+            ("2001:db8:1::77", other),
+        ] {
+            let refused = host.next_hop(addr(destination), via, None).await.expect_err(destination);
+            assert!(matches!(refused, HostError::NoRoute { .. }), "{refused:?}");
+            assert!(refused.to_string().contains("ip route add"), "{refused}");
+        }
+        // A route out of the other interface does not help.
+        ip("route add 203.0.113.0/25 via 198.51.100.9");
+        let refused = host.next_hop(addr("203.0.113.7"), ours, None).await;
+        assert!(matches!(refused, Err(HostError::NoRoute { .. })), "{refused:?}");
+        let found = host.next_hop(addr("203.0.113.7"), other, None).await.expect("its own");
+        assert_eq!(found.gateway, Some(addr("198.51.100.9")));
+    });
+}
+
+#[test]
+fn a_route_that_only_a_policy_rule_selects_is_found() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        ip("rule add from 192.0.2.1 lookup 100");
+        ip("route add default via 192.0.2.9 dev ours table 100");
+        let host = Host::new().expect("a host");
+        let found = host.next_hop(addr("203.0.113.7"), ours, Some(addr("192.0.2.1"))).await;
+        assert_eq!(found.expect("by rule").gateway, Some(addr("192.0.2.9")));
+        let refused = host.next_hop(addr("203.0.113.7"), ours, None).await;
+        assert!(matches!(refused, Err(HostError::NoRoute { .. })), "{refused:?}");
+    });
+}
+
+#[test]
+fn wrong_ends_are_named() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        let host = Host::new().expect("a host");
+        for (destination, kind) in [
+            ("192.0.2.1", "local"),
+            ("192.0.2.255", "broadcast"),
+            ("224.0.0.5", "multicast"),
+            ("0.0.0.0", "unspecified"),
+            ("2001:db8:1::1", "local"),
+        ] {
+            let refused = host.next_hop(addr(destination), ours, None).await.expect_err(kind);
+            assert!(matches!(refused, HostError::NotAnotherHost { .. }), "{refused:?}");
+            assert!(refused.to_string().contains(kind), "{refused}");
+        }
+        // The commonest mistake: the public address in front of a 1:1 NAT is not the host's own.
+        for (destination, public) in
+            [("192.0.2.77", "203.0.113.10"), ("2001:db8:1::77", "2001:db8:99::1")]
+        {
+            let refused = host.next_hop(addr(destination), ours, Some(addr(public))).await;
+            let refused = refused.expect_err(public);
+            assert!(matches!(refused, HostError::SourceNotLocal { .. }), "{refused:?}");
+            assert!(refused.to_string().contains(public), "{refused}");
+        }
+    });
+}
