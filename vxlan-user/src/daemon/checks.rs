@@ -1,0 +1,212 @@
+//! Everything that can be known to be wrong before anything is changed.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Context as _, bail};
+
+use super::Places;
+use crate::{
+    config::{self, Config, XdpMode},
+    dataplane::XdpAttached,
+    host::{Host, HostError, Underlay, capabilities},
+    plan::{UnderlayFacts, default_overlay_mtu},
+    state::State,
+};
+
+/// Configuration and host, found to fit.
+#[derive(Debug)]
+pub struct Findings {
+    pub config: Config,
+    pub underlay: Underlay,
+    pub facts: UnderlayFacts,
+    /// What a former run left, if anything.
+    pub former: Option<State>,
+    /// Not wrong, but worth a sentence.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    /// The MTU of a network's overlay interface.
+    pub fn overlay_mtu(&self, network: &config::Network) -> u32 {
+        network.mtu.map_or_else(|| default_overlay_mtu(self.underlay.mtu), |at| at.value)
+    }
+}
+
+/// Reads configuration and host; changes nothing.
+pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
+    let missing = capabilities::missing();
+    if !missing.is_empty() {
+        bail!(
+            "missing {}: run as root, or give the service these capabilities",
+            missing.join(" and ")
+        );
+    }
+    let config = config::load(&places.config)?;
+    unsupported(&config)?;
+    let underlay = read_underlay(&config, host).await?;
+    let address = own_address(&config, &underlay)?;
+    let former = places.run_dir.load()?;
+    foreign_xdp(&config, &underlay, former.as_ref())?;
+    let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, address };
+    let warnings = warnings(&config, &underlay);
+    let findings = Findings { config, underlay, facts, former, warnings };
+    mtus(&findings)?;
+    overlays(&findings, host).await?;
+    Ok(findings)
+}
+
+/// What the format allows and this version does not do.
+fn unsupported(config: &Config) -> Result<(), config::ConfigError> {
+    if let Some(at) = config.first_ipv6_underlay() {
+        let message = format!(
+            "{} needs an IPv6 underlay, which this version does not have. Write an IPv4 address; \
+             IPv6 inside the tunnel works.",
+            at.value
+        );
+        return Err(config.error(&at, message));
+    }
+    let xdp = &config.underlay.xdp;
+    if xdp.value == XdpMode::Off {
+        let message = "xdp = \"off\": this version cannot receive without XDP. Write \"auto\", \
+                       \"native\" or \"generic\".";
+        return Err(config.error(xdp, message));
+    }
+    Ok(())
+}
+
+async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay> {
+    let interface = &config.underlay.interface;
+    match host.underlay(&interface.value).await {
+        Ok(underlay) => Ok(underlay),
+        Err(
+            error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. }),
+        ) => Err(config.error(interface, format!("underlay.interface: {error}.")).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The address that packets leave from and arrive at.
+fn own_address(config: &Config, underlay: &Underlay) -> anyhow::Result<Ipv4Addr> {
+    let v4 = |secondary_too: bool| {
+        underlay.addresses.iter().filter_map(move |at| match at.address.addr() {
+            IpAddr::V4(address) if secondary_too || !at.secondary => Some(address),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        })
+    };
+    let listed: Vec<String> = v4(true).map(|address| address.to_string()).collect();
+    let Some(wanted) = config.underlay.address.v4 else {
+        let message = format!(
+            "interface {} has no IPv4 address to send from. Give it one, or name another interface.",
+            underlay.name
+        );
+        return v4(false)
+            .next()
+            .ok_or_else(|| config.error(&config.underlay.interface, message).into());
+    };
+    if v4(true).any(|address| address == wanted.value) {
+        return Ok(wanted.value);
+    }
+    let found = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+    let instead = match listed.first() {
+        Some(first) => format!(
+            "write address = \"{first}\" (or leave the key out) and, if {} is where peers send to, \
+             public_address = \"{0}\"",
+            wanted.value
+        ),
+        None => "give the interface an address first".to_owned(),
+    };
+    let message = format!(
+        "address = \"{}\" is not on interface {}, which has {found}. Behind a 1:1 NAT the public \
+         address is not on the host: {instead}.",
+        wanted.value, underlay.name
+    );
+    Err(config.error(&wanted, message).into())
+}
+
+/// A program that is not ours is never replaced.
+fn foreign_xdp(
+    config: &Config,
+    underlay: &Underlay,
+    former: Option<&State>,
+) -> Result<(), config::ConfigError> {
+    let Some(found) = &underlay.xdp else { return Ok(()) };
+    let ours = former.and_then(|state| state.underlay.xdp.as_ref());
+    if ours.is_some_and(|ours| ours.program_id == found.program_id) {
+        return Ok(());
+    }
+    let message = format!(
+        "interface {} carries an XDP program already (id {}), which is not ours and stays. See \
+         whose it is with `bpftool prog show id {1}`; stop its owner, or detach it with `ip link \
+         set dev {0} xdp off`.",
+        underlay.name, found.program_id
+    );
+    Err(config.error(&config.underlay.interface, message))
+}
+
+/// A declared MTU that does not fit would lose every full packet.
+fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
+    let largest = default_overlay_mtu(findings.underlay.mtu);
+    for network in &findings.config.networks {
+        if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
+            let message = format!(
+                "mtu = {} does not fit: {} has {} bytes, of which the outer headers take 50. Write \
+                 {largest} or less, or leave the key out.",
+                mtu.value, findings.underlay.name, findings.underlay.mtu
+            );
+            return Err(findings.config.error(&mtu, message));
+        }
+    }
+    Ok(())
+}
+
+/// A device of somebody else under a name we want.
+async fn overlays(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+    for network in &findings.config.networks {
+        let interface = &network.interface;
+        if let Err(error) = host.may_create_overlay(&interface.value, network.vni.value.get()).await
+        {
+            let message = format!("network.interface: {error}.");
+            return Err(findings.config.error(interface, message).into());
+        }
+    }
+    Ok(())
+}
+
+fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !underlay.up || !underlay.carrier {
+        let what = if underlay.up { "has no carrier" } else { "is down" };
+        warnings.push(format!("interface {} {what}: no packet can pass yet", underlay.name));
+    }
+    for network in config.networks.iter().filter(|network| network.members.is_empty()) {
+        warnings.push(format!("network {} has no member: nothing can pass in it", network.vni.value));
+    }
+    warnings
+}
+
+/// The XDP modes that the configuration allows, in the order to try them.
+pub(super) fn xdp_modes(config: &Config) -> &'static [XdpAttached] {
+    match config.underlay.xdp.value {
+        XdpMode::Auto => &[XdpAttached::Native, XdpAttached::Generic],
+        XdpMode::Native => &[XdpAttached::Native],
+        XdpMode::Generic => &[XdpAttached::Generic],
+        XdpMode::Off => &[],
+    }
+}
+
+/// Binds the metrics port, before anything is made.
+pub(super) async fn bind_metrics(config: &Config) -> anyhow::Result<tokio::net::TcpListener> {
+    let listen = &config.metrics.listen;
+    tokio::net::TcpListener::bind(listen.value).await.map_err(|error| {
+        let message = format!(
+            "listen = \"{}\": {error}. Write an address of this host and a free port.",
+            listen.value
+        );
+        config.error(listen, message).into()
+    })
+}
+
+/// Reads the state of a former run, for commands that need one.
+pub(super) fn former_state(places: &Places) -> anyhow::Result<Option<State>> {
+    places.run_dir.load().context("cannot tell what a former run left")
+}

@@ -1,0 +1,46 @@
+//! Removing what a run made, and nothing else.
+
+use super::{Places, checks};
+use crate::host::Host;
+
+/// What was there to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub interfaces: Vec<String>,
+    pub routes: usize,
+    pub pins: bool,
+}
+
+/// Takes down the data plane of a daemon that does not run any more. Goes on after a failure, so that
+/// one obstacle leaves one thing behind; what is left can be removed by calling it again.
+pub async fn down(places: &Places) -> anyhow::Result<Removed> {
+    let lock = places.run_dir.lock()?;
+    let state = checks::former_state(places)?;
+    let host = Host::new()?;
+    let mut removed = Removed::default();
+    let mut problems = Vec::new();
+
+    removed.pins = places.pins.exist();
+    if let Err(error) = places.pins.remove() {
+        problems.push(error.to_string());
+    }
+    for network in state.iter().flat_map(|state| &state.networks) {
+        for route in &network.routes {
+            match host.remove_route(*route, network.ifindex).await {
+                Ok(there) => removed.routes += usize::from(there),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        match host.delete_overlay(&network.interface).await {
+            Ok(true) => removed.interfaces.push(network.interface.clone()),
+            Ok(false) => {}
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if problems.is_empty() {
+        places.run_dir.clear()?;
+        drop(lock);
+        return Ok(removed);
+    }
+    anyhow::bail!("not everything could be removed: {}", problems.join("; "))
+}

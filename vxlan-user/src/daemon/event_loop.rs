@@ -1,0 +1,132 @@
+//! A running daemon: serves metrics, follows routes and neighbours, ends on a signal.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{
+    Places,
+    bring_up::{self, Started},
+    checks, ways,
+};
+use crate::{
+    dataplane::{LoadOptions, Reader},
+    host::{Host, HostEvent},
+    metrics, plan,
+};
+
+/// How often the next hops of peers without a way are asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Starts, calls `started` once traffic can pass, and stays until SIGINT or SIGTERM.
+///
+/// Afterwards the data plane goes on without the daemon; [`super::down`] is what removes it.
+pub async fn run(
+    places: &Places,
+    options: LoadOptions,
+    started: impl FnOnce(&Started, std::net::SocketAddr),
+) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let host = Host::new()?;
+    let findings = checks::check(places, &host).await?;
+    let listener = checks::bind_metrics(&findings.config).await?;
+    let _lock = places.run_dir.lock()?;
+    for warning in &findings.warnings {
+        tracing::warn!("{warning}");
+    }
+    // Watching begins before the host is read, so that no change falls between.
+    let mut events = host.watch()?;
+    let mut running = bring_up::bring_up(places, &host, findings, options).await?;
+    let address = listener.local_addr().context("the metrics socket has no address")?;
+    serve_metrics(places, &running, listener)?;
+    forward_log(&mut running, options)?;
+    started(&running, address);
+
+    let mut retry = tokio::time::interval(RETRY);
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            batch = events.next_batch() => match batch {
+                Some(batch) => {
+                    if batch.iter().any(|event| concerns_ways(event, &running)) {
+                        follow(&mut running, &host).await?;
+                    }
+                }
+                None => events = host.watch().context("lost the kernel's news of routes")?,
+            },
+            _ = retry.tick() => {
+                if running.plan.peers.iter().any(|peer| peer.ifindex == 0) {
+                    follow(&mut running, &host).await?;
+                }
+            }
+        }
+    }
+    tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
+    Ok(())
+}
+
+fn serve_metrics(places: &Places, running: &Started, listener: TcpListener) -> anyhow::Result<()> {
+    let reader = Reader::open(&places.pins)?;
+    let source = metrics::Source::new(reader, running.state.clone());
+    tokio::spawn(async move {
+        if let Err(error) = metrics::serve(listener, source).await {
+            tracing::error!("the metrics server ended: {error}");
+        }
+    });
+    Ok(())
+}
+
+/// Hands the programs' messages to the log.
+fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
+    let Some(logger) = running.plane.logger(options) else { return Ok(()) };
+    let mut logger = AsyncFd::with_interest(logger, Interest::READABLE)
+        .context("cannot wait for the programs' messages")?;
+    tokio::spawn(async move {
+        while let Ok(mut ready) = logger.readable_mut().await {
+            ready.get_inner_mut().flush();
+            ready.clear_ready();
+        }
+    });
+    Ok(())
+}
+
+/// Can this event change the way to a peer?
+fn concerns_ways(event: &HostEvent, running: &Started) -> bool {
+    let underlay = running.findings.facts.ifindex;
+    match event {
+        HostEvent::Overrun | HostEvent::Route(_) | HostEvent::RouteRemoved(_) => true,
+        HostEvent::Link { ifindex, .. }
+        | HostEvent::LinkRemoved { ifindex, .. }
+        | HostEvent::Address { ifindex, .. }
+        | HostEvent::AddressRemoved { ifindex, .. }
+        | HostEvent::NeighbourRemoved { ifindex, .. } => *ifindex == underlay,
+        HostEvent::Neighbour(neighbour) => neighbour.ifindex == underlay,
+    }
+}
+
+/// Brings the peers' entries in line with the host's routes and neighbours.
+async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
+    let ways = ways::all(&running.findings, host).await;
+    let config = &running.findings.config;
+    for (index, (peer, way)) in config.peers.iter().zip(&ways).enumerate() {
+        let old = running.plan.peers[index];
+        let new = plan::peer_entry(config, peer, &running.findings.facts, way.as_ref(), old.slot);
+        if new == old {
+            continue;
+        }
+        running.plane.set_peer(index as u32, &new)?;
+        running.plan.peers[index] = new;
+        match way {
+            Some(way) => tracing::info!(peer = %peer.name, "now by way of {}", way.gateway),
+            None => tracing::warn!(peer = %peer.name, "not reachable at present"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The daemon: brings configuration, host and data plane together and keeps them so.
+//!
+//! [`run`] starts and stays; [`check`] looks without touching; [`down`] removes what a run left. The
+//! order of a start is: look at everything, change nothing; then make, and undo all of it should a
+//! step fail. Prints nothing: that is the command line's part.
+
+mod bring_up;
+mod checks;
+mod down;
+mod event_loop;
+mod ways;
+
+use std::path::PathBuf;
+
+pub use bring_up::Started;
+pub use checks::{Findings, check};
+pub use down::{Removed, down};
+pub use event_loop::run;
+
+use crate::{dataplane::Pins, state::RunDir};
+
+/// Where one daemon keeps its things.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub config: PathBuf,
+    pub run_dir: RunDir,
+    pub pins: Pins,
+}

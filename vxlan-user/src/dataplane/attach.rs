@@ -1,0 +1,233 @@
+//! Attaching: XDP and TCX links, pinned, and taken over from a former run without a gap.
+
+use std::path::Path;
+
+use aya::{
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        links::{FdLink, LinkError, PinnedLink},
+        tc::{SchedClassifierLink, TcAttachOptions},
+        xdp::XdpLink,
+    },
+    sys::SyscallError,
+};
+
+use super::{DataPlane, DataPlaneError, Pins, names};
+
+/// How the XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpAttached {
+    /// In the driver.
+    Native,
+    /// In the network stack, behind the driver's GRO.
+    Generic,
+}
+
+impl XdpAttached {
+    /// The value of the metric's `mode` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    const fn mode(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+        }
+    }
+}
+
+/// An attached XDP program.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    pub mode: XdpAttached,
+    pub program_id: u32,
+    /// Why native mode was not to be had, where it was tried.
+    pub native_refused: Option<String>,
+}
+
+impl DataPlane {
+    /// Attaches `decap` to the underlay interface, trying `modes` in their order, and pins the link.
+    /// A link of a former run in `inherited` mode is taken over if `modes` allow that mode.
+    pub fn attach_decap(
+        &mut self,
+        interface: &str,
+        modes: &[XdpAttached],
+        inherited: Option<XdpAttached>,
+        pins: &Pins,
+    ) -> Result<Attachment, DataPlaneError> {
+        let path = pins.xdp_link();
+        let program = self.xdp()?;
+        let program_id = program_id(program.info(), names::DECAP)?;
+        if let Some(mode) = inherited.filter(|mode| modes.contains(mode))
+            && let Some(link) = inherit(&path)
+        {
+            let link = XdpLink::try_from(link).map_err(|error| DataPlaneError::pin(&path, error))?;
+            match program.attach_to_link(link) {
+                Ok(id) => {
+                    pin_xdp(program, id, &path)?;
+                    return Ok(Attachment { mode, program_id, native_refused: None });
+                }
+                Err(error) => tracing::debug!("the former XDP link is not usable: {error}"),
+            }
+        }
+        forget(&path)?;
+        let mut native_refused = None;
+        let mut last = String::from("no XDP mode is allowed");
+        for &mode in modes {
+            match program.attach(interface, mode.mode()) {
+                Ok(id) => {
+                    pin_xdp(program, id, &path)?;
+                    return Ok(Attachment { mode, program_id, native_refused });
+                }
+                Err(error) => {
+                    last = explain_xdp(&error, mode);
+                    if mode == XdpAttached::Native {
+                        native_refused = Some(last.clone());
+                    }
+                }
+            }
+        }
+        let interface = interface.to_owned();
+        Err(DataPlaneError::Attach { program: names::DECAP, interface, reason: last })
+    }
+
+    /// Attaches `deliver` to TC ingress of the underlay interface and pins the link.
+    pub fn attach_deliver(&mut self, interface: &str, pins: &Pins) -> Result<(), DataPlaneError> {
+        let path = pins.deliver_link();
+        let program = self.classifier(names::DELIVER)?;
+        attach_tc(program, names::DELIVER, interface, TcAttachType::Ingress, &path)
+    }
+
+    /// Attaches `encap` to TC egress of an overlay interface and pins the link.
+    pub fn attach_encap(
+        &mut self,
+        interface: &str,
+        vni: u32,
+        pins: &Pins,
+    ) -> Result<(), DataPlaneError> {
+        let path = pins.encap_link(vni);
+        let program = self.classifier(names::ENCAP)?;
+        attach_tc(program, names::ENCAP, interface, TcAttachType::Egress, &path)
+    }
+
+    /// Unpins encap links of networks that are not in `vnis`.
+    pub fn forget_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
+        for (vni, path) in pins.encap_links() {
+            if !vnis.contains(&vni) {
+                forget(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn program_id(
+    info: Result<aya::programs::ProgramInfo, ProgramError>,
+    name: &'static str,
+) -> Result<u32, DataPlaneError> {
+    Ok(info.map_err(super::object::program_error(name))?.id())
+}
+
+/// The link that a former run pinned, if there is one.
+fn inherit(path: &Path) -> Option<FdLink> {
+    match PinnedLink::from_pin(path) {
+        // The pin goes; the link lives on in its descriptor until it is pinned again.
+        Ok(pinned) => pinned.unpin().ok(),
+        Err(LinkError::SyscallError(SyscallError { .. }) | LinkError::InvalidLink) => None,
+    }
+}
+
+fn forget(path: &Path) -> Result<(), DataPlaneError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DataPlaneError::pin(path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pin_xdp(
+    program: &mut Xdp,
+    id: aya::programs::xdp::XdpLinkId,
+    path: &Path,
+) -> Result<(), DataPlaneError> {
+    let link = program.take_link(id).map_err(super::object::program_error(names::DECAP))?;
+    let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
+    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
+    Ok(())
+}
+
+fn attach_tc(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    interface: &str,
+    hook: TcAttachType,
+    path: &Path,
+) -> Result<(), DataPlaneError> {
+    let failed = super::object::program_error(name);
+    let mut id = None;
+    if let Some(link) = inherit(path) {
+        let link = SchedClassifierLink::try_from(link)
+            .map_err(|error| DataPlaneError::pin(path, error))?;
+        // The kernel refuses (ENOLINK) where the interface of the former run is gone.
+        id = program.attach_to_link(link).ok();
+    }
+    let id = match id {
+        Some(id) => id,
+        None => {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+            program.attach_with_options(interface, hook, options).map_err(|error| {
+                DataPlaneError::Attach {
+                    program: name,
+                    interface: interface.to_owned(),
+                    reason: explain_tc(&error),
+                }
+            })?
+        }
+    };
+    let link: FdLink = program
+        .take_link(id)
+        .map_err(failed)?
+        .try_into()
+        .map_err(|error| DataPlaneError::pin(path, error))?;
+    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
+    Ok(())
+}
+
+fn errno(error: &ProgramError) -> Option<i32> {
+    if let ProgramError::SyscallError(SyscallError { io_error, .. }) = error {
+        io_error.raw_os_error()
+    } else {
+        None
+    }
+}
+
+fn explain_xdp(error: &ProgramError, mode: XdpAttached) -> String {
+    let mode = mode.label();
+    match errno(error) {
+        Some(libc::EBUSY | libc::EEXIST) => format!(
+            "another XDP program is attached already ({mode} mode). Remove it with `ip link set dev \
+             INTERFACE xdp off` or stop the program that owns it"
+        ),
+        Some(libc::ERANGE) => format!(
+            "the interface's MTU is larger than its driver's {mode} XDP mode allows. Lower the MTU, \
+             or write xdp = \"generic\""
+        ),
+        Some(libc::EOPNOTSUPP) => format!("the driver has no {mode} XDP mode"),
+        Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
+        _ => format!("{error} ({mode} mode)"),
+    }
+}
+
+fn explain_tc(error: &ProgramError) -> String {
+    match errno(error) {
+        Some(libc::EINVAL) => format!("{error}; TCX links need Linux 6.6 or newer"),
+        Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The data plane as the rest of the program sees it. Only this room knows aya.
+//!
+//! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
+//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs. What
+//! the maps shall hold is decided by the plan, not here.
+
+mod attach;
+mod error;
+mod object;
+mod pins;
+mod reader;
+mod tables;
+
+pub use attach::{Attachment, XdpAttached};
+pub use error::DataPlaneError;
+pub use object::{DataPlane, LoadOptions};
+pub use pins::Pins;
+pub use reader::{NonMemberDrops, Reader, Station, Usage};
+
+/// Program and map names as in the object, for tests that run single programs.
+pub mod names {
+    /// XDP on the underlay interface.
+    pub const DECAP: &str = "decap";
+    /// TC ingress on the underlay interface.
+    pub const DELIVER: &str = "deliver";
+    /// TC egress on an overlay interface.
+    pub const ENCAP: &str = "encap";
+}

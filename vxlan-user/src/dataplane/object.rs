@@ -1,0 +1,117 @@
+//! The loaded object: programs in the kernel, maps filled, not necessarily attached.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramError, SchedClassifier, Xdp},
+};
+use aya_log::EbpfLogger;
+
+use super::{DataPlaneError, Pins, names, tables};
+use crate::plan::Plan;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vxlan-ebpf"));
+
+/// What must be known before the programs are loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// Have the programs report every dropped packet. When off, the verifier removes the code.
+    pub trace_packets: bool,
+    /// Counter slots that the plan uses.
+    pub slots: u32,
+}
+
+/// Programs and maps of one data plane. Dropping it detaches what is not pinned.
+#[derive(Debug)]
+pub struct DataPlane {
+    pub(super) bpf: Ebpf,
+}
+
+impl DataPlane {
+    /// Loads the programs; the verifier has passed them when this returns.
+    pub fn load(options: LoadOptions) -> Result<Self, DataPlaneError> {
+        let level = if options.trace_packets { aya_log::Level::Trace as u8 } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader.override_global(aya_log::LEVEL, &level, true);
+        // Room for a configuration that grows, as per-CPU arrays cannot.
+        loader.map_max_entries("COUNTERS", options.slots.saturating_mul(2).max(1_024));
+        let mut plane = Self { bpf: loader.load(OBJECT)? };
+        plane.xdp()?.load().map_err(program_error(names::DECAP))?;
+        for name in [names::DELIVER, names::ENCAP] {
+            plane.classifier(name)?.load().map_err(program_error(name))?;
+        }
+        Ok(plane)
+    }
+
+    /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.
+    pub fn fill(&mut self, plan: &Plan) -> Result<(), DataPlaneError> {
+        tables::fill(&mut self.bpf, plan)
+    }
+
+    /// Changes the way to one peer, at any time.
+    pub fn set_peer(
+        &mut self,
+        index: u32,
+        peer: &vxlan_common::table::Peer,
+    ) -> Result<(), DataPlaneError> {
+        tables::set_peer(&mut self.bpf, index, peer)
+    }
+
+    /// Pins every map.
+    pub fn pin_maps(&self, pins: &Pins) -> Result<(), DataPlaneError> {
+        for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
+            let path = pins.map(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(DataPlaneError::pin(path, error));
+                }
+                _ => {}
+            }
+            map.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Messages of the programs; `None` unless they were loaded with `trace_packets`.
+    pub fn logger(
+        &mut self,
+        options: LoadOptions,
+    ) -> Option<EbpfLogger<&'static dyn log::Log>> {
+        if !options.trace_packets {
+            return None;
+        }
+        EbpfLogger::init(&mut self.bpf).ok()
+    }
+
+    /// How many entries a map can hold; 0: no such map.
+    pub fn map_capacity(&self, name: &str) -> u64 {
+        let info = self.bpf.map(name).and_then(tables::info);
+        info.map_or(0, |info| u64::from(info.max_entries()))
+    }
+
+    /// The XDP program.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, DataPlaneError> {
+        let name = names::DECAP;
+        let missing = DataPlaneError::Missing { what: "program", name };
+        let program = self.bpf.program_mut(name).ok_or(missing)?;
+        program.try_into().map_err(program_error(name))
+    }
+
+    /// A TC program by name.
+    pub fn classifier(
+        &mut self,
+        name: &'static str,
+    ) -> Result<&mut SchedClassifier, DataPlaneError> {
+        let missing = DataPlaneError::Missing { what: "program", name };
+        let program = self.bpf.program_mut(name).ok_or(missing)?;
+        program.try_into().map_err(program_error(name))
+    }
+
+    /// Maps as aya knows them, for tests that look into single entries.
+    pub fn maps(&mut self) -> &mut Ebpf {
+        &mut self.bpf
+    }
+}
+
+pub(super) fn program_error(name: &'static str) -> impl Fn(ProgramError) -> DataPlaneError {
+    move |source| DataPlaneError::Program { name, source: Box::new(source) }
+}

@@ -1,0 +1,136 @@
+//! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
+//! while no daemon runs.
+
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use vxlan_common::{
+    counters::Counters,
+    table::{FdbEntry, FdbKey, NonMember},
+};
+
+use super::{DataPlaneError, Pins};
+
+/// Packets of a peer dropped in a network that it is not a member of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NonMemberDrops {
+    /// Index of the peer.
+    pub peer: u32,
+    /// Index of the network.
+    pub network: u32,
+    pub packets: u64,
+}
+
+/// One entry of the forwarding table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Overlay interface.
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    /// Index of the member.
+    pub member: u32,
+    /// Declared in the configuration.
+    pub is_static: bool,
+}
+
+/// How full a map is that fills by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub map: &'static str,
+    pub entries: u64,
+    pub capacity: u64,
+}
+
+/// Open handles of the maps that the programs write.
+#[derive(Debug)]
+pub struct Reader {
+    counters: PerCpuArray<MapData, Counters>,
+    non_members: PerCpuHashMap<MapData, NonMember, u64>,
+    fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    capacities: [(&'static str, u64); 2],
+}
+
+impl Reader {
+    /// # Errors
+    /// Nothing is pinned there, or what is pinned is not what this program pins.
+    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
+        let counters = open(pins, "COUNTERS")?;
+        let non_members = open(pins, "NON_MEMBERS")?;
+        let fdb = open(pins, "FDB")?;
+        let capacities =
+            [("fdb", capacity("FDB", &fdb)?), ("non_members", capacity("NON_MEMBERS", &non_members)?)];
+        let kind = |name| move |source| DataPlaneError::Read { name, source: Box::new(source) };
+        let array = aya::maps::Map::PerCpuArray(counters);
+        let hash = aya::maps::Map::PerCpuHashMap(non_members);
+        let stations = aya::maps::Map::HashMap(fdb);
+        Ok(Self {
+            counters: array.try_into().map_err(kind("COUNTERS"))?,
+            non_members: hash.try_into().map_err(kind("NON_MEMBERS"))?,
+            fdb: stations.try_into().map_err(kind("FDB"))?,
+            capacities,
+        })
+    }
+
+    /// The counters of one slot, all CPUs added up.
+    pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
+        let values = self.counters.get(&slot, 0).map_err(read("COUNTERS"))?;
+        let mut sum = Counters::ZERO;
+        values.iter().for_each(|cpu| sum.add(cpu));
+        Ok(sum)
+    }
+
+    /// Every pair seen so far.
+    pub fn non_members(&self) -> Result<Vec<NonMemberDrops>, DataPlaneError> {
+        let entries = self.non_members.iter().map(|entry| {
+            let (NonMember { peer, network }, values) = entry?;
+            Ok(NonMemberDrops { peer, network, packets: values.iter().sum() })
+        });
+        entries.collect::<Result<_, MapError>>().map_err(read("NON_MEMBERS"))
+    }
+
+    /// The forwarding table.
+    pub fn stations(&self) -> Result<Vec<Station>, DataPlaneError> {
+        let entries = self.fdb.iter().map(|entry| {
+            let (key, value) = entry?;
+            Ok(Station {
+                ifindex: key.ifindex,
+                mac: key.mac.octets(),
+                member: value.member,
+                is_static: value.flags & FdbEntry::STATIC != 0,
+            })
+        });
+        entries.collect::<Result<_, MapError>>().map_err(read("FDB"))
+    }
+
+    /// How full the maps are that the programs fill.
+    pub fn usage(&self) -> Vec<Usage> {
+        let entries = [self.fdb.keys().count(), self.non_members.keys().count()];
+        let with = |(&(map, capacity), entries): (&(&'static str, u64), usize)| Usage {
+            map,
+            entries: entries as u64,
+            capacity,
+        };
+        self.capacities.iter().zip(entries).map(with).collect()
+    }
+}
+
+fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
+    move |source| DataPlaneError::Read { name, source: Box::new(source) }
+}
+
+fn open(pins: &Pins, name: &'static str) -> Result<MapData, DataPlaneError> {
+    let path = pins.map(name);
+    MapData::from_pin(&path).map_err(|error| match &error {
+        MapError::PinError { .. } | MapError::SyscallError(_) if !path.exists() => {
+            DataPlaneError::pin(
+                path,
+                "there is no such pin: no data plane is loaded here. Start one with `vxlan run`, or \
+                 name the right place with --pin-dir",
+            )
+        }
+        _ => DataPlaneError::pin(path, error),
+    })
+}
+
+fn capacity(name: &'static str, map: &MapData) -> Result<u64, DataPlaneError> {
+    let info = map.info().map_err(read(name))?;
+    Ok(u64::from(info.max_entries()))
+}

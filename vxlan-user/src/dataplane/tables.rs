@@ -1,0 +1,131 @@
+//! Typed writing of the maps that the daemon owns. Knows names and types, not what to write.
+
+use aya::{
+    Ebpf, Pod,
+    maps::{
+        Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo,
+        lpm_trie::Key,
+    },
+};
+use vxlan_common::table::{NetworkAddress, Owner, Peer};
+
+use super::DataPlaneError;
+use crate::plan::Plan;
+
+/// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
+pub(super) const NAMES: [&str; 14] = [
+    "SETTINGS",
+    "SOURCES",
+    "ROUTES",
+    "NETWORKS",
+    "NETWORK_BY_VNI",
+    "NETWORK_BY_IFINDEX",
+    "MEMBERS",
+    "PEERS",
+    "PEER_BY_ADDRESS",
+    "FDB",
+    "LAST_STATION",
+    "TAGS",
+    "COUNTERS",
+    "NON_MEMBERS",
+];
+
+pub(super) fn is_ours(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Writes a whole plan.
+pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
+    let by_vni = plan.networks.iter().enumerate().map(|(index, network)| {
+        let [a, b, c] = network.vni;
+        ([0, a, b, c], index as u32)
+    });
+    let by_ifindex =
+        plan.networks.iter().enumerate().map(|(index, network)| (network.ifindex, index as u32));
+
+    array(bpf, "SETTINGS", &[plan.settings])?;
+    array(bpf, "NETWORKS", &plan.networks)?;
+    array(bpf, "PEERS", &plan.peers)?;
+    array(bpf, "MEMBERS", &plan.members)?;
+    hash(bpf, "NETWORK_BY_VNI", by_vni)?;
+    hash(bpf, "NETWORK_BY_IFINDEX", by_ifindex)?;
+    hash(bpf, "PEER_BY_ADDRESS", plan.peer_addresses.iter().copied())?;
+    hash(bpf, "TAGS", plan.tags.iter().copied())?;
+    hash(bpf, "FDB", plan.stations.iter().copied())?;
+    routes(bpf, plan)?;
+    hash(bpf, "SOURCES", plan.sources.iter().copied())
+}
+
+/// Writes one peer.
+pub(super) fn set_peer(bpf: &mut Ebpf, index: u32, peer: &Peer) -> Result<(), DataPlaneError> {
+    const NAME: &str = "PEERS";
+    let map: &mut Map = map(bpf, NAME)?;
+    let capacity = capacity(map);
+    let failed = |source| DataPlaneError::Map { name: NAME, capacity, source: Box::new(source) };
+    let mut peers: Array<&mut MapData, Peer> = map.try_into().map_err(failed)?;
+    peers.set(index, peer, 0).map_err(failed)
+}
+
+fn map<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DataPlaneError> {
+    bpf.map_mut(name).ok_or(DataPlaneError::Missing { what: "map", name })
+}
+
+/// What the kernel says of a map of a kind that we use.
+pub(super) fn info(map: &Map) -> Option<MapInfo> {
+    let data = match map {
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::PerCpuArray(data)
+        | Map::PerCpuHashMap(data) => data,
+        #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows two dozen other kinds")]
+        _ => return None,
+    };
+    data.info().ok()
+}
+
+/// How many entries the map holds; 0 where the kernel does not say.
+fn capacity(map: &Map) -> u32 {
+    info(map).map_or(0, |info| info.max_entries())
+}
+
+fn array<V: Pod>(bpf: &mut Ebpf, name: &'static str, values: &[V]) -> Result<(), DataPlaneError> {
+    let map = map(bpf, name)?;
+    let capacity = capacity(map);
+    if values.len() > capacity as usize {
+        return Err(DataPlaneError::Capacity { name, needed: values.len(), capacity });
+    }
+    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let mut array: Array<&mut MapData, V> = map.try_into().map_err(failed)?;
+    for (index, value) in values.iter().enumerate() {
+        array.set(index as u32, value, 0).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn hash<K: Pod, V: Pod>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    entries: impl Iterator<Item = (K, V)>,
+) -> Result<(), DataPlaneError> {
+    let map = map(bpf, name)?;
+    let capacity = capacity(map);
+    let failed = |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let mut hash: HashMap<&mut MapData, K, V> = map.try_into().map_err(failed)?;
+    for (key, value) in entries {
+        hash.insert(key, value, 0).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn routes(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
+    const NAME: &str = "ROUTES";
+    let map = map(bpf, NAME)?;
+    let capacity = capacity(map);
+    let failed = |source| DataPlaneError::Map { name: NAME, capacity, source: Box::new(source) };
+    let mut trie: LpmTrie<&mut MapData, NetworkAddress, Owner> = map.try_into().map_err(failed)?;
+    for route in &plan.routes {
+        trie.insert(&Key::new(route.bits, route.address), route.owner, 0).map_err(failed)?;
+    }
+    Ok(())
+}

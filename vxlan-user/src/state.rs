@@ -1,0 +1,188 @@
+//! What a daemon made on this host, on disk: so that `show` can name it and `down` can remove exactly
+//! that, also when the daemon is gone. Owns the run directory, nothing in the kernel.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{dataplane::XdpAttached, plan::SlotOwner};
+
+/// The whole of it. Order of peers and networks is the order of their indices in the maps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub node: String,
+    pub underlay: Underlay,
+    pub peers: Vec<Peer>,
+    pub networks: Vec<Network>,
+    /// Members in the order of their indices.
+    pub members: Vec<Member>,
+    /// By slot number.
+    pub slots: Vec<SlotOwner>,
+    /// Entries that the daemon put into each map.
+    pub entries: Vec<Entries>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Underlay {
+    pub interface: String,
+    pub address: IpAddr,
+    /// Absent until attached.
+    pub xdp: Option<Xdp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Xdp {
+    pub mode: XdpAttached,
+    pub program_id: u32,
+    /// Why it is not native, where that was tried.
+    pub native_refused: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub name: String,
+    pub endpoint: SocketAddr,
+    pub private_address: Option<IpAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    pub vni: u32,
+    pub interface: String,
+    pub hidden: String,
+    /// 0 until made.
+    pub ifindex: u32,
+    pub mtu: u32,
+    pub addresses: Vec<IpNet>,
+    /// Routes through the interface that the daemon added.
+    pub routes: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub peer: usize,
+    pub network: usize,
+    pub allowed_ips: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entries {
+    pub map: String,
+    pub entries: u64,
+    pub capacity: u64,
+}
+
+/// The run directory.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// Held by the daemon as long as it runs.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl RunDir {
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Makes the directory and takes the lock.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::WouldBlock`] where a daemon runs already; the message has its number.
+    pub fn lock(&self) -> io::Result<Lock> {
+        fs::create_dir_all(&self.path).map_err(|error| self.said(&self.path, &error))?;
+        let path = self.lock_file();
+        let mut file = File::options()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| self.said(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = fs::read_to_string(&path).unwrap_or_default();
+                let message = format!(
+                    "a daemon is running already in {} (process {pid}). Stop it first, for example \
+                     with `kill {pid}`",
+                    self.path.display(),
+                    pid = pid.trim(),
+                );
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(self.said(&path, &error)),
+        }
+        file.set_len(0)?;
+        write!(file, "{}", std::process::id())?;
+        Ok(Lock { _file: file })
+    }
+
+    fn said(&self, path: &Path, error: &io::Error) -> io::Error {
+        let hint = "name another run directory with --run-dir";
+        io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
+    }
+
+    /// The state of the present or the former run. `None`: nothing was made, or `down` removed it.
+    pub fn load(&self) -> io::Result<Option<State>> {
+        let path = self.state_file();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.said(&path, &error)),
+        };
+        let state = serde_json::from_str(&text).map_err(|error| {
+            let message = format!(
+                "{}: {error}. It was not written by this version, or is damaged; remove it after \
+                 `ip link delete` of the overlay interfaces",
+                path.display()
+            );
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })?;
+        Ok(Some(state))
+    }
+
+    /// Replaces the state in one step: a reader sees the old one or the new one.
+    pub fn store(&self, state: &State) -> io::Result<()> {
+        let new = self.path.join("state.json.new");
+        let text = serde_json::to_string_pretty(state).map_err(io::Error::other)?;
+        let mut file = File::create(&new).map_err(|error| self.said(&new, &error))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.state_file()).map_err(|error| self.said(&new, &error))
+    }
+
+    /// Removes everything this program ever writes there.
+    pub fn clear(&self) -> io::Result<()> {
+        for path in [self.state_file(), self.lock_file()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.said(&path, &error));
+                }
+                _ => {}
+            }
+        }
+        // Somebody else's files may be in it, or it is a mount point: then it stays.
+        let _stays = fs::remove_dir(&self.path);
+        Ok(())
+    }
+}
