@@ -5,14 +5,15 @@
 //! the interface? does the interface exist?) is checked by the host room, which reports it through
 //! [`Config::error`] so that both kinds of mistake look the same.
 //!
-//! The way of a file: [`raw`] reads the TOML tree with positions, [`schema`] says which keys there
-//! are, [`value`] turns one text into one value, [`validate`] and its like give the whole its
-//! meaning. Every room goes on after a mistake, so that one run shows all of them.
+//! The way of a file: `document` and `raw` read the TOML tree with positions, `schema` says which
+//! keys there are, `value` and `word` turn one text into one value, `validate` and its like give
+//! the whole its meaning. Each goes on after a mistake, so that one run shows all of them.
 
 use std::fs;
 use std::path::Path;
 
 mod choice;
+mod document;
 mod error;
 mod overlap;
 mod raw;
@@ -24,6 +25,7 @@ mod validate;
 mod validate_network;
 mod validate_prefixes;
 mod value;
+mod word;
 
 #[cfg(test)]
 mod tests;
@@ -67,7 +69,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// relative `key_file` paths are taken from its directory.
 pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
     let mut problems = error::Problems::new(file);
-    let config = raw::Document::parse(text, &mut problems)
+    let config = document::Document::parse(text, &mut problems)
         .and_then(|document| validate::config(&document.root(), &mut problems));
     problems.finish(config)
 }

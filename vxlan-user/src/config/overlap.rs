@@ -54,16 +54,18 @@ pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
 fn collision(outer: &Claim, inner: &Claim, same: bool, problems: &mut Problems) {
     let (later, earlier) =
         if inner.prefix.line >= outer.prefix.line { (inner, outer) } else { (outer, inner) };
-    let relation = if same { "is also" } else { "overlaps" };
+    let relation = if same {
+        format!("belongs to member {} already", earlier.name)
+    } else {
+        format!("overlaps \"{}\" of member {}", earlier.prefix, earlier.name)
+    };
     problems.add(
         later.prefix.line,
         format!(
-            "\"{}\" in allowed_ips of member {} {relation} \"{}\" of member {}{}. Give every \
-             address to one member only.",
+            "\"{}\" in allowed_ips of member {} {relation}{}. Give every address to one member \
+             only.",
             later.prefix,
             later.name,
-            earlier.prefix,
-            earlier.name,
             on_line(earlier.prefix.line)
         ),
     );

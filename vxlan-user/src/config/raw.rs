@@ -1,6 +1,6 @@
 //! The TOML tree with positions: takes values of the right TOML type out of it.
 //!
-//! Owns TOML syntax, unknown keys, wrong types and missing keys, and how a found value is shown.
+//! Owns unknown keys, wrong types and missing keys. TOML syntax is the matter of `document`.
 //! What a text or number means is not its matter. Deserializing into structs would stop at the
 //! first mistake, so the tree is walked by hand.
 
@@ -15,47 +15,6 @@ use super::schema::{self, Key, Kind, Schema};
 use super::source::{Source, quoted};
 use super::suggest;
 use super::types::Located;
-
-pub(super) struct Document<'t> {
-    source: Source<'t>,
-    tree: DeTable<'t>,
-}
-
-impl<'t> Document<'t> {
-    /// None if `text` is not TOML: what stands in a half-understood tree only misleads.
-    pub(super) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
-        let source = Source::new(text);
-        let (tree, errors) = DeTable::parse_recoverable(text);
-        let mut last_line = None;
-        for error in &errors {
-            let Range { start, .. } = error.span().unwrap_or_default();
-            let line = source.line(start);
-            // What follows on the same line is nearly always a consequence.
-            if last_line.replace(line) != Some(line) {
-                let found = quoted(source.line_text(start));
-                problems.add(line, syntax(&found, error.message()));
-            }
-        }
-        errors.is_empty().then(|| Self { source, tree: tree.into_inner() })
-    }
-
-    pub(super) fn root(&self) -> Section<'_> {
-        Section { schema: &schema::ROOT, table: &self.tree, line: None, source: &self.source }
-    }
-}
-
-fn syntax(found: &str, message: &str) -> String {
-    if message == "duplicate key" {
-        return format!(
-            "{found}: this key or section stands here a second time. Keep one of them."
-        );
-    }
-    format!(
-        "{found} is not valid TOML: {}. Write key = \"text\", key = 1 or key = [\"a\", \"b\"] \
-         under a [section].",
-        message.lines().collect::<Vec<_>>().join(", ")
-    )
-}
 
 /// A value of the right TOML type, with all an error needs to speak of it.
 #[derive(Clone)]
@@ -99,17 +58,25 @@ pub(super) struct Section<'d> {
 }
 
 impl<'d> Section<'d> {
+    pub(super) fn root(table: &'d DeTable<'d>, source: &'d Source<'d>) -> Self {
+        Self { schema: &schema::ROOT, table, line: None, source }
+    }
+
     /// Reports every key that `schema` does not have. Called once for each section.
-    pub(super) fn refuse_unknown_keys(&self, problems: &mut Problems) {
+    /// True if there was none.
+    pub(super) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
+        let mut all_known = true;
         for (name, _) in self.table.iter() {
             let written: &str = name.get_ref();
             if self.schema.key(written).is_some() {
                 continue;
             }
+            all_known = false;
             let header = self.schema.header;
-            let all = self.schema.names().collect::<Vec<_>>().join(", ");
-            let remedy = match suggest::nearest(written, self.schema.names()) {
-                Some(meant) => format!("Write {meant}."),
+            let all = self.schema.keys.iter().map(Key::written).collect::<Vec<_>>().join(", ");
+            let meant = suggest::nearest(written, self.schema.names());
+            let remedy = match meant.and_then(|meant| self.schema.key(meant)) {
+                Some(meant) => format!("Write {}.", meant.written()),
                 None => match sections_with(written) {
                     Some(others) => format!("That key belongs in {others}; {header} has: {all}."),
                     None => format!("Remove it, or write one of: {all}."),
@@ -120,6 +87,7 @@ impl<'d> Section<'d> {
             let line = self.source.line(name.span().start);
             problems.add(line, format!("{header} has no {what} {written}. {remedy}"));
         }
+        all_known
     }
 
     pub(super) fn text(&self, name: &str, problems: &mut Problems) -> Option<Item<&'d str>> {
@@ -227,7 +195,10 @@ impl<'d> Section<'d> {
                         format!("the file has no {0} section. Write {0} and its keys.", key.example)
                     }
                     Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => {
-                        format!("{header} has no {name}. Write {name} = {}.", key.example)
+                        format!(
+                            "{header} has no {name}. Write one, such as {name} = {}.",
+                            key.example
+                        )
                     }
                 },
             );
@@ -237,6 +208,10 @@ impl<'d> Section<'d> {
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
+    }
+
+    pub(super) fn is_list_or_absent(&self, name: &str) -> bool {
+        self.table.get(name).is_none_or(|value| value.get_ref().is_array())
     }
 
     pub(super) fn is_empty_list(&self, name: &str) -> bool {
@@ -300,7 +275,17 @@ impl<'d> Section<'d> {
         };
         problems.add(
             self.source.line(value.span().start),
-            format!("{name} = {shown} is {found}, not {wanted}. Write {instead}."),
+            match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
+                (Kind::Sections, true, _) => format!(
+                    "{name} is a single section here, {shown}, but there may be several. Write \
+                     {instead}."
+                ),
+                (Kind::Section, _, true) => format!(
+                    "{name} is a list of sections here, {shown}, but there is only one. Write \
+                     {instead}."
+                ),
+                _ => format!("{name} = {shown} is {found}, not {wanted}. Write {instead}."),
+            },
         );
         None
     }

@@ -20,7 +20,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
-            Self::Number => "a number",
+            Self::Number => "a whole number",
             Self::List => "a list",
             Self::TextOrList => "text or a list of texts",
             Self::Section => "a section",
@@ -42,6 +42,16 @@ pub(super) struct Schema {
     /// How errors and the documentation name the section.
     pub(super) header: &'static str,
     pub(super) keys: &'static [Key],
+}
+
+impl Key {
+    /// How messages name it: a section by its header.
+    pub(super) fn written(&self) -> &'static str {
+        match self.kind {
+            Kind::Section | Kind::Sections => self.example,
+            Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => self.name,
+        }
+    }
 }
 
 impl Schema {

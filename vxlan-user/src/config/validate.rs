@@ -14,7 +14,7 @@ use super::raw::Section;
 use super::schema;
 use super::source::quoted;
 use super::types::{Config, Located, Metrics, Node, Peer, PerFamily, Underlay};
-use super::{validate_network, value};
+use super::{validate_network, value, word};
 
 const DEFAULT_PORT: u16 = 4789;
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9839);
@@ -52,7 +52,7 @@ impl PeerDraft {
 }
 
 pub(super) fn config(root: &Section<'_>, problems: &mut Problems) -> Option<Config> {
-    root.refuse_unknown_keys(problems);
+    let sections_known = root.refuse_unknown_keys(problems);
     let name = node_name(root, problems);
     let underlay = underlay(root, problems);
     let metrics = metrics(root, problems);
@@ -61,7 +61,7 @@ pub(super) fn config(root: &Section<'_>, problems: &mut Problems) -> Option<Conf
     refuse_confusable_peers(&peers, problems);
     refuse_own_identity(&peers, name.as_ref(), underlay.as_ref().map(|(at, _)| at), problems);
     let interface = underlay.as_ref().and_then(|(_, interface)| interface.as_ref());
-    let networks = validate_network::networks(root, &peers, interface, problems);
+    let networks = validate_network::networks(root, &peers, interface, sections_known, problems);
     if problems.any() {
         return None;
     }
@@ -79,7 +79,7 @@ fn node_name(root: &Section<'_>, problems: &mut Problems) -> Option<Located<Stri
     root.require("node", problems);
     let node = root.section("node", &schema::NODE, problems)?;
     node.refuse_unknown_keys(problems);
-    value::name(&node.required_text("name", problems)?, problems)
+    word::name(&node.required_text("name", problems)?, problems)
 }
 
 /// The underlay, and its interface where that is usable. In the first an unusable interface is
@@ -93,10 +93,10 @@ fn underlay(
     section.refuse_unknown_keys(problems);
     let interface = section
         .required_text("interface", problems)
-        .and_then(|item| value::interface(&item, "ens4", problems));
+        .and_then(|item| word::interface(&item, "ens4", problems));
     let port = section
         .number("port", problems)
-        .and_then(|item| value::range(&item, 1, u16::MAX.into(), "a UDP port", problems))
+        .and_then(|item| word::range(&item, 1, u16::MAX.into(), "a UDP port", problems))
         .and_then(|port| Some(Located { value: u16::try_from(port.value).ok()?, line: port.line }))
         .unwrap_or(Located::default_of(DEFAULT_PORT));
     let underlay = Underlay {
@@ -104,10 +104,10 @@ fn underlay(
         address: per_family(&section, "address", problems),
         public_address: per_family(&section, "public_address", problems),
         port,
-        xdp: value::choice(&section, "xdp", problems),
-        source_port: value::choice(&section, "source_port", problems).value,
-        unknown_vni: value::choice(&section, "unknown_vni", problems).value,
-        tag: value::choice(&section, "tag", problems),
+        xdp: word::choice(&section, "xdp", problems),
+        source_port: word::choice(&section, "source_port", problems).value,
+        unknown_vni: word::choice(&section, "unknown_vni", problems).value,
+        tag: word::choice(&section, "tag", problems),
     };
     Some((underlay, interface))
 }
@@ -148,14 +148,14 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
     let directory = problems.file().parent().unwrap_or(Path::new("")).to_owned();
     PeerDraft {
         line: section.line,
-        name: section.required_text("name", problems).and_then(|item| value::name(&item, problems)),
+        name: section.required_text("name", problems).and_then(|item| word::name(&item, problems)),
         endpoint: section
             .required_text("endpoint", problems)
             .and_then(|item| value::endpoint(&item, default_port, problems)),
         private_address: section
             .text("private_address", problems)
             .and_then(|item| value::address(&item, problems)),
-        source_port: value::choice(section, "source_port", problems).value,
+        source_port: word::choice(section, "source_port", problems).value,
         key_file: section.text("key_file", problems).and_then(|item| {
             if item.value.is_empty() {
                 let good = item.instead("\"/etc/vxlan/aws.key\"");
@@ -192,8 +192,9 @@ fn refuse_confusable_peers(peers: &[PeerDraft], problems: &mut Problems) {
             problems.add(
                 endpoint.line,
                 format!(
-                    "endpoint = \"{endpoint}\" has the address of peer {}{}: the source address \
+                    "endpoint {endpoint} of peer {} has the address of peer {}{}: the source address \
                      of a packet could not tell the two apart. Give each peer its own address.",
+                    peer.shown(),
                     first.shown(),
                     on_line(line)
                 ),
@@ -232,8 +233,9 @@ fn refuse_own_identity(
                 problems.add(
                     endpoint.line,
                     format!(
-                        "endpoint = \"{endpoint}\" is this host's own {key}{}. Write the \
-                         address of the peer.",
+                        "endpoint {endpoint} of peer {} is this host's own {key}{}. Write \
+                         the address of the peer.",
+                        peer.shown(),
                         on_line(same.line)
                     ),
                 );

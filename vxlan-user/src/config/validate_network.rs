@@ -13,7 +13,7 @@ use super::source::quoted;
 use super::suggest;
 use super::types::{Located, Member, Network, Vni};
 use super::validate::{PeerDraft, on_line};
-use super::{validate_prefixes, value};
+use super::{validate_prefixes, word};
 
 const LEAST_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
@@ -27,8 +27,11 @@ pub(super) fn networks(
     root: &Section<'_>,
     peers: &[PeerDraft],
     underlay: Option<&Located<String>>,
+    sections_known: bool,
     problems: &mut Problems,
 ) -> Option<Vec<Network>> {
+    // Whether every member could be told: else a peer without a network is only a consequence.
+    let mut members_known = sections_known && root.is_list_or_absent("network");
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (index, peer) in peers.iter().enumerate() {
         if let Some(name) = &peer.name {
@@ -44,11 +47,13 @@ pub(super) fn networks(
     let mut ambiguous = HashSet::new();
     let mut networks = Some(Vec::new());
     for section in root.sections("network", &schema::NETWORK, problems) {
-        section.refuse_unknown_keys(problems);
+        members_known &= section.refuse_unknown_keys(problems);
+        members_known &= section.is_list_or_absent("member");
         let vni = vni(&section, &mut vnis, problems);
         let interface = interface(&section, &mut interfaces, problems);
         let addresses = validate_prefixes::addresses(&section, problems);
-        let members = members(&section, &names, problems);
+        let (members, all) = members(&section, &names, problems);
+        members_known &= all;
         for member in &members {
             if let Some(used) = used.get_mut(member.peer) {
                 *used = true;
@@ -67,8 +72,12 @@ pub(super) fn networks(
             _ => networks = None,
         }
     }
-    for (peer, _) in peers.iter().zip(used).filter(|(_, used)| !used) {
+    for (index, (peer, used)) in peers.iter().zip(used).enumerate() {
         let Some(name) = &peer.name else { continue };
+        let reachable = names.get(name.value.as_str()) == Some(&index);
+        if used || !members_known || !reachable {
+            continue;
+        }
         problems.add(
             name.line,
             format!(
@@ -95,7 +104,7 @@ fn vni(
         );
         return None;
     }
-    let vni = value::range(&item, 0, Vni::MAX, "a VNI", problems).and_then(|at| Vni::new(*at))?;
+    let vni = word::range(&item, 0, Vni::MAX, "a VNI", problems).and_then(|at| Vni::new(*at))?;
     if let Some(first) = taken.get(&vni) {
         let at = on_line(*first);
         problems.add(
@@ -114,7 +123,7 @@ fn interface(
     problems: &mut Problems,
 ) -> Option<Located<String>> {
     let item = section.required_text("interface", problems)?;
-    let interface = value::interface(&item, "vxlan43", problems)?;
+    let interface = word::interface(&item, "vxlan43", problems)?;
     if let Some(first) = taken.get(&interface.value) {
         let at = on_line(*first);
         problems.add(
@@ -127,12 +136,14 @@ fn interface(
     Some(interface)
 }
 
+/// The members that could be told, and whether these are all.
 fn members(
     section: &Section<'_>,
     names: &HashMap<&str, usize>,
     problems: &mut Problems,
-) -> Vec<Member> {
+) -> (Vec<Member>, bool) {
     let mut members: Vec<Member> = Vec::new();
+    let mut all = true;
     let mut peers: HashMap<usize, u32> = HashMap::new();
     let mut macs: HashMap<[u8; 6], u32> = HashMap::new();
     for section in section.sections("member", &schema::MEMBER, problems) {
@@ -156,7 +167,7 @@ fn members(
             Some(*index)
         });
         let mac = section.text("mac", problems).and_then(|item| {
-            let mac = value::mac(&item, problems)?;
+            let mac = word::mac(&item, problems)?;
             if let Some(first) = macs.insert(mac, item.line) {
                 problems.add(
                     item.line,
@@ -169,11 +180,12 @@ fn members(
             Some(mac)
         });
         let allowed_ips = validate_prefixes::allowed_ips(&section, problems);
-        if let Some(peer) = peer {
-            members.push(Member { peer, allowed_ips, mac });
+        match peer {
+            Some(peer) => members.push(Member { peer, allowed_ips, mac }),
+            None => all = false,
         }
     }
-    members
+    (members, all)
 }
 
 fn known_peers(wanted: &str, names: &HashMap<&str, usize>) -> String {
@@ -246,5 +258,5 @@ fn mtu(section: &Section<'_>, ipv6: bool, problems: &mut Problems) -> Option<Loc
     } else {
         (LEAST_MTU, "an MTU")
     };
-    value::range(&item, least, MOST_MTU, what, problems)
+    word::range(&item, least, MOST_MTU, what, problems)
 }

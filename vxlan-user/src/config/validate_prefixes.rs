@@ -16,7 +16,8 @@ pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<L
         let Some(address) = value::interface_address(&item, problems) else { continue };
         if let Some(first) = addresses.iter().find(|other| other.addr() == address.addr()) {
             let at = on_line(first.line);
-            problems.add(item.line, format!("{item} is given twice{at}. Remove one of the two."));
+            problems
+                .add(item.line, format!("{item} repeats an address{at}. Remove one of the two."));
             continue;
         }
         addresses.push(address);
@@ -60,7 +61,7 @@ pub(super) fn local_ips(
             problems.add(
                 section.line,
                 "[[network]] has neither addresses nor local_ips, so peers could reach nothing \
-                 here. Write addresses = [\"192.168.43.1/24\"].",
+                 here. Write one, such as addresses = [\"192.168.43.1/24\"].",
             );
         }
         let mut networks: Vec<IpNet> = addresses.iter().map(|at| at.trunc()).collect();

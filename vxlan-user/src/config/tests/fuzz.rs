@@ -26,9 +26,9 @@ fn truncated_anywhere() {
 #[test]
 fn any_byte_replaced_removed_or_doubled() {
     // One of each kind: structure, quotes, digits, letters, control, and the edges of ASCII.
-    let others = b"\0\t\n\r \"#'+,-./0189:=A[\\]_afz{}\x7f";
+    let others = b"\0\n \"#'-./09:=[\\]af{\x7f";
     let text = EXAMPLE.as_bytes();
-    let mut read = |bytes: Vec<u8>| survives(&String::from_utf8_lossy(&bytes));
+    let read = |bytes: Vec<u8>| survives(&String::from_utf8_lossy(&bytes));
     for position in 0..text.len() {
         for other in others {
             let mut bytes = text.to_vec();

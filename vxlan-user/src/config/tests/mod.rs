@@ -5,6 +5,8 @@ mod accepted;
 mod document;
 mod fuzz;
 mod refused_networks;
+mod refused_prefixes;
+mod refused_syntax;
 mod refused_values;
 
 use std::path::Path;
@@ -96,6 +98,14 @@ pub(super) const fn row(
     says: &'static [&'static str],
 ) -> Row {
     Row { base: TWO_PEERS, from, to, says }
+}
+
+pub(super) const fn example(
+    from: &'static str,
+    to: &'static str,
+    says: &'static [&'static str],
+) -> Row {
+    Row { base: EXAMPLE, from, to, says }
 }
 
 pub(super) fn check(rows: &[Row]) {
