@@ -276,6 +276,11 @@ impl<'d> Section<'d> {
         problems.add(
             self.source.line(value.span().start),
             match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
+                // TOML makes the section up when only a part of it, `[[network.member]]`, is there.
+                (Kind::Sections, true, _) if shown == name => format!(
+                    "a part of {name} stands here, but no {instead} above it. Write {instead} \
+                     first."
+                ),
                 (Kind::Sections, true, _) => format!(
                     "{name} is a single section here, {shown}, but there may be several. Write \
                      {instead}."

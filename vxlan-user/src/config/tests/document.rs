@@ -69,7 +69,7 @@ fn every_key_of_the_schema_is_read() {
 }
 
 #[test]
-fn the_documented_type_default_and_example_are_those_of_the_code() {
+fn the_documented_types_and_defaults_are_those_of_the_code() {
     let document = document();
     let least = "[node]\nname = \"gcp\"\n[underlay]\ninterface = \"ens4\"\n";
     let config = read(least).unwrap();
@@ -161,6 +161,20 @@ fn every_example_in_the_document_is_valid() {
                 key.name
             );
         }
+    }
+}
+
+#[test]
+fn what_errors_propose_to_write_is_accepted() {
+    let mut text = String::new();
+    for section in SECTIONS {
+        text += &format!("{}\n", section.header);
+        for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
+            text += &format!("{} = {}\n", key.name, key.example);
+        }
+    }
+    if let Err(errors) = read(&text) {
+        panic!("{text}\n{errors}");
     }
 }
 

@@ -107,6 +107,12 @@ fn hostile_shapes() {
     survives(&"[".repeat(100_000));
     survives(&format!("a = {}", "[".repeat(100_000)));
     survives(&format!("[node]\n{} = 1", "ä".repeat(100_000)));
-    survives(&format!("[node]\nname = \"{}\"", "ä".repeat(100_000)));
+    for shift in ["", "a", "ab", "abc"] {
+        let long = format!("{shift}{}", "ä\u{10ffff}".repeat(10_000));
+        survives(&format!("[node]\nname = \"{long}\""));
+        survives(&format!("[node]\n\"{long}\" = 1"));
+        survives(&format!("[node]\nname = [\"{long}\"]"));
+        survives(&format!("[node]\nname = {long}"));
+    }
     survives(&"[[peer]]\nname = \"a\"\nendpoint = \"192.0.2.1\"\n".repeat(2_000));
 }

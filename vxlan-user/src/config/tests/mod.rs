@@ -1,5 +1,6 @@
 //! Tests of the configuration as its users meet it: a text goes in, a configuration or the exact
 //! sentences come out.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accepted;
 mod document;

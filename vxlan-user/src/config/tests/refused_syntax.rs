@@ -114,6 +114,32 @@ fn keys_and_sections() {
 }
 
 #[test]
+fn a_misspelt_section_is_said_once_and_not_again_for_each_peer() {
+    check(&[
+        example(
+            "[[network]]\n",
+            "[[networks]]\n",
+            &[
+                "23: the top of the file has no section or key \"networks\". Write [[network]].",
+                "29: a part of network stands here, but no [[network]] above it. Write \
+                 [[network]] first.",
+            ],
+        ),
+        example(
+            "[[network]]\nvni = 43\ninterface = \"vxlan43\"\naddresses = [\"192.168.43.1/24\"]\n\
+             mtu = 1410\n\n[[network.member]]\n",
+            "[[networks]]\n[[networks.member]]\n",
+            &["23: the top of the file has no section or key \"networks\". Write [[network]]."],
+        ),
+        example(
+            "[[network.member]]\n",
+            "[[network.members]]\n",
+            &["29: [[network]] has no key \"members\". Write [[network.member]]."],
+        ),
+    ]);
+}
+
+#[test]
 fn toml_types() {
     check(&[
         row(

@@ -178,6 +178,11 @@ fn numbers_and_words() {
         ),
         row(
             "vni = 43",
+            "vni = 99999999999999999999",
+            &["15: vni = 99999999999999999999 is not a VNI. Write a number from 0 to 16777214."],
+        ),
+        row(
+            "vni = 43",
             "vni = -1",
             &["15: vni = -1 is not a VNI. Write a number from 0 to 16777214."],
         ),
