@@ -1,0 +1,91 @@
+//! The keys that take one word of a fixed list, and those words. The first line of each list is
+//! not special: the default is the variant marked `#[default]`.
+
+/// A value chosen from a fixed list of words.
+pub(super) trait Choice: Copy + Default + 'static {
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $name { $($(#[$about])* $variant,)+ }
+
+        impl $name {
+            /// The word in the file and in every output.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Choice for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    };
+}
+
+choice! {
+    /// How the XDP program is attached to the underlay interface.
+    XdpMode {
+        /// Native if the driver can, else generic.
+        #[default] Auto = "auto",
+        Native = "native",
+        Generic = "generic",
+        /// No XDP program.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// The UDP source port of the packets this host sends.
+    SourcePort {
+        /// One port per inner flow, 49152 to 65535.
+        #[default] Flow = "flow",
+        /// The VXLAN port itself, for peers behind NAPT.
+        Fixed = "fixed",
+    }
+}
+
+choice! {
+    /// The UDP source port that a peer's packets have when it sends them.
+    PeerSourcePort {
+        /// By the rule of this program; another port is a NAT's work.
+        #[default] Flow = "flow",
+        /// The VXLAN port.
+        Fixed = "fixed",
+        /// Unknown, as with a kernel `vxlan` device: no rewrite can be told from the port.
+        Any = "any",
+    }
+}
+
+choice! {
+    /// What happens to a VXLAN packet with a VNI that no network here has.
+    UnknownVni {
+        #[default] Drop = "drop",
+        /// Left to the kernel, when another VXLAN user shares the port.
+        Pass = "pass",
+    }
+}
+
+choice! {
+    /// How XDP hands an accepted frame to TC.
+    Tag {
+        /// Metadata if the driver has room for it, else the MAC address.
+        #[default] Auto = "auto",
+        /// In the packet's XDP metadata.
+        Metadata = "metadata",
+        /// As a secret destination MAC address, drawn anew at each start.
+        Mac = "mac",
+    }
+}

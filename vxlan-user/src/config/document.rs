@@ -1,0 +1,50 @@
+//! From text to TOML tree: owns what is said about text that is not TOML.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::error::Problems;
+use super::raw::Section;
+use super::source::{Source, quoted};
+
+pub(super) struct Document<'t> {
+    source: Source<'t>,
+    tree: DeTable<'t>,
+}
+
+impl<'t> Document<'t> {
+    /// None if `text` is not TOML: what stands in a half-understood tree only misleads.
+    pub(super) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
+        let source = Source::new(text);
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let mut last_line = None;
+        for error in &errors {
+            let Range { start, .. } = error.span().unwrap_or_default();
+            let line = source.line(start);
+            // What follows on the same line is nearly always a consequence.
+            if last_line.replace(line) != Some(line) {
+                let found = quoted(source.line_text(start));
+                problems.add(line, syntax(&found, error.message()));
+            }
+        }
+        errors.is_empty().then(|| Self { source, tree: tree.into_inner() })
+    }
+
+    pub(super) fn root(&self) -> Section<'_> {
+        Section::root(&self.tree, &self.source)
+    }
+}
+
+fn syntax(found: &str, message: &str) -> String {
+    if message == "duplicate key" {
+        return format!(
+            "{found}: this key or section stands here a second time. Keep one of them."
+        );
+    }
+    format!(
+        "{found} is not valid TOML: {}. Write key = \"text\", key = 1 or key = [\"a\", \"b\"] \
+         under a [section].",
+        message.lines().collect::<Vec<_>>().join(", ")
+    )
+}

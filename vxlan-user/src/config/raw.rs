@@ -1,0 +1,312 @@
+//! The TOML tree with positions: takes values of the right TOML type out of it.
+//!
+//! Owns unknown keys, wrong types and missing keys. TOML syntax is the matter of `document`.
+//! What a text or number means is not its matter. Deserializing into structs would stop at the
+//! first mistake, so the tree is walked by hand.
+
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problems;
+use super::schema::{self, Key, Kind, Schema};
+use super::source::{Source, quoted};
+use super::suggest;
+use super::types::Located;
+
+/// A value of the right TOML type, with all an error needs to speak of it.
+#[derive(Clone)]
+pub(super) struct Item<T> {
+    pub(super) value: T,
+    pub(super) line: u32,
+    pub(super) key: &'static str,
+    shown: String,
+    in_list: bool,
+}
+
+impl<T> Item<T> {
+    pub(super) fn locate<U>(&self, value: U) -> Located<U> {
+        Located { value, line: Some(self.line) }
+    }
+
+    /// What to write instead: `good` as it stands in the file.
+    pub(super) fn instead(&self, good: &str) -> String {
+        if self.in_list { good.to_owned() } else { format!("{} = {good}", self.key) }
+    }
+}
+
+impl<T> fmt::Display for Item<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.in_list {
+            write!(f, "{} in {}", self.shown, self.key)
+        } else {
+            write!(f, "{} = {}", self.key, self.shown)
+        }
+    }
+}
+
+/// One section of the file: `[underlay]`, or one of several `[[peer]]`.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'d> {
+    schema: &'static Schema,
+    table: &'d DeTable<'d>,
+    /// Where the header stands; absent for the top of the file.
+    pub(super) line: Option<u32>,
+    source: &'d Source<'d>,
+}
+
+impl<'d> Section<'d> {
+    pub(super) fn root(table: &'d DeTable<'d>, source: &'d Source<'d>) -> Self {
+        Self { schema: &schema::ROOT, table, line: None, source }
+    }
+
+    /// Reports every key that `schema` does not have. Called once for each section.
+    /// True if there was none.
+    pub(super) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
+        let mut all_known = true;
+        for (name, _) in self.table.iter() {
+            let written: &str = name.get_ref();
+            if self.schema.key(written).is_some() {
+                continue;
+            }
+            all_known = false;
+            let header = self.schema.header;
+            let all = self.schema.keys.iter().map(Key::written).collect::<Vec<_>>().join(", ");
+            let meant = suggest::nearest(written, self.schema.names());
+            let remedy = match meant.and_then(|meant| self.schema.key(meant)) {
+                Some(meant) => format!("Write {}.", meant.written()),
+                None => match sections_with(written) {
+                    Some(others) => format!("That key belongs in {others}; {header} has: {all}."),
+                    None => format!("Remove it, or write one of: {all}."),
+                },
+            };
+            let what = if self.line.is_none() { "section or key" } else { "key" };
+            let written = quoted(written);
+            let line = self.source.line(name.span().start);
+            problems.add(line, format!("{header} has no {what} {written}. {remedy}"));
+        }
+        all_known
+    }
+
+    pub(super) fn text(&self, name: &str, problems: &mut Problems) -> Option<Item<&'d str>> {
+        let (key, value) = self.get(name)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(self.item(key, value, text, false)),
+            None => self.wrong_type(key, value, problems),
+        }
+    }
+
+    pub(super) fn required_text(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Item<&'d str>> {
+        self.require(name, problems);
+        self.text(name, problems)
+    }
+
+    /// Numbers beyond `i64` come as its limits: no key takes them either way.
+    pub(super) fn number(&self, name: &str, problems: &mut Problems) -> Option<Item<i64>> {
+        let (key, value) = self.get(name)?;
+        match value.get_ref().as_integer() {
+            Some(integer) => {
+                let digits = integer.as_str();
+                let limit = if digits.starts_with('-') { i64::MIN } else { i64::MAX };
+                let number = i64::from_str_radix(digits, integer.radix()).unwrap_or(limit);
+                Some(self.item(key, value, number, false))
+            }
+            None => self.wrong_type(key, value, problems),
+        }
+    }
+
+    /// The texts of a list; where the schema allows it, also of a single text.
+    pub(super) fn texts(&self, name: &str, problems: &mut Problems) -> Vec<Item<&'d str>> {
+        let Some((key, value)) = self.get(name) else { return Vec::new() };
+        if let (Kind::TextOrList, Some(text)) = (key.kind, value.get_ref().as_str()) {
+            return vec![self.item(key, value, text, false)];
+        }
+        let Some(list) = value.get_ref().as_array() else {
+            return self.wrong_type(key, value, problems).into_iter().collect();
+        };
+        let mut items = Vec::new();
+        for element in list.iter() {
+            match element.get_ref().as_str() {
+                Some(text) => items.push(self.item(key, element, text, true)),
+                None => problems.add(
+                    self.source.line(element.span().start),
+                    format!(
+                        "{} in {} is not text. Write texts in quotes, such as {} = {}.",
+                        self.source.shown(element),
+                        key.name,
+                        key.name,
+                        listed(key)
+                    ),
+                ),
+            }
+        }
+        items
+    }
+
+    pub(super) fn section(
+        &self,
+        name: &str,
+        schema: &'static Schema,
+        problems: &mut Problems,
+    ) -> Option<Section<'d>> {
+        let (key, value) = self.get(name)?;
+        match value.get_ref().as_table() {
+            Some(table) => Some(self.open(schema, table, value.span())),
+            None => self.wrong_type(key, value, problems),
+        }
+    }
+
+    pub(super) fn sections(
+        &self,
+        name: &str,
+        schema: &'static Schema,
+        problems: &mut Problems,
+    ) -> Vec<Section<'d>> {
+        let Some((key, value)) = self.get(name) else { return Vec::new() };
+        let Some(list) = value.get_ref().as_array() else {
+            return self.wrong_type(key, value, problems).into_iter().collect();
+        };
+        let mut sections = Vec::new();
+        for element in list.iter() {
+            match element.get_ref().as_table() {
+                Some(table) => sections.push(self.open(schema, table, element.span())),
+                None => sections.extend(self.wrong_type::<Section<'d>>(key, element, problems)),
+            }
+        }
+        sections
+    }
+
+    /// Reports a key that is not there. True if it is.
+    pub(super) fn require(&self, name: &str, problems: &mut Problems) -> bool {
+        let Some(key) = self.schema.key(name) else { return false };
+        let present = self.has(name);
+        if !present {
+            let header = self.schema.header;
+            problems.add(
+                self.line,
+                match key.kind {
+                    Kind::Section | Kind::Sections => {
+                        format!("the file has no {0} section. Write {0} and its keys.", key.example)
+                    }
+                    Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => {
+                        format!(
+                            "{header} has no {name}. Write one, such as {name} = {}.",
+                            key.example
+                        )
+                    }
+                },
+            );
+        }
+        present
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    pub(super) fn is_list_or_absent(&self, name: &str) -> bool {
+        self.table.get(name).is_none_or(|value| value.get_ref().is_array())
+    }
+
+    pub(super) fn is_empty_list(&self, name: &str) -> bool {
+        let list = self.table.get(name).and_then(|value| value.get_ref().as_array());
+        list.is_some_and(|list| list.is_empty())
+    }
+
+    /// Where the value of a key stands.
+    pub(super) fn line_of(&self, name: &str) -> Option<u32> {
+        Some(self.source.line(self.table.get(name)?.span().start))
+    }
+
+    fn open(&self, schema: &'static Schema, table: &'d DeTable<'d>, at: Range<usize>) -> Self {
+        Self { schema, table, line: Some(self.source.line(at.start)), source: self.source }
+    }
+
+    fn get(&self, name: &str) -> Option<(&'static Key, &'d Spanned<DeValue<'d>>)> {
+        let key = self.schema.key(name);
+        debug_assert!(key.is_some(), "{name} is read but not in the schema");
+        Some((key?, self.table.get(name)?))
+    }
+
+    fn item<T>(
+        &self,
+        key: &'static Key,
+        at: &Spanned<DeValue<'_>>,
+        value: T,
+        in_list: bool,
+    ) -> Item<T> {
+        let line = self.source.line(at.span().start);
+        Item { value, line, key: key.name, shown: self.source.shown(at), in_list }
+    }
+
+    fn wrong_type<T>(
+        &self,
+        key: &'static Key,
+        value: &Spanned<DeValue<'_>>,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) => "a number",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a section",
+        };
+        let (name, wanted) = (key.name, key.kind.name());
+        let shown = self.source.shown(value);
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        let instead = match (key.kind, value.get_ref().as_str()) {
+            (Kind::Section | Kind::Sections, _) => key.example.to_owned(),
+            (Kind::List, Some(_)) => format!("{name} = [{shown}]"),
+            (Kind::Number, Some(text)) if number(text).is_some() => {
+                format!("{name} = {}, without quotes", text.trim())
+            }
+            (Kind::Text | Kind::Number | Kind::List | Kind::TextOrList, _) => {
+                format!("{name} = {}", key.example)
+            }
+        };
+        problems.add(
+            self.source.line(value.span().start),
+            match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
+                // TOML makes the section up when only a part of it, `[[network.member]]`, is there.
+                (Kind::Sections, true, _) if shown == name => format!(
+                    "a part of {name} stands here, but no {instead} above it. Write {instead} \
+                     first."
+                ),
+                (Kind::Sections, true, _) => format!(
+                    "{name} is a single section here, {shown}, but there may be several. Write \
+                     {instead}."
+                ),
+                (Kind::Section, _, true) => format!(
+                    "{name} is a list of sections here, {shown}, but there is only one. Write \
+                     {instead}."
+                ),
+                _ => format!("{name} = {shown} is {found}, not {wanted}. Write {instead}."),
+            },
+        );
+        None
+    }
+}
+
+/// The example of a key that may be a list, as a list.
+fn listed(key: &Key) -> String {
+    if key.example.starts_with('[') { key.example.to_owned() } else { format!("[{}]", key.example) }
+}
+
+/// Headers of the sections that do have a key of this name.
+fn sections_with(name: &str) -> Option<String> {
+    let headers: Vec<_> = schema::SECTIONS
+        .iter()
+        .filter(|section| section.key(name).is_some())
+        .map(|section| section.header)
+        .collect();
+    (!headers.is_empty()).then(|| headers.join(" or "))
+}

@@ -1,0 +1,135 @@
+//! Which sections and keys there are. One list: unknown keys are found against it, examples in
+//! errors come from it, and a test holds docs/configuration.md to it.
+
+/// What TOML type a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    /// A list of texts.
+    List,
+    /// One text, or a list of them.
+    TextOrList,
+    /// `[name]`
+    Section,
+    /// `[[name]]`, any number of times.
+    Sections,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "a whole number",
+            Self::List => "a list",
+            Self::TextOrList => "text or a list of texts",
+            Self::Section => "a section",
+            Self::Sections => "a section that may stand several times",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What stands behind the `=`; for a section its header.
+    pub(super) example: &'static str,
+}
+
+#[derive(Debug)]
+pub(super) struct Schema {
+    /// How errors and the documentation name the section.
+    pub(super) header: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+impl Key {
+    /// How messages name it: a section by its header.
+    pub(super) fn written(&self) -> &'static str {
+        match self.kind {
+            Kind::Section | Kind::Sections => self.example,
+            Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => self.name,
+        }
+    }
+}
+
+impl Schema {
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, example: &'static str) -> Key {
+    Key { name, kind, example }
+}
+
+pub(super) static ROOT: Schema = Schema {
+    header: "the top of the file",
+    keys: &[
+        key("node", Kind::Section, "[node]"),
+        key("underlay", Kind::Section, "[underlay]"),
+        key("metrics", Kind::Section, "[metrics]"),
+        key("peer", Kind::Sections, "[[peer]]"),
+        key("network", Kind::Sections, "[[network]]"),
+    ],
+};
+
+pub(super) static NODE: Schema =
+    Schema { header: "[node]", keys: &[key("name", Kind::Text, "\"gcp\"")] };
+
+pub(super) static UNDERLAY: Schema = Schema {
+    header: "[underlay]",
+    keys: &[
+        key("interface", Kind::Text, "\"ens4\""),
+        key("address", Kind::TextOrList, "\"10.0.0.2\""),
+        key("public_address", Kind::TextOrList, "\"203.0.113.10\""),
+        key("port", Kind::Number, "4789"),
+        key("xdp", Kind::Text, "\"auto\""),
+        key("source_port", Kind::Text, "\"flow\""),
+        key("unknown_vni", Kind::Text, "\"drop\""),
+        key("tag", Kind::Text, "\"auto\""),
+    ],
+};
+
+pub(super) static METRICS: Schema =
+    Schema { header: "[metrics]", keys: &[key("listen", Kind::Text, "\"127.0.0.1:9839\"")] };
+
+pub(super) static PEER: Schema = Schema {
+    header: "[[peer]]",
+    keys: &[
+        key("name", Kind::Text, "\"aws\""),
+        key("endpoint", Kind::Text, "\"198.51.100.20:4789\""),
+        key("private_address", Kind::Text, "\"10.0.0.119\""),
+        key("source_port", Kind::Text, "\"flow\""),
+        key("key_file", Kind::Text, "\"/etc/vxlan/aws.key\""),
+    ],
+};
+
+pub(super) static NETWORK: Schema = Schema {
+    header: "[[network]]",
+    keys: &[
+        key("vni", Kind::Number, "43"),
+        key("interface", Kind::Text, "\"vxlan43\""),
+        key("addresses", Kind::List, "[\"192.168.43.1/24\"]"),
+        key("local_ips", Kind::List, "[\"192.168.43.0/24\"]"),
+        key("mtu", Kind::Number, "1410"),
+        key("member", Kind::Sections, "[[network.member]]"),
+    ],
+};
+
+pub(super) static MEMBER: Schema = Schema {
+    header: "[[network.member]]",
+    keys: &[
+        key("peer", Kind::Text, "\"aws\""),
+        key("allowed_ips", Kind::List, "[\"192.168.44.0/24\"]"),
+        key("mac", Kind::Text, "\"02:00:00:00:44:01\""),
+    ],
+};
+
+/// Every section that holds keys with values.
+pub(super) static SECTIONS: [&Schema; 6] = [&NODE, &UNDERLAY, &METRICS, &PEER, &NETWORK, &MEMBER];

@@ -1,0 +1,56 @@
+//! The text of the file: which line a byte is on, and how errors show what stands there.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+/// Longer values are cut when an error shows them.
+const SHOWN_CHARS: usize = 60;
+
+/// The file as it was written.
+pub(super) struct Source<'t> {
+    text: &'t str,
+    newlines: Vec<usize>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, newlines: text.match_indices('\n').map(|(offset, _)| offset).collect() }
+    }
+
+    /// The line, counted from 1, of the byte at `offset`.
+    pub(super) fn line(&self, offset: usize) -> u32 {
+        let before = self.newlines.partition_point(|newline| *newline < offset);
+        u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// A value as the user wrote it, on one line and of bearable length.
+    pub(super) fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
+        match value.get_ref().as_str() {
+            Some(text) => quoted(text),
+            None => cut(self.text.get(value.span()).unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn line_text(&self, offset: usize) -> &str {
+        let before = self.newlines.partition_point(|newline| *newline < offset);
+        let start = before.checked_sub(1).map_or(0, |last| self.newlines[last] + 1);
+        let end = self.newlines.get(before).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or_default().trim()
+    }
+}
+
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.len() < text.len() => format!("{line}…"),
+        None => line.to_owned(),
+    }
+}

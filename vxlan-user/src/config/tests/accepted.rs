@@ -1,0 +1,217 @@
+//! What good files mean, to the value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::super::{Config, parse};
+use super::super::{
+    ConfigError, Located, Member, Metrics, Network, Node, Peer, PeerSourcePort, PerFamily,
+    SourcePort, Tag, Underlay, UnknownVni, Vni, XdpMode, load,
+};
+use super::{EXAMPLE, TWO_PEERS, edited, read};
+
+fn at<T>(line: u32, value: T) -> Located<T> {
+    Located { value, line: Some(line) }
+}
+
+fn net(text: &str) -> ipnet::IpNet {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_complete_example_has_exactly_these_values() {
+    let config = read(EXAMPLE).unwrap();
+    let expected = Config {
+        file: PathBuf::from("vxlan.toml"),
+        node: Node { name: "gcp".to_owned() },
+        underlay: Underlay {
+            interface: at(5, "ens4".to_owned()),
+            address: PerFamily { v4: Some(at(6, [10, 0, 0, 2].into())), v6: None },
+            public_address: PerFamily { v4: Some(at(7, [203, 0, 113, 10].into())), v6: None },
+            port: at(8, 4789),
+            xdp: at(9, XdpMode::Auto),
+            source_port: SourcePort::Flow,
+            unknown_vni: UnknownVni::Drop,
+            tag: Located::default_of(Tag::Auto),
+        },
+        metrics: Metrics { listen: at(14, SocketAddr::from(([127, 0, 0, 1], 9839))) },
+        peers: vec![Peer {
+            name: at(17, "aws".to_owned()),
+            endpoint: at(18, SocketAddr::from(([198, 51, 100, 20], 4789))),
+            private_address: Some(at(19, IpAddr::from([10, 0, 0, 119]))),
+            source_port: PeerSourcePort::Flow,
+            key_file: Some(at(21, PathBuf::from("/etc/vxlan/aws.key"))),
+        }],
+        networks: vec![Network {
+            vni: at(24, Vni::new(43).unwrap()),
+            interface: at(25, "vxlan43".to_owned()),
+            addresses: vec![at(26, net("192.168.43.1/24"))],
+            local_ips: vec![net("192.168.43.0/24")],
+            mtu: Some(at(27, 1410)),
+            members: vec![Member {
+                peer: 0,
+                allowed_ips: vec![at(31, net("192.168.44.0/24"))],
+                mac: Some([2, 0, 0, 0, 0x44, 1]),
+            }],
+        }],
+    };
+    assert_eq!(config, expected);
+    // `==` on located values ignores the lines: they are compared as text.
+    assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+    assert!(!config.needs_ipv6_underlay());
+    assert_eq!(config.peer("aws"), config.peers.first());
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = read(TWO_PEERS).unwrap();
+    assert_eq!(config.underlay.port, Located::default_of(4789));
+    assert_eq!(config.underlay.port.line, None);
+    assert_eq!(config.underlay.xdp.value, XdpMode::Auto);
+    assert_eq!(config.metrics.listen.to_string(), "127.0.0.1:9839");
+    assert_eq!(config.peers[1].endpoint.to_string(), "192.0.2.7:4789");
+    assert_eq!(config.peers[1].private_address, None);
+    assert_eq!(config.peers[1].key_file, None);
+    assert_eq!(config.networks[0].mtu, None);
+    assert_eq!(config.networks[0].members[1].mac, None);
+    assert_eq!(config.networks[0].members[1].peer, 1);
+    assert_eq!(config.networks[0].members[1].allowed_ips[0].line, Some(23));
+}
+
+#[test]
+fn each_of_these_variations_is_accepted() {
+    type Holds = fn(&Config) -> bool;
+    let rows: [(&str, &str, Holds); 18] = [
+        ("\"10.0.0.2\"", "[\"10.0.0.2\"]", |at| at.underlay.address.v6.is_none()),
+        ("\"10.0.0.2\"", "[\"2001:db8::2\", \"10.0.0.2\"]", |at| {
+            at.underlay.address.iter().count() == 2 && at.needs_ipv6_underlay()
+        }),
+        ("address = \"10.0.0.2\"\np", "p", |at| at.underlay.address.is_empty()),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nport = 8472", |at| {
+            at.underlay.port.value == 8472 && at.peers[0].endpoint.port() == 8472
+        }),
+        ("interface = \"ens4\"", "interface = \"ens4\"\ntag = \"mac\"", |at| {
+            at.underlay.tag.value == Tag::Mac && at.underlay.tag.line == Some(5)
+        }),
+        ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint.port() == 1),
+        ("\"192.0.2.7\"", "\"[2001:db8::7]:1\"", |at| {
+            at.peers[1].endpoint.port() == 1
+                && at.first_ipv6_underlay().is_some_and(|at| at.line == Some(13))
+        }),
+        ("\"192.0.2.7\"", "\"[2001:db8::7]\"", |at| at.peers[1].endpoint.port() == 4789),
+        ("\"192.0.2.7\"", "\"192.0.2.7\"\nprivate_address = \"2001:db8::7\"", |at| {
+            at.needs_ipv6_underlay()
+        }),
+        ("\"192.0.2.7\"", "\"192.0.2.7\"\nkey_file = \"office.key\"", |at| {
+            at.peers[1].key_file.as_ref().is_some_and(|at| at.value == Path::new("office.key"))
+        }),
+        ("\"192.0.2.7\"", "\"192.0.2.7\"\nsource_port = \"any\"", |at| {
+            at.peers[1].source_port == PeerSourcePort::Any
+        }),
+        ("vni = 43", "vni = 0", |at| at.networks[0].vni.get() == 0),
+        ("vni = 43", "vni = 0xff_fffe", |at| at.networks[0].vni.get() == 16_777_214),
+        // A hub: the default route may hold the others' prefixes.
+        ("\"192.168.45.0/24\"", "\"0.0.0.0/0\"", |at| at.networks[0].members.len() == 2),
+        ("\"192.168.45.0/24\"", "\"::/0\", \"0.0.0.0/0\"", |at| {
+            at.networks[0].members[1].allowed_ips.len() == 2
+        }),
+        // Nested prefixes of one and the same member.
+        ("\"192.168.45.0/24\"", "\"192.168.45.0/24\", \"192.168.45.7/32\"", |at| {
+            at.networks[0].members[1].allowed_ips.len() == 2
+        }),
+        ("s = [\"192.168.43.1/24\"]", "s = [\"192.168.43.1/24\", \"192.168.43.2/24\"]", |at| {
+            at.networks[0].local_ips == [net("192.168.43.0/24")]
+        }),
+        (
+            "s = [\"192.168.43.1/24\"]",
+            "s = [\"192.168.43.1/24\", \"fe80::1/64\"]\n\
+             local_ips = [\"192.168.43.1/32\", \"172.16.0.0/12\", \"fe80::/64\"]",
+            |at| at.networks[0].local_ips.len() == 3,
+        ),
+    ];
+    for (from, to, holds) in rows {
+        match read(&edited(TWO_PEERS, from, to)) {
+            Ok(config) => assert!(holds(&config), "{from} -> {to}: {config:#?}"),
+            Err(errors) => panic!("{from} -> {to}: {errors}"),
+        }
+    }
+}
+
+#[test]
+fn a_bridged_network_needs_local_ips_but_no_address() {
+    let text =
+        edited(TWO_PEERS, "addresses = [\"192.168.43.1/24\"]", "local_ips = [\"192.168.43.0/24\"]");
+    assert_eq!(read(&text).unwrap().networks[0].local_ips, [net("192.168.43.0/24")]);
+}
+
+#[test]
+fn two_networks_may_use_one_private_address_and_the_same_prefixes() {
+    let second =
+        edited(TWO_PEERS, "\"192.0.2.7\"", "\"192.0.2.7\"\nprivate_address = \"10.0.0.119\"");
+    let (first, last) = second.split_once("[[network.member]]\npeer = \"office\"").unwrap();
+    let text = format!(
+        "{first}[[network]]\nvni = 44\ninterface = \"vxlan44\"\naddresses = [\"192.168.43.1/24\"]\n\
+         [[network.member]]\npeer = \"office\"{last}"
+    );
+    assert_eq!(read(&text).unwrap().networks.len(), 2);
+}
+
+#[test]
+fn a_file_without_peers_and_networks_and_a_network_without_members_are_accepted() {
+    let least = "node.name = \"a\"\nunderlay.interface = \"ens4\"\n";
+    assert_eq!(read(least).unwrap().networks, []);
+    let lonely = format!(
+        "{least}[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"192.168.43.1/24\"]\n"
+    );
+    assert_eq!(read(&lonely).unwrap().networks[0].members, []);
+}
+
+#[test]
+fn a_moved_line_is_no_change() {
+    let config = read(EXAMPLE).unwrap();
+    assert_eq!(config, read(&format!("# comment\n\n{EXAMPLE}")).unwrap());
+    assert_ne!(config, read(&edited(EXAMPLE, "mtu = 1410", "mtu = 1400")).unwrap());
+}
+
+#[test]
+fn a_later_check_of_the_host_can_speak_in_the_same_form() {
+    let config = parse(EXAMPLE, Path::new("/etc/vxlan/vxlan.toml")).unwrap();
+    let own = config.underlay.address.iter().next().unwrap();
+    let error = config.error(&own, "address = \"10.0.0.2\" is not on ens4. Write 10.0.0.5.");
+    assert_eq!(
+        error.to_string(),
+        "/etc/vxlan/vxlan.toml:6: address = \"10.0.0.2\" is not on ens4. Write 10.0.0.5."
+    );
+    let of_default = config.error(&config.underlay.tag, "The driver has no metadata.");
+    assert_eq!(of_default.to_string(), "/etc/vxlan/vxlan.toml: The driver has no metadata.");
+    assert_eq!(error, ConfigError::at("/etc/vxlan/vxlan.toml", 6, error.message()));
+}
+
+#[test]
+fn files_are_read_and_key_files_are_found_beside_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vxlan.toml");
+    std::fs::write(&file, edited(EXAMPLE, "/etc/vxlan/aws.key", "aws.key")).unwrap();
+    let config = load(&file).unwrap();
+    let key_file = config.peers[0].key_file.as_ref().unwrap();
+    assert_eq!(key_file.value, directory.path().join("aws.key"));
+
+    std::fs::write(&file, b"[node]\nname = \"\xff\"\n").unwrap();
+    assert_eq!(
+        load(&file).unwrap_err().to_string(),
+        format!(
+            "{}:2: this line holds a byte that is not UTF-8. Save the file as UTF-8 text.",
+            file.display()
+        )
+    );
+
+    let missing = directory.path().join("none.toml");
+    assert_eq!(
+        load(&missing).unwrap_err().to_string(),
+        format!(
+            "{}: the configuration cannot be read: No such file or directory (os error 2). Put it \
+             there, or name another file with --config.",
+            missing.display()
+        )
+    );
+}

@@ -1,0 +1,191 @@
+//! docs/configuration.md and the code say the same: the keys, their defaults and every example.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::super::choice::Choice;
+use super::super::schema::{Kind, SECTIONS};
+use super::super::{PeerSourcePort, SourcePort, Tag, UnknownVni, XdpMode, parse};
+use super::{EXAMPLE, edited, read};
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// A heading "## `[underlay]`" and what stands under it, of all sections of the document.
+fn chapters(document: &str) -> Vec<(&str, &str)> {
+    document
+        .split("\n## ")
+        .filter_map(|chapter| {
+            let (heading, text) = chapter.split_once('\n')?;
+            Some((heading.strip_prefix('`')?.strip_suffix('`')?, text))
+        })
+        .collect()
+}
+
+/// The cells of each row "| `key` | …" of the tables in a chapter.
+fn rows(chapter: &str) -> Vec<Vec<&str>> {
+    let rows = chapter.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_documented_keys_are_the_keys_of_the_code() {
+    let document = document();
+    let documented: BTreeSet<(String, String)> = chapters(&document)
+        .into_iter()
+        .flat_map(|(header, text)| {
+            rows(text)
+                .into_iter()
+                .map(move |cells| (header.to_owned(), cells[0].trim_matches('`').to_owned()))
+        })
+        .collect();
+    let accepted: BTreeSet<(String, String)> = SECTIONS
+        .iter()
+        .flat_map(|section| {
+            let values = section.keys.iter().filter(|key| key.kind != Kind::Sections);
+            values.map(|key| (section.header.to_owned(), key.name.to_owned()))
+        })
+        .collect();
+    assert_eq!(documented, accepted);
+}
+
+#[test]
+fn every_key_of_the_schema_is_read() {
+    // A key that nothing reads would accept a value of any type.
+    for section in SECTIONS {
+        for key in section.keys {
+            let wrong = format!("{} = 1979-05-27", key.name);
+            let header = section.header;
+            let text = match header {
+                "[[network.member]]" => format!("[[network]]\n{header}\n{wrong}\n"),
+                _ => format!("{header}\n{wrong}\n"),
+            };
+            let said = read(&text).unwrap_err().to_string();
+            assert!(said.contains(&format!("{wrong} is a date, not ")), "{header} {said}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_types_and_defaults_are_those_of_the_code() {
+    let document = document();
+    let least = "[node]\nname = \"gcp\"\n[underlay]\ninterface = \"ens4\"\n";
+    let config = read(least).unwrap();
+    let mut checked = 0;
+    for (header, text) in chapters(&document) {
+        let section = SECTIONS.iter().find(|section| section.header == header).unwrap();
+        for cells in rows(text) {
+            let [name, kind, default, _] = cells[..] else {
+                panic!("{header}: a row needs four cells: {cells:?}")
+            };
+            let key = section.key(name.trim_matches('`')).unwrap();
+            assert_eq!(kind, key.kind.name(), "{header} {name}");
+            let actual = match (header, key.name) {
+                ("[underlay]", "port") => config.underlay.port.to_string(),
+                ("[underlay]", "xdp") => format!("\"{}\"", XdpMode::default()),
+                ("[underlay]", "source_port") => format!("\"{}\"", SourcePort::default()),
+                ("[underlay]", "unknown_vni") => format!("\"{}\"", UnknownVni::default()),
+                ("[underlay]", "tag") => format!("\"{}\"", Tag::default()),
+                ("[metrics]", "listen") => format!("\"{}\"", config.metrics.listen),
+                ("[[peer]]", "source_port") => format!("\"{}\"", PeerSourcePort::default()),
+                _ => {
+                    assert!(!default.starts_with('`'), "{header} {name}: nobody checks {default}");
+                    // "required" in the document and a missing key in the code are the same.
+                    let message = format!("{header} has no {}. ", key.name);
+                    let empty = match header {
+                        "[[network.member]]" => format!("{least}[[network]]\n{header}\n"),
+                        "[node]" => "[node]\n".to_owned(),
+                        "[underlay]" => "[underlay]\n".to_owned(),
+                        _ => format!("{least}{header}\n"),
+                    };
+                    let refused = read(&empty).is_err_and(|all| all.to_string().contains(&message));
+                    assert_eq!(default == "required", refused, "{header} {name}");
+                    checked += 1;
+                    continue;
+                }
+            };
+            assert_eq!(default, format!("`{actual}`"), "{header} {name}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, SECTIONS.iter().map(|section| section.keys.len()).sum::<usize>() - 1);
+}
+
+#[test]
+fn every_word_of_every_list_is_documented_and_accepted() {
+    fn words<T: Choice>() -> Vec<&'static str> {
+        T::ALL.iter().map(|choice| choice.word()).collect()
+    }
+    let document = document();
+    for (header, key, words, written) in [
+        ("[underlay]", "xdp", words::<XdpMode>(), "xdp = \"auto\""),
+        ("[underlay]", "source_port", words::<SourcePort>(), "source_port = \"flow\"\nunknown"),
+        ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
+        ("[underlay]", "tag", words::<Tag>(), "port = 4789\nxdp"),
+        ("[[peer]]", "source_port", words::<PeerSourcePort>(), "source_port = \"flow\"\nkey"),
+    ] {
+        let chapters = chapters(&document);
+        let (_, text) = chapters.iter().find(|(name, _)| *name == header).unwrap();
+        let rows = rows(text);
+        let row = rows.iter().find(|cells| cells[0] == format!("`{key}`")).unwrap();
+        for word in words {
+            assert!(row[3].contains(&format!("`\"{word}\"`")), "{header} {key}: {word}");
+            let tail = written.rsplit_once('\n').map_or("", |(_, tail)| tail);
+            let text = edited(EXAMPLE, written, &format!("{key} = \"{word}\"\n{tail}"));
+            assert!(read(&text).is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_example_in_the_document_is_valid() {
+    let document = document();
+    let examples: Vec<&str> =
+        document.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(examples.len() >= 4, "{}", examples.len());
+    for example in &examples {
+        if let Err(errors) = parse(example, Path::new("docs/configuration.md")) {
+            panic!("{example}\n{errors}");
+        }
+    }
+    // Each key appears at least once in an example.
+    for section in SECTIONS {
+        for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
+            let line = format!("{} = ", key.name);
+            assert!(
+                examples.iter().any(|example| example.lines().any(|at| at.starts_with(&line))),
+                "{} {} has no example",
+                section.header,
+                key.name
+            );
+        }
+    }
+}
+
+#[test]
+fn what_errors_propose_to_write_is_accepted() {
+    let mut text = String::new();
+    for section in SECTIONS {
+        text += &format!("{}\n", section.header);
+        for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
+            text += &format!("{} = {}\n", key.name, key.example);
+        }
+    }
+    if let Err(errors) = read(&text) {
+        panic!("{text}\n{errors}");
+    }
+}
+
+#[test]
+fn every_error_shown_in_the_document_is_what_the_code_says() {
+    let document = document();
+    let shown: Vec<&str> =
+        document.lines().filter(|line| line.starts_with("/etc/vxlan/vxlan.toml:")).collect();
+    let text = EXAMPLE
+        .replace("address = \"10.0.0.2\"", "adress = \"10.0.0.2\"")
+        .replace("192.168.44.0/24", "192.168.44.1/24");
+    let errors = parse(&text, Path::new("/etc/vxlan/vxlan.toml")).unwrap_err().to_string();
+    assert_eq!(shown, errors.lines().collect::<Vec<_>>());
+}

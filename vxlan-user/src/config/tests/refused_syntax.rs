@@ -1,0 +1,222 @@
+//! Mistakes in the writing: keys, sections, types, TOML itself, and every word said about them.
+
+use super::{check, example, row};
+
+#[test]
+fn keys_and_sections() {
+    check(&[
+        row("name = \"gcp\"\n", "", &["1: [node] has no name. Write one, such as name = \"gcp\"."]),
+        row(
+            "[node]\nname = \"gcp\"\n",
+            "",
+            &[" the file has no [node] section. Write [node] and its keys."],
+        ),
+        row(
+            "[underlay]\ninterface = \"ens4\"\naddress = \"10.0.0.2\"\npublic_address = \
+            \"203.0.113.10\"\n",
+            "",
+            &[" the file has no [underlay] section. Write [underlay] and its keys."],
+        ),
+        row(
+            "interface = \"ens4\"\n",
+            "",
+            &["3: [underlay] has no interface. Write one, such as interface = \"ens4\"."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"\n",
+            "",
+            &["11: [[peer]] has no endpoint. Write one, such as endpoint = \
+                \"198.51.100.20:4789\"."],
+        ),
+        row(
+            "name = \"office\"\n",
+            "",
+            &[
+                "11: [[peer]] has no name. Write one, such as name = \"aws\".",
+                "21: peer = \"office\" is no [[peer]] of this file. Write one of \"aws\", or add \
+                a [[peer]] section for it.",
+            ],
+        ),
+        row(
+            "\naddress = \"10",
+            "\nadress = \"10",
+            &["5: [underlay] has no key \"adress\". Write address."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nmtu = 1400",
+            &["5: [underlay] has no key \"mtu\". That key belongs in [[network]]; [underlay] \
+                has: interface, address, public_address, port, xdp, source_port, unknown_vni, \
+                tag."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "remote = \"192.0.2.7\"",
+            &[
+                "11: [[peer]] has no endpoint. Write one, such as endpoint = \
+                \"198.51.100.20:4789\".",
+                "13: [[peer]] has no key \"remote\". Write endpoint.",
+            ],
+        ),
+        row(
+            "vni = 43",
+            "id = 43",
+            &[
+                "14: [[network]] has no vni. Write one, such as vni = 43.",
+                "15: [[network]] has no key \"id\". Write vni.",
+            ],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nlearning = true",
+            &["5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
+                address, public_address, port, xdp, source_port, unknown_vni, tag."],
+        ),
+        row(
+            "[[peer]]\nname = \"office\"",
+            "[[peers]]\nname = \"office\"",
+            &[
+                "11: the top of the file has no section or key \"peers\". Write [[peer]].",
+                "22: peer = \"office\" is no [[peer]] of this file. Write one of \"aws\", or add \
+                a [[peer]] section for it.",
+            ],
+        ),
+        row(
+            "[node]",
+            "port = 4789\n[node]",
+            &["1: the top of the file has no section or key \"port\". That key belongs in \
+                [underlay]; the top of the file has: [node], [underlay], [metrics], [[peer]], \
+                [[network]]."],
+        ),
+        row(
+            "[node]",
+            "[[node]]",
+            &["1: node is a list of sections here, [[node]], but there is only one. Write \
+                [node]."],
+        ),
+        example(
+            "[[peer]]",
+            "[peer]",
+            &[
+                "16: peer is a single section here, [peer], but there may be several. Write \
+                [[peer]].",
+                "30: peer = \"aws\" is no [[peer]] of this file. There is none yet: write a \
+                [[peer]] section for it.",
+            ],
+        ),
+        example(
+            "[[network.member]]",
+            "[network.member]",
+            &["29: member is a single section here, [network.member], but there may be \
+                several. Write [[network.member]]."],
+        ),
+    ]);
+}
+
+#[test]
+fn a_misspelt_section_is_said_once_and_not_again_for_each_peer() {
+    check(&[
+        example(
+            "[[network]]\n",
+            "[[networks]]\n",
+            &[
+                "23: the top of the file has no section or key \"networks\". Write [[network]].",
+                "29: a part of network stands here, but no [[network]] above it. Write \
+                 [[network]] first.",
+            ],
+        ),
+        example(
+            "[[network]]\nvni = 43\ninterface = \"vxlan43\"\naddresses = [\"192.168.43.1/24\"]\n\
+             mtu = 1410\n\n[[network.member]]\n",
+            "[[networks]]\n[[networks.member]]\n",
+            &["23: the top of the file has no section or key \"networks\". Write [[network]]."],
+        ),
+        example(
+            "[[network.member]]\n",
+            "[[network.members]]\n",
+            &["29: [[network]] has no key \"members\". Write [[network.member]]."],
+        ),
+    ]);
+}
+
+#[test]
+fn toml_types() {
+    check(&[
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nport = \"4789\"",
+            &["5: port = \"4789\" is text, not a whole number. Write port = 4789, without \
+                quotes."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nport = 4789.5",
+            &["5: port = 4789.5 is a number with a fraction, not a whole number. Write port = \
+                4789."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = 4",
+            &["4: interface = 4 is a number, not text. Write interface = \"ens4\"."],
+        ),
+        row(
+            "[\"192.168.44.0/24\"]",
+            "\"192.168.44.0/24\"",
+            &["20: allowed_ips = \"192.168.44.0/24\" is text, not a list. Write allowed_ips = \
+                [\"192.168.44.0/24\"]."],
+        ),
+        row(
+            "[\"192.168.44.0/24\"]",
+            "[\"192.168.44.0/24\", 24]",
+            &["20: 24 in allowed_ips is not text. Write texts in quotes, such as allowed_ips = \
+                [\"192.168.44.0/24\"]."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = [\"192.0.2.7\", \"192.0.2.8\"]",
+            &["13: endpoint = [\"192.0.2.7\", \"192.0.2.8\"] is a list, not text. Write \
+                endpoint = \"198.51.100.20:4789\"."],
+        ),
+        row(
+            "vni = 43",
+            "vni = true",
+            &["15: vni = true is true or false, not a whole number. Write vni = 43."],
+        ),
+    ]);
+}
+
+#[test]
+fn toml_syntax() {
+    check(&[
+        row(
+            "name = \"gcp\"",
+            "name = gcp",
+            &["2: \"name = gcp\" is not valid TOML: string values must be quoted, expected \
+                literal string. Write key = \"text\", key = 1 or key = [\"a\", \"b\"] under a \
+                [section]."],
+        ),
+        row(
+            "name = \"gcp\"",
+            "name = \"gcp",
+            &["2: \"name = \\\"gcp\" is not valid TOML: invalid basic string, expected `\"`. \
+                Write key = \"text\", key = 1 or key = [\"a\", \"b\"] under a [section]."],
+        ),
+        row(
+            "name = \"gcp\"",
+            "name \"gcp\"",
+            &["2: \"name \\\"gcp\\\"\" is not valid TOML: key with no value, expected `=`. \
+                Write key = \"text\", key = 1 or key = [\"a\", \"b\"] under a [section]."],
+        ),
+        row(
+            "name = \"gcp\"",
+            "name = \"gcp\"\nname = \"aws\"",
+            &["3: \"name = \\\"aws\\\"\": this key or section stands here a second time. Keep \
+                one of them."],
+        ),
+        row(
+            "[[peer]]\nname = \"aws\"",
+            "[node]\n[[peer]]\nname = \"aws\"",
+            &["7: \"[node]\": this key or section stands here a second time. Keep one of them."],
+        ),
+    ]);
+}

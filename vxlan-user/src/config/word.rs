@@ -1,0 +1,123 @@
+//! One text or number, one value: MAC addresses, names, numbers, words of a list. Addresses are the
+//! matter of `value`.
+
+use super::choice::Choice;
+use super::error::Problems;
+use super::raw::{Item, Section};
+use super::source::quoted;
+use super::suggest;
+use super::types::Located;
+
+/// The kernel's IFNAMSIZ without the closing zero.
+const INTERFACE_BYTES: usize = 15;
+/// Names are metric labels and table columns.
+const NAME_BYTES: usize = 63;
+
+/// Six octets of a unicast MAC address.
+pub(super) fn mac(item: &Item<&str>, problems: &mut Problems) -> Option<[u8; 6]> {
+    let octet = |part: &str| match part.len() {
+        2 if part.bytes().all(|byte| byte.is_ascii_hexdigit()) => u8::from_str_radix(part, 16).ok(),
+        _ => None,
+    };
+    let octets: Option<Vec<u8>> = item.value.split(':').map(octet).collect();
+    let why = match octets.and_then(|octets| <[u8; 6]>::try_from(octets).ok()) {
+        None => "is not a MAC address",
+        Some([0, 0, 0, 0, 0, 0]) => "is no interface's MAC address",
+        Some(mac) if mac[0] & 1 == 1 => "is a multicast MAC address",
+        Some(mac) => return Some(mac),
+    };
+    let example = item.instead("\"02:00:00:00:44:01\"");
+    problems.add(
+        item.line,
+        format!("{item} {why}. Write that of the peer's overlay interface, such as {example}."),
+    );
+    None
+}
+
+/// The name of a node or peer.
+pub(super) fn name(item: &Item<&str>, problems: &mut Problems) -> Option<Located<String>> {
+    let text = item.value;
+    let why = if text.is_empty() {
+        "is empty".to_owned()
+    } else if text.len() > NAME_BYTES {
+        format!("is longer than {NAME_BYTES} bytes")
+    } else if let Some(bad) =
+        text.chars().find(|at| !at.is_ascii_alphanumeric() && !matches!(at, '-' | '_' | '.'))
+    {
+        format!("has the character {bad:?}")
+    } else {
+        return Some(item.locate(text.to_owned()));
+    };
+    let example = item.instead("\"aws-1\"");
+    problems.add(
+        item.line,
+        format!("{item} {why}. Write letters, digits, '-', '_' and '.', such as {example}."),
+    );
+    None
+}
+
+/// A name the kernel accepts for an interface.
+pub(super) fn interface(
+    item: &Item<&str>,
+    example: &str,
+    problems: &mut Problems,
+) -> Option<Located<String>> {
+    let text = item.value;
+    // '%' is a pattern to the kernel, and "all" and "default" are directories of its settings.
+    let bad = |at: &char| !at.is_ascii_graphic() || matches!(at, '/' | ':' | '%' | '"' | '\\');
+    let why = if text.is_empty() {
+        "is empty".to_owned()
+    } else if text.len() > INTERFACE_BYTES {
+        format!("is {} bytes long, the kernel takes {INTERFACE_BYTES}", text.len())
+    } else if let Some(bad) = text.chars().find(bad) {
+        format!("has the character {bad:?}")
+    } else if matches!(text, "." | ".." | "all" | "default" | "lo") {
+        "is a name the kernel keeps for itself".to_owned()
+    } else {
+        return Some(item.locate(text.to_owned()));
+    };
+    let example = item.instead(&quoted(example));
+    problems.add(item.line, format!("{item} {why}. Write an interface name, such as {example}."));
+    None
+}
+
+/// A number within `low..=high`.
+pub(super) fn range(
+    item: &Item<i64>,
+    low: u32,
+    high: u32,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<Located<u32>> {
+    match u32::try_from(item.value) {
+        Ok(number) if (low..=high).contains(&number) => Some(item.locate(number)),
+        Ok(_) | Err(_) => {
+            problems.add(
+                item.line,
+                format!("{item} is not {what}. Write a number from {low} to {high}."),
+            );
+            None
+        }
+    }
+}
+
+/// One word of a fixed list; its default where the key is not given.
+pub(super) fn choice<T: Choice>(
+    section: &Section<'_>,
+    key: &str,
+    problems: &mut Problems,
+) -> Located<T> {
+    let default = Located::default_of(T::default());
+    let Some(item) = section.text(key, problems) else { return default };
+    let words = || T::ALL.iter().map(|choice| choice.word());
+    if let Some(choice) = T::ALL.iter().find(|choice| choice.word() == item.value) {
+        return item.locate(*choice);
+    }
+    let all = words().map(quoted).collect::<Vec<_>>().join(", ");
+    let remedy = match suggest::nearest(item.value, words()) {
+        Some(meant) => format!("Write {} (of {all}).", item.instead(&quoted(meant))),
+        None => format!("Write one of {all}."),
+    };
+    problems.add(item.line, format!("{item} is not a known word. {remedy}"));
+    default
+}
