@@ -156,8 +156,15 @@ impl Plan {
         let slot = self.slot(Some(&peer.name.value), None);
         self.peers.push(peer_entry(config, peer, underlay, way, slot));
         for (address, _) in source_addresses(peer) {
-            let (family, address) = family_address(address);
-            self.peer_addresses.push((OuterAddress { pad: [0; 3], family, address }, index));
+            // Peers of different networks may have the same private address: it then says nothing
+            // about who sent, and is nobody's.
+            let used = |other: &crate::config::Peer| {
+                source_addresses(other).iter().any(|(theirs, _)| *theirs == address)
+            };
+            if config.peers.iter().filter(|other| used(other)).count() == 1 {
+                let (family, address) = family_address(address);
+                self.peer_addresses.push((OuterAddress { pad: [0; 3], family, address }, index));
+            }
         }
     }
 

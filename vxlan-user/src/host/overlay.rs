@@ -101,6 +101,18 @@ impl Host {
         self.read_back(spec, true).await
     }
 
+    /// Would [`Host::create_overlay`] find the name free, or taken by ours of the same network?
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`HostError::ForeignInterface`]
+    pub async fn may_create_overlay(&self, name: &str, vni: u32) -> Result<(), HostError> {
+        match self.link_by_name(name).await? {
+            Some(link) if vni_of(&link) != Some(vni) => Err(foreign(&link)),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the pair of this name if it is ours. `false`: there is no such interface.
     pub async fn delete_overlay(&self, name: &str) -> Result<bool, HostError> {
         let Some(link) = self.link_by_name(name).await? else { return Ok(false) };
