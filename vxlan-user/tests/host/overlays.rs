@@ -1,5 +1,7 @@
 //! Overlay devices: creation, adoption, refusal, removal.
 
+use std::process::Command;
+
 use serde_json::Value;
 use vxlan_user::host::{Host, HostError, OverlaySpec};
 
@@ -28,6 +30,12 @@ fn has_link_local(name: &str) -> bool {
 
 fn is_up(link: &Value) -> bool {
     link["flags"].as_array().expect("flags").iter().any(|flag| flag == "UP")
+}
+
+/// An alias has spaces in it, which `ip` of this crate splits at.
+fn set_alias(name: &str, alias: &str) -> bool {
+    let set = Command::new("ip").args(["link", "set", name, "alias", alias]).status();
+    set.expect("iproute2").success()
 }
 
 /// Everything that `ip` tells of all interfaces and routes, less the counters.
@@ -140,6 +148,53 @@ fn adopts_its_own_and_brings_it_to_what_is_asked() {
         let last = again.create_overlay(&wanted).await.expect("a second adoption");
         assert_eq!(addresses("vxlan43"), ["203.0.113.1/24"]);
         assert_eq!(last.mac, [2, 0, 0, 0, 0x43, 9], "no MAC asked for: the old one stays");
+    });
+}
+
+#[test]
+fn adoption_puts_the_addresses_in_order() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let order = ["192.0.2.1/24", "198.51.100.1/24", "203.0.113.1/24"];
+        host.create_overlay(&spec(&order)).await.expect("an overlay");
+        assert_eq!(addresses("vxlan43"), order);
+        // The first is the one that is sent from.
+        for order in [
+            ["203.0.113.1/24", "192.0.2.1/24", "198.51.100.1/24"],
+            ["203.0.113.1/24", "192.0.2.9/24", "198.51.100.1/24"],
+        ] {
+            host.create_overlay(&spec(&order)).await.expect("adoption");
+            assert_eq!(addresses("vxlan43"), order);
+        }
+    });
+}
+
+#[test]
+fn adopts_a_pair_that_was_not_finished() {
+    isolated(async || {
+        // As a run leaves it that is killed right after it marked the pair.
+        ip("link add vxlan43 type veth peer name vxlan43p");
+        assert!(set_alias("vxlan43", "vxlan overlay VNI 43"));
+        let host = Host::new().expect("a host");
+        let overlay = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("adoption");
+        assert!(overlay.adopted);
+        assert_eq!(addresses("vxlan43"), ["192.0.2.1/24"]);
+        assert_eq!(link("vxlan43p")["ifalias"], "vxlan hidden port VNI 43");
+        assert!(is_up(&link("vxlan43")) && is_up(&link("vxlan43p")));
+    });
+}
+
+#[test]
+fn does_not_adopt_across_pairs() {
+    isolated(async || {
+        ip("link add vxlan43 type veth peer name elsewhere");
+        ip("link add vxlan43p type veth peer name another");
+        assert!(set_alias("vxlan43", "vxlan overlay VNI 43"));
+        let before = everything();
+        let host = Host::new().expect("a host");
+        let refused = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect_err("not a pair");
+        assert!(refused.to_string().contains("interface vxlan43p"), "{refused}");
+        assert_eq!(everything(), before);
     });
 }
 
