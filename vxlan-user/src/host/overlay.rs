@@ -88,14 +88,12 @@ impl Host {
             (Some(overlay), Some(hidden)) => (overlay, hidden),
             (Some(lone), None) | (None, Some(lone)) => return Err(foreign(&lone)),
         };
-        for (link, alias, peer) in [
-            (&overlay, overlay_alias(spec.vni), &hidden),
-            (&hidden, hidden_alias(spec.vni), &overlay),
-        ] {
-            let ours = link.is_veth() && link.alias.as_ref() == Some(&alias);
-            if !ours || link.peer != Some(peer.ifindex) {
-                return Err(foreign(link));
-            }
+        if !overlay.is_veth() || overlay.alias != Some(overlay_alias(spec.vni)) {
+            return Err(foreign(&overlay));
+        }
+        // The overlay's alias speaks for both ends, as they were made together.
+        if overlay.peer != Some(hidden.ifindex) {
+            return Err(foreign(&hidden));
         }
         self.adopt(spec, &overlay, &hidden).await?;
         self.read_back(spec, true).await
@@ -173,12 +171,8 @@ impl Host {
     async fn finish(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
         let overlay = self.existing_link(&spec.name).await?;
         let hidden = self.existing_link(&spec.hidden_name).await?;
-        let set = async |link: &Link, alias| {
-            let change = LinkUnspec::new_with_index(link.ifindex).alias(alias);
-            self.change(link, change, "mark as ours").await
-        };
-        set(&overlay, overlay_alias(spec.vni)).await?;
-        set(&hidden, hidden_alias(spec.vni)).await?;
+        let mark = LinkUnspec::new_with_index(overlay.ifindex).alias(overlay_alias(spec.vni));
+        self.change(&overlay, mark, "mark as ours").await?;
         self.configure(spec, &overlay, &hidden).await?;
         self.read_back(spec, false).await
     }
@@ -208,13 +202,16 @@ impl Host {
         self.configure(spec, overlay, hidden).await
     }
 
-    /// The part that creation and adoption share: IPv6 mode, both ends up, addresses.
+    /// The part that creation and adoption share.
     async fn configure(
         &self,
         spec: &OverlaySpec,
         overlay: &Link,
         hidden: &Link,
     ) -> Result<(), HostError> {
+        // For the reader of `ip link`.
+        let mark = LinkUnspec::new_with_index(hidden.ifindex).alias(hidden_alias(spec.vni));
+        self.change(hidden, mark, "mark as ours").await?;
         if !spec.ipv6 {
             self.set_ipv6_generation(overlay, In6AddrGenMode::None).await?;
         }

@@ -131,11 +131,24 @@ mod bpf {
     pub(crate) const NATIVE: u32 = 1 << 2;
     const PROG_LOAD: c_long = 5;
     const LINK_CREATE: c_long = 28;
+    const LINK_DETACH: c_long = 34;
     const TYPE_XDP: u32 = 6;
     const ATTACH_XDP: u32 = 37;
 
-    /// Attaches `return XDP_PASS` until the result is dropped.
-    pub(crate) fn attach_pass(ifindex: u32, flags: u32) -> OwnedFd {
+    /// An attachment that ends with this value. Closing the descriptor would not do: a child that
+    /// another test is starting just now may hold a copy until its exec.
+    pub(crate) struct Attached(OwnedFd);
+
+    impl Drop for Attached {
+        fn drop(&mut self) {
+            let mut detach = [0_u64; 16];
+            detach[0] = number(&self.0);
+            call(LINK_DETACH, &detach);
+        }
+    }
+
+    /// Attaches `return XDP_PASS`.
+    pub(crate) fn attach_pass(ifindex: u32, flags: u32) -> Attached {
         // r0 = 2; exit
         let program: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
         let license = c"GPL";
@@ -143,22 +156,30 @@ mod bpf {
         load[0] = u64::from(TYPE_XDP) | (2 << 32);
         load[1] = program.as_ptr() as u64;
         load[2] = license.as_ptr() as u64;
-        let program = call(PROG_LOAD, &load);
+        let program = descriptor(call(PROG_LOAD, &load));
         let mut attach = [0_u64; 16];
-        let fd = u64::from(program.as_raw_fd().unsigned_abs());
-        attach[0] = fd | (u64::from(ifindex) << 32);
+        attach[0] = number(&program) | (u64::from(ifindex) << 32);
         attach[1] = u64::from(ATTACH_XDP) | (u64::from(flags) << 32);
-        call(LINK_CREATE, &attach)
+        Attached(descriptor(call(LINK_CREATE, &attach)))
     }
 
-    fn call(command: c_long, attributes: &[u64; 16]) -> OwnedFd {
+    fn number(fd: &OwnedFd) -> u64 {
+        fd.as_raw_fd().unsigned_abs().into()
+    }
+
+    fn descriptor(fd: c_long) -> OwnedFd {
+        // SAFETY: only called with what PROG_LOAD or LINK_CREATE has just returned: an open
+        // descriptor that nobody else knows.
+        unsafe { OwnedFd::from_raw_fd(fd.try_into().expect("a descriptor")) }
+    }
+
+    fn call(command: c_long, attributes: &[u64; 16]) -> c_long {
         // SAFETY: the kernel reads `size_of_val(attributes)` bytes from a reference that outlives
         // the call, and what the addresses in them point to lives in the caller's frame.
-        let fd = unsafe {
+        let result = unsafe {
             libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes))
         };
-        assert!(fd >= 0, "bpf({command}): {}", io::Error::last_os_error());
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        unsafe { OwnedFd::from_raw_fd(fd.try_into().expect("a descriptor")) }
+        assert!(result >= 0, "bpf({command}): {}", io::Error::last_os_error());
+        result
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -105,6 +105,19 @@ pub(crate) fn ip_json(arguments: &str) -> Vec<Value> {
 
 fn try_ip(arguments: &str) -> Output {
     Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2")
+}
+
+/// Waits for what the kernel does in its own time: carrier, link-local addresses, local routes.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        thread::yield_now();
+    }
+}
+
+pub(crate) fn wait_until_running(name: &str) {
+    eventually(name, || link(name)["operstate"] == "UP");
 }
 
 /// Whether `ip` knows such an interface.

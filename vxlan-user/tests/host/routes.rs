@@ -3,7 +3,7 @@
 use serde_json::Value;
 use vxlan_user::host::{Host, HostError, NextHop, ROUTE_PROTOCOL, RouteChange};
 
-use crate::namespace::{addr, ifindex, ip, ip_json, isolated, net};
+use crate::namespace::{addr, eventually, ifindex, ip, ip_json, isolated, net, wait_until_running};
 
 /// `ours` and `other`: two interfaces that are up, with addresses of both families.
 fn two_interfaces() -> (u32, u32) {
@@ -16,6 +16,11 @@ fn two_interfaces() -> (u32, u32) {
     ip("address add 198.51.100.1/24 dev other");
     ip("address add 2001:db8:1::1/64 dev ours nodad");
     ip("address add 2001:db8:2::1/64 dev other nodad");
+    for (name, local) in [("ours", "2001:db8:1::1"), ("other", "2001:db8:2::1")] {
+        wait_until_running(name);
+        let shown = format!("-6 route show table local {local}");
+        eventually("a local route", || !ip_json(&shown).is_empty());
+    }
     (ifindex("ours"), ifindex("other"))
 }
 
