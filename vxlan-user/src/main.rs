@@ -1,1 +1,8 @@
-fn main() {}
+//! The `vxlan` command. Everything is in the library.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    vxlan_user::cli::main().await
+}

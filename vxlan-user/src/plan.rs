@@ -325,8 +325,7 @@ mod tests {
 
     fn plan(text: &str) -> Plan {
         let config = crate::config::parse(text, Path::new("test.toml")).expect("valid");
-        let underlay =
-            UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+        let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
         let overlays: Vec<_> = (0..config.networks.len())
             .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
             .collect();
@@ -414,8 +413,7 @@ mod tests {
     #[test]
     fn a_peer_without_a_way_has_no_interface() {
         let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
-        let underlay =
-            UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+        let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
         assert_eq!(peer_entry(&config, &config.peers[0], &underlay, None, 1).ifindex, 0);
         let small = WayFacts { gateway: Ipv4Addr::LOCALHOST.into(), mtu: Some(1300) };
         let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);

@@ -61,13 +61,7 @@ async fn make(
     places.run_dir.store(&merged(&state, findings.former.as_ref()))?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     let ways = ways::all(&findings, host).await;
-    let plan = Plan::new(
-        &findings.config,
-        &findings.facts,
-        &overlays,
-        &ways,
-        &mut rand::rng(),
-    );
+    let plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
 
     let options = LoadOptions { slots: plan.slot_count(), ..options };
     let mut plane = DataPlane::load(options)?;
@@ -163,10 +157,7 @@ fn speaks_ipv6(network: &crate::config::Network) -> bool {
 }
 
 /// The source address that peers let in: our own in that network, of the prefix's family.
-fn source_for(
-    network: &crate::config::Network,
-    prefix: ipnet::IpNet,
-) -> Option<std::net::IpAddr> {
+fn source_for(network: &crate::config::Network, prefix: ipnet::IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }

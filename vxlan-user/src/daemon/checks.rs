@@ -78,9 +78,9 @@ async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay>
     let interface = &config.underlay.interface;
     match host.underlay(&interface.value).await {
         Ok(underlay) => Ok(underlay),
-        Err(
-            error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. }),
-        ) => Err(config.error(interface, format!("underlay.interface: {error}.")).into()),
+        Err(error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. })) => {
+            Err(config.error(interface, format!("underlay.interface: {error}.")).into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -179,7 +179,8 @@ fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
         warnings.push(format!("interface {} {what}: no packet can pass yet", underlay.name));
     }
     for network in config.networks.iter().filter(|network| network.members.is_empty()) {
-        warnings.push(format!("network {} has no member: nothing can pass in it", network.vni.value));
+        warnings
+            .push(format!("network {} has no member: nothing can pass in it", network.vni.value));
     }
     warnings
 }

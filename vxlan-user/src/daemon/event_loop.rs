@@ -86,7 +86,9 @@ fn serve_metrics(places: &Places, running: &Started, listener: TcpListener) -> a
 /// Hands the programs' messages to the log.
 fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
     let Some(logger) = running.plane.logger(options) else { return Ok(()) };
-    let mut logger = AsyncFd::with_interest(logger, Interest::READABLE)
+    // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
+    // time, and is itself owned by the registration until that ends.
+    let mut logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
         .context("cannot wait for the programs' messages")?;
     tokio::spawn(async move {
         while let Ok(mut ready) = logger.readable_mut().await {

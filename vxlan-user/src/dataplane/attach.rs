@@ -5,7 +5,7 @@ use std::path::Path;
 use aya::{
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
-        links::{FdLink, LinkError, PinnedLink},
+        links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
         xdp::XdpLink,
     },
@@ -66,7 +66,8 @@ impl DataPlane {
         if let Some(mode) = inherited.filter(|mode| modes.contains(mode))
             && let Some(link) = inherit(&path)
         {
-            let link = XdpLink::try_from(link).map_err(|error| DataPlaneError::pin(&path, error))?;
+            let link =
+                XdpLink::try_from(link).map_err(|error| DataPlaneError::pin(&path, error))?;
             match program.attach_to_link(link) {
                 Ok(id) => {
                     pin_xdp(program, id, &path)?;
@@ -135,11 +136,8 @@ fn program_id(
 
 /// The link that a former run pinned, if there is one.
 fn inherit(path: &Path) -> Option<FdLink> {
-    match PinnedLink::from_pin(path) {
-        // The pin goes; the link lives on in its descriptor until it is pinned again.
-        Ok(pinned) => pinned.unpin().ok(),
-        Err(LinkError::SyscallError(SyscallError { .. }) | LinkError::InvalidLink) => None,
-    }
+    // The pin goes; the link lives on in its descriptor until it is pinned again.
+    PinnedLink::from_pin(path).ok()?.unpin().ok()
 }
 
 fn forget(path: &Path) -> Result<(), DataPlaneError> {

@@ -12,7 +12,9 @@ pub enum DataPlaneError {
     #[error("program {name} is refused by the kernel: {source}")]
     Program { name: &'static str, source: Box<aya::programs::ProgramError> },
 
-    #[error("the BPF object has no {what} {name}; it was built from other sources than this program")]
+    #[error(
+        "the BPF object has no {what} {name}; it was built from other sources than this program"
+    )]
     Missing { what: &'static str, name: &'static str },
 
     #[error(

@@ -72,10 +72,7 @@ impl DataPlane {
     }
 
     /// Messages of the programs; `None` unless they were loaded with `trace_packets`.
-    pub fn logger(
-        &mut self,
-        options: LoadOptions,
-    ) -> Option<EbpfLogger<&'static dyn log::Log>> {
+    pub fn logger(&mut self, options: LoadOptions) -> Option<EbpfLogger<&'static dyn log::Log>> {
         if !options.trace_packets {
             return None;
         }

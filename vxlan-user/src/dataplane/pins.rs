@@ -48,7 +48,8 @@ impl Pins {
     /// Pinned encap links by VNI.
     pub(super) fn encap_links(&self) -> Vec<(u32, PathBuf)> {
         let Ok(entries) = fs::read_dir(self.directory()) else { return Vec::new() };
-        let vni = |path: &Path| path.file_name()?.to_str()?.strip_prefix("link_encap_")?.parse().ok();
+        let vni =
+            |path: &Path| path.file_name()?.to_str()?.strip_prefix("link_encap_")?.parse().ok();
         let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
         paths.filter_map(|path| Some((vni(&path)?, path))).collect()
     }
@@ -95,9 +96,12 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     let is_link = |path: &Path| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("link_"))
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with("link_"))
     };
     paths.sort_by_key(|path| !is_link(path));
     for path in paths {

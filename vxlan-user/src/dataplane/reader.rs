@@ -40,7 +40,6 @@ pub struct Usage {
 }
 
 /// Open handles of the maps that the programs write.
-#[derive(Debug)]
 pub struct Reader {
     counters: PerCpuArray<MapData, Counters>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
@@ -55,8 +54,10 @@ impl Reader {
         let counters = open(pins, "COUNTERS")?;
         let non_members = open(pins, "NON_MEMBERS")?;
         let fdb = open(pins, "FDB")?;
-        let capacities =
-            [("fdb", capacity("FDB", &fdb)?), ("non_members", capacity("NON_MEMBERS", &non_members)?)];
+        let capacities = [
+            ("fdb", capacity("FDB", &fdb)?),
+            ("non_members", capacity("NON_MEMBERS", &non_members)?),
+        ];
         let kind = |name| move |source| DataPlaneError::Read { name, source: Box::new(source) };
         let array = aya::maps::Map::PerCpuArray(counters);
         let hash = aya::maps::Map::PerCpuHashMap(non_members);

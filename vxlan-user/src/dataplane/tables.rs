@@ -2,10 +2,7 @@
 
 use aya::{
     Ebpf, Pod,
-    maps::{
-        Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo,
-        lpm_trie::Key,
-    },
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo, lpm_trie::Key},
 };
 use vxlan_common::table::{NetworkAddress, Owner, Peer};
 
@@ -110,7 +107,8 @@ fn hash<K: Pod, V: Pod>(
 ) -> Result<(), DataPlaneError> {
     let map = map(bpf, name)?;
     let capacity = capacity(map);
-    let failed = |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let failed =
+        |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
     let mut hash: HashMap<&mut MapData, K, V> = map.try_into().map_err(failed)?;
     for (key, value) in entries {
         hash.insert(key, value, 0).map_err(failed)?;

@@ -1,0 +1,66 @@
+//! `vxlan check`: is the configuration right, and does it fit this host?
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    daemon::{self, Places},
+    host::Host,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// 0: could run as it is. 1: could run, with warnings. 2: could not run.
+pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitCode> {
+    let host = Host::new()?;
+    let findings = match daemon::check(places, &host).await {
+        Ok(findings) => findings,
+        Err(error) if args.json => {
+            println!("{:#}", json!({ "ok": false, "error": format!("{error:#}") }));
+            return Ok(ExitCode::from(2));
+        }
+        Err(error) => return Err(error),
+    };
+    let clean = findings.warnings.is_empty();
+    let config = &findings.config;
+    if args.json {
+        let networks = config.networks.iter().map(|network| {
+            json!({
+                "vni": network.vni.value.get(),
+                "interface": network.interface.value,
+                "mtu": findings.overlay_mtu(network),
+                "members": network.members.len(),
+            })
+        });
+        println!(
+            "{:#}",
+            json!({
+                "ok": true,
+                "warnings": findings.warnings,
+                "underlay": findings.underlay.name,
+                "address": findings.facts.address,
+                "networks": networks.collect::<Vec<_>>(),
+            })
+        );
+    } else {
+        for warning in &findings.warnings {
+            println!("warning: {warning}");
+        }
+        println!(
+            "{}: {} peers, {} networks; {} from {}",
+            config.file.display(),
+            config.peers.len(),
+            config.networks.len(),
+            findings.underlay.name,
+            findings.facts.address
+        );
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

@@ -1,0 +1,18 @@
+//! `vxlan down`: remove what a run left.
+
+use std::process::ExitCode;
+
+use crate::daemon::{self, Places};
+
+pub(super) async fn down(places: &Places) -> anyhow::Result<ExitCode> {
+    let removed = daemon::down(places).await?;
+    for interface in &removed.interfaces {
+        println!("removed interface {interface}");
+    }
+    match (removed.pins, removed.interfaces.is_empty()) {
+        (true, _) => println!("removed programs, maps and {} routes", removed.routes),
+        (false, true) => println!("nothing of ours was here"),
+        (false, false) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,79 @@
+//! The command line: one file per verb. Only this room prints.
+//!
+//! Exit codes: 0 fine, 1 found trouble, 2 could not run.
+
+mod check;
+mod down;
+mod run;
+mod show;
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config, daemon::Places, dataplane::Pins, state::RunDir};
+
+/// A VXLAN data plane for links between clouds: XDP and TC programs, counted drops, NAT insight.
+#[derive(Debug, Parser)]
+#[command(name = "vxlan", version)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+struct Options {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = config::DEFAULT_PATH, value_name = "FILE")]
+    config: PathBuf,
+    /// Where the daemon keeps its lock and what it made.
+    #[arg(long, global = true, default_value = "/run/vxlan", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// Where programs and maps are pinned; on a BPF file system.
+    #[arg(long, global = true, default_value = "/sys/fs/bpf/vxlan", value_name = "DIR")]
+    pin_dir: PathBuf,
+    /// What to log: error, warn, info, debug, or trace (every dropped packet).
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    log: tracing::level_filters::LevelFilter,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Bring the data plane up and keep it; stay in the foreground until SIGTERM or Ctrl-C.
+    Run,
+    /// Remove programs, pins, routes and overlay interfaces of a daemon that has ended.
+    Down,
+    /// Look whether the configuration is right and fits this host; change nothing.
+    Check(check::Check),
+    /// Show peers, networks, or drops.
+    Show(show::Show),
+}
+
+/// Runs the command line and returns the exit code.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(cli.options.log)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let places = Places {
+        config: cli.options.config,
+        run_dir: RunDir::new(&cli.options.run_dir),
+        pins: Pins::new(&cli.options.pin_dir),
+    };
+    let result = match cli.verb {
+        Verb::Run => run::run(&places, cli.options.log).await,
+        Verb::Down => down::down(&places).await,
+        Verb::Check(args) => check::check(&places, &args).await,
+        Verb::Show(args) => show::show(&places, &args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("vxlan: {error:#}");
+        ExitCode::from(2)
+    })
+}

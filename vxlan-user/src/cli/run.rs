@@ -1,0 +1,45 @@
+//! `vxlan run`: the foreground daemon.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{
+    daemon::{self, Places, Started},
+    dataplane::LoadOptions,
+};
+
+pub(super) async fn run(places: &Places, log: LevelFilter) -> anyhow::Result<ExitCode> {
+    let options = LoadOptions { trace_packets: log >= LevelFilter::TRACE, slots: 0 };
+    daemon::run(places, options, report).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what was attached, where, and how.
+fn report(started: &Started, metrics: SocketAddr) {
+    let underlay = &started.findings.underlay;
+    let attachment = &started.attachment;
+    println!(
+        "{}: decap in XDP ({} mode, program {}), deliver in TC ingress; from {}",
+        underlay.name,
+        attachment.mode.label(),
+        attachment.program_id,
+        started.findings.facts.address
+    );
+    if let Some(reason) = &attachment.native_refused {
+        println!("{}: no native XDP: {reason}", underlay.name);
+    }
+    for network in &started.state.networks {
+        let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();
+        println!(
+            "{}: VNI {}, {}, MTU {}, encap in TC egress, {} routes",
+            network.interface,
+            network.vni,
+            addresses.join(" "),
+            network.mtu,
+            network.routes.len()
+        );
+    }
+    println!("metrics: http://{metrics}/metrics");
+    tracing::info!(node = %started.state.node, "ready");
+}

@@ -1,0 +1,52 @@
+//! The HTTP side of the metrics: one page, read at every scrape.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use bytes::Bytes;
+use tokio::net::TcpListener;
+
+use super::{Source, render};
+
+/// The type of the text exposition format, version 0.0.4.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers scrapes until the task is dropped.
+///
+/// # Errors
+/// The listening socket broke.
+pub async fn serve(listener: TcpListener, source: Source) -> io::Result<()> {
+    let app = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/", get(front))
+        .with_state(Arc::new(source));
+    axum::serve(listener, app).await
+}
+
+async fn metrics(Shared(source): Shared<Arc<Source>>) -> impl IntoResponse {
+    // Reading maps is a row of system calls: off the threads that serve.
+    let page = tokio::task::spawn_blocking(move || {
+        let snapshot = source.snapshot().map_err(|error| error.to_string())?;
+        render(&snapshot).map_err(|error| error.to_string())
+    });
+    let text = match page.await {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+        Err(error) => {
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    };
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], Bytes::from(text)).into_response()
+}
+
+async fn front() -> Html<&'static str> {
+    Html(
+        "<title>vxlan</title><p>The counters of this data plane: <a href=\"/metrics\">metrics</a>.\n",
+    )
+}
