@@ -99,8 +99,9 @@ impl NftCounter {
                 !ns.output(&format!("nft list table {family} {table}")).is_ok_and(|o| o.success())
             })
             .context("no free table name")?;
-        let rules =
-            format!("table {family} {table} {{ chain all {{ {hook} {matching} counter; }} }}");
+        let rules = format!(
+            "table {family} {table} {{\n chain frames {{\n {hook}\n {matching} counter\n }}\n }}"
+        );
         ns.run_with_input("nft -f -", &rules)?;
         Ok(Self { ns: ns.clone(), family, table })
     }

@@ -70,11 +70,22 @@ impl Daemon {
 
     /// Everything but starting it: for verbs that need no daemon, and for [`Daemon::launch`].
     pub fn prepare(ns: &Ns, run: &Run, name: &str, config: &str) -> Result<Self> {
+        Self::prepare_with(binary()?, ns, run, name, config)
+    }
+
+    /// Like [`Daemon::prepare`], with a binary of the caller's choice.
+    pub fn prepare_with(
+        binary: PathBuf,
+        ns: &Ns,
+        run: &Run,
+        name: &str,
+        config: &str,
+    ) -> Result<Self> {
         let run_dir = run.dir().join(format!("{name}.run"));
         fs::create_dir_all(&run_dir).with_context(|| format!("creating {}", run_dir.display()))?;
         Ok(Self {
             ns: ns.clone(),
-            binary: binary()?,
+            binary,
             config: run.write(&format!("{name}.toml"), config)?,
             run_dir,
             pin_dir: run.bpffs().join(name),
@@ -100,7 +111,7 @@ impl Daemon {
         if self.log.wait_for("ready", READY_WITHIN) {
             return Ok(());
         }
-        let state = match self.exited()? {
+        let state = match self.status_at_end()? {
             Some(status) => format!("ended with {status}"),
             None => format!("is not ready after {} s", READY_WITHIN.as_secs()),
         };
@@ -174,23 +185,21 @@ impl Daemon {
         }
     }
 
+    /// After its log has ended or waiting has: how it exited, or nothing when it has not.
+    fn status_at_end(&mut self) -> Result<Option<ExitStatus>> {
+        let patience = if self.log.lock().ended { Duration::from_secs(1) } else { Duration::ZERO };
+        self.child.as_mut().map_or(Ok(None), |child| wait_for_exit(child, patience))
+    }
+
     /// SIGTERM and wait; whatever it leaves attached stays.
     pub fn terminate(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         // Fails only when it has ended already, which `wait` then tells.
         let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
-        let deadline = Instant::now() + EXIT_WITHIN;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if Instant::now() > deadline {
-                child.kill()?;
-                child.wait()?;
-                bail!("`vxlan run` ignores SIGTERM; killed. All it said:\n{}", self.log());
-            }
-            // `Child` has no wait with a time limit.
-            thread::sleep(Duration::from_millis(5));
+        let Some(status) = wait_for_exit(&mut child, EXIT_WITHIN)? else {
+            child.kill()?;
+            child.wait()?;
+            bail!("`vxlan run` ignores SIGTERM; killed. All it said:\n{}", self.log());
         };
         if !status.success() {
             bail!("`vxlan run` ended with {status} at SIGTERM. All it said:\n{}", self.log());
@@ -235,6 +244,18 @@ impl Drop for Daemon {
             let _ = self.terminate();
             let _ = self.down();
         }
+    }
+}
+
+fn wait_for_exit(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        // `Child` has no wait with a time limit.
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

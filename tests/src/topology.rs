@@ -151,6 +151,18 @@ impl Pair {
         )?;
         Ok(pair)
     }
+
+    /// Tells each host the other's MAC address, so that no ARP or neighbour discovery disturbs a
+    /// count.
+    pub fn static_neighbours(&self) -> Result<()> {
+        for (ns, other, address) in
+            [(&self.a, &self.b, self.b_address), (&self.b, &self.a, self.a_address)]
+        {
+            let mac = other.mac(UNDERLAY)?.map(|byte| format!("{byte:02x}")).join(":");
+            ns.run(&format!("ip neigh replace {address} dev {UNDERLAY} lladdr {mac}"))?;
+        }
+        Ok(())
+    }
 }
 
 fn host_part(address: &str) -> Result<IpAddr> {
