@@ -3,6 +3,7 @@
 
 use std::{
     io::Write as _,
+    os::unix::process::CommandExt as _,
     process::{Command, ExitStatus, Stdio},
 };
 
@@ -59,6 +60,8 @@ fn succeed(command: &mut Command, input: Option<&str>) -> Result<String> {
 fn run_with(command: &mut Command, input: Option<&str>) -> Result<Output> {
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Its own process group: Ctrl-C at the terminal is for us, and must not cut a clean-up short.
+    command.process_group(0);
     let mut child = command.spawn().with_context(|| explain(command))?;
     if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
         stdin.write_all(text.as_bytes()).with_context(|| format!("writing to {command:?}"))?;
