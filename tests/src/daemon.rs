@@ -57,6 +57,8 @@ pub struct Daemon {
     metrics: SocketAddr,
     log: Arc<Log>,
     child: Option<Child>,
+    /// It may have made something that `vxlan down` has to remove.
+    launched: bool,
 }
 
 impl Daemon {
@@ -92,6 +94,7 @@ impl Daemon {
             metrics: metrics_address(config)?,
             log: Arc::default(),
             child: None,
+            launched: false,
         })
     }
 
@@ -109,10 +112,14 @@ impl Daemon {
         self.log.follow(child.stdout.take(), false);
         self.child = Some(child);
         if self.log.wait_for("ready", READY_WITHIN) {
+            self.launched = true;
             return Ok(());
         }
         let state = match self.status_at_end()? {
-            Some(status) => format!("ended with {status}"),
+            Some(status) => {
+                self.child = None;
+                format!("ended with {status}")
+            }
             None => format!("is not ready after {} s", READY_WITHIN.as_secs()),
         };
         bail!(
@@ -216,9 +223,12 @@ impl Daemon {
         Ok(())
     }
 
-    /// SIGTERM, then `vxlan down`. Either failing is an error.
+    /// SIGTERM, then `vxlan down` if it was ever ready. Either failing is an error.
     pub fn stop(mut self) -> Result<()> {
         self.terminate()?;
+        if !std::mem::take(&mut self.launched) {
+            return Ok(());
+        }
         let out = self.down()?;
         ensure!(
             out.success(),
@@ -239,9 +249,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.child.is_some() {
-            // After a failure the namespace and the bpffs go anyway; this only makes it orderly.
-            let _ = self.terminate();
+        // After a failure the namespace and the bpffs go anyway; this only makes it orderly.
+        let _ = self.terminate();
+        if self.launched {
             let _ = self.down();
         }
     }

@@ -1,9 +1,12 @@
 //! The lab: two clouds with the real daemon on both sides and one VNI between them. Owns what is in
 //! it and the checks of what it carries; what a person sees of it is `cargo xtask run`.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     Netns, Run,
@@ -164,7 +167,7 @@ impl Counters {
     }
 
     pub fn dropped(&self) -> f64 {
-        self.drops.iter().map(|(_, count)| count).sum()
+        self.drops.iter().fold(0.0, |sum, (_, count)| sum + count)
     }
 }
 
@@ -179,14 +182,13 @@ pub struct Lab {
 
 impl Lab {
     /// The networks and the configuration files, but no daemon yet. Sweeps a former lab.
-    pub fn up(binary: &std::path::Path) -> Result<Self> {
+    pub fn up(binary: &Path) -> Result<Self> {
         let clouds = TwoClouds::in_run(Run::lab()?, Wire::Real)?;
         let mut lab = Self { proxies: Vec::new(), daemons: Vec::new(), clouds };
         for side in Side::BOTH {
             let (ns, run) = (lab.ns(side), &lab.clouds.run);
             let config = side.configuration();
-            let daemon =
-                Daemon::prepare_with(binary.to_owned(), ns, run, side.name(), &config)?;
+            let daemon = Daemon::prepare_with(binary.to_owned(), ns, run, side.name(), &config)?;
             lab.daemons.push(daemon);
         }
         Ok(lab)
@@ -274,7 +276,7 @@ impl Lab {
     pub fn check_daemons(&mut self) -> Result<()> {
         for (daemon, side) in self.daemons.iter_mut().zip(Side::BOTH) {
             if let Some(status) = daemon.exited()? {
-                anyhow::bail!(
+                bail!(
                     "the daemon in {} ended with {status}. All it said:\n{}",
                     side.name(),
                     daemon.log()

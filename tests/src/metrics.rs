@@ -66,7 +66,8 @@ impl Metrics {
 
     /// The sum of the samples of this name for which `filter` is true; 0 when there are none.
     pub fn sum(&self, name: &str, filter: impl Fn(&Sample) -> bool) -> f64 {
-        self.named(name).filter(|sample| filter(sample)).map(|sample| sample.value).sum()
+        // Not `sum`: over nothing that is -0, and prints so.
+        self.named(name).filter(|s| filter(s)).fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The sum over every sample that has all of these labels.

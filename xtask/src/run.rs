@@ -84,7 +84,9 @@ fn binary(scope: Scope) -> Result<PathBuf> {
 
 /// Everything there is to see, in its order. Fails at the first thing that does not work.
 fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
-    println!("\nTwo clouds, each host behind a 1:1 NAT, and one VXLAN network (VNI {VNI}) between:\n");
+    println!(
+        "\nTwo clouds, each host behind a 1:1 NAT, and one VXLAN network (VNI {VNI}) between:\n"
+    );
     for side in Side::BOTH {
         println!(
             "  {}   {:<10} public {:<13}  {} {}/24",
@@ -215,8 +217,15 @@ fn table(lab: &Lab, before: Option<&(Instant, Both)>) -> Result<Vec<String>> {
 fn lines(now: &Both, before: Option<(&Both, f64)>) -> Vec<String> {
     let mut lines = vec![format!(
         "  {:<4}{:>12}{:>11}{:>12}{:>11}{:>9}{:>14}{:>14}{:>11}",
-        "", "rx packets", "rx bytes", "tx packets", "tx bytes", "dropped", "NAT src addr",
-        "NAT dst addr", "rx pkt/s"
+        "",
+        "rx packets",
+        "rx bytes",
+        "tx packets",
+        "tx bytes",
+        "dropped",
+        "NAT src addr",
+        "NAT dst addr",
+        "rx pkt/s"
     )];
     for (index, side) in Side::BOTH.into_iter().enumerate() {
         let counters = &now[index];
@@ -260,7 +269,11 @@ fn bytes(count: f64) -> String {
 }
 
 fn rate(mbit: f64) -> String {
-    if mbit >= 1000.0 { format!("{:.2} Gbit/s", mbit / 1000.0) } else { format!("{mbit:.0} Mbit/s") }
+    if mbit >= 1000.0 {
+        format!("{:.2} Gbit/s", mbit / 1000.0)
+    } else {
+        format!("{mbit:.0} Mbit/s")
+    }
 }
 
 #[cfg(test)]
