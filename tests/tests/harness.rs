@@ -396,3 +396,18 @@ fn a_namespace_of_its_own_is_deleted() -> Result<()> {
     assert!(!netns_names()?.contains(&name));
     Ok(())
 }
+
+/// On a real wire no frame is longer than the MTU; on a plain veth they are, which is why it flatters.
+#[test]
+fn a_real_wire_carries_no_frame_above_the_mtu() -> Result<()> {
+    for (wire, above) in [(Wire::Default, true), (Wire::Real, false)] {
+        let pair = Pair::new(wire)?;
+        let sent = Sniffer::start(&pair.a, "eth0", |frame| is_field(frame, "ipv4 protocol", &[6]))?;
+        assert!(tcp_transfer(&pair.a, &pair.b, pair.b_address, 2_000_000)?.intact());
+        let frames = sent.finish()?.frames;
+        let longest = frames.iter().filter(|c| c.outgoing).map(|c| c.frame.len()).max();
+        let longest = longest.context("no frame seen")?;
+        assert_eq!(longest > 1514, above, "{wire:?}: {longest} bytes");
+    }
+    Ok(())
+}
