@@ -1,0 +1,347 @@
+//! The real `vxlan` binary inside a namespace: starting it, waiting until it is ready, running its
+//! other verbs, stopping it. Knows the command line and the metrics page, nothing of the inside.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Read},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{cmd, metrics::Metrics, netns::Ns, run::Run};
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The `vxlan` binary: `$VXLAN_BIN`, else the newest one in the target directory we run from.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("VXLAN_BIN") {
+        let path = PathBuf::from(path);
+        ensure!(path.is_file(), "VXLAN_BIN is {}, which is not a file", path.display());
+        return Ok(path);
+    }
+    let this = env::current_exe().context("finding the target directory")?;
+    let candidates = this
+        .ancestors()
+        .flat_map(|dir| ["vxlan", "release/vxlan", "debug/vxlan"].map(|name| dir.join(name)))
+        .filter(|path| path.is_file());
+    let newest = candidates.max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok());
+    newest.with_context(|| {
+        format!(
+            "no `vxlan` binary beside {}: build it with `cargo build -p vxlan-user --bin vxlan`, \
+             or name it in VXLAN_BIN",
+            this.display()
+        )
+    })
+}
+
+/// A daemon in a namespace. Dropping it stops it and takes down what it made.
+#[derive(Debug)]
+pub struct Daemon {
+    ns: Ns,
+    binary: PathBuf,
+    config: PathBuf,
+    run_dir: PathBuf,
+    pin_dir: PathBuf,
+    metrics: SocketAddr,
+    log: Arc<Log>,
+    child: Option<Child>,
+    /// It may have made something that `vxlan down` has to remove.
+    launched: bool,
+}
+
+impl Daemon {
+    /// Writes the configuration into the run's directory, starts the daemon, waits until it says
+    /// that it is ready. `name` tells apart the daemons of one run.
+    pub fn start(ns: &Ns, run: &Run, name: &str, config: &str) -> Result<Self> {
+        let mut daemon = Self::prepare(ns, run, name, config)?;
+        daemon.launch()?;
+        Ok(daemon)
+    }
+
+    /// Everything but starting it: for verbs that need no daemon, and for [`Daemon::launch`].
+    pub fn prepare(ns: &Ns, run: &Run, name: &str, config: &str) -> Result<Self> {
+        Self::prepare_with(binary()?, ns, run, name, config)
+    }
+
+    /// Like [`Daemon::prepare`], with a binary of the caller's choice.
+    pub fn prepare_with(
+        binary: PathBuf,
+        ns: &Ns,
+        run: &Run,
+        name: &str,
+        config: &str,
+    ) -> Result<Self> {
+        let run_dir = run.dir().join(format!("{name}.run"));
+        fs::create_dir_all(&run_dir).with_context(|| format!("creating {}", run_dir.display()))?;
+        Ok(Self {
+            ns: ns.clone(),
+            binary,
+            config: run.write(&format!("{name}.toml"), config)?,
+            run_dir,
+            pin_dir: run.bpffs().join(name),
+            metrics: metrics_address(config)?,
+            log: Arc::default(),
+            child: None,
+            launched: false,
+        })
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    pub fn launch(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "the daemon runs already");
+        let mut command = self.command(&["run"]);
+        // Its own process group: Ctrl-C at the terminal is for us, and we stop it in our turn.
+        command.process_group(0).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().with_context(|| format!("starting {}", self.binary.display()))?;
+        self.log = Arc::default();
+        self.log.follow(child.stderr.take(), true);
+        self.log.follow(child.stdout.take(), false);
+        self.child = Some(child);
+        if self.log.wait_for("ready", READY_WITHIN) {
+            self.launched = true;
+            return Ok(());
+        }
+        let state = match self.status_at_end()? {
+            Some(status) => {
+                self.child = None;
+                format!("ended with {status}")
+            }
+            None => format!("is not ready after {} s", READY_WITHIN.as_secs()),
+        };
+        bail!(
+            "`vxlan run` in {} {state}. Configuration: {}. All it said:\n{}",
+            self.ns.name(),
+            self.config.display(),
+            self.log()
+        )
+    }
+
+    /// `vxlan` with this daemon's configuration and directories, in its namespace.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.ns.command(&self.binary);
+        command.arg("--config").arg(&self.config).arg("--run-dir").arg(&self.run_dir);
+        command.arg("--pin-dir").arg(&self.pin_dir).args(arguments).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs another verb, as in `vxlan(&["show", "drops", "--json"])`. Any exit code is an answer.
+    pub fn vxlan(&self, arguments: &[&str]) -> Result<cmd::Output> {
+        cmd::output(&mut self.command(arguments))
+    }
+
+    /// Scrapes the daemon from inside its namespace.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Metrics::fetch(&self.ns, self.metrics)
+    }
+
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Replaces the configuration file; the daemon is not told.
+    pub fn write_config(&mut self, config: &str) -> Result<()> {
+        self.metrics = metrics_address(config)?;
+        fs::write(&self.config, config).context("writing the configuration")
+    }
+
+    /// Everything the daemon has said so far.
+    pub fn log(&self) -> String {
+        self.log.lock().text.clone()
+    }
+
+    /// Waits until a line of the daemon's stderr holds `text`.
+    pub fn wait_for_log(&self, text: &str, timeout: Duration) -> bool {
+        self.log.wait_for(text, timeout)
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Its exit status, if it has ended by itself.
+    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?),
+            None => Ok(None),
+        }
+    }
+
+    /// After its log has ended or waiting has: how it exited, or nothing when it has not.
+    fn status_at_end(&mut self) -> Result<Option<ExitStatus>> {
+        let patience = if self.log.lock().ended { Duration::from_secs(1) } else { Duration::ZERO };
+        self.child.as_mut().map_or(Ok(None), |child| wait_for_exit(child, patience))
+    }
+
+    /// SIGTERM and wait; whatever it leaves attached stays.
+    pub fn terminate(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        // Fails only when it has ended already, which `wait` then tells.
+        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+        let Some(status) = wait_for_exit(&mut child, EXIT_WITHIN)? else {
+            child.kill()?;
+            child.wait()?;
+            bail!("`vxlan run` ignores SIGTERM; killed. All it said:\n{}", self.log());
+        };
+        if !status.success() {
+            bail!("`vxlan run` ended with {status} at SIGTERM. All it said:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// SIGKILL: as if the machine had run out of memory.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, then `vxlan down` if it was ever ready. Either failing is an error.
+    pub fn stop(mut self) -> Result<()> {
+        self.terminate()?;
+        if !std::mem::take(&mut self.launched) {
+            return Ok(());
+        }
+        let out = self.down()?;
+        ensure!(
+            out.success(),
+            "`vxlan down` in {} ended with {}:\n{}{}",
+            self.ns.name(),
+            out.status,
+            out.stdout,
+            out.stderr
+        );
+        Ok(())
+    }
+
+    /// `vxlan down`.
+    pub fn down(&self) -> Result<cmd::Output> {
+        self.vxlan(&["down"])
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // After a failure the namespace and the bpffs go anyway; this only makes it orderly.
+        let _ = self.terminate();
+        if self.launched {
+            let _ = self.down();
+        }
+    }
+}
+
+fn wait_for_exit(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        // `Child` has no wait with a time limit.
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `[metrics] listen` of a configuration; 0.0.0.0 and :: are reached at the loopback address.
+fn metrics_address(config: &str) -> Result<SocketAddr> {
+    let table: toml::Table = config.parse().unwrap_or_default();
+    let listen = table.get("metrics").and_then(|metrics| metrics.get("listen")?.as_str());
+    let text = listen.unwrap_or("127.0.0.1:9839");
+    let mut address: SocketAddr =
+        text.parse().with_context(|| format!("[metrics] listen = \"{text}\""))?;
+    if address.ip().is_unspecified() {
+        let v4 = address.is_ipv4();
+        address.set_ip(if v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok(address)
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    state: Mutex<LogState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct LogState {
+    /// Both streams, line by line as they came.
+    text: String,
+    stderr: Vec<String>,
+    ended: bool,
+}
+
+impl Log {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(self: &Arc<Self>, stream: Option<impl Read + Send + 'static>, is_stderr: bool) {
+        let Some(stream) = stream else { return };
+        let log = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let mut state = log.lock();
+                state.text.push_str(&line);
+                state.text.push('\n');
+                if is_stderr {
+                    state.stderr.push(line);
+                }
+                log.changed.notify_all();
+            }
+            if is_stderr {
+                log.lock().ended = true;
+                log.changed.notify_all();
+            }
+        });
+    }
+
+    /// False when time ran out or the stream ended without the text.
+    fn wait_for(&self, text: &str, timeout: Duration) -> bool {
+        let found = |state: &LogState| state.stderr.iter().any(|line| line.contains(text));
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, |state| !found(state) && !state.ended);
+        found(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metrics_address;
+
+    #[test]
+    fn finds_where_metrics_are_served() -> anyhow::Result<()> {
+        assert_eq!(metrics_address("[node]\nname = \"a\"")?.to_string(), "127.0.0.1:9839");
+        let address = metrics_address("[metrics]\nlisten = \"0.0.0.0:80\"")?;
+        assert_eq!(address.to_string(), "127.0.0.1:80");
+        assert!(metrics_address("[metrics]\nlisten = \"here\"").is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Veth pairs between namespaces: making one, and giving it the properties of a real wire.
+
+use anyhow::Result;
+
+use crate::netns::Ns;
+
+/// What the underlay's veth pairs behave like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// As the kernel makes them: 64 KiB GSO packets cross by pointer, checksums are never computed.
+    Default,
+    /// As a wire: full checksums, frames no longer than the MTU, GRO on the receiving side.
+    Real,
+}
+
+/// One end of a veth pair.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'a> {
+    pub ns: &'a Ns,
+    pub interface: &'a str,
+    /// With the prefix length, as in `10.0.0.2/24`.
+    pub address: &'a str,
+}
+
+/// Makes a veth pair, gives both ends their address, and sets them up.
+pub fn connect(left: End<'_>, right: End<'_>, mtu: u32, wire: Wire) -> Result<()> {
+    left.ns.run(&format!(
+        "ip link add {} mtu {mtu} type veth peer name {} mtu {mtu} netns {}",
+        left.interface,
+        right.interface,
+        right.ns.name(),
+    ))?;
+    for End { ns, interface, address } in [left, right] {
+        // No link-local address, so no solicitation or report that nobody asked for.
+        ns.sysctl(&format!("net.ipv6.conf.{interface}.addr_gen_mode"), "1")?;
+        ns.run(&format!("ip addr add {address} dev {interface}"))?;
+        ns.run(&format!("ip link set {interface} up"))?;
+    }
+    // Only now that both are up: a veth accepts GRO while it is down, but does not act on it.
+    for End { ns, interface, .. } in [left, right] {
+        set_wire(ns, interface, wire)?;
+    }
+    Ok(())
+}
+
+/// Gives one end of a veth pair the offloads of `wire`. The interface must be up.
+pub fn set_wire(ns: &Ns, interface: &str, wire: Wire) -> Result<()> {
+    let offloads = match wire {
+        Wire::Default => return Ok(()),
+        Wire::Real => "tx off tso off gso off gro on",
+    };
+    ns.run(&format!("ethtool -K {interface} {offloads}")).map(drop)
+}
