@@ -119,15 +119,13 @@ fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
 
 fn open(pins: &Pins, name: &'static str) -> Result<MapData, DataPlaneError> {
     let path = pins.map(name);
-    MapData::from_pin(&path).map_err(|error| match &error {
-        MapError::PinError { .. } | MapError::SyscallError(_) if !path.exists() => {
-            DataPlaneError::pin(
-                path,
-                "there is no such pin: no data plane is loaded here. Start one with `vxlan run`, or \
-                 name the right place with --pin-dir",
-            )
+    MapData::from_pin(&path).map_err(|error| {
+        if path.exists() {
+            return DataPlaneError::pin(path, error);
         }
-        _ => DataPlaneError::pin(path, error),
+        let advice = "there is no such pin: no data plane is loaded here. Start one with `vxlan run`, \
+                      or name the right place with --pin-dir";
+        DataPlaneError::pin(path, advice)
     })
 }
 

@@ -68,6 +68,7 @@ fn map<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DataPla
 }
 
 /// What the kernel says of a map of a kind that we use.
+#[expect(clippy::wildcard_enum_match_arm, reason = "aya knows two dozen other kinds")]
 pub(super) fn info(map: &Map) -> Option<MapInfo> {
     let data = match map {
         Map::Array(data)
@@ -75,7 +76,6 @@ pub(super) fn info(map: &Map) -> Option<MapInfo> {
         | Map::LpmTrie(data)
         | Map::PerCpuArray(data)
         | Map::PerCpuHashMap(data) => data,
-        #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows two dozen other kinds")]
         _ => return None,
     };
     data.info().ok()
