@@ -297,3 +297,6 @@ pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inn
         None => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

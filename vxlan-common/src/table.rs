@@ -10,6 +10,8 @@ use crate::addr::{Address, Mac};
 pub const TAG_METADATA: u8 = 0;
 /// The tag is a secret destination MAC, for drivers without XDP metadata.
 pub const TAG_MAC: u8 = 1;
+/// [`TAG_METADATA`] until the driver refuses it once; `decap` then writes [`TAG_MAC`] here.
+pub const TAG_AUTO: u8 = 2;
 
 /// What applies to every packet. One entry, written by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Settings {
     pub public_address: [u8; 4],
     /// UDP destination port of VXLAN, network order.
     pub port: [u8; 2],
-    /// [`TAG_METADATA`] or [`TAG_MAC`].
+    /// [`TAG_METADATA`], [`TAG_MAC`] or [`TAG_AUTO`].
     pub tag: u8,
     /// 1: a VNI that is not ours is another VXLAN user's, leave it to the host.
     pub pass_unknown_vni: u8,

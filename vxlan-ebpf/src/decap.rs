@@ -17,7 +17,7 @@ use vxlan_common::{
     reason::RxDrop,
     table::{
         Cast, LOCAL, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings,
-        Source, TAG_MAC, Tag,
+        Source, TAG_AUTO, TAG_MAC, Tag,
     },
 };
 
@@ -324,22 +324,36 @@ fn tag(
     inner: &Inner,
 ) -> Result<(), RxDrop> {
     if settings.tag == TAG_MAC {
-        let cast = if !inner.to_group() {
-            Cast::Unicast
-        } else if inner.destination_mac.is(&Mac::BROADCAST) {
-            Cast::Broadcast
-        } else {
-            Cast::Multicast
-        };
-        let secret = sender.member.tag;
-        let secret = secret.with_last(secret.last() | cast as u8);
-        return View::of_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom);
+        return tag_mac(ctx, sender, inner);
     }
     // SAFETY: the context is the program's own; the kernel checks the headroom.
     if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(size_of::<Tag>() as i32)) } != 0 {
-        return Err(RxDrop::NoHeadroom);
+        if settings.tag != TAG_AUTO {
+            return Err(RxDrop::NoHeadroom);
+        }
+        if let Some(settings) = SETTINGS.get_ptr_mut(0) {
+            // SAFETY: points into an array map, which is never freed while the program runs. One
+            // byte is written, and every CPU that gets here writes the same.
+            unsafe { (*settings).tag = TAG_MAC };
+        }
+        return tag_mac(ctx, sender, inner);
     }
     let tag =
         Tag { secret: settings.secret, network: sender.member.network, slot: sender.member.slot };
     View::of_xdp_metadata(ctx).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
+}
+
+/// Puts the member's secret in place of the destination MAC.
+#[inline(always)]
+fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
+    let cast = if !inner.to_group() {
+        Cast::Unicast
+    } else if inner.destination_mac.is(&Mac::BROADCAST) {
+        Cast::Broadcast
+    } else {
+        Cast::Multicast
+    };
+    let secret = sender.member.tag;
+    let secret = secret.with_last(secret.last() | cast as u8);
+    View::of_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom)
 }

@@ -42,12 +42,13 @@ struct Target {
 pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     let Some(target) = target(ctx) else { return Ok(Verdict::NotOurs) };
     let info = SkbInfo::of(ctx);
-    let failed = |reason| Failed { reason, slot: target.slot, packets: info.packets() };
+    let headers = repeated_headers(ctx, &info);
+    let packets = info.packets(headers);
+    let failed = |reason| Failed { reason, slot: target.slot, packets };
     let network = *NETWORKS
         .get(target.network)
         .filter(|network| network.ifindex != 0)
         .ok_or_else(|| failed(RxDrop::RedirectFailed))?;
-    let headers = repeated_headers(ctx, &info);
     if let Some(cast) = target.cast {
         restore(ctx, &network, cast).ok_or_else(|| failed(RxDrop::RedirectFailed))?;
     }
@@ -56,7 +57,7 @@ pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     if verdict != i64::from(TC_ACT_REDIRECT) {
         return Err(failed(RxDrop::RedirectFailed));
     }
-    count::received(target.slot, info.packets(), info.bytes(headers));
+    count::received(target.slot, packets, info.bytes(headers));
     Ok(Verdict::Redirected(verdict as i32))
 }
 

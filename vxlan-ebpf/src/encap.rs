@@ -36,17 +36,23 @@ const ETH_P_8021Q: u16 = 0x8100;
 /// Sends the frame on its way and returns the helper's verdict.
 pub(crate) fn run(ctx: &TcContext) -> Result<i32, Failed<TxDrop>> {
     let info = SkbInfo::of(ctx);
-    let packets = info.packets();
-    let mut slot = NOBODY;
-    match encapsulate(ctx, &info, &mut slot) {
-        Ok(verdict) => Ok(verdict),
-        Err(reason) => Err(Failed { reason, slot, packets }),
-    }
+    let mut account = Account { slot: NOBODY, packets: info.packets(0) };
+    encapsulate(ctx, &info, &mut account).map_err(|reason| Failed {
+        reason,
+        slot: account.slot,
+        packets: account.packets,
+    })
 }
 
-/// `slot` is refined as more is known of whom the frame is for.
+/// Whom a frame that is dropped is put down to, and how many packets it would have been. Refined as
+/// more is known of the frame.
+struct Account {
+    slot: u32,
+    packets: u64,
+}
+
 #[inline(always)]
-fn encapsulate(ctx: &TcContext, info: &SkbInfo, slot: &mut u32) -> Result<i32, TxDrop> {
+fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result<i32, TxDrop> {
     let settings = SETTINGS.get(0).ok_or(TxDrop::NoRoute)?;
     let mut frame = View::of_skb(ctx);
     let wanted = if info.len < HEADERS { info.len } else { HEADERS };
@@ -58,21 +64,22 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, slot: &mut u32) -> Result<i32, T
     let inner = match parsed {
         Ok(inner) if !info.vlan => inner,
         _ => {
-            *slot = network_slot(info.ifindex);
+            account.slot = network_slot(info.ifindex);
             return Err(TxDrop::MalformedInner);
         }
     };
+    let headers = if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &inner) };
+    account.packets = info.packets(headers);
     let Some(member) = member(info.ifindex, &inner) else {
-        *slot = network_slot(info.ifindex);
+        account.slot = network_slot(info.ifindex);
         return Err(TxDrop::NoRoute);
     };
-    *slot = member.slot;
+    account.slot = member.slot;
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
     let peer = PEERS.get(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
     }
-    let headers = if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &inner) };
     check_mtu(info, headers, peer)?;
     let outer = Outer {
         destination_mac: [0; 6],
@@ -96,7 +103,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, slot: &mut u32) -> Result<i32, T
         make_room(ctx, &front(&outer.headers(info.len), &eth))?;
     }
     let verdict = transmit(peer)?;
-    count::sent(member.slot, info.packets(), info.bytes(headers));
+    count::sent(member.slot, account.packets, info.bytes(headers));
     Ok(verdict)
 }
 

@@ -21,7 +21,7 @@ use vxlan_common::{
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
 
-/// Writer: daemon. Reader: all programs. One entry.
+/// Writer: daemon; `decap`, the kind of tag alone. Reader: all programs. One entry.
 #[map]
 pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 

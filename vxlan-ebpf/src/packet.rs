@@ -155,15 +155,23 @@ impl SkbInfo {
         }
     }
 
-    /// Packets on the wire.
+    /// Packets on the wire, where each segment repeats `headers` bytes.
     #[inline(always)]
-    pub(crate) fn packets(&self) -> u64 {
-        if self.gso_size == 0 || self.gso_segs == 0 { 1 } else { u64::from(self.gso_segs) }
+    pub(crate) fn packets(&self, headers: u32) -> u64 {
+        if self.gso_size == 0 {
+            return 1;
+        }
+        if self.gso_segs != 0 {
+            return u64::from(self.gso_segs);
+        }
+        // A guest's or a tap device's frame: the kernel counts only when it segments.
+        let payload = self.len.saturating_sub(headers);
+        u64::from(payload.div_ceil(self.gso_size)).max(1)
     }
 
-    /// Bytes on the wire, where each segment repeats `headers` bytes.
+    /// Bytes on the wire, with the headers of every segment.
     #[inline(always)]
     pub(crate) fn bytes(&self, headers: u32) -> u64 {
-        u64::from(self.len) + (self.packets() - 1) * u64::from(headers)
+        u64::from(self.len) + (self.packets(headers) - 1) * u64::from(headers)
     }
 }

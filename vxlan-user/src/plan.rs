@@ -12,7 +12,7 @@ use vxlan_common::{
     outer::OVERHEAD_IPV4,
     table::{
         FdbEntry, FdbKey, LOCAL, Member, Network, NetworkAddress, OuterAddress, Owner, Peer,
-        Settings, Source, TAG_MAC, TAG_METADATA, TaggedMember,
+        Settings, Source, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
     },
 };
 
@@ -119,7 +119,8 @@ impl Plan {
             public_address: public.octets(),
             port: config.underlay.port.value.to_be_bytes(),
             tag: match config.underlay.tag.value {
-                Tag::Auto | Tag::Metadata => TAG_METADATA,
+                Tag::Auto => TAG_AUTO,
+                Tag::Metadata => TAG_METADATA,
                 Tag::Mac => TAG_MAC,
             },
             pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),

@@ -79,6 +79,16 @@ choice! {
 }
 
 choice! {
+    /// Where the daemon puts the routes to `allowed_ips`.
+    RouteTable {
+        /// The main routing table of the host.
+        #[default] Main = "main",
+        /// Nowhere: whoever needs routes makes them.
+        Off = "off",
+    }
+}
+
+choice! {
     /// How XDP hands an accepted frame to TC.
     Tag {
         /// Metadata if the driver has room for it, else the MAC address.

@@ -118,6 +118,7 @@ pub(super) static NETWORK: Schema = Schema {
         key("addresses", Kind::List, "[\"192.168.43.1/24\"]"),
         key("local_ips", Kind::List, "[\"192.168.43.0/24\"]"),
         key("mtu", Kind::Number, "1410"),
+        key("route_table", Kind::Text, "\"main\""),
         key("member", Kind::Sections, "[[network.member]]"),
     ],
 };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::choice::{PeerSourcePort, SourcePort, Tag, UnknownVni, XdpMode};
+use super::choice::{PeerSourcePort, RouteTable, SourcePort, Tag, UnknownVni, XdpMode};
 use super::error::ConfigError;
 
 /// A value and the line it stands on, for checks that come after the configuration was read.
@@ -146,6 +146,7 @@ pub struct Network {
     pub local_ips: Vec<IpNet>,
     /// Absent: what fits the underlay.
     pub mtu: Option<Located<u32>>,
+    pub route_table: Located<RouteTable>,
     pub members: Vec<Member>,
 }
 

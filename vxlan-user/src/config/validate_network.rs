@@ -65,9 +65,18 @@ pub(super) fn networks(
         validate_prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
+        let route_table = word::choice(&section, "route_table", problems);
         match (vni, interface, &mut networks) {
             (Some(vni), Some(interface), Some(networks)) => {
-                networks.push(Network { vni, interface, addresses, local_ips, mtu, members });
+                networks.push(Network {
+                    vni,
+                    interface,
+                    addresses,
+                    local_ips,
+                    mtu,
+                    route_table,
+                    members,
+                });
             }
             _ => networks = None,
         }

@@ -8,6 +8,7 @@ use super::{
     ways,
 };
 use crate::{
+    config::RouteTable,
     dataplane::{Attachment, DataPlane, LoadOptions},
     host::{Host, OverlaySpec, RouteChange},
     plan::{OverlayFacts, Plan},
@@ -71,6 +72,9 @@ async fn make(
     let attachment = attach(places, &findings, &mut plane)?;
 
     for (index, network) in findings.config.networks.iter().enumerate() {
+        if network.route_table.value == RouteTable::Off {
+            continue;
+        }
         for member in &network.members {
             for prefix in &member.allowed_ips {
                 let ifindex = state.networks[index].ifindex;

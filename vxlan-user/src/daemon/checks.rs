@@ -1,12 +1,16 @@
 //! Everything that can be known to be wrong before anything is changed.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use anyhow::{Context as _, bail};
+use ipnet::IpNet;
 
 use super::Places;
 use crate::{
-    config::{self, Config, XdpMode},
+    config::{self, Config, RouteTable, XdpMode},
     dataplane::XdpAttached,
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
@@ -51,6 +55,7 @@ pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     let warnings = warnings(&config, &underlay);
     let findings = Findings { config, underlay, facts, former, warnings };
     mtus(&findings)?;
+    routes(&findings.config)?;
     overlays(&findings, host).await?;
     Ok(findings)
 }
@@ -154,6 +159,38 @@ fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
                 mtu.value, findings.underlay.name, findings.underlay.mtu
             );
             return Err(findings.config.error(&mtu, message));
+        }
+    }
+    Ok(())
+}
+
+/// Routes that would lead the tunnel into itself, or bar each other.
+fn routes(config: &Config) -> Result<(), config::ConfigError> {
+    let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
+    let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
+    for network in routed {
+        let vni = network.vni.value;
+        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+            let holds = |peer: &&config::Peer| prefix.value.contains(&peer.endpoint.value.ip());
+            if let Some(peer) = config.peers.iter().find(holds) {
+                let message = format!(
+                    "allowed_ips \"{}\" holds the endpoint {} of peer \"{}\": a route for it would \
+                     lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
+                     route by hand what shall go through it.",
+                    prefix.value,
+                    peer.endpoint.value.ip(),
+                    peer.name
+                );
+                return Err(config.error(prefix, message));
+            }
+            if let Some(other) = taken.insert(prefix.value, vni).filter(|other| *other != vni) {
+                let message = format!(
+                    "allowed_ips \"{}\" is in network {other} too, and the host has one route for \
+                     it. Write route_table = \"off\" in one of the two networks.",
+                    prefix.value
+                );
+                return Err(config.error(prefix, message));
+            }
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, Network, Node, Peer, PeerSourcePort, PerFamily,
-    SourcePort, Tag, Underlay, UnknownVni, Vni, XdpMode, load,
+    RouteTable, SourcePort, Tag, Underlay, UnknownVni, Vni, XdpMode, load,
 };
 use super::{EXAMPLE, TWO_PEERS, edited, read};
 
@@ -48,6 +48,7 @@ fn the_complete_example_has_exactly_these_values() {
             addresses: vec![at(26, net("192.168.43.1/24"))],
             local_ips: vec![net("192.168.43.0/24")],
             mtu: Some(at(27, 1410)),
+            route_table: Located::default_of(RouteTable::Main),
             members: vec![Member {
                 peer: 0,
                 allowed_ips: vec![at(31, net("192.168.44.0/24"))],
