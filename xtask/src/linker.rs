@@ -76,6 +76,9 @@ pub(crate) fn build(prefix: &Path, major: u32, cache: &Path) -> Result<PathBuf> 
         // Outside of the workspace, whose cargo configuration is not meant for this.
         .current_dir(cache)
         .env("LLVM_PREFIX", prefix)
+        // LLVM does the work, and that is optimized: this halves the time of the build.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_TARGET_DIR", &work);
     progress::step(
         &format!("building bpf-linker {VERSION} for LLVM {major} (a minute or two)"),
