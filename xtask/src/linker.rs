@@ -60,9 +60,9 @@ pub(crate) fn plan(major: u32, cache: &Path) -> Plan {
     }
 }
 
-/// The packages that let us build it against LLVM `major`.
+/// The packages that let us build it against LLVM `major`, whose shared library it links to.
 pub(crate) fn packages(major: u32) -> Vec<String> {
-    vec![format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")]
+    vec![format!("llvm-{major}-dev")]
 }
 
 /// Builds it. Returns its directory.
