@@ -150,7 +150,7 @@ fn sender(received: &Received, settings: &Settings) -> Result<Option<Sender>, Re
     let key =
         NetworkAddress { vni: received.vni, family: IPV4, address: Address::ipv4(received.source) };
     // SAFETY: copied out at once; entries are replaced whole.
-    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(&key) }
+    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
         && let Some(&member) = MEMBERS.get(index)
         && let Some(&network) = NETWORKS.get(member.network)
     {

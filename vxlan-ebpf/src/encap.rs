@@ -113,7 +113,7 @@ fn member(ifindex: u32, inner: &Inner) -> Option<&'static Member> {
     if !inner.to_group() {
         let key = FdbKey { ifindex, mac: inner.destination_mac };
         // SAFETY: copied out at once; entries are replaced whole.
-        if let Some(&FdbEntry { member, .. }) = unsafe { FDB.get(&key) } {
+        if let Some(&FdbEntry { member, .. }) = unsafe { FDB.get(key) } {
             return MEMBERS.get(member);
         }
     } else if inner.to_multicast() || inner.is_announcement() {

@@ -19,7 +19,7 @@ pub(crate) fn station(ifindex: u32, member: u32, mac: Mac) {
     let key = FdbKey { ifindex, mac };
     // SAFETY: the value is copied out at once; an update that races with it yields the old or the
     // new entry, as both are written whole by the hash map.
-    let known = unsafe { FDB.get(&key) }.copied();
+    let known = unsafe { FDB.get(key) }.copied();
     match known {
         Some(entry) if entry.flags & FdbEntry::STATIC != 0 || entry.member == member => {}
         Some(entry) => {

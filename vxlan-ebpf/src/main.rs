@@ -57,7 +57,7 @@ fn deliver(ctx: TcContext) -> i32 {
         Err(failed) => {
             trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
             count::rx_drop_many(&failed);
-            TC_ACT_SHOT as i32
+            TC_ACT_SHOT
         }
     }
 }
@@ -70,7 +70,7 @@ fn encap(ctx: TcContext) -> i32 {
         Err(failed) => {
             trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
             count::tx_drop(&failed);
-            TC_ACT_SHOT as i32
+            TC_ACT_SHOT
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     net::{IpAddr, SocketAddr},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -88,7 +89,7 @@ pub struct RunDir {
 /// Held by the daemon as long as it runs.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl RunDir {
@@ -109,6 +110,18 @@ impl RunDir {
     /// # Errors
     /// With [`io::ErrorKind::WouldBlock`] where a daemon runs already; the message has its number.
     pub fn lock(&self) -> io::Result<Lock> {
+        loop {
+            let lock = self.lock_once()?;
+            // The former holder may have removed the file between our opening and locking it; then
+            // somebody else can lock the new one.
+            let locked = lock.file.metadata()?.ino();
+            if fs::metadata(self.lock_file()).is_ok_and(|now| now.ino() == locked) {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn lock_once(&self) -> io::Result<Lock> {
         fs::create_dir_all(&self.path).map_err(|error| self.said(&self.path, &error))?;
         let path = self.lock_file();
         let mut file = File::options()
@@ -134,12 +147,17 @@ impl RunDir {
         }
         file.set_len(0)?;
         write!(file, "{}", std::process::id())?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     fn said(&self, path: &Path, error: &io::Error) -> io::Error {
         let hint = "name another run directory with --run-dir";
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
+    }
+
+    /// Was anything made, by this run or a former one?
+    pub fn has_state(&self) -> bool {
+        self.state_file().exists()
     }
 
     /// The state of the present or the former run. `None`: nothing was made, or `down` removed it.

@@ -11,7 +11,7 @@ use crate::{
     config::RouteTable,
     dataplane::{Attachment, DataPlane, LoadOptions},
     host::{Host, OverlaySpec, RouteChange},
-    plan::{OverlayFacts, Plan},
+    plan::{OverlayFacts, Plan, WayFacts},
     state::{self, State},
 };
 
@@ -61,7 +61,7 @@ async fn make(
     // Before the first change, so that `down` finds it all even if this process is killed half-way.
     places.run_dir.store(&merged(&state, findings.former.as_ref()))?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
-    let ways = ways::all(&findings, host).await;
+    let ways = ways_at_start(&findings, host).await;
     let plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
 
     let options = LoadOptions { slots: plan.slot_count(), ..options };
@@ -97,6 +97,16 @@ async fn make(
     state.entries = entries(&plan, &plane);
     places.run_dir.store(&state)?;
     Ok(Started { findings, plane, attachment, state, plan })
+}
+
+/// A peer without a way is worth a warning, and no reason not to start.
+async fn ways_at_start(findings: &Findings, host: &Host) -> Vec<Option<WayFacts>> {
+    let reachable = vec![true; findings.config.peers.len()];
+    let ways = ways::all(findings, host, &reachable).await;
+    let named = findings.config.peers.iter().zip(ways).map(|(peer, way)| {
+        way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
+    });
+    named.collect()
 }
 
 fn attach(

@@ -38,13 +38,7 @@ impl Findings {
 
 /// Reads configuration and host; changes nothing.
 pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
-    let missing = capabilities::missing();
-    if !missing.is_empty() {
-        bail!(
-            "missing {}: run as root, or give the service these capabilities",
-            missing.join(" and ")
-        );
-    }
+    privileges()?;
     let config = config::load(&places.config)?;
     unsupported(&config)?;
     let underlay = read_underlay(&config, host).await?;
@@ -57,7 +51,17 @@ pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     mtus(&findings)?;
     routes(&findings.config)?;
     overlays(&findings, host).await?;
+    places.pins.check()?;
     Ok(findings)
+}
+
+/// May this process do what it is for?
+pub(super) fn privileges() -> anyhow::Result<()> {
+    let missing = capabilities::missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("missing {}: run as root, or give the service these capabilities", missing.join(" and "))
 }
 
 /// What the format allows and this version does not do.

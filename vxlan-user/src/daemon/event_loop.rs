@@ -33,16 +33,20 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let host = Host::new()?;
-    let findings = checks::check(places, &host).await?;
-    let listener = checks::bind_metrics(&findings.config).await?;
+    checks::privileges()?;
     let _lock = places.run_dir.lock()?;
-    for warning in &findings.warnings {
-        tracing::warn!("{warning}");
-    }
+    let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let mut running = bring_up::bring_up(places, &host, findings, options).await?;
+    let (mut running, listener) = match start(places, &host, options).await {
+        Ok(started) => started,
+        Err(error) => {
+            if !places.run_dir.has_state() {
+                places.run_dir.clear()?;
+            }
+            return Err(error);
+        }
+    };
     let address = listener.local_addr().context("the metrics socket has no address")?;
     serve_metrics(places, &running, listener)?;
     forward_log(&mut running, options)?;
@@ -70,6 +74,19 @@ pub async fn run(
     }
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())
+}
+
+async fn start(
+    places: &Places,
+    host: &Host,
+    options: LoadOptions,
+) -> anyhow::Result<(Started, TcpListener)> {
+    let findings = checks::check(places, host).await?;
+    let listener = checks::bind_metrics(&findings.config).await?;
+    for warning in &findings.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok((bring_up::bring_up(places, host, findings, options).await?, listener))
 }
 
 fn serve_metrics(places: &Places, running: &Started, listener: TcpListener) -> anyhow::Result<()> {
@@ -115,19 +132,21 @@ fn concerns_ways(event: &HostEvent, running: &Started) -> bool {
 
 /// Brings the peers' entries in line with the host's routes and neighbours.
 async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
-    let ways = ways::all(&running.findings, host).await;
+    let reachable: Vec<bool> = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
+    let ways = ways::all(&running.findings, host, &reachable).await;
     let config = &running.findings.config;
     for (index, (peer, way)) in config.peers.iter().zip(&ways).enumerate() {
         let old = running.plan.peers[index];
-        let new = plan::peer_entry(config, peer, &running.findings.facts, way.as_ref(), old.slot);
+        let facts = &running.findings.facts;
+        let new = plan::peer_entry(config, peer, facts, way.as_ref().ok(), old.slot);
         if new == old {
             continue;
         }
         running.plane.set_peer(index as u32, &new)?;
         running.plan.peers[index] = new;
         match way {
-            Some(way) => tracing::info!(peer = %peer.name, "now by way of {}", way.gateway),
-            None => tracing::warn!(peer = %peer.name, "not reachable at present"),
+            Ok(way) => tracing::info!(peer = %peer.name, "now by way of {}", way.gateway),
+            Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
         }
     }
     Ok(())

@@ -8,19 +8,15 @@ use crate::{
     plan::WayFacts,
 };
 
-/// Asks the kernel's routing for the way to every peer. `None`: there is none at present, and packets
-/// to that peer are counted as `no_neighbour`.
-pub(super) async fn all(findings: &Findings, host: &Host) -> Vec<Option<WayFacts>> {
+/// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
+pub(super) type Way = Result<WayFacts, String>;
+
+/// Asks the kernel's routing for the way to every peer. `reachable` says who had one so far.
+pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) -> Vec<Way> {
     let mut ways = Vec::with_capacity(findings.config.peers.len());
-    for peer in &findings.config.peers {
-        let endpoint = peer.endpoint.value.ip();
-        ways.push(match one(findings, host, endpoint).await {
-            Ok(way) => way,
-            Err(error) => {
-                tracing::warn!(peer = %peer.name, "no way to the peer: {error}");
-                None
-            }
-        });
+    for (peer, reachable) in findings.config.peers.iter().zip(reachable) {
+        let way = one(findings, host, peer.endpoint.value.ip(), *reachable).await;
+        ways.push(way.unwrap_or_else(|error| Err(error.to_string())));
     }
     ways
 }
@@ -29,16 +25,21 @@ async fn one(
     findings: &Findings,
     host: &Host,
     endpoint: IpAddr,
-) -> Result<Option<WayFacts>, HostError> {
+    reachable: bool,
+) -> Result<Way, HostError> {
     let ifindex = findings.facts.ifindex;
     let hop = host.next_hop(endpoint, ifindex, Some(findings.facts.address.into())).await?;
     let gateway = hop.gateway.unwrap_or(endpoint);
-    // The kernel resolves a neighbour when it is first used, so only a failure is news.
+    // The kernel resolves a neighbour when it is first used, so only a failure is news. After one
+    // nothing uses it any more: it is asked for again here until it answers.
     let neighbour = host.neighbour(ifindex, gateway).await?;
-    if neighbour.is_some_and(|neighbour| neighbour.state == NeighbourState::Failed) {
-        host.resolve_neighbour(ifindex, gateway).await?;
-        tracing::warn!(%gateway, "the next hop does not answer; asking again");
-        return Ok(None);
+    let silent = neighbour.is_some_and(|neighbour| {
+        neighbour.state == NeighbourState::Failed
+            || (neighbour.state == NeighbourState::Incomplete && !reachable)
+    });
+    if !silent {
+        return Ok(Ok(WayFacts { gateway, mtu: hop.mtu }));
     }
-    Ok(Some(WayFacts { gateway, mtu: hop.mtu }))
+    host.resolve_neighbour(ifindex, gateway).await?;
+    Ok(Err(format!("the next hop {gateway} does not answer on {}", findings.underlay.name)))
 }

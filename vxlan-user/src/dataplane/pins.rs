@@ -54,11 +54,11 @@ impl Pins {
         paths.filter_map(|path| Some((vni(&path)?, path))).collect()
     }
 
-    /// Makes the directory, and tells beforehand whether pins can live there.
+    /// Can pins live there? Changes nothing.
     ///
     /// # Errors
-    /// The nearest existing directory is not on a BPF file system, or cannot be written.
-    pub fn prepare(&self) -> Result<(), DataPlaneError> {
+    /// The nearest existing directory is not on a BPF file system.
+    pub fn check(&self) -> Result<(), DataPlaneError> {
         let existing = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
         if !is_bpffs(existing).map_err(|error| DataPlaneError::pin(existing, error))? {
             return Err(DataPlaneError::pin(
@@ -70,6 +70,11 @@ impl Pins {
                 ),
             ));
         }
+        Ok(())
+    }
+
+    /// Makes the directory.
+    pub fn prepare(&self) -> Result<(), DataPlaneError> {
         let directory = self.directory();
         fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))
     }
