@@ -8,7 +8,7 @@ mod run;
 mod show;
 mod table;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -59,6 +59,7 @@ pub async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(cli.options.log)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     let places = Places {
