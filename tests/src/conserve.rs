@@ -79,6 +79,18 @@ impl NftCounter {
         Self::create(ns, "netdev", interface, &hook, matching)
     }
 
+    /// At the interface's egress hook: what the host sends out of it, ahead of every program in TC.
+    pub fn egress(ns: &Ns, interface: &str, matching: &str) -> Result<Self> {
+        let hook = format!("type filter hook egress device \"{interface}\" priority 0;");
+        Self::create(ns, "netdev", interface, &hook, matching)
+    }
+
+    /// What the host itself sends through IP out of an interface, which need not exist yet.
+    pub fn output(ns: &Ns, interface: &str, matching: &str) -> Result<Self> {
+        let hook = "type filter hook output priority 300;";
+        Self::create(ns, "inet", interface, hook, &format!("oifname \"{interface}\" {matching}"))
+    }
+
     /// At IP prerouting: what the host's IP layer gets from the interface.
     pub fn prerouting(ns: &Ns, interface: &str, matching: &str) -> Result<Self> {
         let hook = "type filter hook prerouting priority -300;";

@@ -22,10 +22,12 @@ pub mod netns;
 pub mod packet;
 pub mod proxy;
 pub mod run;
+pub mod segment;
 pub mod signals;
 pub mod sniff;
 mod socket;
 pub mod sweep;
+mod tcp;
 pub mod topology;
 pub mod traffic;
 
