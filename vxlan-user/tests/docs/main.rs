@@ -201,11 +201,15 @@ fn every_vxlan_command_that_is_shown_is_understood() {
 #[test]
 fn the_readme_tells_every_verb_and_option() {
     let readme = document("README.md");
-    let shown = command_lines(&readme, "vxlan");
     let cli = Cli::command();
     for verb in cli.get_subcommands() {
-        let line = format!("vxlan {}", verb.get_name());
-        assert!(shown.iter().any(|shown| shown.starts_with(&line)), "{line}");
+        let positional = verb.get_positionals().flat_map(|at| at.get_possible_values());
+        let words: Vec<String> = positional.map(|word| format!(" {}", word.get_name())).collect();
+        let words = if words.is_empty() { vec![String::new()] } else { words };
+        for word in words {
+            let row = format!("\n| `vxlan {}{word}` |", verb.get_name());
+            assert!(readme.text.contains(&row), "the README's table lacks {row}");
+        }
         for argument in cli.get_arguments().chain(verb.get_arguments()) {
             let Some(option) = argument.get_long() else { continue };
             let option = format!("--{option}");
@@ -284,4 +288,13 @@ fn the_readme_s_two_configurations_are_valid_and_mirror_each_other() {
         let allowed = network.members[0].allowed_ips[0].value;
         assert!(allowed.contains(&other.addresses[0].value.addr()), "{allowed}");
     }
+}
+
+#[test]
+fn the_scrape_configuration_has_the_port_that_is_the_default() {
+    let config = readme_configurations().remove(0);
+    let written = read("deploy/prometheus.yml");
+    let targets: Vec<&str> = written.lines().filter(|line| line.contains("targets:")).collect();
+    let port = format!(":{}\"]", config.metrics.listen.value.port());
+    assert!(!targets.is_empty() && targets.iter().all(|line| line.ends_with(&port)), "{targets:?}");
 }
