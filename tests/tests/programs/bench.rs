@@ -1,0 +1,245 @@
+//! A data plane that is loaded and filled but not attached, and what one run of a program did to it.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+
+use aya::{
+    maps::{HashMap, PerCpuArray, PerCpuHashMap},
+    programs::{TestRun as _, TestRunOptions},
+};
+use vxlan_common::{
+    counters::Counters,
+    table::{FdbEntry, FdbKey, NonMember},
+};
+use vxlan_tests::packet::Mac;
+use vxlan_user::{
+    config,
+    dataplane::{DataPlane, LoadOptions, names},
+    plan::{OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
+};
+
+use crate::{
+    moves::{Moves, Who},
+    world::{GCP_MAC, GCP_PRIVATE, OTHER_MAC, PUBLIC, UNDERLAY_MTU, gcp},
+};
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Decap,
+    Deliver,
+    Encap,
+}
+
+/// What a packet's context says beside its bytes. TC only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Context {
+    /// The device whose hook runs. 1, the loopback device, is what the kernel takes by default.
+    pub(crate) ifindex: u32,
+    /// Payload bytes of each segment.
+    pub(crate) gso_size: u32,
+    pub(crate) gso_segs: u32,
+}
+
+impl Context {
+    pub(crate) const DEFAULT: Self = Self { ifindex: 1, gso_size: 0, gso_segs: 0 };
+
+    /// `struct __sk_buff` of include/uapi/linux/bpf.h: all else must be zero.
+    fn bytes(self) -> [u8; 192] {
+        let mut bytes = [0; 192];
+        let mut set = |at: usize, value: u32| {
+            bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        };
+        set(40, self.ifindex);
+        set(164, self.gso_segs);
+        set(176, self.gso_size);
+        bytes
+    }
+}
+
+/// Stations behind members: overlay interface and MAC address, index of the member.
+pub(crate) type Stations = BTreeMap<(u32, Mac), u32>;
+
+/// What one run did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: i32,
+    pub(crate) bytes: Vec<u8>,
+    /// Every counter that moved.
+    pub(crate) moved: Moves,
+    pub(crate) stations_before: Stations,
+    pub(crate) stations: Stations,
+}
+
+/// This host, from its own view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) address: Ipv4Addr,
+    /// One for each network.
+    pub(crate) overlays: &'static [(u32, Mac)],
+}
+
+/// `gcp`, whose network 43 is on the loopback device and whose other one is on none.
+pub(crate) const GCP: Host =
+    Host { address: GCP_PRIVATE, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
+
+pub(crate) struct Bench {
+    plane: DataPlane,
+    pub(crate) plan: Plan,
+    peers: Vec<String>,
+    vnis: Vec<u32>,
+    counts: Moves,
+    stations: Stations,
+}
+
+/// Byte strings of one value each: a1, a2, a3 …
+struct Fixed(u8);
+
+impl Secrets for Fixed {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        self.0 += 1;
+        [self.0; N]
+    }
+}
+
+/// The first that [`Fixed`] draws: the secret of XDP metadata.
+pub(crate) const SECRET: [u8; 8] = [0xa1; 8];
+/// The next three, as destination MACs of the members of network 43: locally administered unicast,
+/// the last two bits zero.
+pub(crate) const AWS_SECRET_MAC: Mac = [0xa2, 0xa2, 0xa2, 0xa2, 0xa2, 0xa0];
+pub(crate) const OFFICE_SECRET_MAC: Mac = [0xa2, 0xa3, 0xa3, 0xa3, 0xa3, 0xa0];
+
+impl Bench {
+    /// `gcp` as in the design.
+    pub(crate) fn gcp() -> Self {
+        Self::new(&gcp(PUBLIC), GCP)
+    }
+
+    /// Peers are reached through the gateway 10.0.0.1; the one called `lone` is not, and the one
+    /// called `office` over a path of 1400 bytes.
+    pub(crate) fn new(text: &str, host: Host) -> Self {
+        let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
+        let underlay = UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, address: host.address };
+        let overlays: Vec<_> =
+            host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
+        assert_eq!(overlays.len(), config.networks.len());
+        let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
+        let way = |name: &String| match name.as_str() {
+            "lone" => None,
+            name => Some(WayFacts {
+                gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
+                mtu: (name == "office").then_some(1400),
+            }),
+        };
+        let ways: Vec<_> = peers.iter().map(way).collect();
+        let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
+        let options = LoadOptions { trace_packets: false, slots: plan.slot_count() };
+        let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
+        plane.fill(&plan).expect("maps take the plan");
+        let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
+        let (counts, stations) = (Moves::none(), Stations::new());
+        let mut bench = Self { plane, plan, peers, vnis, counts, stations };
+        assert_eq!(bench.read_counts(), Moves::none(), "counters begin at zero");
+        bench.stations = bench.read_stations();
+        bench
+    }
+
+    pub(crate) fn run(&mut self, program: Program, context: Context, input: &[u8]) -> Outcome {
+        let mut out = vec![0; input.len() + 256];
+        let ctx = context.bytes();
+        let options = TestRunOptions {
+            data_in: Some(input),
+            data_out: Some(&mut out),
+            ctx_in: (program != Program::Decap).then_some(&ctx),
+            ..TestRunOptions::default()
+        };
+        let result = match program {
+            Program::Decap => self.plane.xdp().expect("it is loaded").test_run(options),
+            Program::Deliver => self.tc(names::DELIVER, options),
+            Program::Encap => self.tc(names::ENCAP, options),
+        };
+        let result = result.unwrap_or_else(|error| {
+            panic!("the kernel cannot run {program:?} on {} bytes: {error:?}", input.len())
+        });
+        out.truncate(result.data_size_out as usize);
+        let (counts, stations) = (self.read_counts(), self.read_stations());
+        let counts_before = std::mem::replace(&mut self.counts, counts);
+        let stations_before = std::mem::replace(&mut self.stations, stations);
+        Outcome {
+            verdict: result.return_value.cast_signed(),
+            bytes: out,
+            moved: self.counts.since(&counts_before),
+            stations_before,
+            stations: self.stations.clone(),
+        }
+    }
+
+    fn tc(
+        &mut self,
+        name: &'static str,
+        options: TestRunOptions<'_>,
+    ) -> Result<aya::programs::TestRunResult, aya::programs::ProgramError> {
+        self.plane.classifier(name).expect("it is loaded").test_run(options)
+    }
+
+    /// The number of the counter slot that stands for somebody.
+    pub(crate) fn slot(&self, who: Who) -> u32 {
+        let wanted = who.owner();
+        let position = self.plan.slots.iter().position(|slot| *slot == wanted);
+        position.unwrap_or_else(|| panic!("{who:?} has no slot")) as u32
+    }
+
+    /// The index of a member, as stations have it.
+    pub(crate) fn member(&self, peer: &'static str, vni: u32) -> u32 {
+        let slot = self.slot(Who::Member(peer, vni));
+        let position = self.plan.members.iter().position(|member| member.slot == slot);
+        position.expect("a member has a slot") as u32
+    }
+
+    fn read_counts(&mut self) -> Moves {
+        let bpf = self.plane.maps();
+        let counters: PerCpuArray<_, Counters> =
+            bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
+        let mut all = Moves::none();
+        // The slots in use and one that never is: the rest is looked at by `assert_no_other_slot`.
+        for slot in 0..=self.plan.slot_count() {
+            let mut sum = Counters::ZERO;
+            counters.get(&slot, 0).expect("is in range").iter().for_each(|cpu| sum.add(cpu));
+            if sum == Counters::ZERO {
+                continue;
+            }
+            let unnamed = || SlotOwner { peer: Some(format!("slot {slot}")), vni: None };
+            let owner = self.plan.slots.get(slot as usize).cloned().unwrap_or_else(unnamed);
+            all = all.slot(&owner, &sum);
+        }
+        let pairs: PerCpuHashMap<_, NonMember, u64> =
+            bpf.map("NON_MEMBERS").expect("is a map").try_into().expect("is a per-CPU hash");
+        for entry in pairs.iter() {
+            let (pair, values) = entry.expect("can be read");
+            let (peer, vni) = (&self.peers[pair.peer as usize], self.vnis[pair.network as usize]);
+            all = all.non_member(peer, vni, values.iter().sum());
+        }
+        all
+    }
+
+    /// No packet was put down to a slot that nobody has.
+    #[track_caller]
+    pub(crate) fn assert_no_other_slot(&mut self) {
+        let bpf = self.plane.maps();
+        let counters: PerCpuArray<_, Counters> =
+            bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
+        for slot in self.plan.slot_count()..counters.len() {
+            let values = counters.get(&slot, 0).expect("is in range");
+            assert!(values.iter().all(|cpu| *cpu == Counters::ZERO), "slot {slot}: {values:?}");
+        }
+    }
+
+    fn read_stations(&mut self) -> Stations {
+        let fdb: HashMap<_, FdbKey, FdbEntry> =
+            self.plane.maps().map("FDB").expect("is a map").try_into().expect("is a hash");
+        let entries = fdb.iter().map(|entry| {
+            let (key, entry) = entry.expect("can be read");
+            ((key.ifindex, key.mac.octets()), entry.member)
+        });
+        entries.collect()
+    }
+}

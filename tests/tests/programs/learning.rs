@@ -1,0 +1,188 @@
+//! The forwarding table: learned from accepted frames only, never over a declared entry, and followed
+//! when a station moves.
+
+use std::net::Ipv4Addr;
+
+use vxlan_common::reason::TxDrop::NoRoute;
+use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Mac, Packet};
+
+use crate::{
+    bench::{Bench, Context, Outcome, Program, Stations},
+    encap::{To, sent},
+    moves::Who,
+    rows::{Row, XDP_DROP, XDP_PASS, check},
+    world::*,
+};
+
+const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
+
+fn inner(from: Mac, source: Ipv4Addr) -> Packet {
+    Packet::new()
+        .with(Eth::new(GCP_MAC, from))
+        .with(Ipv4::new(source, GCP_HOST))
+        .with(Icmp::echo_request(1, 1))
+}
+
+fn aws_sends(bench: &mut Bench, from: Mac) -> Outcome {
+    let packet = from_aws(&inner(from, AWS_HOST)).build();
+    bench.run(Program::Decap, Context::DEFAULT, &packet)
+}
+
+fn office_sends(bench: &mut Bench, from: Mac) -> Outcome {
+    let packet = from_office(&inner(from, OFFICE_HOST)).build();
+    bench.run(Program::Decap, Context::DEFAULT, &packet)
+}
+
+/// To that station, at an address that is nobody's.
+fn to(station: Mac) -> Packet {
+    Packet::new()
+        .with(Eth::new(station, GCP_MAC))
+        .with(Ipv4::new(GCP_HOST, NOWHERE))
+        .with(Icmp::echo_request(1, 1))
+}
+
+#[track_caller]
+fn goes_to(bench: &mut Bench, station: Mac, member: To) {
+    check(bench, Program::Encap, &[sent("to the station", &to(station), member)]);
+}
+
+#[track_caller]
+fn goes_nowhere(bench: &mut Bench, station: Mac) {
+    let row = Row::not_sent("to nobody", &to(station).build(), NoRoute, Who::Network(VNI));
+    check(bench, Program::Encap, &[row]);
+}
+
+#[test]
+fn an_accepted_frame_teaches_its_station_and_no_other() {
+    let mut bench = Bench::gcp();
+    let declared: Stations = [((1, OFFICE_MAC), bench.member("office", VNI))].into();
+    goes_nowhere(&mut bench, STATION);
+    let outcome = aws_sends(&mut bench, STATION);
+    assert_eq!(outcome.verdict, XDP_PASS);
+    assert_eq!(outcome.stations_before, declared);
+    let mut expected = declared;
+    expected.insert((1, STATION), bench.member("aws", VNI));
+    assert_eq!(outcome.stations, expected);
+    goes_to(&mut bench, STATION, To::Aws);
+    goes_nowhere(&mut bench, STRANGE_MAC);
+    // A second time there is nothing new, and a second station does not push the first one out.
+    assert_eq!(aws_sends(&mut bench, STATION).stations, expected);
+    aws_sends(&mut bench, AWS_MAC);
+    goes_to(&mut bench, STATION, To::Aws);
+    goes_to(&mut bench, AWS_MAC, To::Aws);
+}
+
+/// A station's address goes by its MAC, also where the address alone would go nowhere.
+#[test]
+fn link_local_answers_go_by_station() {
+    let mut bench = Bench::gcp();
+    let answer = Packet::new()
+        .with(eth_out())
+        .with(Ipv6::new(GCP_LINK_LOCAL, AWS_LINK_LOCAL).hop_limit(255))
+        .with(Icmp::neighbour_advertisement(GCP_LINK_LOCAL, GCP_MAC));
+    let row = Row::not_sent("before", &answer.build(), NoRoute, Who::Network(VNI));
+    check(&mut bench, Program::Encap, &[row]);
+    let question = Packet::new()
+        .with(Eth::new(SOLICITED_MAC, AWS_MAC))
+        .with(Ipv6::new(AWS_LINK_LOCAL, SOLICITED).hop_limit(255))
+        .with(Icmp::neighbour_solicitation(GCP_LINK_LOCAL, AWS_MAC));
+    let asked = bench.run(Program::Decap, Context::DEFAULT, &from_aws(&question).build());
+    assert_eq!(asked.verdict, XDP_PASS);
+    check(&mut bench, Program::Encap, &[sent("after", &answer, To::Aws)]);
+}
+
+#[test]
+fn a_refused_frame_teaches_nothing() {
+    let mut bench = Bench::gcp();
+    let good = inner(STATION, AWS_HOST);
+    let truncated = from_aws(&good).build();
+    let refused = [
+        ("foreign source", from_aws(&inner(STATION, OFFICE_HOST)).build()),
+        ("stranger", wrap(outer_ip().src(STRANGER), outer_udp(), vxlan(), &good).build()),
+        ("unknown VNI", wrap(outer_ip(), outer_udp(), vxlan().vni(UNKNOWN_VNI), &good).build()),
+        ("not a member", wrap(outer_ip(), outer_udp(), vxlan().vni(OTHER_VNI), &good).build()),
+        (
+            "congestion, Not-ECT inside",
+            wrap(outer_ip().tos(3), outer_udp(), vxlan(), &good).build(),
+        ),
+        ("cut off", truncated[..truncated.len() - 1].into()),
+        (
+            "foreign destination",
+            from_aws(
+                &Packet::new()
+                    .with(Eth::new(GCP_MAC, STATION))
+                    .with(Ipv4::new(AWS_HOST, OFFICE_HOST))
+                    .with(Icmp::echo_request(1, 1)),
+            )
+            .build(),
+        ),
+    ];
+    for (name, packet) in refused {
+        let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
+        assert_eq!(outcome.verdict, XDP_DROP, "{name}");
+        assert_eq!(outcome.stations, outcome.stations_before, "{name}");
+        goes_nowhere(&mut bench, STATION);
+    }
+    aws_sends(&mut bench, STATION);
+    goes_to(&mut bench, STATION, To::Aws);
+}
+
+#[test]
+fn a_declared_station_stays_where_it_is() {
+    let mut bench = Bench::gcp();
+    goes_to(&mut bench, OFFICE_MAC, To::Office);
+    let outcome = aws_sends(&mut bench, OFFICE_MAC);
+    assert_eq!(outcome.verdict, XDP_PASS, "the frame itself is in order");
+    assert_eq!(outcome.stations, outcome.stations_before);
+    goes_to(&mut bench, OFFICE_MAC, To::Office);
+    office_sends(&mut bench, OFFICE_MAC);
+    aws_sends(&mut bench, OFFICE_MAC);
+    goes_to(&mut bench, OFFICE_MAC, To::Office);
+}
+
+#[test]
+fn a_station_that_moves_is_followed_there_and_back() {
+    let mut bench = Bench::gcp();
+    for _ in 0..3 {
+        aws_sends(&mut bench, STATION);
+        goes_to(&mut bench, STATION, To::Aws);
+        office_sends(&mut bench, STATION);
+        goes_to(&mut bench, STATION, To::Office);
+    }
+}
+
+/// The member's other stations do not hide that one of them moved away and came back.
+#[test]
+fn a_station_that_moves_among_others_is_followed() {
+    let mut bench = Bench::gcp();
+    aws_sends(&mut bench, STATION);
+    aws_sends(&mut bench, AWS_MAC);
+    office_sends(&mut bench, STATION);
+    goes_to(&mut bench, STATION, To::Office);
+    aws_sends(&mut bench, AWS_MAC);
+    aws_sends(&mut bench, STATION);
+    goes_to(&mut bench, STATION, To::Aws);
+    goes_to(&mut bench, AWS_MAC, To::Aws);
+    office_sends(&mut bench, STRANGE_MAC);
+    office_sends(&mut bench, STATION);
+    goes_to(&mut bench, STATION, To::Office);
+    goes_to(&mut bench, STRANGE_MAC, To::Office);
+}
+
+/// One MAC in two networks is two stations.
+#[test]
+fn networks_learn_for_themselves() {
+    let mut bench = Bench::gcp();
+    let frame = Packet::new()
+        .with(Eth::new(OTHER_MAC, STATION))
+        .with(Ipv4::new(OFFICE_OTHER_HOST, GCP_OTHER_HOST))
+        .with(Icmp::echo_request(1, 1));
+    let packet = wrap(outer_ip().src(OFFICE), outer_udp(), vxlan().vni(OTHER_VNI), &frame).build();
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
+    assert_eq!(outcome.verdict, XDP_PASS);
+    let office = bench.member("office", OTHER_VNI);
+    assert_eq!(outcome.stations.get(&(9_999, STATION)), Some(&office));
+    goes_nowhere(&mut bench, STATION);
+    aws_sends(&mut bench, STATION);
+    goes_to(&mut bench, STATION, To::Aws);
+}

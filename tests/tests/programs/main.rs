@@ -1,0 +1,26 @@
+//! Every BPF program, packet by packet, through `BPF_PROG_TEST_RUN`: tables of input bytes with the
+//! verdict, the output bytes and exactly the counters that must move. Nothing is attached and no
+//! interface is needed, so what the kernel does after a verdict is for the end-to-end suites.
+//!
+//! `world` is the configuration and its addresses, `bench` runs a program and sees what moved, `rows`
+//! is the table and its judge; every other module is one table or one property.
+
+mod bench;
+mod decap_accepted;
+mod decap_destination;
+mod decap_malformed;
+mod decap_not_ours;
+mod decap_outer;
+mod decap_source;
+mod deliver;
+mod ecn;
+mod encap;
+mod encap_refused;
+mod flow;
+mod interfaces;
+mod learning;
+mod moves;
+mod round_trip;
+mod rows;
+mod truncation;
+mod world;

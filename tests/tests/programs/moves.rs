@@ -1,0 +1,116 @@
+//! Counters by the names that a user reads them under: whom, which, how many.
+
+use std::collections::BTreeMap;
+
+use vxlan_common::{
+    counters::{Counters, NatField},
+    reason::{DropReason, RxDrop, SLOTS, TxDrop},
+};
+use vxlan_user::plan::SlotOwner;
+
+/// Whom a packet is put down to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    Nobody,
+    Peer(&'static str),
+    Network(u32),
+    Member(&'static str, u32),
+}
+
+impl Who {
+    pub(crate) fn owner(self) -> SlotOwner {
+        let (peer, vni) = match self {
+            Self::Nobody => (None, None),
+            Self::Peer(peer) => (Some(peer), None),
+            Self::Network(vni) => (None, Some(vni)),
+            Self::Member(peer, vni) => (Some(peer), Some(vni)),
+        };
+        SlotOwner { peer: peer.map(str::to_owned), vni }
+    }
+}
+
+/// Counters that are not zero, or how far each moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves(BTreeMap<String, u64>);
+
+impl Moves {
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn rx_drop(reason: RxDrop, who: Who) -> Self {
+        Self::none().and(&who.owner(), &drop_name(DropReason::Rx(reason)), 1)
+    }
+
+    pub(crate) fn tx_drop(reason: TxDrop, who: Who, packets: u64) -> Self {
+        Self::none().and(&who.owner(), &drop_name(DropReason::Tx(reason)), packets)
+    }
+
+    pub(crate) fn nat(self, field: NatField, who: Who) -> Self {
+        self.and(&who.owner(), &nat_name(field), 1)
+    }
+
+    pub(crate) fn received(who: Who, packets: u64, bytes: usize) -> Self {
+        let rx = Self::none().and(&who.owner(), "rx_packets", packets);
+        rx.and(&who.owner(), "rx_bytes", bytes as u64)
+    }
+
+    pub(crate) fn sent(who: Who, packets: u64, bytes: usize) -> Self {
+        let tx = Self::none().and(&who.owner(), "tx_packets", packets);
+        tx.and(&who.owner(), "tx_bytes", bytes as u64)
+    }
+
+    /// A peer seen in a network that it is not a member of.
+    pub(crate) fn non_member(self, peer: &str, vni: u32, packets: u64) -> Self {
+        let owner = SlotOwner { peer: Some(peer.to_owned()), vni: Some(vni) };
+        self.and(&owner, "non_member", packets)
+    }
+
+    fn and(mut self, owner: &SlotOwner, what: &str, count: u64) -> Self {
+        if count != 0 {
+            let peer = owner.peer.as_deref().unwrap_or("-");
+            let vni = owner.vni.map_or("-".to_owned(), |vni| vni.to_string());
+            *self.0.entry(format!("{what} peer={peer} vni={vni}")).or_default() += count;
+        }
+        self
+    }
+
+    /// Everything that one slot counted, the counters that have no name yet included.
+    pub(crate) fn slot(mut self, owner: &SlotOwner, counters: &Counters) -> Self {
+        self = self.and(owner, "rx_packets", counters.rx_packets);
+        self = self.and(owner, "rx_bytes", counters.rx_bytes);
+        self = self.and(owner, "tx_packets", counters.tx_packets);
+        self = self.and(owner, "tx_bytes", counters.tx_bytes);
+        for field in NatField::ALL {
+            self = self.and(owner, &nat_name(field), counters.nat[field as usize]);
+        }
+        for index in 0..SLOTS {
+            let reason = DropReason::all().find(|reason| reason.index() == index);
+            let name = reason.map_or_else(|| format!("drop number {index}"), drop_name);
+            self = self.and(owner, &name, counters.drops[index]);
+        }
+        self
+    }
+
+    /// How far these counters are beyond `before`. Counters never fall.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let mut moved = self.0.clone();
+        for (name, count) in &before.0 {
+            let now = moved.remove(name).unwrap_or(0);
+            let more = now.checked_sub(*count);
+            match more.unwrap_or_else(|| panic!("{name} fell from {count} to {now}")) {
+                0 => {}
+                more => drop(moved.insert(name.clone(), more)),
+            }
+        }
+        Self(moved)
+    }
+}
+
+fn drop_name(reason: DropReason) -> String {
+    format!("drop {} {}", reason.direction(), reason.label())
+}
+
+fn nat_name(field: NatField) -> String {
+    format!("nat {}", field.label())
+}

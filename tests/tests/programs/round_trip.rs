@@ -1,0 +1,114 @@
+//! What one host's `encap` sends, the other host's `decap` and `deliver` turn back into the frame,
+//! byte for byte, also when two NATs on the way rewrite both addresses.
+
+use std::net::Ipv4Addr;
+
+use vxlan_common::counters::NatField::{DstAddress, SrcAddress};
+use vxlan_tests::packet::{Mac, assert_frames_equal, internet_checksum};
+
+use crate::{
+    bench::{Bench, Context, Host, Program, SECRET},
+    encap,
+    moves::{Moves, Who},
+    rows::{TC_ACT_REDIRECT, XDP_PASS},
+    world::*,
+};
+
+const GCP_43: Who = Who::Member("gcp", VNI);
+/// The other end: the mirror image of network 43.
+const AWS: Host = Host { address: AWS_PRIVATE, overlays: &[(1, AWS_MAC)] };
+
+fn aws(tag: &str) -> Bench {
+    let text = format!(
+        r#"
+        [node]
+        name = "aws"
+        [underlay]
+        interface = "ens5"
+        address = "10.0.0.119"
+        public_address = "198.51.100.20"
+        tag = "{tag}"
+        [[peer]]
+        name = "gcp"
+        endpoint = "203.0.113.10"
+        private_address = "10.0.0.2"
+        [[network]]
+        vni = 43
+        interface = "vxlan44"
+        addresses = ["192.168.44.1/24", "2001:db8:44::1/64"]
+        [[network.member]]
+        peer = "gcp"
+        allowed_ips = ["192.168.43.0/24", "2001:db8:43::/64"]
+        "#
+    );
+    Bench::new(&text, AWS)
+}
+
+/// What 1:1 NATs on both sides do to the addresses.
+fn nat(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
+    packet[26..30].copy_from_slice(&source.octets());
+    packet[30..34].copy_from_slice(&destination.octets());
+    packet[24..26].fill(0);
+    let checksum = internet_checksum(&[&packet[14..34]]);
+    packet[24..26].copy_from_slice(&checksum.to_be_bytes());
+}
+
+/// Whether somebody on the way rewrites addresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Nat,
+}
+
+fn there(sender: &mut Bench, receiver: &mut Bench, frame: &[u8], way: Way) -> Vec<u8> {
+    let sent = sender.run(Program::Encap, Context::DEFAULT, frame);
+    assert_eq!(sent.verdict, TC_ACT_REDIRECT);
+    assert_eq!(sent.moved, Moves::sent(Who::Member("aws", VNI), 1, frame.len()));
+    let mut packet = sent.bytes;
+    let expected = match way {
+        Way::Direct => Moves::none(),
+        Way::Nat => {
+            nat(&mut packet, GCP_PUBLIC, AWS_PRIVATE);
+            Moves::none().nat(SrcAddress, GCP_43).nat(DstAddress, GCP_43)
+        }
+    };
+    let received = receiver.run(Program::Decap, Context::DEFAULT, &packet);
+    assert_eq!(received.verdict, XDP_PASS, "{:?}", received.moved);
+    assert_eq!(received.moved, expected);
+    received.bytes
+}
+
+#[test]
+fn every_frame_comes_back_behind_metadata() {
+    let frames = encap::frames();
+    assert!(frames.len() >= 12);
+    for way in [Way::Direct, Way::Nat] {
+        let (mut sender, mut receiver) = (Bench::gcp(), aws("metadata"));
+        for (name, frame) in &frames {
+            println!("{name}");
+            let frame = frame.build();
+            let bytes = there(&mut sender, &mut receiver, &frame, way);
+            assert_eq!(bytes[..8], SECRET);
+            assert_frames_equal(&frame, &bytes[16..]);
+        }
+    }
+}
+
+#[test]
+fn every_frame_comes_back_through_deliver() {
+    for way in [Way::Direct, Way::Nat] {
+        let (mut sender, mut receiver) = (Bench::gcp(), aws("mac"));
+        for (name, frame) in encap::frames() {
+            println!("{name}");
+            let frame = frame.build();
+            let tagged = there(&mut sender, &mut receiver, &frame, way);
+            let destination: Mac = frame[..6].try_into().expect("six bytes");
+            assert_ne!(tagged[..6], destination);
+            assert_frames_equal(&frame[6..], &tagged[6..]);
+            let delivered = receiver.run(Program::Deliver, Context::DEFAULT, &tagged);
+            assert_eq!(delivered.verdict, TC_ACT_REDIRECT);
+            assert_eq!(delivered.moved, Moves::received(GCP_43, 1, frame.len()));
+            assert_frames_equal(&frame, &delivered.bytes);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A row of a table, and the judge: verdict, bytes, counters and forwarding table, all exactly.
+
+use std::collections::HashSet;
+
+use vxlan_common::{
+    counters::NatField,
+    reason::{RxDrop, TxDrop},
+};
+use vxlan_tests::packet::{Packet, diff, hex};
+
+use crate::{
+    bench::{Bench, Context, Program, SECRET},
+    moves::{Moves, Who},
+};
+
+pub(crate) const XDP_DROP: i32 = 1;
+pub(crate) const XDP_PASS: i32 = 2;
+/// On to the next program, as if there were none.
+pub(crate) const TC_ACT_UNSPEC: i32 = -1;
+pub(crate) const TC_ACT_SHOT: i32 = 2;
+pub(crate) const TC_ACT_REDIRECT: i32 = 7;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    name: String,
+    context: Context,
+    input: Vec<u8>,
+    verdict: i32,
+    /// In front of the frame in the output: XDP metadata.
+    tag: Vec<u8>,
+    output: Vec<u8>,
+    moved: Moves,
+    /// Only an accepted frame may teach where its sender is.
+    accepted: bool,
+}
+
+impl Row {
+    fn new(name: impl Into<String>, input: &[u8], verdict: i32, output: &[u8]) -> Self {
+        Self {
+            name: name.into(),
+            context: Context::DEFAULT,
+            input: input.to_vec(),
+            verdict,
+            tag: Vec::new(),
+            output: output.to_vec(),
+            moved: Moves::none(),
+            accepted: false,
+        }
+    }
+
+    /// `decap` leaves it to the host, untouched and uncounted.
+    pub(crate) fn not_ours(name: impl Into<String>, input: &[u8]) -> Self {
+        Self::new(name, input, XDP_PASS, input)
+    }
+
+    /// `decap` drops it for that reason.
+    pub(crate) fn refused(name: impl Into<String>, input: &[u8], reason: RxDrop, who: Who) -> Self {
+        Self::new(name, input, XDP_DROP, input).moves(Moves::rx_drop(reason, who))
+    }
+
+    /// `decap` strips it to `inner`, behind the metadata that names that member.
+    pub(crate) fn accepted(
+        name: impl Into<String>,
+        bench: &Bench,
+        input: &[u8],
+        from: (&'static str, u32),
+        inner: &[u8],
+    ) -> Self {
+        let member = bench.plan.members[bench.member(from.0, from.1) as usize];
+        let (network, slot) = (member.network.to_ne_bytes(), member.slot.to_ne_bytes());
+        let tag = [&SECRET[..], &network, &slot].concat();
+        Self { tag, accepted: true, ..Self::new(name, input, XDP_PASS, inner) }
+    }
+
+    /// `decap`, where the tag is a MAC: what leaves it is `output`.
+    pub(crate) fn accepted_with_mac(name: &str, input: &[u8], output: &[u8]) -> Self {
+        Self { accepted: true, ..Self::new(name, input, XDP_PASS, output) }
+    }
+
+    /// `deliver` leaves it to the host.
+    pub(crate) fn not_delivered(name: impl Into<String>, input: &[u8]) -> Self {
+        Self::new(name, input, TC_ACT_UNSPEC, input)
+    }
+
+    /// `deliver` hands it to the overlay interface as `inner`.
+    pub(crate) fn delivered(name: &str, input: &[u8], inner: &[u8], who: Who) -> Self {
+        let moved = Moves::received(who, 1, inner.len());
+        Self::new(name, input, TC_ACT_REDIRECT, inner).moves(moved)
+    }
+
+    /// `encap` sends it as `outer`.
+    pub(crate) fn sent(name: impl Into<String>, input: &[u8], outer: &[u8], who: Who) -> Self {
+        let moved = Moves::sent(who, 1, input.len());
+        Self::new(name, input, TC_ACT_REDIRECT, outer).moves(moved)
+    }
+
+    /// `encap` drops it.
+    pub(crate) fn not_sent(name: impl Into<String>, input: &[u8], why: TxDrop, who: Who) -> Self {
+        Self::new(name, input, TC_ACT_SHOT, input).moves(Moves::tx_drop(why, who, 1))
+    }
+
+    /// Exactly these counters move, instead of those of the constructor.
+    pub(crate) fn moves(self, moved: Moves) -> Self {
+        Self { moved, ..self }
+    }
+
+    pub(crate) fn verdict(self, verdict: i32) -> Self {
+        Self { verdict, ..self }
+    }
+
+    pub(crate) fn nat(self, field: NatField, who: Who) -> Self {
+        Self { moved: self.moved.nat(field, who), ..self }
+    }
+
+    pub(crate) fn context(self, context: Context) -> Self {
+        Self { context, ..self }
+    }
+
+    /// What is wrong, if anything.
+    fn judge(&self, bench: &mut Bench, program: Program) -> Option<String> {
+        let outcome = bench.run(program, self.context, &self.input);
+        let mut wrong = Vec::new();
+        if outcome.verdict != self.verdict {
+            wrong.push(format!("verdict {}, not {}", outcome.verdict, self.verdict));
+        }
+        if outcome.moved != self.moved {
+            wrong.push(format!("moved {:?}\n  not   {:?}", outcome.moved, self.moved));
+        }
+        let tag = outcome.bytes.get(..self.tag.len()).unwrap_or_default();
+        if tag != self.tag {
+            wrong.push(format!("tag {}\n  not {}", hex(tag), hex(&self.tag)));
+        }
+        let frame = outcome.bytes.get(self.tag.len()..).unwrap_or_default();
+        wrong.extend(diff(&self.output, frame));
+        if !self.accepted && outcome.stations != outcome.stations_before {
+            wrong.push(format!("a frame that was not accepted taught: {:?}", outcome.stations));
+        }
+        (!wrong.is_empty()).then(|| format!("\n{}:\n  {}\n", self.name, wrong.join("\n  ")))
+    }
+}
+
+/// Runs every row and tells of all that are wrong.
+#[track_caller]
+pub(crate) fn check(bench: &mut Bench, program: Program, rows: &[Row]) {
+    assert!(!rows.is_empty());
+    let mut names = HashSet::new();
+    let wrong: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            assert!(names.insert(&row.name), "two rows are called {}", row.name);
+            row.judge(bench, program)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} rows: {}", wrong.len(), rows.len(), wrong.concat());
+    bench.assert_no_other_slot();
+    println!("{} rows", rows.len());
+}
+
+/// The bytes of a packet, with the `n` bytes behind it that a NIC may add or leave.
+pub(crate) fn padded(packet: &Packet, n: usize) -> Vec<u8> {
+    let mut bytes = packet.build().to_vec();
+    bytes.resize(bytes.len() + n, 0xee);
+    bytes
+}
