@@ -12,7 +12,10 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{dataplane::XdpAttached, plan::SlotOwner};
+use crate::{
+    dataplane::{TcHook, XdpAttached},
+    plan::SlotOwner,
+};
 
 /// The whole of it. Order of peers and networks is the order of their indices in the maps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,15 @@ pub struct Underlay {
     pub address: IpAddr,
     /// Absent until attached.
     pub xdp: Option<Xdp>,
+    /// Absent until attached.
+    pub tc: Option<Tc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tc {
+    pub hook: TcHook,
+    /// The clsact qdisc of the underlay interface was not there before.
+    pub made_clsact: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::count;
 use crate::{
     daemon::{self, Places},
     host::Host,
@@ -54,10 +55,10 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             println!("warning: {warning}");
         }
         println!(
-            "{}: {} peers, {} networks; {} from {}",
+            "{}: {}, {}; {} from {}",
             config.file.display(),
-            config.peers.len(),
-            config.networks.len(),
+            count(config.peers.len(), "peer"),
+            count(config.networks.len(), "network"),
             findings.underlay.name,
             findings.facts.address
         );

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::count;
 use crate::daemon::{self, Places};
 
 pub(super) async fn down(places: &Places) -> anyhow::Result<ExitCode> {
@@ -10,7 +11,7 @@ pub(super) async fn down(places: &Places) -> anyhow::Result<ExitCode> {
         println!("removed interface {interface}");
     }
     match (removed.pins, removed.interfaces.is_empty()) {
-        (true, _) => println!("removed programs, maps and {} routes", removed.routes),
+        (true, _) => println!("removed programs, maps and {}", count(removed.routes, "route")),
         (false, true) => println!("nothing of ours was here"),
         (false, false) => {}
     }

@@ -78,3 +78,8 @@ pub async fn main() -> ExitCode {
         ExitCode::from(2)
     })
 }
+
+/// "1 route", "2 routes".
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

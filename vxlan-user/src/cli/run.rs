@@ -4,6 +4,7 @@ use std::{net::SocketAddr, process::ExitCode};
 
 use tracing::level_filters::LevelFilter;
 
+use super::count;
 use crate::{
     daemon::{self, Places, Started},
     dataplane::LoadOptions,
@@ -20,10 +21,11 @@ fn report(started: &Started, metrics: SocketAddr) {
     let underlay = &started.findings.underlay;
     let attachment = &started.attachment;
     println!(
-        "{}: decap in XDP ({} mode, program {}), deliver in TC ingress; from {}",
+        "{}: decap in XDP ({} mode, program {}), deliver in TC ingress ({}); from {}",
         underlay.name,
         attachment.mode.label(),
         attachment.program_id,
+        started.state.underlay.tc.map_or("", |tc| tc.hook.label()),
         started.findings.facts.address
     );
     if let Some(reason) = &attachment.native_refused {
@@ -32,12 +34,12 @@ fn report(started: &Started, metrics: SocketAddr) {
     for network in &started.state.networks {
         let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();
         println!(
-            "{}: VNI {}, {}, MTU {}, encap in TC egress, {} routes",
+            "{}: VNI {}, {}, MTU {}, encap in TC egress, {}",
             network.interface,
             network.vni,
             addresses.join(" "),
             network.mtu,
-            network.routes.len()
+            count(network.routes.len(), "route")
         );
     }
     println!("metrics: http://{metrics}/metrics");

@@ -48,6 +48,18 @@ choice! {
 }
 
 choice! {
+    /// How the TC programs are attached.
+    TcMode {
+        /// TCX if the kernel has it, else clsact.
+        #[default] Auto = "auto",
+        /// BPF links, Linux 6.6 and newer.
+        Tcx = "tcx",
+        /// Filters of a clsact qdisc.
+        Clsact = "clsact",
+    }
+}
+
+choice! {
     /// The UDP source port of the packets this host sends.
     SourcePort {
         /// One port per inner flow, 49152 to 65535.

@@ -30,7 +30,7 @@ mod word;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{PeerSourcePort, RouteTable, SourcePort, Tag, UnknownVni, XdpMode};
+pub use choice::{PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode};
 pub use error::{ConfigError, ConfigErrors};
 pub use types::{Config, Located, Member, Metrics, Network, Node, Peer, PerFamily, Underlay, Vni};
 

@@ -90,6 +90,7 @@ pub(super) static UNDERLAY: Schema = Schema {
         key("public_address", Kind::TextOrList, "\"203.0.113.10\""),
         key("port", Kind::Number, "4789"),
         key("xdp", Kind::Text, "\"auto\""),
+        key("tc", Kind::Text, "\"auto\""),
         key("source_port", Kind::Text, "\"flow\""),
         key("unknown_vni", Kind::Text, "\"drop\""),
         key("tag", Kind::Text, "\"auto\""),

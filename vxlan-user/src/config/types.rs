@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::choice::{PeerSourcePort, RouteTable, SourcePort, Tag, UnknownVni, XdpMode};
+use super::choice::{PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode};
 use super::error::ConfigError;
 
 /// A value and the line it stands on, for checks that come after the configuration was read.
@@ -116,6 +116,7 @@ pub struct Underlay {
     pub public_address: PerFamily,
     pub port: Located<u16>,
     pub xdp: Located<XdpMode>,
+    pub tc: TcMode,
     pub source_port: SourcePort,
     pub unknown_vni: UnknownVni,
     pub tag: Located<Tag>,

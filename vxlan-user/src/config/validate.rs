@@ -105,6 +105,7 @@ fn underlay(
         public_address: per_family(&section, "public_address", problems),
         port,
         xdp: word::choice(&section, "xdp", problems),
+        tc: word::choice(&section, "tc", problems).value,
         source_port: word::choice(&section, "source_port", problems).value,
         unknown_vni: word::choice(&section, "unknown_vni", problems).value,
         tag: word::choice(&section, "tag", problems),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::RouteTable,
-    dataplane::{Attachment, DataPlane, LoadOptions},
+    dataplane::{Attachment, DataPlane, LoadOptions, TcHook, detach_deliver_filter},
     host::{Host, OverlaySpec, RouteChange},
     plan::{OverlayFacts, Plan, WayFacts},
     state::{self, State},
@@ -31,6 +31,8 @@ struct Made {
     overlays: Vec<String>,
     routes: Vec<(ipnet::IpNet, u32)>,
     pinned: bool,
+    /// Interface of a `deliver` filter, and whether its clsact qdisc is ours too.
+    filter: Option<(String, u32, bool)>,
 }
 
 /// Makes everything that `findings` ask for.
@@ -69,7 +71,7 @@ async fn make(
     plane.fill(&plan)?;
     places.pins.prepare()?;
     made.pinned = findings.former.is_none();
-    let attachment = attach(places, &findings, &mut plane)?;
+    let (attachment, tc) = attach(places, &findings, &mut plane, made)?;
 
     for (index, network) in findings.config.networks.iter().enumerate() {
         if network.route_table.value == RouteTable::Off {
@@ -93,6 +95,7 @@ async fn make(
         program_id: attachment.program_id,
         native_refused: attachment.native_refused.clone(),
     });
+    state.underlay.tc = Some(tc);
     state.slots = plan.slots.clone();
     state.entries = entries(&plan, &plane);
     places.run_dir.store(&state)?;
@@ -113,14 +116,21 @@ fn attach(
     places: &Places,
     findings: &Findings,
     plane: &mut DataPlane,
-) -> anyhow::Result<Attachment> {
+    made: &mut Made,
+) -> anyhow::Result<(Attachment, state::Tc)> {
     let (config, pins) = (&findings.config, &places.pins);
     let vnis: Vec<u32> = config.networks.iter().map(|network| network.vni.value.get()).collect();
     plane.pin_maps(pins)?;
     // Receive works from the far end to the near one: a frame that is accepted can be delivered.
-    plane.attach_deliver(&findings.underlay.name, pins)?;
+    let hook = checks::tc_hook(config);
+    let clsact = plane.attach_deliver(&findings.underlay.name, hook, pins)?;
+    let former_tc = findings.former.as_ref().and_then(|state| state.underlay.tc);
+    let made_clsact = clsact.0 || former_tc.is_some_and(|tc| tc.made_clsact);
+    if hook == TcHook::Netlink && findings.former.is_none() {
+        made.filter = Some((findings.underlay.name.clone(), findings.facts.ifindex, made_clsact));
+    }
     for (network, vni) in config.networks.iter().zip(&vnis) {
-        plane.attach_encap(&network.interface.value, *vni, pins)?;
+        plane.attach_encap(&network.interface.value, *vni, hook, pins)?;
     }
     plane.forget_encap_except(&vnis, pins)?;
     let former = findings.former.as_ref().and_then(|state| state.underlay.xdp.as_ref());
@@ -128,7 +138,8 @@ fn attach(
         findings.former.as_ref().is_some_and(|s| s.underlay.interface == findings.underlay.name);
     let inherited = former.filter(|_| same_interface).map(|xdp| xdp.mode);
     let modes = checks::xdp_modes(config);
-    Ok(plane.attach_decap(&findings.underlay.name, modes, inherited, pins)?)
+    let attachment = plane.attach_decap(&findings.underlay.name, modes, inherited, pins)?;
+    Ok((attachment, state::Tc { hook, made_clsact }))
 }
 
 async fn make_overlays(
@@ -191,6 +202,7 @@ fn planned_state(findings: &Findings) -> State {
             interface: findings.underlay.name.clone(),
             address: findings.facts.address.into(),
             xdp: None,
+            tc: None,
         },
         peers: config
             .peers
@@ -225,6 +237,7 @@ fn merged(planned: &State, former: Option<&State>) -> State {
     let mut state = planned.clone();
     let Some(former) = former else { return state };
     state.underlay.xdp = former.underlay.xdp.clone();
+    state.underlay.tc = former.underlay.tc;
     for old in &former.networks {
         match state.networks.iter_mut().find(|new| new.interface == old.interface) {
             Some(new) => {
@@ -280,6 +293,12 @@ async fn undo(places: &Places, host: &Host, made: Made) {
         && let Err(error) = places.pins.remove()
     {
         problems.push(error.to_string());
+    }
+    if let Some((interface, ifindex, made_clsact)) = made.filter {
+        detach_deliver_filter(&interface);
+        if made_clsact && let Err(error) = host.remove_clsact(ifindex).await {
+            problems.push(error.to_string());
+        }
     }
     for (prefix, ifindex) in made.routes {
         if let Err(error) = host.remove_route(prefix, ifindex).await {

@@ -1,7 +1,10 @@
 //! Removing what a run made, and nothing else.
 
 use super::{Places, checks};
-use crate::host::Host;
+use crate::{
+    dataplane::{TcHook, detach_deliver_filter},
+    host::Host,
+};
 
 /// What was there to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,18 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     removed.pins = places.pins.exist();
     if let Err(error) = places.pins.remove() {
         problems.push(error.to_string());
+    }
+    if let Some(underlay) = state.as_ref().map(|state| &state.underlay)
+        && let Some(tc) = underlay.tc
+        && tc.hook == TcHook::Netlink
+    {
+        detach_deliver_filter(&underlay.interface);
+        if tc.made_clsact
+            && let Ok(link) = host.underlay(&underlay.interface).await
+            && let Err(error) = host.remove_clsact(link.ifindex).await
+        {
+            problems.push(error.to_string());
+        }
     }
     for network in state.iter().flat_map(|state| &state.networks) {
         for route in &network.routes {

@@ -13,12 +13,26 @@ pub(super) type Way = Result<WayFacts, String>;
 
 /// Asks the kernel's routing for the way to every peer. `reachable` says who had one so far.
 pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) -> Vec<Way> {
-    let mut ways = Vec::with_capacity(findings.config.peers.len());
+    let peers = findings.config.peers.len();
+    if let Some(reason) = dead_link(findings, host).await {
+        return vec![Err(reason); peers];
+    }
+    let mut ways = Vec::with_capacity(peers);
     for (peer, reachable) in findings.config.peers.iter().zip(reachable) {
         let way = one(findings, host, peer.endpoint.value.ip(), *reachable).await;
         ways.push(way.unwrap_or_else(|error| Err(error.to_string())));
     }
     ways
+}
+
+/// Why nothing at all can leave. A device without carrier takes packets and loses them uncounted.
+async fn dead_link(findings: &Findings, host: &Host) -> Option<String> {
+    match host.underlay(&findings.underlay.name).await {
+        Ok(link) if !link.up => Some(format!("{} is down", link.name)),
+        Ok(link) if !link.carrier => Some(format!("{} has no carrier", link.name)),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 async fn one(

@@ -1,12 +1,11 @@
-//! Attaching: XDP and TCX links, pinned, and taken over from a former run without a gap.
+//! Attaching `decap`: an XDP link, pinned, and taken over from a former run without a gap.
 
 use std::path::Path;
 
 use aya::{
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        ProgramError, Xdp, XdpMode,
         links::{FdLink, PinnedLink},
-        tc::{SchedClassifierLink, TcAttachOptions},
         xdp::XdpLink,
     },
     sys::SyscallError,
@@ -96,35 +95,6 @@ impl DataPlane {
         let interface = interface.to_owned();
         Err(DataPlaneError::Attach { program: names::DECAP, interface, reason: last })
     }
-
-    /// Attaches `deliver` to TC ingress of the underlay interface and pins the link.
-    pub fn attach_deliver(&mut self, interface: &str, pins: &Pins) -> Result<(), DataPlaneError> {
-        let path = pins.deliver_link();
-        let program = self.classifier(names::DELIVER)?;
-        attach_tc(program, names::DELIVER, interface, TcAttachType::Ingress, &path)
-    }
-
-    /// Attaches `encap` to TC egress of an overlay interface and pins the link.
-    pub fn attach_encap(
-        &mut self,
-        interface: &str,
-        vni: u32,
-        pins: &Pins,
-    ) -> Result<(), DataPlaneError> {
-        let path = pins.encap_link(vni);
-        let program = self.classifier(names::ENCAP)?;
-        attach_tc(program, names::ENCAP, interface, TcAttachType::Egress, &path)
-    }
-
-    /// Unpins encap links of networks that are not in `vnis`.
-    pub fn forget_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
-        for (vni, path) in pins.encap_links() {
-            if !vnis.contains(&vni) {
-                forget(&path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn program_id(
@@ -135,12 +105,12 @@ fn program_id(
 }
 
 /// The link that a former run pinned, if there is one.
-fn inherit(path: &Path) -> Option<FdLink> {
+pub(super) fn inherit(path: &Path) -> Option<FdLink> {
     // The pin goes; the link lives on in its descriptor until it is pinned again.
     PinnedLink::from_pin(path).ok()?.unpin().ok()
 }
 
-fn forget(path: &Path) -> Result<(), DataPlaneError> {
+pub(super) fn forget(path: &Path) -> Result<(), DataPlaneError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(DataPlaneError::pin(path, error))
@@ -160,44 +130,7 @@ fn pin_xdp(
     Ok(())
 }
 
-fn attach_tc(
-    program: &mut SchedClassifier,
-    name: &'static str,
-    interface: &str,
-    hook: TcAttachType,
-    path: &Path,
-) -> Result<(), DataPlaneError> {
-    let failed = super::object::program_error(name);
-    let mut id = None;
-    if let Some(link) = inherit(path) {
-        let link = SchedClassifierLink::try_from(link)
-            .map_err(|error| DataPlaneError::pin(path, error))?;
-        // The kernel refuses (ENOLINK) where the interface of the former run is gone.
-        id = program.attach_to_link(link).ok();
-    }
-    let id = match id {
-        Some(id) => id,
-        None => {
-            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-            program.attach_with_options(interface, hook, options).map_err(|error| {
-                DataPlaneError::Attach {
-                    program: name,
-                    interface: interface.to_owned(),
-                    reason: explain_tc(&error),
-                }
-            })?
-        }
-    };
-    let link: FdLink = program
-        .take_link(id)
-        .map_err(failed)?
-        .try_into()
-        .map_err(|error| DataPlaneError::pin(path, error))?;
-    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
-    Ok(())
-}
-
-fn errno(error: &ProgramError) -> Option<i32> {
+pub(super) fn errno(error: &ProgramError) -> Option<i32> {
     if let ProgramError::SyscallError(SyscallError { io_error, .. }) = error {
         io_error.raw_os_error()
     } else {
@@ -219,13 +152,5 @@ fn explain_xdp(error: &ProgramError, mode: XdpAttached) -> String {
         Some(libc::EOPNOTSUPP) => format!("the driver has no {mode} XDP mode"),
         Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
         _ => format!("{error} ({mode} mode)"),
-    }
-}
-
-fn explain_tc(error: &ProgramError) -> String {
-    match errno(error) {
-        Some(libc::EINVAL) => format!("{error}; TCX links need Linux 6.6 or newer"),
-        Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
-        _ => error.to_string(),
     }
 }

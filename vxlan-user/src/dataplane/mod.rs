@@ -5,6 +5,7 @@
 //! the maps shall hold is decided by the plan, not here.
 
 mod attach;
+mod attach_tc;
 mod error;
 mod object;
 mod pins;
@@ -12,6 +13,7 @@ mod reader;
 mod tables;
 
 pub use attach::{Attachment, XdpAttached};
+pub use attach_tc::{TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
 pub use object::{DataPlane, LoadOptions};
 pub use pins::Pins;

@@ -14,6 +14,7 @@ mod link;
 mod neighbour;
 mod next_hop;
 mod overlay;
+mod qdisc;
 mod route;
 mod underlay;
 mod watch;

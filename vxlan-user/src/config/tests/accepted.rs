@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, Network, Node, Peer, PeerSourcePort, PerFamily,
-    RouteTable, SourcePort, Tag, Underlay, UnknownVni, Vni, XdpMode, load,
+    RouteTable, SourcePort, Tag, TcMode, Underlay, UnknownVni, Vni, XdpMode, load,
 };
 use super::{EXAMPLE, TWO_PEERS, edited, read};
 
@@ -32,6 +32,7 @@ fn the_complete_example_has_exactly_these_values() {
             xdp: at(9, XdpMode::Auto),
             source_port: SourcePort::Flow,
             unknown_vni: UnknownVni::Drop,
+            tc: TcMode::Auto,
             tag: Located::default_of(Tag::Auto),
         },
         metrics: Metrics { listen: at(14, SocketAddr::from(([127, 0, 0, 1], 9839))) },

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::super::choice::Choice;
 use super::super::schema::{Kind, SECTIONS};
-use super::super::{PeerSourcePort, RouteTable, SourcePort, Tag, UnknownVni, XdpMode, parse};
+use super::super::{
+    PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode, parse,
+};
 use super::{EXAMPLE, edited, read};
 
 fn document() -> String {
@@ -88,6 +90,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "source_port") => format!("\"{}\"", SourcePort::default()),
                 ("[underlay]", "unknown_vni") => format!("\"{}\"", UnknownVni::default()),
                 ("[[network]]", "route_table") => format!("\"{}\"", RouteTable::default()),
+                ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
                 ("[underlay]", "tag") => format!("\"{}\"", Tag::default()),
                 ("[metrics]", "listen") => format!("\"{}\"", config.metrics.listen),
                 ("[[peer]]", "source_port") => format!("\"{}\"", PeerSourcePort::default()),
@@ -124,6 +127,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "xdp", words::<XdpMode>(), "xdp = \"auto\""),
         ("[underlay]", "source_port", words::<SourcePort>(), "source_port = \"flow\"\nunknown"),
         ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
+        ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),
         ("[underlay]", "tag", words::<Tag>(), "port = 4789\nxdp"),
         ("[[network]]", "route_table", words::<RouteTable>(), "mtu = 1410\n"),
         ("[[peer]]", "source_port", words::<PeerSourcePort>(), "source_port = \"flow\"\nkey"),

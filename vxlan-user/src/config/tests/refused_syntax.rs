@@ -46,7 +46,7 @@ fn keys_and_sections() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\nmtu = 1400",
             &["5: [underlay] has no key \"mtu\". That key belongs in [[network]]; [underlay] \
-                has: interface, address, public_address, port, xdp, source_port, unknown_vni, \
+                has: interface, address, public_address, port, xdp, tc, source_port, unknown_vni, \
                 tag."],
         ),
         row(
@@ -70,7 +70,7 @@ fn keys_and_sections() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\nlearning = true",
             &["5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
-                address, public_address, port, xdp, source_port, unknown_vni, tag."],
+                address, public_address, port, xdp, tc, source_port, unknown_vni, tag."],
         ),
         row(
             "[[peer]]\nname = \"office\"",

@@ -1,0 +1,196 @@
+//! Attaching `deliver` and `encap`: TCX links, pinned and taken over from a former run without a gap;
+//! on kernels before 6.6 filters of the clsact qdisc, which outlive the process by themselves.
+
+use std::{mem, path::Path};
+
+use aya::{
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        links::{FdLink, Link as _},
+        tc::{
+            NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+        },
+    },
+    util::KernelVersion,
+};
+
+use super::{
+    DataPlane, DataPlaneError, Pins,
+    attach::{errno, forget, inherit},
+    names,
+    object::program_error,
+};
+
+/// Priority of our filters: fixed, so that a restart finds them instead of adding more. Others may
+/// run before and behind them.
+const PRIORITY: u16 = 4789;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// How TC programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TcHook {
+    /// BPF links (Linux 6.6, commit e420bed02507).
+    Tcx,
+    /// Filters of a clsact qdisc.
+    Netlink,
+}
+
+impl TcHook {
+    /// The best that this kernel has.
+    pub fn of_kernel() -> Self {
+        let tcx = KernelVersion::new(6, 6, 0);
+        if KernelVersion::current().is_ok_and(|now| now >= tcx) { Self::Tcx } else { Self::Netlink }
+    }
+
+    /// As it is called in output.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Tcx => "TCX",
+            Self::Netlink => "clsact",
+        }
+    }
+}
+
+/// Whether attaching made the clsact qdisc, which then is ours to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClsactMade(pub bool);
+
+impl DataPlane {
+    /// Attaches `deliver` to TC ingress of the underlay interface.
+    pub fn attach_deliver(
+        &mut self,
+        interface: &str,
+        hook: TcHook,
+        pins: &Pins,
+    ) -> Result<ClsactMade, DataPlaneError> {
+        let path = pins.deliver_link();
+        let program = self.classifier(names::DELIVER)?;
+        attach(program, names::DELIVER, interface, TcAttachType::Ingress, hook, &path)
+    }
+
+    /// Attaches `encap` to TC egress of an overlay interface.
+    pub fn attach_encap(
+        &mut self,
+        interface: &str,
+        vni: u32,
+        hook: TcHook,
+        pins: &Pins,
+    ) -> Result<(), DataPlaneError> {
+        let path = pins.encap_link(vni);
+        let program = self.classifier(names::ENCAP)?;
+        attach(program, names::ENCAP, interface, TcAttachType::Egress, hook, &path)?;
+        Ok(())
+    }
+
+    /// Unpins encap links of networks that are not in `vnis`.
+    pub fn forget_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
+        for (vni, path) in pins.encap_links() {
+            if !vnis.contains(&vni) {
+                forget(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes our `deliver` filter from a clsact qdisc. `false`: there is none.
+pub fn detach_deliver_filter(interface: &str) -> bool {
+    detach_filter(interface, TcAttachType::Ingress)
+}
+
+fn detach_filter(interface: &str, at: TcAttachType) -> bool {
+    SchedClassifierLink::attached(interface, at, PRIORITY, HANDLE, None)
+        .is_ok_and(|filter| filter.detach().is_ok())
+}
+
+fn attach(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    interface: &str,
+    at: TcAttachType,
+    hook: TcHook,
+    path: &Path,
+) -> Result<ClsactMade, DataPlaneError> {
+    let failed = |error: &ProgramError| DataPlaneError::Attach {
+        program: name,
+        interface: interface.to_owned(),
+        reason: explain(error),
+    };
+    match hook {
+        TcHook::Tcx => {
+            attach_tcx(program, name, interface, at, path, failed)?;
+            // What a former run may have attached the other way, on an older kernel or by request.
+            detach_filter(interface, at);
+            Ok(ClsactMade(false))
+        }
+        TcHook::Netlink => {
+            forget(path)?;
+            attach_filter(program, name, interface, at, failed)
+        }
+    }
+}
+
+fn attach_tcx(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    interface: &str,
+    at: TcAttachType,
+    path: &Path,
+    failed: impl Fn(&ProgramError) -> DataPlaneError,
+) -> Result<(), DataPlaneError> {
+    let mut id = None;
+    if let Some(link) = inherit(path) {
+        let link = SchedClassifierLink::try_from(link)
+            .map_err(|error| DataPlaneError::pin(path, error))?;
+        // The kernel refuses (ENOLINK) where the interface of the former run is gone.
+        id = program.attach_to_link(link).ok();
+    }
+    let id = match id {
+        Some(id) => id,
+        None => {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+            program.attach_with_options(interface, at, options).map_err(|error| failed(&error))?
+        }
+    };
+    let link: FdLink = program
+        .take_link(id)
+        .map_err(program_error(name))?
+        .try_into()
+        .map_err(|error| DataPlaneError::pin(path, error))?;
+    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
+    Ok(())
+}
+
+fn attach_filter(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    interface: &str,
+    at: TcAttachType,
+    failed: impl Fn(&ProgramError) -> DataPlaneError,
+) -> Result<ClsactMade, DataPlaneError> {
+    let made = match qdisc_add_clsact(interface) {
+        Ok(()) => true,
+        Err(TcError::AlreadyAttached) => false,
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+        Err(error) => return Err(failed(&error.into())),
+    };
+    // One of a former run: the kernel would refuse a second one in its place.
+    detach_filter(interface, at);
+    let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+    let id = program
+        .attach_with_options(interface, at, TcAttachOptions::Netlink(options))
+        .map_err(|error| failed(&error))?;
+    let link = program.take_link(id).map_err(program_error(name))?;
+    // Dropping it would remove the filter, which shall stay when this process ends.
+    mem::forget(link);
+    Ok(ClsactMade(made))
+}
+
+fn explain(error: &ProgramError) -> String {
+    match errno(error) {
+        Some(libc::EINVAL) => format!("{error}; TCX links need Linux 6.6 or newer"),
+        Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
+        _ => error.to_string(),
+    }
+}

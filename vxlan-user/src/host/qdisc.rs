@@ -1,0 +1,42 @@
+//! The clsact qdisc of an interface, where TC programs are filters and not links.
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::tc::TcHandle;
+
+use super::{
+    Host,
+    error::{During as _, HostError},
+};
+
+impl Host {
+    /// Removes the clsact qdisc if no filter of anybody is left in it. `false`: it stays, or there
+    /// is none.
+    pub async fn remove_clsact(&self, ifindex: u32) -> Result<bool, HostError> {
+        let name = self.name_of(ifindex).await;
+        let index = ifindex.cast_signed();
+        let filters = || self.handle.traffic_filter(index).get();
+        for present in [filters().ingress(), filters().egress()] {
+            let list = present.execute().try_collect::<Vec<_>>().await;
+            match list.during(|| format!("list the filters of {name}")) {
+                Ok(list) if list.is_empty() => {}
+                Ok(_) => return Ok(false),
+                Err(error) if gone(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut request = self.handle.qdisc().del(index);
+        let header = &mut request.message_mut().header;
+        header.parent = TcHandle { major: 0xffff, minor: 0xfff1 };
+        header.handle = TcHandle { major: 0xffff, minor: 0 };
+        match request.execute().await.during(|| format!("remove the clsact qdisc of {name}")) {
+            Ok(()) => Ok(true),
+            Err(error) if gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// There is no such qdisc, or no such interface.
+fn gone(error: &HostError) -> bool {
+    matches!(error.errno(), Some(libc::EINVAL | libc::ENOENT | libc::ENODEV))
+}
