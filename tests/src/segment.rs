@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    link::{Wire, set_wire},
+    link::{Wire, set_queue, set_wire},
     netns::{Netns, Ns},
     run::Run,
 };
@@ -38,6 +38,8 @@ impl Segment {
         host.run(&format!("ip link set {interface} up"))?;
         // Only now that both are up: a veth accepts GRO while it is down, but does not act on it.
         set_wire(host, interface, self.wire)?;
-        set_wire(&self.ns, port, self.wire)
+        set_wire(&self.ns, port, self.wire)?;
+        set_queue(host, interface)?;
+        set_queue(&self.ns, port)
     }
 }

@@ -1,0 +1,20 @@
+//! The real daemon end to end, most of it against a stock kernel vxlan device as the other end, in
+//! every direction and over both kinds of wire. Level 3: what the programs do with a single packet is
+//! the business of `programs`.
+//!
+//! Every scenario ends with exact conservation, see `ledger`: what the host offered was sent or
+//! dropped for a reason that the scenario names, and what arrived was delivered or dropped likewise.
+
+mod capture;
+mod congestion;
+mod far_end;
+mod gigabyte;
+mod kernel_peer;
+mod ledger;
+mod many;
+mod merging;
+mod meter;
+mod private_path;
+mod two_subnets;
+mod way;
+mod world;
