@@ -100,8 +100,13 @@ impl Daemon {
 
     /// Starts the daemon and waits until it is ready.
     pub fn launch(&mut self) -> Result<()> {
+        self.launch_with(&["run"])
+    }
+
+    /// Like [`Daemon::launch`], with arguments of the caller's choice.
+    pub fn launch_with(&mut self, arguments: &[&str]) -> Result<()> {
         ensure!(self.child.is_none(), "the daemon runs already");
-        let mut command = self.command(&["run"]);
+        let mut command = self.command(arguments);
         // Its own process group: Ctrl-C at the terminal is for us, and we stop it in our turn.
         command.process_group(0).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -111,7 +116,7 @@ impl Daemon {
         self.log.follow(child.stderr.take(), true);
         self.log.follow(child.stdout.take(), false);
         self.child = Some(child);
-        if self.log.wait_for("ready", READY_WITHIN) {
+        if self.log.wait_for("INFO ready", READY_WITHIN) {
             self.launched = true;
             return Ok(());
         }

@@ -1,0 +1,12 @@
+//! The daemon as its user meets it: starts that must fail and leave the host alone, what a start
+//! makes and `down` removes, restarts, and what it says in metrics, tables and log.
+
+mod check;
+mod failed_restart;
+mod host;
+mod life;
+mod metrics;
+mod refused;
+mod restart;
+mod show;
+mod trace;

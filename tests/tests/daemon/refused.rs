@@ -1,0 +1,254 @@
+//! Starts that must fail: exit code 2, one exact sentence on stderr, and the host as it was. `check`
+//! says the same and changes nothing either.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use aya::programs::XdpMode;
+use vxlan_tests::{Pair, daemon::Daemon};
+use vxlan_user::dataplane::{DataPlane, LoadOptions};
+
+use crate::host::{CONFIG, Host, State, changed, line_of};
+
+/// `run`, `check` and `check --json` fail with this sentence and change nothing.
+pub(crate) fn assert_refused(host: &Host, sentence: &str) -> Result<()> {
+    let before = host.state()?;
+    let out = host.vxlan(&["check"])?;
+    assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{}", out.stderr);
+    assert_eq!(out.stderr, format!("vxlan: {sentence}\n"), "check");
+    host.state()?.assert_is(&before, "check");
+
+    let out = host.vxlan(&["check", "--json"])?;
+    assert_eq!((out.status.code(), out.stderr.as_str()), (Some(2), ""), "{}", out.stdout);
+    let answer: serde_json::Value = serde_json::from_str(&out.stdout)?;
+    assert_eq!(answer, serde_json::json!({ "ok": false, "error": sentence }));
+    host.state()?.assert_is(&before, "check --json");
+    assert_run_refused(host, sentence)
+}
+
+/// `run` alone.
+pub(crate) fn assert_run_refused(host: &Host, sentence: &str) -> Result<()> {
+    let before = host.state()?;
+    let out = host.vxlan(&["run"])?;
+    assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{}", out.stderr);
+    assert_eq!(out.stderr, format!("vxlan: {sentence}\n"), "run");
+    host.state()?.assert_is(&before, "the failed start");
+    Ok(())
+}
+
+/// `config` is refused at the line that holds `culprit`. The same host then takes a good one.
+fn at_line(
+    config: &str,
+    culprit: &str,
+    prepare: impl Fn(&Pair) -> Result<()>,
+    sentence: &str,
+) -> Result<()> {
+    let host = Host::new(config)?;
+    prepare(&host.pair)?;
+    let line = line_of(config, culprit);
+    let file = host.daemon.config().display();
+    assert_refused(&host, &format!("{file}:{line}: {sentence}"))
+}
+
+fn nothing(_: &Pair) -> Result<()> {
+    Ok(())
+}
+
+#[test]
+fn an_unknown_underlay_interface() -> Result<()> {
+    at_line(
+        &changed("interface = \"eth0\"", "interface = \"ens4\""),
+        "ens4",
+        nothing,
+        "underlay.interface: interface ens4 does not exist; this host has lo, eth0; name one of \
+         these instead.",
+    )
+}
+
+#[test]
+fn an_underlay_without_ethernet() -> Result<()> {
+    at_line(
+        &changed("interface = \"eth0\"", "interface = \"tun0\""),
+        "tun0",
+        |pair| pair.b.run("ip tuntap add dev tun0 mode tun").map(drop),
+        "underlay.interface: interface tun0 has no Ethernet address (a tun device); VXLAN in XDP \
+         needs an Ethernet underlay, name another interface.",
+    )
+}
+
+#[test]
+fn the_public_address_as_the_underlay_address() -> Result<()> {
+    at_line(
+        &changed("address = \"203.0.113.2\"", "address = \"198.51.100.20\""),
+        "198.51.100.20",
+        nothing,
+        "address = \"198.51.100.20\" is not on interface eth0, which has 203.0.113.2. Behind a 1:1 \
+         NAT the public address is not on the host: write address = \"203.0.113.2\" (or leave the \
+         key out) and, if 198.51.100.20 is where peers send to, public_address = \"198.51.100.20\".",
+    )
+}
+
+#[test]
+fn an_underlay_without_ipv4() -> Result<()> {
+    let config = changed("address = \"203.0.113.2\"\n", "");
+    at_line(
+        &config,
+        "eth0",
+        |pair| pair.b.run("ip addr flush dev eth0").map(drop),
+        "interface eth0 has no IPv4 address to send from. Give it one, or name another interface.",
+    )
+}
+
+#[test]
+fn an_ipv6_endpoint() -> Result<()> {
+    at_line(
+        &changed("endpoint = \"203.0.113.1\"", "endpoint = \"[2001:db8::1]:4789\""),
+        "2001:db8::1",
+        nothing,
+        "2001:db8::1 needs an IPv6 underlay, which this version does not have. Write an IPv4 \
+         address; IPv6 inside the tunnel works.",
+    )
+}
+
+#[test]
+fn xdp_off() -> Result<()> {
+    at_line(
+        &changed("xdp = \"auto\"", "xdp = \"off\""),
+        "xdp",
+        nothing,
+        "xdp = \"off\": this version cannot receive without XDP. Write \"auto\", \"native\" or \
+         \"generic\".",
+    )
+}
+
+#[test]
+fn an_overlay_mtu_that_does_not_fit() -> Result<()> {
+    at_line(
+        &changed("vni = 43\n", "vni = 43\nmtu = 1451\n"),
+        "mtu",
+        nothing,
+        "mtu = 1451 does not fit: eth0 has 1500 bytes, of which the outer headers take 50. Write \
+         1450 or less, or leave the key out.",
+    )
+}
+
+#[test]
+fn a_configuration_that_is_not_there() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    fs::remove_file(host.daemon.config())?;
+    let out = host.vxlan(&["run"])?;
+    assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
+    let file = host.daemon.config().display().to_string();
+    assert!(out.stderr.starts_with(&format!("vxlan: {file}:")), "{}", out.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_foreign_interface_with_the_overlays_name() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    host.ns().run("ip link add vxlan43 type veth peer name other")?;
+    let index = host.ns().ifindex("vxlan43")?;
+    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"vxlan43\""));
+    assert_refused(
+        &host,
+        &format!(
+            "{file}:{line}: network.interface: interface vxlan43 exists already and is not ours to \
+             change (veth device, ifindex {index}, no alias); choose another name, or delete it \
+             with `ip link delete vxlan43` if nobody needs it."
+        ),
+    )
+}
+
+fn a_foreign_xdp_program(mode: XdpMode) -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    // Any program will do; this one is at hand. It goes with `_foreign`.
+    let mut foreign = host.ns().exec(|| -> Result<DataPlane> {
+        let mut plane = DataPlane::load(LoadOptions::default())?;
+        plane.xdp()?.attach("eth0", mode)?;
+        Ok(plane)
+    })??;
+    let id = foreign.xdp()?.info()?.id();
+    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"eth0\""));
+    assert_refused(
+        &host,
+        &format!(
+            "{file}:{line}: interface eth0 carries an XDP program already (id {id}), which is not \
+             ours and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or \
+             detach it with `ip link set dev eth0 xdp off`."
+        ),
+    )
+}
+
+#[test]
+fn a_foreign_xdp_program_in_native_mode() -> Result<()> {
+    a_foreign_xdp_program(XdpMode::Driver)
+}
+
+#[test]
+fn a_foreign_xdp_program_in_generic_mode() -> Result<()> {
+    a_foreign_xdp_program(XdpMode::Skb)
+}
+
+#[test]
+fn a_second_daemon_on_the_same_interface() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    let other = changed("9839", "9840").replace("43", "45");
+    let mut first = Daemon::start(host.ns(), &host.pair.run, "first", &other)?;
+    let id = crate::host::xdp(host.ns(), "eth0")?.context("no XDP program")?.1;
+    let before = State::of(host.ns(), &first)?;
+    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"eth0\""));
+    assert_refused(
+        &host,
+        &format!(
+            "{file}:{line}: interface eth0 carries an XDP program already (id {id}), which is not \
+             ours and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or \
+             detach it with `ip link set dev eth0 xdp off`."
+        ),
+    )?;
+    State::of(host.ns(), &first)?.assert_is(&before, "the second daemon");
+    assert!(first.exited()?.is_none(), "the first daemon has ended:\n{}", first.log());
+    first.stop()
+}
+
+#[test]
+fn missing_capabilities() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    for (dropped, missing) in [
+        ("-net_admin", "CAP_NET_ADMIN"),
+        ("-sys_admin,-bpf", "CAP_BPF"),
+        ("-sys_admin,-perfmon", "CAP_PERFMON"),
+        ("-all", "CAP_NET_ADMIN and CAP_BPF and CAP_PERFMON"),
+    ] {
+        let before = host.state()?;
+        for verb in ["run", "check"] {
+            let out = host.vxlan_under(&["setpriv", "--bounding-set", dropped], &[verb])?;
+            assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{dropped} {verb}");
+            assert_eq!(
+                out.stderr,
+                format!(
+                    "vxlan: missing {missing}: run as root, or give the service these \
+                     capabilities\n"
+                ),
+                "{dropped} {verb}"
+            );
+        }
+        host.state()?.assert_is(&before, dropped);
+    }
+    Ok(())
+}
+
+/// The daemon needs no more than it says that it needs.
+#[test]
+fn the_three_capabilities_are_enough() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    let keep = "-all,+net_admin,+bpf,+perfmon";
+    let out = host.vxlan_under(&["setpriv", "--bounding-set", keep], &["check"])?;
+    assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
+    // Nothing but the limit on its time ends it.
+    let out = host.vxlan_under(&["setpriv", "--bounding-set", keep], &["run"])?;
+    assert!(out.stderr.contains("INFO ready"), "{}", out.stderr);
+    assert_eq!(out.status.code(), Some(124), "{}", out.stderr);
+    let out = host.vxlan_under(&["setpriv", "--bounding-set", keep], &["down"])?;
+    assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! `vxlan show`: readable tables, and JSON that agrees with the metrics page to the packet.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use vxlan_tests::{
+    daemon::Daemon,
+    inject::inject,
+    metrics::Metrics,
+    packet::{Eth, Ipv4, Packet, Udp, Vxlan},
+    traffic::{ping, tcp_transfer},
+};
+
+use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE};
+
+/// After traffic both ways and 1,000 refused frames; nothing moves any more.
+fn used(host: &mut Host) -> Result<Daemon> {
+    for ns in [&host.pair.a, &host.pair.b] {
+        ns.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
+    }
+    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    host.daemon.launch()?;
+    let to = [192, 168, 44, 1].into();
+    let answers = ping(&host.pair.a, Some([192, 168, 43, 1].into()), to, 5)?;
+    ensure!(answers.all_answered(), "{}", answers.output);
+    ensure!(tcp_transfer(&host.pair.a, &host.pair.b, to, 5_000_000)?.intact(), "damaged");
+    let frame = Packet::new()
+        .with(Eth::new(host.ns().mac("eth0")?, [2, 0, 0, 0, 0, 9]))
+        .with(Ipv4::new([203, 0, 113, 66], [203, 0, 113, 2]))
+        .with(Udp::vxlan(50_000))
+        .with(Vxlan::new(43))
+        .with(Eth::new([2; 6], [4; 6]))
+        .build();
+    inject(&host.pair.a, "eth0", &[frame], 1_000)?;
+    Ok(other)
+}
+
+/// A verb's JSON, and the metrics, of one moment in which nothing was counted.
+fn agreed(host: &Host, what: &str) -> Result<(Metrics, Value)> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let before = host.daemon.metrics()?;
+        let out = host.vxlan(&["show", what, "--json"])?;
+        assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
+        let value = serde_json::from_str(&out.stdout)?;
+        let refused = before.total("vxlan_drops_total", &[("reason", "unknown_source")]);
+        if before == host.daemon.metrics()? && refused >= 1_000.0 {
+            return Ok((before, value));
+        }
+        ensure!(std::time::Instant::now() < deadline, "the counters do not come to rest");
+    }
+}
+
+#[test]
+fn peers_agree_with_the_metrics() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    let other = used(&mut host)?;
+    let (metrics, json) = agreed(&host, "peers")?;
+    assert_eq!(json["node"], "b");
+    let peer = &json["peers"][0];
+    assert_eq!((&peer["peer"], &peer["endpoint"]), (&"a".into(), &"203.0.113.1:4789".into()));
+    let link = &peer["networks"][0];
+    assert_eq!(link["vni"], 43);
+    for direction in ["rx", "tx"] {
+        let labels = [("peer", "a"), ("vni", "43"), ("direction", direction)];
+        let packets = metrics.get("vxlan_packets_total", &labels);
+        assert!(packets > 20.0, "{direction}: {packets}");
+        assert_eq!(link[direction]["packets"].as_f64(), Some(packets), "{direction}");
+        let bytes = metrics.get("vxlan_bytes_total", &labels);
+        assert_eq!(link[direction]["bytes"].as_f64(), Some(bytes), "{direction}");
+    }
+    let table = host.vxlan(&["show", "peers"])?.stdout;
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(table.starts_with("PEER "), "{table}");
+    let number = |direction: &str, of: &str| link[direction][of].to_string();
+    assert_eq!(rows.len(), 2, "{table}");
+    assert_eq!(
+        rows[1],
+        [
+            "a",
+            "203.0.113.1:4789",
+            "-",
+            "43",
+            &number("rx", "packets"),
+            &number("rx", "bytes"),
+            &number("tx", "packets"),
+            &number("tx", "bytes"),
+            "0",
+            "0",
+            "0"
+        ],
+        "{table}"
+    );
+    // Peers are what is shown unless something else is asked for.
+    assert_eq!(host.vxlan(&["show"])?.stdout, table);
+    host.daemon.stop()?;
+    other.stop()
+}
+
+#[test]
+fn drops_agree_with_the_metrics() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    let other = used(&mut host)?;
+    let (metrics, json) = agreed(&host, "drops")?;
+    let drops = json["drops"].as_array().context("no list")?;
+    let total: f64 = drops.iter().filter_map(|drop| drop["packets"].as_f64()).sum();
+    assert_eq!(total, metrics.total("vxlan_drops_total", &[]));
+    for drop in drops {
+        let text = |key: &str| drop[key].as_str().unwrap_or_default().to_owned();
+        let vni = drop["vni"].as_u64().map_or_else(String::new, |vni| vni.to_string());
+        let (direction, reason, peer) = (text("direction"), text("reason"), text("peer"));
+        let labels =
+            [("direction", &*direction), ("reason", &*reason), ("peer", &*peer), ("vni", &*vni)];
+        let value = metrics.get("vxlan_drops_total", &labels);
+        assert_eq!(drop["packets"].as_f64(), Some(value), "{drop}");
+        assert!(value > 0.0, "{drop}");
+    }
+    let table = host.vxlan(&["show", "drops"])?.stdout;
+    let row = table.lines().find(|line| line.contains("unknown_source")).context(table.clone())?;
+    let words: Vec<&str> = row.split_whitespace().take(5).collect();
+    assert_eq!(words, ["1000", "rx", "unknown_source", "-", "43"], "{table}");
+    assert!(row.ends_with("Outer source address that is no peer's."), "{table}");
+
+    // With --all there is a row for every sample of the page.
+    let out = host.vxlan(&["show", "drops", "--all", "--json"])?;
+    let all: Value = serde_json::from_str(&out.stdout)?;
+    let rows = all["drops"].as_array().context("no list")?.len();
+    assert_eq!(rows, metrics.named("vxlan_drops_total").count());
+    host.daemon.stop()?;
+    other.stop()
+}
+
+#[test]
+fn networks_are_shown_as_they_are() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    host.daemon.launch()?;
+    let out = host.vxlan(&["show", "networks", "--json"])?;
+    let json: Value = serde_json::from_str(&out.stdout)?;
+    let expected = serde_json::json!([{
+        "vni": 43,
+        "interface": "vxlan43",
+        "mtu": 1450,
+        "addresses": ["192.168.44.1/24"],
+        "routes": ["192.168.43.0/24"],
+        "members": [{ "peer": "a", "allowed_ips": ["192.168.43.0/24"] }],
+    }]);
+    assert_eq!(json["networks"], expected);
+    let id = json["underlay"]["xdp"]["program_id"].to_string();
+    let labels = [("interface", "eth0"), ("mode", "native"), ("program_id", id.as_str())];
+    assert_eq!(host.daemon.metrics()?.get("vxlan_xdp_info", &labels), 1.0);
+    assert_eq!(
+        host.vxlan(&["show", "networks"])?.stdout,
+        "underlay eth0, 203.0.113.2, XDP native\n\
+         VNI  INTERFACE  MTU   ADDRESSES        MEMBERS\n \
+         43  vxlan43    1450  192.168.44.1/24  a (192.168.43.0/24)\n"
+    );
+    host.daemon.stop()
+}
+
+#[test]
+fn nothing_to_show_is_said() -> Result<()> {
+    let host = Host::new(CONFIG)?;
+    for what in ["peers", "networks", "drops"] {
+        let out = host.vxlan(&["show", what])?;
+        assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{what}");
+        assert_eq!(
+            out.stderr,
+            "vxlan: no data plane was started here. Start one with `vxlan run`, or name its run \
+             directory with --run-dir\n"
+        );
+    }
+    Ok(())
+}
