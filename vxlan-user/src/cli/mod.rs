@@ -11,6 +11,10 @@ mod table;
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{config, daemon::Places, dataplane::Pins, state::RunDir};
 
@@ -38,7 +42,7 @@ struct Options {
     pin_dir: PathBuf,
     /// What to log: error, warn, info, debug, or trace (every dropped packet).
     #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
-    log: tracing::level_filters::LevelFilter,
+    log: LevelFilter,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,12 +60,7 @@ enum Verb {
 /// Runs the command line and returns the exit code.
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(cli.options.log)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    log_to_stderr(cli.options.log);
     let places = Places {
         config: cli.options.config,
         run_dir: RunDir::new(&cli.options.run_dir),
@@ -77,6 +76,18 @@ pub async fn main() -> ExitCode {
         eprintln!("vxlan: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Our own messages at the level asked for, those of the BPF programs among them; other crates' only
+/// when they warn.
+fn log_to_stderr(level: LevelFilter) {
+    let ours =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vxlan", level);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
 
 /// "1 route", "2 routes".
