@@ -21,8 +21,10 @@ pub enum Kind {
     Ip,
     /// ARP request or reply (RFC 826).
     Arp,
-    /// Neighbour solicitation or advertisement (RFC 4861 section 4.3, 4.4).
-    NeighbourDiscovery,
+    /// Neighbour solicitation (RFC 4861 section 4.3): who has the target?
+    Solicitation,
+    /// Neighbour advertisement (RFC 4861 section 4.4): the target is here.
+    Advertisement,
     /// IPv6 control traffic that concerns one link and must not cross: router discovery, redirects,
     /// multicast listener reports.
     LinkControl,
@@ -35,12 +37,12 @@ pub struct Inner {
     pub destination_mac: Mac,
     /// Source MAC.
     pub source_mac: Mac,
-    /// Who claims to send: IP source, ARP sender protocol address, or the target that an
-    /// advertisement speaks for.
+    /// Who claims to send: IP source or ARP sender protocol address.
     pub source: Address,
-    /// Who is meant: IP destination, ARP target protocol address, or the target that a solicitation
-    /// asks for.
+    /// Who is meant: IP destination or ARP target protocol address.
     pub destination: Address,
+    /// The address that a solicitation asks for or an advertisement speaks for.
+    pub target: Address,
     /// What it is.
     pub kind: Kind,
     /// Family of `source` and `destination`.
@@ -81,6 +83,7 @@ pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<I
         source_mac: Mac::read(&eth, 6),
         source: Address::ZERO,
         destination: Address::ZERO,
+        target: Address::ZERO,
         kind: Kind::Ip,
         family: IPV4,
         tos: 0,
@@ -160,6 +163,9 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
     hop_limit: u8,
     inner: &mut Inner,
 ) -> Result<(), InnerError> {
+    if len == 0 {
+        return Err(InnerError::Malformed);
+    }
     let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(0);
     match kind {
         // Listener discovery, router solicitation and advertisement, redirect, listener v2.
@@ -170,13 +176,8 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
                 Some(body) if len >= 24 => body,
                 _ => return Err(InnerError::Malformed),
             };
-            let target = Address::read_ipv6(&body, 8);
-            inner.kind = Kind::NeighbourDiscovery;
-            if kind == 135 {
-                inner.destination = target;
-            } else {
-                inner.source = target;
-            }
+            inner.target = Address::read_ipv6(&body, 8);
+            inner.kind = if kind == 135 { Kind::Solicitation } else { Kind::Advertisement };
         }
         _ => {}
     }
@@ -221,12 +222,34 @@ impl Inner {
     /// Is the destination IP address multicast or limited broadcast?
     #[inline(always)]
     pub const fn to_multicast(&self) -> bool {
-        let first = self.destination.word(0);
+        self.is_multicast(&self.destination)
+    }
+
+    /// Is `address`, of the frame's family, multicast or limited broadcast?
+    #[inline(always)]
+    pub const fn is_multicast(&self, address: &Address) -> bool {
+        let first = address.word(0);
         if self.family == IPV6 {
             first >> 24 == 0xff
         } else {
             first >> 28 == 0xe || first == u32::MAX
         }
+    }
+
+    /// Whose traffic this is: the target of a solicitation, which by its IP destination is for a
+    /// group, else the destination.
+    #[inline(always)]
+    pub const fn wanted(&self) -> &Address {
+        match self.kind {
+            Kind::Solicitation => &self.target,
+            Kind::Ip | Kind::Arp | Kind::Advertisement | Kind::LinkControl => &self.destination,
+        }
+    }
+
+    /// Is it neighbour discovery?
+    #[inline(always)]
+    pub const fn is_discovery(&self) -> bool {
+        matches!(self.kind, Kind::Solicitation | Kind::Advertisement)
     }
 
     /// Does the frame announce its own address to everybody (RFC 5227 section 3)?

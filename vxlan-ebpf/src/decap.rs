@@ -218,10 +218,11 @@ fn accept(
     check_source(&inner, sender)?;
     check_destination(&inner, sender)?;
     mark_congestion(packet, &inner, received.tos)?;
+    strip(ctx, received.trailer)?;
+    tag(ctx, settings, sender, &inner)?;
     count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
     learn::station(sender.network.ifindex, sender.index, inner.source_mac);
-    strip(ctx, received.trailer)?;
-    tag(ctx, settings, sender, &inner)
+    Ok(())
 }
 
 /// May this member send from that inner address?
@@ -233,35 +234,40 @@ fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     if inner.has_martian_source() || inner.source_mac.is(&sender.network.mac) {
         return Err(RxDrop::InnerSourceDenied);
     }
-    // Discovery speaks from link-local addresses too; anything else from them stays on its link.
-    if matches!(inner.kind, Kind::NeighbourDiscovery) && inner.is_link_local(&inner.source) {
-        let ipv6 = sender.member.flags & Member::IPV6 != 0;
-        return if ipv6 { Ok(()) } else { Err(RxDrop::InnerSourceDenied) };
-    }
-    if owner(&sender.network, inner, inner.source) == Some(sender.index) {
-        Ok(())
-    } else {
-        Err(RxDrop::InnerSourceDenied)
-    }
+    let speaks_for = |address| {
+        // Discovery speaks from and of link-local addresses too; other traffic of theirs stays on
+        // its link.
+        if inner.is_discovery() && inner.is_link_local(&address) {
+            return sender.member.flags & Member::IPV6 != 0;
+        }
+        owner(&sender.network, inner, address) == Some(sender.index)
+    };
+    let target_too = !matches!(inner.kind, Kind::Advertisement) || speaks_for(inner.target);
+    if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
 }
 
 /// Is that inner destination on or behind this host?
 #[inline(always)]
 fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     let denied = Err(RxDrop::InnerDestinationDenied);
+    let broadcast = inner.destination_mac.is(&Mac::BROADCAST);
     if !inner.to_group() && !inner.destination_mac.is(&sender.network.mac) {
+        return denied;
+    }
+    // A multicast MAC is derived from a multicast IP address, and nothing else goes there.
+    if inner.to_group() && !broadcast && !inner.to_multicast() {
         return denied;
     }
     if inner.is_announcement() {
         return Ok(());
     }
-    if inner.to_multicast() {
-        return if inner.to_group() { Ok(()) } else { denied };
-    }
-    if matches!(inner.kind, Kind::NeighbourDiscovery) && inner.is_link_local(&inner.destination) {
-        return Ok(());
-    }
-    if owner(&sender.network, inner, inner.destination) == Some(LOCAL) { Ok(()) } else { denied }
+    let ours = |address| {
+        (inner.is_discovery() && inner.is_link_local(&address))
+            || owner(&sender.network, inner, address) == Some(LOCAL)
+    };
+    let addressed = if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
+    let target_too = !matches!(inner.kind, Kind::Solicitation) || ours(inner.target);
+    if addressed && target_too { Ok(()) } else { denied }
 }
 
 #[inline(always)]

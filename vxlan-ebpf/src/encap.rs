@@ -116,12 +116,12 @@ fn member(ifindex: u32, inner: &Inner) -> Option<&'static Member> {
         if let Some(&FdbEntry { member, .. }) = unsafe { FDB.get(key) } {
             return MEMBERS.get(member);
         }
-    } else if inner.to_multicast() || inner.is_announcement() {
+    } else if inner.is_multicast(inner.wanted()) || inner.is_announcement() {
         return None;
     }
     // SAFETY: an index, copied out at once.
     let network = NETWORKS.get(*unsafe { NETWORK_BY_IFINDEX.get(ifindex) }?)?;
-    let owner = *ROUTES.get(RouteKey::whole(network.vni, inner.family, inner.destination))?;
+    let owner = *ROUTES.get(RouteKey::whole(network.vni, inner.family, *inner.wanted()))?;
     if owner == LOCAL { None } else { MEMBERS.get(owner) }
 }
 

@@ -69,6 +69,7 @@ fn mac_destinations() {
         denied("its own MAC", &to(AWS_MAC)),
         denied("the other network's MAC", &to(OTHER_MAC)),
         denied("MAC of zeros", &to([0; 6])),
+        denied("a multicast MAC that is not the address'", &to([1, 0, 0x5e, 0, 0, 5])),
         denied("one bit off this host's MAC", &to([2, 0, 0, 0, 0x43, 0])),
     ];
     check(&mut Bench::gcp(), Program::Decap, &rows);
@@ -84,6 +85,11 @@ fn targets_of_arp_and_discovery() {
             .with(Ipv6::new(AWS_HOST6, SOLICITED).hop_limit(255))
             .with(Icmp::neighbour_solicitation(target, AWS_MAC))
     };
+    // What a forwarding host would route on, as its IP header says.
+    let detour = Packet::new()
+        .with(eth())
+        .with(Ipv6::new(AWS_HOST6, LONE_HOST6).hop_limit(255))
+        .with(Icmp::neighbour_solicitation(GCP_HOST6, AWS_MAC));
     let advertisement = Packet::new()
         .with(eth())
         .with(Ipv6::new(AWS_HOST6, LONE_HOST6).hop_limit(255))
@@ -98,6 +104,8 @@ fn targets_of_arp_and_discovery() {
         denied("ARP reply to office's MAC", &arp(OFFICE_MAC, reply.clone())),
         denied("ARP reply to office's address", &arp(GCP_MAC, reply)),
         denied("solicitation of lone's address", &solicitation(LONE_HOST6)),
+        denied("solicitation of this host's address to lone's: transit", &detour),
+        denied("ARP request to a multicast MAC", &request([1, 0, 0x5e, 0, 0, 5], GCP_HOST)),
         denied("solicitation of its own address", &solicitation(AWS_HOST6)),
         denied("advertisement to lone's address", &advertisement),
     ];

@@ -117,6 +117,12 @@ fn headers_that_are_whole_and_wrong() {
         refused("ARP operation 0", &arp_with(21, 0), MalformedInner),
         refused("reverse ARP request", &arp_with(21, 3), MalformedInner),
         refused("ICMPv6 of no bytes", &empty, MalformedInner),
+        Row::refused(
+            "ICMPv6 of no bytes, padded",
+            &padded(&from_aws(&empty), 8),
+            MalformedInner,
+            AWS,
+        ),
         refused("neighbour solicitation of 23 bytes", &icmp(135, &[0; 19]), MalformedInner),
         refused("neighbour advertisement of 4 bytes", &icmp(136, &[]), MalformedInner),
     ];

@@ -125,6 +125,13 @@ fn discovery_senders() {
         .with(eth())
         .with(Ipv6::new(GCP_HOST6, GCP_HOST6).hop_limit(255))
         .with(Icmp::neighbour_advertisement(GCP_HOST6, AWS_MAC));
+    // Its own target in a packet with a source that it may not use.
+    let lent = |from: Ipv6Addr| {
+        Packet::new()
+            .with(eth())
+            .with(Ipv6::new(from, GCP_HOST6).hop_limit(255))
+            .with(Icmp::neighbour_advertisement(AWS_HOST6, AWS_MAC))
+    };
     let no_discovery = Packet::new()
         .with(Eth::new(SOLICITED_MAC, AWS_MAC))
         .with(Ipv6::new(AWS_LINK_LOCAL, SOLICITED).hop_limit(254))
@@ -142,6 +149,9 @@ fn discovery_senders() {
         denied("advertisement of this host's address", &advertisement(GCP_HOST6)),
         denied("advertisement by and of this host", &spoofed),
         denied("advertisement of a multicast address", &advertisement(ALL_NODES)),
+        denied("advertisement from lone's address, of its own", &lent(LONE_HOST6)),
+        denied("advertisement from this host's address, of its own", &lent(GCP_HOST6)),
+        denied("advertisement from ::1, of its own", &lent(Ipv6Addr::LOCALHOST)),
         Row::refused(
             "link-local discovery from a member without IPv6",
             &from_office(&ipv4_only).build(),

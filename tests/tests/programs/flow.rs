@@ -43,18 +43,7 @@ fn flow(frame: &[u8]) -> ([u8; 16], [u8; 16], u32, u8) {
             let ports = if fragment { 0 } else { ports(frame[23], transport) };
             (pad(&frame[26..30]), pad(&frame[30..34]), ports, frame[23])
         }
-        [0x86, 0xdd] => {
-            let (mut source, mut destination) = (pad(&frame[22..38]), pad(&frame[38..54]));
-            if frame[20] == 58 && frame[21] == 255 {
-                // A solicitation goes with the traffic to its target, and the answer to it back.
-                match frame[54] {
-                    135 => destination = pad(&frame[62..78]),
-                    136 => source = pad(&frame[62..78]),
-                    _ => {}
-                }
-            }
-            (source, destination, ports(frame[20], 54), frame[20])
-        }
+        [0x86, 0xdd] => (pad(&frame[22..38]), pad(&frame[38..54]), ports(frame[20], 54), frame[20]),
         _ => (pad(&frame[6..12]), pad(&frame[..6]), 0, 0),
     }
 }

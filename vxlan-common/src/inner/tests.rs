@@ -97,18 +97,23 @@ fn discovery_speaks_of_its_target() {
     message.extend(NEIGHBOUR);
     let mut group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 9];
     let solicitation = read(&ipv6(58, 255, group, &message)).unwrap();
-    assert_eq!(solicitation.kind, Kind::NeighbourDiscovery);
-    assert_eq!(solicitation.destination, Address::ipv6(NEIGHBOUR));
+    assert_eq!(solicitation.kind, Kind::Solicitation);
+    assert_eq!(solicitation.destination, Address::ipv6(group));
+    assert_eq!(solicitation.target, Address::ipv6(NEIGHBOUR));
+    assert_eq!(*solicitation.wanted(), Address::ipv6(NEIGHBOUR));
 
     message[0] = 136;
     group[15] = 1;
     let advertisement = read(&ipv6(58, 255, group, &message)).unwrap();
-    assert_eq!(advertisement.kind, Kind::NeighbourDiscovery);
-    assert_eq!(advertisement.source, Address::ipv6(NEIGHBOUR));
+    assert_eq!(advertisement.kind, Kind::Advertisement);
+    assert_eq!(advertisement.target, Address::ipv6(NEIGHBOUR));
+    assert_eq!(*advertisement.wanted(), Address::ipv6(group));
 
     // RFC 4861 section 7.1: it did not come from this link.
     assert_eq!(read(&ipv6(58, 254, NEIGHBOUR, &message)).unwrap().kind, Kind::Ip);
     assert_eq!(read(&ipv6(58, 255, group, &message[..23])), Err(InnerError::Malformed));
+    let empty = [ipv6(58, 255, group, &[]), vec![136; 24]].concat();
+    assert_eq!(read(&empty), Err(InnerError::Malformed), "what lies behind the packet is not read");
 }
 
 #[test]
