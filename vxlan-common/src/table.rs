@@ -144,7 +144,8 @@ pub enum Cast {
 pub struct Peer {
     /// Outer destination address.
     pub endpoint: Address,
-    /// Link-layer next hop: the gateway, or the endpoint itself on the same link.
+    /// Link-layer next hop: the gateway, or the endpoint itself on the same link. Zero while the
+    /// kernel does not know its MAC: then it looks up the route, and resolves, by itself.
     pub gateway: Address,
     /// Family of `endpoint` and `gateway`.
     pub family: u8,

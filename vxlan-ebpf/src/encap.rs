@@ -202,16 +202,26 @@ fn prepend(ctx: &TcContext, headers: &Headers) -> Result<(), TxDrop> {
 
 /// Hands the packet to the neighbour layer of the underlay interface, which knows or finds out the
 /// next hop's MAC and keeps it fresh, also while no daemon runs.
+///
+/// Naming the next hop saves the kernel a route lookup, but leaves the packet with the inner route as
+/// its own. Should it have to wait for the neighbour's answer, it would be sent by that route: so only
+/// a next hop that is known to have answered is named.
 #[inline(always)]
 fn transmit(peer: &Peer) -> Result<i32, TxDrop> {
-    let mut next_hop = bpf_redir_neigh {
-        nh_family: AF_INET,
-        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [0; 4] },
+    let gateway = peer.gateway.first();
+    let verdict = if gateway == [0; 4] {
+        // SAFETY: takes no pointer that is not null, and null asks for a lookup.
+        unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
+    } else {
+        let mut next_hop = bpf_redir_neigh {
+            nh_family: AF_INET,
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [0; 4] },
+        };
+        next_hop.__bindgen_anon_1.ipv4_nh = u32::from_ne_bytes(gateway);
+        let size = size_of::<bpf_redir_neigh>() as i32;
+        // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
+        unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) }
     };
-    next_hop.__bindgen_anon_1.ipv4_nh = u32::from_ne_bytes(peer.gateway.first());
-    let size = size_of::<bpf_redir_neigh>() as i32;
-    // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
-    let verdict = unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) };
     if verdict == i64::from(TC_ACT_REDIRECT) {
         Ok(verdict as i32)
     } else {

@@ -42,6 +42,8 @@ pub struct OverlayFacts {
 pub struct WayFacts {
     /// Next hop on the link: the gateway, or the endpoint itself.
     pub gateway: IpAddr,
+    /// The kernel knows the next hop's MAC, so that packets need not wait for it.
+    pub resolved: bool,
     /// The route's own MTU, where it has one.
     pub mtu: Option<u32>,
 }
@@ -254,7 +256,8 @@ pub fn peer_entry(
 ) -> Peer {
     let endpoint = peer.endpoint.value;
     let (family, address) = family_address(endpoint.ip());
-    let gateway = way.map_or(Address::ZERO, |way| family_address(way.gateway).1);
+    let resolved = way.filter(|way| way.resolved);
+    let gateway = resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1);
     let mtu = way.and_then(|way| way.mtu).unwrap_or(underlay.mtu).min(underlay.mtu);
     debug_assert!(slot != NOBODY && !config.peers.is_empty());
     Peer {
@@ -330,7 +333,8 @@ mod tests {
         let overlays: Vec<_> = (0..config.networks.len())
             .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
             .collect();
-        let way = WayFacts { gateway: Ipv4Addr::new(10, 0, 0, 1).into(), mtu: None };
+        let way =
+            WayFacts { gateway: Ipv4Addr::new(10, 0, 0, 1).into(), resolved: true, mtu: None };
         let ways = vec![Some(way); config.peers.len()];
         Plan::new(&config, &underlay, &overlays, &ways, &mut Counting(0))
     }
@@ -416,8 +420,13 @@ mod tests {
         let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
         let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
         assert_eq!(peer_entry(&config, &config.peers[0], &underlay, None, 1).ifindex, 0);
-        let small = WayFacts { gateway: Ipv4Addr::LOCALHOST.into(), mtu: Some(1300) };
+        let gateway = Ipv4Addr::new(10, 0, 0, 1);
+        let mut small = WayFacts { gateway: gateway.into(), resolved: true, mtu: Some(1300) };
         let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
         assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
+        assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));
+        small.resolved = false;
+        let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
+        assert_eq!((entry.ifindex, entry.gateway), (2, Address::ZERO));
     }
 }

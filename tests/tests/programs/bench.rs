@@ -127,6 +127,7 @@ impl Bench {
             "lone" => None,
             name => Some(WayFacts {
                 gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
+                resolved: true,
                 mtu: (name == "office").then_some(1400),
             }),
         };

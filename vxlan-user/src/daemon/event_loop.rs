@@ -145,7 +145,10 @@ async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
         running.plane.set_peer(index as u32, &new)?;
         running.plan.peers[index] = new;
         match way {
-            Ok(way) => tracing::info!(peer = %peer.name, "now by way of {}", way.gateway),
+            Ok(way) if old.ifindex == 0 => {
+                tracing::info!(peer = %peer.name, "now by way of {}", way.gateway);
+            }
+            Ok(way) => tracing::debug!(peer = %peer.name, "the way is now {way:?}"),
             Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
         }
     }

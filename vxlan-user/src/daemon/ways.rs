@@ -52,7 +52,8 @@ async fn one(
             || (neighbour.state == NeighbourState::Incomplete && !reachable)
     });
     if !silent {
-        return Ok(Ok(WayFacts { gateway, mtu: hop.mtu }));
+        let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
+        return Ok(Ok(WayFacts { gateway, resolved, mtu: hop.mtu }));
     }
     host.resolve_neighbour(ifindex, gateway).await?;
     Ok(Err(format!("the next hop {gateway} does not answer on {}", findings.underlay.name)))
