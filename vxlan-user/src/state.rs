@@ -162,6 +162,12 @@ impl RunDir {
         Ok(Lock { file })
     }
 
+    /// Does a daemon run here?
+    pub fn is_locked(&self) -> bool {
+        File::open(self.lock_file())
+            .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     fn said(&self, path: &Path, error: &io::Error) -> io::Error {
         let hint = "name another run directory with --run-dir";
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))

@@ -8,7 +8,7 @@ use super::{
     ways,
 };
 use crate::{
-    config::RouteTable,
+    config::{self, RouteTable},
     dataplane::{Attachment, DataPlane, LoadOptions, TcHook, detach_deliver_filter},
     host::{Host, OverlaySpec, RouteChange},
     plan::{OverlayFacts, Plan, WayFacts},
@@ -43,10 +43,11 @@ pub(super) async fn bring_up(
     options: LoadOptions,
 ) -> anyhow::Result<Started> {
     let mut made = Made::default();
+    let former = findings.former.clone();
     match make(places, host, findings, options, &mut made).await {
         Ok(started) => Ok(started),
         Err(error) => {
-            undo(places, host, made).await;
+            undo(places, host, former, made).await;
             Err(error)
         }
     }
@@ -62,7 +63,9 @@ async fn make(
     let mut state = planned_state(&findings);
     // Before the first change, so that `down` finds it all even if this process is killed half-way.
     places.run_dir.store(&merged(&state, findings.former.as_ref()))?;
+    remove_obsolete(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
+    make_routes(host, &findings, &mut state, made).await?;
     let ways = ways_at_start(&findings, host).await;
     let plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
 
@@ -71,25 +74,10 @@ async fn make(
     plane.fill(&plan)?;
     places.pins.prepare()?;
     made.pinned = findings.former.is_none();
+    // Last: until here the programs of a former run, if any, are untouched and at work.
     let (attachment, tc) = attach(places, &findings, &mut plane, made)?;
-
-    for (index, network) in findings.config.networks.iter().enumerate() {
-        if network.route_table.value == RouteTable::Off {
-            continue;
-        }
-        for member in &network.members {
-            for prefix in &member.allowed_ips {
-                let ifindex = state.networks[index].ifindex;
-                let source = source_for(network, prefix.value);
-                match host.add_route(prefix.value, ifindex, source).await? {
-                    RouteChange::Added => made.routes.push((prefix.value, ifindex)),
-                    RouteChange::AlreadyThere => {}
-                }
-                state.networks[index].routes.push(prefix.value);
-            }
-        }
-    }
-    remove_former(host, &findings, &state).await?;
+    plane.pin_maps(&places.pins)?;
+    leave_clsact(host, &findings).await?;
     state.underlay.xdp = Some(state::Xdp {
         mode: attachment.mode,
         program_id: attachment.program_id,
@@ -100,6 +88,41 @@ async fn make(
     state.entries = entries(&plan, &plane);
     places.run_dir.store(&state)?;
     Ok(Started { findings, plane, attachment, state, plan })
+}
+
+/// The clsact qdisc that a former run made on another underlay interface.
+async fn leave_clsact(host: &Host, findings: &Findings) -> anyhow::Result<()> {
+    let Some(former) = findings.former.as_ref().map(|state| &state.underlay) else { return Ok(()) };
+    let made = former.tc.is_some_and(|tc| tc.made_clsact);
+    if made
+        && former.interface != findings.underlay.name
+        && let Ok(link) = host.underlay(&former.interface).await
+    {
+        host.remove_clsact(link.ifindex).await?;
+    }
+    Ok(())
+}
+
+async fn make_routes(
+    host: &Host,
+    findings: &Findings,
+    state: &mut State,
+    made: &mut Made,
+) -> anyhow::Result<()> {
+    for (network, state) in findings.config.networks.iter().zip(&mut state.networks) {
+        if network.route_table.value == RouteTable::Off {
+            continue;
+        }
+        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+            let source = source_for(network, prefix.value);
+            match host.add_route(prefix.value, state.ifindex, source).await? {
+                RouteChange::Added => made.routes.push((prefix.value, state.ifindex)),
+                RouteChange::AlreadyThere => {}
+            }
+            state.routes.push(prefix.value);
+        }
+    }
+    Ok(())
 }
 
 /// A peer without a way is worth a warning, and no reason not to start.
@@ -119,26 +142,28 @@ fn attach(
     made: &mut Made,
 ) -> anyhow::Result<(Attachment, state::Tc)> {
     let (config, pins) = (&findings.config, &places.pins);
-    let vnis: Vec<u32> = config.networks.iter().map(|network| network.vni.value.get()).collect();
-    plane.pin_maps(pins)?;
-    // Receive works from the far end to the near one: a frame that is accepted can be delivered.
+    let underlay = findings.underlay.name.as_str();
+    let former = findings.former.as_ref().map(|state| &state.underlay);
+    if let Some(former) = former.filter(|former| former.interface != underlay) {
+        plane.leave(&former.interface, pins)?;
+    }
+    let former = former.filter(|former| former.interface == underlay);
+    // First the one that may be refused, so that nothing else has changed if it is.
+    let inherited = former.and_then(|former| former.xdp.as_ref()).map(|xdp| xdp.mode);
+    let attachment = plane.attach_decap(underlay, checks::xdp_modes(config), inherited, pins)?;
+
     let hook = checks::tc_hook(config);
-    let clsact = plane.attach_deliver(&findings.underlay.name, hook, pins)?;
-    let former_tc = findings.former.as_ref().and_then(|state| state.underlay.tc);
+    let clsact = plane.attach_deliver(underlay, hook, pins)?;
+    let former_tc = former.and_then(|former| former.tc);
     let made_clsact = clsact.0 || former_tc.is_some_and(|tc| tc.made_clsact);
     if hook == TcHook::Netlink && findings.former.is_none() {
-        made.filter = Some((findings.underlay.name.clone(), findings.facts.ifindex, made_clsact));
+        made.filter = Some((underlay.to_owned(), findings.facts.ifindex, made_clsact));
     }
+    let vnis: Vec<u32> = config.networks.iter().map(|network| network.vni.value.get()).collect();
     for (network, vni) in config.networks.iter().zip(&vnis) {
         plane.attach_encap(&network.interface.value, *vni, hook, pins)?;
     }
     plane.forget_encap_except(&vnis, pins)?;
-    let former = findings.former.as_ref().and_then(|state| state.underlay.xdp.as_ref());
-    let same_interface =
-        findings.former.as_ref().is_some_and(|s| s.underlay.interface == findings.underlay.name);
-    let inherited = former.filter(|_| same_interface).map(|xdp| xdp.mode);
-    let modes = checks::xdp_modes(config);
-    let attachment = plane.attach_decap(&findings.underlay.name, modes, inherited, pins)?;
     Ok((attachment, state::Tc { hook, made_clsact }))
 }
 
@@ -175,14 +200,14 @@ pub(super) fn hidden_name(vni: u32) -> String {
     format!("vxport{vni}")
 }
 
-fn speaks_ipv6(network: &crate::config::Network) -> bool {
+fn speaks_ipv6(network: &config::Network) -> bool {
     let own = network.addresses.iter().map(|at| at.value);
     let theirs = network.members.iter().flat_map(|member| &member.allowed_ips).map(|at| at.value);
     own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
 }
 
 /// The source address that peers let in: our own in that network, of the prefix's family.
-fn source_for(network: &crate::config::Network, prefix: ipnet::IpNet) -> Option<std::net::IpAddr> {
+fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }
@@ -236,8 +261,7 @@ fn planned_state(findings: &Findings) -> State {
 fn merged(planned: &State, former: Option<&State>) -> State {
     let mut state = planned.clone();
     let Some(former) = former else { return state };
-    state.underlay.xdp = former.underlay.xdp.clone();
-    state.underlay.tc = former.underlay.tc;
+    state.underlay = former.underlay.clone();
     for old in &former.networks {
         match state.networks.iter_mut().find(|new| new.interface == old.interface) {
             Some(new) => {
@@ -250,20 +274,24 @@ fn merged(planned: &State, former: Option<&State>) -> State {
     state
 }
 
-/// Takes away interfaces and routes of a former run that are asked for no more.
-async fn remove_former(host: &Host, findings: &Findings, state: &State) -> anyhow::Result<()> {
+/// Takes away interfaces and routes of a former run that are asked for no more, and would be in the
+/// way of new ones of the same name or prefix.
+async fn remove_obsolete(host: &Host, findings: &Findings) -> anyhow::Result<()> {
     let Some(former) = &findings.former else { return Ok(()) };
     for old in &former.networks {
-        match state.networks.iter().find(|new| new.interface == old.interface) {
-            Some(new) => {
-                for route in old.routes.iter().filter(|route| !new.routes.contains(route)) {
-                    host.remove_route(*route, new.ifindex).await?;
-                }
-            }
-            None => {
-                host.delete_overlay(&old.interface).await.with_context(|| {
-                    format!("the former network {} could not be removed", old.vni)
-                })?;
+        let same = |new: &&config::Network| {
+            new.interface.value == old.interface && new.vni.value.get() == old.vni
+        };
+        let Some(new) = findings.config.networks.iter().find(same) else {
+            let removed = host.delete_overlay(&old.interface).await;
+            removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
+            continue;
+        };
+        let routed = new.route_table.value == RouteTable::Main;
+        for route in &old.routes {
+            let mut wanted = new.members.iter().flat_map(|member| &member.allowed_ips);
+            if !routed || !wanted.any(|at| at.value == *route) {
+                host.remove_route(*route, old.ifindex).await?;
             }
         }
     }
@@ -287,35 +315,31 @@ fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     ]
 }
 
-async fn undo(places: &Places, host: &Host, made: Made) {
+async fn undo(places: &Places, host: &Host, former: Option<State>, made: Made) {
     let mut problems = Vec::new();
-    if made.pinned
-        && let Err(error) = places.pins.remove()
-    {
-        problems.push(error.to_string());
+    let mut note = |result: Result<(), String>| problems.extend(result.err());
+    if made.pinned {
+        note(places.pins.remove().map_err(|error| error.to_string()));
     }
     if let Some((interface, ifindex, made_clsact)) = made.filter {
         detach_deliver_filter(&interface);
-        if made_clsact && let Err(error) = host.remove_clsact(ifindex).await {
-            problems.push(error.to_string());
+        if made_clsact {
+            note(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
         }
     }
     for (prefix, ifindex) in made.routes {
-        if let Err(error) = host.remove_route(prefix, ifindex).await {
-            problems.push(error.to_string());
-        }
+        let removed = host.remove_route(prefix, ifindex).await;
+        note(removed.map(drop).map_err(|error| error.to_string()));
     }
     for name in made.overlays {
-        if let Err(error) = host.delete_overlay(&name).await {
-            problems.push(error.to_string());
-        }
+        note(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
     }
     if problems.is_empty() {
-        // Nothing of this start is left; a former run's state, if any, was merged and still holds.
-        if !places.pins.exist() {
-            let _gone = places.run_dir.clear();
-        }
-        return;
+        let restored = match &former {
+            Some(former) => places.run_dir.store(former),
+            None => places.run_dir.clear(),
+        };
+        problems.extend(restored.err().map(|error| error.to_string()));
     }
     for problem in problems {
         tracing::error!("while undoing the failed start: {problem}; `vxlan down` tries again");

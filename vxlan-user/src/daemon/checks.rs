@@ -1,19 +1,17 @@
 //! Everything that can be known to be wrong before anything is changed.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsRawFd as _,
 };
 
 use anyhow::{Context as _, bail};
-use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::Places;
+use super::{Places, fits};
 use crate::{
-    config::{self, Config, RouteTable, TcMode, XdpMode},
+    config::{self, Config, TcMode, XdpMode},
     dataplane::{TcHook, XdpAttached},
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
@@ -39,8 +37,18 @@ impl Findings {
     }
 }
 
-/// Reads configuration and host; changes nothing.
+/// Would a start succeed, as far as can be known without one? Changes nothing.
 pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
+    let findings = inspect(places, host).await?;
+    // A daemon that runs has the port, and keeps it for the next one.
+    if !places.run_dir.is_locked() {
+        bind_metrics(&findings.config).await?;
+    }
+    Ok(findings)
+}
+
+/// Reads configuration and host; changes nothing.
+pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     privileges()?;
     let config = config::load(&places.config)?;
     unsupported(&config)?;
@@ -51,9 +59,7 @@ pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, address };
     let warnings = warnings(&config, &underlay);
     let findings = Findings { config, underlay, facts, former, warnings };
-    mtus(&findings)?;
-    routes(&findings.config)?;
-    overlays(&findings, host).await?;
+    fits::all(&findings, host).await?;
     places.pins.check()?;
     Ok(findings)
 }
@@ -153,67 +159,6 @@ fn foreign_xdp(
         underlay.name, found.program_id
     );
     Err(config.error(&config.underlay.interface, message))
-}
-
-/// A declared MTU that does not fit would lose every full packet.
-fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
-    let largest = default_overlay_mtu(findings.underlay.mtu);
-    for network in &findings.config.networks {
-        if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
-            let message = format!(
-                "mtu = {} does not fit: {} has {} bytes, of which the outer headers take 50. Write \
-                 {largest} or less, or leave the key out.",
-                mtu.value, findings.underlay.name, findings.underlay.mtu
-            );
-            return Err(findings.config.error(&mtu, message));
-        }
-    }
-    Ok(())
-}
-
-/// Routes that would lead the tunnel into itself, or bar each other.
-fn routes(config: &Config) -> Result<(), config::ConfigError> {
-    let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
-    let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
-    for network in routed {
-        let vni = network.vni.value;
-        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
-            let holds = |peer: &&config::Peer| prefix.value.contains(&peer.endpoint.value.ip());
-            if let Some(peer) = config.peers.iter().find(holds) {
-                let message = format!(
-                    "allowed_ips \"{}\" holds the endpoint {} of peer \"{}\": a route for it would \
-                     lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
-                     route by hand what shall go through it.",
-                    prefix.value,
-                    peer.endpoint.value.ip(),
-                    peer.name
-                );
-                return Err(config.error(prefix, message));
-            }
-            if let Some(other) = taken.insert(prefix.value, vni).filter(|other| *other != vni) {
-                let message = format!(
-                    "allowed_ips \"{}\" is in network {other} too, and the host has one route for \
-                     it. Write route_table = \"off\" in one of the two networks.",
-                    prefix.value
-                );
-                return Err(config.error(prefix, message));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A device of somebody else under a name we want.
-async fn overlays(findings: &Findings, host: &Host) -> anyhow::Result<()> {
-    for network in &findings.config.networks {
-        let interface = &network.interface;
-        if let Err(error) = host.may_create_overlay(&interface.value, network.vni.value.get()).await
-        {
-            let message = format!("network.interface: {error}.");
-            return Err(findings.config.error(interface, message).into());
-        }
-    }
-    Ok(())
 }
 
 fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {

@@ -24,6 +24,8 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     let mut problems = Vec::new();
 
     removed.pins = places.pins.exist();
+    // Without the state only the pins tell which networks were ours.
+    let orphans = if state.is_none() { places.pins.attached_vnis() } else { Vec::new() };
     if let Err(error) = places.pins.remove() {
         problems.push(error.to_string());
     }
@@ -50,6 +52,14 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
             Ok(true) => removed.interfaces.push(network.interface.clone()),
             Ok(false) => {}
             Err(error) => problems.push(error.to_string()),
+        }
+    }
+    for overlay in host.list_overlays().await? {
+        if orphans.contains(&overlay.vni) {
+            match host.delete_overlay(&overlay.name).await {
+                Ok(there) => removed.interfaces.extend(there.then_some(overlay.name)),
+                Err(error) => problems.push(error.to_string()),
+            }
         }
     }
     if problems.is_empty() {

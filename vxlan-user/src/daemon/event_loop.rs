@@ -81,7 +81,7 @@ async fn start(
     host: &Host,
     options: LoadOptions,
 ) -> anyhow::Result<(Started, TcpListener)> {
-    let findings = checks::check(places, host).await?;
+    let findings = checks::inspect(places, host).await?;
     let listener = checks::bind_metrics(&findings.config).await?;
     for warning in &findings.warnings {
         tracing::warn!("{warning}");

@@ -8,6 +8,7 @@ mod bring_up;
 mod checks;
 mod down;
 mod event_loop;
+mod fits;
 mod ways;
 
 use std::path::PathBuf;

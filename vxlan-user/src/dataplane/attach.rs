@@ -11,7 +11,7 @@ use aya::{
     sys::SyscallError,
 };
 
-use super::{DataPlane, DataPlaneError, Pins, names};
+use super::{DataPlane, DataPlaneError, Pins, detach, names};
 
 /// How the XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,13 +110,9 @@ pub(super) fn inherit(path: &Path) -> Option<FdLink> {
     PinnedLink::from_pin(path).ok()?.unpin().ok()
 }
 
+/// Detaches and unpins what a former run left there.
 pub(super) fn forget(path: &Path) -> Result<(), DataPlaneError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(DataPlaneError::pin(path, error))
-        }
-        _ => Ok(()),
-    }
+    detach::pinned_link(path).map_err(|error| DataPlaneError::pin(path, error))
 }
 
 fn pin_xdp(

@@ -83,7 +83,15 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Unpins encap links of networks that are not in `vnis`.
+    /// Gives up another underlay interface than the present one.
+    pub fn leave(&self, interface: &str, pins: &Pins) -> Result<(), DataPlaneError> {
+        forget(&pins.xdp_link())?;
+        forget(&pins.deliver_link())?;
+        detach_deliver_filter(interface);
+        Ok(())
+    }
+
+    /// Detaches encap links of networks that are not in `vnis`.
     pub fn forget_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
         for (vni, path) in pins.encap_links() {
             if !vnis.contains(&vni) {

@@ -6,6 +6,7 @@
 
 mod attach;
 mod attach_tc;
+mod detach;
 mod error;
 mod object;
 mod pins;

@@ -7,7 +7,7 @@ use std::{
 
 use vxlan_common::ABI_VERSION;
 
-use super::DataPlaneError;
+use super::{DataPlaneError, detach};
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: libc::__fsword_t = 0xcafe_4a11;
@@ -43,6 +43,11 @@ impl Pins {
 
     pub(super) fn encap_link(&self, vni: u32) -> PathBuf {
         self.directory().join(format!("link_encap_{vni}"))
+    }
+
+    /// VNIs of the networks that are attached by pinned links.
+    pub fn attached_vnis(&self) -> Vec<u32> {
+        self.encap_links().into_iter().map(|(vni, _)| vni).collect()
     }
 
     /// Pinned encap links by VNI.
@@ -110,7 +115,7 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
     };
     paths.sort_by_key(|path| !is_link(path));
     for path in paths {
-        fs::remove_file(path)?;
+        if is_link(&path) { detach::pinned_link(&path)? } else { fs::remove_file(path)? }
     }
     fs::remove_dir(directory)
 }

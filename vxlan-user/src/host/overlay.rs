@@ -99,16 +99,20 @@ impl Host {
         self.read_back(spec, true).await
     }
 
-    /// Would [`Host::create_overlay`] find the name free, or taken by ours of the same network?
-    /// Changes nothing.
+    /// Is this name free for one end of an overlay pair, or does it have one of ours? With `known`
+    /// one of any network will do, as the caller made it and may remove it. Changes nothing.
     ///
     /// # Errors
     /// [`HostError::ForeignInterface`]
-    pub async fn may_create_overlay(&self, name: &str, vni: u32) -> Result<(), HostError> {
-        match self.link_by_name(name).await? {
-            Some(link) if vni_of(&link) != Some(vni) => Err(foreign(&link)),
-            _ => Ok(()),
-        }
+    pub async fn may_use_name(&self, name: &str, vni: u32, known: bool) -> Result<(), HostError> {
+        let Some(link) = self.link_by_name(name).await? else { return Ok(()) };
+        let alias = link.alias.as_deref().filter(|_| link.is_veth()).unwrap_or_default();
+        let ours = if known {
+            alias.starts_with(OVERLAY_ALIAS) || alias.starts_with(HIDDEN_ALIAS)
+        } else {
+            alias == overlay_alias(vni) || alias == hidden_alias(vni)
+        };
+        if ours { Ok(()) } else { Err(foreign(&link)) }
     }
 
     /// Removes the pair of this name if it is ours. `false`: there is no such interface.

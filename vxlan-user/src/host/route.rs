@@ -175,6 +175,23 @@ impl Host {
         Ok(RouteChange::Added)
     }
 
+    /// Would [`Host::add_route`] be free to add a route for this prefix, once the interfaces `ours`
+    /// and their routes are gone? Changes nothing.
+    ///
+    /// # Errors
+    /// [`HostError::ForeignRoute`]
+    pub async fn may_add_route(&self, prefix: IpNet, ours: &[u32]) -> Result<(), HostError> {
+        let prefix = prefix.trunc();
+        for present in self.main_table(prefix.addr()).await? {
+            let same = present.prefix == prefix && present.metric <= default_metric(prefix);
+            if same && !ours.iter().any(|ifindex| present.leads_to(*ifindex)) {
+                let found = self.describe(&present).await;
+                return Err(HostError::ForeignRoute { prefix, found });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the route to the prefix through the interface if it is ours. `false`: there is none.
     pub async fn remove_route(&self, prefix: IpNet, ifindex: u32) -> Result<bool, HostError> {
         let prefix = prefix.trunc();

@@ -1,0 +1,107 @@
+//! Do the networks of the configuration fit this host: MTUs, names of interfaces, routes? Reads only.
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+
+use super::{bring_up::hidden_name, checks::Findings};
+use crate::{
+    config::{self, Config, RouteTable},
+    host::{Host, HostError},
+    plan::default_overlay_mtu,
+    state::State,
+};
+
+/// Everything at which a start would fail half-way.
+pub(super) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+    mtus(findings)?;
+    conflicts(&findings.config)?;
+    names(findings, host).await?;
+    routes(findings, host).await
+}
+
+/// A declared MTU that does not fit would lose every full packet.
+fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
+    let largest = default_overlay_mtu(findings.underlay.mtu);
+    for network in &findings.config.networks {
+        if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
+            let message = format!(
+                "mtu = {} does not fit: {} has {} bytes, of which the outer headers take 50. Write \
+                 {largest} or less, or leave the key out.",
+                mtu.value, findings.underlay.name, findings.underlay.mtu
+            );
+            return Err(findings.config.error(&mtu, message));
+        }
+    }
+    Ok(())
+}
+
+/// Routes that would lead the tunnel into itself, or bar each other.
+fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
+    let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
+    let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
+    for network in routed {
+        let vni = network.vni.value;
+        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+            let holds = |peer: &&config::Peer| prefix.value.contains(&peer.endpoint.value.ip());
+            if let Some(peer) = config.peers.iter().find(holds) {
+                let message = format!(
+                    "allowed_ips \"{}\" holds the endpoint {} of peer \"{}\": a route for it would \
+                     lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
+                     route by hand what shall go through it.",
+                    prefix.value,
+                    peer.endpoint.value.ip(),
+                    peer.name
+                );
+                return Err(config.error(prefix, message));
+            }
+            if let Some(other) = taken.insert(prefix.value, vni).filter(|other| *other != vni) {
+                let message = format!(
+                    "allowed_ips \"{}\" is in network {other} too, and the host has one route for \
+                     it. Write route_table = \"off\" in one of the two networks.",
+                    prefix.value
+                );
+                return Err(config.error(prefix, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A device of somebody else under a name we want.
+async fn names(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+    let former = findings.former.as_ref();
+    for network in &findings.config.networks {
+        let (interface, vni) = (&network.interface, network.vni.value.get());
+        let hidden = hidden_name(vni);
+        for name in [interface.value.as_str(), &hidden] {
+            let known = former.is_some_and(|state| made(state, name));
+            if let Err(error) = host.may_use_name(name, vni, known).await {
+                let message = format!("network.interface: {error}.");
+                return Err(findings.config.error(interface, message).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn made(state: &State, name: &str) -> bool {
+    state.networks.iter().any(|network| network.interface == name || network.hidden == name)
+}
+
+/// A route of somebody else for a prefix that we want.
+async fn routes(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+    let own: Vec<u32> = host.list_overlays().await?.iter().map(|own| own.ifindex).collect();
+    let config = &findings.config;
+    for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
+        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+            match host.may_add_route(prefix.value, &own).await {
+                Err(error @ HostError::ForeignRoute { .. }) => {
+                    return Err(config.error(prefix, format!("{error}.")).into());
+                }
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
