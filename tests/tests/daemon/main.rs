@@ -2,6 +2,7 @@
 //! makes and `down` removes, restarts, and what it says in metrics, tables and log.
 
 mod check;
+mod clsact;
 mod failed_restart;
 mod host;
 mod life;
