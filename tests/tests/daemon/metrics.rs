@@ -1,6 +1,6 @@
 //! The metrics page, from the first scrape on.
 
-use std::{collections::BTreeSet, env, process::Command};
+use std::{collections::BTreeSet, env, ffi::OsString, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_common::{
@@ -19,12 +19,20 @@ use vxlan_user::metrics::Family;
 
 use crate::host::{CONFIG, CONFIG_A, Host};
 
-/// Debian's `promtool`, which `cargo xtask test` fetches and names.
+/// Debian's `promtool`: the one in `PROMTOOL`, else the one that `cargo xtask setup` fetched.
+fn promtool_path() -> Result<OsString> {
+    if let Some(path) = env::var_os("PROMTOOL") {
+        return Ok(path);
+    }
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cargo/bpf-toolchain.toml");
+    let record: toml::Table = fs::read_to_string(record).unwrap_or_default().parse()?;
+    let path = record.get("promtool").and_then(toml::Value::as_str);
+    let advice = "no promtool: run `cargo xtask test` once, or name the program in PROMTOOL";
+    Ok(path.context(advice)?.into())
+}
+
 fn promtool(page: &str) -> Result<cmd::Output> {
-    let path = env::var_os("PROMTOOL").context(
-        "PROMTOOL is not set: run the tests with `cargo xtask test`, or name the program in it",
-    )?;
-    let mut command = Command::new(path);
+    let mut command = Command::new(promtool_path()?);
     command.args(["check", "metrics"]);
     let file = tempfile::tempfile()?;
     std::io::Write::write_all(&mut &file, page.as_bytes())?;
