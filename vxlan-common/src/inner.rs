@@ -26,7 +26,8 @@ pub enum Kind {
     /// Neighbour advertisement (RFC 4861 section 4.4): the target is here.
     Advertisement,
     /// IPv6 control traffic that concerns one link and must not cross: router discovery, redirects,
-    /// multicast listener reports.
+    /// multicast listener reports. So is whatever hides behind an extension header, where the stack
+    /// would find discovery and this program does not look.
     LinkControl,
 }
 
@@ -148,11 +149,20 @@ fn parse_ipv6<P: Bytes + ?Sized>(
         let hop_limit = header.byte(7);
         return parse_icmpv6(packet, network + IPV6_LEN, payload_len, hop_limit, inner);
     }
-    // ff02::/16 carries link-local control only; listener reports hide behind a hop-by-hop header.
-    if header.u16(24) & 0xff0f == 0xff02 && inner.protocol != PROTOCOL_UDP {
+    // ff02::/16 carries link-local control only. Discovery in fragments is refused by every stack
+    // (RFC 6980 section 5), so fragments may pass.
+    let link_local_group = header.u16(24) & 0xff0f == 0xff02;
+    if link_local_group && inner.protocol != PROTOCOL_UDP || is_extension(inner.protocol) {
         inner.kind = Kind::LinkControl;
     }
     Ok(())
+}
+
+/// Hop-by-hop options, routing, authentication, destination options, mobility, HIP, shim6: IANA's
+/// extension header types, without fragment and ESP.
+#[inline(always)]
+const fn is_extension(next_header: u8) -> bool {
+    matches!(next_header, 0 | 43 | 51 | 60 | 135 | 139 | 140)
 }
 
 #[inline(always)]
@@ -308,12 +318,15 @@ fn left_aligned(macs: &impl crate::bytes::Window, at: usize) -> Address {
 
 /// Length of everything in front of the payload of a GSO frame: what every segment repeats.
 ///
-/// TCP and UDP only, as nothing else is segmented here; 0 where the header cannot be read.
+/// TCP and UDP only, as nothing else is segmented here; 0 for anything else.
 #[inline(always)]
 pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
     let transport = u32::from(inner.transport);
     if inner.protocol == PROTOCOL_UDP {
         return transport + 8;
+    }
+    if inner.protocol != PROTOCOL_TCP {
+        return 0;
     }
     match packet.window::<1>(offset + usize::from(inner.transport) + 12) {
         Some(data_offset) => transport + u32::from(data_offset.byte(0) >> 4) * 4,

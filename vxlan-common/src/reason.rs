@@ -34,7 +34,7 @@ macro_rules! reasons {
 reasons! {
     /// Why a packet that was ours did not enter the overlay.
     RxDrop {
-        /// Outer IPv4 or UDP header whose lengths or version cannot be.
+        /// Outer IPv4 or UDP header whose lengths cannot be.
         MalformedOuter = 0 "malformed_outer",
         /// Outer IPv4 header with options.
         IpOptions = 1 "ip_options",
@@ -56,7 +56,7 @@ reasons! {
         InnerSourceDenied = 9 "inner_source_denied",
         /// Inner destination that is not on or behind this host.
         InnerDestinationDenied = 10 "inner_destination_denied",
-        /// Inner frame that is not IPv4, IPv6 or ARP, or an IPv6 control message that stays local.
+        /// Inner frame that is not IPv4, IPv6 or ARP, or IPv6 that stays on its link.
         InnerProtocolDenied = 11 "inner_protocol_denied",
         /// A tunnel inside the tunnel.
         NestedTunnel = 12 "nested_tunnel",

@@ -64,10 +64,11 @@ struct Sender {
 
 pub(crate) fn run(ctx: &XdpContext) -> Result<Verdict, Refused> {
     let packet = View::of_xdp(ctx);
-    let Some(settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
-    let Some(received) = receive(&packet, settings)? else { return Ok(Verdict::NotOurs) };
-    let Some(sender) = sender(&received, settings)? else { return Ok(Verdict::NotOurs) };
-    accept(ctx, &packet, settings, &received, &sender).map_err(|reason| Refused {
+    // A copy: `tag` may write to the entry.
+    let Some(&settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
+    let Some(received) = receive(&packet, &settings)? else { return Ok(Verdict::NotOurs) };
+    let Some(sender) = sender(&received, &settings)? else { return Ok(Verdict::NotOurs) };
+    accept(ctx, &packet, &settings, &received, &sender).map_err(|reason| Refused {
         reason,
         slot: sender.member.slot,
         pair: None,
@@ -109,11 +110,25 @@ fn receive(packet: &View, settings: &Settings) -> Result<Option<Received>, Refus
             inner_len,
             trailer,
         })),
+        Err(RxDrop::InvalidVxlanHeader)
+            if settings.pass_unknown_vni != 0 && !has_our_vni(packet) =>
+        {
+            Ok(None)
+        }
         Err(reason) => {
             let slot = peer_index(source).map_or(NOBODY, peer_slot);
             Err(Refused { reason, slot, pair: None })
         }
     }
+}
+
+/// Does a VXLAN header that is not to our liking at least name a network of ours?
+#[inline(always)]
+fn has_our_vni(packet: &View) -> bool {
+    let Some(vxlan) = packet.window::<VXLAN_LEN>(IP + IPV4_LEN + UDP_LEN) else { return false };
+    let [a, b, c, _] = vxlan.wire4(4);
+    // SAFETY: only asked whether it is there.
+    unsafe { NETWORK_BY_VNI.get([0, a, b, c]) }.is_some()
 }
 
 /// Judges the outer headers of a packet to our port. The UDP length is passed in: reading it again at
@@ -311,7 +326,7 @@ fn strip(ctx: &XdpContext, trailer: usize) -> Result<(), RxDrop> {
         // SAFETY: the context is the program's own; the kernel checks the new length.
         let result = unsafe { bpf_xdp_adjust_tail(ctx.ctx, -(trailer as i32)) };
         if result != 0 {
-            return Err(RxDrop::MalformedOuter);
+            return Err(RxDrop::NoHeadroom);
         }
     }
     // SAFETY: as above.
@@ -338,8 +353,9 @@ fn tag(
             return Err(RxDrop::NoHeadroom);
         }
         if let Some(settings) = SETTINGS.get_ptr_mut(0) {
-            // SAFETY: points into an array map, which is never freed while the program runs. One
-            // byte is written, and every CPU that gets here writes the same.
+            // SAFETY: points into an array map, which is never freed while the program runs, and no
+            // reference into it is held: `run` copied the entry. One byte is written, and every CPU
+            // that gets here writes the same.
             unsafe { (*settings).tag = TAG_MAC };
         }
         return tag_mac(ctx, sender, inner);

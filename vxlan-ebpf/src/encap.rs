@@ -19,7 +19,7 @@ use vxlan_common::{
     inner::{self, Inner, Kind},
     outer::{ETH_LEN, Headers, OVERHEAD_IPV4, Outer},
     reason::TxDrop,
-    table::{FdbEntry, FdbKey, LOCAL, Member, Peer},
+    table::{FdbEntry, FdbKey, LOCAL, Member, Owner, Peer},
 };
 
 use crate::{
@@ -108,21 +108,43 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
 }
 
 /// The member a frame goes to: by station, else by the owner of the address.
+///
+/// A learned station does not overrule an owner: any member can send a frame with another's MAC, and
+/// must not draw the other's traffic to itself.
 #[inline(always)]
 fn member(ifindex: u32, inner: &Inner) -> Option<&'static Member> {
-    if !inner.to_group() {
+    if inner.to_group() {
+        if inner.is_multicast(inner.wanted()) || inner.is_announcement() {
+            return None;
+        }
+    } else {
         let key = FdbKey { ifindex, mac: inner.destination_mac };
         // SAFETY: copied out at once; entries are replaced whole.
-        if let Some(&FdbEntry { member, .. }) = unsafe { FDB.get(key) } {
-            return MEMBERS.get(member);
+        if let Some(&FdbEntry { member: index, flags }) = unsafe { FDB.get(key) } {
+            let station = MEMBERS.get(index)?;
+            if flags & FdbEntry::STATIC != 0 {
+                return Some(station);
+            }
+            return match owner(station.network, inner) {
+                Some(LOCAL) => None,
+                Some(owner) => MEMBERS.get(owner),
+                None => Some(station),
+            };
         }
-    } else if inner.is_multicast(inner.wanted()) || inner.is_announcement() {
-        return None;
     }
     // SAFETY: an index, copied out at once.
-    let network = NETWORKS.get(*unsafe { NETWORK_BY_IFINDEX.get(ifindex) }?)?;
-    let owner = *ROUTES.get(RouteKey::whole(network.vni, inner.family, *inner.wanted()))?;
-    if owner == LOCAL { None } else { MEMBERS.get(owner) }
+    let network = *unsafe { NETWORK_BY_IFINDEX.get(ifindex) }?;
+    match owner(network, inner)? {
+        LOCAL => None,
+        owner => MEMBERS.get(owner),
+    }
+}
+
+/// Who owns the address that the frame is for.
+#[inline(always)]
+fn owner(network: u32, inner: &Inner) -> Option<Owner> {
+    let network = NETWORKS.get(network)?;
+    ROUTES.get(RouteKey::whole(network.vni, inner.family, *inner.wanted())).copied()
 }
 
 #[inline(always)]

@@ -11,8 +11,9 @@ use crate::maps::{FDB, LAST_STATION};
 #[inline(always)]
 pub(crate) fn station(ifindex: u32, member: u32, mac: Mac) {
     let Some(last) = LAST_STATION.get_ptr_mut(member) else { return };
-    // SAFETY: points to an element of an array map, which is never freed while the program runs. A
-    // torn read by another CPU costs it one more lookup.
+    // SAFETY: points to an element of an array map, which is never freed while the program runs.
+    // Another CPU may write it at the same time, in two words: a mixture of two stations is taken for
+    // neither, at the cost of a lookup, or at worst for the one here, which is then learned later.
     if unsafe { *last }.is(&mac) {
         return;
     }

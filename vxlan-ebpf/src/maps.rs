@@ -1,6 +1,6 @@
 //! Every map: who writes it, who reads it, how large it is.
 //!
-//! The capacities are defaults; the daemon sets those that depend on the configuration at load. A
+//! The counters' capacity is a default; the daemon sets it by the configuration at load. A
 //! configured peer is never kept in a map that evicts.
 
 use core::borrow::Borrow;
@@ -37,7 +37,7 @@ pub(crate) static SOURCES: HashMap<NetworkAddress, Source> =
 pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
     LpmTrie::with_max_entries(65_536, NO_PREALLOC);
 
-/// Writer: daemon. Reader: `decap`, `deliver`. Index: network.
+/// Writer: daemon. Reader: all programs. Index: network.
 #[map]
 pub(crate) static NETWORKS: Array<Network> = Array::with_max_entries(1_024, 0);
 

@@ -240,9 +240,10 @@ impl Plan {
         }
     }
 
-    /// Counter slots in use.
-    pub fn slot_count(&self) -> u32 {
-        self.slots.len() as u32
+    /// Counter slots that a plan for `config` uses.
+    pub fn slots_for(config: &Config) -> u32 {
+        let members: usize = config.networks.iter().map(|network| network.members.len()).sum();
+        (1 + config.peers.len() + config.networks.len() + members) as u32
     }
 }
 
@@ -256,7 +257,9 @@ pub fn peer_entry(
 ) -> Peer {
     let endpoint = peer.endpoint.value;
     let (family, address) = family_address(endpoint.ip());
-    let resolved = way.filter(|way| way.resolved);
+    // A gateway of the other family (RFC 8950) is left to the kernel's own lookup.
+    let same_family = |way: &&WayFacts| way.gateway.is_ipv4() == endpoint.is_ipv4();
+    let resolved = way.filter(|way| way.resolved).filter(same_family);
     let gateway = resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1);
     let mtu = way.and_then(|way| way.mtu).unwrap_or(underlay.mtu).min(underlay.mtu);
     debug_assert!(slot != NOBODY && !config.peers.is_empty());
@@ -386,6 +389,8 @@ mod tests {
             [(None, None), (Some("aws"), None), (None, Some(43)), (Some("aws"), Some(43))]
         );
         assert_eq!((plan.peers[0].slot, plan.networks[0].slot, plan.members[0].slot), (1, 2, 3));
+        let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
+        assert_eq!(Plan::slots_for(&config), 4);
     }
 
     #[test]

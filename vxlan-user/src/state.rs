@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataplane::{TcHook, XdpAttached},
+    dataplane::{Attachment, TcHook},
     plan::SlotOwner,
 };
 
@@ -38,8 +38,8 @@ pub struct Underlay {
     pub interface: String,
     pub address: IpAddr,
     /// Absent until attached.
-    pub xdp: Option<Xdp>,
-    /// Absent until attached.
+    pub xdp: Option<Attachment>,
+    /// Absent: nothing was attached, or meant to be.
     pub tc: Option<Tc>,
 }
 
@@ -48,14 +48,6 @@ pub struct Tc {
     pub hook: TcHook,
     /// The clsact qdisc of the underlay interface was not there before.
     pub made_clsact: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Xdp {
-    pub mode: XdpAttached,
-    pub program_id: u32,
-    /// Why it is not native, where that was tried.
-    pub native_refused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +66,7 @@ pub struct Network {
     pub ifindex: u32,
     pub mtu: u32,
     pub addresses: Vec<IpNet>,
-    /// Routes through the interface that the daemon added.
+    /// Prefixes that the daemon saw to a route for; it removes those that are marked as its own.
     pub routes: Vec<IpNet>,
 }
 

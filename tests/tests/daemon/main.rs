@@ -4,6 +4,7 @@
 mod check;
 mod clsact;
 mod failed_restart;
+mod follow;
 mod host;
 mod life;
 mod metrics;

@@ -252,3 +252,21 @@ fn the_three_capabilities_are_enough() -> Result<()> {
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
     Ok(())
 }
+
+/// Two run directories and one pin directory: the second daemon would take over the first one's links.
+#[test]
+fn the_pins_of_another_daemon() -> Result<()> {
+    let mut first = Host::new(CONFIG)?;
+    first.daemon.launch()?;
+    let others = first.daemon.pin_dir().to_str().context("pin dir")?.to_owned();
+    let run_dir = first.daemon.run_dir().with_file_name("second");
+    let run_dir = run_dir.to_str().context("run dir")?;
+    let before = first.state()?;
+    for verb in ["run", "check", "down"] {
+        let out = first.vxlan(&["--run-dir", run_dir, "--pin-dir", &others, verb])?;
+        assert_eq!(out.status.code(), Some(2), "{verb}: {out:?}");
+        assert!(out.stderr.contains("--run-dir"), "{verb}: {}", out.stderr);
+        first.state()?.assert_is(&before, verb);
+    }
+    first.daemon.stop()
+}

@@ -4,7 +4,11 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{daemon::Daemon, traffic::ping};
+use vxlan_tests::{
+    Ns,
+    daemon::Daemon,
+    traffic::{ping, udp_exchange},
+};
 
 use crate::host::{CONFIG, CONFIG_A, Host, changed, tcx, xdp};
 
@@ -78,6 +82,46 @@ fn adopts_after_sigkill() -> Result<()> {
 #[test]
 fn adopts_after_sigterm() -> Result<()> {
     restarts(Daemon::terminate)
+}
+
+/// The state is written after the programs are attached: killed in between, a daemon leaves one that
+/// does not know them. Whose the programs are is told by the pins.
+#[test]
+fn adopts_programs_that_the_state_does_not_know() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    host.daemon.launch()?;
+    host.daemon.kill()?;
+    let file = host.daemon.run_dir().join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    ensure!(state["underlay"]["xdp"].is_object(), "{state:#}");
+    state["underlay"]["xdp"] = serde_json::Value::Null;
+    std::fs::write(&file, state.to_string())?;
+    host.daemon.launch()?;
+    assert_one_of_each(&host, &["vxlan43"])?;
+    assert_ping(&host)?;
+    host.daemon.stop()?;
+    other.stop()
+}
+
+/// Programs are swapped in their links, and the old and the new one understand each other's tags.
+#[test]
+fn a_restart_loses_no_packet() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    host.daemon.launch()?;
+    assert_ping(&host)?;
+    let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
+    let stream = std::thread::spawn(move || udp_exchange(&a, &b, B.into(), 20_000, 200, 5_000));
+    for _ in 0..3 {
+        host.daemon.terminate()?;
+        host.daemon.launch()?;
+    }
+    ensure!(!stream.is_finished(), "the stream ended before the last restart");
+    let seen = stream.join().expect("the stream's thread panicked")?;
+    assert_eq!((seen.sent, seen.received), (20_000, 20_000), "{seen:?}");
+    host.daemon.stop()?;
+    other.stop()
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Bench {
         };
         let ways: Vec<_> = peers.iter().map(way).collect();
         let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
-        let options = LoadOptions { trace_packets: false, slots: plan.slot_count() };
+        let options = LoadOptions { trace_packets: false, slots: plan.slots.len() as u32 };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
         plane.fill(&plan).expect("maps take the plan");
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
@@ -202,7 +202,7 @@ impl Bench {
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
         let mut all = Moves::none();
         // The slots in use and one that never is: the rest is looked at by `assert_no_other_slot`.
-        for slot in 0..=self.plan.slot_count() {
+        for slot in 0..=(self.plan.slots.len() as u32) {
             let mut sum = Counters::ZERO;
             counters.get(&slot, 0).expect("is in range").iter().for_each(|cpu| sum.add(cpu));
             if sum == Counters::ZERO {
@@ -228,7 +228,7 @@ impl Bench {
         let bpf = self.plane.maps();
         let counters: PerCpuArray<_, Counters> =
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
-        for slot in self.plan.slot_count()..counters.len() {
+        for slot in self.plan.slots.len() as u32..counters.len() {
             let values = counters.get(&slot, 0).expect("is in range");
             assert!(values.iter().all(|cpu| *cpu == Counters::ZERO), "slot {slot}: {values:?}");
         }

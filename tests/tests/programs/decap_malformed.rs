@@ -182,6 +182,16 @@ fn protocols_that_stay_outside() {
         .with(Ipv6::new(AWS_LINK_LOCAL, ALL_NODES).hop_limit(1).next_header(Some(0)))
         .payload(&[58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0, 0, 0, 0, 0]);
     rows.push(refused("listener report behind a hop-by-hop header", &hidden, InnerProtocolDenied));
+    // A stack finds discovery there: an advertisement of another's address, for this host alone.
+    for (name, header) in [("hop-by-hop", 0), ("routing", 43), ("destination options", 60)] {
+        let advertisement = [&[58, 0, 1, 4, 0, 0, 0, 0, 136, 0, 0, 0][..], &[0x20; 20]].concat();
+        let hidden = Packet::new()
+            .with(eth())
+            .with(ipv6().hop_limit(255).next_header(Some(header)))
+            .payload(&advertisement);
+        let name = format!("advertisement behind a {name} header");
+        rows.push(refused(name, &hidden, InnerProtocolDenied));
+    }
     let ospf = Packet::new()
         .with(Eth::new(BROADCAST, AWS_MAC))
         .with(ipv6().dst(ALL_NODES).next_header(Some(89)))

@@ -186,3 +186,30 @@ fn networks_learn_for_themselves() {
     aws_sends(&mut bench, STATION);
     goes_to(&mut bench, STATION, To::Aws);
 }
+
+/// A member that sends with another's MAC must not draw the other's traffic to itself; a declared
+/// station is the administrator's word, and stands.
+#[test]
+fn a_borrowed_mac_draws_no_traffic_of_its_owner() {
+    let mut bench = Bench::gcp();
+    office_sends(&mut bench, AWS_MAC);
+    goes_to(&mut bench, AWS_MAC, To::Office);
+    let frame = |station, address| {
+        Packet::new()
+            .with(Eth::new(station, GCP_MAC))
+            .with(Ipv4::new(GCP_HOST, address))
+            .with(Icmp::echo_request(1, 1))
+    };
+    let own = Row::not_sent(
+        "this host's own address at a learned station",
+        &frame(AWS_MAC, Ipv4Addr::new(192, 168, 43, 77)).build(),
+        NoRoute,
+        Who::Network(VNI),
+    );
+    let rows = [
+        sent("aws' address, its MAC borrowed by office", &frame(AWS_MAC, AWS_HOST), To::Aws),
+        sent("aws' address, office's declared MAC", &frame(OFFICE_MAC, AWS_HOST), To::Office),
+        own,
+    ];
+    check(&mut bench, Program::Encap, &rows);
+}

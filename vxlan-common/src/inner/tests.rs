@@ -125,6 +125,12 @@ fn link_control_is_told_from_traffic() {
     }
     let report = read(&ipv6(0, 1, all_nodes, &[58, 0, 5, 2, 0, 0, 1, 0])).unwrap();
     assert_eq!(report.kind, Kind::LinkControl, "behind a hop-by-hop header");
+    for extension in [0, 43, 51, 60, 135, 139, 140] {
+        let hidden = [&[58, 0, 1, 4, 0, 0, 0, 0, 136, 0, 0, 0][..], &[0; 20]].concat();
+        let inner = read(&ipv6(extension, 255, NEIGHBOUR, &hidden)).unwrap();
+        assert_eq!(inner.kind, Kind::LinkControl, "behind next header {extension}");
+    }
+    assert_eq!(read(&ipv6(44, 64, NEIGHBOUR, &[0; 16])).unwrap().kind, Kind::Ip, "a fragment");
     assert_eq!(read(&ipv6(58, 64, NEIGHBOUR, &[128; 8])).unwrap().kind, Kind::Ip, "echo");
     assert_eq!(read(&ipv6(17, 1, all_nodes, &[0; 8])).unwrap().kind, Kind::Ip, "mDNS and its like");
 }

@@ -1,5 +1,7 @@
 //! The part of a start that changes the host: overlay interfaces, programs, routes. All or nothing.
 
+use std::fs::File;
+
 use anyhow::Context as _;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, RouteTable},
-    dataplane::{Attachment, DataPlane, LoadOptions, TcHook, detach_deliver_filter},
+    dataplane::{Attachment, DataPlane, Hooks, LoadOptions, TcHook, detach_deliver_filter},
     host::{Host, OverlaySpec, RouteChange},
     plan::{OverlayFacts, Plan, WayFacts},
     state::{self, State},
@@ -23,6 +25,8 @@ pub struct Started {
     pub attachment: Attachment,
     pub state: State,
     pub(super) plan: Plan,
+    /// The pins are this process's as long as it is open.
+    _pins_lock: Option<File>,
 }
 
 /// What a failed start must take back.
@@ -60,34 +64,41 @@ async fn make(
     options: LoadOptions,
     made: &mut Made,
 ) -> anyhow::Result<Started> {
-    let mut state = planned_state(&findings);
-    // Before the first change, so that `down` finds it all even if this process is killed half-way.
+    // The verifier's word comes before the first change.
+    let options = LoadOptions { slots: Plan::slots_for(&findings.config), ..options };
+    let mut plane = DataPlane::load(options)?;
+    let mut state = planned_state(&findings, host).await?;
+    // Again before the change itself, so that `down` finds all of it even if this process is killed
+    // half-way.
     places.run_dir.store(&merged(&state, findings.former.as_ref()))?;
+    places.pins.prepare()?;
+    made.pinned = findings.former.is_none();
+    let pins_lock = places.pins.lock()?;
     remove_obsolete(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     make_routes(host, &findings, &mut state, made).await?;
     let ways = ways_at_start(&findings, host).await;
-    let plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
-
-    let options = LoadOptions { slots: plan.slot_count(), ..options };
-    let mut plane = DataPlane::load(options)?;
+    let mut plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
+    keep_secret(&mut plan, &findings, places);
     plane.fill(&plan)?;
-    places.pins.prepare()?;
-    made.pinned = findings.former.is_none();
     // Last: until here the programs of a former run, if any, are untouched and at work.
-    let (attachment, tc) = attach(places, &findings, &mut plane, made)?;
+    let attachment = attach(places, &findings, &mut plane, &state, made)?;
     plane.pin_maps(&places.pins)?;
     leave_clsact(host, &findings).await?;
-    state.underlay.xdp = Some(state::Xdp {
-        mode: attachment.mode,
-        program_id: attachment.program_id,
-        native_refused: attachment.native_refused.clone(),
-    });
-    state.underlay.tc = Some(tc);
+    state.underlay.xdp = Some(attachment.clone());
     state.slots = plan.slots.clone();
     state.entries = entries(&plan, &plane);
     places.run_dir.store(&state)?;
-    Ok(Started { findings, plane, attachment, state, plan })
+    Ok(Started { findings, plane, attachment, state, plan, _pins_lock: pins_lock })
+}
+
+/// Frames that the former `decap` tagged, while its successor is not attached yet, shall still be
+/// delivered: with the same slots the same secret serves both.
+fn keep_secret(plan: &mut Plan, findings: &Findings, places: &Places) {
+    let same = findings.former.as_ref().is_some_and(|former| former.slots == plan.slots);
+    if let Some(former) = places.pins.settings().filter(|_| same) {
+        plan.settings.secret = former.secret;
+    }
 }
 
 /// The clsact qdisc that a former run made on another underlay interface.
@@ -129,7 +140,7 @@ async fn make_routes(
 async fn ways_at_start(findings: &Findings, host: &Host) -> Vec<Option<WayFacts>> {
     let reachable = vec![true; findings.config.peers.len()];
     let ways = ways::all(findings, host, &reachable).await;
-    let named = findings.config.peers.iter().zip(ways).map(|(peer, way)| {
+    let named = findings.config.peers.iter().zip(ways.to_peers).map(|(peer, way)| {
         way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
     });
     named.collect()
@@ -139,32 +150,33 @@ fn attach(
     places: &Places,
     findings: &Findings,
     plane: &mut DataPlane,
+    state: &State,
     made: &mut Made,
-) -> anyhow::Result<(Attachment, state::Tc)> {
+) -> anyhow::Result<Attachment> {
     let (config, pins) = (&findings.config, &places.pins);
     let underlay = findings.underlay.name.as_str();
     let former = findings.former.as_ref().map(|state| &state.underlay);
+    let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
     if let Some(former) = former.filter(|former| former.interface != underlay) {
-        plane.leave(&former.interface, pins)?;
+        plane.leave(&former.interface, former_hook, pins)?;
     }
     let former = former.filter(|former| former.interface == underlay);
-    // First the one that may be refused, so that nothing else has changed if it is.
-    let inherited = former.and_then(|former| former.xdp.as_ref()).map(|xdp| xdp.mode);
-    let attachment = plane.attach_decap(underlay, checks::xdp_modes(config), inherited, pins)?;
-
-    let hook = checks::tc_hook(config);
-    let clsact = plane.attach_deliver(underlay, hook, pins)?;
-    let former_tc = former.and_then(|former| former.tc);
-    let made_clsact = clsact.0 || former_tc.is_some_and(|tc| tc.made_clsact);
-    if hook == TcHook::Netlink && findings.former.is_none() {
-        made.filter = Some((underlay.to_owned(), findings.facts.ifindex, made_clsact));
-    }
+    // From the far end to the near one: a frame that is accepted can be delivered.
+    let hooks = Hooks { now: checks::tc_hook(config), former: former_hook };
+    let on_underlay = Hooks { former: former.and(former_hook), ..hooks };
+    made.filter = state
+        .underlay
+        .tc
+        .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
+        .map(|tc| (underlay.to_owned(), findings.facts.ifindex, tc.made_clsact));
+    plane.attach_deliver(underlay, on_underlay, pins)?;
     let vnis: Vec<u32> = config.networks.iter().map(|network| network.vni.value.get()).collect();
     for (network, vni) in config.networks.iter().zip(&vnis) {
-        plane.attach_encap(&network.interface.value, *vni, hook, pins)?;
+        plane.attach_encap(&network.interface.value, *vni, hooks, pins)?;
     }
     plane.forget_encap_except(&vnis, pins)?;
-    Ok((attachment, state::Tc { hook, made_clsact }))
+    let former_xdp = former.and_then(|former| former.xdp.as_ref());
+    Ok(plane.attach_decap(underlay, checks::xdp_modes(config), former_xdp, pins)?)
 }
 
 async fn make_overlays(
@@ -212,8 +224,14 @@ fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::ne
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }
 
-fn planned_state(findings: &Findings) -> State {
+async fn planned_state(findings: &Findings, host: &Host) -> anyhow::Result<State> {
     let config = &findings.config;
+    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let former = former.filter(|former| former.interface == findings.underlay.name);
+    let hook = checks::tc_hook(config);
+    let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
+    let makes_now = hook == TcHook::Netlink && !host.has_clsact(findings.facts.ifindex).await?;
+    let tc = state::Tc { hook, made_clsact: made_before || makes_now };
     let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
         of.members.iter().map(move |member| state::Member {
             peer: member.peer,
@@ -221,13 +239,13 @@ fn planned_state(findings: &Findings) -> State {
             allowed_ips: member.allowed_ips.iter().map(|at| at.value).collect(),
         })
     });
-    State {
+    Ok(State {
         node: config.node.name.clone(),
         underlay: state::Underlay {
             interface: findings.underlay.name.clone(),
             address: findings.facts.address.into(),
             xdp: None,
-            tc: None,
+            tc: Some(tc),
         },
         peers: config
             .peers
@@ -254,21 +272,21 @@ fn planned_state(findings: &Findings) -> State {
         members: members.collect(),
         slots: Vec::new(),
         entries: Vec::new(),
-    }
+    })
 }
 
-/// The planned state and what a former run left, so that `down` removes both.
+/// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,
+/// and `down` removes both.
 fn merged(planned: &State, former: Option<&State>) -> State {
-    let mut state = planned.clone();
-    let Some(former) = former else { return state };
-    state.underlay = former.underlay.clone();
-    for old in &former.networks {
-        match state.networks.iter_mut().find(|new| new.interface == old.interface) {
-            Some(new) => {
-                new.ifindex = old.ifindex;
-                new.routes = old.routes.clone();
-            }
-            None => state.networks.push(old.clone()),
+    let Some(former) = former else { return planned.clone() };
+    let mut state = former.clone();
+    if former.underlay.interface == planned.underlay.interface {
+        state.underlay.tc = planned.underlay.tc;
+    }
+    for new in &planned.networks {
+        let known = |old: &state::Network| old.interface == new.interface && old.vni == new.vni;
+        if !former.networks.iter().any(known) {
+            state.networks.push(new.clone());
         }
     }
     state

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::{Places, fits};
 use crate::{
     config::{self, Config, TcMode, XdpMode},
-    dataplane::{TcHook, XdpAttached},
+    dataplane::{Pins, TcHook, XdpAttached},
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
     state::State,
@@ -55,7 +55,8 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     let underlay = read_underlay(&config, host).await?;
     let address = own_address(&config, &underlay)?;
     let former = places.run_dir.load()?;
-    foreign_xdp(&config, &underlay, former.as_ref())?;
+    foreign_xdp(&config, &underlay, &places.pins)?;
+    foreign_pins(places, former.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, address };
     let warnings = warnings(&config, &underlay);
     let findings = Findings { config, underlay, facts, former, warnings };
@@ -141,15 +142,14 @@ fn own_address(config: &Config, underlay: &Underlay) -> anyhow::Result<Ipv4Addr>
     Err(config.error(&wanted, message).into())
 }
 
-/// A program that is not ours is never replaced.
+/// A program that is not ours is never replaced. Ours is the one behind our pinned link.
 fn foreign_xdp(
     config: &Config,
     underlay: &Underlay,
-    former: Option<&State>,
+    pins: &Pins,
 ) -> Result<(), config::ConfigError> {
     let Some(found) = &underlay.xdp else { return Ok(()) };
-    let ours = former.and_then(|state| state.underlay.xdp.as_ref());
-    if ours.is_some_and(|ours| ours.program_id == found.program_id) {
+    if pins.decap_program() == Some(found.program_id) {
         return Ok(());
     }
     let message = format!(
@@ -172,6 +172,18 @@ fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));
     }
     warnings
+}
+
+/// Pins without a state of ours belong to a daemon with another run directory.
+fn foreign_pins(places: &Places, former: Option<&State>) -> anyhow::Result<()> {
+    if former.is_some() || !places.pins.exist() {
+        return Ok(());
+    }
+    bail!(
+        "{} holds pins, and this run directory knows nothing of them: name the --run-dir that does, \
+         or another --pin-dir, or remove what they keep alive with `vxlan down`",
+        places.pins.directory().display()
+    )
 }
 
 /// The XDP modes that the configuration allows, in the order to try them.

@@ -18,6 +18,7 @@ pub struct Removed {
 /// one obstacle leaves one thing behind; what is left can be removed by calling it again.
 pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     let lock = places.run_dir.lock()?;
+    let pins_lock = places.pins.lock()?;
     let state = checks::former_state(places)?;
     let host = Host::new()?;
     let mut removed = Removed::default();
@@ -31,9 +32,10 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     }
     if let Some(underlay) = state.as_ref().map(|state| &state.underlay)
         && let Some(tc) = underlay.tc
-        && tc.hook == TcHook::Netlink
     {
-        detach_deliver_filter(&underlay.interface);
+        if tc.hook == TcHook::Netlink {
+            detach_deliver_filter(&underlay.interface);
+        }
         if tc.made_clsact
             && let Ok(link) = host.underlay(&underlay.interface).await
             && let Err(error) = host.remove_clsact(link.ifindex).await
@@ -64,7 +66,7 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     }
     if problems.is_empty() {
         places.run_dir.clear()?;
-        drop(lock);
+        drop((lock, pins_lock));
         return Ok(removed);
     }
     anyhow::bail!("not everything could be removed: {}", problems.join("; "))

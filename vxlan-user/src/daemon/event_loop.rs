@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+
+use vxlan_common::addr::Address;
 
 use super::{
     Places,
@@ -59,6 +61,9 @@ pub async fn run(
             _ = terminate.recv() => break,
             batch = events.next_batch() => match batch {
                 Some(batch) => {
+                    if let Some(gone) = batch.iter().find_map(|event| lost_link(event, &running)) {
+                        bail!("{gone}");
+                    }
                     if batch.iter().any(|event| concerns_ways(event, &running)) {
                         follow(&mut running, &host).await?;
                     }
@@ -72,6 +77,7 @@ pub async fn run(
             }
         }
     }
+    unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())
 }
@@ -116,6 +122,19 @@ fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()
     Ok(())
 }
 
+/// Is the underlay interface gone? Its programs went with it, and a start is what brings new ones.
+fn lost_link(event: &HostEvent, running: &Started) -> Option<String> {
+    if let HostEvent::LinkRemoved { ifindex, name } = event
+        && *ifindex == running.findings.facts.ifindex
+    {
+        return Some(format!(
+            "the underlay interface {name} is gone, and what was attached to it; start again when \
+             it is back"
+        ));
+    }
+    None
+}
+
 /// Can this event change the way to a peer?
 fn concerns_ways(event: &HostEvent, running: &Started) -> bool {
     let underlay = running.findings.facts.ifindex;
@@ -130,12 +149,22 @@ fn concerns_ways(event: &HostEvent, running: &Started) -> bool {
     }
 }
 
+/// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
+fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
+    for (index, peer) in running.plan.peers.iter_mut().enumerate() {
+        peer.gateway = Address::ZERO;
+        running.plane.set_peer(index as u32, peer)?;
+    }
+    Ok(())
+}
+
 /// Brings the peers' entries in line with the host's routes and neighbours.
 async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
     let reachable: Vec<bool> = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
     let ways = ways::all(&running.findings, host, &reachable).await;
+    running.findings.facts.mtu = ways.mtu;
     let config = &running.findings.config;
-    for (index, (peer, way)) in config.peers.iter().zip(&ways).enumerate() {
+    for (index, (peer, way)) in config.peers.iter().zip(&ways.to_peers).enumerate() {
         let old = running.plan.peers[index];
         let facts = &running.findings.facts;
         let new = plan::peer_entry(config, peer, facts, way.as_ref().ok(), old.slot);

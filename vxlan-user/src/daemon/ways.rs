@@ -1,4 +1,4 @@
-//! The way to each peer: route and link-layer next hop, followed as they change.
+//! The way to each peer: link, route and link-layer next hop, followed as they change.
 
 use std::net::IpAddr;
 
@@ -11,28 +11,33 @@ use crate::{
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
 pub(super) type Way = Result<WayFacts, String>;
 
-/// Asks the kernel's routing for the way to every peer. `reachable` says who had one so far.
-pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) -> Vec<Way> {
-    let peers = findings.config.peers.len();
-    if let Some(reason) = dead_link(findings, host).await {
-        return vec![Err(reason); peers];
-    }
-    let mut ways = Vec::with_capacity(peers);
-    for (peer, reachable) in findings.config.peers.iter().zip(reachable) {
-        let way = one(findings, host, peer.endpoint.value.ip(), *reachable).await;
-        ways.push(way.unwrap_or_else(|error| Err(error.to_string())));
-    }
-    ways
+/// The ways to all peers.
+pub(super) struct Ways {
+    /// Of the underlay interface, as it is now.
+    pub(super) mtu: u32,
+    /// In the order of the configuration.
+    pub(super) to_peers: Vec<Way>,
 }
 
-/// Why nothing at all can leave. A device without carrier takes packets and loses them uncounted.
-async fn dead_link(findings: &Findings, host: &Host) -> Option<String> {
-    match host.underlay(&findings.underlay.name).await {
-        Ok(link) if !link.up => Some(format!("{} is down", link.name)),
-        Ok(link) if !link.carrier => Some(format!("{} has no carrier", link.name)),
-        Ok(_) => None,
-        Err(error) => Some(error.to_string()),
+/// Asks the kernel for the way to every peer. `reachable` says who had one so far.
+pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) -> Ways {
+    // A device without carrier takes packets and loses them uncounted.
+    let (mtu, dead) = match host.underlay(&findings.underlay.name).await {
+        Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
+        Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),
+        Ok(link) => (link.mtu, None),
+        Err(error) => (findings.facts.mtu, Some(error.to_string())),
+    };
+    let mut to_peers = Vec::with_capacity(findings.config.peers.len());
+    for (peer, reachable) in findings.config.peers.iter().zip(reachable) {
+        to_peers.push(match &dead {
+            Some(reason) => Err(reason.clone()),
+            None => one(findings, host, peer.endpoint.value.ip(), *reachable)
+                .await
+                .unwrap_or_else(|error| Err(error.to_string())),
+        });
     }
+    Ways { mtu, to_peers }
 }
 
 async fn one(

@@ -41,7 +41,7 @@ impl XdpAttached {
 }
 
 /// An attached XDP program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Attachment {
     pub mode: XdpAttached,
     pub program_id: u32,
@@ -51,18 +51,21 @@ pub struct Attachment {
 
 impl DataPlane {
     /// Attaches `decap` to the underlay interface, trying `modes` in their order, and pins the link.
-    /// A link of a former run in `inherited` mode is taken over if `modes` allow that mode.
+    /// The link of a former run, in the mode of `former`, is taken over if `modes` allow that mode.
+    ///
+    /// A change of mode has to detach first. If none of the new ones is to be had, the program is
+    /// attached in the former mode before this fails.
     pub fn attach_decap(
         &mut self,
         interface: &str,
         modes: &[XdpAttached],
-        inherited: Option<XdpAttached>,
+        former: Option<&Attachment>,
         pins: &Pins,
     ) -> Result<Attachment, DataPlaneError> {
         let path = pins.xdp_link();
         let program = self.xdp()?;
         let program_id = program_id(program.info(), names::DECAP)?;
-        if let Some(mode) = inherited.filter(|mode| modes.contains(mode))
+        if let Some(former) = former.filter(|former| modes.contains(&former.mode))
             && let Some(link) = inherit(&path)
         {
             let link =
@@ -70,7 +73,7 @@ impl DataPlane {
             match program.attach_to_link(link) {
                 Ok(id) => {
                     pin_xdp(program, id, &path)?;
-                    return Ok(Attachment { mode, program_id, native_refused: None });
+                    return Ok(Attachment { program_id, ..former.clone() });
                 }
                 Err(error) => tracing::debug!("the former XDP link is not usable: {error}"),
             }
@@ -91,6 +94,11 @@ impl DataPlane {
                     }
                 }
             }
+        }
+        if let Some(former) = former
+            && let Ok(id) = program.attach(interface, former.mode.mode())
+        {
+            pin_xdp(program, id, &path)?;
         }
         let interface = interface.to_owned();
         Err(DataPlaneError::Attach { program: names::DECAP, interface, reason: last })

@@ -52,21 +52,25 @@ impl TcHook {
     }
 }
 
-/// Whether attaching made the clsact qdisc, which then is ours to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClsactMade(pub bool);
+/// How to attach, and how a former run did.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    pub now: TcHook,
+    /// Absent: there was none. A filter in our place is then somebody else's, and stays.
+    pub former: Option<TcHook>,
+}
 
 impl DataPlane {
     /// Attaches `deliver` to TC ingress of the underlay interface.
     pub fn attach_deliver(
         &mut self,
         interface: &str,
-        hook: TcHook,
+        hooks: Hooks,
         pins: &Pins,
-    ) -> Result<ClsactMade, DataPlaneError> {
+    ) -> Result<(), DataPlaneError> {
         let path = pins.deliver_link();
         let program = self.classifier(names::DELIVER)?;
-        attach(program, names::DELIVER, interface, TcAttachType::Ingress, hook, &path)
+        attach(program, names::DELIVER, interface, TcAttachType::Ingress, hooks, &path)
     }
 
     /// Attaches `encap` to TC egress of an overlay interface.
@@ -74,20 +78,26 @@ impl DataPlane {
         &mut self,
         interface: &str,
         vni: u32,
-        hook: TcHook,
+        hooks: Hooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.encap_link(vni);
         let program = self.classifier(names::ENCAP)?;
-        attach(program, names::ENCAP, interface, TcAttachType::Egress, hook, &path)?;
-        Ok(())
+        attach(program, names::ENCAP, interface, TcAttachType::Egress, hooks, &path)
     }
 
     /// Gives up another underlay interface than the present one.
-    pub fn leave(&self, interface: &str, pins: &Pins) -> Result<(), DataPlaneError> {
+    pub fn leave(
+        &self,
+        interface: &str,
+        former: Option<TcHook>,
+        pins: &Pins,
+    ) -> Result<(), DataPlaneError> {
         forget(&pins.xdp_link())?;
         forget(&pins.deliver_link())?;
-        detach_deliver_filter(interface);
+        if former == Some(TcHook::Netlink) {
+            detach_deliver_filter(interface);
+        }
         Ok(())
     }
 
@@ -117,23 +127,28 @@ fn attach(
     name: &'static str,
     interface: &str,
     at: TcAttachType,
-    hook: TcHook,
+    hooks: Hooks,
     path: &Path,
-) -> Result<ClsactMade, DataPlaneError> {
+) -> Result<(), DataPlaneError> {
     let failed = |error: &ProgramError| DataPlaneError::Attach {
         program: name,
         interface: interface.to_owned(),
         reason: explain(error),
     };
-    match hook {
+    let had_filter = hooks.former == Some(TcHook::Netlink);
+    match hooks.now {
         TcHook::Tcx => {
             attach_tcx(program, name, interface, at, path, failed)?;
-            // What a former run may have attached the other way, on an older kernel or by request.
-            detach_filter(interface, at);
-            Ok(ClsactMade(false))
+            if had_filter {
+                detach_filter(interface, at);
+            }
+            Ok(())
         }
         TcHook::Netlink => {
             forget(path)?;
+            if had_filter {
+                detach_filter(interface, at);
+            }
             attach_filter(program, name, interface, at, failed)
         }
     }
@@ -176,15 +191,12 @@ fn attach_filter(
     interface: &str,
     at: TcAttachType,
     failed: impl Fn(&ProgramError) -> DataPlaneError,
-) -> Result<ClsactMade, DataPlaneError> {
-    let made = match qdisc_add_clsact(interface) {
-        Ok(()) => true,
-        Err(TcError::AlreadyAttached) => false,
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+) -> Result<(), DataPlaneError> {
+    match qdisc_add_clsact(interface) {
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(failed(&error.into())),
-    };
-    // One of a former run: the kernel would refuse a second one in its place.
-    detach_filter(interface, at);
+    }
     let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
     let id = program
         .attach_with_options(interface, at, TcAttachOptions::Netlink(options))
@@ -192,7 +204,7 @@ fn attach_filter(
     let link = program.take_link(id).map_err(program_error(name))?;
     // Dropping it would remove the filter, which shall stay when this process ends.
     mem::forget(link);
-    Ok(ClsactMade(made))
+    Ok(())
 }
 
 fn explain(error: &ProgramError) -> String {

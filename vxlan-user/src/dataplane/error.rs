@@ -1,6 +1,6 @@
 //! What can go wrong between this program and the kernel's BPF side, in sentences for its user.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 /// A failed load, attachment, or access to a map.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,6 @@ pub enum DataPlaneError {
 
     #[error("{path}: {reason}", path = .path.display())]
     Pin { path: PathBuf, reason: String },
-
-    #[error("cannot read BPF log messages: {0}")]
-    Log(#[source] io::Error),
 }
 
 impl DataPlaneError {

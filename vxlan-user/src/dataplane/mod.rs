@@ -14,7 +14,7 @@ mod reader;
 mod tables;
 
 pub use attach::{Attachment, XdpAttached};
-pub use attach_tc::{TcHook, detach_deliver_filter};
+pub use attach_tc::{Hooks, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
 pub use object::{DataPlane, LoadOptions};
 pub use pins::Pins;

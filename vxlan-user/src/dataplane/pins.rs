@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vxlan_common::ABI_VERSION;
+use aya::{
+    maps::{Array, Map, MapData},
+    programs::links::{FdLink, PinnedLink},
+};
+use vxlan_common::{ABI_VERSION, table::Settings};
 
 use super::{DataPlaneError, detach};
 
@@ -82,6 +86,37 @@ impl Pins {
     pub fn prepare(&self) -> Result<(), DataPlaneError> {
         let directory = self.directory();
         fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))
+    }
+
+    /// Takes the pins for this process, as long as the returned file is open. Two run directories
+    /// may name the same pins; the daemons must not. `None`: there is no such directory.
+    pub fn lock(&self) -> Result<Option<fs::File>, DataPlaneError> {
+        let directory = self.directory();
+        let file = match fs::File::open(&directory) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DataPlaneError::pin(directory, error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(DataPlaneError::pin(
+                directory,
+                "a running daemon uses these pins; name its --run-dir, or another --pin-dir",
+            )),
+            Err(fs::TryLockError::Error(error)) => Err(DataPlaneError::pin(directory, error)),
+        }
+    }
+
+    /// The XDP program behind the pinned link, if there is one.
+    pub fn decap_program(&self) -> Option<u32> {
+        let link = FdLink::from(PinnedLink::from_pin(self.xdp_link()).ok()?);
+        Some(link.info().ok()?.program_id())
+    }
+
+    /// The settings that the pinned programs go by.
+    pub fn settings(&self) -> Option<Settings> {
+        let map = Map::Array(MapData::from_pin(self.map("SETTINGS")).ok()?);
+        Array::try_from(map).ok()?.get(&0, 0).ok()
     }
 
     /// Is anything of ours pinned?

@@ -1,7 +1,7 @@
 //! The clsact qdisc of an interface, where TC programs are filters and not links.
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::tc::TcHandle;
+use netlink_packet_route::tc::{TcAttribute, TcHandle};
 
 use super::{
     Host,
@@ -9,6 +9,18 @@ use super::{
 };
 
 impl Host {
+    /// Does the interface have a clsact qdisc?
+    pub async fn has_clsact(&self, ifindex: u32) -> Result<bool, HostError> {
+        let name = self.name_of(ifindex).await;
+        let dump = self.handle.qdisc().get().index(ifindex.cast_signed()).execute();
+        let list = dump.try_collect::<Vec<_>>().await;
+        let list = list.during(|| format!("list the queueing disciplines of {name}"))?;
+        let is_clsact = |attribute: &TcAttribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact");
+        Ok(list.iter().any(|qdisc| {
+            qdisc.header.index == ifindex.cast_signed() && qdisc.attributes.iter().any(is_clsact)
+        }))
+    }
+
     /// Removes the clsact qdisc if no filter of anybody is left in it. `false`: it stays, or there
     /// is none.
     pub async fn remove_clsact(&self, ifindex: u32) -> Result<bool, HostError> {
