@@ -1,11 +1,12 @@
-//! Receive: from a packet on the underlay to a tagged inner frame, or a reason why not.
+//! Receive: from a packet on the underlay to a tagged inner frame, or a reason why not. Form is judged
+//! here, rights in [`admit`](crate::admit).
 
 use aya_ebpf::{
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
 use vxlan_common::{
-    addr::{Address, IPV4, IPV6, Mac},
+    addr::{IPV6, Mac},
     bytes::{Bytes as _, Window},
     checksum,
     counters::NOBODY,
@@ -15,19 +16,14 @@ use vxlan_common::{
         self, ETH_LEN, ETHERTYPE_IPV4, IPV4_LEN, OVERHEAD_IPV4, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
     },
     reason::RxDrop,
-    table::{
-        Cast, LOCAL, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings,
-        Source, TAG_AUTO, TAG_MAC, Tag,
-    },
+    table::{Cast, Settings, TAG_AUTO, TAG_MAC, Tag},
 };
 
 use crate::{
+    admit::{self, Sender},
     count::{self, Refused},
     learn,
-    maps::{
-        MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SETTINGS,
-        SOURCES,
-    },
+    maps::{NETWORK_BY_VNI, SETTINGS},
     packet::View,
 };
 
@@ -54,20 +50,14 @@ struct Received {
     trailer: usize,
 }
 
-/// Who sent it, and into what.
-struct Sender {
-    index: u32,
-    member: Member,
-    network: Network,
-    rewritten: bool,
-}
-
 pub(crate) fn run(ctx: &XdpContext) -> Result<Verdict, Refused> {
     let packet = View::of_xdp(ctx);
     // A copy: `tag` may write to the entry.
     let Some(&settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
     let Some(received) = receive(&packet, &settings)? else { return Ok(Verdict::NotOurs) };
-    let Some(sender) = sender(&received, &settings)? else { return Ok(Verdict::NotOurs) };
+    let Some(sender) = admit::sender(received.source, received.vni, &settings)? else {
+        return Ok(Verdict::NotOurs);
+    };
     accept(ctx, &packet, &settings, &received, &sender).map_err(|reason| Refused {
         reason,
         slot: sender.member.slot,
@@ -116,7 +106,7 @@ fn receive(packet: &View, settings: &Settings) -> Result<Option<Received>, Refus
             Ok(None)
         }
         Err(reason) => {
-            let slot = peer_index(source).map_or(NOBODY, peer_slot);
+            let slot = admit::peer_index(source).map_or(NOBODY, admit::peer_slot);
             Err(Refused { reason, slot, pair: None })
         }
     }
@@ -159,61 +149,6 @@ fn check(packet: &View, udp_len: u16) -> Result<(u16, [u8; 3], usize), RxDrop> {
     Ok((inner_len, outer::vni(&vxlan)?, packet.len() - end))
 }
 
-/// Finds the member that may send this. `None`: another VXLAN user's packet.
-#[inline(always)]
-fn sender(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
-    let key =
-        NetworkAddress { vni: received.vni, family: IPV4, address: Address::ipv4(received.source) };
-    // SAFETY: copied out at once; entries are replaced whole.
-    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
-        && let Some(&member) = MEMBERS.get(index)
-        && let Some(&network) = NETWORKS.get(member.network)
-    {
-        return Ok(Some(Sender {
-            index,
-            member,
-            network,
-            rewritten: flags & Source::REWRITTEN != 0,
-        }));
-    }
-    stranger(received, settings)
-}
-
-/// Why nobody may send this, and whom to put it down to.
-#[inline(always)]
-fn stranger(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
-    let v = received.vni;
-    // SAFETY: an index, copied out at once.
-    let network = unsafe { NETWORK_BY_VNI.get([0, v[0], v[1], v[2]]) }.copied();
-    let peer = peer_index(received.source);
-    let peer_slot = peer.map_or(NOBODY, peer_slot);
-    match (network, peer) {
-        (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
-        (None, _) => Err(Refused { reason: RxDrop::UnknownVni, slot: peer_slot, pair: None }),
-        (Some(network), None) => {
-            let slot = NETWORKS.get(network).map_or(NOBODY, |network| network.slot);
-            Err(Refused { reason: RxDrop::UnknownSource, slot, pair: None })
-        }
-        (Some(network), Some(peer)) => Err(Refused {
-            reason: RxDrop::NotAMember,
-            slot: peer_slot,
-            pair: Some(NonMember { peer, network }),
-        }),
-    }
-}
-
-#[inline(always)]
-fn peer_index(source: [u8; 4]) -> Option<u32> {
-    let key = OuterAddress { family: IPV4, pad: [0; 3], address: Address::ipv4(source) };
-    // SAFETY: an index, copied out at once.
-    unsafe { PEER_BY_ADDRESS.get(key) }.copied()
-}
-
-#[inline(always)]
-fn peer_slot(index: u32) -> u32 {
-    PEERS.get(index).map_or(NOBODY, |peer| peer.slot)
-}
-
 /// Judges the inner frame, then strips the outer headers and tags what is left.
 #[inline(always)]
 fn accept(
@@ -230,64 +165,14 @@ fn accept(
                 InnerError::Protocol => RxDrop::InnerProtocolDenied,
             }
         })?;
-    check_source(&inner, sender)?;
-    check_destination(&inner, sender)?;
+    admit::check_source(&inner, sender)?;
+    admit::check_destination(&inner, sender)?;
     mark_congestion(packet, &inner, received.tos)?;
     strip(ctx, received.trailer)?;
     tag(ctx, settings, sender, &inner)?;
     count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
     learn::station(sender.network.ifindex, sender.index, inner.source_mac);
     Ok(())
-}
-
-/// May this member send from that inner address?
-#[inline(always)]
-fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
-    if matches!(inner.kind, Kind::LinkControl) {
-        return Err(RxDrop::InnerProtocolDenied);
-    }
-    if inner.has_martian_source() || inner.source_mac.is(&sender.network.mac) {
-        return Err(RxDrop::InnerSourceDenied);
-    }
-    let speaks_for = |address| {
-        // Discovery speaks from and of link-local addresses too; other traffic of theirs stays on
-        // its link.
-        if inner.is_discovery() && inner.is_link_local(&address) {
-            return sender.member.flags & Member::IPV6 != 0;
-        }
-        owner(&sender.network, inner, address) == Some(sender.index)
-    };
-    let target_too = !matches!(inner.kind, Kind::Advertisement) || speaks_for(inner.target);
-    if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
-}
-
-/// Is that inner destination on or behind this host?
-#[inline(always)]
-fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
-    let denied = Err(RxDrop::InnerDestinationDenied);
-    let broadcast = inner.destination_mac.is(&Mac::BROADCAST);
-    if !inner.to_group() && !inner.destination_mac.is(&sender.network.mac) {
-        return denied;
-    }
-    // A multicast MAC is derived from a multicast IP address, and nothing else goes there.
-    if inner.to_group() && !broadcast && !inner.to_multicast() {
-        return denied;
-    }
-    if inner.is_announcement() {
-        return Ok(());
-    }
-    let ours = |address| {
-        (inner.is_discovery() && inner.is_link_local(&address))
-            || owner(&sender.network, inner, address) == Some(LOCAL)
-    };
-    let addressed = if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
-    let target_too = !matches!(inner.kind, Kind::Solicitation) || ours(inner.target);
-    if addressed && target_too { Ok(()) } else { denied }
-}
-
-#[inline(always)]
-fn owner(network: &Network, inner: &Inner, address: Address) -> Option<Owner> {
-    ROUTES.get(RouteKey::whole(network.vni, inner.family, address)).copied()
 }
 
 /// Carries a congestion mark from the outer header to the inner one.

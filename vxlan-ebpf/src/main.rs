@@ -20,6 +20,7 @@
 //! Only the entry points below turn a result into a verdict.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
+mod admit;
 mod count;
 mod decap;
 mod deliver;

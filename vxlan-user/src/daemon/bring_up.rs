@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use super::{
     Places,
     checks::{self, Findings},
-    ways,
+    record, ways,
 };
 use crate::{
     config::{self, RouteTable},
     dataplane::{Attachment, DataPlane, Hooks, LoadOptions, TcHook, detach_deliver_filter},
     host::{Host, OverlaySpec, RouteChange},
     plan::{OverlayFacts, Plan, WayFacts},
-    state::{self, State},
+    state::State,
 };
 
 /// A data plane that carries traffic.
@@ -67,10 +67,10 @@ async fn make(
     // The verifier's word comes before the first change.
     let options = LoadOptions { slots: Plan::slots_for(&findings.config), ..options };
     let mut plane = DataPlane::load(options)?;
-    let mut state = planned_state(&findings, host).await?;
+    let mut state = record::planned(&findings, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
-    places.run_dir.store(&merged(&state, findings.former.as_ref()))?;
+    places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
     places.pins.prepare()?;
     made.pinned = findings.former.is_none();
     let pins_lock = places.pins.lock()?;
@@ -87,7 +87,7 @@ async fn make(
     leave_clsact(host, &findings).await?;
     state.underlay.xdp = Some(attachment.clone());
     state.slots = plan.slots.clone();
-    state.entries = entries(&plan, &plane);
+    state.entries = record::entries(&plan, &plane);
     places.run_dir.store(&state)?;
     Ok(Started { findings, plane, attachment, state, plan, _pins_lock: pins_lock })
 }
@@ -224,74 +224,6 @@ fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::ne
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }
 
-async fn planned_state(findings: &Findings, host: &Host) -> anyhow::Result<State> {
-    let config = &findings.config;
-    let former = findings.former.as_ref().map(|state| &state.underlay);
-    let former = former.filter(|former| former.interface == findings.underlay.name);
-    let hook = checks::tc_hook(config);
-    let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
-    let makes_now = hook == TcHook::Netlink && !host.has_clsact(findings.facts.ifindex).await?;
-    let tc = state::Tc { hook, made_clsact: made_before || makes_now };
-    let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
-        of.members.iter().map(move |member| state::Member {
-            peer: member.peer,
-            network,
-            allowed_ips: member.allowed_ips.iter().map(|at| at.value).collect(),
-        })
-    });
-    Ok(State {
-        node: config.node.name.clone(),
-        underlay: state::Underlay {
-            interface: findings.underlay.name.clone(),
-            address: findings.facts.address.into(),
-            xdp: None,
-            tc: Some(tc),
-        },
-        peers: config
-            .peers
-            .iter()
-            .map(|peer| state::Peer {
-                name: peer.name.value.clone(),
-                endpoint: peer.endpoint.value,
-                private_address: peer.private_address.map(|at| at.value),
-            })
-            .collect(),
-        networks: config
-            .networks
-            .iter()
-            .map(|network| state::Network {
-                vni: network.vni.value.get(),
-                interface: network.interface.value.clone(),
-                hidden: hidden_name(network.vni.value.get()),
-                ifindex: 0,
-                mtu: findings.overlay_mtu(network),
-                addresses: network.addresses.iter().map(|at| at.value).collect(),
-                routes: Vec::new(),
-            })
-            .collect(),
-        members: members.collect(),
-        slots: Vec::new(),
-        entries: Vec::new(),
-    })
-}
-
-/// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,
-/// and `down` removes both.
-fn merged(planned: &State, former: Option<&State>) -> State {
-    let Some(former) = former else { return planned.clone() };
-    let mut state = former.clone();
-    if former.underlay.interface == planned.underlay.interface {
-        state.underlay.tc = planned.underlay.tc;
-    }
-    for new in &planned.networks {
-        let known = |old: &state::Network| old.interface == new.interface && old.vni == new.vni;
-        if !former.networks.iter().any(known) {
-            state.networks.push(new.clone());
-        }
-    }
-    state
-}
-
 /// Takes away interfaces and routes of a former run that are asked for no more, and would be in the
 /// way of new ones of the same name or prefix.
 async fn remove_obsolete(host: &Host, findings: &Findings) -> anyhow::Result<()> {
@@ -314,23 +246,6 @@ async fn remove_obsolete(host: &Host, findings: &Findings) -> anyhow::Result<()>
         }
     }
     Ok(())
-}
-
-fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
-    let of = |map: &str, entries: usize| state::Entries {
-        map: map.to_owned(),
-        entries: entries as u64,
-        capacity: plane.map_capacity(&map.to_uppercase()),
-    };
-    vec![
-        of("sources", plan.sources.len()),
-        of("routes", plan.routes.len()),
-        of("networks", plan.networks.len()),
-        of("peers", plan.peers.len()),
-        of("members", plan.members.len()),
-        of("tags", plan.tags.len()),
-        of("counters", plan.slots.len()),
-    ]
 }
 
 async fn undo(places: &Places, host: &Host, former: Option<State>, made: Made) {

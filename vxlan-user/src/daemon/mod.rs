@@ -9,6 +9,7 @@ mod checks;
 mod down;
 mod event_loop;
 mod fits;
+mod record;
 mod ways;
 
 use std::path::PathBuf;

@@ -43,6 +43,7 @@ fn every_drop_reason_says_what_it_is_why_and_what_to_do() {
 #[test]
 fn reasons_that_no_program_produces_are_said_to_be_so() {
     let code: String = [
+        "vxlan-ebpf/src/admit.rs",
         "vxlan-ebpf/src/decap.rs",
         "vxlan-ebpf/src/deliver.rs",
         "vxlan-ebpf/src/encap.rs",

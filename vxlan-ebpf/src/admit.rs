@@ -1,0 +1,135 @@
+//! Who may send what: the peer's right to a network, and the inner frame's source and destination.
+//!
+//! Default deny: whatever no table allows is refused here, under its own reason.
+
+use vxlan_common::{
+    addr::{Address, IPV4, Mac},
+    counters::NOBODY,
+    inner::{Inner, Kind},
+    reason::RxDrop,
+    table::{
+        LOCAL, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings, Source,
+    },
+};
+
+use crate::{
+    count::Refused,
+    maps::{MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SOURCES},
+};
+
+/// Who sent it, and into what.
+pub(crate) struct Sender {
+    /// Index of the member.
+    pub(crate) index: u32,
+    pub(crate) member: Member,
+    pub(crate) network: Network,
+    /// The outer source is not the address that its interface carries.
+    pub(crate) rewritten: bool,
+}
+
+/// Finds the member that may send this. `None`: another VXLAN user's packet.
+#[inline(always)]
+pub(crate) fn sender(
+    source: [u8; 4],
+    vni: [u8; 3],
+    settings: &Settings,
+) -> Result<Option<Sender>, Refused> {
+    let key = NetworkAddress { vni, family: IPV4, address: Address::ipv4(source) };
+    // SAFETY: copied out at once; entries are replaced whole.
+    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
+        && let Some(&member) = MEMBERS.get(index)
+        && let Some(&network) = NETWORKS.get(member.network)
+    {
+        return Ok(Some(Sender {
+            index,
+            member,
+            network,
+            rewritten: flags & Source::REWRITTEN != 0,
+        }));
+    }
+    stranger(source, vni, settings)
+}
+
+/// Why nobody may send this, and whom to put it down to. `v` is the VNI.
+#[inline(always)]
+fn stranger(source: [u8; 4], v: [u8; 3], settings: &Settings) -> Result<Option<Sender>, Refused> {
+    // SAFETY: an index, copied out at once.
+    let network = unsafe { NETWORK_BY_VNI.get([0, v[0], v[1], v[2]]) }.copied();
+    let peer = peer_index(source);
+    let peer_slot = peer.map_or(NOBODY, peer_slot);
+    match (network, peer) {
+        (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
+        (None, _) => Err(Refused { reason: RxDrop::UnknownVni, slot: peer_slot, pair: None }),
+        (Some(network), None) => {
+            let slot = NETWORKS.get(network).map_or(NOBODY, |network| network.slot);
+            Err(Refused { reason: RxDrop::UnknownSource, slot, pair: None })
+        }
+        (Some(network), Some(peer)) => Err(Refused {
+            reason: RxDrop::NotAMember,
+            slot: peer_slot,
+            pair: Some(NonMember { peer, network }),
+        }),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn peer_index(source: [u8; 4]) -> Option<u32> {
+    let key = OuterAddress { family: IPV4, pad: [0; 3], address: Address::ipv4(source) };
+    // SAFETY: an index, copied out at once.
+    unsafe { PEER_BY_ADDRESS.get(key) }.copied()
+}
+
+#[inline(always)]
+pub(crate) fn peer_slot(index: u32) -> u32 {
+    PEERS.get(index).map_or(NOBODY, |peer| peer.slot)
+}
+
+/// May this member send from that inner address?
+#[inline(always)]
+pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
+    if matches!(inner.kind, Kind::LinkControl) {
+        return Err(RxDrop::InnerProtocolDenied);
+    }
+    if inner.has_martian_source() || inner.source_mac.is(&sender.network.mac) {
+        return Err(RxDrop::InnerSourceDenied);
+    }
+    let speaks_for = |address| {
+        // Discovery speaks from and of link-local addresses too; other traffic of theirs stays on
+        // its link.
+        if inner.is_discovery() && inner.is_link_local(&address) {
+            return sender.member.flags & Member::IPV6 != 0;
+        }
+        owner(&sender.network, inner, address) == Some(sender.index)
+    };
+    let target_too = !matches!(inner.kind, Kind::Advertisement) || speaks_for(inner.target);
+    if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
+}
+
+/// Is that inner destination on or behind this host?
+#[inline(always)]
+pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
+    let denied = Err(RxDrop::InnerDestinationDenied);
+    let broadcast = inner.destination_mac.is(&Mac::BROADCAST);
+    if !inner.to_group() && !inner.destination_mac.is(&sender.network.mac) {
+        return denied;
+    }
+    // A multicast MAC is derived from a multicast IP address, and nothing else goes there.
+    if inner.to_group() && !broadcast && !inner.to_multicast() {
+        return denied;
+    }
+    if inner.is_announcement() {
+        return Ok(());
+    }
+    let ours = |address| {
+        (inner.is_discovery() && inner.is_link_local(&address))
+            || owner(&sender.network, inner, address) == Some(LOCAL)
+    };
+    let addressed = if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
+    let target_too = !matches!(inner.kind, Kind::Solicitation) || ours(inner.target);
+    if addressed && target_too { Ok(()) } else { denied }
+}
+
+#[inline(always)]
+fn owner(network: &Network, inner: &Inner, address: Address) -> Option<Owner> {
+    ROUTES.get(RouteKey::whole(network.vni, inner.family, address)).copied()
+}

@@ -1,0 +1,99 @@
+//! What goes into the state on disk: what a start means to make, together with what a former run left.
+
+use super::{
+    bring_up::hidden_name,
+    checks::{self, Findings},
+};
+use crate::{
+    dataplane::{DataPlane, TcHook},
+    host::Host,
+    plan::Plan,
+    state::{self, State},
+};
+
+/// The record of what a start is about to make.
+pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<State> {
+    let config = &findings.config;
+    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let former = former.filter(|former| former.interface == findings.underlay.name);
+    let hook = checks::tc_hook(config);
+    let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
+    let makes_now = hook == TcHook::Netlink && !host.has_clsact(findings.facts.ifindex).await?;
+    let tc = state::Tc { hook, made_clsact: made_before || makes_now };
+    let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
+        of.members.iter().map(move |member| state::Member {
+            peer: member.peer,
+            network,
+            allowed_ips: member.allowed_ips.iter().map(|at| at.value).collect(),
+        })
+    });
+    Ok(State {
+        node: config.node.name.clone(),
+        underlay: state::Underlay {
+            interface: findings.underlay.name.clone(),
+            address: findings.facts.address.into(),
+            xdp: None,
+            tc: Some(tc),
+        },
+        peers: config
+            .peers
+            .iter()
+            .map(|peer| state::Peer {
+                name: peer.name.value.clone(),
+                endpoint: peer.endpoint.value,
+                private_address: peer.private_address.map(|at| at.value),
+            })
+            .collect(),
+        networks: config
+            .networks
+            .iter()
+            .map(|network| state::Network {
+                vni: network.vni.value.get(),
+                interface: network.interface.value.clone(),
+                hidden: hidden_name(network.vni.value.get()),
+                ifindex: 0,
+                mtu: findings.overlay_mtu(network),
+                addresses: network.addresses.iter().map(|at| at.value).collect(),
+                routes: Vec::new(),
+            })
+            .collect(),
+        members: members.collect(),
+        slots: Vec::new(),
+        entries: Vec::new(),
+    })
+}
+
+/// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,
+/// and `down` removes both.
+pub(super) fn merged(planned: &State, former: Option<&State>) -> State {
+    let Some(former) = former else { return planned.clone() };
+    let mut state = former.clone();
+    if former.underlay.interface == planned.underlay.interface {
+        state.underlay.tc = planned.underlay.tc;
+    }
+    for new in &planned.networks {
+        let known = |old: &state::Network| old.interface == new.interface && old.vni == new.vni;
+        if !former.networks.iter().any(known) {
+            state.networks.push(new.clone());
+        }
+    }
+    state
+}
+
+/// How full the maps are that the daemon fills.
+pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
+    let of = |map: &str, entries: usize| state::Entries {
+        map: map.to_owned(),
+        entries: entries as u64,
+        capacity: plane.map_capacity(&map.to_uppercase()),
+    };
+    vec![
+        of("sources", plan.sources.len()),
+        of("routes", plan.routes.len()),
+        of("networks", plan.networks.len()),
+        of("peers", plan.peers.len()),
+        of("members", plan.members.len()),
+        of("tags", plan.tags.len()),
+        of("counters", plan.slots.len()),
+    ]
+}

@@ -1,0 +1,117 @@
+//! Plans for small configurations, entry by entry.
+
+use std::path::Path;
+
+use super::*;
+
+struct Counting(u8);
+
+impl Secrets for Counting {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        self.0 += 1;
+        [self.0 | 0xf0; N]
+    }
+}
+
+fn plan(text: &str) -> Plan {
+    let config = crate::config::parse(text, Path::new("test.toml")).expect("valid");
+    let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+    let overlays: Vec<_> = (0..config.networks.len())
+        .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
+        .collect();
+    let way = WayFacts { gateway: Ipv4Addr::new(10, 0, 0, 1).into(), resolved: true, mtu: None };
+    let ways = vec![Some(way); config.peers.len()];
+    Plan::new(&config, &underlay, &overlays, &ways, &mut Counting(0))
+}
+
+const TWO_CLOUDS: &str = r#"
+    [node]
+    name = "gcp"
+    [underlay]
+    interface = "ens4"
+    public_address = "203.0.113.10"
+    [[peer]]
+    name = "aws"
+    endpoint = "198.51.100.20"
+    private_address = "10.0.0.119"
+    [[network]]
+    vni = 43
+    interface = "vxlan43"
+    addresses = ["192.168.43.1/24"]
+    [[network.member]]
+    peer = "aws"
+    allowed_ips = ["192.168.44.0/24"]
+    mac = "02:00:00:00:44:01"
+"#;
+
+#[test]
+fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
+    let plan = plan(TWO_CLOUDS);
+    let seen: Vec<_> = plan
+        .sources
+        .iter()
+        .map(|(key, source)| (key.vni, key.address.first(), source.member, source.flags))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ([0, 0, 43], [198, 51, 100, 20], 0, Source::REWRITTEN),
+            ([0, 0, 43], [10, 0, 0, 119], 0, 0),
+        ]
+    );
+}
+
+#[test]
+fn slots_stand_for_nobody_then_peers_then_networks_and_members() {
+    let plan = plan(TWO_CLOUDS);
+    let slots: Vec<_> = plan.slots.iter().map(|slot| (slot.peer.as_deref(), slot.vni)).collect();
+    assert_eq!(
+        slots,
+        [(None, None), (Some("aws"), None), (None, Some(43)), (Some("aws"), Some(43))]
+    );
+    assert_eq!((plan.peers[0].slot, plan.networks[0].slot, plan.members[0].slot), (1, 2, 3));
+    let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
+    assert_eq!(Plan::slots_for(&config), 4);
+}
+
+#[test]
+fn own_address_and_subnet_are_local_and_allowed_ips_are_the_members() {
+    let plan = plan(TWO_CLOUDS);
+    let mut routes: Vec<_> = plan
+        .routes
+        .iter()
+        .map(|r| (r.address.address.first(), r.bits - NetworkAddress::FIXED_BITS, r.owner))
+        .collect();
+    routes.sort_unstable();
+    assert_eq!(
+        routes,
+        [
+            ([192, 168, 43, 0], 24, LOCAL),
+            ([192, 168, 43, 1], 32, LOCAL),
+            ([192, 168, 44, 0], 24, 0),
+        ]
+    );
+}
+
+#[test]
+fn secret_macs_are_local_unicast_with_room_for_a_cast() {
+    for byte in 0..=255 {
+        let mac = secret_mac([byte; 6]).octets();
+        assert_eq!((mac[0] & 0b11, mac[5] & 0b11), (0b10, 0));
+    }
+}
+
+#[test]
+fn a_peer_without_a_way_has_no_interface() {
+    let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
+    let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+    assert_eq!(peer_entry(&config, &config.peers[0], &underlay, None, 1).ifindex, 0);
+    let gateway = Ipv4Addr::new(10, 0, 0, 1);
+    let mut small = WayFacts { gateway: gateway.into(), resolved: true, mtu: Some(1300) };
+    let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
+    assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
+    assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));
+    small.resolved = false;
+    let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
+    assert_eq!((entry.ifindex, entry.gateway), (2, Address::ZERO));
+}
