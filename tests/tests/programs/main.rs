@@ -6,6 +6,7 @@
 //! is the table and its judge; every other module is one table or one property.
 
 mod bench;
+mod cost;
 mod decap_accepted;
 mod decap_destination;
 mod decap_malformed;
