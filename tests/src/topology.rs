@@ -7,7 +7,7 @@ use anyhow::Result;
 
 pub use crate::link::Wire;
 use crate::{
-    link::{End, connect},
+    link::{End, connect, set_queue},
     netns::{Netns, Ns},
     run::Run,
 };
@@ -92,6 +92,18 @@ impl TwoClouds {
             (aws_router, "198.51.100.1"),
         ] {
             ns.run(&format!("ip route add default via {gateway}"))?;
+        }
+        for (ns, interface) in [
+            (gcp, UNDERLAY),
+            (aws, UNDERLAY),
+            (gcp_router, "lan"),
+            (gcp_router, "wan"),
+            (aws_router, "lan"),
+            (aws_router, "wan"),
+            (&clouds.internet, "gcp"),
+            (&clouds.internet, "aws"),
+        ] {
+            set_queue(ns, interface)?;
         }
         one_to_one_nat(gcp_router, Self::GCP_PUBLIC, Self::GCP_PRIVATE)?;
         one_to_one_nat(aws_router, Self::AWS_PUBLIC, Self::AWS_PRIVATE)?;

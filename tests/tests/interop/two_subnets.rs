@@ -6,7 +6,6 @@ use vxlan_tests::{
     Ns, TwoClouds, Wire,
     daemon::Daemon,
     lab::{Side, VNI},
-    link::set_queue,
     traffic::{ping, tcp_transfer},
 };
 
@@ -26,16 +25,6 @@ pub(crate) struct Clouds {
 impl Clouds {
     pub(crate) fn new(wire: Wire) -> Result<Self> {
         let clouds = TwoClouds::new(wire)?;
-        for ns in [&clouds.gcp, &clouds.aws] {
-            set_queue(ns, "eth0")?;
-        }
-        for router in [&clouds.gcp_router, &clouds.aws_router] {
-            set_queue(router, "lan")?;
-            set_queue(router, "wan")?;
-        }
-        for interface in ["gcp", "aws"] {
-            set_queue(&clouds.internet, interface)?;
-        }
         // No ARP on the hosts' underlay, so that all that arrives there is the tunnel's.
         know(&clouds.gcp, &clouds.gcp_router, Side::Gcp)?;
         know(&clouds.aws, &clouds.aws_router, Side::Aws)?;
