@@ -28,10 +28,8 @@ fn the_underlays_mtu() -> Result<()> {
     };
     assert_eq!(too_big()?, 0.0);
     host.ns().run("ip link set eth0 mtu 1499")?;
-    wait_until("1450 bytes are too many", || {
-        ensure!(full(false)?, "1450 bytes fit 1499");
-        Ok(too_big()? >= 1.0)
-    })?;
+    wait_until("1450 bytes are too many", || Ok(full(false)? && too_big()? >= 1.0))?;
+    ensure!(full(false)?, "1450 bytes fit 1499");
     host.ns().run("ip link set eth0 mtu 1500")?;
     wait_until("1450 bytes fit again", || full(true))?;
     host.daemon.stop()?;
