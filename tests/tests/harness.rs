@@ -266,7 +266,7 @@ fn owner_that_gets_killed() -> Result<()> {
     let ns = run.netns("orphan")?;
     let sleeper = ns.command("sleep").arg("1000").stdout(Stdio::null()).spawn()?;
     println!("prefix={} {} ", run.prefix(), sleeper.id());
-    std::thread::sleep(Duration::from_secs(60));
+    thread::sleep(Duration::from_secs(60));
     Ok(())
 }
 
