@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
-    counters::NOBODY,
     outer::OVERHEAD_IPV4,
     table::{
         FdbEntry, FdbKey, LOCAL, Member, Network, NetworkAddress, OuterAddress, Owner, Peer,
@@ -157,7 +156,7 @@ impl Plan {
     ) {
         let index = self.peers.len() as u32;
         let slot = self.slot(Some(&peer.name.value), None);
-        self.peers.push(peer_entry(config, peer, underlay, way, slot));
+        self.peers.push(peer_entry(peer, underlay, way, slot));
         for (address, _) in source_addresses(peer) {
             // Peers of different networks may have the same private address: it then says nothing
             // about who sent, and is nobody's.
@@ -249,7 +248,6 @@ impl Plan {
 
 /// The entry of one peer, also for a change of the way to it alone.
 pub fn peer_entry(
-    config: &Config,
     peer: &crate::config::Peer,
     underlay: &UnderlayFacts,
     way: Option<&WayFacts>,
@@ -262,7 +260,6 @@ pub fn peer_entry(
     let resolved = way.filter(|way| way.resolved).filter(same_family);
     let gateway = resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1);
     let mtu = way.and_then(|way| way.mtu).unwrap_or(underlay.mtu).min(underlay.mtu);
-    debug_assert!(slot != NOBODY && !config.peers.is_empty());
     Peer {
         endpoint: address,
         gateway,

@@ -1,22 +1,13 @@
 //! TC programs as filters of a clsact qdisc, as on kernels before 6.6: they outlive the daemon, are
 //! never doubled, and go with `down`, which leaves what others have in the same qdisc.
 
-use std::net::IpAddr;
-
 use anyhow::{Result, ensure};
-use vxlan_tests::{daemon::Daemon, traffic::ping};
+use vxlan_tests::daemon::Daemon;
 
 use crate::host::{CONFIG_A, Host, changed, tcx};
 
 fn config() -> String {
     changed("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"")
-}
-
-fn assert_ping(host: &Host) -> Result<()> {
-    let (from, to): (IpAddr, IpAddr) = ([192, 168, 44, 1].into(), [192, 168, 43, 1].into());
-    let answers = ping(host.ns(), Some(from), to, 5)?;
-    ensure!(answers.all_answered(), "{}\n{}", answers.output, host.daemon.log());
-    Ok(())
 }
 
 /// Lines of `tc filter show` that speak of one filter: a program's, or a `u32` rule.
@@ -47,12 +38,12 @@ fn filters_are_replaced_by_a_restart_and_removed_by_down() -> Result<()> {
     let before = host.state()?;
     assert!(!has_clsact(&host)?);
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     assert_one_filter_a_hook(&host)?;
     host.daemon.kill()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     assert_one_filter_a_hook(&host)?;
     host.daemon.terminate()?;
     host.daemon.down()?;
@@ -85,13 +76,13 @@ fn a_restart_may_go_from_filters_to_links_and_back() -> Result<()> {
     host.daemon.terminate()?;
     host.daemon.write_config(crate::host::CONFIG)?;
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     assert_eq!(filters(&host, "eth0", "ingress")?, [""; 0]);
     assert_eq!(tcx(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
     host.daemon.terminate()?;
     host.daemon.write_config(&config())?;
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     assert_one_filter_a_hook(&host)?;
     host.daemon.terminate()?;
     host.daemon.down()?;

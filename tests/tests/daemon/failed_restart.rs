@@ -1,12 +1,9 @@
 //! A restart that fails must not take down what a former run left at work.
 
-use std::{
-    cell::RefCell,
-    net::{IpAddr, TcpListener},
-};
+use std::{cell::RefCell, net::TcpListener};
 
 use anyhow::{Result, ensure};
-use vxlan_tests::{daemon::Daemon, traffic::ping};
+use vxlan_tests::daemon::Daemon;
 
 use crate::host::{CONFIG, CONFIG_A, Host, State, changed};
 
@@ -28,15 +25,7 @@ fn fails_to_restart(
     let out = host.vxlan(&["run"])?;
     assert_eq!(out.status.code(), Some(2), "{out:?}");
     let after = host.state()?;
-    let pings = |when: &str| -> Result<()> {
-        let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
-        for (from, source, to) in [(&host.pair.a, a, b), (&host.pair.b, b, a)] {
-            let answers = ping(from, Some(source), to, 5)?;
-            ensure!(answers.all_answered(), "{when} `{}`: {}", out.stderr.trim(), answers.output);
-        }
-        Ok(())
-    };
-    pings("after")?;
+    host.assert_ping(&format!("after `{}`", out.stderr.trim()))?;
     let shown = host.vxlan(&["show", "peers", "--json"])?;
     let peers: serde_json::Value = serde_json::from_str(&shown.stdout)?;
     let rx = peers["peers"][0]["networks"][0]["rx"]["packets"].as_u64();
@@ -45,7 +34,7 @@ fn fails_to_restart(
     amend(&host)?;
     host.daemon.write_config(CONFIG)?;
     host.daemon.launch()?;
-    pings("after a good start after")?;
+    host.assert_ping(&format!("after a good start after `{}`", out.stderr.trim()))?;
     host.daemon.stop()?;
     assert!(!host.pair.b.has_interface("vxlan43")?);
     other.stop()?;

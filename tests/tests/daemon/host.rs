@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::IpAddr,
     path::Path,
     process::Command,
     thread,
@@ -12,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
-use vxlan_tests::{Ns, Pair, Wire, cmd, daemon::Daemon};
+use vxlan_tests::{Ns, Pair, Wire, cmd, daemon::Daemon, traffic::ping};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -103,6 +104,17 @@ impl Host {
     /// The same under another program, such as `setpriv`.
     pub(crate) fn vxlan_under(&self, under: &[&str], arguments: &[&str]) -> Result<cmd::Output> {
         cmd::output(&mut limited(self.ns(), under, &self.daemon.command(arguments)))
+    }
+
+    /// The tunnel of [`CONFIG`] and [`CONFIG_A`] carries pings, from either side.
+    pub(crate) fn assert_ping(&self, when: &str) -> Result<()> {
+        let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
+        for (from, source, to) in [(&self.pair.a, a, b), (&self.pair.b, b, a)] {
+            let answers = ping(from, Some(source), to, 5)?;
+            let log = self.daemon.log();
+            ensure!(answers.all_answered(), "{when}: {}\n{log}", answers.output);
+        }
+        Ok(())
     }
 
     pub(crate) fn state(&self) -> Result<State> {

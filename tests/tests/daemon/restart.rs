@@ -1,19 +1,11 @@
 //! A daemon that starts where another one has run: it adopts what is right, changes what is not,
 //! and removes what is asked for no more.
 
-use std::net::IpAddr;
-
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{
-    Ns,
-    daemon::Daemon,
-    link::set_queue,
-    traffic::{ping, udp_exchange},
-};
+use vxlan_tests::{Ns, daemon::Daemon, link::set_queue, traffic::udp_exchange};
 
 use crate::host::{CONFIG, CONFIG_A, Host, changed, tcx, xdp};
 
-const A: [u8; 4] = [192, 168, 43, 1];
 const B: [u8; 4] = [192, 168, 44, 1];
 
 /// `CONFIG` with a second prefix of the member, and a second network.
@@ -27,15 +19,6 @@ addresses = ["10.7.0.1/24"]
 peer = "a"
 allowed_ips = ["10.7.0.2/32"]
 "#
-}
-
-fn assert_ping(host: &Host) -> Result<()> {
-    let (a, b): (IpAddr, IpAddr) = (A.into(), B.into());
-    for (from, source, to) in [(&host.pair.a, a, b), (&host.pair.b, b, a)] {
-        let answers = ping(from, Some(source), to, 5)?;
-        ensure!(answers.all_answered(), "{}\n{}", answers.output, host.daemon.log());
-    }
-    Ok(())
 }
 
 /// Exactly one program of ours on every hook.
@@ -54,7 +37,7 @@ fn restarts(end: impl Fn(&mut Daemon) -> Result<()>) -> Result<()> {
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     let before = host.state()?;
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     let index = host.ns().ifindex("vxlan43")?;
     let mac = host.ns().mac("vxlan43")?;
     let mut programs = vec![assert_one_of_each(&host, &["vxlan43"])?];
@@ -64,7 +47,7 @@ fn restarts(end: impl Fn(&mut Daemon) -> Result<()>) -> Result<()> {
         assert_eq!(host.ns().ifindex("vxlan43")?, index);
         assert_eq!(host.ns().mac("vxlan43")?, mac);
         programs.push(assert_one_of_each(&host, &["vxlan43"])?);
-        assert_ping(&host)?;
+        host.assert_ping("now")?;
     }
     programs.dedup();
     assert_eq!(programs.len(), 4, "each start has its own program, and it is the one attached");
@@ -100,7 +83,7 @@ fn adopts_programs_that_the_state_does_not_know() -> Result<()> {
     std::fs::write(&file, state.to_string())?;
     host.daemon.launch()?;
     assert_one_of_each(&host, &["vxlan43"])?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     host.daemon.stop()?;
     other.stop()
 }
@@ -111,7 +94,7 @@ fn a_restart_loses_no_packet() -> Result<()> {
     let mut host = Host::new(CONFIG)?;
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     host.daemon.launch()?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     // A sender that was held up catches up in a burst, which the cable's ring would not take.
     for ns in [&host.pair.a, &host.pair.b] {
         set_queue(ns, "eth0")?;
@@ -149,7 +132,7 @@ fn a_smaller_configuration_removes_what_it_no_longer_has() -> Result<()> {
         );
         assert!(!host.state()?.mentions("link_encap_7"));
         assert_one_of_each(&host, &["vxlan43"])?;
-        assert_ping(&host)?;
+        host.assert_ping("now")?;
         host.daemon.stop()?;
         other.stop()?;
     }
@@ -168,7 +151,7 @@ fn a_larger_configuration_adds() -> Result<()> {
     assert_eq!(host.ns().ifindex("vxlan43")?, index);
     assert_one_of_each(&host, &["vxlan43", "lab"])?;
     assert!(host.ns().run("ip route show proto 143")?.contains("10.9.0.0/16"));
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     host.daemon.stop()?;
     other.stop()
 }
@@ -202,7 +185,7 @@ fn another_xdp_mode() -> Result<()> {
     host.daemon.write_config(&changed("xdp = \"auto\"", "xdp = \"native\""))?;
     host.daemon.launch()?;
     assert_one_of_each(&host, &["vxlan43"])?;
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     host.daemon.stop()?;
     other.stop()
 }
@@ -220,7 +203,7 @@ fn a_network_that_changes_its_vni_or_its_name() -> Result<()> {
         host.daemon.terminate()?;
         host.daemon.write_config(&changed(piece, by))?;
         host.daemon.launch()?;
-        assert_ping(&host)?;
+        host.assert_ping("now")?;
         host.daemon.stop()?;
         let left = host.pair.b.run("ip -br link")?;
         assert!(!left.contains("vxport") && !left.contains("vxlan43"), "{left}");
@@ -249,7 +232,7 @@ fn another_underlay_interface() -> Result<()> {
     assert!(xdp(host.ns(), "eth0")?.is_none() && xdp(host.ns(), "eth1")?.is_some());
     assert_eq!(tcx(host.ns(), "eth0")?, [Vec::<String>::new(), vec![]]);
     assert_eq!(tcx(host.ns(), "eth1")?, [vec!["deliver".to_owned()], vec![]]);
-    assert_ping(&host)?;
+    host.assert_ping("now")?;
     host.daemon.stop()?;
     other.stop()
 }

@@ -6,7 +6,7 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{Places, fits};
@@ -252,9 +252,4 @@ fn bind_ahead(listen: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.bind(listen)?;
     socket.listen(1024)
-}
-
-/// Reads the state of a former run, for commands that need one.
-pub(super) fn former_state(places: &Places) -> anyhow::Result<Option<State>> {
-    places.run_dir.load().context("cannot tell what a former run left")
 }

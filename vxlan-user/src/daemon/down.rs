@@ -1,6 +1,6 @@
 //! Removing what a run made, and nothing else.
 
-use super::{Places, checks};
+use super::Places;
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
     host::Host,
@@ -19,7 +19,7 @@ pub struct Removed {
 pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     let lock = places.run_dir.lock()?;
     let pins_lock = places.pins.lock()?;
-    let state = checks::former_state(places)?;
+    let state = places.run_dir.load()?;
     let host = Host::new()?;
     let mut removed = Removed::default();
     let mut problems = Vec::new();

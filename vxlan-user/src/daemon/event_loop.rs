@@ -167,7 +167,7 @@ async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
     for (index, (peer, way)) in config.peers.iter().zip(&ways.to_peers).enumerate() {
         let old = running.plan.peers[index];
         let facts = &running.findings.facts;
-        let new = plan::peer_entry(config, peer, facts, way.as_ref().ok(), old.slot);
+        let new = plan::peer_entry(peer, facts, way.as_ref().ok(), old.slot);
         if new == old {
             continue;
         }

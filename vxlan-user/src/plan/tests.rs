@@ -105,13 +105,13 @@ fn secret_macs_are_local_unicast_with_room_for_a_cast() {
 fn a_peer_without_a_way_has_no_interface() {
     let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
     let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
-    assert_eq!(peer_entry(&config, &config.peers[0], &underlay, None, 1).ifindex, 0);
+    assert_eq!(peer_entry(&config.peers[0], &underlay, None, 1).ifindex, 0);
     let gateway = Ipv4Addr::new(10, 0, 0, 1);
     let mut small = WayFacts { gateway: gateway.into(), resolved: true, mtu: Some(1300) };
-    let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
+    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
     assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
     assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));
     small.resolved = false;
-    let entry = peer_entry(&config, &config.peers[0], &underlay, Some(&small), 1);
+    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
     assert_eq!((entry.ifindex, entry.gateway), (2, Address::ZERO));
 }
