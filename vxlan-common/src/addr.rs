@@ -45,6 +45,16 @@ impl Address {
         self.0[0]
     }
 
+    /// The same address?
+    #[inline(always)]
+    pub const fn is(&self, other: &Self) -> bool {
+        let (a, b) = (self, other);
+        a.word(0) == b.word(0)
+            && a.word(1) == b.word(1)
+            && a.word(2) == b.word(2)
+            && a.word(3) == b.word(3)
+    }
+
     /// The 32-bit word `at` 0 to 3, as a number.
     #[inline(always)]
     pub const fn word(&self, at: usize) -> u32 {

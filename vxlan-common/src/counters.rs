@@ -50,13 +50,17 @@ pub struct Counters {
     pub tx_packets: u64,
     /// Their inner bytes.
     pub tx_bytes: u64,
+    /// ARP requests and neighbour solicitations answered in the owner's name.
+    pub neighbour_replies: u64,
+    /// ICMP messages that told a sender of a packet too big.
+    pub too_big_sent: u64,
     /// Accepted packets by rewritten field, indexed by [`NatField`].
     pub nat: [u64; 4],
     /// Dropped packets, indexed by [`DropReason::index`].
     pub drops: [u64; SLOTS],
 }
 
-const _: () = assert!(size_of::<Counters>() == 8 * (4 + 4 + SLOTS));
+const _: () = assert!(size_of::<Counters>() == 8 * (6 + 4 + SLOTS));
 
 impl Counters {
     /// All zero.
@@ -65,6 +69,8 @@ impl Counters {
         rx_bytes: 0,
         tx_packets: 0,
         tx_bytes: 0,
+        neighbour_replies: 0,
+        too_big_sent: 0,
         nat: [0; 4],
         drops: [0; SLOTS],
     };
@@ -80,6 +86,8 @@ impl Counters {
         self.rx_bytes += other.rx_bytes;
         self.tx_packets += other.tx_packets;
         self.tx_bytes += other.tx_bytes;
+        self.neighbour_replies += other.neighbour_replies;
+        self.too_big_sent += other.too_big_sent;
         for (mine, theirs) in self.nat.iter_mut().zip(other.nat) {
             *mine += theirs;
         }

@@ -18,7 +18,7 @@ pub mod reason;
 pub mod table;
 
 /// Version of every layout in [`table`] and [`counters`]; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// IANA's VXLAN port (RFC 7348 section 5). The Linux device's own default, 8472, predates it.
 pub const VXLAN_PORT: u16 = 4789;

@@ -23,6 +23,10 @@ pub struct Settings {
     pub address: [u8; 4],
     /// The IPv4 address that peers send to when a 1:1 NAT is in front; zero where there is none.
     pub public_address: [u8; 4],
+    /// The same of IPv6.
+    pub address6: Address,
+    /// The same of IPv6.
+    pub public_address6: Address,
     /// UDP destination port of VXLAN, network order.
     pub port: [u8; 2],
     /// [`TAG_METADATA`], [`TAG_MAC`] or [`TAG_AUTO`].
@@ -31,9 +35,16 @@ pub struct Settings {
     pub pass_unknown_vni: u8,
     /// 1: send from the VXLAN port instead of a port from the flow hash.
     pub fixed_source_port: u8,
-    /// Zero.
-    pub pad: [u8; 3],
+    /// 1: reserved bits of a received VXLAN header say nothing (RFC 7348); 0: they are refused.
+    pub ignore_reserved_bits: u8,
+    /// Outer time to live; 0: the inner one.
+    pub ttl: u8,
+    /// Outer DSCP, 0 to 63; [`DSCP_INHERIT`]: the inner one.
+    pub dscp: u8,
 }
+
+/// For [`Settings::dscp`].
+pub const DSCP_INHERIT: u8 = 0xff;
 
 /// An IP address within a network: key of the sources, data of the prefix trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,10 +109,81 @@ pub struct Network {
     pub slot: u32,
     /// VNI, network order.
     pub vni: [u8; 3],
-    /// Zero.
-    pub pad: u8,
+    /// [`Network::PASS_NESTED`], [`Network::FLOOD_UNKNOWN`].
+    pub flags: u8,
     /// MAC address of the overlay interface.
     pub mac: Mac,
+    /// An IPv4 address of the overlay interface, to answer from; zero where it has none.
+    pub address: [u8; 4],
+    /// The same of IPv6.
+    pub address6: Address,
+    /// Frames that are copied to several members.
+    pub broadcast: Rate,
+}
+
+impl Network {
+    /// Tunnels inside the tunnel are traffic like any other.
+    pub const PASS_NESTED: u8 = 1;
+    /// A frame for a MAC that nobody is known to have goes to every member.
+    pub const FLOOD_UNKNOWN: u8 = 2;
+}
+
+/// How many members a frame is copied to at most.
+pub const GROUP_SIZE: usize = 64;
+
+/// The members that get a copy of what is for everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Group {
+    /// How many of `members` there are.
+    pub len: u32,
+    /// Indices of members.
+    pub members: [u32; GROUP_SIZE],
+}
+
+/// A rate limit: a virtual clock runs ahead of the real one by `cost` for every unit, and a packet
+/// that would put it ahead by more than `burst` is refused (the GCRA of ITU-T I.371).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rate {
+    /// Of one unit, in 1/1024 ns; 0: no limit.
+    pub cost: u64,
+    /// In ns.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// No limit.
+    pub const NONE: Self = Self { cost: 0, burst: 0 };
+    const SECOND: u64 = 1_000_000_000;
+    const SCALE: u64 = 1024;
+
+    /// `units` per second, and at once as many as come in `burst` ns or `least` of them, whatever
+    /// is more. 0 units: no limit.
+    pub const fn per_second(units: u64, burst: u64, least: u64) -> Self {
+        if units == 0 {
+            return Self::NONE;
+        }
+        let cost = (Self::SECOND * Self::SCALE).div_ceil(units);
+        let room = cost.saturating_mul(least) / Self::SCALE;
+        Self { cost, burst: if room > burst { room } else { burst } }
+    }
+
+    /// What `units` cost, in ns.
+    #[inline(always)]
+    pub const fn of(&self, units: u64) -> u64 {
+        self.cost.wrapping_mul(units) / Self::SCALE
+    }
+}
+
+/// How far the virtual clocks of a peer's limits are, in ns. Written by `decap` alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Spent {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of inner frames.
+    pub bytes: u64,
 }
 
 /// A peer in a network.
@@ -114,8 +196,12 @@ pub struct Member {
     pub network: u32,
     /// Counter slot.
     pub slot: u32,
-    /// [`Member::IPV6`].
+    /// [`Member::IPV6`], [`Member::LIMITED`].
     pub flags: u32,
+    /// Stations that may be learned behind it.
+    pub max_stations: u32,
+    /// Its declared MAC address; zero: none is.
+    pub mac: Mac,
     /// The secret that stands for this member in the destination MAC ([`TAG_MAC`]); its last two
     /// bits are zero and take a [`Cast`].
     pub tag: Mac,
@@ -124,6 +210,8 @@ pub struct Member {
 impl Member {
     /// Some `allowed_ips` are IPv6, so neighbour discovery may come from link-local addresses.
     pub const IPV6: u32 = 1;
+    /// Its peer has a rate limit.
+    pub const LIMITED: u32 = 2;
 }
 
 /// What the destination MAC was before a secret one replaced it.
@@ -149,8 +237,8 @@ pub struct Peer {
     pub gateway: Address,
     /// Family of `endpoint` and `gateway`.
     pub family: u8,
-    /// Outer time to live.
-    pub ttl: u8,
+    /// Zero.
+    pub pad: u8,
     /// UDP destination port, network order.
     pub port: [u8; 2],
     /// Underlay interface; 0: no route, or its next hop does not answer.
@@ -159,6 +247,10 @@ pub struct Peer {
     pub mtu: u32,
     /// Counter slot of drops that belong to the peer but to no network.
     pub slot: u32,
+    /// Received packets.
+    pub packets: Rate,
+    /// Bytes of received inner frames.
+    pub bytes: Rate,
 }
 
 /// A station behind a network: who has this MAC?
@@ -179,11 +271,62 @@ pub struct FdbEntry {
     pub member: u32,
     /// [`FdbEntry::STATIC`].
     pub flags: u32,
+    /// When it was last heard, by the daemon's clock (map `CLOCK`).
+    pub seen: u32,
 }
 
 impl FdbEntry {
     /// Declared in the configuration: never learned over.
     pub const STATIC: u32 = 1;
+}
+
+/// What `decap` remembers of learning from a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Learned {
+    /// The station last heard, so that an unchanged one costs no lookup.
+    pub last: Mac,
+    /// Stations learned, less those that moved to another member. Those that the daemon has
+    /// forgotten (map `FORGOTTEN`) are still in it; both wrap.
+    pub stations: u64,
+    /// When `last` was noted, by the daemon's clock.
+    pub seen: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Where a member's neighbours are kept: the low bits of a hash of the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct NeighbourKey {
+    /// Index of the member.
+    pub member: u32,
+    /// Below [`NEIGHBOURS`].
+    pub place: u32,
+}
+
+/// Neighbours kept for each member.
+pub const NEIGHBOURS: u32 = 16;
+
+impl NeighbourKey {
+    /// Where an address of a member is kept.
+    #[inline(always)]
+    pub const fn of(member: u32, address: &Address) -> Self {
+        let words = address.word(0) ^ address.word(1) ^ address.word(2) ^ address.word(3);
+        Self { member, place: (words ^ words >> 8) % NEIGHBOURS }
+    }
+}
+
+/// An address of a member's, and who has it. The last one heard at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Neighbour {
+    /// The address.
+    pub address: Address,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// When it was heard, in ns since boot.
+    pub seen: u64,
 }
 
 /// A peer seen in a network that it is not a member of; by index.
@@ -232,16 +375,39 @@ macro_rules! abi {
 }
 
 abi! {
-    Settings: 24,
+    Settings: 56,
     NetworkAddress: 20,
     Source: 8,
     OuterAddress: 20,
-    Network: 20,
-    Member: 24,
-    Peer: 48,
+    Network: 56,
+    Group: 260,
+    Rate: 16,
+    Spent: 16,
+    Member: 36,
+    Peer: 80,
     FdbKey: 12,
-    FdbEntry: 8,
+    FdbEntry: 12,
+    Learned: 24,
+    NeighbourKey: 8,
+    Neighbour: 32,
     NonMember: 8,
     Tag: 16,
     TaggedMember: 8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_costs_what_it_says() {
+        let thousand = Rate::per_second(1_000, 0, 1);
+        assert_eq!((thousand.of(1), thousand.of(1_000), thousand.burst), (1_000_000, 1_000_000_000, 1_000_000));
+        // 10 Gbit/s in bytes: less than a nanosecond each.
+        let fast = Rate::per_second(1_250_000_000, 1_000_000, 1_500);
+        assert!(fast.of(1_250_000_000).abs_diff(1_000_000_000) < 1_000_000, "{fast:?}");
+        assert_eq!(fast.burst, 1_000_000);
+        assert_eq!(Rate::per_second(0, 5, 5), Rate::NONE);
+        assert_eq!(Rate::per_second(1, 0, 1).of(1), 1_000_000_000);
+    }
 }

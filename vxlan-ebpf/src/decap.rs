@@ -171,7 +171,7 @@ fn accept(
     strip(ctx, received.trailer)?;
     tag(ctx, settings, sender, &inner)?;
     count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
-    learn::station(sender.network.ifindex, sender.index, inner.source_mac);
+    learn::from(sender, &inner);
     Ok(())
 }
 

@@ -94,7 +94,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
         destination_port: u16::from_be_bytes(peer.port),
         vni: network.vni,
         tos: ecn::encapsulate(inner.tos),
-        ttl: peer.ttl,
+        ttl: settings.ttl,
     };
     if matches!(inner.kind, Kind::Arp) {
         prepend(ctx, &outer.headers(info.len))?;
@@ -120,7 +120,7 @@ fn member(ifindex: u32, inner: &Inner) -> Option<&'static Member> {
     } else {
         let key = FdbKey { ifindex, mac: inner.destination_mac };
         // SAFETY: copied out at once; entries are replaced whole.
-        if let Some(&FdbEntry { member: index, flags }) = unsafe { FDB.get(key) } {
+        if let Some(&FdbEntry { member: index, flags, .. }) = unsafe { FDB.get(key) } {
             let station = MEMBERS.get(index)?;
             if flags & FdbEntry::STATIC != 0 {
                 return Some(station);

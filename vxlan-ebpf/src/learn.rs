@@ -1,40 +1,107 @@
-//! Learning which station is behind which member. Only from frames that passed every check.
+//! Learning which station is behind which member, and who has which address there. Only from frames
+//! that passed every check.
 
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
-    addr::Mac,
-    table::{FdbEntry, FdbKey},
+    addr::{Address, Mac},
+    inner::{Inner, Kind},
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey},
 };
 
-use crate::maps::{FDB, LAST_STATION};
+use crate::{
+    admit::Sender,
+    maps::{CLOCK, FDB, FORGOTTEN, LEARNED, NEIGHBOURS},
+};
 
-/// Notes that `mac`, on the overlay interface `ifindex`, is behind `member`.
+/// Notes what an accepted frame tells.
 #[inline(always)]
-pub(crate) fn station(ifindex: u32, member: u32, mac: Mac) {
-    let Some(last) = LAST_STATION.get_ptr_mut(member) else { return };
-    // SAFETY: points to an element of an array map, which is never freed while the program runs.
-    // Another CPU may write it at the same time, in two words: a mixture of two stations is taken for
-    // neither, at the cost of a lookup, or at worst for the one here, which is then learned later.
-    if unsafe { *last }.is(&mac) {
+pub(crate) fn from(sender: &Sender, inner: &Inner) {
+    station(sender, inner.source_mac);
+    match inner.kind {
+        Kind::Arp => neighbour(sender.index, &inner.source, inner.source_mac),
+        Kind::Advertisement => neighbour(sender.index, &inner.target, inner.source_mac),
+        Kind::Ip | Kind::Solicitation | Kind::LinkControl => {}
+    }
+}
+
+/// Notes that `mac` is behind the member.
+///
+/// Elements of array maps live as long as the map, and those of hash maps until the program ends,
+/// even if they are removed meanwhile: so the pointers below stay good. Other CPUs may write the same
+/// elements, word by word. A mixture of two stations in `last` is taken for neither, at the cost of a
+/// lookup, or at worst for this one, which is then learned later; and a count that misses one is put
+/// right by the daemon.
+#[inline(always)]
+fn station(sender: &Sender, mac: Mac) {
+    let now = CLOCK.get(0).copied().unwrap_or(0);
+    let Some(learned) = LEARNED.get_ptr_mut(sender.index) else { return };
+    // SAFETY: see above; words are copied out.
+    if unsafe { (*learned).last.is(&mac) && (*learned).seen == now } {
         return;
     }
-    let key = FdbKey { ifindex, mac };
-    // SAFETY: the value is copied out at once; an update that races with it yields the old or the
-    // new entry, as both are written whole by the hash map.
-    let known = unsafe { FDB.get(key) }.copied();
-    match known {
-        Some(entry) if entry.flags & FdbEntry::STATIC != 0 || entry.member == member => {}
-        Some(entry) => {
-            // The station moved: its former member must learn it anew when it moves back.
-            if let Some(former) = LAST_STATION.get_ptr_mut(entry.member) {
-                // SAFETY: as above.
-                unsafe { *former = Mac::ZERO };
-            }
-            let _full = FDB.insert(key, FdbEntry { member, flags: 0 }, 0);
-        }
-        None => {
-            let _full = FDB.insert(key, FdbEntry { member, flags: 0 }, 0);
-        }
+    let key = FdbKey { ifindex: sender.network.ifindex, mac };
+    match FDB.get_ptr_mut(key) {
+        Some(entry) => refresh(entry, learned, sender, now),
+        None => insert(&key, learned, sender, now),
     }
-    // SAFETY: as above.
-    unsafe { *last = mac };
+    // SAFETY: see above.
+    unsafe {
+        (*learned).last = mac;
+        (*learned).seen = now;
+    }
+}
+
+/// A station that is known, perhaps as another member's.
+#[inline(always)]
+fn refresh(entry: *mut FdbEntry, learned: *mut Learned, sender: &Sender, now: u32) {
+    // SAFETY: `station` just got the pointers from the maps, and says why they stay good.
+    unsafe {
+        if (*entry).flags & FdbEntry::STATIC != 0 {
+            return;
+        }
+        let former = (*entry).member;
+        if former != sender.index {
+            if full(learned, sender) {
+                return;
+            }
+            // Its former member must learn it anew when it moves back.
+            if let Some(former) = LEARNED.get_ptr_mut(former) {
+                (*former).stations = (*former).stations.wrapping_sub(1);
+                (*former).last = Mac::ZERO;
+            }
+            (*learned).stations = (*learned).stations.wrapping_add(1);
+            (*entry).member = sender.index;
+        }
+        (*entry).seen = now;
+    }
+}
+
+/// A station that nobody knew.
+#[inline(always)]
+fn insert(key: &FdbKey, learned: *mut Learned, sender: &Sender, now: u32) {
+    const ONLY_IF_NEW: u64 = 1;
+    let entry = FdbEntry { member: sender.index, flags: 0, seen: now };
+    if !full(learned, sender) && FDB.insert(key, entry, ONLY_IF_NEW).is_ok() {
+        // SAFETY: see `station`.
+        unsafe { (*learned).stations = (*learned).stations.wrapping_add(1) };
+    }
+}
+
+/// Has the member as many stations as it may have?
+#[inline(always)]
+fn full(learned: *mut Learned, sender: &Sender) -> bool {
+    let forgotten = FORGOTTEN.get(sender.index).copied().unwrap_or(0);
+    // SAFETY: see `station`.
+    let stations = unsafe { (*learned).stations }.wrapping_sub(forgotten);
+    // The daemon's count may run ahead of ours for a moment: that is no station, not very many.
+    stations as i64 >= i64::from(sender.member.max_stations)
+}
+
+/// Notes who has an address. Frames of this kind are few enough for a clock read and an update.
+#[inline(always)]
+fn neighbour(member: u32, address: &Address, mac: Mac) {
+    let key = NeighbourKey::of(member, address);
+    // SAFETY: reads the clock.
+    let seen = unsafe { bpf_ktime_get_ns() };
+    let _full = NEIGHBOURS.insert(key, Neighbour { address: *address, mac, seen }, 0);
 }

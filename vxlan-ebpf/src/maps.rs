@@ -13,8 +13,8 @@ use vxlan_common::{
     addr::{Address, IPV6, Mac},
     counters::Counters,
     table::{
-        FdbEntry, FdbKey, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Peer,
-        Settings, Source, TaggedMember,
+        FdbEntry, FdbKey, Group, Learned, Member, Neighbour, NeighbourKey, Network, NetworkAddress,
+        NonMember, OuterAddress, Owner, Peer, Settings, Source, Spent, TaggedMember,
     },
 };
 
@@ -40,6 +40,10 @@ pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
 /// Writer: daemon. Reader: all programs. Index: network.
 #[map]
 pub(crate) static NETWORKS: Array<Network> = Array::with_max_entries(1_024, 0);
+
+/// Who gets a copy of what is for everyone? Writer: daemon. Reader: `encap`. Index: network.
+#[map]
+pub(crate) static GROUPS: Array<Group> = Array::with_max_entries(1_024, 0);
 
 /// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key is
 /// the VNI as on the wire behind a zero byte; the value an index.
@@ -71,15 +75,44 @@ pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
 #[map]
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup.
-/// Writer and reader: `decap`. Index: member.
+/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, and
+/// how many were learned. Writer: `decap`. Reader: `decap`, daemon. Index: member.
 #[map]
-pub(crate) static LAST_STATION: Array<Mac> = Array::with_max_entries(16_384, 0);
+pub(crate) static LEARNED: Array<Learned> = Array::with_max_entries(16_384, 0);
+
+/// How many of a member's stations the daemon took out of `FDB`, because they were not heard any
+/// more. Writer: daemon. Reader: `decap`. Index: member.
+#[map]
+pub(crate) static FORGOTTEN: Array<u64> = Array::with_max_entries(16_384, 0);
+
+/// Seconds since boot, as often as the daemon writes them; it stands still while none runs.
+/// Writer: daemon. Reader: `decap`. One entry.
+#[map]
+pub(crate) static CLOCK: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Who has an address behind a member, as heard in ARP and neighbour discovery. A member's own
+/// places are all it can fill. Writer: `decap`. Reader: `encap`.
+#[map]
+pub(crate) static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> =
+    HashMap::with_max_entries(16_384, NO_PREALLOC);
 
 /// The members' secret destination MACs, their last two bits zero.
 /// Writer: daemon. Reader: `deliver`, where the driver has no XDP metadata.
 #[map]
 pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// How far the limits of a peer are used up. Writer and reader: `decap`. Index: peer.
+#[map]
+pub(crate) static SPENT: Array<Spent> = Array::with_max_entries(16_384, 0);
+
+/// The same of the limit of frames for everyone. Writer and reader: `encap`. Index: network.
+#[map]
+pub(crate) static BROADCASTS: Array<u64> = Array::with_max_entries(1_024, 0);
+
+/// The same of the limit of what is done for others than the owner of this host: ICMP messages.
+/// Writer and reader: `encap`. One entry.
+#[map]
+pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]

@@ -10,8 +10,8 @@ use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
     outer::OVERHEAD_IPV4,
     table::{
-        FdbEntry, FdbKey, LOCAL, Member, Network, NetworkAddress, OuterAddress, Owner, Peer,
-        Settings, Source, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
+        FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, Network, NetworkAddress, OuterAddress,
+        Owner, Peer, Rate, Settings, Source, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
     },
 };
 
@@ -19,6 +19,12 @@ use crate::config::{Config, SourcePort, Tag, UnknownVni};
 
 /// Time to live of the outer packets.
 const TTL: u8 = 64;
+/// Frames for everyone, per second.
+const BROADCAST_RATE: u64 = 1_000;
+/// How many of one limit may come at once, in ns of its rate.
+const BURST: u64 = 100_000_000;
+/// Stations that may be learned behind a member.
+const MAX_STATIONS: u32 = 256;
 
 /// The underlay interface, as far as the maps are concerned.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +74,8 @@ pub struct RouteEntry {
 pub struct Plan {
     pub settings: Settings,
     pub networks: Vec<Network>,
+    /// By network: who gets a copy of what is for everyone.
+    pub groups: Vec<Group>,
     pub peers: Vec<Peer>,
     pub members: Vec<Member>,
     pub sources: Vec<(NetworkAddress, Source)>,
@@ -118,6 +126,8 @@ impl Plan {
             secret: secrets.bytes(),
             address: underlay.address.octets(),
             public_address: public.octets(),
+            address6: Address::ZERO,
+            public_address6: Address::ZERO,
             port: config.underlay.port.value.to_be_bytes(),
             tag: match config.underlay.tag.value {
                 Tag::Auto => TAG_AUTO,
@@ -126,11 +136,14 @@ impl Plan {
             },
             pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),
             fixed_source_port: u8::from(config.underlay.source_port == SourcePort::Fixed),
-            pad: [0; 3],
+            ignore_reserved_bits: 0,
+            ttl: TTL,
+            dscp: 0,
         };
         Self {
             settings,
             networks: Vec::new(),
+            groups: Vec::new(),
             peers: Vec::new(),
             members: Vec::new(),
             sources: Vec::new(),
@@ -183,11 +196,26 @@ impl Plan {
         let vni = [a, b, c];
         let slot = self.slot(None, Some(number));
         let mac = Mac::new(overlay.mac);
-        self.networks.push(Network { ifindex: overlay.ifindex, slot, vni, pad: 0, mac });
+        self.networks.push(Network {
+            ifindex: overlay.ifindex,
+            slot,
+            vni,
+            flags: Network::FLOOD_UNKNOWN,
+            mac,
+            address: [0; 4],
+            address6: Address::ZERO,
+            broadcast: Rate::per_second(BROADCAST_RATE, BURST, 1),
+        });
 
+        let mut group = Group { len: 0, members: [0; GROUP_SIZE] };
         for member in &network.members {
+            if let Some(place) = group.members.get_mut(group.len as usize) {
+                *place = self.members.len() as u32;
+                group.len += 1;
+            }
             self.add_member(config, member, index, vni, number, overlay, secrets);
         }
+        self.groups.push(group);
         // A prefix that a member was given is the member's, though our address lies in it.
         let taken = |plan: &Self, entry: &RouteEntry| {
             plan.routes.iter().any(|r| r.bits == entry.bits && r.address == entry.address)
@@ -222,6 +250,8 @@ impl Plan {
             network,
             slot,
             flags: if any_ipv6 { Member::IPV6 } else { 0 },
+            max_stations: MAX_STATIONS,
+            mac: member.mac.map_or(Mac::ZERO, Mac::new),
             tag,
         });
         self.tags.push((tag, TaggedMember { network, slot }));
@@ -235,7 +265,7 @@ impl Plan {
         }
         if let Some(mac) = member.mac {
             let key = FdbKey { ifindex: overlay.ifindex, mac: Mac::new(mac) };
-            self.stations.push((key, FdbEntry { member: index, flags: FdbEntry::STATIC }));
+            self.stations.push((key, FdbEntry { member: index, flags: FdbEntry::STATIC, seen: 0 }));
         }
     }
 
@@ -264,11 +294,13 @@ pub fn peer_entry(
         endpoint: address,
         gateway,
         family,
-        ttl: TTL,
+        pad: 0,
         port: endpoint.port().to_be_bytes(),
         ifindex: way.map_or(0, |_| underlay.ifindex),
         mtu,
         slot,
+        packets: Rate::NONE,
+        bytes: Rate::NONE,
     }
 }
 

@@ -10,19 +10,26 @@ use super::DataPlaneError;
 use crate::plan::Plan;
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 21] = [
     "SETTINGS",
     "SOURCES",
     "ROUTES",
     "NETWORKS",
+    "GROUPS",
     "NETWORK_BY_VNI",
     "NETWORK_BY_IFINDEX",
     "MEMBERS",
     "PEERS",
     "PEER_BY_ADDRESS",
     "FDB",
-    "LAST_STATION",
+    "LEARNED",
+    "FORGOTTEN",
+    "CLOCK",
+    "NEIGHBOURS",
     "TAGS",
+    "SPENT",
+    "BROADCASTS",
+    "EXCEPTIONS",
     "COUNTERS",
     "NON_MEMBERS",
 ];
@@ -42,6 +49,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
 
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
+    array(bpf, "GROUPS", &plan.groups)?;
     array(bpf, "PEERS", &plan.peers)?;
     array(bpf, "MEMBERS", &plan.members)?;
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;
