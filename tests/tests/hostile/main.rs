@@ -8,6 +8,7 @@
 mod flood;
 mod forged;
 mod malformed;
+mod million;
 mod not_ours;
 mod refused;
 mod row;

@@ -34,15 +34,21 @@ impl Row {
 pub(crate) fn assert_fates(victim: &Victim, rows: &[Row]) -> Result<()> {
     assert_good_is_delivered(victim)?;
     for row in rows {
-        let ours = if row.fate.is_some() { MANY } else { 0 };
-        let grown = victim.attack(&row.frames, MANY, ours)?;
-        let dropped: BTreeMap<Blame, u64> =
-            row.fate.iter().map(|blame| (blame.clone(), MANY)).collect();
-        let expected = Count { arrived: MANY, dropped, delivered: 0, entered: 0 };
-        assert_eq!(grown, expected, "{}", row.name);
+        assert_fate(victim, row, MANY)?;
     }
     // Also proves that none of the rows has turned anything off.
     assert_good_is_delivered(victim)
+}
+
+/// Sends the row's frames `total` times in all. Nothing but its own count may move.
+pub(crate) fn assert_fate(victim: &Victim, row: &Row, total: u64) -> Result<()> {
+    let ours = if row.fate.is_some() { total } else { 0 };
+    let grown = victim.attack(&row.frames, total, ours)?;
+    let dropped: BTreeMap<Blame, u64> =
+        row.fate.iter().map(|blame| (blame.clone(), total)).collect();
+    let expected = Count { arrived: total, dropped, delivered: 0, entered: 0 };
+    assert_eq!(grown, expected, "{}", row.name);
+    Ok(())
 }
 
 /// The frame that the rows are variations of is let in: else they were refused for another reason
