@@ -18,6 +18,7 @@ pub mod kernel_vxlan;
 pub mod lab;
 pub mod link;
 pub mod metrics;
+pub mod model;
 pub mod netns;
 pub mod packet;
 pub mod proxy;

@@ -1,0 +1,115 @@
+//! The rules of `docs/packets.md` a second time, as plain code over plain types: what becomes of a
+//! frame, which bytes leave, which counters move, what is remembered. Written from that page and the
+//! RFCs alone. It shares nothing with the product, and clarity comes before speed: where program and
+//! model disagree, one of them is not what the page says.
+//!
+//! Without clocks: rates (`packets_per_second`, `broadcast_rate`, answers per second) never limit
+//! here, and nothing that was heard grows old.
+
+mod answer;
+mod bytes;
+mod config;
+mod counters;
+mod flow;
+mod inner;
+mod outer;
+mod receive;
+mod rewrite;
+mod rights;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+use std::{collections::HashMap, net::IpAddr};
+
+pub use config::{Config, From, Member, Network, Peer, Prefix};
+pub use counters::{Counters, What, Who};
+
+use crate::packet::Mac;
+
+/// What becomes of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Passed on untouched.
+    NotOurs,
+    Refused(Refusal),
+    /// Handed to the overlay interface of that network.
+    Accepted {
+        inner: Vec<u8>,
+        network: usize,
+        member: usize,
+    },
+    /// Sent to that member as these bytes, the Ethernet addresses zero.
+    Sent {
+        outer: Vec<u8>,
+        member: usize,
+    },
+    /// One fate for each member in the order of the configuration, never empty.
+    Everyone(Vec<Fate>),
+    /// Handed back to the sender, in the name of that member.
+    Answered {
+        reply: Vec<u8>,
+        member: usize,
+    },
+    /// Refused, and the sender is told by these bytes, unless it has been told too often already.
+    Told {
+        reply: Vec<u8>,
+        refusal: Refusal,
+    },
+}
+
+/// Why a frame was refused, and whom that is put down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: &'static str,
+    pub who: Who,
+}
+
+impl Refusal {
+    fn new(reason: &'static str, who: Who) -> Self {
+        Self { reason, who }
+    }
+}
+
+/// A MAC address that is behind a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    pub member: usize,
+    /// By a `mac` of the configuration, and never learned over.
+    pub declared: bool,
+}
+
+/// A data plane: its configuration, and what it has seen.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub config: Config,
+    pub counters: Counters,
+    /// By network and MAC address.
+    pub stations: HashMap<(usize, Mac), Station>,
+    /// By network and member that was heard, and the address it spoke for.
+    pub neighbours: HashMap<(usize, usize, IpAddr), Mac>,
+}
+
+impl Model {
+    pub fn new(config: Config) -> Self {
+        let mut stations = HashMap::new();
+        for (n, network) in config.networks.iter().enumerate() {
+            for (m, member) in network.members.iter().enumerate() {
+                if let Some(mac) = member.mac {
+                    stations.insert((n, mac), Station { member: m, declared: true });
+                }
+            }
+        }
+        Self { config, counters: Counters::default(), stations, neighbours: HashMap::new() }
+    }
+
+    /// A frame that enters by the underlay interface.
+    pub fn receive(&mut self, frame: &[u8]) -> Fate {
+        receive::receive(self, frame)
+    }
+
+    /// A frame that is sent into the overlay interface of a network.
+    pub fn transmit(&mut self, network: usize, frame: &[u8]) -> Fate {
+        transmit::transmit(self, network, frame)
+    }
+}

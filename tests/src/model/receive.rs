@@ -1,0 +1,177 @@
+//! A frame from the underlay, rule by rule.
+
+use std::net::IpAddr;
+
+use super::{
+    Fate, Model, Refusal, Station, What, Who,
+    inner::{Inner, Kind, Unreadable},
+    outer::{BadVxlan, Outer, vxlan},
+    rewrite,
+};
+use crate::packet::Mac;
+
+pub(super) fn receive(model: &mut Model, frame: &[u8]) -> Fate {
+    let Some(outer) = Outer::ours(&model.config, frame) else { return Fate::NotOurs };
+    let fate = decide(model, &outer);
+    match &fate {
+        Fate::Refused(refusal) => {
+            model.counters.add(refusal.who, What::RxDrop(refusal.reason), 1);
+        }
+        Fate::Accepted { inner, network, member } => {
+            let who = Who::Member { network: *network, member: *member };
+            model.counters.add(who, What::RxPackets, 1);
+            model.counters.add(who, What::RxBytes, inner.len());
+            for field in model.rewritten(&outer, *network, *member) {
+                model.counters.add(who, What::Nat(field), 1);
+            }
+        }
+        Fate::NotOurs
+        | Fate::Sent { .. }
+        | Fate::Everyone(_)
+        | Fate::Answered { .. }
+        | Fate::Told { .. } => {}
+    }
+    fate
+}
+
+/// Rules 5 to 13.
+fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
+    let peer = model.peer_of(outer.src);
+    let sender = peer.map_or(Who::Nobody, Who::Peer);
+    let refused = |reason, who| Fate::Refused(Refusal::new(reason, who));
+    let udp = match outer.check().and_then(|()| outer.udp()) {
+        Ok(udp) => udp,
+        Err(reason) => return refused(reason, sender),
+    };
+    let network_of = |vni| model.config.networks.iter().position(|network| network.vni == vni);
+    let vxlan = match vxlan(udp, model.config.ignore_reserved_bits) {
+        Ok(vxlan) => vxlan,
+        Err(BadVxlan { vni }) => {
+            let unknown = vni.and_then(network_of).is_none();
+            if unknown && model.config.pass_unknown_vni {
+                return Fate::NotOurs;
+            }
+            return refused("invalid_vxlan_header", sender);
+        }
+    };
+    let Some(network) = network_of(vxlan.vni) else {
+        if model.config.pass_unknown_vni {
+            return Fate::NotOurs;
+        }
+        return refused("unknown_vni", sender);
+    };
+    let members = &model.config.networks[network].members;
+    let is_sender = |peer: usize| model.config.peers[peer].has(outer.src);
+    let Some(member) = members.iter().position(|member| is_sender(member.peer)) else {
+        return match peer {
+            None => refused("unknown_source", Who::Network(network)),
+            Some(peer) => refused("not_a_member", Who::Pair { peer, network }),
+        };
+    };
+    let who = Who::Member { network, member };
+    if !outer.udp_checksum_is_right(udp) {
+        return refused("bad_checksum", who);
+    }
+    match inner(model, network, member, outer.ecn, vxlan.inner) {
+        Ok(inner) => Fate::Accepted { inner, network, member },
+        Err(reason) => refused(reason, who),
+    }
+}
+
+/// Rules 14 to 21: the frame as it is delivered.
+fn inner(
+    model: &mut Model,
+    network_index: usize,
+    member: usize,
+    outer_ecn: u8,
+    frame: &[u8],
+) -> Result<Vec<u8>, &'static str> {
+    let inner = match Inner::read(frame) {
+        Ok(inner) => inner,
+        Err(Unreadable::Malformed) => return Err("malformed_inner"),
+        Err(Unreadable::OtherProtocol) => return Err("inner_protocol_denied"),
+    };
+    let config = &model.config;
+    let network = &config.networks[network_index];
+    if inner.ip().is_some_and(|ip| ip.concerns_one_link()) {
+        return Err("inner_protocol_denied");
+    }
+    if !network.may_send(member, &inner) {
+        return Err("inner_source_denied");
+    }
+    let tunnel = inner.ip().is_some_and(|ip| {
+        let to_underlay = config.has_underlay(ip.dst);
+        ip.is_tunnel(config.port, network.pass_nested, to_underlay)
+    });
+    if tunnel {
+        return Err("nested_tunnel");
+    }
+    if !network.takes(&inner) {
+        return Err("inner_destination_denied");
+    }
+    let mut delivered = frame.to_vec();
+    if let Some(ip) = inner.ip() {
+        let ecn = rewrite::ecn(ip.tos & 3, outer_ecn).ok_or("ecn_error")?;
+        rewrite::write_ecn(&mut delivered, ip.is_v6(), ecn);
+        let peer = &config.peers[network.members[member].peer];
+        rewrite::clamp_mss(&mut delivered, ip, peer.inner_mtu());
+    }
+    let heard = match &inner.kind {
+        Kind::Arp(arp) => Some((arp.sender, arp.sender_mac)),
+        Kind::Ip(ip) => {
+            let advertised = ip.discovery().filter(|discovery| !discovery.solicits);
+            advertised.map(|advertised| (advertised.target, inner.src))
+        }
+    };
+    model.learn(network_index, member, inner.src, heard);
+    Ok(delivered)
+}
+
+impl Model {
+    /// Whose outer address it is, if it is one peer's alone.
+    fn peer_of(&self, address: IpAddr) -> Option<usize> {
+        let peers = self.config.peers.iter().enumerate();
+        let mut having = peers.filter(|(_, peer)| peer.has(address)).map(|(index, _)| index);
+        having.next().filter(|_| having.next().is_none())
+    }
+
+    /// The outer fields of an accepted packet that are not what the sender must have written.
+    fn rewritten(&self, outer: &Outer<'_>, network: usize, member: usize) -> Vec<&'static str> {
+        let family = |address: &&IpAddr| address.is_ipv4() == outer.src.is_ipv4();
+        let peer = &self.config.peers[self.config.networks[network].members[member].peer];
+        let private = peer.private_addresses.iter().find(family);
+        let public = self.config.public_addresses.iter().find(family);
+        let mut fields = Vec::new();
+        if private.is_some_and(|private| *private != outer.src) {
+            fields.push("src_address");
+        }
+        if public.is_some_and(|public| *public != outer.dst) {
+            fields.push("dst_address");
+        }
+        fields
+    }
+
+    fn learn(&mut self, network: usize, member: usize, mac: Mac, neighbour: Option<(IpAddr, Mac)>) {
+        let known = self.stations.get(&(network, mac));
+        let declared = known.is_some_and(|station| station.declared);
+        let here = known.is_some_and(|station| station.member == member);
+        let behind = self.stations.iter().filter(|((n, _), station)| {
+            *n == network && station.member == member && !station.declared
+        });
+        let room = here || behind.count() < self.config.networks[network].max_stations;
+        if !declared && room {
+            self.stations.insert((network, mac), Station { member, declared: false });
+        }
+        if let Some((address, mac)) = neighbour {
+            self.neighbours.insert((network, member, address), mac);
+        }
+    }
+}
+
+impl super::Config {
+    /// An underlay address of ours.
+    fn has_underlay(&self, address: IpAddr) -> bool {
+        let ours = self.addresses.contains(&address) || self.public_addresses.contains(&address);
+        ours && !address.is_unspecified()
+    }
+}

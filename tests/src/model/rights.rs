@@ -1,0 +1,133 @@
+//! Who owns an address in a network, and what a member may say (rules 17 to 19).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{
+    Network, Prefix,
+    inner::{Inner, Kind},
+};
+use crate::packet::{BROADCAST, Mac};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    ThisHost,
+    Member(usize),
+}
+
+impl Network {
+    /// By the longest prefix.
+    pub(super) fn owner(&self, address: IpAddr) -> Owner {
+        let mut best = (None, Owner::Nobody);
+        let mut offer = |prefix: Prefix, owner| {
+            // Of two the same, which no configuration has, the first.
+            if prefix.holds(address) && Some(prefix.length) > best.0 {
+                best = (Some(prefix.length), owner);
+            }
+        };
+        for prefix in self.local_prefixes() {
+            offer(prefix, Owner::ThisHost);
+        }
+        for (index, member) in self.members.iter().enumerate() {
+            for prefix in &member.allowed {
+                offer(*prefix, Owner::Member(index));
+            }
+        }
+        best.1
+    }
+
+    fn local_prefixes(&self) -> impl Iterator<Item = Prefix> {
+        let own = self.addresses.iter().map(|(address, _)| match address {
+            IpAddr::V4(_) => Prefix::new(*address, 32),
+            IpAddr::V6(_) => Prefix::new(*address, 128),
+        });
+        let broadcasts = self.addresses.iter().filter_map(|(_, prefix)| match prefix.address {
+            IpAddr::V4(network) if prefix.length < 31 => {
+                let last = u32::from(network) | u32::MAX >> prefix.length;
+                Some(Prefix::new(Ipv4Addr::from(last), 32))
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        });
+        self.local.iter().copied().chain(own).chain(broadcasts)
+    }
+
+    fn is_local(&self, address: IpAddr, discovery: bool) -> bool {
+        discovery && is_link_local(address) || self.owner(address) == Owner::ThisHost
+    }
+
+    /// Rule 17.
+    pub(super) fn may_send(&self, member: usize, inner: &Inner<'_>) -> bool {
+        if inner.src == [0; 6] || is_group(inner.src) || inner.src == self.mac {
+            return false;
+        }
+        match &inner.kind {
+            Kind::Arp(arp) => {
+                arp.sender_mac == inner.src && self.has_right(member, arp.sender, false)
+            }
+            Kind::Ip(ip) => {
+                let discovery = ip.discovery();
+                let claimed = discovery.filter(|discovery| !discovery.solicits);
+                let right = |address| self.has_right(member, address, discovery.is_some());
+                right(ip.src) && claimed.is_none_or(|claimed| right(claimed.target))
+            }
+        }
+    }
+
+    fn has_right(&self, member: usize, address: IpAddr, discovery: bool) -> bool {
+        if !is_a_hosts(address) {
+            return false;
+        }
+        if is_link_local(address) {
+            let allowed = &self.members[member].allowed;
+            return discovery && allowed.iter().any(|prefix| prefix.address.is_ipv6());
+        }
+        self.owner(address) == Owner::Member(member)
+    }
+
+    /// Rule 19.
+    pub(super) fn takes(&self, inner: &Inner<'_>) -> bool {
+        let group = is_group(inner.dst);
+        if inner.dst != self.mac && !group {
+            return false;
+        }
+        match &inner.kind {
+            Kind::Arp(arp) if group && arp.announces_itself() => true,
+            Kind::Arp(arp) => {
+                let fits = !group || inner.dst == BROADCAST;
+                fits && self.is_local(arp.target, false)
+            }
+            Kind::Ip(ip) => {
+                let discovery = ip.discovery();
+                let solicited = discovery.filter(|discovery| discovery.solicits);
+                let fits = if is_multicast(ip.dst) {
+                    group
+                } else {
+                    let to_one = !group || inner.dst == BROADCAST;
+                    to_one && self.is_local(ip.dst, discovery.is_some())
+                };
+                fits && solicited.is_none_or(|solicited| self.is_local(solicited.target, true))
+            }
+        }
+    }
+}
+
+pub(super) fn is_group(mac: Mac) -> bool {
+    mac[0] & 1 == 1
+}
+
+/// Not one of the addresses that no host has.
+pub(super) fn is_a_hosts(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_loopback() && v6.octets()[0] != 0xff,
+    }
+}
+
+/// A group's, or the limited broadcast.
+pub(super) fn is_multicast(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}
