@@ -15,6 +15,7 @@ mod many;
 mod merging;
 mod meter;
 mod private_path;
+mod twins;
 mod two_subnets;
 mod way;
 mod world;
