@@ -2,29 +2,32 @@
 //!
 //! Pure: configuration and facts about the host in, a [`Plan`] out. Knows no BPF call and no netlink.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
-    outer::OVERHEAD_IPV4,
+    outer::{OVERHEAD_IPV4, OVERHEAD_IPV6},
     table::{
-        FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, Network, NetworkAddress, OuterAddress,
-        Owner, Peer, Rate, Settings, Source, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
+        DSCP_INHERIT, FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, NEIGHBOURS, Network,
+        NetworkAddress, OuterAddress, Owner, Peer, Rate, Settings, Source, TAG_AUTO, TAG_MAC,
+        TAG_METADATA, TaggedMember,
     },
 };
 
-use crate::config::{Config, SourcePort, Tag, UnknownVni};
+use crate::config::{
+    self, Config, NestedTunnels, OuterField, ReservedBits, SourcePort, Tag, UnknownUnicast,
+    UnknownVni,
+};
 
-/// Time to live of the outer packets.
-const TTL: u8 = 64;
-/// Frames for everyone, per second.
-const BROADCAST_RATE: u64 = 1_000;
+mod peer;
+
+pub use peer::peer_entry;
+use peer::source_addresses;
+
 /// How many of one limit may come at once, in ns of its rate.
 const BURST: u64 = 100_000_000;
-/// Stations that may be learned behind a member.
-const MAX_STATIONS: u32 = 256;
 
 /// The underlay interface, as far as the maps are concerned.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +35,21 @@ pub struct UnderlayFacts {
     pub ifindex: u32,
     pub mtu: u32,
     /// Where our packets come from and peers' packets arrive.
-    pub address: Ipv4Addr,
+    pub v4: Option<Ipv4Addr>,
+    /// The same of IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl UnderlayFacts {
+    /// The address of each family that it has.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+
+    /// The address to send to `destination` from.
+    pub fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
+        self.addresses().find(|address| address.is_ipv4() == destination.is_ipv4())
+    }
 }
 
 /// The overlay interface of one network.
@@ -45,12 +62,14 @@ pub struct OverlayFacts {
 /// The way to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WayFacts {
+    /// Which of the peer's endpoints it leads to.
+    pub endpoint: SocketAddr,
     /// Next hop on the link: the gateway, or the endpoint itself.
     pub gateway: IpAddr,
     /// The kernel knows the next hop's MAC, so that packets need not wait for it.
     pub resolved: bool,
-    /// The route's own MTU, where it has one.
-    pub mtu: Option<u32>,
+    /// Of the path, as far as it is known: the route's own MTU, or the interface's.
+    pub mtu: u32,
 }
 
 /// Whom a counter slot stands for.
@@ -121,13 +140,15 @@ impl Plan {
     }
 
     fn empty(config: &Config, underlay: &UnderlayFacts, secrets: &mut impl Secrets) -> Self {
-        let public = config.underlay.public_address.v4.map_or(Ipv4Addr::UNSPECIFIED, |at| at.value);
+        let public = &config.underlay.public_address;
+        let v4 = |at: Option<Ipv4Addr>| at.map_or([0; 4], |at| at.octets());
+        let v6 = |at: Option<Ipv6Addr>| at.map_or(Address::ZERO, |at| Address::ipv6(at.octets()));
         let settings = Settings {
             secret: secrets.bytes(),
-            address: underlay.address.octets(),
-            public_address: public.octets(),
-            address6: Address::ZERO,
-            public_address6: Address::ZERO,
+            address: v4(underlay.v4),
+            public_address: v4(public.v4.map(|at| at.value)),
+            address6: v6(underlay.v6),
+            public_address6: v6(public.v6.map(|at| at.value)),
             port: config.underlay.port.value.to_be_bytes(),
             tag: match config.underlay.tag.value {
                 Tag::Auto => TAG_AUTO,
@@ -136,9 +157,9 @@ impl Plan {
             },
             pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),
             fixed_source_port: u8::from(config.underlay.source_port == SourcePort::Fixed),
-            ignore_reserved_bits: 0,
-            ttl: TTL,
-            dscp: 0,
+            ignore_reserved_bits: u8::from(config.underlay.reserved_bits == ReservedBits::Ignore),
+            ttl: field(config.underlay.ttl, 0),
+            dscp: field(config.underlay.dscp, DSCP_INHERIT),
         };
         Self {
             settings,
@@ -163,7 +184,7 @@ impl Plan {
     fn add_peer(
         &mut self,
         config: &Config,
-        peer: &crate::config::Peer,
+        peer: &config::Peer,
         underlay: &UnderlayFacts,
         way: Option<&WayFacts>,
     ) {
@@ -173,7 +194,7 @@ impl Plan {
         for (address, _) in source_addresses(peer) {
             // Peers of different networks may have the same private address: it then says nothing
             // about who sent, and is nobody's.
-            let used = |other: &crate::config::Peer| {
+            let used = |other: &config::Peer| {
                 source_addresses(other).iter().any(|(theirs, _)| *theirs == address)
             };
             if config.peers.iter().filter(|other| used(other)).count() == 1 {
@@ -186,7 +207,7 @@ impl Plan {
     fn add_network(
         &mut self,
         config: &Config,
-        network: &crate::config::Network,
+        network: &config::Network,
         overlay: &OverlayFacts,
         secrets: &mut impl Secrets,
     ) {
@@ -195,16 +216,23 @@ impl Plan {
         let [_, a, b, c] = number.to_be_bytes();
         let vni = [a, b, c];
         let slot = self.slot(None, Some(number));
-        let mac = Mac::new(overlay.mac);
+        let pass = match network.nested_tunnels {
+            NestedTunnels::Pass => Network::PASS_NESTED,
+            NestedTunnels::Drop => 0,
+        };
+        let flood = match network.unknown_unicast {
+            UnknownUnicast::Flood => Network::FLOOD_UNKNOWN,
+            UnknownUnicast::Drop => 0,
+        };
         self.networks.push(Network {
             ifindex: overlay.ifindex,
             slot,
             vni,
-            flags: Network::FLOOD_UNKNOWN,
-            mac,
-            address: [0; 4],
-            address6: Address::ZERO,
-            broadcast: Rate::per_second(BROADCAST_RATE, BURST, 1),
+            flags: pass | flood,
+            mac: Mac::new(overlay.mac),
+            address: answers_from(network, true).first(),
+            address6: answers_from(network, false),
+            broadcast: Rate::per_second(network.broadcast_rate.into(), BURST, 1),
         });
 
         let mut group = Group { len: 0, members: [0; GROUP_SIZE] };
@@ -213,7 +241,7 @@ impl Plan {
                 *place = self.members.len() as u32;
                 group.len += 1;
             }
-            self.add_member(config, member, index, vni, number, overlay, secrets);
+            self.add_member(config, network, member, index, vni, overlay, secrets);
         }
         self.groups.push(group);
         // A prefix that a member was given is the member's, though our address lies in it.
@@ -221,7 +249,8 @@ impl Plan {
             plan.routes.iter().any(|r| r.bits == entry.bits && r.address == entry.address)
         };
         let own = network.addresses.iter().map(|at| IpNet::from(at.value.addr()));
-        for prefix in own.chain(network.local_ips.iter().copied()) {
+        let broadcasts = network.addresses.iter().filter_map(|at| directed_broadcast(at.value));
+        for prefix in own.chain(network.local_ips.iter().copied()).chain(broadcasts) {
             let entry = route_entry(vni, prefix, LOCAL);
             if !taken(self, &entry) {
                 self.routes.push(entry);
@@ -233,24 +262,25 @@ impl Plan {
     fn add_member(
         &mut self,
         config: &Config,
-        member: &crate::config::Member,
+        of: &config::Network,
+        member: &config::Member,
         network: u32,
         vni: [u8; 3],
-        number: u32,
         overlay: &OverlayFacts,
         secrets: &mut impl Secrets,
     ) {
         let index = self.members.len() as u32;
         let peer = &config.peers[member.peer];
-        let slot = self.slot(Some(&peer.name.value), Some(number));
+        let slot = self.slot(Some(&peer.name.value), Some(of.vni.value.get()));
         let any_ipv6 = member.allowed_ips.iter().any(|at| at.value.addr().is_ipv6());
         let tag = secret_mac(secrets.bytes());
         self.members.push(Member {
             peer: member.peer as u32,
             network,
             slot,
-            flags: if any_ipv6 { Member::IPV6 } else { 0 },
-            max_stations: MAX_STATIONS,
+            flags: if any_ipv6 { Member::IPV6 } else { 0 }
+                | if peer.is_limited() { Member::LIMITED } else { 0 },
+            max_stations: of.max_stations.value,
             mac: member.mac.map_or(Mac::ZERO, Mac::new),
             tag,
         });
@@ -274,50 +304,55 @@ impl Plan {
         let members: usize = config.networks.iter().map(|network| network.members.len()).sum();
         (1 + config.peers.len() + config.networks.len() + members) as u32
     }
-}
 
-/// The entry of one peer, also for a change of the way to it alone.
-pub fn peer_entry(
-    peer: &crate::config::Peer,
-    underlay: &UnderlayFacts,
-    way: Option<&WayFacts>,
-    slot: u32,
-) -> Peer {
-    let endpoint = peer.endpoint.value;
-    let (family, address) = family_address(endpoint.ip());
-    // A gateway of the other family (RFC 8950) is left to the kernel's own lookup.
-    let same_family = |way: &&WayFacts| way.gateway.is_ipv4() == endpoint.is_ipv4();
-    let resolved = way.filter(|way| way.resolved).filter(same_family);
-    let gateway = resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1);
-    let mtu = way.and_then(|way| way.mtu).unwrap_or(underlay.mtu).min(underlay.mtu);
-    Peer {
-        endpoint: address,
-        gateway,
-        family,
-        pad: 0,
-        port: endpoint.port().to_be_bytes(),
-        ifindex: way.map_or(0, |_| underlay.ifindex),
-        mtu,
-        slot,
-        packets: Rate::NONE,
-        bytes: Rate::NONE,
+    /// Neighbours that the members of `config` can fill.
+    pub fn neighbours_for(config: &Config) -> u32 {
+        let members: usize = config.networks.iter().map(|network| network.members.len()).sum();
+        (members as u32).saturating_mul(NEIGHBOURS)
+    }
+
+    /// Stations, declared and learned, that the networks of `config` can have. The configuration
+    /// sees to it that there are no more than [`config::MOST_STATIONS`].
+    pub fn stations_for(config: &Config) -> u32 {
+        config.stations() as u32
     }
 }
 
-/// The overlay's MTU where the configuration does not say: what fits the underlay.
-pub fn default_overlay_mtu(underlay_mtu: u32) -> u32 {
-    underlay_mtu.saturating_sub(OVERHEAD_IPV4 as u32)
+/// The overlay's MTU where the configuration does not say: what fits the underlay, and the longest
+/// outer headers that its members need.
+pub fn default_overlay_mtu(config: &Config, network: &config::Network, underlay_mtu: u32) -> u32 {
+    underlay_mtu.saturating_sub(overhead(config, network))
 }
 
-/// Every outer address that a peer's packets may come from, and whether a NAT must have rewritten
-/// it: its endpoint, where that is not the address its interface carries, has been.
-fn source_addresses(peer: &crate::config::Peer) -> Vec<(IpAddr, u32)> {
-    let endpoint = peer.endpoint.value.ip();
-    match peer.private_address {
-        Some(private) if private.value != endpoint => {
-            vec![(endpoint, Source::REWRITTEN), (private.value, 0)]
-        }
-        _ => vec![(endpoint, 0)],
+/// What the outer headers take for the members of a network: more over IPv6.
+pub fn overhead(config: &Config, network: &config::Network) -> u32 {
+    let peers = network.members.iter().map(|member| &config.peers[member.peer]);
+    let ipv6 = peers.flat_map(|peer| &peer.endpoints).any(|endpoint| endpoint.is_ipv6());
+    if ipv6 { OVERHEAD_IPV6 as u32 } else { OVERHEAD_IPV4 as u32 }
+}
+
+fn field(of: OuterField, inherit: u8) -> u8 {
+    match of {
+        OuterField::Fixed(value) => value,
+        OuterField::Inherit => inherit,
+    }
+}
+
+/// The overlay interface's first address of a family; an IPv6 one that is of use beyond the link,
+/// where there is one. Zero: none.
+fn answers_from(network: &config::Network, v4: bool) -> Address {
+    let own = || network.addresses.iter().map(|at| at.value.addr()).filter(|at| at.is_ipv4() == v4);
+    let on_link = |at: &IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());
+    let address = own().find(|at| !on_link(at)).or_else(|| own().next());
+    address.map_or(Address::ZERO, |address| family_address(address).1)
+}
+
+/// Where frames for all hosts of an IPv4 network go; networks of one or two addresses have no such
+/// address (RFC 3021).
+fn directed_broadcast(own: IpNet) -> Option<IpNet> {
+    match own {
+        IpNet::V4(own) if own.prefix_len() < 31 => Some(IpNet::from(IpAddr::V4(own.broadcast()))),
+        IpNet::V4(_) | IpNet::V6(_) => None,
     }
 }
 

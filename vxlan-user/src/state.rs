@@ -36,7 +36,11 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Underlay {
     pub interface: String,
+    /// The first of `addresses`.
     pub address: IpAddr,
+    /// What packets are sent from: one of each family that there is.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// Absent until attached.
     pub xdp: Option<Attachment>,
     /// Absent: nothing was attached, or meant to be.
@@ -53,8 +57,25 @@ pub struct Tc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     pub name: String,
+    /// The one in use; the first while none is.
     pub endpoint: SocketAddr,
+    /// Of the family of `endpoint`, else any.
     pub private_address: Option<IpAddr>,
+    /// In the order of preference.
+    #[serde(default)]
+    pub endpoints: Vec<SocketAddr>,
+    #[serde(default)]
+    pub private_addresses: Vec<IpAddr>,
+}
+
+impl Peer {
+    /// Notes which endpoint is in use.
+    pub fn use_endpoint(&mut self, endpoint: SocketAddr) {
+        self.endpoint = endpoint;
+        let same_family = |at: &&IpAddr| at.is_ipv4() == endpoint.is_ipv4();
+        let private = self.private_addresses.iter().find(same_family);
+        self.private_address = private.or(self.private_addresses.first()).copied();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ impl Context {
     pub(crate) const DEFAULT: Self = Self { ifindex: 1, gso_size: 0, gso_segs: 0 };
 
     /// `struct __sk_buff` of include/uapi/linux/bpf.h: all else must be zero.
-    fn bytes(self) -> [u8; 192] {
+    pub(crate) fn bytes(self) -> [u8; 192] {
         let mut bytes = [0; 192];
         let mut set = |at: usize, value: u32| {
             bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -83,7 +83,7 @@ pub(crate) const GCP: Host =
     Host { address: GCP_PRIVATE, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
 
 pub(crate) struct Bench {
-    plane: DataPlane,
+    pub(crate) plane: DataPlane,
     pub(crate) plan: Plan,
     peers: Vec<String>,
     vnis: Vec<u32>,
@@ -118,22 +118,25 @@ impl Bench {
     /// called `office` over a path of 1400 bytes.
     pub(crate) fn new(text: &str, host: Host) -> Self {
         let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
-        let underlay = UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, address: host.address };
+        let underlay =
+            UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4: Some(host.address), v6: None };
         let overlays: Vec<_> =
             host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         assert_eq!(overlays.len(), config.networks.len());
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
-        let way = |name: &String| match name.as_str() {
+        let way = |peer: &config::Peer| match peer.name.as_str() {
             "lone" => None,
             name => Some(WayFacts {
+                endpoint: peer.endpoint().value,
                 gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
                 resolved: true,
-                mtu: (name == "office").then_some(1400),
+                mtu: if name == "office" { 1400 } else { UNDERLAY_MTU },
             }),
         };
-        let ways: Vec<_> = peers.iter().map(way).collect();
+        let ways: Vec<_> = config.peers.iter().map(way).collect();
         let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
-        let options = LoadOptions { trace_packets: false, slots: plan.slots.len() as u32 };
+        let options =
+            LoadOptions { slots: plan.slots.len() as u32, ..LoadOptions::default() };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
         plane.fill(&plan).expect("maps take the plan");
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();

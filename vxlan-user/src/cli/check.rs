@@ -46,7 +46,8 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
                 "ok": true,
                 "warnings": findings.warnings,
                 "underlay": findings.underlay.name,
-                "address": findings.facts.address,
+                "address": findings.address,
+                "addresses": findings.facts.addresses().collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
@@ -60,7 +61,7 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             count(config.peers.len(), "peer"),
             count(config.networks.len(), "network"),
             findings.underlay.name,
-            findings.facts.address
+            findings.sends_from()
         );
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })

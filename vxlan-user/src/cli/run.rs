@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(super) async fn run(places: &Places, log: LevelFilter) -> anyhow::Result<ExitCode> {
-    let options = LoadOptions { trace_packets: log >= LevelFilter::TRACE, slots: 0 };
+    let trace_packets = log >= LevelFilter::TRACE;
+    let options = LoadOptions { trace_packets, ..LoadOptions::default() };
     daemon::run(places, options, report).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -26,7 +27,7 @@ fn report(started: &Started, metrics: SocketAddr) {
         attachment.mode.label(),
         attachment.program_id,
         started.state.underlay.tc.map_or("", |tc| tc.hook.label()),
-        started.findings.facts.address
+        started.findings.sends_from()
     );
     if let Some(reason) = &attachment.native_refused {
         println!("{}: no native XDP: {reason}", underlay.name);

@@ -111,3 +111,31 @@ choice! {
         Mac = "mac",
     }
 }
+
+choice! {
+    /// What the reserved bits of a received VXLAN header say.
+    ReservedBits {
+        /// Another protocol: the packet is dropped.
+        #[default] Refuse = "refuse",
+        /// Nothing (RFC 7348, section 5).
+        Ignore = "ignore",
+    }
+}
+
+choice! {
+    /// What happens to a frame for a MAC address that nobody is known to have, and an address that
+    /// no member owns.
+    UnknownUnicast {
+        /// Every member gets a copy.
+        #[default] Flood = "flood",
+        Drop = "drop",
+    }
+}
+
+choice! {
+    /// What happens to a VXLAN packet that comes through the tunnel.
+    NestedTunnels {
+        #[default] Drop = "drop",
+        Pass = "pass",
+    }
+}

@@ -22,7 +22,9 @@ mod source;
 mod suggest;
 mod types;
 mod validate;
+mod validate_limits;
 mod validate_network;
+mod validate_peers;
 mod validate_prefixes;
 mod value;
 mod word;
@@ -30,9 +32,15 @@ mod word;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode};
+pub use choice::{
+    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
+    UnknownUnicast, UnknownVni, XdpMode,
+};
 pub use error::{ConfigError, ConfigErrors};
-pub use types::{Config, Located, Member, Metrics, Network, Node, Peer, PerFamily, Underlay, Vni};
+pub use types::{
+    Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Underlay, Vni,
+};
+pub use validate_limits::MOST_STATIONS;
 
 /// Where the configuration is when the command line does not say.
 pub const DEFAULT_PATH: &str = "/etc/vxlan/vxlan.toml";

@@ -121,6 +121,19 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// A number, or the word that stands in its place.
+    pub(super) fn number_or_text(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Result<Item<i64>, Item<&'d str>>> {
+        let (_, value) = self.get(name)?;
+        if value.get_ref().is_str() {
+            return self.text(name, problems).map(Err);
+        }
+        self.number(name, problems).map(Ok)
+    }
+
     /// The texts of a list; where the schema allows it, also of a single text.
     pub(super) fn texts(&self, name: &str, problems: &mut Problems) -> Vec<Item<&'d str>> {
         let Some((key, value)) = self.get(name) else { return Vec::new() };
@@ -194,7 +207,11 @@ impl<'d> Section<'d> {
                     Kind::Section | Kind::Sections => {
                         format!("the file has no {0} section. Write {0} and its keys.", key.example)
                     }
-                    Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => {
+                    Kind::Text
+                    | Kind::Number
+                    | Kind::NumberOrText
+                    | Kind::List
+                    | Kind::TextOrList => {
                         format!(
                             "{header} has no {name}. Write one, such as {name} = {}.",
                             key.example
@@ -269,7 +286,7 @@ impl<'d> Section<'d> {
             (Kind::Number, Some(text)) if number(text).is_some() => {
                 format!("{name} = {}, without quotes", text.trim())
             }
-            (Kind::Text | Kind::Number | Kind::List | Kind::TextOrList, _) => {
+            (Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList, _) => {
                 format!("{name} = {}", key.example)
             }
         };

@@ -6,6 +6,8 @@
 pub(super) enum Kind {
     Text,
     Number,
+    /// A number, or a word in its place.
+    NumberOrText,
     /// A list of texts.
     List,
     /// One text, or a list of them.
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Text => "text",
             Self::Number => "a whole number",
+            Self::NumberOrText => "a whole number or text",
             Self::List => "a list",
             Self::TextOrList => "text or a list of texts",
             Self::Section => "a section",
@@ -49,7 +52,9 @@ impl Key {
     pub(super) fn written(&self) -> &'static str {
         match self.kind {
             Kind::Section | Kind::Sections => self.example,
-            Kind::Text | Kind::Number | Kind::List | Kind::TextOrList => self.name,
+            Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList => {
+                self.name
+            }
         }
     }
 }
@@ -93,6 +98,9 @@ pub(super) static UNDERLAY: Schema = Schema {
         key("tc", Kind::Text, "\"auto\""),
         key("source_port", Kind::Text, "\"flow\""),
         key("unknown_vni", Kind::Text, "\"drop\""),
+        key("reserved_bits", Kind::Text, "\"refuse\""),
+        key("ttl", Kind::NumberOrText, "64"),
+        key("dscp", Kind::NumberOrText, "0"),
         key("tag", Kind::Text, "\"auto\""),
     ],
 };
@@ -104,8 +112,10 @@ pub(super) static PEER: Schema = Schema {
     header: "[[peer]]",
     keys: &[
         key("name", Kind::Text, "\"aws\""),
-        key("endpoint", Kind::Text, "\"198.51.100.20:4789\""),
-        key("private_address", Kind::Text, "\"10.0.0.119\""),
+        key("endpoint", Kind::TextOrList, "\"198.51.100.20:4789\""),
+        key("private_address", Kind::TextOrList, "\"10.0.0.119\""),
+        key("packets_per_second", Kind::Number, "1000000"),
+        key("bytes_per_second", Kind::Number, "125000000"),
         key("source_port", Kind::Text, "\"flow\""),
         key("key_file", Kind::Text, "\"/etc/vxlan/aws.key\""),
     ],
@@ -120,6 +130,11 @@ pub(super) static NETWORK: Schema = Schema {
         key("local_ips", Kind::List, "[\"192.168.43.0/24\"]"),
         key("mtu", Kind::Number, "1410"),
         key("route_table", Kind::Text, "\"main\""),
+        key("broadcast_rate", Kind::Number, "1000"),
+        key("unknown_unicast", Kind::Text, "\"flood\""),
+        key("nested_tunnels", Kind::Text, "\"drop\""),
+        key("ageing", Kind::Number, "300"),
+        key("max_stations", Kind::Number, "256"),
         key("member", Kind::Sections, "[[network.member]]"),
     ],
 };

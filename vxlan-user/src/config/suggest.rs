@@ -5,7 +5,7 @@
 const LONGEST: usize = 64;
 
 /// Options of `ip link` and the keys that stand for them here.
-const FROM_IP_LINK: [(&str, &str); 8] = [
+const FROM_IP_LINK: [(&str, &str); 10] = [
     ("id", "vni"),
     ("vnid", "vni"),
     ("dev", "interface"),
@@ -14,6 +14,8 @@ const FROM_IP_LINK: [(&str, &str); 8] = [
     ("local", "address"),
     ("dstport", "port"),
     ("srcport", "source_port"),
+    ("tos", "dscp"),
+    ("maxaddress", "max_stations"),
 ];
 
 /// The candidate that `word` was probably meant to be.

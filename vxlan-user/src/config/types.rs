@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::choice::{PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode};
+use super::choice::{
+    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
+    UnknownUnicast, UnknownVni, XdpMode,
+};
 use super::error::ConfigError;
 
 /// A value and the line it stands on, for checks that come after the configuration was read.
@@ -60,6 +63,11 @@ impl PerFamily {
         self.v4.is_none() && self.v6.is_none()
     }
 
+    /// The address of the family that `like` is of.
+    pub fn of_family(&self, like: IpAddr) -> Option<Located<IpAddr>> {
+        self.iter().find(|at| at.value.is_ipv4() == like.is_ipv4())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Located<IpAddr>> {
         let v4 = self.v4.map(|at| Located { value: IpAddr::V4(at.value), line: at.line });
         let v6 = self.v6.map(|at| Located { value: IpAddr::V6(at.value), line: at.line });
@@ -91,6 +99,15 @@ impl fmt::Display for Vni {
     }
 }
 
+/// A field of the outer IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OuterField {
+    /// The same in every packet.
+    Fixed(u8),
+    /// What the inner packet has.
+    Inherit,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The file it was read from, for errors.
@@ -119,6 +136,12 @@ pub struct Underlay {
     pub tc: TcMode,
     pub source_port: SourcePort,
     pub unknown_vni: UnknownVni,
+    /// What other VXLAN implementations may set in the header.
+    pub reserved_bits: ReservedBits,
+    /// Time to live, or hop limit: at least 1.
+    pub ttl: OuterField,
+    /// At most 63.
+    pub dscp: OuterField,
     pub tag: Located<Tag>,
 }
 
@@ -130,8 +153,14 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: Located<String>,
-    pub endpoint: Located<SocketAddr>,
-    pub private_address: Option<Located<IpAddr>>,
+    /// At least one, at most one of each family; the first that works is the one to use.
+    pub endpoints: Vec<Located<SocketAddr>>,
+    /// What its own interface carries, where that is not the endpoint's address.
+    pub private_addresses: PerFamily,
+    /// Most packets to take from it, per second. Absent: no limit.
+    pub packets_per_second: Option<u64>,
+    /// Most bytes of inner frames to take from it, per second. Absent: no limit.
+    pub bytes_per_second: Option<u64>,
     pub source_port: PeerSourcePort,
     /// Not looked at here: it may come later, and only probes need it.
     pub key_file: Option<Located<PathBuf>>,
@@ -148,6 +177,14 @@ pub struct Network {
     /// Absent: what fits the underlay.
     pub mtu: Option<Located<u32>>,
     pub route_table: Located<RouteTable>,
+    /// Most frames to copy to everyone, per second.
+    pub broadcast_rate: u32,
+    pub unknown_unicast: UnknownUnicast,
+    pub nested_tunnels: NestedTunnels,
+    /// For how many seconds a learned station that is not heard any more is kept.
+    pub ageing: u32,
+    /// Most stations to learn behind each member.
+    pub max_stations: Located<u32>,
     pub members: Vec<Member>,
 }
 
@@ -168,21 +205,40 @@ impl Config {
         ConfigError::at(self.file.clone(), at.line, message)
     }
 
-    /// The first address that can only be used with an IPv6 underlay.
-    pub fn first_ipv6_underlay(&self) -> Option<Located<IpAddr>> {
-        let own = self.underlay.address.iter().chain(self.underlay.public_address.iter());
-        let peers = self.peers.iter().flat_map(|peer| {
-            let endpoint = Located { value: peer.endpoint.ip(), line: peer.endpoint.line };
-            std::iter::once(endpoint).chain(peer.private_address)
-        });
-        own.chain(peers).find(|at| at.value.is_ipv6())
-    }
-
-    pub fn needs_ipv6_underlay(&self) -> bool {
-        self.first_ipv6_underlay().is_some()
+    /// Stations that may be known at the same time: declared ones and learned ones.
+    pub fn stations(&self) -> u64 {
+        self.networks.iter().map(Network::stations).sum()
     }
 
     pub fn peer(&self, name: &str) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.name.value == name)
+    }
+}
+
+impl Peer {
+    /// The first of its endpoints.
+    pub fn endpoint(&self) -> Located<SocketAddr> {
+        self.endpoints[0]
+    }
+
+    /// The private address of an endpoint's family, where it differs from the endpoint's: then a NAT
+    /// rewrites what the peer sends.
+    pub fn private_behind(&self, endpoint: IpAddr) -> Option<IpAddr> {
+        let private = self.private_addresses.of_family(endpoint)?.value;
+        (private != endpoint).then_some(private)
+    }
+
+    /// Is there a limit on what is taken from it?
+    pub fn is_limited(&self) -> bool {
+        self.packets_per_second.is_some() || self.bytes_per_second.is_some()
+    }
+}
+
+impl Network {
+    /// Stations that may be known in it at the same time: declared ones and learned ones.
+    pub fn stations(&self) -> u64 {
+        let of_each =
+            |member: &Member| u64::from(self.max_stations.value) + u64::from(member.mac.is_some());
+        self.members.iter().map(of_each).sum()
     }
 }

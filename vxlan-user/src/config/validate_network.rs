@@ -12,8 +12,9 @@ use super::schema;
 use super::source::quoted;
 use super::suggest;
 use super::types::{Located, Member, Network, Vni};
-use super::validate::{PeerDraft, on_line};
-use super::{validate_prefixes, word};
+use super::validate::on_line;
+use super::validate_peers::PeerDraft;
+use super::{validate_limits, validate_prefixes, word};
 
 const LEAST_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
@@ -66,6 +67,9 @@ pub(super) fn networks(
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
         let route_table = word::choice(&section, "route_table", problems);
+        let limits = validate_limits::of_network(&section, problems);
+        let unknown_unicast = word::choice(&section, "unknown_unicast", problems).value;
+        let nested_tunnels = word::choice(&section, "nested_tunnels", problems).value;
         match (vni, interface, &mut networks) {
             (Some(vni), Some(interface), Some(networks)) => {
                 networks.push(Network {
@@ -75,6 +79,11 @@ pub(super) fn networks(
                     local_ips,
                     mtu,
                     route_table,
+                    broadcast_rate: limits.broadcast_rate,
+                    unknown_unicast,
+                    nested_tunnels,
+                    ageing: limits.ageing,
+                    max_stations: limits.max_stations,
                     members,
                 });
             }
@@ -227,9 +236,10 @@ fn refuse_ambiguous_sources(
     for (index, peer) in
         members.iter().filter_map(|member| Some((member.peer, peers.get(member.peer)?)))
     {
-        let endpoint = peer.endpoint.map(|at| (at.ip(), "endpoint", at.line));
-        let private = peer.private_address.map(|at| (at.value, "private_address", at.line));
-        for (address, key, line) in endpoint.into_iter().chain(private) {
+        let endpoints = peer.endpoints.iter().map(|at| (at.ip(), "endpoint", at.line));
+        let private =
+            peer.private_addresses.iter().map(|at| (at.value, "private_address", at.line));
+        for (address, key, line) in endpoints.chain(private) {
             let (other, other_key, other_line) =
                 *sources.entry(address).or_insert((index, key, line));
             // Equal endpoints are an error in any network, and said already.

@@ -7,7 +7,8 @@ use super::error::Problems;
 use super::overlap::{self, Claim};
 use super::raw::Section;
 use super::types::{Located, Member};
-use super::validate::{PeerDraft, on_line};
+use super::validate::on_line;
+use super::validate_peers::PeerDraft;
 use super::value;
 
 pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {

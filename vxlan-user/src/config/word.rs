@@ -6,7 +6,7 @@ use super::error::Problems;
 use super::raw::{Item, Section};
 use super::source::quoted;
 use super::suggest;
-use super::types::Located;
+use super::types::{Located, OuterField};
 
 /// The kernel's IFNAMSIZ without the closing zero.
 const INTERFACE_BYTES: usize = 15;
@@ -99,6 +99,35 @@ pub(super) fn range(
             None
         }
     }
+}
+
+/// A field of the outer IP header: a number within `low..=high`, or the inner one.
+pub(super) fn outer_field(
+    section: &Section<'_>,
+    key: &str,
+    (low, high): (u8, u8),
+    what: &str,
+    problems: &mut Problems,
+) -> Option<OuterField> {
+    const INHERIT: &str = "inherit";
+    let (line, message) = match section.number_or_text(key, problems)? {
+        Ok(item) => match u8::try_from(item.value) {
+            Ok(number) if (low..=high).contains(&number) => return Some(OuterField::Fixed(number)),
+            Ok(_) | Err(_) => (item.line, format!("{item} is not {what}.")),
+        },
+        Err(item) if item.value == INHERIT => return Some(OuterField::Inherit),
+        Err(item) => match item.value.trim().parse::<u8>() {
+            Ok(number) => {
+                let good = item.instead(&number.to_string());
+                problems.add(item.line, format!("{item} is text. Write {good}, without quotes."));
+                return None;
+            }
+            Err(_) => (item.line, format!("{item} is neither a number nor \"{INHERIT}\".")),
+        },
+    };
+    let range = format!("Write a number from {low} to {high}, or \"{INHERIT}\".");
+    problems.add(line, format!("{message} {range}"));
+    None
 }
 
 /// One word of a fixed list; its default where the key is not given.

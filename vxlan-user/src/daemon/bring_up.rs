@@ -65,7 +65,12 @@ async fn make(
     made: &mut Made,
 ) -> anyhow::Result<Started> {
     // The verifier's word comes before the first change.
-    let options = LoadOptions { slots: Plan::slots_for(&findings.config), ..options };
+    let options = LoadOptions {
+        slots: Plan::slots_for(&findings.config),
+        stations: Plan::stations_for(&findings.config),
+        neighbours: Plan::neighbours_for(&findings.config),
+        ..options
+    };
     let mut plane = DataPlane::load(options)?;
     let mut state = record::planned(&findings, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
@@ -86,6 +91,7 @@ async fn make(
     plane.pin_maps(&places.pins)?;
     leave_clsact(host, &findings).await?;
     state.underlay.xdp = Some(attachment.clone());
+    ways::record(&mut state, &findings.config, &plan.peers);
     state.slots = plan.slots.clone();
     state.entries = record::entries(&plan, &plane);
     places.run_dir.store(&state)?;
@@ -138,8 +144,7 @@ async fn make_routes(
 
 /// A peer without a way is worth a warning, and no reason not to start.
 async fn ways_at_start(findings: &Findings, host: &Host) -> Vec<Option<WayFacts>> {
-    let reachable = vec![true; findings.config.peers.len()];
-    let ways = ways::all(findings, host, &reachable).await;
+    let ways = ways::all(findings, host, None).await;
     let named = findings.config.peers.iter().zip(ways.to_peers).map(|(peer, way)| {
         way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
     });

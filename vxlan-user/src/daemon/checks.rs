@@ -2,14 +2,15 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd as _,
 };
 
 use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
+use vxlan_common::table::GROUP_SIZE;
 
-use super::{Places, fits};
+use super::{Places, addresses, fits};
 use crate::{
     config::{self, Config, TcMode, XdpMode},
     dataplane::{Pins, TcHook, XdpAttached},
@@ -23,6 +24,8 @@ use crate::{
 pub struct Findings {
     pub config: Config,
     pub underlay: Underlay,
+    /// The first of the addresses to send from.
+    pub address: IpAddr,
     pub facts: UnderlayFacts,
     /// What a former run left, if anything.
     pub former: Option<State>,
@@ -33,7 +36,14 @@ pub struct Findings {
 impl Findings {
     /// The MTU of a network's overlay interface.
     pub fn overlay_mtu(&self, network: &config::Network) -> u32 {
-        network.mtu.map_or_else(|| default_overlay_mtu(self.underlay.mtu), |at| at.value)
+        let fits = || default_overlay_mtu(&self.config, network, self.underlay.mtu);
+        network.mtu.map_or_else(fits, |at| at.value)
+    }
+
+    /// The addresses that packets leave from, for a sentence.
+    pub fn sends_from(&self) -> String {
+        let all: Vec<_> = self.facts.addresses().map(|address| address.to_string()).collect();
+        all.join(" and ")
     }
 }
 
@@ -53,13 +63,16 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     let config = config::load(&places.config)?;
     unsupported(&config)?;
     let underlay = read_underlay(&config, host).await?;
-    let address = own_address(&config, &underlay)?;
+    let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
     let former = places.run_dir.load()?;
     foreign_xdp(&config, &underlay, &places.pins)?;
     foreign_pins(places, former.as_ref())?;
-    let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, address };
+    let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
+    let Some(address) = facts.addresses().next() else {
+        return Err(addresses::none_at_all(&config, &underlay).into());
+    };
     let warnings = warnings(&config, &underlay);
-    let findings = Findings { config, underlay, facts, former, warnings };
+    let findings = Findings { config, underlay, address, facts, former, warnings };
     fits::all(&findings, host).await?;
     places.pins.check()?;
     Ok(findings)
@@ -76,14 +89,6 @@ pub(super) fn privileges() -> anyhow::Result<()> {
 
 /// What the format allows and this version does not do.
 fn unsupported(config: &Config) -> Result<(), config::ConfigError> {
-    if let Some(at) = config.first_ipv6_underlay() {
-        let message = format!(
-            "{} needs an IPv6 underlay, which this version does not have. Write an IPv4 address; \
-             IPv6 inside the tunnel works.",
-            at.value
-        );
-        return Err(config.error(&at, message));
-    }
     let xdp = &config.underlay.xdp;
     if xdp.value == XdpMode::Off {
         let message = "xdp = \"off\": this version cannot receive without XDP. Write \"auto\", \
@@ -102,44 +107,6 @@ async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay>
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The address that packets leave from and arrive at.
-fn own_address(config: &Config, underlay: &Underlay) -> anyhow::Result<Ipv4Addr> {
-    let v4 = |secondary_too: bool| {
-        underlay.addresses.iter().filter_map(move |at| match at.address.addr() {
-            IpAddr::V4(address) if secondary_too || !at.secondary => Some(address),
-            IpAddr::V4(_) | IpAddr::V6(_) => None,
-        })
-    };
-    let listed: Vec<String> = v4(true).map(|address| address.to_string()).collect();
-    let Some(wanted) = config.underlay.address.v4 else {
-        let message = format!(
-            "interface {} has no IPv4 address to send from. Give it one, or name another interface.",
-            underlay.name
-        );
-        return v4(false)
-            .next()
-            .ok_or_else(|| config.error(&config.underlay.interface, message).into());
-    };
-    if v4(true).any(|address| address == wanted.value) {
-        return Ok(wanted.value);
-    }
-    let found = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
-    let instead = match listed.first() {
-        Some(first) => format!(
-            "write address = \"{first}\" (or leave the key out) and, if {} is where peers send to, \
-             public_address = \"{0}\"",
-            wanted.value
-        ),
-        None => "give the interface an address first".to_owned(),
-    };
-    let message = format!(
-        "address = \"{}\" is not on interface {}, which has {found}. Behind a 1:1 NAT the public \
-         address is not on the host: {instead}.",
-        wanted.value, underlay.name
-    );
-    Err(config.error(&wanted, message).into())
 }
 
 /// A program that is not ours is never replaced. Ours is the one behind our pinned link.
@@ -170,6 +137,14 @@ fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
     for network in config.networks.iter().filter(|network| network.members.is_empty()) {
         warnings
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));
+    }
+    for network in config.networks.iter().filter(|network| network.members.len() > GROUP_SIZE) {
+        warnings.push(format!(
+            "network {} has {} members: what is for everyone (broadcast, multicast, unknown \
+             unicast) goes to the first {GROUP_SIZE} of them only",
+            network.vni.value,
+            network.members.len()
+        ));
     }
     warnings
 }

@@ -71,7 +71,7 @@ pub async fn run(
                 None => events = host.watch().context("lost the kernel's news of routes")?,
             },
             _ = retry.tick() => {
-                if running.plan.peers.iter().any(|peer| peer.ifindex == 0) {
+                if ways::may_improve(&running.findings.config, &running.plan.peers) {
                     follow(&mut running, &host).await?;
                 }
             }
@@ -160,8 +160,7 @@ fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
 
 /// Brings the peers' entries in line with the host's routes and neighbours.
 async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
-    let reachable: Vec<bool> = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
-    let ways = ways::all(&running.findings, host, &reachable).await;
+    let ways = ways::all(&running.findings, host, Some(&running.plan.peers)).await;
     running.findings.facts.mtu = ways.mtu;
     let config = &running.findings.config;
     for (index, (peer, way)) in config.peers.iter().zip(&ways.to_peers).enumerate() {

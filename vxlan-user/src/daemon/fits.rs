@@ -8,7 +8,7 @@ use super::{bring_up::hidden_name, checks::Findings};
 use crate::{
     config::{self, Config, RouteTable},
     host::{Host, HostError},
-    plan::default_overlay_mtu,
+    plan::{default_overlay_mtu, overhead},
     state::State,
 };
 
@@ -22,15 +22,19 @@ pub(super) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> 
 
 /// A declared MTU that does not fit would lose every full packet.
 fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
-    let largest = default_overlay_mtu(findings.underlay.mtu);
-    for network in &findings.config.networks {
+    let config = &findings.config;
+    for network in &config.networks {
+        let largest = default_overlay_mtu(config, network, findings.underlay.mtu);
         if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
             let message = format!(
-                "mtu = {} does not fit: {} has {} bytes, of which the outer headers take 50. Write \
+                "mtu = {} does not fit: {} has {} bytes, of which the outer headers take {}. Write \
                  {largest} or less, or leave the key out.",
-                mtu.value, findings.underlay.name, findings.underlay.mtu
+                mtu.value,
+                findings.underlay.name,
+                findings.underlay.mtu,
+                overhead(config, network)
             );
-            return Err(findings.config.error(&mtu, message));
+            return Err(config.error(&mtu, message));
         }
     }
     Ok(())
@@ -43,15 +47,16 @@ fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
     for network in routed {
         let vni = network.vni.value;
         for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
-            let holds = |peer: &&config::Peer| prefix.value.contains(&peer.endpoint.value.ip());
-            if let Some(peer) = config.peers.iter().find(holds) {
+            let endpoints = config.peers.iter().flat_map(|peer| {
+                peer.endpoints.iter().map(move |endpoint| (peer, endpoint.value.ip()))
+            });
+            let held = endpoints.into_iter().find(|(_, address)| prefix.value.contains(address));
+            if let Some((peer, endpoint)) = held {
                 let message = format!(
-                    "allowed_ips \"{}\" holds the endpoint {} of peer \"{}\": a route for it would \
+                    "allowed_ips \"{}\" holds the endpoint {endpoint} of peer \"{}\": a route for it would \
                      lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
                      route by hand what shall go through it.",
-                    prefix.value,
-                    peer.endpoint.value.ip(),
-                    peer.name
+                    prefix.value, peer.name
                 );
                 return Err(config.error(prefix, message));
             }

@@ -4,6 +4,7 @@
 //! order of a start is: look at everything, change nothing; then make, and undo all of it should a
 //! step fail. Prints nothing: that is the command line's part.
 
+mod addresses;
 mod bring_up;
 mod checks;
 mod down;

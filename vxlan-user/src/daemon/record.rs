@@ -5,6 +5,7 @@ use super::{
     checks::{self, Findings},
 };
 use crate::{
+    config,
     dataplane::{DataPlane, TcHook},
     host::Host,
     plan::Plan,
@@ -31,19 +32,12 @@ pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<
         node: config.node.name.clone(),
         underlay: state::Underlay {
             interface: findings.underlay.name.clone(),
-            address: findings.facts.address.into(),
+            address: findings.address,
+            addresses: findings.facts.addresses().collect(),
             xdp: None,
             tc: Some(tc),
         },
-        peers: config
-            .peers
-            .iter()
-            .map(|peer| state::Peer {
-                name: peer.name.value.clone(),
-                endpoint: peer.endpoint.value,
-                private_address: peer.private_address.map(|at| at.value),
-            })
-            .collect(),
+        peers: config.peers.iter().map(recorded).collect(),
         networks: config
             .networks
             .iter()
@@ -61,6 +55,19 @@ pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<
         slots: Vec::new(),
         entries: Vec::new(),
     })
+}
+
+fn recorded(peer: &config::Peer) -> state::Peer {
+    let endpoint = peer.endpoint().value;
+    let mut recorded = state::Peer {
+        name: peer.name.value.clone(),
+        endpoint,
+        private_address: None,
+        endpoints: peer.endpoints.iter().map(|at| at.value).collect(),
+        private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
+    };
+    recorded.use_endpoint(endpoint);
+    recorded
 }
 
 /// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,

@@ -1,11 +1,15 @@
-//! The way to each peer: link, route and link-layer next hop, followed as they change.
+//! The way to each peer: endpoint, link, route and link-layer next hop, followed as they change.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use vxlan_common::{addr::IPV4, table::Peer};
 
 use super::checks::Findings;
 use crate::{
+    config::{self, Config},
     host::{Host, HostError, NeighbourState},
     plan::WayFacts,
+    state::State,
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
@@ -19,8 +23,20 @@ pub(super) struct Ways {
     pub(super) to_peers: Vec<Way>,
 }
 
-/// Asks the kernel for the way to every peer. `reachable` says who had one so far.
-pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) -> Ways {
+/// What is known of the next hop of an endpoint.
+enum NextHop {
+    /// It has answered, or is in use and has not failed.
+    Works(WayFacts),
+    /// Nothing yet: it has been asked for.
+    Unknown(WayFacts),
+    /// It does not answer.
+    Silent(String),
+}
+
+/// Asks the kernel for the way to every peer: over the first of its endpoints that has a route and a
+/// next hop that answers. `entries` says which way each had so far; at a start all are given the
+/// benefit of the doubt.
+pub(super) async fn all(findings: &Findings, host: &Host, entries: Option<&[Peer]>) -> Ways {
     // A device without carrier takes packets and loses them uncounted.
     let (mtu, dead) = match host.underlay(&findings.underlay.name).await {
         Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
@@ -29,37 +45,99 @@ pub(super) async fn all(findings: &Findings, host: &Host, reachable: &[bool]) ->
         Err(error) => (findings.facts.mtu, Some(error.to_string())),
     };
     let mut to_peers = Vec::with_capacity(findings.config.peers.len());
-    for (peer, reachable) in findings.config.peers.iter().zip(reachable) {
+    for (index, peer) in findings.config.peers.iter().enumerate() {
+        let entry = entries.and_then(|entries| entries.get(index));
         to_peers.push(match &dead {
             Some(reason) => Err(reason.clone()),
-            None => one(findings, host, peer.endpoint.value.ip(), *reachable)
-                .await
-                .unwrap_or_else(|error| Err(error.to_string())),
+            None => to_peer(findings, host, peer, mtu, entry).await,
         });
     }
     Ways { mtu, to_peers }
 }
 
-async fn one(
+/// The way over the first endpoint that works, else over one of which nothing is known yet.
+async fn to_peer(
     findings: &Findings,
     host: &Host,
-    endpoint: IpAddr,
-    reachable: bool,
-) -> Result<Way, HostError> {
-    let ifindex = findings.facts.ifindex;
-    let hop = host.next_hop(endpoint, ifindex, Some(findings.facts.address.into())).await?;
-    let gateway = hop.gateway.unwrap_or(endpoint);
+    peer: &config::Peer,
+    mtu: u32,
+    entry: Option<&Peer>,
+) -> Way {
+    let mut unknown = None;
+    let mut reasons = Vec::new();
+    for endpoint in peer.endpoints.iter().map(|at| at.value) {
+        let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
+        match to_endpoint(findings, host, endpoint, mtu, in_use).await {
+            Ok(NextHop::Works(way)) => return Ok(told(peer, entry, way)),
+            Ok(NextHop::Unknown(way)) => unknown = unknown.or(Some(way)),
+            Ok(NextHop::Silent(reason)) => reasons.push(reason),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    unknown.map(|way| told(peer, entry, way)).ok_or_else(|| reasons.join("; "))
+}
+
+/// Is this endpoint the one that the entry sends to?
+fn uses(entry: &Peer, endpoint: SocketAddr) -> bool {
+    entry.ifindex != 0 && (entry.family == IPV4) == endpoint.is_ipv4()
+}
+
+/// Says which endpoint is used from now on, where a peer has several.
+fn told(peer: &config::Peer, entry: Option<&Peer>, way: WayFacts) -> WayFacts {
+    let first = peer.endpoint().value == way.endpoint;
+    let changed = entry.map_or(!first, |entry| !uses(entry, way.endpoint));
+    if peer.endpoints.len() > 1 && changed {
+        tracing::info!(peer = %peer.name, "packets go to its endpoint {}", way.endpoint);
+    }
+    way
+}
+
+async fn to_endpoint(
+    findings: &Findings,
+    host: &Host,
+    endpoint: SocketAddr,
+    mtu: u32,
+    in_use: bool,
+) -> Result<NextHop, HostError> {
+    let facts = &findings.facts;
+    let hop = host.next_hop(endpoint.ip(), facts.ifindex, facts.source_for(endpoint.ip())).await?;
+    let gateway = hop.gateway.unwrap_or(endpoint.ip());
+    let mtu = hop.mtu.map_or(mtu, |of_route| of_route.min(mtu));
+    let neighbour = host.neighbour(facts.ifindex, gateway).await?;
+    let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
+    let way = WayFacts { endpoint, gateway, resolved, mtu };
+    let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
     // The kernel resolves a neighbour when it is first used, so only a failure is news. After one
     // nothing uses it any more: it is asked for again here until it answers.
-    let neighbour = host.neighbour(ifindex, gateway).await?;
-    let silent = neighbour.is_some_and(|neighbour| {
-        neighbour.state == NeighbourState::Failed
-            || (neighbour.state == NeighbourState::Incomplete && !reachable)
-    });
-    if !silent {
-        let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
-        return Ok(Ok(WayFacts { gateway, resolved, mtu: hop.mtu }));
+    let silent = state == NeighbourState::Failed || state == NeighbourState::Incomplete;
+    if resolved || (in_use && state != NeighbourState::Failed) {
+        return Ok(NextHop::Works(way));
     }
-    host.resolve_neighbour(ifindex, gateway).await?;
-    Ok(Err(format!("the next hop {gateway} does not answer on {}", findings.underlay.name)))
+    host.resolve_neighbour(facts.ifindex, gateway).await?;
+    let name = &findings.underlay.name;
+    Ok(if silent {
+        NextHop::Silent(format!("the next hop {gateway} does not answer on {name}"))
+    } else {
+        NextHop::Unknown(way)
+    })
+}
+
+/// Must next hops be asked for again? So it is where a peer has no way, or one that is not over its
+/// first endpoint.
+pub(super) fn may_improve(config: &Config, entries: &[Peer]) -> bool {
+    let mut peers = config.peers.iter().zip(entries);
+    peers.any(|(peer, entry)| !uses(entry, peer.endpoint().value))
+}
+
+/// Notes in the state which endpoint each peer is sent to. True: that has changed.
+pub(super) fn record(state: &mut State, config: &Config, entries: &[Peer]) -> bool {
+    let mut changed = false;
+    for ((peer, entry), noted) in config.peers.iter().zip(entries).zip(&mut state.peers) {
+        let used = peer.endpoints.iter().map(|at| at.value).find(|at| uses(entry, *at));
+        if let Some(endpoint) = used.filter(|endpoint| *endpoint != noted.endpoint) {
+            noted.use_endpoint(endpoint);
+            changed = true;
+        }
+    }
+    changed
 }

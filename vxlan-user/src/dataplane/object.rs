@@ -18,6 +18,10 @@ pub struct LoadOptions {
     pub trace_packets: bool,
     /// Counter slots that the plan uses.
     pub slots: u32,
+    /// Stations, declared and learned, that the configuration allows.
+    pub stations: u32,
+    /// Neighbours that its members can fill.
+    pub neighbours: u32,
 }
 
 /// Programs and maps of one data plane. Dropping it detaches what is not pinned.
@@ -34,6 +38,9 @@ impl DataPlane {
         loader.override_global(aya_log::LEVEL, &level, true);
         // Room for a configuration that grows, as per-CPU arrays cannot.
         loader.map_max_entries("COUNTERS", options.slots.saturating_mul(2).max(1_024));
+        // Nobody's stations and neighbours can take the room of another member's.
+        loader.map_max_entries("FDB", options.stations.max(16_384));
+        loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         let mut plane = Self { bpf: loader.load(OBJECT)? };
         plane.xdp()?.load().map_err(program_error(names::DECAP))?;
         for name in [names::DELIVER, names::ENCAP] {

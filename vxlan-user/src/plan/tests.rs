@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::*;
 
+const UNDERLAY: UnderlayFacts =
+    UnderlayFacts { ifindex: 2, mtu: 1460, v4: Some(Ipv4Addr::new(10, 0, 0, 2)), v6: None };
+
 struct Counting(u8);
 
 impl Secrets for Counting {
@@ -14,13 +17,18 @@ impl Secrets for Counting {
 }
 
 fn plan(text: &str) -> Plan {
-    let config = crate::config::parse(text, Path::new("test.toml")).expect("valid");
-    let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+    let config = config::parse(text, Path::new("test.toml")).expect("valid");
+    let underlay = UNDERLAY;
     let overlays: Vec<_> = (0..config.networks.len())
         .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
         .collect();
-    let way = WayFacts { gateway: Ipv4Addr::new(10, 0, 0, 1).into(), resolved: true, mtu: None };
-    let ways = vec![Some(way); config.peers.len()];
+    let way = |peer: &config::Peer| WayFacts {
+        endpoint: peer.endpoint().value,
+        gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
+        resolved: true,
+        mtu: 1460,
+    };
+    let ways: Vec<_> = config.peers.iter().map(|peer| Some(way(peer))).collect();
     Plan::new(&config, &underlay, &overlays, &ways, &mut Counting(0))
 }
 
@@ -70,7 +78,7 @@ fn slots_stand_for_nobody_then_peers_then_networks_and_members() {
         [(None, None), (Some("aws"), None), (None, Some(43)), (Some("aws"), Some(43))]
     );
     assert_eq!((plan.peers[0].slot, plan.networks[0].slot, plan.members[0].slot), (1, 2, 3));
-    let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
+    let config = config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
     assert_eq!(Plan::slots_for(&config), 4);
 }
 
@@ -88,6 +96,7 @@ fn own_address_and_subnet_are_local_and_allowed_ips_are_the_members() {
         [
             ([192, 168, 43, 0], 24, LOCAL),
             ([192, 168, 43, 1], 32, LOCAL),
+            ([192, 168, 43, 255], 32, LOCAL),
             ([192, 168, 44, 0], 24, 0),
         ]
     );
@@ -103,11 +112,12 @@ fn secret_macs_are_local_unicast_with_room_for_a_cast() {
 
 #[test]
 fn a_peer_without_a_way_has_no_interface() {
-    let config = crate::config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
-    let underlay = UnderlayFacts { ifindex: 2, mtu: 1460, address: Ipv4Addr::new(10, 0, 0, 2) };
+    let config = config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
+    let underlay = UNDERLAY;
     assert_eq!(peer_entry(&config.peers[0], &underlay, None, 1).ifindex, 0);
     let gateway = Ipv4Addr::new(10, 0, 0, 1);
-    let mut small = WayFacts { gateway: gateway.into(), resolved: true, mtu: Some(1300) };
+    let endpoint = config.peers[0].endpoint().value;
+    let mut small = WayFacts { endpoint, gateway: gateway.into(), resolved: true, mtu: 1300 };
     let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
     assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
     assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));

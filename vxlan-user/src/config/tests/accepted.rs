@@ -1,12 +1,13 @@
 //! What good files mean, to the value.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::super::{Config, parse};
 use super::super::{
-    ConfigError, Located, Member, Metrics, Network, Node, Peer, PeerSourcePort, PerFamily,
-    RouteTable, SourcePort, Tag, TcMode, Underlay, UnknownVni, Vni, XdpMode, load,
+    ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
+    PeerSourcePort, PerFamily, ReservedBits, RouteTable, SourcePort, Tag, TcMode, Underlay,
+    UnknownUnicast, UnknownVni, Vni, XdpMode, load,
 };
 use super::{EXAMPLE, TWO_PEERS, edited, read};
 
@@ -32,14 +33,19 @@ fn the_complete_example_has_exactly_these_values() {
             xdp: at(9, XdpMode::Auto),
             source_port: SourcePort::Flow,
             unknown_vni: UnknownVni::Drop,
+            reserved_bits: ReservedBits::Refuse,
+            ttl: OuterField::Fixed(64),
+            dscp: OuterField::Fixed(0),
             tc: TcMode::Auto,
             tag: Located::default_of(Tag::Auto),
         },
         metrics: Metrics { listen: at(14, SocketAddr::from(([127, 0, 0, 1], 9839))) },
         peers: vec![Peer {
             name: at(17, "aws".to_owned()),
-            endpoint: at(18, SocketAddr::from(([198, 51, 100, 20], 4789))),
-            private_address: Some(at(19, IpAddr::from([10, 0, 0, 119]))),
+            endpoints: vec![at(18, SocketAddr::from(([198, 51, 100, 20], 4789)))],
+            private_addresses: PerFamily { v4: Some(at(19, [10, 0, 0, 119].into())), v6: None },
+            packets_per_second: None,
+            bytes_per_second: None,
             source_port: PeerSourcePort::Flow,
             key_file: Some(at(21, PathBuf::from("/etc/vxlan/aws.key"))),
         }],
@@ -50,6 +56,11 @@ fn the_complete_example_has_exactly_these_values() {
             local_ips: vec![net("192.168.43.0/24")],
             mtu: Some(at(27, 1410)),
             route_table: Located::default_of(RouteTable::Main),
+            broadcast_rate: 1_000,
+            unknown_unicast: UnknownUnicast::Flood,
+            nested_tunnels: NestedTunnels::Drop,
+            ageing: 300,
+            max_stations: Located::default_of(256),
             members: vec![Member {
                 peer: 0,
                 allowed_ips: vec![at(31, net("192.168.44.0/24"))],
@@ -60,7 +71,6 @@ fn the_complete_example_has_exactly_these_values() {
     assert_eq!(config, expected);
     // `==` on located values ignores the lines: they are compared as text.
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));
-    assert!(!config.needs_ipv6_underlay());
     assert_eq!(config.peer("aws"), config.peers.first());
 }
 
@@ -71,8 +81,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.underlay.port.line, None);
     assert_eq!(config.underlay.xdp.value, XdpMode::Auto);
     assert_eq!(config.metrics.listen.to_string(), "127.0.0.1:9839");
-    assert_eq!(config.peers[1].endpoint.to_string(), "192.0.2.7:4789");
-    assert_eq!(config.peers[1].private_address, None);
+    assert_eq!(config.peers[1].endpoint().to_string(), "192.0.2.7:4789");
+    assert!(config.peers[1].private_addresses.is_empty());
+    assert!(!config.peers[1].is_limited());
     assert_eq!(config.peers[1].key_file, None);
     assert_eq!(config.networks[0].mtu, None);
     assert_eq!(config.networks[0].members[1].mac, None);
@@ -83,26 +94,79 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn each_of_these_variations_is_accepted() {
     type Holds = fn(&Config) -> bool;
-    let rows: [(&str, &str, Holds); 18] = [
+    let rows: [(&str, &str, Holds); 31] = [
         ("\"10.0.0.2\"", "[\"10.0.0.2\"]", |at| at.underlay.address.v6.is_none()),
         ("\"10.0.0.2\"", "[\"2001:db8::2\", \"10.0.0.2\"]", |at| {
-            at.underlay.address.iter().count() == 2 && at.needs_ipv6_underlay()
+            at.underlay.address.iter().count() == 2
         }),
         ("address = \"10.0.0.2\"\np", "p", |at| at.underlay.address.is_empty()),
         ("interface = \"ens4\"", "interface = \"ens4\"\nport = 8472", |at| {
-            at.underlay.port.value == 8472 && at.peers[0].endpoint.port() == 8472
+            at.underlay.port.value == 8472 && at.peers[0].endpoint().port() == 8472
         }),
         ("interface = \"ens4\"", "interface = \"ens4\"\ntag = \"mac\"", |at| {
             at.underlay.tag.value == Tag::Mac && at.underlay.tag.line == Some(5)
         }),
-        ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint.port() == 1),
+        ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint().port() == 1),
         ("\"192.0.2.7\"", "\"[2001:db8::7]:1\"", |at| {
-            at.peers[1].endpoint.port() == 1
-                && at.first_ipv6_underlay().is_some_and(|at| at.line == Some(13))
+            at.peers[1].endpoint().to_string() == "[2001:db8::7]:1"
         }),
-        ("\"192.0.2.7\"", "\"[2001:db8::7]\"", |at| at.peers[1].endpoint.port() == 4789),
+        ("\"192.0.2.7\"", "\"[2001:db8::7]\"", |at| at.peers[1].endpoint().port() == 4789),
+        ("\"192.0.2.7\"", "[\"192.0.2.7\"]", |at| at.peers[1].endpoints.len() == 1),
+        // The order is that of preference.
+        ("\"192.0.2.7\"", "[\"[2001:db8::7]\", \"192.0.2.7:1\"]", |at| {
+            let shown: Vec<_> = at.peers[1].endpoints.iter().map(ToString::to_string).collect();
+            shown == ["[2001:db8::7]:4789", "192.0.2.7:1"]
+        }),
         ("\"192.0.2.7\"", "\"192.0.2.7\"\nprivate_address = \"2001:db8::7\"", |at| {
-            at.needs_ipv6_underlay()
+            at.peers[1].private_addresses.v6.is_some()
+                && at.peers[1].private_behind([192, 0, 2, 7].into()).is_none()
+        }),
+        (
+            "\"10.0.0.119\"",
+            "[\"2001:db8::8\", \"10.0.0.119\"]\npackets_per_second = 1\nbytes_per_second = 2",
+            |at| {
+                let aws = &at.peers[0];
+                aws.private_addresses.iter().count() == 2
+                    && (aws.packets_per_second, aws.bytes_per_second) == (Some(1), Some(2))
+            },
+        ),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nttl = 255\ndscp = 63", |at| {
+            (at.underlay.ttl, at.underlay.dscp) == (OuterField::Fixed(255), OuterField::Fixed(63))
+        }),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nttl = 1\ndscp = \"inherit\"", |at| {
+            (at.underlay.ttl, at.underlay.dscp) == (OuterField::Fixed(1), OuterField::Inherit)
+        }),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nttl = \"inherit\"", |at| {
+            at.underlay.ttl == OuterField::Inherit
+        }),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nreserved_bits = \"ignore\"", |at| {
+            at.underlay.reserved_bits == ReservedBits::Ignore
+        }),
+        ("vni = 43", "vni = 43\nbroadcast_rate = 1\nageing = 10\nmax_stations = 1", |at| {
+            let network = &at.networks[0];
+            (network.broadcast_rate, network.ageing, network.max_stations.value) == (1, 10, 1)
+                && at.stations() == 2
+        }),
+        (
+            "vni = 43",
+            "vni = 43\nbroadcast_rate = 1000000\nageing = 86400\nmax_stations = 65536",
+            |at| {
+                let network = &at.networks[0];
+                (network.broadcast_rate, network.ageing) == (1_000_000, 86_400)
+                    && at.stations() == 131_072
+            },
+        ),
+        ("vni = 43", "vni = 43\nunknown_unicast = \"drop\"", |at| {
+            at.networks[0].unknown_unicast == UnknownUnicast::Drop
+        }),
+        ("vni = 43", "vni = 43\nnested_tunnels = \"pass\"", |at| {
+            at.networks[0].nested_tunnels == NestedTunnels::Pass
+        }),
+        ("[\"192.168.45.0/24\"]", "[\"192.168.45.0/24\"]\nmac = \"02:00:00:00:45:01\"", |at| {
+            at.stations() == 513
+        }),
+        ("\"192.0.2.7\"", "\"192.0.2.7\"\npackets_per_second = 1000000000", |at| {
+            at.peers[1].is_limited()
         }),
         ("\"192.0.2.7\"", "\"192.0.2.7\"\nkey_file = \"office.key\"", |at| {
             at.peers[1].key_file.as_ref().is_some_and(|at| at.value == Path::new("office.key"))

@@ -1,0 +1,113 @@
+//! How much may be kept, copied and taken: rates, stations, ageing. The ranges of these numbers, and
+//! whether all stations together have room.
+
+use super::error::Problems;
+use super::raw::Section;
+use super::types::{Located, Network};
+
+/// No rate of the programs is exact above these: a unit costs whole 1024ths of a nanosecond.
+const MOST_PACKETS: i64 = 1_000_000_000;
+const MOST_BYTES: i64 = 100_000_000_000;
+const MOST_BROADCASTS: i64 = 1_000_000;
+const DEFAULT_BROADCAST_RATE: u32 = 1_000;
+/// As of a bridge and of a `vxlan` device.
+const DEFAULT_AGEING: u32 = 300;
+const DEFAULT_MAX_STATIONS: u32 = 256;
+/// Stations of all networks together: what the table of stations can be made for.
+pub const MOST_STATIONS: u64 = 4_194_304;
+
+/// Limits of what is taken from a peer.
+pub(super) struct PeerLimits {
+    pub(super) packets_per_second: Option<u64>,
+    pub(super) bytes_per_second: Option<u64>,
+}
+
+/// Limits of a network.
+pub(super) struct NetworkLimits {
+    pub(super) broadcast_rate: u32,
+    pub(super) ageing: u32,
+    pub(super) max_stations: Located<u32>,
+}
+
+pub(super) fn of_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
+    let nothing = Some("would refuse every packet of the peer");
+    let mut limit = |key, most| {
+        let found = number(section, key, (1, most), nothing, "no limit", problems)?;
+        u64::try_from(found.value).ok()
+    };
+    PeerLimits {
+        packets_per_second: limit("packets_per_second", MOST_PACKETS),
+        bytes_per_second: limit("bytes_per_second", MOST_BYTES),
+    }
+}
+
+pub(super) fn of_network(section: &Section<'_>, problems: &mut Problems) -> NetworkLimits {
+    let mut limit = |key, range, zero, default: u32| {
+        let found = number(section, key, range, zero, &default.to_string(), problems);
+        let found = found
+            .and_then(|at| Some(Located { value: u32::try_from(at.value).ok()?, line: at.line }));
+        found.unwrap_or(Located::default_of(default))
+    };
+    NetworkLimits {
+        broadcast_rate: limit(
+            "broadcast_rate",
+            (1, MOST_BROADCASTS),
+            Some("would send nothing that is for everyone"),
+            DEFAULT_BROADCAST_RATE,
+        )
+        .value,
+        ageing: limit("ageing", (10, 86_400), None, DEFAULT_AGEING).value,
+        max_stations: limit(
+            "max_stations",
+            (1, 65_536),
+            Some("would learn no station"),
+            DEFAULT_MAX_STATIONS,
+        ),
+    }
+}
+
+/// A number within a range; `zero` is what 0 would do, `absent` what is so where the key is not there.
+fn number(
+    section: &Section<'_>,
+    key: &str,
+    (low, high): (i64, i64),
+    zero: Option<&str>,
+    absent: &str,
+    problems: &mut Problems,
+) -> Option<Located<i64>> {
+    let item = section.number(key, problems)?;
+    if (low..=high).contains(&item.value) {
+        return Some(item.locate(item.value));
+    }
+    let range = format!("Write a number from {low} to {high}");
+    let message = match zero.filter(|_| item.value == 0) {
+        Some(zero) => format!("{item} {zero}. {range}, or leave the key out for {absent}."),
+        None => format!("{item} is out of range. {range}."),
+    };
+    problems.add(item.line, message);
+    None
+}
+
+/// More stations, declared and learned, than the table can be made for. Said where most of them are.
+pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
+    let all: u64 = networks.iter().map(Network::stations).sum();
+    let Some(largest) = networks.iter().max_by_key(|network| network.stations()) else { return };
+    if all <= MOST_STATIONS {
+        return;
+    }
+    let line = largest.max_stations.line.or(largest.vni.line);
+    let members: usize = networks.iter().map(|network| network.members.len()).sum();
+    problems.add(
+        line,
+        format!(
+            "max_stations = {} for each of the {} members of network {}: with those of all networks \
+             that makes {all} stations, more than the {MOST_STATIONS} there is room for. Write a \
+             smaller max_stations, such as max_stations = {}.",
+            largest.max_stations,
+            largest.members.len(),
+            largest.vni,
+            // A declared station of each member has room besides.
+            (MOST_STATIONS / members as u64).saturating_sub(1).max(1),
+        ),
+    );
+}

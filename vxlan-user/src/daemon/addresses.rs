@@ -1,0 +1,124 @@
+//! Which addresses of the underlay interface packets leave from and arrive at: one of each family that
+//! is declared, or that the interface has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    config::{Config, ConfigError, Located, Peer},
+    host::{InterfaceAddress, Underlay},
+};
+
+/// The address of each family. One that a peer's endpoint needs must be there.
+pub(super) fn to_send_from(
+    config: &Config,
+    underlay: &Underlay,
+) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
+    let mut found = (None, None);
+    for family in [Family::V4, Family::V6] {
+        let declared = config.underlay.address.iter().find(|at| family.has(at.value));
+        let address = match declared {
+            Some(declared) => Some(on_interface(config, underlay, &declared)?),
+            None => primary(underlay, family),
+        };
+        match address {
+            Some(IpAddr::V4(address)) => found.0 = Some(address),
+            Some(IpAddr::V6(address)) => found.1 = Some(address),
+            None => needed_by_nobody(config, underlay, family)?,
+        }
+    }
+    Ok(found)
+}
+
+/// An interface that nothing can be sent from, in a configuration that has no peer yet.
+pub(super) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
+    let message = format!(
+        "interface {} has no address to send from. Give it one, or name another interface.",
+        underlay.name
+    );
+    config.error(&config.underlay.interface, message)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+fn of_family(
+    underlay: &Underlay,
+    family: Family,
+) -> impl Iterator<Item = (&InterfaceAddress, IpAddr)> {
+    let all = underlay.addresses.iter().map(|at| (at, at.address.addr()));
+    all.filter(move |(_, address)| family.has(*address))
+}
+
+/// The one that others would send from too. A link-local address reaches no other link.
+fn primary(underlay: &Underlay, family: Family) -> Option<IpAddr> {
+    let on_link = |at: IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());
+    let usable =
+        || of_family(underlay, family).filter(|(at, address)| !at.secondary && !on_link(*address));
+    let best = usable().find(|(at, _)| !at.deprecated).or_else(|| usable().next());
+    best.map(|(_, address)| address)
+}
+
+/// A declared address must be the interface's.
+fn on_interface(
+    config: &Config,
+    underlay: &Underlay,
+    wanted: &Located<IpAddr>,
+) -> Result<IpAddr, ConfigError> {
+    let family = if wanted.value.is_ipv4() { Family::V4 } else { Family::V6 };
+    if of_family(underlay, family).any(|(_, address)| address == wanted.value) {
+        return Ok(wanted.value);
+    }
+    let listed: Vec<String> =
+        of_family(underlay, family).map(|(_, address)| address.to_string()).collect();
+    let found =
+        if listed.is_empty() { format!("no {} address", family.name()) } else { listed.join(", ") };
+    let instead = match primary(underlay, family) {
+        Some(first) => format!(
+            "write address = \"{first}\" (or leave the key out) and, if {} is where peers send to, \
+             public_address = \"{0}\"",
+            wanted.value
+        ),
+        None => "give the interface an address first".to_owned(),
+    };
+    let message = format!(
+        "address = \"{}\" is not on interface {}, which has {found}. Behind a 1:1 NAT the public \
+         address is not on the host: {instead}.",
+        wanted.value, underlay.name
+    );
+    Err(config.error(wanted, message))
+}
+
+/// Nothing can be sent to an endpoint of a family that the interface has no address of.
+fn needed_by_nobody(
+    config: &Config,
+    underlay: &Underlay,
+    family: Family,
+) -> Result<(), ConfigError> {
+    let of_peer = |peer: &Peer| peer.endpoints.iter().find(|at| family.has(at.ip())).copied();
+    let needed = config.peers.iter().find_map(|peer| Some((peer, of_peer(peer)?)));
+    let Some((peer, endpoint)) = needed else { return Ok(()) };
+    let message = format!(
+        "interface {} has no {} address to send from, which the endpoint {endpoint} of peer \"{}\" \
+         needs. Give it one, name another interface, or write an endpoint of the other family.",
+        underlay.name,
+        family.name(),
+        peer.name
+    );
+    Err(config.error(&endpoint, message))
+}
