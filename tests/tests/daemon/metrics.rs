@@ -102,6 +102,9 @@ fn counters_are_exported_at_zero() -> Result<()> {
         assert_eq!(metrics.get("vxlan_packets_total", &labels), 0.0);
         assert_eq!(metrics.get("vxlan_bytes_total", &labels), 0.0);
     }
+    for name in ["vxlan_neighbour_replies_total", "vxlan_too_big_sent_total"] {
+        assert_eq!(metrics.get(name, &[("peer", "a"), ("vni", "43")]), 0.0);
+    }
     for field in NatField::ALL {
         let labels = [("peer", "a"), ("field", field.label())];
         assert_eq!(metrics.get("vxlan_nat_rewritten_packets_total", &labels), 0.0);
@@ -147,7 +150,11 @@ fn info_says_what_is_declared() -> Result<()> {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(metrics.get("vxlan_build_info", &version), 1.0);
     assert_eq!(metrics.get("vxlan_config_last_reload_successful", &[]), 1.0);
-    for (map, entries) in [("peers", 1.0), ("networks", 1.0), ("members", 1.0), ("fdb", 0.0)] {
+    let tx = [("peer", "a"), ("direction", "tx")];
+    assert_eq!(metrics.get("vxlan_path_mtu_bytes", &tx), 1500.0);
+    for (map, entries) in
+        [("peers", 1.0), ("networks", 1.0), ("members", 1.0), ("fdb", 0.0), ("neighbours", 0.0)]
+    {
         assert_eq!(metrics.get("vxlan_map_entries", &[("map", map)]), entries, "{map}");
         assert!(metrics.get("vxlan_map_capacity", &[("map", map)]) >= 1024.0, "{map}");
     }

@@ -58,6 +58,8 @@ fn peers_agree_with_the_metrics() -> Result<()> {
     assert_eq!(json["node"], "b");
     let peer = &json["peers"][0];
     assert_eq!((&peer["peer"], &peer["endpoint"]), (&"a".into(), &"203.0.113.1:4789".into()));
+    let path_mtu = metrics.get("vxlan_path_mtu_bytes", &[("peer", "a"), ("direction", "tx")]);
+    assert_eq!((peer["path_mtu"].as_f64(), path_mtu), (Some(1500.0), 1500.0));
     let link = &peer["networks"][0];
     assert_eq!(link["vni"], 43);
     for direction in ["rx", "tx"] {
@@ -80,6 +82,7 @@ fn peers_agree_with_the_metrics() -> Result<()> {
             "a",
             "203.0.113.1:4789",
             "-",
+            "1500",
             "43",
             &number("rx", "packets"),
             &number("rx", "bytes"),

@@ -79,6 +79,7 @@ fn peers(snapshot: &Snapshot) -> String {
         "PEER",
         "ENDPOINT",
         "PRIVATE",
+        "PATH MTU",
         "VNI",
         "RX PACKETS",
         "RX BYTES",
@@ -91,7 +92,9 @@ fn peers(snapshot: &Snapshot) -> String {
     let mut table = Table::new(&header);
     let dropped = dropped_by_link(snapshot);
     for link in &snapshot.links {
-        let peer = snapshot.state.peers.iter().find(|peer| peer.name == link.peer);
+        let index = snapshot.state.peers.iter().position(|peer| peer.name == link.peer);
+        let peer = index.and_then(|index| snapshot.state.peers.get(index));
+        let path_mtu = index.and_then(|index| snapshot.path_mtus.get(index));
         let c = &link.counters;
         let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
         table.row(vec![
@@ -99,6 +102,7 @@ fn peers(snapshot: &Snapshot) -> String {
             peer.map_or_else(String::new, |peer| peer.endpoint.to_string()),
             peer.and_then(|peer| peer.private_address)
                 .map_or_else(|| "-".to_owned(), |address| address.to_string()),
+            path_mtu.map_or_else(|| "-".to_owned(), u32::to_string),
             link.vni.to_string(),
             c.rx_packets.to_string(),
             c.rx_bytes.to_string(),
@@ -126,7 +130,7 @@ fn counters_json(c: &Counters) -> Value {
 
 fn peers_json(snapshot: &Snapshot) -> Value {
     let dropped = dropped_by_link(snapshot);
-    let peers = snapshot.state.peers.iter().map(|peer| {
+    let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
         let networks = snapshot.links.iter().filter(|link| link.peer == peer.name).map(|link| {
             let mut value = counters_json(&link.counters);
             value["vni"] = link.vni.into();
@@ -138,6 +142,7 @@ fn peers_json(snapshot: &Snapshot) -> Value {
             "peer": peer.name,
             "endpoint": peer.endpoint,
             "private_address": peer.private_address,
+            "path_mtu": path_mtu,
             "networks": networks.collect::<Vec<_>>(),
         })
     });

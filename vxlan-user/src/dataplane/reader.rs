@@ -1,10 +1,10 @@
 //! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
 //! while no daemon runs.
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use vxlan_common::{
     counters::Counters,
-    table::{FdbEntry, FdbKey, NonMember},
+    table::{FdbEntry, FdbKey, Neighbour, NeighbourKey, NonMember, Peer},
 };
 
 use super::{DataPlaneError, Pins};
@@ -29,6 +29,8 @@ pub struct Station {
     pub member: u32,
     /// Declared in the configuration.
     pub is_static: bool,
+    /// When it was last heard, in seconds since boot; of no meaning if it is static.
+    pub seen: u32,
 }
 
 /// How full a map is that fills by itself.
@@ -39,35 +41,43 @@ pub struct Usage {
     pub capacity: u64,
 }
 
-/// Open handles of the maps that the programs write.
+/// Open handles of the maps that the programs write, and of the ways to the peers.
 pub struct Reader {
     counters: PerCpuArray<MapData, Counters>,
+    peers: Array<MapData, Peer>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
-    capacities: [(&'static str, u64); 2],
+    neighbours: HashMap<MapData, NeighbourKey, Neighbour>,
+    capacities: [(&'static str, u64); 3],
 }
 
 impl Reader {
     /// # Errors
     /// Nothing is pinned there, or what is pinned is not what this program pins.
     pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
-        let counters = open(pins, "COUNTERS")?;
         let non_members = open(pins, "NON_MEMBERS")?;
         let fdb = open(pins, "FDB")?;
+        let neighbours = open(pins, "NEIGHBOURS")?;
         let capacities = [
             ("fdb", capacity("FDB", &fdb)?),
+            ("neighbours", capacity("NEIGHBOURS", &neighbours)?),
             ("non_members", capacity("NON_MEMBERS", &non_members)?),
         ];
-        let kind = |name| move |source| DataPlaneError::Read { name, source: Box::new(source) };
-        let array = aya::maps::Map::PerCpuArray(counters);
-        let hash = aya::maps::Map::PerCpuHashMap(non_members);
-        let stations = aya::maps::Map::HashMap(fdb);
+        let counters = Map::PerCpuArray(open(pins, "COUNTERS")?);
+        let peers = Map::Array(open(pins, "PEERS")?);
         Ok(Self {
-            counters: array.try_into().map_err(kind("COUNTERS"))?,
-            non_members: hash.try_into().map_err(kind("NON_MEMBERS"))?,
-            fdb: stations.try_into().map_err(kind("FDB"))?,
+            counters: counters.try_into().map_err(read("COUNTERS"))?,
+            peers: peers.try_into().map_err(read("PEERS"))?,
+            non_members: Map::PerCpuHashMap(non_members).try_into().map_err(read("NON_MEMBERS"))?,
+            fdb: Map::HashMap(fdb).try_into().map_err(read("FDB"))?,
+            neighbours: Map::HashMap(neighbours).try_into().map_err(read("NEIGHBOURS"))?,
             capacities,
         })
+    }
+
+    /// The largest outer packet that is sent to a peer, from its IP header on.
+    pub fn path_mtu(&self, peer: u32) -> Result<u32, DataPlaneError> {
+        Ok(self.peers.get(&peer, 0).map_err(read("PEERS"))?.mtu)
     }
 
     /// The counters of one slot, all CPUs added up.
@@ -96,6 +106,7 @@ impl Reader {
                 mac: key.mac.octets(),
                 member: value.member,
                 is_static: value.flags & FdbEntry::STATIC != 0,
+                seen: value.seen,
             })
         });
         entries.collect::<Result<_, MapError>>().map_err(read("FDB"))
@@ -103,7 +114,11 @@ impl Reader {
 
     /// How full the maps are that the programs fill.
     pub fn usage(&self) -> Vec<Usage> {
-        let entries = [self.fdb.keys().count(), self.non_members.keys().count()];
+        let entries = [
+            self.fdb.keys().count(),
+            self.neighbours.keys().count(),
+            self.non_members.keys().count(),
+        ];
         let with = |(&(map, capacity), entries): (&(&'static str, u64), usize)| Usage {
             map,
             entries: entries as u64,
@@ -113,11 +128,11 @@ impl Reader {
     }
 }
 
-fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
+pub(super) fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
     move |source| DataPlaneError::Read { name, source: Box::new(source) }
 }
 
-fn open(pins: &Pins, name: &'static str) -> Result<MapData, DataPlaneError> {
+pub(super) fn open(pins: &Pins, name: &'static str) -> Result<MapData, DataPlaneError> {
     let path = pins.map(name);
     MapData::from_pin(&path).map_err(|error| {
         if path.exists() {

@@ -53,6 +53,21 @@ const NAT_REWRITTEN: Family = counter(
     "Accepted packets with an outer header field that a NAT on the way had rewritten.",
     &["peer", "field"],
 );
+const NEIGHBOUR_REPLIES: Family = counter(
+    "vxlan_neighbour_replies_total",
+    "ARP requests and neighbour solicitations for a peer's address that this host answered.",
+    &["peer", "vni"],
+);
+const TOO_BIG_SENT: Family = counter(
+    "vxlan_too_big_sent_total",
+    "ICMP messages that told a sender its packet is too big for the path to a peer.",
+    &["peer", "vni"],
+);
+const PATH_MTU: Family = gauge(
+    "vxlan_path_mtu_bytes",
+    "Largest outer packet that is sent to a peer, from its IP header on.",
+    &["peer", "direction"],
+);
 const PEER_INFO: Family = gauge(
     "vxlan_peer_info",
     "What is declared and observed of a peer; 1.",
@@ -77,6 +92,9 @@ impl Family {
         BYTES,
         DROPS,
         NAT_REWRITTEN,
+        NEIGHBOUR_REPLIES,
+        TOO_BIG_SENT,
+        PATH_MTU,
         PEER_INFO,
         MAP_ENTRIES,
         MAP_CAPACITY,
@@ -136,6 +154,8 @@ fn traffic(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
     let packets = scrape.counter(&PACKETS)?;
     let bytes = scrape.counter(&BYTES)?;
     let rewritten = scrape.counter(&NAT_REWRITTEN)?;
+    let replies = scrape.counter(&NEIGHBOUR_REPLIES)?;
+    let too_big = scrape.counter(&TOO_BIG_SENT)?;
     for link in &snapshot.links {
         let (vni, c) = (link.vni.to_string(), &link.counters);
         for (direction, n, size) in
@@ -149,6 +169,13 @@ fn traffic(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
             let labels = [link.peer.as_str(), field.label()];
             rewritten.with_label_values(&labels).inc_by(c.nat[field as usize]);
         }
+        let labels = [link.peer.as_str(), &vni];
+        replies.with_label_values(&labels).inc_by(c.neighbour_replies);
+        too_big.with_label_values(&labels).inc_by(c.too_big_sent);
+    }
+    let mtus = scrape.gauge(&PATH_MTU)?;
+    for (peer, mtu) in snapshot.state.peers.iter().zip(&snapshot.path_mtus) {
+        mtus.with_label_values(&[peer.name.as_str(), "tx"]).set(i64::from(*mtu));
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ pub struct Snapshot {
     /// Every counter that can ever move, also at 0.
     pub drops: Vec<Drop>,
     pub usage: Vec<Usage>,
+    /// Of the way to each peer, in the order of the state's.
+    pub path_mtus: Vec<u32>,
 }
 
 /// Where snapshots come from.
@@ -77,7 +79,14 @@ impl Source {
             }
         }
         drops.extend(self.non_members()?);
-        Ok(Snapshot { state: self.state.clone(), links, drops, usage: self.usage() })
+        let path_mtus = (0..self.state.peers.len() as u32).map(|peer| self.reader.path_mtu(peer));
+        Ok(Snapshot {
+            path_mtus: path_mtus.collect::<Result<_, _>>()?,
+            state: self.state.clone(),
+            links,
+            drops,
+            usage: self.reader.usage(),
+        })
     }
 
     /// Peers in networks that they are not members of: there every pair can be dropped.
@@ -95,14 +104,11 @@ impl Source {
         });
         Ok(named.collect())
     }
-
-    fn usage(&self) -> Vec<Usage> {
-        self.reader.usage()
-    }
 }
 
 /// Can the programs put this reason down to that kind of slot? What can is exported from the start.
 fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
+    // Before the member is known.
     let early = matches!(
         reason,
         DropReason::Rx(
@@ -114,16 +120,71 @@ fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
                 | RxDrop::UnknownVni
         )
     );
+    // And after: the UDP checksum; a VLAN tag that the driver took off.
+    let late_too = matches!(reason, DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter));
     let network_only = matches!(
         reason,
         DropReason::Rx(RxDrop::UnknownSource)
-            | DropReason::Tx(TxDrop::NoRoute | TxDrop::MalformedInner)
+            | DropReason::Tx(TxDrop::NoRoute | TxDrop::MalformedInner | TxDrop::RateLimited)
     );
     let overflow = reason == DropReason::Rx(RxDrop::NotAMember);
     match (&owner.peer, owner.vni) {
         (None, None) => early && slot == NOBODY,
         (Some(_), None) => early || overflow,
         (None, Some(_)) => network_only,
-        (Some(_), Some(_)) => !early && !network_only && !overflow,
+        (Some(_), Some(_)) => late_too || !(early || network_only || overflow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/packets.md, in brackets.
+    #[test]
+    fn a_reason_is_exported_for_whom_the_rules_put_it_down_to() {
+        let owner = |peer: bool, vni: bool| SlotOwner {
+            peer: peer.then(|| "a".to_owned()),
+            vni: vni.then_some(43),
+        };
+        let slots = [
+            (NOBODY, owner(false, false)),
+            (1, owner(true, false)),
+            (2, owner(false, true)),
+            (3, owner(true, true)),
+        ];
+        // Nobody, peer, network, member.
+        let of = |reason| {
+            let counted = slots.iter().map(|(slot, owner)| is_counted_for(reason, *slot, owner));
+            counted.map(|counted| if counted { 'x' } else { '-' }).collect::<String>()
+        };
+        for (reason, expected) in [
+            (RxDrop::MalformedOuter, "xx-x"),
+            (RxDrop::IpOptions, "xx--"),
+            (RxDrop::OuterFragment, "xx--"),
+            (RxDrop::BadChecksum, "xx-x"),
+            (RxDrop::InvalidVxlanHeader, "xx--"),
+            (RxDrop::UnknownVni, "xx--"),
+            (RxDrop::UnknownSource, "--x-"),
+            (RxDrop::NotAMember, "-x--"),
+            (RxDrop::MalformedInner, "---x"),
+            (RxDrop::NestedTunnel, "---x"),
+            (RxDrop::RateLimited, "---x"),
+            (RxDrop::NoHeadroom, "---x"),
+            (RxDrop::RedirectFailed, "---x"),
+        ] {
+            assert_eq!(of(DropReason::Rx(reason)), expected, "{reason:?}");
+        }
+        for (reason, expected) in [
+            (TxDrop::NoRoute, "--x-"),
+            (TxDrop::NoNeighbour, "---x"),
+            (TxDrop::MtuExceeded, "---x"),
+            (TxDrop::MalformedInner, "--x-"),
+            (TxDrop::EncapFailed, "---x"),
+            (TxDrop::RedirectFailed, "---x"),
+            (TxDrop::RateLimited, "--x-"),
+        ] {
+            assert_eq!(of(DropReason::Tx(reason)), expected, "{reason:?}");
+        }
     }
 }
