@@ -18,6 +18,7 @@ mod ecn;
 mod encap;
 mod encap_refused;
 mod flow;
+mod fuzz;
 mod interfaces;
 mod learning;
 mod moves;

@@ -1,0 +1,209 @@
+//! One frame to the program and to the model, and what they do not agree on.
+
+use std::fmt::Write as _;
+
+use vxlan_tests::{
+    model::{Fate, Model, What, Who},
+    packet::diff,
+};
+
+use super::{
+    drive::{Counted, Drive, Stations, note},
+    setups::Setup,
+};
+use crate::{
+    bench::Program,
+    rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS},
+};
+
+pub(super) struct Duel<'a> {
+    setup: &'a Setup,
+    drive: Drive,
+    model: Model,
+    /// What `decap` puts in front of a member's frames, by network and member.
+    tags: Vec<Vec<Vec<u8>>>,
+    /// Frames so far.
+    number: u64,
+}
+
+/// A disagreement.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Which frame it was, or the last one before the state was compared.
+    pub(super) number: u64,
+    /// In few words, the same for what is likely the same fault.
+    pub(super) kind: String,
+    pub(super) text: String,
+    pub(super) frame: Option<Vec<u8>>,
+}
+
+impl<'a> Duel<'a> {
+    pub(super) fn new(setup: &'a Setup) -> Self {
+        let model = Model::new(setup.config.clone());
+        let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
+        let networks = &setup.config.networks;
+        let vnis = networks.iter().map(|network| network.vni).collect();
+        let drive = Drive::new(setup.bench(), peers.clone(), vnis);
+        let tags = networks.iter().map(|network| {
+            let tag = |peer: usize| drive.tag(&peers[peer], network.vni);
+            network.members.iter().map(|member| tag(member.peer)).collect()
+        });
+        let tags = tags.collect();
+        Self { setup, drive, model, tags, number: 0 }
+    }
+
+    /// Verdict and bytes.
+    pub(super) fn fight(&mut self, program: Program, frame: &[u8]) -> Result<(), Failure> {
+        self.number += 1;
+        let Some(ran) = self.drive.run(program, frame) else { return Ok(()) };
+        let fate = match program {
+            Program::Decap => self.model.receive(frame),
+            Program::Deliver | Program::Encap => self.model.transmit(0, frame),
+        };
+        let tag = match &fate {
+            Fate::Accepted { network, member, .. } => &self.tags[*network][*member][..],
+            Fate::NotOurs
+            | Fate::Refused(_)
+            | Fate::Sent { .. }
+            | Fate::Everyone(_)
+            | Fate::Answered { .. }
+            | Fate::Told { .. } => &[],
+        };
+        let expected = expected(program, &fate, frame);
+        let agreed = expected.iter().any(|(verdict, bytes)| {
+            let rest = ran.bytes.strip_prefix(tag);
+            *verdict == ran.verdict && bytes.is_none_or(|bytes| rest == Some(bytes))
+        });
+        if agreed {
+            return Ok(());
+        }
+        let (verdict, bytes) = expected[0];
+        let frame_bytes = ran.bytes.strip_prefix(tag).unwrap_or(ran.bytes);
+        let mut text = format!("model: {}; verdict {verdict}, not {}\n", name(&fate), ran.verdict);
+        let mut place = String::new();
+        if verdict == ran.verdict
+            && let Some(difference) = bytes.and_then(|bytes| diff(bytes, frame_bytes))
+        {
+            let line = difference.lines().next().unwrap_or_default();
+            place = line.split_once(", in").map_or("", |(_, field)| field).to_owned();
+            text.push_str(&difference);
+        }
+        let kind = format!("{program:?}, {} / {}{place}", name(&fate), ran.verdict);
+        Err(self.failure(kind, text, Some((program, frame))))
+    }
+
+    /// Counters and stations.
+    pub(super) fn compare_state(&mut self, last: Option<(Program, &[u8])>) -> Result<(), Failure> {
+        let (theirs, ours) = (self.drive.counted(), self.counted());
+        if theirs != ours {
+            let names = theirs.keys().chain(ours.keys()).filter(|n| theirs.get(*n) != ours.get(*n));
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names.dedup();
+            let line = |name: &&String| {
+                let count = |all: &Counted| all.get(*name).copied().unwrap_or(0);
+                format!("  {name}: model {}, program {}\n", count(&ours), count(&theirs))
+            };
+            let text: String = names.iter().map(line).collect();
+            return Err(self.failure(format!("counters: {names:?}"), text, last));
+        }
+        let (theirs, ours) = (self.drive.stations(), self.stations());
+        if theirs != ours {
+            let mut text = String::new();
+            for (key, peer) in &ours {
+                if theirs.get(key) != Some(peer) {
+                    let _ =
+                        writeln!(text, "  {key:x?}: model {peer}, program {:?}", theirs.get(key));
+                }
+            }
+            for (key, peer) in theirs.iter().filter(|(key, _)| !ours.contains_key(*key)) {
+                let _ = writeln!(text, "  {key:x?}: program {peer}, model nobody");
+            }
+            return Err(self.failure("stations".to_owned(), text, last));
+        }
+        Ok(())
+    }
+
+    fn counted(&self) -> Counted {
+        let mut all = Counted::new();
+        let networks = &self.model.config.networks;
+        let peer_name = |peer: usize| self.model.config.peers[peer].name.as_str();
+        for ((who, what), count) in &self.model.counters.0 {
+            let (peer, vni) = match *who {
+                Who::Nobody => (None, None),
+                Who::Peer(peer) => (Some(peer), None),
+                Who::Network(network) => (None, Some(network)),
+                Who::Member { network, member } => {
+                    (Some(networks[network].members[member].peer), Some(network))
+                }
+                Who::Pair { peer, network } => (Some(peer), Some(network)),
+            };
+            let what = match what {
+                // `deliver` counts these.
+                What::RxPackets | What::RxBytes => continue,
+                What::TxPackets => "tx_packets".to_owned(),
+                What::TxBytes => "tx_bytes".to_owned(),
+                What::RxDrop(reason) => format!("rx {reason}"),
+                What::TxDrop(reason) => format!("tx {reason}"),
+                What::Nat(field) => format!("nat {field}"),
+                What::Answered => "answered".to_owned(),
+            };
+            let vni = vni.map(|network| networks[network].vni);
+            note(&mut all, what, peer.map(peer_name), vni, *count);
+        }
+        all
+    }
+
+    fn stations(&self) -> Stations {
+        let config = &self.model.config;
+        let named = self.model.stations.iter().map(|((network, mac), station)| {
+            let peer = config.networks[*network].members[station.member].peer;
+            ((self.setup.overlays[*network].0, *mac), config.peers[peer].name.clone())
+        });
+        named.collect()
+    }
+
+    fn failure(&self, kind: String, text: String, at: Option<(Program, &[u8])>) -> Failure {
+        let line = at.map_or(String::new(), |(program, frame)| {
+            let program = format!("{program:?}").to_lowercase();
+            let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{program} {} {hex}\n", self.setup.name)
+        });
+        let text = format!("{line}{text}");
+        let frame = at.map(|(_, frame)| frame.to_vec());
+        Failure { number: self.number.saturating_sub(1), kind, text, frame }
+    }
+}
+
+/// Any of these verdicts, with these bytes unless they are of a packet that is gone.
+fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> Vec<(i32, Option<&'f [u8]>)> {
+    let dropped = if program == Program::Decap { XDP_DROP } else { TC_ACT_SHOT };
+    match fate {
+        Fate::NotOurs => vec![(XDP_PASS, Some(frame))],
+        Fate::Refused(_) => vec![(dropped, None)],
+        Fate::Accepted { inner, .. } => vec![(XDP_PASS, Some(inner))],
+        Fate::Sent { outer, .. } => vec![(TC_ACT_REDIRECT, Some(outer))],
+        // The last copy is the frame itself; the others are gone by the time it is seen.
+        Fate::Everyone(copies) => {
+            copies.last().map_or(Vec::new(), |last| expected(program, last, frame))
+        }
+        Fate::Answered { reply, .. } => vec![(TC_ACT_REDIRECT, Some(reply))],
+        // Told no more than so often in a second.
+        Fate::Told { reply, .. } => vec![(TC_ACT_REDIRECT, Some(reply)), (TC_ACT_SHOT, None)],
+    }
+}
+
+pub(super) fn name(fate: &Fate) -> String {
+    match fate {
+        Fate::NotOurs => "not ours".to_owned(),
+        Fate::Refused(refusal) => format!("refused, {} ({:?})", refusal.reason, refusal.who),
+        Fate::Accepted { .. } => "accepted".to_owned(),
+        Fate::Sent { .. } => "sent".to_owned(),
+        Fate::Everyone(copies) => {
+            let names: Vec<_> = copies.iter().map(name).collect();
+            format!("everyone: {}", names.join(", "))
+        }
+        Fate::Answered { .. } => "answered".to_owned(),
+        Fate::Told { refusal, .. } => format!("told, {}", refusal.reason),
+    }
+}

@@ -1,0 +1,428 @@
+//! Inner frames: from a member to this host, or from this host to a member, with every kind of packet
+//! that a rule is about.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rand::Rng as _;
+use vxlan_tests::{
+    model::Prefix,
+    packet::{
+        Arp, BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Layer, Mac, Packet, Tcp, Udp, Vlan, flags,
+    },
+};
+
+use super::{
+    generate::Generator,
+    setups::{PRIVATE6, PUBLIC6},
+};
+use crate::world::{GCP_PRIVATE, GCP_PUBLIC, NOWHERE, SOLICITED, SOLICITED_MAC};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// From a member to this host.
+    In,
+    Out,
+}
+
+/// Of the members' stations: few, so that they move, and are asked for again.
+const STATIONS: u8 = 8;
+
+#[derive(Clone, Copy)]
+struct Ends<T> {
+    src: T,
+    dst: T,
+}
+
+impl Generator<'_> {
+    pub(super) fn inner(&mut self, direction: Direction, network: usize, member: usize) -> Vec<u8> {
+        let place = Place { direction, network, member };
+        let eth = self.ethernet(place);
+        let frame = match self.rng.random_range(0..100) {
+            0..38 => self.inner_v4(place, eth),
+            38..70 => self.inner_v6(place, eth),
+            70..82 => self.inner_arp(place, eth),
+            82..98 => self.discovery(place, eth),
+            _ => {
+                let kind = self.pick(&[0x88cc, 0x8100, 0x88a8, 46, 0x0600, 0x8847, 0x6558]);
+                Packet::new().with(eth.ethertype(Some(kind))).payload(&[2; 46])
+            }
+        };
+        let mut bytes = frame.build().to_vec();
+        if self.one_in(12) {
+            bytes.resize(bytes.len() + self.rng.random_range(1..19), 0);
+        }
+        bytes
+    }
+
+    fn ethernet(&mut self, place: Place) -> Eth {
+        let own = self.config.networks[place.network].mac;
+        let station = self.station(place);
+        let group = self.pick(&[BROADCAST, BROADCAST, SOLICITED_MAC, [1, 0, 0x5e, 0, 0, 1]]);
+        let mut eth = match place.direction {
+            Direction::In => Eth::new(own, station),
+            Direction::Out => Eth::new(station, own),
+        };
+        if self.one_in(6) {
+            eth = eth.dst(group);
+        }
+        if self.odd() {
+            eth = eth.dst(self.pick(&[own, station, [0; 6], [2; 6], group]));
+        }
+        let guest = [2, 0, 0, 0, 0x55, 1];
+        if self.odd() {
+            eth = eth.src(self.pick(&[own, station, [0; 6], guest, group]));
+        }
+        eth
+    }
+
+    fn station(&mut self, place: Place) -> Mac {
+        let members = &self.config.networks[place.network].members;
+        let member = if self.one_in(20) { 0 } else { place.member };
+        let declared = members[member].mac;
+        let last = self.rng.random_range(0..STATIONS);
+        match declared {
+            Some(mac) if self.rng.random_bool(0.5) => mac,
+            _ => [2, 0, 0, 0x77, member as u8, last],
+        }
+    }
+
+    /// Addresses of a packet in the right direction, of that family if the member has it.
+    fn addresses(&mut self, place: Place, v6: bool) -> Ends<IpAddr> {
+        let network = &self.config.networks[place.network];
+        let theirs = network.members[place.member].allowed.clone();
+        let ours = network.local.clone();
+        let (theirs, ours) = (self.within(&theirs, v6), self.within(&ours, v6));
+        let (mut src, mut dst) = match place.direction {
+            Direction::In => (theirs, ours),
+            Direction::Out => (ours, theirs),
+        };
+        if self.odd() {
+            src = self.any_address(place, v6);
+        }
+        if self.odd() || self.one_in(16) {
+            dst = self.any_address(place, v6);
+        }
+        Ends { src, dst }
+    }
+
+    /// An address in one of the prefixes, or in none where none is of that family.
+    fn within(&mut self, prefixes: &[Prefix], v6: bool) -> IpAddr {
+        let family: Vec<_> =
+            prefixes.iter().filter(|prefix| prefix.address.is_ipv6() == v6).copied().collect();
+        if family.is_empty() {
+            return if v6 { [0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 1].into() } else { NOWHERE.into() };
+        }
+        match self.pick(&family).address {
+            IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([9, 9, 9, 9]),
+            IpAddr::V4(v4) => {
+                let host = self.pick(&[1, 1, 1, 2, 254]);
+                Ipv4Addr::from(u32::from(v4) | host).into()
+            }
+            IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::from([0x2600, 0, 0, 0, 0, 0, 0, 1]),
+            IpAddr::V6(v6) => {
+                let host = self.pick(&[1, 1, 1, 2]);
+                Ipv6Addr::from(u128::from(v6) | host).into()
+            }
+        }
+    }
+
+    fn any_address(&mut self, place: Place, v6: bool) -> IpAddr {
+        let network = &self.config.networks[place.network];
+        let mut all: Vec<Prefix> = network.local.clone();
+        network.members.iter().for_each(|member| all.extend(&member.allowed));
+        if self.rng.random_bool(0.4) {
+            return self.within(&all, v6);
+        }
+        if v6 {
+            let random: [u8; 16] = self.rng.random();
+            let words = self.pick(&[
+                "::",
+                "::1",
+                "ff02::1",
+                "ff02::1:ff00:1",
+                "ff0e::9",
+                "fe80::43:1",
+                "fe80::44:1",
+                "febf::1",
+                "fec0::1",
+                "2001:db8:43::1",
+                "::ffff:192.168.44.1",
+                "ff12::1",
+            ]);
+            let known = words.parse().expect("is an address");
+            self.pick(&[known, known, known, PRIVATE6, PUBLIC6, random.into()]).into()
+        } else {
+            let random: [u8; 4] = self.rng.random();
+            let words = self.pick(&[
+                "0.0.0.0",
+                "0.1.2.3",
+                "127.0.0.1",
+                "224.0.0.1",
+                "239.1.2.3",
+                "240.0.0.1",
+                "255.255.255.255",
+                "192.168.43.255",
+                "192.168.44.255",
+                "192.168.43.1",
+                "192.168.43.0",
+                "172.16.255.255",
+                "169.254.1.1",
+                "223.255.255.255",
+                "128.0.0.0",
+            ]);
+            let known = words.parse().expect("is an address");
+            self.pick(&[known, known, known, GCP_PRIVATE, GCP_PUBLIC, random.into()]).into()
+        }
+    }
+
+    fn inner_v4(&mut self, place: Place, eth: Eth) -> Packet {
+        let ends = self.addresses(place, false);
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ends.src, ends.dst) else {
+            return Packet::new().with(eth);
+        };
+        let eth = self.toward(eth, dst.is_multicast() || dst == Ipv4Addr::BROADCAST);
+        let mut ip = Ipv4::new(src, dst).id(self.rng.random()).ttl(self.rng.random());
+        ip = ip.tos(if self.one_in(2) { self.rng.random() } else { 0 });
+        if self.one_in(2) {
+            ip = ip.fragment(0);
+        }
+        if self.one_in(12) {
+            let random = self.rng.random();
+            let all = [flags::MF, flags::MF | 1, 9, flags::MF | flags::DF, 0x8000, 0x1fff, random];
+            ip = ip.fragment(self.pick(&all));
+        }
+        if self.one_in(10) {
+            ip = ip.options(vec![1; self.pick(&[4, 8, 40])]);
+        }
+        if self.odd() {
+            ip = ip.version_ihl(Some(self.pick(&[0x44, 0x40, 0x46, 0x4f, 0x55, 0x65, 0x05])));
+        }
+        if self.odd() {
+            let truth = self.rng.random_range(20..80);
+            ip = ip.total_length(Some(self.lie(truth)));
+        }
+        if self.odd() {
+            ip =
+                ip.checksum(self.pick(&[Checksum::Wrong, Checksum::Zero, Checksum::Value(0xffff)]));
+        }
+        let (protocol, carried) = self.transport(false);
+        if protocol.is_some() {
+            ip = ip.protocol(protocol);
+        }
+        self.tagged(eth).with(ip).carrying(carried)
+    }
+
+    fn inner_v6(&mut self, place: Place, eth: Eth) -> Packet {
+        let ends = self.addresses(place, true);
+        let (IpAddr::V6(src), IpAddr::V6(dst)) = (ends.src, ends.dst) else {
+            return Packet::new().with(eth);
+        };
+        let eth = self.toward(eth, dst.is_multicast());
+        let mut ip = Ipv6::new(src, dst).flow_label(self.rng.random()).hop_limit(self.rng.random());
+        ip = ip.traffic_class(if self.one_in(2) { self.rng.random() } else { 0 });
+        if self.odd() {
+            let truth = self.rng.random_range(0..60);
+            ip = ip.payload_length(Some(self.lie(truth)));
+        }
+        let (protocol, carried) = self.transport(true);
+        if protocol.is_some() {
+            ip = ip.next_header(protocol);
+        }
+        if self.one_in(12) {
+            let whole = Packet::new().with(ip.clone()).carrying(carried).build();
+            let all = [44, 44, 44, 44, 44, 50, 0, 43, 51, 60, 135, 139, 140, 59];
+            let (kind, mut header) = self.extension(&all);
+            header[0] = if self.one_in(8) { 44 } else { whole[6] };
+            header.extend(&whole[40..]);
+            return self.tagged(eth).with(ip.next_header(Some(kind))).payload(&header);
+        }
+        self.tagged(eth).with(ip).carrying(carried)
+    }
+
+    /// A multicast packet goes to a group.
+    fn toward(&mut self, eth: Eth, multicast: bool) -> Eth {
+        if multicast && self.rng.random_bool(0.8) { eth.dst([0x33, 0x33, 0, 0, 0, 1]) } else { eth }
+    }
+
+    fn tagged(&mut self, eth: Eth) -> Packet {
+        let packet = Packet::new().with(eth);
+        if self.odd() && self.one_in(4) {
+            packet.with(Vlan::new(self.rng.random()))
+        } else {
+            packet
+        }
+    }
+
+    fn inner_arp(&mut self, place: Place, eth: Eth) -> Packet {
+        let ends = self.addresses(place, false);
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ends.src, ends.dst) else {
+            return Packet::new().with(eth);
+        };
+        let mut eth = eth;
+        if self.rng.random_bool(0.6) {
+            eth = eth.dst(BROADCAST);
+        }
+        let mut arp = Arp::request(eth.src, src, dst);
+        arp = arp.operation(self.pick(&[1, 1, 2])).target_mac(self.pick(&[[0; 6], eth.dst]));
+        if self.one_in(8) {
+            arp = arp.target(src);
+        }
+        if self.odd() {
+            arp = arp.operation(self.pick(&[0, 3, 0x0100, 0xffff]));
+        }
+        if self.odd() {
+            arp = arp.sender_mac(self.pick(&[[0; 6], eth.dst, [2; 6]]));
+        }
+        let mut packet = Packet::new().with(eth).with(arp);
+        if self.odd() {
+            let mut bytes = packet.build().to_vec();
+            let at = 14 + self.rng.random_range(0..8);
+            bytes[at] = self.rng.random_range(0..9);
+            packet = Packet::new().payload(&bytes);
+        }
+        packet
+    }
+
+    fn discovery(&mut self, place: Place, eth: Eth) -> Packet {
+        let ends = self.addresses(place, true);
+        let (IpAddr::V6(mut src), IpAddr::V6(mut dst)) = (ends.src, ends.dst) else {
+            return Packet::new().with(eth);
+        };
+        let link_local = |end| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, end);
+        if self.one_in(5) {
+            src = link_local(0x44);
+        }
+        let solicits = self.rng.random_bool(0.6);
+        let mut target = if solicits { dst } else { src };
+        if self.one_in(8) {
+            target = link_local(0x43);
+        }
+        if self.odd()
+            && let IpAddr::V6(any) = self.any_address(place, true)
+        {
+            target = any;
+        }
+        let mut eth = eth;
+        match self.rng.random_range(0..5) {
+            0 | 1 if solicits => (dst, eth) = (SOLICITED, eth.dst(SOLICITED_MAC)),
+            2 => dst = link_local(0x43),
+            3 if self.one_in(2) => eth = eth.dst(SOLICITED_MAC),
+            _ => {}
+        }
+        let mut icmp = if solicits {
+            Icmp::neighbour_solicitation(target, eth.src)
+        } else {
+            Icmp::neighbour_advertisement(target, eth.src)
+        };
+        if self.one_in(6) {
+            let length = self.rng.random_range(0..icmp.body.len() + 12);
+            icmp.body.resize(length, 1);
+        }
+        if self.odd() {
+            icmp = icmp.kind(self.rng.random_range(128..144));
+        }
+        if self.odd() {
+            icmp = icmp.code(1);
+        }
+        let mut ip = Ipv6::new(src, dst).hop_limit(255);
+        if self.odd() {
+            ip = ip.hop_limit(self.pick(&[254, 1, 0]));
+        }
+        if self.one_in(8) {
+            ip = ip.traffic_class(self.rng.random());
+        }
+        self.tagged(eth).with(ip).with(icmp)
+    }
+
+    /// What an IP packet carries; its protocol where the layer does not say it.
+    fn transport(&mut self, v6: bool) -> (Option<u8>, Packet) {
+        let length = match self.rng.random_range(0..200) {
+            0 => self.rng.random_range(1_200..1_700),
+            1..40 => self.rng.random_range(0..120),
+            _ => self.rng.random_range(0..12),
+        };
+        let payload = vec![self.rng.random(); length];
+        let plain = Packet::new();
+        match self.rng.random_range(0..20) {
+            0..6 => (None, plain.with(self.udp()).payload(&payload)),
+            6..12 => (None, plain.with(self.tcp()).payload(&payload)),
+            12..16 => {
+                let kind = if self.one_in(2) {
+                    self.pick(&[0, 3, 4, 5, 8, 11, 12, 1, 2, 128, 129])
+                } else {
+                    self.rng.random_range(126..160)
+                };
+                let icmp = Icmp::new(kind, 0, payload);
+                (None, plain.with(icmp))
+            }
+            16 => {
+                let all = [4, 41, 47, 50, 51, 0, 59, 60, 43, 132, 135, 139, 140, 253];
+                (Some(self.pick(&all)), plain.payload(&payload))
+            }
+            17 => {
+                // Too short for what they say they are.
+                let all = if v6 { [6, 17, 58, 44] } else { [6, 17, 1, 6] };
+                let length = self.rng.random_range(0..24);
+                (Some(self.pick(&all)), plain.payload(&vec![0x12; length]))
+            }
+            18 => (Some(self.pick(&[4, 41, 47])), plain.payload(&payload)),
+            _ => (None, plain.with(Layer::Bytes(payload))),
+        }
+    }
+
+    fn udp(&mut self) -> Udp {
+        let random = self.rng.random();
+        let port = if self.one_in(6) { self.pick(&[4789, 8472, 4790]) } else { random };
+        Udp::new(self.rng.random(), port)
+    }
+
+    fn tcp(&mut self) -> Tcp {
+        let all = [flags::ACK, flags::SYN, flags::SYN | flags::ACK, flags::SYN | flags::RST, 0xff];
+        let mut tcp = Tcp::new(self.rng.random(), self.rng.random()).flags(self.pick(&all));
+        if self.one_in(10) {
+            tcp = tcp.checksum(self.pick(&[
+                Checksum::Wrong,
+                Checksum::Zero,
+                Checksum::Value(0xffff),
+            ]));
+        }
+        tcp.options(self.tcp_options())
+    }
+
+    /// Mostly with a maximum segment size somewhere, sometimes broken.
+    fn tcp_options(&mut self) -> Vec<u8> {
+        let mut options = Vec::new();
+        while options.len() < 40 && !self.one_in(6) {
+            let random = self.rng.random();
+            let mss =
+                self.pick(&[1460, 1370, 1371, 1310, 1311, 1350, 536, 0, 0xffff, 8960, random]);
+            let [high, low] = u16::to_be_bytes(mss);
+            let sack = [5, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+            let option: &[u8] = match self.rng.random_range(0..16) {
+                0..4 => &[2, 4, high, low],
+                4..7 => &[1],
+                7 => &[3, 3, 7],
+                8 => &[4, 2],
+                9 => &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0],
+                10 => &sack,
+                11 if self.odd() => &[2, 3, high],
+                12 if self.odd() => &[9, 0],
+                13 if self.odd() => &[9, 1],
+                14 if self.odd() => &[0],
+                15 if self.odd() => &[253, 40],
+                _ => &[1, 1],
+            };
+            options.extend(option);
+        }
+        options.truncate(40);
+        options.resize(options.len().next_multiple_of(4), if self.odd() { 2 } else { 0 });
+        options
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    direction: Direction,
+    network: usize,
+    member: usize,
+}

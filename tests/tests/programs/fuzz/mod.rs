@@ -1,0 +1,145 @@
+//! The programs against the model of `docs/packets.md` (`vxlan_tests::model`), on frames that nobody
+//! thought of: verdict and bytes of every packet, counters and stations after every batch.
+//!
+//! `VXLAN_FUZZ_PACKETS` says how many, `VXLAN_FUZZ_SEED` repeats a
+//! run. A disagreement is told with the seed, the frame, and a line for `regressions.txt`, which is
+//! replayed each time. Not fuzzed: rates, which depend on the clock, and GSO, which has no bytes.
+//!
+//! `setups` is the configurations, `generate` and `mutate` make frames, `drive` runs a program and
+//! reads what it counted, `duel` has both decide and compares.
+
+mod drive;
+mod duel;
+mod generate;
+mod inner;
+mod mutate;
+mod setups;
+
+use std::{collections::BTreeMap, env, fmt::Write as _, thread};
+
+use duel::{Duel, Failure};
+use generate::Generator;
+use setups::Setup;
+
+use crate::bench::Program;
+
+/// None until the programs do all that the page says.
+const PACKETS: u64 = 0;
+/// A data plane and a model live as long: what they learned shall not fill up.
+const SEGMENT: u64 = 25_000;
+/// Counters and stations are compared after each.
+const BATCH: u64 = 1_000;
+/// As many as the machines this is made for have.
+const THREADS: u64 = 2;
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Packets from one seed, on a data plane of its own.
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    setup: &'a Setup,
+    seed: u64,
+    packets: u64,
+}
+
+impl Segment<'_> {
+    /// `look_closely`: counters are compared after every packet of that batch.
+    fn run(self, look_closely: Option<u64>) -> Result<(), Failure> {
+        let mut generator = Generator::new(self.setup, self.seed);
+        let mut duel = Duel::new(self.setup);
+        for number in 0..self.packets {
+            let (program, frame) = generator.frame();
+            duel.fight(program, &frame)?;
+            let closely = look_closely == Some(number / BATCH);
+            if closely || number % BATCH == BATCH - 1 || number + 1 == self.packets {
+                duel.compare_state(closely.then_some((program, &frame[..])))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn first_failure(self) -> Option<Failure> {
+        let failure = self.run(None).err()?;
+        // Counters that differ after a batch do not say whose frame it was.
+        let batch = failure.number / BATCH;
+        let closer = failure.frame.is_none().then(|| self.run(Some(batch)).err());
+        closer.flatten().or(Some(failure))
+    }
+}
+
+#[test]
+fn programs_and_model_agree() {
+    let packets = from_environment("VXLAN_FUZZ_PACKETS").unwrap_or(PACKETS);
+    let seed = from_environment("VXLAN_FUZZ_SEED").unwrap_or_else(rand::random);
+    println!("VXLAN_FUZZ_SEED={seed} VXLAN_FUZZ_PACKETS={packets}");
+    let setups = setups::all();
+    let segments: Vec<_> = (0..packets.div_ceil(SEGMENT))
+        .map(|index| Segment {
+            setup: &setups[(index % setups.len() as u64) as usize],
+            seed: seed.wrapping_add(index.wrapping_mul(0x9e37_79b9)),
+            packets: SEGMENT.min(packets - index * SEGMENT),
+        })
+        .collect();
+    let fight = |thread: u64| {
+        let mine = segments.iter().skip(thread as usize).step_by(THREADS as usize);
+        mine.filter_map(|segment| segment.first_failure()).collect::<Vec<_>>()
+    };
+    let failures: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || fight(n))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
+    });
+    assert!(failures.is_empty(), "VXLAN_FUZZ_SEED={seed}\n{}", report(&failures));
+}
+
+/// One of each kind, the most frequent first.
+fn report(failures: &[Failure]) -> String {
+    let mut kinds = BTreeMap::<_, Vec<_>>::new();
+    for failure in failures {
+        kinds.entry(&failure.kind).or_default().push(failure);
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, failures)| usize::MAX - failures.len());
+    let mut text = String::new();
+    for (kind, failures) in kinds {
+        let _ = writeln!(text, "{} times: {kind}\n{}", failures.len(), failures[0].text);
+    }
+    text
+}
+
+/// Frames that once disagreed: a comment that says why, then program, configuration, bytes. What
+/// follows each other without a comment between runs on the same data plane.
+#[test]
+fn regressions() {
+    let setups = setups::all();
+    let mut duel = None;
+    let mut frames = 0;
+    for line in include_str!("regressions.txt").lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            duel = None;
+            continue;
+        }
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [program, name, hex] = words[..] else { panic!("not three words: {line}") };
+        let setup = setups.iter().find(|setup| setup.name == name);
+        let setup = setup.unwrap_or_else(|| panic!("no such configuration: {line}"));
+        let program = match program {
+            "decap" => Program::Decap,
+            "encap" => Program::Encap,
+            _ => panic!("no such program: {line}"),
+        };
+        let bytes: Option<Vec<_>> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
+            .collect();
+        let frame = bytes.unwrap_or_else(|| panic!("not hex: {line}"));
+        let duel = duel.get_or_insert_with(|| Duel::new(setup));
+        let outcome = duel.fight(program, &frame);
+        let outcome = outcome.and_then(|()| duel.compare_state(Some((program, &frame))));
+        outcome.unwrap_or_else(|failure| panic!("{line}\n{}", failure.text));
+        frames += 1;
+    }
+    println!("{frames} frames");
+}
