@@ -7,6 +7,14 @@ pub trait Bytes {
 
     /// The `N` bytes from `offset`, or `None` where the packet is shorter than `offset + N`.
     fn window<const N: usize>(&self, offset: usize) -> Option<Self::Window<N>>;
+
+    /// Zero. The BPF verifier and the compiler cannot know that it is: a position in a loop that it
+    /// is added to is for them any position, the same in every round, so that the verifier need
+    /// not follow each round through the rest of the program.
+    #[inline(always)]
+    fn unknown_zero(&self) -> usize {
+        0
+    }
 }
 
 /// Bytes known to be there. Offsets are constants below the window's size.

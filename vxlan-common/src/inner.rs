@@ -7,12 +7,18 @@ use crate::{
     addr::{Address, IPV4, IPV6, Mac},
     bytes::{Bytes, Window as _},
     flow,
-    outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP},
+    outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV6_LEN, PROTOCOL_UDP},
 };
 
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_ICMPV6: u8 = 58;
-const IPV6_LEN: usize = 40;
+/// IP protocol number of TCP.
+pub const PROTOCOL_TCP: u8 = 6;
+/// IP protocol number of ICMP for IPv4.
+pub const PROTOCOL_ICMP: u8 = 1;
+/// IP protocol number of ICMP for IPv6.
+pub const PROTOCOL_ICMPV6: u8 = 58;
+const PROTOCOL_FRAGMENT: u8 = 44;
+const DONT_FRAGMENT: u16 = 0x4000;
+
 
 /// What kind of frame it is, as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +58,20 @@ pub struct Inner {
     pub tos: u8,
     /// IP protocol or next header; 0 for ARP.
     pub protocol: u8,
+    /// What an IPv6 fragment header is followed by; else the same as `protocol`.
+    pub upper: u8,
+    /// It has ports, and is no fragment.
+    pub has_ports: bool,
+    /// IPv4 with DF, or IPv6, which no router cuts up.
+    pub dont_fragment: bool,
+    /// A fragment behind the first: its transport header is somewhere else.
+    pub is_later_fragment: bool,
+    /// ARP whose sender hardware address is not the frame's source.
+    pub speaks_for_other_mac: bool,
     /// Offset of the transport header from the start of the frame.
     pub transport: u16,
-    /// The transport header begins with ports.
-    pub has_ports: bool,
+    /// Source and destination port of TCP and UDP, as 32 bits; also of a first fragment. 0: none.
+    pub ports: u32,
 }
 
 /// Why a frame is not one that the overlay carries.
@@ -89,8 +105,13 @@ pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<I
         family: IPV4,
         tos: 0,
         protocol: 0,
-        transport: 0,
+        upper: 0,
         has_ports: false,
+        dont_fragment: false,
+        is_later_fragment: false,
+        speaks_for_other_mac: false,
+        transport: 0,
+        ports: 0,
     };
     match eth.wire2(12) {
         ETHERTYPE_IPV4 => parse_ipv4(packet, network, payload_len, &mut inner)?,
@@ -119,11 +140,28 @@ fn parse_ipv4<P: Bytes + ?Sized>(
     inner.protocol = header.byte(9);
     inner.source = Address::ipv4(header.wire4(12));
     inner.destination = Address::ipv4(header.wire4(16));
+    inner.upper = inner.protocol;
     inner.transport = (ETH_LEN as u32 + header_len) as u16;
-    // More fragments, or not the first: the ports are in the first fragment only.
-    let whole = header.u16(6) & 0x3fff == 0;
-    inner.has_ports = whole && has_ports(inner.protocol) && total_len >= header_len + 4;
+    let fragment = header.u16(6);
+    inner.dont_fragment = fragment & DONT_FRAGMENT != 0;
+    inner.is_later_fragment = fragment & 0x1fff != 0;
+    // A first fragment has ports too, but those behind it do not: a flow's hash goes without.
+    let whole = fragment & 0x3fff == 0;
+    if !inner.is_later_fragment && total_len >= header_len + 4 {
+        read_ports(packet, network + header_len as usize, whole, inner);
+    }
     Ok(())
+}
+
+/// Reads the ports behind an IP header, where there are some.
+#[inline(always)]
+fn read_ports<P: Bytes + ?Sized>(packet: &P, transport: usize, whole: bool, inner: &mut Inner) {
+    if (inner.upper == PROTOCOL_TCP || inner.upper == PROTOCOL_UDP)
+        && let Some(ports) = packet.window::<4>(transport)
+    {
+        inner.ports = ports.u32(0);
+        inner.has_ports = whole;
+    }
 }
 
 #[inline(always)]
@@ -143,8 +181,15 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     inner.protocol = header.byte(6);
     inner.source = Address::read_ipv6(&header, 8);
     inner.destination = Address::read_ipv6(&header, 24);
+    inner.upper = inner.protocol;
     inner.transport = (ETH_LEN + IPV6_LEN) as u16;
-    inner.has_ports = has_ports(inner.protocol) && payload_len >= 4;
+    inner.dont_fragment = true;
+    if payload_len >= 4 {
+        read_ports(packet, network + IPV6_LEN, true, inner);
+    }
+    if inner.protocol == PROTOCOL_FRAGMENT {
+        parse_fragment(packet, network + IPV6_LEN, payload_len, inner);
+    }
     if inner.protocol == PROTOCOL_ICMPV6 {
         let hop_limit = header.byte(7);
         return parse_icmpv6(packet, network + IPV6_LEN, payload_len, hop_limit, inner);
@@ -163,6 +208,21 @@ fn parse_ipv6<P: Bytes + ?Sized>(
 #[inline(always)]
 const fn is_extension(next_header: u8) -> bool {
     matches!(next_header, 0 | 43 | 51 | 60 | 135 | 139 | 140)
+}
+
+/// What an IPv6 fragment carries: its ports, if it is the first (RFC 8200 section 4.5).
+#[inline(always)]
+fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mut Inner) {
+    const FRAGMENT_LEN: usize = 8;
+    if len < FRAGMENT_LEN as u32 {
+        return;
+    }
+    let Some(header) = packet.window::<FRAGMENT_LEN>(at) else { return };
+    inner.upper = header.byte(0);
+    inner.is_later_fragment = header.u16(2) & 0xfff8 != 0;
+    if !inner.is_later_fragment && len >= FRAGMENT_LEN as u32 + 4 {
+        read_ports(packet, at + FRAGMENT_LEN, false, inner);
+    }
 }
 
 #[inline(always)]
@@ -212,14 +272,10 @@ fn parse_arp<P: Bytes + ?Sized>(
         return Err(InnerError::Malformed);
     }
     inner.kind = Kind::Arp;
+    inner.speaks_for_other_mac = !Mac::read(&body, 8).is(&inner.source_mac);
     inner.source = Address::ipv4(body.wire4(14));
     inner.destination = Address::ipv4(body.wire4(24));
     Ok(())
-}
-
-#[inline(always)]
-const fn has_ports(protocol: u8) -> bool {
-    protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP
 }
 
 impl Inner {
@@ -254,6 +310,21 @@ impl Inner {
             Kind::Solicitation => &self.target,
             Kind::Ip | Kind::Arp | Kind::Advertisement | Kind::LinkControl => &self.destination,
         }
+    }
+
+    /// Is it a tunnel towards its destination: IPv4 or IPv6 in IP, or GRE?
+    #[inline(always)]
+    pub const fn is_ip_tunnel(&self) -> bool {
+        matches!(self.upper, 4 | 41 | 47)
+    }
+
+    /// Is it UDP to IANA's VXLAN port, to the one that Linux used before, or to `port`?
+    #[inline(always)]
+    pub const fn is_vxlan(&self, port: u16) -> bool {
+        let destination = self.ports as u16;
+        self.upper == PROTOCOL_UDP
+            && self.ports != 0
+            && (destination == crate::VXLAN_PORT || destination == 8472 || destination == port)
     }
 
     /// Is it neighbour discovery?
@@ -302,11 +373,7 @@ pub fn flow_hash<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) ->
             None => 0,
         };
     }
-    let ports = if inner.has_ports {
-        packet.window::<4>(offset + usize::from(inner.transport)).map_or(0, |ports| ports.u32(0))
-    } else {
-        0
-    };
+    let ports = if inner.has_ports { inner.ports } else { 0 };
     flow::hash(&inner.source, &inner.destination, ports, inner.protocol)
 }
 

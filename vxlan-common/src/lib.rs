@@ -13,6 +13,7 @@ pub mod counters;
 pub mod ecn;
 pub mod flow;
 pub mod inner;
+pub mod mss;
 pub mod outer;
 pub mod reason;
 pub mod table;

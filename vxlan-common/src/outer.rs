@@ -1,12 +1,14 @@
 //! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`Outer`] writes them, [`inner_len`] and
 //! [`vni`] judge received ones. Which packets are ours, and whose, is not decided here.
 
-use crate::{bytes::Window, checksum, reason::RxDrop};
+use crate::{addr::IPV6, bytes::Window, checksum, reason::RxDrop};
 
 /// Length of an Ethernet header without tags.
 pub const ETH_LEN: usize = 14;
 /// Length of an IPv4 header without options.
 pub const IPV4_LEN: usize = 20;
+/// Length of an IPv6 header without extensions.
+pub const IPV6_LEN: usize = 40;
 /// Length of a UDP header.
 pub const UDP_LEN: usize = 8;
 /// Length of a VXLAN header (RFC 7348 section 5).
@@ -14,7 +16,14 @@ pub const VXLAN_LEN: usize = 8;
 /// What encapsulation adds in front of an inner frame over IPv4.
 pub const OVERHEAD_IPV4: usize = ETH_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN;
 /// The same over IPv6.
-pub const OVERHEAD_IPV6: usize = OVERHEAD_IPV4 + 20;
+pub const OVERHEAD_IPV6: usize = OVERHEAD_IPV4 + IPV6_LEN - IPV4_LEN;
+
+/// By how much an outer IP packet is longer than the inner one, for an outer family: all headers but
+/// the outer Ethernet header, which is not in an IP packet, and the inner one, which is.
+#[inline(always)]
+pub const fn overhead(family: u8) -> u32 {
+    (if family == IPV6 { OVERHEAD_IPV6 } else { OVERHEAD_IPV4 }) as u32
+}
 
 /// EtherType of IPv4.
 pub const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
@@ -117,15 +126,15 @@ const fn be(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
-/// Judges a received UDP length under an IPv4 header of `ip_total_len` bytes in all. Returns the
+/// Judges a received UDP length against the `room` that the IP header leaves for UDP. Returns the
 /// length of what follows the VXLAN header: the inner frame.
 ///
 /// # Errors
 /// [`RxDrop::MalformedOuter`] where the two lengths disagree (RFC 768: the UDP length covers header
 /// and data), [`RxDrop::InvalidVxlanHeader`] where no VXLAN header fits.
 #[inline(always)]
-pub const fn inner_len(udp_len: u16, ip_total_len: u16) -> Result<u16, RxDrop> {
-    if ip_total_len < (IPV4_LEN + UDP_LEN) as u16 || udp_len != ip_total_len - IPV4_LEN as u16 {
+pub const fn inner_len(udp_len: u16, room: u16) -> Result<u16, RxDrop> {
+    if room < UDP_LEN as u16 || udp_len != room {
         return Err(RxDrop::MalformedOuter);
     }
     match udp_len.checked_sub((UDP_LEN + VXLAN_LEN) as u16) {
@@ -137,13 +146,15 @@ pub const fn inner_len(udp_len: u16, ip_total_len: u16) -> Result<u16, RxDrop> {
 /// The VNI of a received VXLAN header.
 ///
 /// # Errors
-/// [`RxDrop::InvalidVxlanHeader`] where the I flag is clear or a reserved bit is set. RFC 7348 would
-/// have reserved bits ignored; Linux refuses them (`vxlan_rcv`), because they are other protocols'
-/// flags: GBP, GPE, remote checksum offload.
+/// [`RxDrop::InvalidVxlanHeader`] where the I flag is clear, or a reserved bit is set and not
+/// ignored. RFC 7348 would have them ignored; Linux refuses them (`vxlan_rcv`), because they are
+/// other protocols' flags: GBP, GPE, remote checksum offload.
 #[inline(always)]
-pub fn vni(header: &impl Window) -> Result<[u8; 3], RxDrop> {
+pub fn vni(header: &impl Window, ignore_reserved: bool) -> Result<[u8; 3], RxDrop> {
     let [a, b, c, reserved] = header.wire4(4);
-    if header.u32(0) != (I_FLAG as u32) << 24 || reserved != 0 {
+    let flags = header.u32(0);
+    let i_flag = (I_FLAG as u32) << 24;
+    if flags & i_flag == 0 || (!ignore_reserved && (flags != i_flag || reserved != 0)) {
         return Err(RxDrop::InvalidVxlanHeader);
     }
     Ok([a, b, c])
@@ -171,7 +182,7 @@ mod tests {
     }
 
     fn vni_of(header: &[u8]) -> Result<[u8; 3], RxDrop> {
-        vni(&header.window::<VXLAN_LEN>(0).unwrap())
+        vni(&header.window::<VXLAN_LEN>(0).unwrap(), false)
     }
 
     #[test]
@@ -194,7 +205,7 @@ mod tests {
             assert_eq!(checksum::ipv4_header(&ip), 0);
             let total = u16::from_be_bytes([ip[2], ip[3]]);
             let udp_len = u16::from_be_bytes([h[38], h[39]]);
-            assert_eq!(inner_len(udp_len, total), Ok(len as u16));
+            assert_eq!(inner_len(udp_len, total - 20), Ok(len as u16));
             assert_eq!(vni_of(&h[42..]), Ok(OUTER.vni));
         }
     }
@@ -212,16 +223,20 @@ mod tests {
             refused += usize::from(!is_vni);
         }
         assert_eq!(refused, 39 + 1, "the reserved bits and the I flag");
+        let all = [0xff, 0xff, 0xff, 0xff, 1, 2, 3, 0xff];
+        assert_eq!(vni(&all.window::<VXLAN_LEN>(0).unwrap(), true), Ok([1, 2, 3]));
+        let none = [0xf7, 0xff, 0xff, 0xff, 1, 2, 3, 0xff];
+        assert!(vni(&none.window::<VXLAN_LEN>(0).unwrap(), true).is_err(), "the I flag counts");
     }
 
     #[test]
     fn lying_udp_lengths() {
-        assert_eq!(inner_len(16, 36), Ok(0));
-        assert_eq!(inner_len(15, 35), Err(RxDrop::InvalidVxlanHeader));
-        assert_eq!(inner_len(8, 28), Err(RxDrop::InvalidVxlanHeader));
-        assert_eq!(inner_len(30, 51), Err(RxDrop::MalformedOuter));
-        assert_eq!(inner_len(31, 50), Err(RxDrop::MalformedOuter));
-        assert_eq!(inner_len(0, 20), Err(RxDrop::MalformedOuter));
-        assert_eq!(inner_len(65535, 19), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(16, 16), Ok(0));
+        assert_eq!(inner_len(15, 15), Err(RxDrop::InvalidVxlanHeader));
+        assert_eq!(inner_len(8, 8), Err(RxDrop::InvalidVxlanHeader));
+        assert_eq!(inner_len(30, 31), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(31, 30), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(0, 0), Err(RxDrop::MalformedOuter));
+        assert_eq!(inner_len(7, 7), Err(RxDrop::MalformedOuter));
     }
 }

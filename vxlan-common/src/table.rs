@@ -4,7 +4,10 @@
 //! Values from the wire are byte arrays in network order, so that they cannot be misread. Padding is
 //! explicit and zero. Indices point into arrays the daemon fills before anything refers to them.
 
-use crate::addr::{Address, Mac};
+use crate::{
+    addr::{Address, Mac},
+    outer,
+};
 
 /// How an accepted frame is tagged between XDP and TC.
 pub const TAG_METADATA: u8 = 0;
@@ -251,6 +254,14 @@ pub struct Peer {
     pub packets: Rate,
     /// Bytes of received inner frames.
     pub bytes: Rate,
+}
+
+impl Peer {
+    /// Largest inner IP packet in bytes.
+    #[inline(always)]
+    pub const fn inner_mtu(&self) -> u32 {
+        self.mtu.saturating_sub(outer::overhead(self.family))
+    }
 }
 
 /// A station behind a network: who has this MAC?

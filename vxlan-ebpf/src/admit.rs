@@ -14,6 +14,7 @@ use vxlan_common::{
 
 use crate::{
     count::Refused,
+    receive::Received,
     maps::{MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SOURCES},
 };
 
@@ -21,8 +22,8 @@ use crate::{
 pub(crate) struct Sender {
     /// Index of the member.
     pub(crate) index: u32,
-    pub(crate) member: Member,
-    pub(crate) network: Network,
+    pub(crate) member: &'static Member,
+    pub(crate) network: &'static Network,
     /// The outer source is not the address that its interface carries.
     pub(crate) rewritten: bool,
 }
@@ -30,15 +31,18 @@ pub(crate) struct Sender {
 /// Finds the member that may send this. `None`: another VXLAN user's packet.
 #[inline(always)]
 pub(crate) fn sender(
-    source: [u8; 4],
-    vni: [u8; 3],
+    received: &Received,
     settings: &Settings,
 ) -> Result<Option<Sender>, Refused> {
-    let key = NetworkAddress { vni, family: IPV4, address: Address::ipv4(source) };
+    let key = NetworkAddress {
+        vni: received.vni,
+        family: received.family,
+        address: received.source,
+    };
     // SAFETY: copied out at once; entries are replaced whole.
     if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
-        && let Some(&member) = MEMBERS.get(index)
-        && let Some(&network) = NETWORKS.get(member.network)
+        && let Some(member) = MEMBERS.get(index)
+        && let Some(network) = NETWORKS.get(member.network)
     {
         return Ok(Some(Sender {
             index,
@@ -47,15 +51,16 @@ pub(crate) fn sender(
             rewritten: flags & Source::REWRITTEN != 0,
         }));
     }
-    stranger(source, vni, settings)
+    stranger(received, settings)
 }
 
-/// Why nobody may send this, and whom to put it down to. `v` is the VNI.
+/// Why nobody may send this, and whom to put it down to.
 #[inline(always)]
-fn stranger(source: [u8; 4], v: [u8; 3], settings: &Settings) -> Result<Option<Sender>, Refused> {
+fn stranger(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
+    let [a, b, c] = received.vni;
     // SAFETY: an index, copied out at once.
-    let network = unsafe { NETWORK_BY_VNI.get([0, v[0], v[1], v[2]]) }.copied();
-    let peer = peer_index(source);
+    let network = unsafe { NETWORK_BY_VNI.get([0, a, b, c]) }.copied();
+    let peer = peer_index(received.family, &received.source);
     let peer_slot = peer.map_or(NOBODY, peer_slot);
     match (network, peer) {
         (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
@@ -73,8 +78,8 @@ fn stranger(source: [u8; 4], v: [u8; 3], settings: &Settings) -> Result<Option<S
 }
 
 #[inline(always)]
-pub(crate) fn peer_index(source: [u8; 4]) -> Option<u32> {
-    let key = OuterAddress { family: IPV4, pad: [0; 3], address: Address::ipv4(source) };
+pub(crate) fn peer_index(family: u8, address: &Address) -> Option<u32> {
+    let key = OuterAddress { family, pad: [0; 3], address: *address };
     // SAFETY: an index, copied out at once.
     unsafe { PEER_BY_ADDRESS.get(key) }.copied()
 }
@@ -90,7 +95,9 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     if matches!(inner.kind, Kind::LinkControl) {
         return Err(RxDrop::InnerProtocolDenied);
     }
-    if inner.has_martian_source() || inner.source_mac.is(&sender.network.mac) {
+    if inner.has_martian_source()
+        || inner.speaks_for_other_mac
+        || inner.source_mac.is(&sender.network.mac) {
         return Err(RxDrop::InnerSourceDenied);
     }
     let speaks_for = |address| {
@@ -99,10 +106,36 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
         if inner.is_discovery() && inner.is_link_local(&address) {
             return sender.member.flags & Member::IPV6 != 0;
         }
-        owner(&sender.network, inner, address) == Some(sender.index)
+        owner(sender.network, inner, address) == Some(sender.index)
     };
     let target_too = !matches!(inner.kind, Kind::Advertisement) || speaks_for(inner.target);
     if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
+}
+
+/// Is it a tunnel inside the tunnel?
+#[inline(always)]
+pub(crate) fn check_nesting(
+    inner: &Inner,
+    sender: &Sender,
+    settings: &Settings,
+) -> Result<(), RxDrop> {
+    let vxlan = inner.is_vxlan(u16::from_be_bytes(settings.port));
+    let pass = vxlan && sender.network.flags & Network::PASS_NESTED != 0;
+    if (vxlan && !pass) || ((vxlan || inner.is_ip_tunnel()) && is_underlay(inner, settings)) {
+        return Err(RxDrop::NestedTunnel);
+    }
+    Ok(())
+}
+
+/// Is the inner destination an address of the underlay?
+#[inline(always)]
+fn is_underlay(inner: &Inner, settings: &Settings) -> bool {
+    let to = &inner.destination;
+    if inner.family == IPV4 {
+        let to = to.first();
+        return to != [0; 4] && (to == settings.address || to == settings.public_address);
+    }
+    !to.is(&Address::ZERO) && (to.is(&settings.address6) || to.is(&settings.public_address6))
 }
 
 /// Is that inner destination on or behind this host?
@@ -122,7 +155,7 @@ pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), Rx
     }
     let ours = |address| {
         (inner.is_discovery() && inner.is_link_local(&address))
-            || owner(&sender.network, inner, address) == Some(LOCAL)
+            || owner(sender.network, inner, address) == Some(LOCAL)
     };
     let addressed = if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
     let target_too = !matches!(inner.kind, Kind::Solicitation) || ours(inner.target);

@@ -26,8 +26,11 @@ mod decap;
 mod deliver;
 mod encap;
 mod learn;
+mod limit;
 mod maps;
 mod packet;
+mod receive;
+mod verify;
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},

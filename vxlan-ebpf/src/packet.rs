@@ -3,7 +3,10 @@
 //! Values are copied out and in: no reference into a packet exists, so none can outlive a helper that
 //! moves it. A [`View`] goes stale with such a helper; derive a new one.
 
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::{
+    helpers::generated::bpf_csum_diff,
+    programs::{TcContext, XdpContext},
+};
 use vxlan_common::{
     bytes::{Bytes, Window},
     table::Tag,
@@ -55,6 +58,16 @@ impl View {
         (address + size <= self.end).then_some(address)
     }
 
+    /// Adds `N` bytes at `offset`, a multiple of four up to 512, to an Internet checksum that is not
+    /// folded yet. The words are the host's.
+    #[inline(always)]
+    pub(crate) fn add_to_checksum<const N: u32>(&self, offset: usize, sum: u32) -> Option<u32> {
+        let address = self.at(offset, N as usize)?;
+        // SAFETY: `at` proved that N bytes are there, and the helper reads no more than that.
+        let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, address as *mut _, N, sum) };
+        Some(sum as u32)
+    }
+
     /// The tag at the start.
     #[inline(always)]
     pub(crate) fn tag(&self) -> Option<Tag> {
@@ -91,6 +104,11 @@ impl Bytes for View {
     fn window<const N: usize>(&self, offset: usize) -> Option<PacketWindow<N>> {
         self.at(offset, N).map(PacketWindow)
     }
+
+    #[inline(always)]
+    fn unknown_zero(&self) -> usize {
+        self.len() >> 32
+    }
 }
 
 /// Address of `N` bytes that [`View`] proved to be inside the packet.
@@ -108,6 +126,15 @@ impl<const N: usize> PacketWindow<N> {
         // be aligned to two bytes only. Rust's rules ask for more; on this target a load is one BPF
         // instruction whatever the alignment, and `read_unaligned` would be one for every byte.
         unsafe { *((self.0 + at) as *const T) }
+    }
+}
+
+impl<const N: usize> PacketWindow<N> {
+    /// Writes two bytes at the even or odd constant `at`. XDP only, see [`View::set_tag`].
+    #[inline(always)]
+    pub(crate) fn set2(self, at: usize, bytes: [u8; 2]) {
+        // SAFETY: as in `load`, of an offset that lies inside; XDP programs may write to the packet.
+        unsafe { *((self.0 + at) as *mut [u8; 2]) = bytes };
     }
 }
 

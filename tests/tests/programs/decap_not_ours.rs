@@ -70,10 +70,6 @@ fn other_traffic_passes() {
         let name = format!("IP protocol {protocol} whose bytes look like our port");
         rows.push(row(&name, &ip(outer_ip().protocol(Some(protocol)))));
     }
-    for ihl in 0..5 {
-        let name = format!("IP header length of {ihl} words");
-        rows.push(row(&name, &ip(outer_ip().version_ihl(Some(0x40 | ihl)))));
-    }
     check(&mut Bench::gcp(), Program::Decap, &rows);
 }
 

@@ -42,7 +42,7 @@ fn outer_headers() {
     let stranger = || outer_ip().src(STRANGER);
     let first = || outer_ip().fragment(flags::MF);
     let wrong = || outer_ip().checksum(Checksum::Wrong);
-    let rows = [
+    let mut rows = vec![
         refused("4 bytes of options", &ip(options(4)), IpOptions, AWS),
         refused("40 bytes of options", &ip(options(40)), IpOptions, AWS),
         refused("options to our private address", &ip(options(4).dst(GCP_PRIVATE)), IpOptions, AWS),
@@ -92,6 +92,10 @@ fn outer_headers() {
             AWS,
         ),
     ];
+    for ihl in 0..5 {
+        let name = format!("IP header length of {ihl} words");
+        rows.push(refused(name, &ip(outer_ip().version_ihl(Some(0x40 | ihl))), MalformedOuter, AWS));
+    }
     check(&mut Bench::gcp(), Program::Decap, &rows);
 }
 

@@ -131,7 +131,10 @@ impl Row {
             wrong.push(format!("tag {}\n  not {}", hex(tag), hex(&self.tag)));
         }
         let frame = outcome.bytes.get(self.tag.len()..).unwrap_or_default();
-        wrong.extend(diff(&self.output, frame));
+        // A dropped frame's bytes are nobody's: `decap` judges the inner frame after it has stripped it.
+        if self.verdict != XDP_DROP {
+            wrong.extend(diff(&self.output, frame));
+        }
         if !self.accepted && outcome.stations != outcome.stations_before {
             wrong.push(format!("a frame that was not accepted taught: {:?}", outcome.stations));
         }

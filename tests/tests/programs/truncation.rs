@@ -62,7 +62,9 @@ fn every_bit_of_the_outer_ipv4_header() {
         let name = format!("bit {bit} of the outer IPv4 header turned");
         let aws = Who::Peer("aws");
         rows.push(match bit {
-            // Version; a header length that is shorter, or longer and finds another port.
+            // A header that is shorter than any.
+            5 | 7 => Row::refused(name, &bad, MalformedOuter, aws),
+            // Version; a header that is longer and finds another port.
             0..8 => Row::not_ours(name, &bad),
             // Type of service, identification, TTL and checksum; DF and the flag before it.
             8..16 | 32..50 | 64..72 | 80..96 => Row::refused(name, &bad, BadChecksum, aws),

@@ -1,0 +1,182 @@
+//! The maximum segment size that a TCP SYN announces (RFC 9293 section 3.7.1), where it is too large
+//! for the tunnel.
+
+use crate::{
+    addr::IPV6,
+    bytes::{Bytes, Window as _},
+    checksum,
+    inner::{Inner, PROTOCOL_TCP},
+};
+
+/// An option to be lowered. Offsets are from the start of the packet that was searched; windows are
+/// handed on, as proof that the bytes are there.
+pub struct Clamp<P: Bytes + ?Sized> {
+    /// The TCP header; the checksum is at [`CHECKSUM`].
+    pub header: P::Window<20>,
+    /// The option; its value is at [`VALUE`].
+    pub option: P::Window<4>,
+    /// Of the header.
+    pub header_at: usize,
+    /// Of the option.
+    pub option_at: usize,
+    /// Value announced.
+    pub old: u16,
+    /// Value that fits.
+    pub new: u16,
+}
+
+/// Where in a TCP header the checksum is.
+pub const CHECKSUM: usize = 16;
+/// Where in the option its value is.
+pub const VALUE: usize = 2;
+
+impl<P: Bytes + ?Sized> Clamp<P> {
+    /// The two values as the words that the checksum sums up: an option at an odd offset lies across
+    /// two of them.
+    #[inline(always)]
+    pub const fn words(&self) -> (u16, u16) {
+        if (self.header_at ^ self.option_at) & 1 == 0 {
+            (self.old, self.new)
+        } else {
+            (self.old.swap_bytes(), self.new.swap_bytes())
+        }
+    }
+
+    /// The TCP checksum after the change.
+    #[inline(always)]
+    pub fn checksum(&self) -> u16 {
+        let (from, to) = self.words();
+        checksum::update(self.header.u16(CHECKSUM), from, to)
+    }
+}
+
+/// The largest segment whose IP packet has at most `mtu` bytes, without options.
+#[inline(always)]
+const fn largest(family: u8, mtu: u32) -> u16 {
+    let headers = if family == IPV6 { 60 } else { 40 };
+    let size = mtu.saturating_sub(headers);
+    if size > 0xffff { 0xffff } else { size as u16 }
+}
+
+/// Finds the option of a SYN, in the frame at `offset` which [`crate::inner::parse`] has read, that
+/// announces more than fits an IP packet of `mtu` bytes.
+#[inline(always)]
+pub fn too_large<P: Bytes + ?Sized>(
+    packet: &P,
+    offset: usize,
+    inner: &Inner,
+    mtu: u32,
+) -> Option<Clamp<P>> {
+    const SYN: u8 = 0x02;
+    const FIXED: usize = 20;
+    const OPTIONS: usize = 40;
+    const PLACE: usize = 63;
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const SIZE: u8 = 2;
+    if inner.protocol != PROTOCOL_TCP || !inner.has_ports {
+        return None;
+    }
+    let header_at = offset + usize::from(inner.transport);
+    let header = packet.window::<FIXED>(header_at)?;
+    if header.byte(13) & SYN == 0 {
+        return None;
+    }
+    let len = usize::from(header.byte(12) >> 4) * 4;
+    let new = largest(inner.family, mtu);
+    let zero = packet.unknown_zero();
+    let mut at = zero & PLACE;
+    let mut rounds = 0;
+    while rounds < OPTIONS && FIXED + at + 4 <= len {
+        let option_at = header_at + FIXED + at;
+        let option = packet.window::<4>(option_at)?;
+        match (option.byte(0), option.byte(1)) {
+            (END, _) => return None,
+            (NOTHING, _) => at = (at + 1 + zero) & PLACE,
+            (SIZE, 4) => {
+                let old = option.u16(2);
+                let clamp = Clamp { header, option, header_at, option_at, old, new };
+                return if old > new { Some(clamp) } else { None };
+            }
+            (_, len) if len < 2 || at + usize::from(len) > OPTIONS => return None,
+            (_, len) => at = (at + usize::from(len) + zero) & PLACE,
+        }
+        rounds += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{addr::IPV4, inner};
+
+    /// Ethernet, IPv4, TCP with these flags and options, and a right checksum.
+    fn frame(flags: u8, options: &[u8]) -> Vec<u8> {
+        let len = 20 + options.len();
+        let mut tcp = vec![0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0];
+        tcp.extend([(len as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        tcp.extend(options);
+        let sum = pseudo_sum(&tcp);
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, 20 + len as u8, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+        frame.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+        frame.extend(tcp);
+        frame
+    }
+
+    fn pseudo_sum(tcp: &[u8]) -> u16 {
+        let head = [192, 0, 2, 1, 192, 0, 2, 2, 0, 6, 0, tcp.len() as u8];
+        let words = head.iter().chain(tcp).copied().collect::<Vec<u8>>();
+        let sum = words.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+        !checksum::fold(sum)
+    }
+
+    fn clamp(frame: &[u8], mtu: u32) -> Option<Clamp<[u8]>> {
+        let inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
+        too_large(frame, 0, &inner, mtu)
+    }
+
+    #[test]
+    fn a_syn_is_lowered_to_what_fits_and_its_checksum_follows() {
+        for options in [
+            &[2, 4, 5, 180][..],
+            &[1, 2, 4, 5, 180, 0, 0, 0],
+            &[4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 2, 4, 5, 180],
+            &[1, 1, 1, 2, 4, 5, 180, 1],
+        ] {
+            let mut frame = frame(2, options);
+            let found = clamp(&frame, 1400).expect("1460 is too large");
+            assert_eq!((found.old, found.new), (1460, 1360));
+            let at = found.option_at + VALUE;
+            frame[at..at + 2].copy_from_slice(&found.new.to_be_bytes());
+            frame[50..52].copy_from_slice(&found.checksum().to_be_bytes());
+            assert_eq!(pseudo_sum(&frame[34..]), 0, "{options:?}");
+            assert!(clamp(&frame, 1400).is_none(), "it fits now");
+        }
+    }
+
+    #[test]
+    fn what_is_no_syn_or_fits_or_has_no_such_option_is_left_alone() {
+        assert!(clamp(&frame(0x10, &[2, 4, 5, 180]), 1400).is_none());
+        assert!(clamp(&frame(2, &[2, 4, 5, 80]), 1400).is_none());
+        for options in [
+            &[][..],
+            &[0, 0, 2, 4, 5, 180, 0, 0],
+            &[3, 0, 0, 0, 2, 4, 5, 180],
+            &[3, 1, 0, 0, 2, 4, 5, 180],
+            &[3, 200, 0, 0, 2, 4, 5, 180],
+            &[3, 68, 0, 0, 2, 4, 5, 180],
+            &[2, 3, 5, 180, 2, 4, 5, 180],
+            &[1; 40],
+        ] {
+            assert!(clamp(&frame(2, options), 1400).is_none(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn room_for_headers_of_either_family() {
+        assert_eq!((largest(IPV4, 1410), largest(IPV6, 1410), largest(IPV4, 30)), (1370, 1350, 0));
+    }
+}

@@ -1,0 +1,81 @@
+//! Rate limits: what each peer may send, how much is copied to everyone, and how much is done on
+//! behalf of strangers.
+//!
+//! Two CPUs may read a clock before either has written it: then one packet is not charged. A limit
+//! is for overload, where a few packets more do no harm, and exactness would cost every packet.
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::Array};
+use vxlan_common::{
+    reason::{RxDrop, TxDrop},
+    table::{Member, Network, Rate},
+};
+
+use crate::{
+    admit::Sender,
+    maps::{BROADCASTS, EXCEPTIONS, PEERS, SPENT},
+};
+
+/// What is done for others: ICMP messages.
+const EXCEPTION: Rate = Rate::per_second(100, 0, 100);
+
+/// Charges a received packet to its peer.
+#[inline(always)]
+pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
+    if sender.member.flags & Member::LIMITED == 0 {
+        return Ok(());
+    }
+    let limits = PEERS.get(sender.member.peer).zip(SPENT.get_ptr_mut(sender.member.peer));
+    let Some((peer, spent)) = limits else { return Ok(()) };
+    let now = now();
+    // SAFETY: points to an element of an array map, which lives as long as the map; both words are
+    // read and written whole.
+    unsafe {
+        let packets = charge((*spent).packets, &peer.packets, 1, now);
+        let bytes = charge((*spent).bytes, &peer.bytes, u64::from(bytes), now);
+        let (Some(packets), Some(bytes)) = (packets, bytes) else {
+            return Err(RxDrop::RateLimited);
+        };
+        (*spent).packets = packets;
+        (*spent).bytes = bytes;
+    }
+    Ok(())
+}
+
+/// Charges a frame that is to be copied to everyone.
+#[inline(always)]
+pub(crate) fn broadcast(index: u32, network: &Network) -> Result<(), TxDrop> {
+    if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
+}
+
+/// May something be done for others once more?
+#[inline(always)]
+pub(crate) fn exception() -> bool {
+    allow(&EXCEPTIONS, 0, &EXCEPTION)
+}
+
+#[inline(always)]
+fn allow(spent: &Array<u64>, index: u32, rate: &Rate) -> bool {
+    let Some(spent) = spent.get_ptr_mut(index) else { return false };
+    // SAFETY: as in `peer`.
+    unsafe {
+        let Some(clock) = charge(*spent, rate, 1, now()) else { return false };
+        *spent = clock;
+    }
+    true
+}
+
+/// Where the virtual clock of a limit is after `units` more; `None`: too far ahead.
+#[inline(always)]
+fn charge(clock: u64, rate: &Rate, units: u64, now: u64) -> Option<u64> {
+    if rate.cost == 0 {
+        return Some(clock);
+    }
+    let clock = if clock > now { clock } else { now } + rate.of(units);
+    (clock <= now + rate.burst).then_some(clock)
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: reads the clock.
+    unsafe { bpf_ktime_get_ns() }
+}

@@ -1,0 +1,83 @@
+//! The UDP checksum of a received packet. Most senders leave it zero (RFC 7348 section 5, RFC 6935);
+//! one that is there must be right.
+
+use vxlan_common::{
+    addr::IPV6,
+    bytes::{Bytes as _, Window as _},
+    checksum,
+    outer::{ETH_LEN, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN},
+};
+
+use crate::{packet::View, receive::Received};
+
+/// Longest datagram that is looked through.
+const LONGEST: u16 = 16_000;
+/// Positions, as the verifier sees them: any below this.
+const PLACE: usize = 0x3fff;
+/// What the helper takes at once: the most that kernels before 6.13 do.
+const CHUNK: u32 = 512;
+
+/// Is the checksum zero or right?
+#[inline(always)]
+pub(crate) fn udp(packet: &View, received: &Received) -> bool {
+    if !received.has_checksum {
+        return true;
+    }
+    let udp = received.overhead() - VXLAN_LEN - UDP_LEN;
+    let sum = pseudo_header(packet, received)
+        .and_then(|sum| add(packet, udp, u32::from(received.udp_len), sum));
+    received.udp_len <= LONGEST && sum.is_some_and(|sum| checksum::fold(sum) == 0xffff)
+}
+
+/// The sum of addresses, protocol and length, in the host's words.
+#[inline(always)]
+fn pseudo_header(packet: &View, received: &Received) -> Option<u32> {
+    let addresses = if received.family == IPV6 {
+        packet.add_to_checksum::<32>(ETH_LEN + 8, 0)?
+    } else {
+        packet.add_to_checksum::<8>(ETH_LEN + 12, 0)?
+    };
+    let protocol = u16::from(PROTOCOL_UDP).to_be();
+    Some(more(more(addresses, protocol), received.udp_len.to_be()))
+}
+
+/// Adds the `len` bytes at `from`. `None`: they are not there.
+#[inline(always)]
+fn add(packet: &View, from: usize, len: u32, mut sum: u32) -> Option<u32> {
+    let zero = packet.unknown_zero();
+    let mut at = (from + zero) & PLACE;
+    let mut left = len;
+    let mut rounds = 0;
+    while rounds <= u32::from(LONGEST) / CHUNK && left >= CHUNK {
+        sum = packet.add_to_checksum::<CHUNK>(at, sum)?;
+        at = (at + CHUNK as usize + zero) & PLACE;
+        left -= CHUNK;
+        rounds += 1;
+    }
+    macro_rules! rest {
+        ($($size:literal)+) => {
+            $(if left & $size != 0 {
+                sum = packet.add_to_checksum::<$size>(at, sum)?;
+                at = (at + $size + zero) & PLACE;
+            })+
+        };
+    }
+    rest!(256 128 64 32 16 8 4);
+    if left & 2 != 0 {
+        sum = more(sum, u16::from_ne_bytes(packet.window::<2>(at)?.wire2(0)));
+        at = (at + 2 + zero) & PLACE;
+    }
+    if left & 1 != 0 {
+        // The verifier understands a check for two bytes at a position that it does not know, and
+        // not for one.
+        let last = packet.window::<2>((at + PLACE) & PLACE)?.byte(1);
+        sum = more(sum, u16::from_ne_bytes([last, 0]));
+    }
+    Some(sum)
+}
+
+/// The helper's sums may have all 32 bits in use.
+#[inline(always)]
+fn more(sum: u32, word: u16) -> u32 {
+    u32::from(checksum::fold(sum)) + u32::from(word)
+}
