@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::*;
 
+mod both_families;
+
 const UNDERLAY: UnderlayFacts =
     UnderlayFacts { ifindex: 2, mtu: 1460, v4: Some(Ipv4Addr::new(10, 0, 0, 2)), v6: None };
 
@@ -124,4 +126,21 @@ fn a_peer_without_a_way_has_no_interface() {
     small.resolved = false;
     let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
     assert_eq!((entry.ifindex, entry.gateway), (2, Address::ZERO));
+}
+
+#[test]
+fn what_is_for_everyone_goes_to_the_first_64_members() {
+    let mut text = TWO_CLOUDS.to_owned();
+    for n in 0..70 {
+        text = text.replacen(
+            "[[network]]",
+            &format!("[[peer]]\nname = \"p{n}\"\nendpoint = \"192.0.2.{n}\"\n[[network]]"),
+            1,
+        );
+        text +=
+            &format!("[[network.member]]\npeer = \"p{n}\"\nallowed_ips = [\"10.1.{n}.0/24\"]\n");
+    }
+    let group = plan(&text).groups[0];
+    assert_eq!(group.len, 64);
+    assert_eq!(group.members.to_vec(), (0..64).collect::<Vec<u32>>());
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::super::choice::Choice;
 use super::super::schema::{Kind, SECTIONS};
 use super::super::{
-    PeerSourcePort, RouteTable, SourcePort, Tag, TcMode, UnknownVni, XdpMode, parse,
+    NestedTunnels, OuterField, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
+    UnknownUnicast, UnknownVni, XdpMode, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -75,6 +76,12 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
     let document = document();
     let least = "[node]\nname = \"gcp\"\n[underlay]\ninterface = \"ens4\"\n";
     let config = read(least).unwrap();
+    let with_network = "[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"10.0.0.1/8\"]\n";
+    let network = read(&format!("{least}{with_network}")).unwrap().networks.remove(0);
+    let number = |field| match field {
+        OuterField::Fixed(number) => number.to_string(),
+        OuterField::Inherit => "\"inherit\"".to_owned(),
+    };
     let mut checked = 0;
     for (header, text) in chapters(&document) {
         let section = SECTIONS.iter().find(|section| section.header == header).unwrap();
@@ -89,6 +96,14 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "xdp") => format!("\"{}\"", XdpMode::default()),
                 ("[underlay]", "source_port") => format!("\"{}\"", SourcePort::default()),
                 ("[underlay]", "unknown_vni") => format!("\"{}\"", UnknownVni::default()),
+                ("[underlay]", "ttl") => number(config.underlay.ttl),
+                ("[underlay]", "dscp") => number(config.underlay.dscp),
+                ("[underlay]", "reserved_bits") => format!("\"{}\"", ReservedBits::default()),
+                ("[[network]]", "broadcast_rate") => network.broadcast_rate.to_string(),
+                ("[[network]]", "unknown_unicast") => format!("\"{}\"", UnknownUnicast::default()),
+                ("[[network]]", "nested_tunnels") => format!("\"{}\"", NestedTunnels::default()),
+                ("[[network]]", "ageing") => network.ageing.to_string(),
+                ("[[network]]", "max_stations") => network.max_stations.to_string(),
                 ("[[network]]", "route_table") => format!("\"{}\"", RouteTable::default()),
                 ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
                 ("[underlay]", "tag") => format!("\"{}\"", Tag::default()),
@@ -129,6 +144,11 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
         ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),
         ("[underlay]", "tag", words::<Tag>(), "port = 4789\nxdp"),
+        ("[underlay]", "reserved_bits", words::<ReservedBits>(), "port = 4789\nxdp"),
+        ("[underlay]", "ttl", vec!["inherit"], "port = 4789\nxdp"),
+        ("[underlay]", "dscp", vec!["inherit"], "port = 4789\nxdp"),
+        ("[[network]]", "unknown_unicast", words::<UnknownUnicast>(), "mtu = 1410\n"),
+        ("[[network]]", "nested_tunnels", words::<NestedTunnels>(), "mtu = 1410\n"),
         ("[[network]]", "route_table", words::<RouteTable>(), "mtu = 1410\n"),
         ("[[peer]]", "source_port", words::<PeerSourcePort>(), "source_port = \"flow\"\nkey"),
     ] {
@@ -150,7 +170,7 @@ fn every_example_in_the_document_is_valid() {
     let document = document();
     let examples: Vec<&str> =
         document.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
-    assert!(examples.len() >= 4, "{}", examples.len());
+    assert!(examples.len() >= 5, "{}", examples.len());
     for example in &examples {
         if let Err(errors) = parse(example, Path::new("docs/configuration.md")) {
             panic!("{example}\n{errors}");

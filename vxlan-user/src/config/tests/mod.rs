@@ -5,6 +5,7 @@
 mod accepted;
 mod document;
 mod fuzz;
+mod refused_limits;
 mod refused_networks;
 mod refused_prefixes;
 mod refused_syntax;

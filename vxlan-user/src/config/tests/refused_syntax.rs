@@ -47,7 +47,7 @@ fn keys_and_sections() {
             "interface = \"ens4\"\nmtu = 1400",
             &["5: [underlay] has no key \"mtu\". That key belongs in [[network]]; [underlay] \
                 has: interface, address, public_address, port, xdp, tc, source_port, unknown_vni, \
-                tag."],
+                reserved_bits, ttl, dscp, tag."],
         ),
         row(
             "endpoint = \"192.0.2.7\"",
@@ -70,7 +70,8 @@ fn keys_and_sections() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\nlearning = true",
             &["5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
-                address, public_address, port, xdp, tc, source_port, unknown_vni, tag."],
+                address, public_address, port, xdp, tc, source_port, unknown_vni, reserved_bits, \
+                ttl, dscp, tag."],
         ),
         row(
             "[[peer]]\nname = \"office\"",
@@ -173,9 +174,36 @@ fn toml_types() {
         ),
         row(
             "endpoint = \"192.0.2.7\"",
-            "endpoint = [\"192.0.2.7\", \"192.0.2.8\"]",
-            &["13: endpoint = [\"192.0.2.7\", \"192.0.2.8\"] is a list, not text. Write \
-                endpoint = \"198.51.100.20:4789\"."],
+            "endpoint = 7",
+            &["13: endpoint = 7 is a number, not text or a list of texts. Write endpoint = \
+                \"198.51.100.20:4789\"."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = [\"192.0.2.7\", 7]",
+            &["13: 7 in endpoint is not text. Write texts in quotes, such as endpoint = \
+                [\"198.51.100.20:4789\"]."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nttl = [64]",
+            &["5: ttl = [64] is a list, not a whole number or text. Write ttl = 64."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\ntos = 1",
+            &["5: [underlay] has no key \"tos\". Write dscp."],
+        ),
+        row(
+            "vni = 43",
+            "vni = 43\nmaxaddress = 2",
+            &["16: [[network]] has no key \"maxaddress\". Write max_stations."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \"192.0.2.7\"\nbytes_per_second = \"1000\"",
+            &["14: bytes_per_second = \"1000\" is text, not a whole number. Write \
+                bytes_per_second = 1000, without quotes."],
         ),
         row(
             "vni = 43",
