@@ -135,8 +135,7 @@ impl Bench {
         };
         let ways: Vec<_> = config.peers.iter().map(way).collect();
         let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
-        let options =
-            LoadOptions { slots: plan.slots.len() as u32, ..LoadOptions::default() };
+        let options = LoadOptions { slots: plan.slots.len() as u32, ..LoadOptions::default() };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
         plane.fill(&plan).expect("maps take the plan");
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
