@@ -5,6 +5,7 @@
 //! Every scenario ends with exact conservation, see `ledger`: what the host offered was sent or
 //! dropped for a reason that the scenario names, and what arrived was delivered or dropped likewise.
 
+mod beside;
 mod capture;
 mod congestion;
 mod far_end;
@@ -12,9 +13,11 @@ mod gigabyte;
 mod kernel_peer;
 mod ledger;
 mod many;
+mod marks;
 mod merging;
 mod meter;
 mod private_path;
+mod reserved;
 mod twins;
 mod two_subnets;
 mod way;
