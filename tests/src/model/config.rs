@@ -35,7 +35,8 @@ pub enum From {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub name: String,
-    pub endpoint: IpAddr,
+    /// At most one of each family; the first is where packets go.
+    pub endpoints: Vec<IpAddr>,
     pub port: u16,
     /// `private_address`: at most one of each family.
     pub private_addresses: Vec<IpAddr>,
@@ -46,12 +47,17 @@ pub struct Peer {
 
 impl Peer {
     pub(super) fn has(&self, address: IpAddr) -> bool {
-        self.endpoint == address || self.private_addresses.contains(&address)
+        self.endpoints.contains(&address) || self.private_addresses.contains(&address)
+    }
+
+    /// Where packets go.
+    pub(super) fn endpoint(&self) -> IpAddr {
+        self.endpoints.first().copied().unwrap_or(IpAddr::from([0; 4]))
     }
 
     /// Bytes from the outer IP header to the inner frame.
     pub(super) fn outer_headers(&self) -> usize {
-        let ip = if self.endpoint.is_ipv4() { 20 } else { 40 };
+        let ip = if self.endpoint().is_ipv4() { 20 } else { 40 };
         ip + 8 + 8
     }
 

@@ -31,6 +31,8 @@ pub enum What {
     Nat(&'static str),
     /// Frames answered in place of the one they ask for.
     Answered,
+    /// Senders told that their packet is too large.
+    Told,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

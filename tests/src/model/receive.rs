@@ -142,7 +142,8 @@ impl Model {
         let private = peer.private_addresses.iter().find(family);
         let public = self.config.public_addresses.iter().find(family);
         let mut fields = Vec::new();
-        if private.is_some_and(|private| *private != outer.src) {
+        let from_endpoint = peer.endpoints.contains(&outer.src);
+        if from_endpoint && private.is_some_and(|private| *private != outer.src) {
             fields.push("src_address");
         }
         if public.is_some_and(|public| *public != outer.dst) {

@@ -92,22 +92,23 @@ impl Network {
         }
         match &inner.kind {
             Kind::Arp(arp) if group && arp.announces_itself() => true,
-            Kind::Arp(arp) => {
-                let fits = !group || inner.dst == BROADCAST;
-                fits && self.is_local(arp.target, false)
-            }
+            Kind::Arp(arp) => self.is_for_us(arp.target, inner.dst, false),
             Kind::Ip(ip) => {
                 let discovery = ip.discovery();
                 let solicited = discovery.filter(|discovery| discovery.solicits);
-                let fits = if is_multicast(ip.dst) {
-                    group
-                } else {
-                    let to_one = !group || inner.dst == BROADCAST;
-                    to_one && self.is_local(ip.dst, discovery.is_some())
-                };
-                fits && solicited.is_none_or(|solicited| self.is_local(solicited.target, true))
+                let target_is_ours =
+                    solicited.is_none_or(|solicited| self.is_local(solicited.target, true));
+                target_is_ours && self.is_for_us(ip.dst, inner.dst, discovery.is_some())
             }
         }
+    }
+
+    /// An IP destination, or the target of an ARP frame, with the MAC address it came under.
+    fn is_for_us(&self, destination: IpAddr, mac: Mac, discovery: bool) -> bool {
+        if is_multicast(destination) {
+            return is_group(mac);
+        }
+        (!is_group(mac) || mac == BROADCAST) && self.is_local(destination, discovery)
     }
 }
 

@@ -16,7 +16,7 @@ const THEIR_MAC: Mac = [2, 0, 0, 0, 0x44, 1];
 fn model() -> Model {
     let peer = Peer {
         name: "there".to_owned(),
-        endpoint: THERE.into(),
+        endpoints: vec![THERE.into()],
         port: 4789,
         private_addresses: vec![Ipv4Addr::new(10, 0, 0, 119).into()],
         path_mtu: 1460,

@@ -34,6 +34,9 @@ fn count(model: &mut Model, network: usize, bytes: usize, fate: &Fate) {
     match fate {
         Fate::Refused(refusal) | Fate::Told { refusal, .. } => {
             model.counters.add(refusal.who, What::TxDrop(refusal.reason), 1);
+            if matches!(fate, Fate::Told { .. }) {
+                model.counters.add(refusal.who, What::Told, 1);
+            }
         }
         Fate::Sent { member, .. } => {
             let who = Who::Member { network, member: *member };
@@ -156,11 +159,11 @@ impl Model {
         };
         let tos = dscp << 2 | ecn;
         let length = (8 + 8 + carried.len()) as u16;
-        let family = |address: &&IpAddr| address.is_ipv4() == peer.endpoint.is_ipv4();
+        let family = |address: &&IpAddr| address.is_ipv4() == peer.endpoint().is_ipv4();
         let src = config.addresses.iter().find(family).copied().map_or(Vec::new(), octets);
-        let dst = octets(peer.endpoint);
+        let dst = octets(peer.endpoint());
         let mut outer = vec![0; 12];
-        if peer.endpoint.is_ipv4() {
+        if peer.endpoint().is_ipv4() {
             outer.extend([0x08, 0x00, 0x45, tos]);
             outer.extend((20 + length).to_be_bytes());
             // Identification, DF, and room for the checksum.

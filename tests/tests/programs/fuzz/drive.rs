@@ -1,7 +1,11 @@
-//! A program run on one frame after the other, without a look at its maps in between; and the maps
-//! read whole, by names.
+//! A data plane of the fuzz's own: a program run on one frame after the other, without a look at its
+//! maps in between; and the maps read whole, by names.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use aya::{
     maps::{HashMap, PerCpuArray, PerCpuHashMap},
@@ -12,15 +16,29 @@ use vxlan_common::{
     reason::DropReason,
     table::{FdbEntry, FdbKey, NonMember},
 };
-use vxlan_user::dataplane::names;
+use vxlan_user::{
+    config,
+    dataplane::{DataPlane, LoadOptions, names},
+    plan::{OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
+};
 
-use crate::bench::{Bench, Context, Program};
+use super::setups::{Setup, UNDERLAY_IFINDEX};
+use crate::{
+    bench::{Context, Program},
+    world::UNDERLAY_MTU,
+};
 
 /// More than any frame here grows to.
 const ROOM: usize = 8192;
+/// Where peers are reached through.
+const GATEWAYS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1)),
+];
 
 pub(super) struct Drive {
-    bench: Bench,
+    plane: DataPlane,
+    plan: Plan,
     peers: Vec<String>,
     vnis: Vec<u32>,
     context: [u8; 192],
@@ -40,10 +58,59 @@ pub(super) type Counted = BTreeMap<String, u64>;
 /// Overlay interface and MAC address, and the peer that it is behind.
 pub(super) type Stations = BTreeMap<(u32, [u8; 6]), String>;
 
+/// Not secret, as nobody is there to guess.
+struct Numbered(u8);
+
+impl Secrets for Numbered {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        self.0 += 1;
+        [self.0; N]
+    }
+}
+
 impl Drive {
-    pub(super) fn new(bench: Bench, peers: Vec<String>, vnis: Vec<u32>) -> Self {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let text = setup.text();
+        let config = config::parse(&text, Path::new(setup.name));
+        let config = config.unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let underlay = UnderlayFacts {
+            ifindex: UNDERLAY_IFINDEX,
+            mtu: UNDERLAY_MTU,
+            v4: setup.config.addresses.iter().find_map(|address| match address {
+                IpAddr::V4(v4) => Some(*v4),
+                IpAddr::V6(_) => None,
+            }),
+            v6: setup.config.addresses.iter().find_map(|address| match address {
+                IpAddr::V4(_) => None,
+                IpAddr::V6(v6) => Some(*v6),
+            }),
+        };
+        let overlays = setup.overlays.iter();
+        let overlays: Vec<_> =
+            overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
+        let ways = config.peers.iter().zip(&setup.config.peers).map(|(peer, ours)| {
+            let endpoint = peer.endpoint().value;
+            ours.reachable.then(|| WayFacts {
+                endpoint,
+                gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
+                resolved: true,
+                mtu: ours.path_mtu as u32,
+            })
+        });
+        let ways: Vec<_> = ways.collect();
+        let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Numbered(0xa0));
+        let options = LoadOptions {
+            trace_packets: false,
+            slots: Plan::slots_for(&config),
+            stations: Plan::stations_for(&config),
+            neighbours: Plan::neighbours_for(&config),
+        };
+        let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
+        plane.fill(&plan).expect("maps take the plan");
+        let peers = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
+        let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
         let context = Context::DEFAULT.bytes();
-        Self { bench, peers, vnis, context, out: vec![0; ROOM] }
+        Self { plane, plan, peers, vnis, context, out: vec![0; ROOM] }
     }
 
     /// Nothing where the kernel does not take the frame.
@@ -54,7 +121,7 @@ impl Drive {
             ctx_in: (program != Program::Decap).then_some(&self.context),
             ..TestRunOptions::default()
         };
-        let plane = &mut self.bench.plane;
+        let plane = &mut self.plane;
         let result = match program {
             Program::Decap => plane.xdp().expect("it is loaded").test_run(options),
             Program::Deliver => {
@@ -71,24 +138,22 @@ impl Drive {
 
     /// Secret, network and slot: what `decap` puts in front of a frame of that member.
     pub(super) fn tag(&self, peer: &str, vni: u32) -> Vec<u8> {
-        let plan = &self.bench.plan;
-        let owner = |slot: u32| &plan.slots[slot as usize];
-        let members = plan.members.iter().find(|member| {
+        let owner = |slot: u32| &self.plan.slots[slot as usize];
+        let member = self.plan.members.iter().find(|member| {
             let owner = owner(member.slot);
             owner.peer.as_deref() == Some(peer) && owner.vni == Some(vni)
         });
-        let member = members.expect("it is a member");
+        let member = member.expect("it is a member");
         let (network, slot) = (member.network.to_ne_bytes(), member.slot.to_ne_bytes());
-        [&crate::bench::SECRET[..], &network, &slot].concat()
+        [&self.plan.settings.secret[..], &network, &slot].concat()
     }
 
     pub(super) fn counted(&mut self) -> Counted {
-        let slots = self.bench.plan.slots.clone();
-        let bpf = self.bench.plane.maps();
+        let bpf = self.plane.maps();
         let counters: PerCpuArray<_, Counters> =
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
         let mut all = Counted::new();
-        for (index, owner) in slots.iter().enumerate() {
+        for (index, owner) in self.plan.slots.iter().enumerate() {
             let mut sum = Counters::ZERO;
             counters.get(&(index as u32), 0).expect("is there").iter().for_each(|cpu| sum.add(cpu));
             for (what, count) in by_name(&sum) {
@@ -106,11 +171,11 @@ impl Drive {
     }
 
     pub(super) fn stations(&mut self) -> Stations {
-        let plan = &self.bench.plan;
-        let slots = plan.members.iter().map(|member| plan.slots[member.slot as usize].clone());
+        let slots = &self.plan.slots;
+        let slots = self.plan.members.iter().map(|member| slots[member.slot as usize].clone());
         let names: Vec<_> = slots.map(|slot| slot.peer.unwrap_or_default()).collect();
         let fdb: HashMap<_, FdbKey, FdbEntry> =
-            self.bench.plane.maps().map("FDB").expect("is a map").try_into().expect("is a hash");
+            self.plane.maps().map("FDB").expect("is a map").try_into().expect("is a hash");
         let entries = fdb.iter().map(|entry| {
             let (key, entry) = entry.expect("can be read");
             ((key.ifindex, key.mac.octets()), names[entry.member as usize].clone())
@@ -125,6 +190,8 @@ fn by_name(counters: &Counters) -> Vec<(String, u64)> {
         ("rx_bytes".to_owned(), counters.rx_bytes),
         ("tx_packets".to_owned(), counters.tx_packets),
         ("tx_bytes".to_owned(), counters.tx_bytes),
+        ("answered".to_owned(), counters.neighbour_replies),
+        ("told".to_owned(), counters.too_big_sent),
     ];
     for field in NatField::ALL {
         all.push((format!("nat {}", field.label()), counters.nat[field as usize]));

@@ -1,6 +1,6 @@
 //! One frame to the program and to the model, and what they do not agree on.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use vxlan_tests::{
     model::{Fate, Model, What, Who},
@@ -42,8 +42,7 @@ impl<'a> Duel<'a> {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
-        let vnis = networks.iter().map(|network| network.vni).collect();
-        let drive = Drive::new(setup.bench(), peers.clone(), vnis);
+        let drive = Drive::new(setup);
         let tags = networks.iter().map(|network| {
             let tag = |peer: usize| drive.tag(&peers[peer], network.vni);
             network.members.iter().map(|member| tag(member.peer)).collect()
@@ -89,23 +88,31 @@ impl<'a> Duel<'a> {
             text.push_str(&difference);
         }
         let kind = format!("{program:?}, {} / {}{place}", name(&fate), ran.verdict);
+        let counters = self.counters_that_differ().unwrap_or_default();
+        text.push_str(&counters);
         Err(self.failure(kind, text, Some((program, frame))))
+    }
+
+    fn counters_that_differ(&mut self) -> Option<String> {
+        let (theirs, ours) = (self.drive.counted(), self.counted());
+        if theirs == ours {
+            return None;
+        }
+        let names: BTreeSet<_> = theirs.keys().chain(ours.keys()).collect();
+        let lines = names.into_iter().filter_map(|name| {
+            let count = |all: &Counted| all.get(name).copied().unwrap_or(0);
+            let (ours, theirs) = (count(&ours), count(&theirs));
+            (ours != theirs).then(|| format!("  {name}: model {ours}, program {theirs}\n"))
+        });
+        Some(lines.collect())
     }
 
     /// Counters and stations.
     pub(super) fn compare_state(&mut self, last: Option<(Program, &[u8])>) -> Result<(), Failure> {
-        let (theirs, ours) = (self.drive.counted(), self.counted());
-        if theirs != ours {
-            let names = theirs.keys().chain(ours.keys()).filter(|n| theirs.get(*n) != ours.get(*n));
-            let mut names: Vec<_> = names.collect();
-            names.sort();
-            names.dedup();
-            let line = |name: &&String| {
-                let count = |all: &Counted| all.get(*name).copied().unwrap_or(0);
-                format!("  {name}: model {}, program {}\n", count(&ours), count(&theirs))
-            };
-            let text: String = names.iter().map(line).collect();
-            return Err(self.failure(format!("counters: {names:?}"), text, last));
+        if let Some(text) = self.counters_that_differ() {
+            let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
+            let kind = format!("counters:{}", names.collect::<String>());
+            return Err(self.failure(kind, text, last));
         }
         let (theirs, ours) = (self.drive.stations(), self.stations());
         if theirs != ours {
@@ -147,6 +154,7 @@ impl<'a> Duel<'a> {
                 What::TxDrop(reason) => format!("tx {reason}"),
                 What::Nat(field) => format!("nat {field}"),
                 What::Answered => "answered".to_owned(),
+                What::Told => "told".to_owned(),
             };
             let vni = vni.map(|network| networks[network].vni);
             note(&mut all, what, peer.map(peer_name), vni, *count);

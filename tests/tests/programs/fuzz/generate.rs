@@ -36,7 +36,11 @@ impl<'a> Generator<'a> {
     }
 
     pub(super) fn frame(&mut self) -> (Program, Vec<u8>) {
-        let program = if self.rng.random_bool(0.5) { Program::Decap } else { Program::Encap };
+        let program = if std::env::var("ONLY_DECAP").is_ok() || self.rng.random_bool(0.5) {
+            Program::Decap
+        } else {
+            Program::Encap
+        };
         let frame = match self.rng.random_range(0..100) {
             0..3 => self.noise(),
             3..40 => self.mutant(program),
@@ -162,12 +166,12 @@ impl<'a> Generator<'a> {
     fn ends(&mut self, network: usize, member: usize) -> (IpAddr, IpAddr) {
         let peer = &self.config.peers[self.config.networks[network].members[member].peer];
         let mut sources = peer.private_addresses.clone();
-        sources.push(peer.endpoint);
+        sources.extend(&peer.endpoints);
         let mut src = self.pick(&sources);
         if self.odd() {
             let mut all: Vec<IpAddr> = vec![STRANGER.into(), [0; 4].into(), [0; 16].into()];
             for peer in &self.config.peers {
-                all.push(peer.endpoint);
+                all.extend(&peer.endpoints);
                 all.extend(&peer.private_addresses);
             }
             all.extend(&self.config.addresses);
