@@ -57,7 +57,7 @@ pub struct Tc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     pub name: String,
-    /// The one in use; the first while none is.
+    /// The first of them; on the pinned tables' word, see [`Peer::use_endpoint`], the one in use.
     pub endpoint: SocketAddr,
     /// Of the family of `endpoint`, else any.
     pub private_address: Option<IpAddr>,

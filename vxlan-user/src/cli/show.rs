@@ -142,6 +142,8 @@ fn peers_json(snapshot: &Snapshot) -> Value {
             "peer": peer.name,
             "endpoint": peer.endpoint,
             "private_address": peer.private_address,
+            "endpoints": peer.endpoints,
+            "private_addresses": peer.private_addresses,
             "path_mtu": path_mtu,
             "networks": networks.collect::<Vec<_>>(),
         })
@@ -175,7 +177,9 @@ fn networks(snapshot: &Snapshot) -> String {
     }
     let underlay = &snapshot.state.underlay;
     let xdp = underlay.xdp.as_ref().map_or("not attached", |xdp| xdp.mode.label());
-    let underlay = format!("underlay {}, {}, XDP {xdp}\n", underlay.interface, underlay.address);
+    let addresses: Vec<_> = underlay.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(" and ");
+    let underlay = format!("underlay {}, {addresses}, XDP {xdp}\n", underlay.interface);
     underlay + &table.render("no networks")
 }
 

@@ -91,7 +91,6 @@ async fn make(
     plane.pin_maps(&places.pins)?;
     leave_clsact(host, &findings).await?;
     state.underlay.xdp = Some(attachment.clone());
-    ways::record(&mut state, &findings.config, &plan.peers);
     state.slots = plan.slots.clone();
     state.entries = record::entries(&plan, &plane);
     places.run_dir.store(&state)?;

@@ -9,7 +9,6 @@ use crate::{
     config::{self, Config},
     host::{Host, HostError, NeighbourState},
     plan::WayFacts,
-    state::State,
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
@@ -107,16 +106,19 @@ async fn to_endpoint(
     let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
     let way = WayFacts { endpoint, gateway, resolved, mtu };
     let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
-    // The kernel resolves a neighbour when it is first used, so only a failure is news. After one
-    // nothing uses it any more: it is asked for again here until it answers.
-    let silent = state == NeighbourState::Failed || state == NeighbourState::Incomplete;
-    if resolved || (in_use && state != NeighbourState::Failed) {
-        return Ok(NextHop::Works(way));
+    // What is in use the kernel has asked for, so only a failure is news. What failed, and what is
+    // not in use, nobody else asks for: until it answers, it is done here.
+    let asked = state == NeighbourState::Incomplete;
+    let silent = state == NeighbourState::Failed || (asked && !in_use);
+    let needs_no_asking = resolved || (asked && in_use);
+    if !needs_no_asking {
+        host.resolve_neighbour(facts.ifindex, gateway).await?;
     }
-    host.resolve_neighbour(facts.ifindex, gateway).await?;
-    let name = &findings.underlay.name;
     Ok(if silent {
+        let name = &findings.underlay.name;
         NextHop::Silent(format!("the next hop {gateway} does not answer on {name}"))
+    } else if resolved || in_use {
+        NextHop::Works(way)
     } else {
         NextHop::Unknown(way)
     })
@@ -127,17 +129,4 @@ async fn to_endpoint(
 pub(super) fn may_improve(config: &Config, entries: &[Peer]) -> bool {
     let mut peers = config.peers.iter().zip(entries);
     peers.any(|(peer, entry)| !uses(entry, peer.endpoint().value))
-}
-
-/// Notes in the state which endpoint each peer is sent to. True: that has changed.
-pub(super) fn record(state: &mut State, config: &Config, entries: &[Peer]) -> bool {
-    let mut changed = false;
-    for ((peer, entry), noted) in config.peers.iter().zip(entries).zip(&mut state.peers) {
-        let used = peer.endpoints.iter().map(|at| at.value).find(|at| uses(entry, *at));
-        if let Some(endpoint) = used.filter(|endpoint| *endpoint != noted.endpoint) {
-            noted.use_endpoint(endpoint);
-            changed = true;
-        }
-    }
-    changed
 }

@@ -1,8 +1,11 @@
 //! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
 //! while no daemon runs.
 
+use std::net::{IpAddr, SocketAddr};
+
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use vxlan_common::{
+    addr::IPV6,
     counters::Counters,
     table::{FdbEntry, FdbKey, Neighbour, NeighbourKey, NonMember, Peer},
 };
@@ -78,6 +81,18 @@ impl Reader {
     /// The largest outer packet that is sent to a peer, from its IP header on.
     pub fn path_mtu(&self, peer: u32) -> Result<u32, DataPlaneError> {
         Ok(self.peers.get(&peer, 0).map_err(read("PEERS"))?.mtu)
+    }
+
+    /// Where packets for a peer are sent: which of its endpoints is in use.
+    pub fn endpoint(&self, peer: u32) -> Result<SocketAddr, DataPlaneError> {
+        let peer = self.peers.get(&peer, 0).map_err(read("PEERS"))?;
+        let mut octets = [0; 16];
+        octets.copy_from_slice(peer.endpoint.0.as_flattened());
+        let address = match peer.family {
+            IPV6 => IpAddr::from(octets),
+            _ => IpAddr::from(peer.endpoint.first()),
+        };
+        Ok(SocketAddr::new(address, u16::from_be_bytes(peer.port)))
     }
 
     /// The counters of one slot, all CPUs added up.

@@ -46,6 +46,36 @@ impl Host {
             let interface = self.name_of(via_ifindex).await;
             return Err(HostError::SourceNotLocal { address, interface });
         }
+        let mut message = self.ask(destination, via_ifindex, source).await?;
+        // Told a source too, the kernel takes the interface of an IPv6 question for a preference.
+        let elsewhere = next_hop(&message, via_ifindex).ifindex != via_ifindex;
+        if elsewhere && message.header.kind == RouteType::Unicast {
+            message = self.ask(destination, via_ifindex, None).await?;
+        }
+        let kind = message.header.kind;
+        if kind == RouteType::Unicast {
+            return Ok(next_hop(&message, via_ifindex));
+        }
+        let not_another_host = [
+            (RouteType::Local, "local"),
+            (RouteType::Broadcast, "broadcast"),
+            (RouteType::Anycast, "anycast"),
+        ];
+        if let Some((_, kind)) = not_another_host.into_iter().find(|(known, _)| *known == kind) {
+            let interface = self.name_of(via_ifindex).await;
+            return Err(HostError::NotAnotherHost { destination, interface, kind });
+        }
+        let error = kernel_error(destination, libc::ENETUNREACH);
+        Err(self.unrouted(error, destination, via_ifindex).await)
+    }
+
+    /// The kernel's answer, whatever kind of route it is.
+    async fn ask(
+        &self,
+        destination: IpAddr,
+        via_ifindex: u32,
+        source: Option<IpAddr>,
+    ) -> Result<RouteMessage, HostError> {
         // When it is told the interface and finds no route, the kernel takes an IPv4 destination to
         // be on the link and says so as if it knew. Asked which entry of the table matched, it
         // admits that there was none.
@@ -62,25 +92,13 @@ impl Host {
                 }
             };
         }
-        let Some(message) = answer else {
-            let error = kernel_error(destination, libc::ENETUNREACH);
-            return Err(self.unrouted(error, destination, via_ifindex).await);
-        };
-        let kind = message.header.kind;
-        if kind == RouteType::Unicast {
-            return Ok(next_hop(&message, via_ifindex));
+        match answer {
+            Some(message) => Ok(message),
+            None => {
+                let error = kernel_error(destination, libc::ENETUNREACH);
+                Err(self.unrouted(error, destination, via_ifindex).await)
+            }
         }
-        let not_another_host = [
-            (RouteType::Local, "local"),
-            (RouteType::Broadcast, "broadcast"),
-            (RouteType::Anycast, "anycast"),
-        ];
-        if let Some((_, kind)) = not_another_host.into_iter().find(|(known, _)| *known == kind) {
-            let interface = self.name_of(via_ifindex).await;
-            return Err(HostError::NotAnotherHost { destination, interface, kind });
-        }
-        let error = kernel_error(destination, libc::ENETUNREACH);
-        Err(self.unrouted(error, destination, via_ifindex).await)
     }
 
     /// Tells the absence of a route from a failed lookup.

@@ -79,10 +79,14 @@ impl Source {
             }
         }
         drops.extend(self.non_members()?);
+        let mut state = self.state.clone();
+        for (peer, index) in state.peers.iter_mut().zip(0..) {
+            peer.use_endpoint(self.reader.endpoint(index)?);
+        }
         let path_mtus = (0..self.state.peers.len() as u32).map(|peer| self.reader.path_mtu(peer));
         Ok(Snapshot {
             path_mtus: path_mtus.collect::<Result<_, _>>()?,
-            state: self.state.clone(),
+            state,
             links,
             drops,
             usage: self.reader.usage(),

@@ -265,3 +265,26 @@ fn wrong_ends_are_named() {
         }
     });
 }
+
+/// Told a source address too, the kernel takes the interface for a preference when the family is IPv6.
+#[test]
+fn an_ipv6_route_out_of_another_interface_is_no_way() {
+    isolated(async || {
+        let (ours, _) = two_interfaces();
+        ip("-6 route add 2001:db8:9::/48 via 2001:db8:2::9");
+        let host = Host::new().expect("a host");
+        let destination = addr("2001:db8:9::7");
+        let sources = [None, Some(addr("2001:db8:1::1"))];
+        for source in sources {
+            let refused = host.next_hop(destination, ours, source).await;
+            assert!(matches!(refused, Err(HostError::NoRoute { .. })), "{source:?}: {refused:?}");
+        }
+        // As a router that advertises itself is known: by its link-local address.
+        ip("-6 route add default via fe80::9 dev ours mtu 1400");
+        for source in sources {
+            let found = host.next_hop(destination, ours, source).await.expect("the default route");
+            let found = (found.gateway, found.ifindex, found.mtu);
+            assert_eq!(found, (Some(addr("fe80::9")), ours, Some(1400)), "{source:?}");
+        }
+    });
+}
