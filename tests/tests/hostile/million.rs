@@ -1,19 +1,19 @@
 //! A million packets of each class that must not get in, one class at a time: not one enters an
 //! overlay interface or goes up the underlay's stack, and each is counted once, for its one reason.
 
-use std::time::Instant;
+use std::{net::Ipv6Addr, time::Instant};
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
     conserve::{NftCounter, driver_stats},
-    packet::{Arp, Eth, Icmp, Ipv4, Packet, Tcp, Udp, flags},
+    packet::{Arp, Eth, Icmp, Ipv4, Ipv6, Packet, Tcp, Udp, VXLAN_PORT, Vxlan, flags},
 };
 
 use crate::{
     row::{Row, assert_fate, assert_good_is_delivered},
     victim::{
         FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OTHER, STATION, UNLISTED,
-        Victim, Way,
+        VICTIM, Victim, Way,
     },
 };
 
@@ -104,6 +104,31 @@ fn plain(victim: &Victim) -> Row {
     Row::not_ours("plain frames to the overlay's MAC address", frames)
 }
 
+/// To the two VXLAN ports, in IPv4 whole and as a first fragment; and tunnels to our own underlay.
+fn nested(victim: &Victim) -> Row {
+    let inside = || victim.inner(INNER_FRIEND, INNER_VICTIM);
+    let ip = |destination| Ipv4::new(INNER_FRIEND, destination);
+    let start = || Packet::new().with(Eth::new(victim.overlay_mac, STATION));
+    let vxlan = |ip, port| {
+        start().with(ip).with(Udp::new(50_000, port)).with(Vxlan::new(43)).carrying(inside())
+    };
+    let mut frames = Vec::new();
+    for port in [VXLAN_PORT, 8472] {
+        frames.push(vxlan(ip(INNER_VICTIM), port));
+        frames.push(vxlan(ip(INNER_VICTIM).fragment(flags::MF), port));
+        frames.push(vxlan(ip(VICTIM), port));
+    }
+    // A GRE header that says IPv4; then IPv4 and IPv6 without one.
+    let gre = start().with(ip(VICTIM).protocol(Some(47))).payload(&[0, 0, 8, 0]);
+    let packet = || ip(INNER_VICTIM);
+    frames.push(gre.with(packet()).with(Icmp::echo_reply(1, 1)));
+    frames.push(start().with(ip(VICTIM)).with(packet()).with(Icmp::echo_reply(1, 1)));
+    let v6 = Ipv6::new(Ipv6Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+    frames.push(start().with(ip(VICTIM)).with(v6).with(Icmp::echo_reply_v6(1, 1)));
+    let frames = frames.into_iter().map(|inner| victim.tunnelled(FRIEND, 43, inner)).collect();
+    Row::refused("a tunnel in the friend's tunnel", ("nested_tunnel", "friend", "43"), frames)
+}
+
 macro_rules! classes {
     ($($class:ident)+) => {
         $(mod $class {
@@ -122,7 +147,7 @@ macro_rules! classes {
     };
 }
 
-classes! { unlisted_source foreign_inner_source unknown_vni not_a_member plain }
+classes! { unlisted_source foreign_inner_source unknown_vni not_a_member plain nested }
 
 /// The one class that meets the program which reads the tag.
 #[test]

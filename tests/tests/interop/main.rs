@@ -18,6 +18,7 @@ mod merging;
 mod meter;
 mod private_path;
 mod reserved;
+mod several_vnis;
 mod twins;
 mod two_subnets;
 mod way;
