@@ -72,6 +72,32 @@ pub fn inject<F: AsRef<[u8]>>(
     Ok(injected)
 }
 
+/// Hands `total` frames to `interface` as the host's own stack does, through the qdisc and the
+/// programs in TC: for an overlay interface. What the kernel says it dropped is not sent again, and
+/// counts as refused.
+pub fn offer<F: AsRef<[u8]>>(
+    ns: &Ns,
+    interface: &str,
+    frames: &[F],
+    total: u64,
+) -> Result<Injected> {
+    ensure!(!frames.is_empty(), "no frame to send");
+    let socket = ns.exec(|| socket::packet_socket(interface, Receive::Nothing))??;
+    let mut injected = Injected { accepted: 0, refused: 0 };
+    for frame in frames.iter().cycle().take(usize::try_from(total)?) {
+        // One at a time: of a batch it would not be known which one was refused.
+        match socket::send_batch(&socket, &[frame.as_ref()]) {
+            Ok(_) => injected.accepted += 1,
+            Err(error) if is_full(&error) => injected.refused += 1,
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("offering a frame to {interface}, {injected:?}"));
+            }
+        }
+    }
+    Ok(injected)
+}
+
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EAGAIN))
 }

@@ -17,6 +17,8 @@ pub struct KernelVxlan {
     pub port: u16,
     pub learning: bool,
     pub mtu: Option<u32>,
+    /// More words of `ip link add`, as in `ttl inherit`.
+    pub options: String,
     /// With their prefix lengths.
     pub addresses: Vec<String>,
     /// Reached on the device itself (`ip route add X dev NAME`).
@@ -33,6 +35,7 @@ impl KernelVxlan {
             port: 4789,
             learning: true,
             mtu: None,
+            options: String::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
         }
@@ -58,6 +61,11 @@ impl KernelVxlan {
         self
     }
 
+    pub fn options(mut self, options: &str) -> Self {
+        options.clone_into(&mut self.options);
+        self
+    }
+
     pub fn nolearning(mut self) -> Self {
         self.learning = false;
         self
@@ -65,11 +73,11 @@ impl KernelVxlan {
 
     /// Makes the device, up and with its addresses and routes. Returns its MAC address.
     pub fn create(&self, ns: &Ns) -> Result<[u8; 6]> {
-        let Self { name, vni, local, remote, port, .. } = self;
+        let Self { name, vni, local, remote, port, options, .. } = self;
         let learning = if self.learning { "learning" } else { "nolearning" };
         ns.run(&format!(
             "ip link add {name} type vxlan id {vni} local {local} remote {remote} dstport {port} \
-             {learning}"
+             {learning} {options}"
         ))?;
         if let Some(mtu) = self.mtu {
             ns.run(&format!("ip link set {name} mtu {mtu}"))?;

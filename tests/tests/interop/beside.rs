@@ -64,8 +64,13 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// `underlay` are more lines for that section of our configuration.
-    pub(crate) fn new(underlay: &str) -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
+        Self::with("", "")
+    }
+
+    /// `underlay` are more lines for that section of our configuration, `options` more words for the
+    /// kernel's device.
+    pub(crate) fn with(underlay: &str, options: &str) -> Result<Self> {
         let run = Run::new()?;
         let (tester, ours, kernel) =
             (run.netns("tester")?, run.netns("ours")?, run.netns("kernel")?);
@@ -87,6 +92,7 @@ impl Beside {
             .address("2001:db8:43::1/64")
             .route("192.168.44.0/24")
             .route("2001:db8:44::/64")
+            .options(options)
             .create(&kernel)?;
         for ns in [&ours, &kernel] {
             ns.run(&format!("ip link set {OVERLAY} address {}", text(OVERLAY_MAC)))?;

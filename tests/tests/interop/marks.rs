@@ -68,7 +68,7 @@ impl Family {
 
 #[test]
 fn marks_that_arrive_become_what_figure_4_says() -> Result<()> {
-    let beside = Beside::new("")?;
+    let beside = Beside::new()?;
     for family in Family::BOTH {
         let errors = || -> Result<[u64; 2]> {
             let kernel = link_stats(beside.ns(Host::Kernel), OVERLAY)?.rx_errors;
@@ -120,7 +120,7 @@ fn tos(frame: &[u8], family: Family) -> Option<[u8; 2]> {
 /// it makes ECT(0), as RFC 3168 had it.
 #[test]
 fn marks_that_leave_are_those_of_the_inner_header() -> Result<()> {
-    let beside = Beside::new("")?;
+    let beside = Beside::new()?;
     for host in Host::BOTH {
         for family in Family::BOTH {
             for ecn in COLUMNS {

@@ -33,7 +33,7 @@ fn numbered(number: u32) -> Packet {
 
 #[test]
 fn each_reserved_bit_is_refused_by_both() -> Result<()> {
-    let beside = Beside::new("")?;
+    let beside = Beside::new()?;
     let reserved = reserved();
     ensure!(reserved.len() == 39 && turned(I_FLAG).flags == 0, "{reserved:?}");
     let watch = beside.watch()?;
@@ -67,5 +67,35 @@ fn each_reserved_bit_is_refused_by_both() -> Result<()> {
         let counted = if bit == I_FLAG { refused - TIMES as u64 } else { refused };
         ensure!(now.rx_errors - before.2.rx_errors == counted, "{now:?}, bit {bit}");
     }
+    Ok(())
+}
+
+/// As RFC 7348 has it: no bit but the I flag decides anything.
+#[test]
+fn reserved_bits_can_be_ignored() -> Result<()> {
+    let beside = Beside::with("reserved_bits = \"ignore\"", "")?;
+    let watch = beside.watch()?;
+    let before = beside.received()?;
+    let bits = reserved();
+    let mut frames = vec![tunnelled(0, turned(I_FLAG), numbered(I_FLAG)); TIMES];
+    frames.extend(bits.iter().map(|bit| tunnelled(0, turned(*bit), numbered(*bit))));
+    // The kernel's device lets none of them in, so a clean one tells when it has seen them all.
+    let last = numbered(99);
+    frames.push(tunnelled(0, Vxlan::new(VNI), last.clone()));
+    beside.send(&frames)?;
+    let last = last.build().to_vec();
+    let arrived = watch.until(&last)?;
+    let mut expected: Vec<_> = bits.iter().map(|bit| numbered(*bit).build().to_vec()).collect();
+    expected.push(last);
+    for (host, arrived) in Host::BOTH.iter().zip(&arrived) {
+        let expected = if *host == Host::Ours { &expected[..] } else { &expected[39..] };
+        let same = arrived.iter().map(|captured| &captured.frame).eq(expected);
+        ensure!(same, "{host:?}: {} frames, not {}", arrived.len(), expected.len());
+    }
+    let received = beside.received()?;
+    let received = [received[0] - before[0], received[1] - before[1]];
+    ensure!(received == [40, TIMES as u64], "{received:?} accepted and dropped");
+    let refused = beside.dropped("invalid_vxlan_header")?;
+    ensure!(refused == TIMES as u64, "{refused} refused for their header");
     Ok(())
 }
