@@ -17,6 +17,7 @@ fn missing_from(effective: &CapsHashSet) -> Vec<&'static str> {
     let admin = has(Capability::CAP_SYS_ADMIN);
     let needed = [
         ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN)),
+        ("CAP_NET_RAW", has(Capability::CAP_NET_RAW)),
         ("CAP_BPF", admin || has(Capability::CAP_BPF)),
         ("CAP_PERFMON", admin || has(Capability::CAP_PERFMON)),
     ];
@@ -30,12 +31,14 @@ mod tests {
     #[test]
     fn each_capability_is_asked_for_by_its_own_name() {
         let set = |capabilities: &[Capability]| capabilities.iter().copied().collect();
-        use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN};
+        use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN};
 
-        assert_eq!(missing_from(&set(&[])), ["CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON"]);
-        assert_eq!(missing_from(&set(&[CAP_NET_ADMIN, CAP_BPF])), ["CAP_PERFMON"]);
-        assert_eq!(missing_from(&set(&[CAP_SYS_ADMIN])), ["CAP_NET_ADMIN"]);
-        assert!(missing_from(&set(&[CAP_NET_ADMIN, CAP_SYS_ADMIN])).is_empty());
-        assert!(missing_from(&set(&[CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON])).is_empty());
+        let all = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF", "CAP_PERFMON"];
+        assert_eq!(missing_from(&set(&[])), all);
+        assert_eq!(missing_from(&set(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF])), ["CAP_PERFMON"]);
+        assert_eq!(missing_from(&set(&[CAP_SYS_ADMIN])), ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
+        assert!(missing_from(&set(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN])).is_empty());
+        let enough = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON];
+        assert!(missing_from(&set(&enough)).is_empty());
     }
 }

@@ -26,6 +26,12 @@ pub enum HostError {
     )]
     NotEthernet { name: String, found: String },
 
+    #[error(
+        "cannot listen on {interface} for ICMP messages about packets that are too big: {source}; \
+         this needs CAP_NET_RAW and an interface that exists"
+    )]
+    Icmp { interface: String, source: io::Error },
+
     #[error("interface {name}: {problem}")]
     InvalidSpec { name: String, problem: String },
 

@@ -1,6 +1,6 @@
 //! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay.
 //!
-//! The only room that knows netlink. It takes plain arguments and gives plain values: nothing of
+//! The only room that knows netlink and raw sockets. It takes plain arguments and gives plain values: nothing of
 //! `rtnetlink` appears in its interface, and it knows nothing of BPF or of the configuration file.
 //!
 //! What it changes it can recognise again, so that a restart adopts it and `down` removes exactly
@@ -10,6 +10,7 @@
 mod address;
 pub mod capabilities;
 mod error;
+mod icmp;
 mod link;
 mod neighbour;
 mod next_hop;
@@ -21,10 +22,11 @@ mod watch;
 
 pub use address::InterfaceAddress;
 pub use error::HostError;
+pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::{XdpAttachment, XdpMode};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
-pub use overlay::{Overlay, OverlaySpec, OwnedOverlay};
+pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
 pub use route::{ROUTE_PROTOCOL, Route, RouteChange};
 pub use underlay::Underlay;
 pub use watch::{HostEvent, HostEvents};

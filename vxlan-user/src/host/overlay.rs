@@ -9,7 +9,8 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoVeth,
+    LinkAttribute,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -57,7 +58,7 @@ pub struct OwnedOverlay {
 const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
 const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
 /// RFC 8200 section 5: no link with a smaller MTU carries IPv6, and the kernel switches it off.
-const MIN_IPV6_MTU: u32 = 1280;
+pub const MIN_IPV6_MTU: u32 = 1280;
 
 fn overlay_alias(vni: u32) -> String {
     format!("{OVERLAY_ALIAS}{vni}")
@@ -113,6 +114,24 @@ impl Host {
             alias == overlay_alias(vni) || alias == hidden_alias(vni)
         };
         if ours { Ok(()) } else { Err(foreign(&link)) }
+    }
+
+    /// Sets the MTU of both ends. An end that is to send less does so before the other one takes
+    /// less.
+    pub async fn set_overlay_mtu(&self, name: &str, mtu: u32) -> Result<(), HostError> {
+        let overlay = self.existing_link(name).await?;
+        if vni_of(&overlay).is_none() {
+            return Err(foreign(&overlay));
+        }
+        let links = self.links().await?;
+        let hidden = links.into_iter().find(|link| Some(link.ifindex) == overlay.peer);
+        let mut ends: Vec<Link> = hidden.into_iter().collect();
+        ends.insert(if mtu < overlay.mtu { 0 } else { ends.len() }, overlay);
+        for link in &ends {
+            let change = LinkUnspec::new_with_index(link.ifindex).mtu(mtu);
+            self.change(link, change, &format!("set MTU {mtu} on")).await?;
+        }
+        Ok(())
     }
 
     /// Removes the pair of this name if it is ours. `false`: there is no such interface.
@@ -220,10 +239,22 @@ impl Host {
             self.set_ipv6_generation(overlay, In6AddrGenMode::None).await?;
         }
         self.set_ipv6_generation(hidden, In6AddrGenMode::None).await?;
+        self.accept_local(overlay).await?;
         for link in [hidden, overlay] {
             self.change(link, LinkUnspec::new_with_index(link.ifindex).up(), "bring up").await?;
         }
         self.set_addresses(overlay.ifindex, &overlay.name, &spec.addresses, spec.ipv6).await
+    }
+
+    /// The ICMP messages of `encap` come from the interface's own address and enter by it: without
+    /// this the kernel takes them for a forgery. Peers' frames with our address are refused before.
+    async fn accept_local(&self, overlay: &Link) -> Result<(), HostError> {
+        let mut wanted = InetDevConf::default();
+        wanted.accept_local = 1;
+        let family = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(wanted)]);
+        let change = LinkUnspec::new_with_index(overlay.ifindex)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
+        self.change(overlay, change, "set accept_local on").await
     }
 
     async fn set_ipv6_generation(

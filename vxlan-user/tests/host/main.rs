@@ -4,6 +4,7 @@
 
 mod namespace;
 
+mod icmp;
 mod links;
 mod neighbours;
 mod overlays;

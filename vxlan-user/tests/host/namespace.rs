@@ -66,13 +66,18 @@ impl Elsewhere {
 
     /// Runs `ip` there.
     pub(crate) fn ip(&self, arguments: &'static str) {
+        self.run(move || ip(arguments));
+    }
+
+    /// Runs anything there, and waits for it.
+    pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
         let (done, is_done) = mpsc::channel();
         let job = move || {
-            ip(arguments);
+            work();
             done.send(()).expect("somebody waits for it");
         };
         self.jobs.as_ref().expect("open until dropped").send(Box::new(job)).expect("it listens");
-        is_done.recv().expect("ip succeeded in the second namespace");
+        is_done.recv().expect("it succeeded in the second namespace");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use vxlan_user::host::{Host, HostError, OverlaySpec};
+use vxlan_user::host::{Host, HostError, HostEvent, OverlaySpec};
 
 use crate::namespace::{
     addresses, eventually, exists, ifindex, ip, ip_json, isolated, link, mac_text, net,
@@ -335,5 +335,77 @@ fn lists_and_deletes_exactly_its_own() {
         // The hidden port is no overlay: its name deletes nothing.
         host.delete_overlay("cloudp").await.expect_err("a hidden port");
         assert!(exists("cloudp"));
+    });
+}
+
+/// The file of a setting; names may have dots in them.
+fn accept_local(name: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/conf/{name}/accept_local");
+    std::fs::read_to_string(path).expect("a setting").trim().to_owned()
+}
+
+#[test]
+fn accepts_what_the_program_sends_from_its_own_address() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let mut wanted = spec(&["192.0.2.1/24"]);
+        wanted.name = "a.b.c".into();
+        host.create_overlay(&wanted).await.expect("an overlay");
+        assert_eq!((accept_local("a.b.c"), accept_local("vxlan43p")), ("1".into(), "0".into()));
+        assert_eq!((accept_local("all"), accept_local("default")), ("0".into(), "0".into()));
+        // One that an earlier version has made.
+        std::fs::write("/proc/sys/net/ipv4/conf/a.b.c/accept_local", "0").expect("taken away");
+        host.create_overlay(&wanted).await.expect("adoption");
+        assert_eq!(accept_local("a.b.c"), "1");
+    });
+}
+
+#[test]
+fn sets_the_mtu_of_both_ends() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24", "2001:db8:43::1/64"])).await.expect("a pair");
+        let before = addresses("vxlan43");
+        for mtu in [1300, 1300, 1280, 8950] {
+            host.set_overlay_mtu("vxlan43", mtu).await.expect("an MTU");
+            assert_eq!(
+                (link("vxlan43")["mtu"].clone(), link("vxlan43p")["mtu"].clone()),
+                (mtu.into(), mtu.into())
+            );
+        }
+        assert_eq!(addresses("vxlan43")[..2], before[..2]);
+        ip("link add theirs type veth peer name theirsp");
+        let refused = host.set_overlay_mtu("theirs", 1300).await.expect_err("not ours");
+        assert!(refused.to_string().contains("interface theirs"), "{refused}");
+        assert_eq!(link("theirs")["mtu"], 1500);
+        host.set_overlay_mtu("vxlan43p", 1300).await.expect_err("a hidden port");
+        host.set_overlay_mtu("gone", 1300).await.expect_err("no such interface");
+    });
+}
+
+/// An end that is to send less does so before the other one takes less, and the other way round.
+#[test]
+fn the_mtu_of_the_sending_end_is_never_the_larger_one() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("a pair");
+        let mut events = host.watch().expect("a watch");
+        for (mtu, order) in [(1300, ["vxlan43", "vxlan43p"]), (1400, ["vxlan43p", "vxlan43"])] {
+            host.set_overlay_mtu("vxlan43", mtu).await.expect("an MTU");
+            for expected in order {
+                loop {
+                    let event = events.next().await.expect("the watch goes on");
+                    if let HostEvent::Link { name, mtu: now, .. } = event
+                        && now == mtu
+                    {
+                        // The kernel may tell of one change more than once.
+                        if name == expected {
+                            break;
+                        }
+                        assert_eq!(name, order[0], "MTU {mtu}");
+                    }
+                }
+            }
+        }
     });
 }
