@@ -215,9 +215,10 @@ fn missing_capabilities() -> Result<()> {
     let host = Host::new(CONFIG)?;
     for (dropped, missing) in [
         ("-net_admin", "CAP_NET_ADMIN"),
+        ("-net_raw", "CAP_NET_RAW"),
         ("-sys_admin,-bpf", "CAP_BPF"),
         ("-sys_admin,-perfmon", "CAP_PERFMON"),
-        ("-all", "CAP_NET_ADMIN and CAP_BPF and CAP_PERFMON"),
+        ("-all", "CAP_NET_ADMIN and CAP_NET_RAW and CAP_BPF and CAP_PERFMON"),
     ] {
         let before = host.state()?;
         for verb in ["run", "check"] {
@@ -239,9 +240,9 @@ fn missing_capabilities() -> Result<()> {
 
 /// The daemon needs no more than it says that it needs.
 #[test]
-fn the_three_capabilities_are_enough() -> Result<()> {
+fn the_four_capabilities_are_enough() -> Result<()> {
     let host = Host::new(CONFIG)?;
-    let keep = "-all,+net_admin,+bpf,+perfmon";
+    let keep = "-all,+net_admin,+net_raw,+bpf,+perfmon";
     let out = host.vxlan_under(&["setpriv", "--bounding-set", keep], &["check"])?;
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
     // Nothing but the limit on its time ends it.
