@@ -195,6 +195,12 @@ impl<'a> Ip<'a> {
         first.then_some((header[0], behind))
     }
 
+    /// The protocol, or what the fragment header behind the fixed IPv6 header has for it.
+    fn carried(&self) -> u8 {
+        let header = self.payload().get(..8).filter(|_| self.is_v6() && self.is_fragment());
+        header.map_or(self.protocol, |header| header[0])
+    }
+
     pub(super) fn is_later_fragment(&self) -> bool {
         self.is_fragment() && self.transport().is_none()
     }
@@ -226,7 +232,8 @@ impl<'a> Ip<'a> {
             _ => None,
         };
         let vxlan = udp_port.is_some_and(|to| [4789, 8472, port].contains(&to));
-        vxlan && (!pass_nested || to_underlay) || TUNNELS.contains(&self.protocol) && to_underlay
+        let tunnel = TUNNELS.contains(&self.carried());
+        vxlan && (!pass_nested || to_underlay) || tunnel && to_underlay
     }
 
     /// RFC 1122, section 3.2.2 and RFC 4443, section 2.1.

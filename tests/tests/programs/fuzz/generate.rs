@@ -36,11 +36,7 @@ impl<'a> Generator<'a> {
     }
 
     pub(super) fn frame(&mut self) -> (Program, Vec<u8>) {
-        let program = if std::env::var("ONLY_DECAP").is_ok() || self.rng.random_bool(0.5) {
-            Program::Decap
-        } else {
-            Program::Encap
-        };
+        let program = if self.rng.random_bool(0.5) { Program::Decap } else { Program::Encap };
         let frame = match self.rng.random_range(0..100) {
             0..3 => self.noise(),
             3..40 => self.mutant(program),

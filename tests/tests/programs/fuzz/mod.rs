@@ -27,7 +27,7 @@ use crate::bench::Program;
 /// None until the programs do all that the page says.
 const PACKETS: u64 = 0;
 /// A data plane and a model live as long: what they learned shall not fill up.
-const SEGMENT: u64 = 10_000;
+const SEGMENT: u64 = 50_000;
 /// Counters and stations are compared after each.
 const BATCH: u64 = 1_000;
 /// As many as the machines this is made for have.
