@@ -159,6 +159,7 @@ fn what_fits_is_said_to_fit() -> Result<()> {
         "warnings": [],
         "underlay": "eth0",
         "address": "203.0.113.2",
+        "addresses": ["203.0.113.2"],
         "networks": [{ "vni": 43, "interface": "vxlan43", "mtu": 1450, "members": 1 }],
     });
     assert_eq!(answer, expected);
@@ -175,6 +176,41 @@ fn an_underlay_that_is_down_is_a_warning() -> Result<()> {
     let answer: serde_json::Value = serde_json::from_str(&out.stdout)?;
     let warning = "interface eth0 is down: no packet can pass yet";
     assert_eq!(answer["warnings"], serde_json::json!([warning]));
+    Ok(())
+}
+
+/// Copies have an end: a broadcast into a network of a thousand members is no attack on the host.
+#[test]
+fn more_members_than_get_what_is_for_everyone_is_a_warning() -> Result<()> {
+    let with = |members: usize| {
+        let mut config = CONFIG.to_owned();
+        for n in 1..members {
+            let peer = format!("[[peer]]\nname = \"p{n}\"\nendpoint = \"203.0.113.{}\"\n", n + 9);
+            config = config.replacen("[[network]]", &(peer + "[[network]]"), 1);
+            config += &format!(
+                "[[network.member]]\npeer = \"p{n}\"\nallowed_ips = [\"10.9.{n}.0/24\"]\n"
+            );
+        }
+        config
+    };
+    for (members, expected) in [
+        (64, None),
+        (
+            65,
+            Some(
+                "warning: network 43 has 65 members: what is for everyone (broadcast, multicast, \
+                 unknown unicast) goes to the first 64 of them only\n",
+            ),
+        ),
+    ] {
+        let host = Host::new(&with(members))?;
+        let out = host.vxlan(&["check"])?;
+        let code = i32::from(expected.is_some());
+        assert_eq!((out.status.code(), out.stderr.as_str()), (Some(code), ""), "{members}");
+        let warnings: String =
+            out.stdout.split_inclusive('\n').filter(|line| line.starts_with("warning")).collect();
+        assert_eq!(warnings, expected.unwrap_or_default(), "{members}");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod check;
 mod clsact;
 mod failed_restart;
+mod families;
 mod follow;
 mod host;
 mod life;

@@ -93,20 +93,48 @@ fn an_underlay_without_ipv4() -> Result<()> {
     let config = changed("address = \"203.0.113.2\"\n", "");
     at_line(
         &config,
-        "eth0",
+        "endpoint",
         |pair| pair.b.run("ip addr flush dev eth0").map(drop),
-        "interface eth0 has no IPv4 address to send from. Give it one, or name another interface.",
+        "interface eth0 has no IPv4 address to send from, which the endpoint 203.0.113.1:4789 of \
+         peer \"a\" needs. Give it one, name another interface, or write an endpoint of the other \
+         family.",
+    )
+}
+
+/// A link-local address does not count: it reaches no other link.
+#[test]
+fn an_underlay_without_ipv6() -> Result<()> {
+    at_line(
+        &changed("\"203.0.113.1\"", "[\"203.0.113.1\", \"[2001:db8::1]:4789\"]"),
+        "2001:db8::1",
+        |pair| pair.b.run("ip addr add fe80::2/64 dev eth0 nodad").map(drop),
+        "interface eth0 has no IPv6 address to send from, which the endpoint [2001:db8::1]:4789 of \
+         peer \"a\" needs. Give it one, name another interface, or write an endpoint of the other \
+         family.",
     )
 }
 
 #[test]
-fn an_ipv6_endpoint() -> Result<()> {
+fn an_underlay_without_any_address_and_nobody_to_send_to() -> Result<()> {
+    let config = "[node]\nname = \"b\"\n[underlay]\ninterface = \"eth0\"\n";
     at_line(
-        &changed("endpoint = \"203.0.113.1\"", "endpoint = \"[2001:db8::1]:4789\""),
-        "2001:db8::1",
-        nothing,
-        "2001:db8::1 needs an IPv6 underlay, which this version does not have. Write an IPv4 \
-         address; IPv6 inside the tunnel works.",
+        config,
+        "eth0",
+        |pair| pair.b.run("ip addr flush dev eth0").map(drop),
+        "interface eth0 has no address to send from. Give it one, or name another interface.",
+    )
+}
+
+#[test]
+fn the_public_ipv6_address_as_the_underlay_address() -> Result<()> {
+    at_line(
+        &changed("\"203.0.113.2\"", "[\"203.0.113.2\", \"2001:db8:ff::2\"]"),
+        "2001:db8:ff::2",
+        |pair| pair.b.run("ip addr add 2001:db8::2/64 dev eth0 nodad").map(drop),
+        "address = \"2001:db8:ff::2\" is not on interface eth0, which has 2001:db8::2. Behind a 1:1 \
+         NAT the public address is not on the host: write address = \"2001:db8::2\" (or leave the \
+         key out) and, if 2001:db8:ff::2 is where peers send to, public_address = \
+         \"2001:db8:ff::2\".",
     )
 }
 
@@ -129,6 +157,35 @@ fn an_overlay_mtu_that_does_not_fit() -> Result<()> {
         nothing,
         "mtu = 1451 does not fit: eth0 has 1500 bytes, of which the outer headers take 50. Write \
          1450 or less, or leave the key out.",
+    )
+}
+
+/// Twenty bytes more, for everybody in the network.
+#[test]
+fn an_overlay_mtu_that_does_not_fit_a_member_over_ipv6() -> Result<()> {
+    let config = changed("vni = 43\n", "vni = 43\nmtu = 1431\n")
+        .replace("\"203.0.113.1\"", "[\"203.0.113.1\", \"[2001:db8::1]:4789\"]");
+    at_line(
+        &config,
+        "mtu",
+        |pair| pair.b.run("ip addr add 2001:db8::2/64 dev eth0 nodad").map(drop),
+        "mtu = 1431 does not fit: eth0 has 1500 bytes, of which the outer headers take 70. Write \
+         1430 or less, or leave the key out.",
+    )
+}
+
+/// Any endpoint of a peer, not the first alone.
+#[test]
+fn a_route_that_would_lead_the_tunnel_into_itself() -> Result<()> {
+    let config = changed("\"203.0.113.1\"", "[\"203.0.113.1\", \"[2001:db8::1]:4789\"]")
+        .replace("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"2001:db8::/32\"]");
+    at_line(
+        &config,
+        "2001:db8::/32",
+        |pair| pair.b.run("ip addr add 2001:db8::2/64 dev eth0 nodad").map(drop),
+        "allowed_ips \"2001:db8::/32\" holds the endpoint 2001:db8::1 of peer \"a\": a route for it \
+         would lead the tunnel into itself. Write route_table = \"off\" in network 43 and route by \
+         hand what shall go through it.",
     )
 }
 

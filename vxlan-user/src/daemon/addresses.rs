@@ -38,6 +38,15 @@ pub(super) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
     config.error(&config.underlay.interface, message)
 }
 
+/// Has the interface an address to ask for neighbours from (RFC 4861, section 7.2.2)?
+pub(super) fn has_link_local(underlay: &Underlay) -> bool {
+    underlay.addresses.iter().any(|at| is_link_local(at.address.addr()))
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     V4,
@@ -67,9 +76,10 @@ fn of_family(
 
 /// The one that others would send from too. A link-local address reaches no other link.
 fn primary(underlay: &Underlay, family: Family) -> Option<IpAddr> {
-    let on_link = |at: IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());
-    let usable =
-        || of_family(underlay, family).filter(|(at, address)| !at.secondary && !on_link(*address));
+    let usable = || {
+        of_family(underlay, family)
+            .filter(|(at, address)| !at.secondary && !is_link_local(*address))
+    };
     let best = usable().find(|(at, _)| !at.deprecated).or_else(|| usable().next());
     best.map(|(_, address)| address)
 }

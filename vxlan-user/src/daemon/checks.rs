@@ -134,6 +134,14 @@ fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
         let what = if underlay.up { "has no carrier" } else { "is down" };
         warnings.push(format!("interface {} {what}: no packet can pass yet", underlay.name));
     }
+    let mut endpoints = config.peers.iter().flat_map(|peer| &peer.endpoints);
+    if endpoints.any(|endpoint| endpoint.is_ipv6()) && !addresses::has_link_local(underlay) {
+        warnings.push(format!(
+            "interface {} has no link-local IPv6 address (fe80::), so the kernel cannot ask whether \
+             next hops answer: an IPv6 endpoint counts as working whenever there is a route",
+            underlay.name
+        ));
+    }
     for network in config.networks.iter().filter(|network| network.members.is_empty()) {
         warnings
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));

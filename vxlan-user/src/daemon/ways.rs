@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use vxlan_common::{addr::IPV4, table::Peer};
 
-use super::checks::Findings;
+use super::{addresses, checks::Findings};
 use crate::{
     config::{self, Config},
     host::{Host, HostError, NeighbourState},
@@ -105,6 +105,10 @@ async fn to_endpoint(
     let neighbour = host.neighbour(facts.ifindex, gateway).await?;
     let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
     let way = WayFacts { endpoint, gateway, resolved, mtu };
+    if gateway.is_ipv6() && !addresses::has_link_local(&findings.underlay) {
+        // Without such an address the kernel asks in the name of packets alone: nothing can be known.
+        return Ok(NextHop::Works(way));
+    }
     let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
     // What is in use the kernel has asked for, so only a failure is news. What failed, and what is
     // not in use, nobody else asks for: until it answers, it is done here.
