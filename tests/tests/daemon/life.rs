@@ -104,6 +104,24 @@ fn the_default_mtu_is_what_fits_the_underlay() -> Result<()> {
     Ok(())
 }
 
+/// Whoever may learn more gets the room for it, and nobody less than there always is.
+#[test]
+fn tables_are_as_large_as_the_configuration_needs() -> Result<()> {
+    for (max_stations, mac, room) in
+        [("", "", 16_384), ("max_stations = 65536", "mac = \"02:00:00:00:43:01\"\n", 65_537)]
+    {
+        let config = changed("vni = 43\n", &format!("vni = 43\n{max_stations}\n")) + mac;
+        let mut host = Host::new(&config)?;
+        host.daemon.launch()?;
+        let capacity = |map| -> Result<f64> {
+            Ok(host.daemon.metrics()?.get("vxlan_map_capacity", &[("map", map)]))
+        };
+        assert_eq!((capacity("fdb")?, capacity("neighbours")?), (f64::from(room), 1_024.0));
+        host.daemon.stop()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn down_leaves_the_host_as_it_was() -> Result<()> {
     let mut host = Host::new(&config())?;
