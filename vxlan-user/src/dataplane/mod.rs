@@ -1,8 +1,9 @@
 //! The data plane as the rest of the program sees it. Only this room knows aya.
 //!
 //! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
-//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs. What
-//! the maps shall hold is decided by the plan, not here.
+//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs;
+//! [`Stations`] takes entries out beside the programs. What the maps shall hold is decided by the
+//! plan, not here.
 
 mod attach;
 mod attach_tc;
@@ -11,6 +12,7 @@ mod error;
 mod object;
 mod pins;
 mod reader;
+mod stations;
 mod tables;
 
 pub use attach::{Attachment, XdpAttached};
@@ -19,6 +21,7 @@ pub use error::DataPlaneError;
 pub use object::{DataPlane, LoadOptions};
 pub use pins::Pins;
 pub use reader::{NonMemberDrops, Reader, Station, Usage};
+pub use stations::{Clock, Stations, uptime};
 
 /// Program and map names as in the object, for tests that run single programs.
 pub mod names {

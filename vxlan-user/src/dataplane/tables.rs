@@ -6,7 +6,7 @@ use aya::{
 };
 use vxlan_common::table::{NetworkAddress, Owner, Peer};
 
-use super::DataPlaneError;
+use super::{DataPlaneError, stations};
 use crate::plan::Plan;
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
@@ -38,7 +38,7 @@ pub(super) fn is_ours(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Writes a whole plan.
+/// Writes a whole plan, and sets the clock by which what is learned from then on will age.
 pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_vni = plan.networks.iter().enumerate().map(|(index, network)| {
         let [a, b, c] = network.vni;
@@ -47,6 +47,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_ifindex =
         plan.networks.iter().enumerate().map(|(index, network)| (network.ifindex, index as u32));
 
+    array(bpf, stations::Clock::NAME, &[stations::uptime()])?;
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
     array(bpf, "GROUPS", &plan.groups)?;

@@ -1,0 +1,88 @@
+//! Stations that the programs have learned, for the one who has them forgotten: through the pins,
+//! beside the programs at work.
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use vxlan_common::table::{FdbEntry, FdbKey, Learned};
+
+use super::{
+    DataPlaneError, Pins,
+    reader::{open, read},
+};
+
+/// The clock of [`FdbEntry::seen`]: whole seconds since boot.
+pub fn uptime() -> u32 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec. The clock exists in every kernel, so the call
+    // cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    u32::try_from(now.tv_sec).unwrap_or(u32::MAX)
+}
+
+/// The programs' clock, which stands still unless it is set.
+pub struct Clock(Array<MapData, u32>);
+
+impl Clock {
+    pub(super) const NAME: &str = "CLOCK";
+
+    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
+        let map = Map::Array(open(pins, Self::NAME)?);
+        Ok(Self(map.try_into().map_err(read(Self::NAME))?))
+    }
+
+    pub fn set(&mut self, seconds: u32) -> Result<(), DataPlaneError> {
+        self.0.set(0, seconds, 0).map_err(read(Self::NAME))
+    }
+}
+
+/// Open handles of the tables of stations.
+pub struct Stations {
+    fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    learned: Array<MapData, Learned>,
+    forgotten: Array<MapData, u64>,
+}
+
+impl Stations {
+    /// # Errors
+    /// Nothing is pinned there, or what is pinned is not what this program pins.
+    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
+        let fdb = Map::HashMap(open(pins, "FDB")?);
+        let learned = Map::Array(open(pins, "LEARNED")?);
+        let forgotten = Map::Array(open(pins, "FORGOTTEN")?);
+        Ok(Self {
+            fdb: fdb.try_into().map_err(read("FDB"))?,
+            learned: learned.try_into().map_err(read("LEARNED"))?,
+            forgotten: forgotten.try_into().map_err(read("FORGOTTEN"))?,
+        })
+    }
+
+    /// Calls `each` for every station. Some that come or go meanwhile may be missing.
+    pub fn each(&self, mut each: impl FnMut(FdbKey, FdbEntry)) -> Result<(), DataPlaneError> {
+        for entry in self.fdb.iter() {
+            let (key, value) = entry.map_err(read("FDB"))?;
+            each(key, value);
+        }
+        Ok(())
+    }
+
+    /// Takes a station out.
+    pub fn remove(&mut self, key: &FdbKey) -> Result<(), DataPlaneError> {
+        match self.fdb.remove(key) {
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                Ok(())
+            }
+            other => other.map_err(read("FDB")),
+        }
+    }
+
+    /// How many stations `decap` has learned behind a member, less those that moved away.
+    pub fn learned(&self, member: u32) -> Result<u64, DataPlaneError> {
+        Ok(self.learned.get(&member, 0).map_err(read("LEARNED"))?.stations)
+    }
+
+    /// Says how many of these are in the table no more.
+    pub fn set_forgotten(&mut self, member: u32, stations: u64) -> Result<(), DataPlaneError> {
+        self.forgotten.set(member, stations, 0).map_err(read("FORGOTTEN"))
+    }
+}
