@@ -216,7 +216,7 @@ pub(super) fn hidden_name(vni: u32) -> String {
     format!("vxport{vni}")
 }
 
-fn speaks_ipv6(network: &config::Network) -> bool {
+pub(super) fn speaks_ipv6(network: &config::Network) -> bool {
     let own = network.addresses.iter().map(|at| at.value);
     let theirs = network.members.iter().flat_map(|member| &member.allowed_ips).map(|at| at.value);
     own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())

@@ -1,4 +1,4 @@
-//! A running daemon: serves metrics, follows routes and neighbours, ends on a signal.
+//! A running daemon: serves metrics, hears what changes, ends on a signal.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use vxlan_common::addr::Address;
-
 use super::{
-    Places,
+    Places, ageing,
     bring_up::{self, Started},
-    checks, ways,
+    checks,
+    follow::{self, Follower},
+    ways,
 };
 use crate::{
     dataplane::{LoadOptions, Reader},
-    host::{Host, HostEvent},
-    metrics, plan,
+    host::{Host, HostEvent, IcmpListener},
+    metrics,
 };
 
-/// How often the next hops of peers without a way are asked for again.
+/// How often the next hops of peers without a way are asked for again, and old news is looked for.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Starts, calls `started` once traffic can pass, and stays until SIGINT or SIGTERM.
@@ -40,8 +40,8 @@ pub async fn run(
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let (mut running, listener) = match start(places, &host, options).await {
-        Ok(started) => started,
+    let Beginning { mut running, listener, icmp } = match start(places, &host, options).await {
+        Ok(beginning) => beginning,
         Err(error) => {
             if !places.run_dir.has_state() {
                 places.run_dir.clear()?;
@@ -51,9 +51,11 @@ pub async fn run(
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
     serve_metrics(places, &running, listener)?;
+    ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);
 
+    let mut follower = Follower::new(places, &host);
     let mut retry = tokio::time::interval(RETRY);
     loop {
         tokio::select! {
@@ -64,35 +66,45 @@ pub async fn run(
                     if let Some(gone) = batch.iter().find_map(|event| lost_link(event, &running)) {
                         bail!("{gone}");
                     }
-                    if batch.iter().any(|event| concerns_ways(event, &running)) {
-                        follow(&mut running, &host).await?;
+                    if batch.iter().any(|event| follow::concerns(event, &running)) {
+                        follower.follow(&mut running).await?;
                     }
                 }
                 None => events = host.watch().context("lost the kernel's news of routes")?,
             },
+            message = icmp.next() => {
+                let message = message.context("cannot hear of packets that are too big")?;
+                follower.too_big(&mut running, &message)?;
+            }
             _ = retry.tick() => {
-                if ways::may_improve(&running.findings.config, &running.plan.peers) {
-                    follow(&mut running, &host).await?;
+                let forgotten = follower.forget();
+                if forgotten || ways::may_improve(&running.findings.config, &running.plan.peers) {
+                    follower.follow(&mut running).await?;
                 }
             }
         }
     }
-    unname_next_hops(&mut running)?;
+    follow::unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())
 }
 
-async fn start(
-    places: &Places,
-    host: &Host,
-    options: LoadOptions,
-) -> anyhow::Result<(Started, TcpListener)> {
+/// What a start makes.
+struct Beginning {
+    running: Started,
+    listener: TcpListener,
+    icmp: IcmpListener,
+}
+
+async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Result<Beginning> {
     let findings = checks::inspect(places, host).await?;
     let listener = checks::bind_metrics(&findings.config).await?;
     for warning in &findings.warnings {
         tracing::warn!("{warning}");
     }
-    Ok((bring_up::bring_up(places, host, findings, options).await?, listener))
+    let icmp = IcmpListener::open(&findings.underlay.name)?;
+    let running = bring_up::bring_up(places, host, findings, options).await?;
+    Ok(Beginning { running, listener, icmp })
 }
 
 fn serve_metrics(places: &Places, running: &Started, listener: TcpListener) -> anyhow::Result<()> {
@@ -133,52 +145,4 @@ fn lost_link(event: &HostEvent, running: &Started) -> Option<String> {
         ));
     }
     None
-}
-
-/// Can this event change the way to a peer?
-fn concerns_ways(event: &HostEvent, running: &Started) -> bool {
-    let underlay = running.findings.facts.ifindex;
-    match event {
-        HostEvent::Overrun | HostEvent::Route(_) | HostEvent::RouteRemoved(_) => true,
-        HostEvent::Link { ifindex, .. }
-        | HostEvent::LinkRemoved { ifindex, .. }
-        | HostEvent::Address { ifindex, .. }
-        | HostEvent::AddressRemoved { ifindex, .. }
-        | HostEvent::NeighbourRemoved { ifindex, .. } => *ifindex == underlay,
-        HostEvent::Neighbour(neighbour) => neighbour.ifindex == underlay,
-    }
-}
-
-/// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
-fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
-    for (index, peer) in running.plan.peers.iter_mut().enumerate() {
-        peer.gateway = Address::ZERO;
-        running.plane.set_peer(index as u32, peer)?;
-    }
-    Ok(())
-}
-
-/// Brings the peers' entries in line with the host's routes and neighbours.
-async fn follow(running: &mut Started, host: &Host) -> anyhow::Result<()> {
-    let ways = ways::all(&running.findings, host, Some(&running.plan.peers)).await;
-    running.findings.facts.mtu = ways.mtu;
-    let config = &running.findings.config;
-    for (index, (peer, way)) in config.peers.iter().zip(&ways.to_peers).enumerate() {
-        let old = running.plan.peers[index];
-        let facts = &running.findings.facts;
-        let new = plan::peer_entry(peer, facts, way.as_ref().ok(), old.slot);
-        if new == old {
-            continue;
-        }
-        running.plane.set_peer(index as u32, &new)?;
-        running.plan.peers[index] = new;
-        match way {
-            Ok(way) if old.ifindex == 0 => {
-                tracing::info!(peer = %peer.name, "now by way of {}", way.gateway);
-            }
-            Ok(way) => tracing::debug!(peer = %peer.name, "the way is now {way:?}"),
-            Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
-        }
-    }
-    Ok(())
 }

@@ -5,11 +5,14 @@
 //! step fail. Prints nothing: that is the command line's part.
 
 mod addresses;
+mod ageing;
 mod bring_up;
 mod checks;
 mod down;
 mod event_loop;
 mod fits;
+mod follow;
+mod path_mtu;
 mod record;
 mod ways;
 

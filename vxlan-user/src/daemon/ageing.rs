@@ -1,0 +1,184 @@
+//! Has stations forgotten that were not heard for as long as their network says, and keeps the
+//! programs' clock going. Runs beside the event loop, which may wait for the kernel.
+
+use std::{collections::HashMap, time::Duration};
+
+use vxlan_common::table::{FdbEntry, FdbKey};
+
+use super::bring_up::Started;
+use crate::dataplane::{Clock, DataPlaneError, Pins, Stations, uptime};
+
+/// How often the clock is set; stations are heard in whole seconds.
+const TICK: Duration = Duration::from_secs(1);
+
+/// For how long stations stay, in seconds.
+#[derive(Clone, Debug)]
+struct Ageing {
+    /// By overlay interface.
+    by_ifindex: HashMap<u32, u32>,
+    members: usize,
+}
+
+/// What there is to do after a look at all stations.
+#[derive(Debug, PartialEq, Eq)]
+struct Findings {
+    old: Vec<FdbKey>,
+    /// How many learned ones stay, by member.
+    left: Vec<u64>,
+}
+
+/// Begins, until the daemon ends.
+pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError> {
+    let (mut clock, mut stations) = (Clock::open(pins)?, Stations::open(pins)?);
+    let ageing = Ageing::of(running);
+    let period = ageing.period();
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tick.tick().await;
+            if let Err(error) = clock.set(uptime()) {
+                return tracing::error!("stations do not age any more: {error}");
+            }
+        }
+    });
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(period);
+        loop {
+            tick.tick().await;
+            let ageing = ageing.clone();
+            // Thousands of system calls: off the threads that everything else runs on.
+            let sweep = tokio::task::spawn_blocking(move || {
+                let swept = sweep(&mut stations, &ageing);
+                (stations, swept)
+            });
+            let Ok((back, swept)) = sweep.await else { return };
+            stations = back;
+            match swept {
+                Ok(0) => {}
+                Ok(old) => tracing::debug!("{old} stations were not heard any more"),
+                Err(error) => return tracing::error!("stations do not age any more: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Takes out what is too old, and brings the programs' count of what is left in line with the table.
+/// That also repairs what CPUs that learned at the same time have miscounted.
+fn sweep(stations: &mut Stations, ageing: &Ageing) -> Result<usize, DataPlaneError> {
+    let learned = |stations: &Stations| -> Result<Vec<u64>, DataPlaneError> {
+        (0..ageing.members as u32).map(|member| stations.learned(member)).collect()
+    };
+    let before = learned(stations)?;
+    let mut findings = Findings { old: Vec::new(), left: vec![0; ageing.members] };
+    let now = uptime();
+    stations.each(|key, entry| findings.note(ageing, now, key, entry))?;
+    let after = learned(stations)?;
+    for key in &findings.old {
+        stations.remove(key)?;
+    }
+    for (member, left) in findings.left.iter().enumerate() {
+        let forgotten = forgotten(before[member], after[member], *left);
+        stations.set_forgotten(member as u32, forgotten)?;
+    }
+    Ok(findings.old.len())
+}
+
+/// What to write for a member of which `left` stations were found while the programs' count went from
+/// `before` to `after`. One that came or went meanwhile may be among those found or not: the count
+/// then comes out too high rather than too low, so that no member gets more than its share, and the
+/// next sweep puts it right.
+fn forgotten(before: u64, after: u64, left: u64) -> u64 {
+    let went = after.wrapping_sub(before).cast_signed() < 0;
+    (if went { after } else { before }).wrapping_sub(left)
+}
+
+impl Ageing {
+    fn of(running: &Started) -> Self {
+        let networks = running.state.networks.iter().zip(&running.findings.config.networks);
+        let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
+        Self { by_ifindex, members: running.state.members.len() }
+    }
+
+    /// A station goes after its time and at most a tenth of the shortest one.
+    fn period(&self) -> Duration {
+        let shortest = self.by_ifindex.values().min().copied().unwrap_or(u32::MAX);
+        Duration::from_secs(u64::from(shortest / 10).max(1))
+    }
+}
+
+impl Findings {
+    fn note(&mut self, ageing: &Ageing, now: u32, key: FdbKey, entry: FdbEntry) {
+        if entry.flags & FdbEntry::STATIC != 0 {
+            return;
+        }
+        // Of an interface that is no network's nothing is learned, and nothing is to be kept.
+        let ageing = ageing.by_ifindex.get(&key.ifindex).copied().unwrap_or(0);
+        if now.saturating_sub(entry.seen) > ageing {
+            self.old.push(key);
+        } else if let Some(left) = self.left.get_mut(entry.member as usize) {
+            *left += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vxlan_common::addr::Mac;
+
+    use super::*;
+
+    fn ageing() -> Ageing {
+        Ageing { by_ifindex: [(7, 300), (8, 10)].into(), members: 3 }
+    }
+
+    #[test]
+    fn what_was_not_heard_for_too_long_goes() {
+        let mut findings = Findings { old: Vec::new(), left: vec![0; 3] };
+        let mut note = |last: u8, ifindex, member, seen, flags| {
+            let key = FdbKey { ifindex, mac: Mac::new([2, 0, 0, 0, 0, last]) };
+            findings.note(&ageing(), 1_000, key, FdbEntry { member, flags, seen });
+            key
+        };
+        note(1, 7, 0, 1_000, 0);
+        note(2, 7, 0, 700, 0);
+        let old = note(3, 7, 0, 699, 0);
+        note(4, 7, 1, 990, 0);
+        // Another network's, with a time of its own.
+        note(5, 8, 2, 990, 0);
+        let older = note(6, 8, 2, 989, 0);
+        // Declared: never heard, and stays.
+        note(7, 8, 2, 0, FdbEntry::STATIC);
+        // Heard since the clock was read.
+        note(8, 8, 2, 1_001, 0);
+        assert_eq!(findings, Findings { old: vec![old, older], left: vec![2, 1, 2] });
+    }
+
+    #[test]
+    fn a_sweep_comes_ten_times_in_the_shortest_time() {
+        assert_eq!(ageing().period(), Duration::from_secs(1));
+        let slow = Ageing { by_ifindex: [(7, 300), (8, 86_400)].into(), members: 1 };
+        assert_eq!(slow.period(), Duration::from_secs(30));
+    }
+
+    /// What the programs then take the member to have is what it has, or more by what came and went.
+    #[test]
+    fn the_count_comes_out_right_or_too_high() {
+        let counted = |before: u64, after: u64, left, now: u64| {
+            now.wrapping_sub(forgotten(before, after, left)).cast_signed()
+        };
+        // Nothing happened meanwhile; increments were lost; nothing is left; all are.
+        assert_eq!(counted(10, 10, 4, 10), 4);
+        assert_eq!(counted(2, 2, 5, 2), 5);
+        assert_eq!((counted(10, 10, 0, 10), counted(10, 10, 10, 10)), (0, 10));
+        // Two more afterwards, and one of them went to another member.
+        assert_eq!((counted(10, 10, 4, 12), counted(10, 10, 4, 11)), (6, 5));
+        // One came: there are 5, of which it was found or not.
+        assert_eq!((counted(10, 11, 5, 11), counted(10, 11, 4, 11)), (6, 5));
+        // One went: there are 3.
+        assert_eq!((counted(10, 9, 4, 9), counted(10, 9, 3, 9)), (4, 3));
+        // Both counts wrap.
+        assert_eq!(counted(u64::MAX, 1, 3, 1), 5);
+        assert_eq!(counted(1, u64::MAX, 3, u64::MAX), 3);
+    }
+}

@@ -1,0 +1,210 @@
+//! Messages byte by byte, and a clock that stands still until it is moved.
+
+use super::*;
+
+const ENDPOINT: &str = "198.51.100.20:4789";
+const ENDPOINT6: &str = "[2001:db8::20]:4789";
+
+fn ours() -> Ours {
+    Ours {
+        addresses: ["10.0.0.2", "203.0.113.10", "2001:db8::2"].map(|at| at.parse().unwrap()).into(),
+        fixed_source_port: None,
+        vnis: vec![[0, 0, 43], [0, 1, 0]],
+        endpoints: vec![ENDPOINT.parse().unwrap(), ENDPOINT6.parse().unwrap()],
+    }
+}
+
+/// What a router quotes of one of our packets: 1460 bytes from 10.0.0.2, VNI 43.
+fn quoted_v4() -> Vec<u8> {
+    let ip = [0x45, 0, 0x05, 0xb4, 0, 0, 0x40, 0, 63, 17, 0, 0, 10, 0, 0, 2, 198, 51, 100, 20];
+    [&ip[..], &udp(1440)].concat()
+}
+
+fn quoted_v6() -> Vec<u8> {
+    let mut ip = vec![0x60, 0x01, 0x23, 0x45, 0x05, 0x8c, 17, 63];
+    for address in ["2001:db8::2", "2001:db8::20"] {
+        ip.extend(address.parse::<Ipv6Addr>().unwrap().octets());
+    }
+    [&ip[..], &udp(1420)].concat()
+}
+
+/// UDP and VXLAN.
+fn udp(length: u16) -> Vec<u8> {
+    let [high, low] = length.to_be_bytes();
+    [[0xc1, 0x23, 0x12, 0xb5, high, low, 0, 0], [8, 0, 0, 0, 0, 0, 43, 0]].concat()
+}
+
+/// An ICMP message with a right checksum.
+fn v4(kind: u8, code: u8, mtu: u16, quoted: &[u8]) -> Vec<u8> {
+    let [high, low] = mtu.to_be_bytes();
+    let mut message = [&[kind, code, 0, 0, 0, 0, high, low], quoted].concat();
+    let mut sum: u32 = 0;
+    for pair in message.chunks(2) {
+        sum += u32::from(pair[0]) * 256 + u32::from(*pair.get(1).unwrap_or(&0));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    message[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    message
+}
+
+fn too_big_v4(mtu: u16) -> Vec<u8> {
+    v4(3, 4, mtu, &quoted_v4())
+}
+
+fn too_big_v6(mtu: u32, quoted: &[u8]) -> Vec<u8> {
+    [&[2, 0, 0, 0], &mtu.to_be_bytes()[..], quoted].concat()
+}
+
+fn says(endpoint: &str, mtu: u32) -> Option<TooBig> {
+    Some(TooBig { endpoint: endpoint.parse().unwrap(), mtu })
+}
+
+#[test]
+fn a_router_is_believed_about_a_packet_of_ours() {
+    assert_eq!(ours().read(&too_big_v4(1400), false), says(ENDPOINT, 1400));
+    assert_eq!(ours().read(&too_big_v6(1400, &quoted_v6()), true), says(ENDPOINT6, 1400));
+    // With the address that a NAT puts in place of ours.
+    let mut public = quoted_v4();
+    public[12..16].copy_from_slice(&[203, 0, 113, 10]);
+    assert_eq!(ours().read(&v4(3, 4, 1400, &public), false), says(ENDPOINT, 1400));
+    // Only the ports are certain to be quoted (RFC 792: 8 bytes).
+    for length in [28, 32, 35] {
+        let short = v4(3, 4, 1400, &quoted_v4()[..length]);
+        assert_eq!(ours().read(&short, false), says(ENDPOINT, 1400), "{length}");
+    }
+    // A router that tells an older one's MTU in no more than zeroes.
+    for (length, plateau) in
+        [(1460, 1006), (1492, 1006), (1500, 1492), (65_535, 32_000), (576, 576)]
+    {
+        let mut quoted = quoted_v4();
+        quoted[2..4].copy_from_slice(&u16::to_be_bytes(length));
+        assert_eq!(ours().read(&v4(3, 4, 0, &quoted), false), says(ENDPOINT, plateau), "{length}");
+    }
+}
+
+#[test]
+fn no_path_is_taken_to_be_narrower_than_any_can_be() {
+    assert_eq!(ours().read(&too_big_v4(576), false), says(ENDPOINT, 576));
+    for mtu in [1, 68, 575] {
+        assert_eq!(ours().read(&too_big_v4(mtu), false), says(ENDPOINT, 576), "{mtu}");
+    }
+    assert_eq!(ours().read(&too_big_v6(1280, &quoted_v6()), true), says(ENDPOINT6, 1280));
+    for mtu in [0, 68, 1279] {
+        assert_eq!(ours().read(&too_big_v6(mtu, &quoted_v6()), true), None, "{mtu}");
+    }
+}
+
+#[test]
+fn other_messages_say_nothing() {
+    for (kind, code) in [(3, 3), (3, 0), (11, 0), (0, 4), (5, 4)] {
+        assert_eq!(ours().read(&v4(kind, code, 1400, &quoted_v4()), false), None, "{kind} {code}");
+    }
+    for (kind, code) in [(1, 0), (3, 0), (2, 1)] {
+        let mut message = too_big_v6(1400, &quoted_v6());
+        message[..2].copy_from_slice(&[kind, code]);
+        assert_eq!(ours().read(&message, true), None, "{kind} {code}");
+    }
+    // The one family's message in the other's socket.
+    assert_eq!(ours().read(&too_big_v4(1400), true), None);
+    assert_eq!(ours().read(&too_big_v6(1400, &quoted_v6()), false), None);
+    // The kernel does not verify ICMP for raw sockets.
+    let good = too_big_v4(1400);
+    for bit in 0..good.len() * 8 {
+        let mut damaged = good.clone();
+        damaged[bit / 8] ^= 0x80 >> (bit % 8);
+        assert_eq!(ours().read(&damaged, false), None, "bit {bit}");
+    }
+}
+
+#[test]
+fn a_packet_that_is_not_ours_says_nothing() {
+    let alter = |packet: &[u8], at: usize, to: &[u8]| {
+        let mut packet = packet.to_vec();
+        packet[at..at + to.len()].copy_from_slice(to);
+        packet
+    };
+    let quoted = quoted_v4();
+    for (what, quoted) in [
+        ("from somebody else", alter(&quoted, 12, &[10, 0, 0, 3])),
+        ("from nobody", alter(&quoted, 12, &[0, 0, 0, 0])),
+        ("to somebody else", alter(&quoted, 16, &[198, 51, 100, 21])),
+        ("to another port", alter(&quoted, 22, &[0x12, 0xb6])),
+        ("from a low port", alter(&quoted, 20, &49_151_u16.to_be_bytes())),
+        ("from our port, which is not fixed", alter(&quoted, 20, &4789_u16.to_be_bytes())),
+        ("another VNI", alter(&quoted, 34, &[44])),
+        ("TCP", alter(&quoted, 9, &[6])),
+        ("a later fragment", alter(&quoted, 6, &[0x20, 1])),
+        ("with options", alter(&quoted, 0, &[0x46])),
+        ("IPv6 in an ICMP message", alter(&quoted, 0, &[0x65])),
+    ] {
+        assert_eq!(ours().read(&v4(3, 4, 1400, &quoted), false), None, "{what}");
+    }
+    let quoted = quoted_v6();
+    for (what, quoted) in [
+        ("from somebody else", alter(&quoted, 23, &[3])),
+        ("to somebody else", alter(&quoted, 39, &[21])),
+        ("to another port", alter(&quoted, 42, &[0x12, 0xb6])),
+        ("from a low port", alter(&quoted, 40, &[0xbf, 0xff])),
+        ("another VNI", alter(&quoted, 54, &[44])),
+        ("TCP", alter(&quoted, 6, &[6])),
+        ("IPv4 in an ICMPv6 message", alter(&quoted, 0, &[0x45])),
+    ] {
+        assert_eq!(ours().read(&too_big_v6(1400, &quoted), true), None, "{what}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_says_nothing() {
+    let (quoted4, quoted6) = (quoted_v4(), quoted_v6());
+    for length in 0..24 {
+        assert_eq!(ours().read(&v4(3, 4, 1400, &quoted4[..length]), false), None, "{length}");
+    }
+    for length in 0..44 {
+        assert_eq!(ours().read(&too_big_v6(1400, &quoted6[..length]), true), None, "{length}");
+    }
+    for length in 0..8 {
+        assert_eq!(ours().read(&too_big_v4(1400)[..length], false), None, "{length}");
+        assert_eq!(ours().read(&too_big_v6(1400, &quoted6)[..length], true), None, "{length}");
+    }
+}
+
+#[test]
+fn a_fixed_source_port_is_the_only_one() {
+    let ours = Ours { fixed_source_port: Some(4789), ..ours() };
+    let mut quoted = quoted_v4();
+    assert_eq!(ours.read(&v4(3, 4, 1400, &quoted), false), None);
+    quoted[20..22].copy_from_slice(&4789_u16.to_be_bytes());
+    assert_eq!(ours.read(&v4(3, 4, 1400, &quoted), false), says(ENDPOINT, 1400));
+}
+
+#[test]
+fn what_was_said_holds_until_it_is_too_old() {
+    let endpoint = ENDPOINT.parse().unwrap();
+    let elsewhere = ENDPOINT6.parse().unwrap();
+    let mut paths = PathMtus::new(LIFETIME);
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let said = |mtu| TooBig { endpoint, mtu };
+    assert!(!paths.lower(&said(1500), 1500, at(0)), "the same is no news");
+    assert!(!paths.lower(&said(9000), 1500, at(0)), "a path is not made wider");
+    assert_eq!(paths.limit(endpoint, 1500), 1500);
+
+    assert!(paths.lower(&said(1400), 1500, at(0)));
+    assert_eq!((paths.limit(endpoint, 1500), paths.limit(elsewhere, 1500)), (1400, 1500));
+    // Less than that by link or route counts all the same.
+    assert_eq!(paths.limit(endpoint, 1300), 1300);
+    assert!(!paths.lower(&said(1350), 1300, at(1)));
+
+    // A lower one takes its place and begins anew; the same or a higher one does not prolong it.
+    assert!(paths.lower(&said(1200), 1400, at(300)));
+    for mtu in [1200, 1300, 1400] {
+        assert!(!paths.lower(&said(mtu), 1200, at(500)));
+    }
+    assert_eq!(paths.expire(at(899)), []);
+    assert_eq!(paths.limit(endpoint, 1500), 1200);
+    assert_eq!(paths.expire(at(900)), [endpoint]);
+    assert_eq!(paths.limit(endpoint, 1500), 1500);
+    assert_eq!(paths.expire(at(901)), [], "nothing is left");
+}
