@@ -5,15 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{daemon::Daemon, traffic::ping_with};
 
-use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE, wait_until};
+use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE, changed, said, wait_until};
 
 /// Unlike a kernel vxlan device, which goes on sending what the underlay no longer takes.
 #[test]
 fn the_underlays_mtu() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&changed("[[network.member]]", "mtu = 1450\n[[network.member]]"))?;
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     host.daemon.launch()?;
     let full = |expected: bool| -> Result<bool> {
@@ -32,6 +32,74 @@ fn the_underlays_mtu() -> Result<()> {
     ensure!(full(false)?, "1450 bytes fit 1499");
     host.ns().run("ip link set eth0 mtu 1500")?;
     wait_until("1450 bytes fit again", || full(true))?;
+    host.daemon.stop()?;
+    other.stop()
+}
+
+/// Both ends of a pair, as `ip` says.
+fn mtus(host: &Host, ends: [&str; 2]) -> Result<[u64; 2]> {
+    let mtu = |name: &str| -> Result<u64> {
+        let links = host.ns().run(&format!("ip -j link show dev {name}"))?;
+        let links: serde_json::Value = serde_json::from_str(&links)?;
+        links[0]["mtu"].as_u64().context("an interface without MTU")
+    };
+    Ok([mtu(ends[0])?, mtu(ends[1])?])
+}
+
+/// An overlay interface goes with the underlay, down and up, unless the configuration gives it an MTU.
+#[test]
+fn the_overlays_mtu() -> Result<()> {
+    const FIXED: &str = r#"
+[[network]]
+vni = 44
+interface = "fixed"
+addresses = ["198.51.100.129/25"]
+mtu = 1300
+[[network.member]]
+peer = "a"
+allowed_ips = ["198.51.100.0/25"]
+[[network]]
+vni = 45
+interface = "six.45"
+addresses = ["2001:db8:45::1/64"]
+[[network.member]]
+peer = "a"
+allowed_ips = ["2001:db8:46::/64"]
+"#;
+    let mut host = Host::new(&format!("{CONFIG}{FIXED}"))?;
+    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    host.daemon.launch()?;
+    for ns in [host.ns(), &host.pair.a] {
+        ns.run("ip link set eth0 mtu 1700")?;
+    }
+    for (underlay, overlay, six) in
+        [(1700, 1650, 1650), (1400, 1350, 1350), (1310, 1260, 1280), (1500, 1450, 1450)]
+    {
+        host.ns().run(&format!("ip link set eth0 mtu {underlay}"))?;
+        wait_until("the overlay follows", || {
+            Ok(mtus(&host, ["vxlan43", "vxport43"])? == [overlay; 2]
+                && mtus(&host, ["six.45", "vxport45"])? == [six; 2])
+        })?;
+        assert_eq!(mtus(&host, ["fixed", "vxport44"])?, [1300; 2]);
+        said(&host.daemon, &format!("MTU of vxlan43: {overlay}, was "))?;
+        // The whole of it gets through, and is what the host sends of its own accord.
+        let ping = |size: u64| {
+            let from = Some([192, 168, 44, 1].into());
+            let options = format!("-s {} -M do -W 1", size - 28);
+            ping_with(host.ns(), from, [192, 168, 43, 1].into(), 1, &options)
+        };
+        if underlay <= 1500 {
+            wait_until("a full packet fits", || Ok(ping(overlay)?.all_answered()))?;
+        }
+        assert!(!ping(overlay + 1)?.all_answered(), "{}", overlay + 1);
+        let shown = host.vxlan(&["show", "networks", "--json"])?.stdout;
+        let shown: serde_json::Value = serde_json::from_str(&shown)?;
+        assert_eq!(shown["networks"][0]["mtu"], overlay);
+    }
+    // IPv6 was not taken off the interface on the way.
+    let addresses = host.ns().run("ip -6 addr show dev six.45")?;
+    assert!(addresses.contains("2001:db8:45::1/64"), "{addresses}");
+    said(&host.daemon, "1260 bytes would fit eth0, and IPv6 needs 1280")?;
     host.daemon.stop()?;
     other.stop()
 }

@@ -1,6 +1,7 @@
 //! The daemon as its user meets it: starts that must fail and leave the host alone, what a start
 //! makes and `down` removes, restarts, and what it says in metrics, tables and log.
 
+mod ageing;
 mod check;
 mod clsact;
 mod failed_restart;
@@ -9,6 +10,7 @@ mod follow;
 mod host;
 mod life;
 mod metrics;
+mod path_mtu;
 mod refused;
 mod restart;
 mod show;

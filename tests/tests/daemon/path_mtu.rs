@@ -1,0 +1,110 @@
+//! A path that becomes narrower than the link it begins with: a router on the way says so, and only
+//! what it says of a packet of ours counts.
+
+use anyhow::{Result, ensure};
+use vxlan_tests::{
+    Ns, Wire,
+    daemon::Daemon,
+    inject::inject,
+    lab::Side,
+    packet::{Eth, Icmp, Ipv4, Packet, Udp, Vxlan},
+    topology::TwoClouds,
+    traffic::{PingResult, ping_with},
+};
+
+use crate::host::{said, wait_until};
+
+/// One side's daemon, whose overlay follows its own underlay.
+fn daemon(clouds: &TwoClouds, side: Side) -> Result<Daemon> {
+    let ns: &Ns = if side == Side::Gcp { &clouds.gcp } else { &clouds.aws };
+    let config = side.configuration();
+    let config: String = config
+        .lines()
+        .filter(|line| !line.starts_with("mtu"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    Daemon::start(ns, &clouds.run, side.name(), &config)
+}
+
+fn path_mtu(daemon: &Daemon) -> Result<f64> {
+    Ok(daemon.metrics()?.get("vxlan_path_mtu_bytes", &[("peer", "aws"), ("direction", "tx")]))
+}
+
+/// An inner packet of this size, once, from GCP.
+fn packet(clouds: &TwoClouds, size: u32) -> Result<PingResult> {
+    let (from, to) = (Side::Gcp.overlay().into(), Side::Aws.overlay().into());
+    let options = format!("-s {} -M do -W 1", size - 28);
+    ping_with(&clouds.gcp, Some(from), to, 1, &options)
+}
+
+/// What a router on GCP's own link says of a packet.
+fn too_big(clouds: &TwoClouds, mtu: u16, quoted: Packet) -> Result<impl AsRef<[u8]>> {
+    let to = Eth::new(clouds.gcp.mac("eth0")?, clouds.gcp_router.mac("lan")?);
+    let [high, low] = mtu.to_be_bytes();
+    let body = [&[0, 0, high, low], &quoted.build()[..48]].concat();
+    Ok(Packet::new()
+        .with(to)
+        .with(Ipv4::new([10, 0, 0, 1], TwoClouds::GCP_PRIVATE))
+        .with(Icmp::new(3, 4, body))
+        .build())
+}
+
+fn quoted(source: impl Into<std::net::Ipv4Addr>, port: u16, vni: u32) -> Packet {
+    Packet::new()
+        .with(Ipv4::new(source, TwoClouds::AWS_PUBLIC))
+        .with(Udp::new(port, 4789))
+        .with(Vxlan::new(vni))
+        .payload(&[0; 1000])
+}
+
+#[test]
+fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
+    let clouds = TwoClouds::new(Wire::Real)?;
+    let gcp = daemon(&clouds, Side::Gcp)?;
+    let aws = daemon(&clouds, Side::Aws)?;
+    wait_until("the tunnel carries a full packet", || Ok(packet(&clouds, 1410)?.all_answered()))?;
+    assert_eq!(path_mtu(&gcp)?, 1460.0);
+
+    // The link between the internet and AWS is narrower from now on.
+    clouds.internet.run("ip link set aws mtu 1400")?;
+    wait_until("the path is known to be narrower", || {
+        packet(&clouds, 1410)?;
+        Ok(path_mtu(&gcp)? == 1400.0)
+    })?;
+    said(&gcp, "path MTU 1400, was 1460: 203.0.113.1 had to drop a packet")?;
+    ensure!(packet(&clouds, 1350)?.all_answered(), "1350 bytes do not fit 1400");
+    let dropped = || -> Result<f64> {
+        let labels = [("direction", "tx"), ("reason", "mtu_exceeded")];
+        Ok(gcp.metrics()?.total("vxlan_drops_total", &labels))
+    };
+    let before = dropped()?;
+    ensure!(!packet(&clouds, 1351)?.all_answered(), "1351 bytes fit 1400");
+    ensure!(dropped()? >= before + 1.0, "not refused here");
+    let table = gcp.vxlan(&["show", "peers"])?.stdout;
+    ensure!(table.contains(" 1400 "), "{table}");
+
+    // A change on the host that has it look again makes nothing wider.
+    clouds.gcp.run("ip route add 192.0.2.0/24 via 10.0.0.1")?;
+    clouds.gcp.run("ip link set eth0 mtu 1450")?;
+    said(&gcp, "MTU of vxlan43: 1400, was 1410")?;
+    assert_eq!(path_mtu(&gcp)?, 1400.0);
+
+    // Whoever does not know what we send has no say; the last one does, and is heard last.
+    let private = TwoClouds::GCP_PRIVATE;
+    let messages = [
+        too_big(&clouds, 600, quoted([10, 0, 0, 3], 50_000, 43))?,
+        too_big(&clouds, 610, quoted(private, 1024, 43))?,
+        too_big(&clouds, 620, quoted(private, 50_000, 44))?,
+        too_big(&clouds, 1401, quoted(private, 50_000, 43))?,
+        too_big(&clouds, 1300, quoted(private, 50_000, 43))?,
+    ];
+    inject(&clouds.gcp_router, "lan", &messages, messages.len() as u64)?;
+    wait_until("the last one is heard", || Ok(path_mtu(&gcp)? != 1400.0))?;
+    assert_eq!(path_mtu(&gcp)?, 1300.0);
+    said(&gcp, "path MTU 1300, was 1400: 10.0.0.1 had to drop a packet")?;
+    // No path of a host can be that narrow.
+    inject(&clouds.gcp_router, "lan", &[too_big(&clouds, 68, quoted(private, 50_000, 43))?], 1)?;
+    wait_until("the least is heard", || Ok(path_mtu(&gcp)? == 576.0))?;
+    assert_eq!(gcp.log().matches("path MTU").count(), 3, "{}", gcp.log());
+    gcp.stop()?;
+    aws.stop()
+}
