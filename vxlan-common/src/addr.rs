@@ -55,6 +55,13 @@ impl Address {
             && a.word(3) == b.word(3)
     }
 
+    /// The 16-bit word `at` 0 to 7, as on the wire.
+    #[inline(always)]
+    pub const fn half(&self, at: usize) -> u16 {
+        let [a, b, c, d] = self.0[at / 2];
+        if at & 1 == 0 { u16::from_ne_bytes([a, b]) } else { u16::from_ne_bytes([c, d]) }
+    }
+
     /// The 32-bit word `at` 0 to 3, as a number.
     #[inline(always)]
     pub const fn word(&self, at: usize) -> u32 {
@@ -93,6 +100,24 @@ impl Mac {
     pub const fn octets(&self) -> [u8; 6] {
         let (h, t) = (self.head, self.tail);
         [h[0], h[1], h[2], h[3], t[0], t[1]]
+    }
+
+    /// In front of an address whose other bytes are zero.
+    #[inline(always)]
+    pub const fn padded(&self) -> Address {
+        Address([self.head, self.tail, [0; 4], [0; 4]])
+    }
+
+    /// The 16-bit word `at` 0 to 2, as on the wire.
+    #[inline(always)]
+    pub const fn half(&self, at: usize) -> u16 {
+        let [a, b, c, d] = self.head;
+        let [e, f, _, _] = self.tail;
+        match at {
+            0 => u16::from_ne_bytes([a, b]),
+            1 => u16::from_ne_bytes([c, d]),
+            _ => u16::from_ne_bytes([e, f]),
+        }
     }
 
     /// As two words: cheaper to compare than bytes.

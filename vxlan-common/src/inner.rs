@@ -56,6 +56,8 @@ pub struct Inner {
     pub family: u8,
     /// TOS byte or traffic class; 0 for ARP.
     pub tos: u8,
+    /// Time to live or hop limit; 64 for ARP.
+    pub ttl: u8,
     /// IP protocol or next header; 0 for ARP.
     pub protocol: u8,
     /// What an IPv6 fragment header is followed by; else the same as `protocol`.
@@ -104,6 +106,7 @@ pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<I
         kind: Kind::Ip,
         family: IPV4,
         tos: 0,
+        ttl: 64,
         protocol: 0,
         upper: 0,
         has_ports: false,
@@ -137,6 +140,7 @@ fn parse_ipv4<P: Bytes + ?Sized>(
         return Err(InnerError::Malformed);
     }
     inner.tos = header.byte(1);
+    inner.ttl = header.byte(8);
     inner.protocol = header.byte(9);
     inner.source = Address::ipv4(header.wire4(12));
     inner.destination = Address::ipv4(header.wire4(16));
@@ -178,6 +182,7 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     }
     inner.family = IPV6;
     inner.tos = (header.u16(0) >> 4) as u8;
+    inner.ttl = header.byte(7);
     inner.protocol = header.byte(6);
     inner.source = Address::read_ipv6(&header, 8);
     inner.destination = Address::read_ipv6(&header, 24);
@@ -191,8 +196,7 @@ fn parse_ipv6<P: Bytes + ?Sized>(
         parse_fragment(packet, network + IPV6_LEN, payload_len, inner);
     }
     if inner.protocol == PROTOCOL_ICMPV6 {
-        let hop_limit = header.byte(7);
-        return parse_icmpv6(packet, network + IPV6_LEN, payload_len, hop_limit, inner);
+        return parse_icmpv6(packet, network + IPV6_LEN, payload_len, inner);
     }
     // ff02::/16 carries link-local control only. Discovery in fragments is refused by every stack
     // (RFC 6980 section 5), so fragments may pass.
@@ -230,7 +234,6 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
     packet: &P,
     transport: usize,
     len: u32,
-    hop_limit: u8,
     inner: &mut Inner,
 ) -> Result<(), InnerError> {
     if len == 0 {
@@ -241,7 +244,7 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
         // Listener discovery, router solicitation and advertisement, redirect, listener v2.
         130..=134 | 137 | 143 => inner.kind = Kind::LinkControl,
         // RFC 4861 section 7.1: a hop limit under 255 came from another link and is no discovery.
-        135 | 136 if hop_limit == 255 => {
+        135 | 136 if inner.ttl == 255 => {
             let body = match packet.window::<24>(transport) {
                 Some(body) if len >= 24 => body,
                 _ => return Err(InnerError::Malformed),
@@ -279,6 +282,13 @@ fn parse_arp<P: Bytes + ?Sized>(
 }
 
 impl Inner {
+    /// [`Self::transport`], with the bound that every header length keeps: a BPF verifier that lost
+    /// sight of the value sees it here.
+    #[inline(always)]
+    pub const fn transport_at(&self) -> usize {
+        self.transport as usize & 0x7f
+    }
+
     /// Is the destination MAC a group address?
     #[inline(always)]
     pub const fn to_group(&self) -> bool {
@@ -347,6 +357,16 @@ impl Inner {
         self.family == IPV6 && address.word(0) >> 22 == 0xfe80 >> 6
     }
 
+    /// EtherType of the frame.
+    #[inline(always)]
+    pub const fn ethertype(&self) -> [u8; 2] {
+        match (self.kind, self.family) {
+            (Kind::Arp, _) => ETHERTYPE_ARP,
+            (_, IPV6) => ETHERTYPE_IPV6,
+            _ => ETHERTYPE_IPV4,
+        }
+    }
+
     /// Can the source be no host's address: unspecified, loopback, multicast, or a source MAC that
     /// is zero or a group (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5)?
     #[inline(always)]
@@ -366,21 +386,12 @@ impl Inner {
 
 /// The flow's hash, from which its UDP source port follows.
 #[inline(always)]
-pub fn flow_hash<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
+pub const fn flow_hash(inner: &Inner) -> u32 {
     if matches!(inner.kind, Kind::Arp) {
-        return match packet.window::<12>(offset) {
-            Some(macs) => flow::hash(&left_aligned(&macs, 6), &left_aligned(&macs, 0), 0, 0),
-            None => 0,
-        };
+        return flow::hash(&inner.source_mac.padded(), &inner.destination_mac.padded(), 0, 0);
     }
     let ports = if inner.has_ports { inner.ports } else { 0 };
     flow::hash(&inner.source, &inner.destination, ports, inner.protocol)
-}
-
-#[inline(always)]
-fn left_aligned(macs: &impl crate::bytes::Window, at: usize) -> Address {
-    let [e, f] = macs.wire2(at + 4);
-    Address([macs.wire4(at), [e, f, 0, 0], [0; 4], [0; 4]])
 }
 
 /// Length of everything in front of the payload of a GSO frame: what every segment repeats.
@@ -395,7 +406,7 @@ pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inn
     if inner.protocol != PROTOCOL_TCP {
         return 0;
     }
-    match packet.window::<1>(offset + usize::from(inner.transport) + 12) {
+    match packet.window::<1>(offset + inner.transport_at() + 12) {
         Some(data_offset) => transport + u32::from(data_offset.byte(0) >> 4) * 4,
         None => 0,
     }

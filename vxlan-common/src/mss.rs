@@ -77,7 +77,7 @@ pub fn too_large<P: Bytes + ?Sized>(
     if inner.protocol != PROTOCOL_TCP || !inner.has_ports {
         return None;
     }
-    let header_at = offset + usize::from(inner.transport);
+    let header_at = offset + inner.transport_at();
     let header = packet.window::<FIXED>(header_at)?;
     if header.byte(13) & SYN == 0 {
         return None;

@@ -1,7 +1,12 @@
 //! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`Outer`] writes them, [`inner_len`] and
 //! [`vni`] judge received ones. Which packets are ours, and whose, is not decided here.
 
-use crate::{addr::IPV6, bytes::Window, checksum, reason::RxDrop};
+use crate::{
+    addr::{Address, IPV6},
+    bytes::Window,
+    checksum,
+    reason::RxDrop,
+};
 
 /// Length of an Ethernet header without tags.
 pub const ETH_LEN: usize = 14;
@@ -37,17 +42,14 @@ pub const PROTOCOL_UDP: u8 = 17;
 /// First byte of a VXLAN header: only the I flag is defined, the rest is reserved.
 const I_FLAG: u8 = 0x08;
 
-/// An outer IPv4 header to be written in front of an inner frame.
+/// Outer headers to be written in front of an inner frame. The Ethernet addresses are left zero: the
+/// kernel's neighbour layer fills them in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outer {
-    /// Ethernet destination; zero where the kernel fills it in.
-    pub destination_mac: [u8; 6],
-    /// Ethernet source; zero where the kernel fills it in.
-    pub source_mac: [u8; 6],
     /// This host.
-    pub source: [u8; 4],
+    pub source: Address,
     /// The peer.
-    pub destination: [u8; 4],
+    pub destination: Address,
     /// Entropy of the inner flow, or the VXLAN port.
     pub source_port: u16,
     /// The peer's VXLAN port.
@@ -58,68 +60,95 @@ pub struct Outer {
     pub tos: u8,
     /// Time to live.
     pub ttl: u8,
+    /// Low 20 bits of the inner flow's hash (RFC 6438); IPv6 only.
+    pub flow_label: u32,
 }
 
-/// The outer headers as 16-bit words in wire order: every field begins on one.
-pub type Headers = [u16; OVERHEAD_IPV4 / 2];
+/// Room for the headers of either family and for the inner Ethernet header behind them, as 16-bit
+/// words in wire order: every field begins on one.
+pub type Front = [u16; (OVERHEAD_IPV6 + ETH_LEN) / 2];
 
 impl Outer {
-    /// The headers for an inner frame of `inner_len` bytes, Ethernet header included.
+    /// Writes [`OVERHEAD_IPV4`] bytes for an inner frame of `inner_len` bytes, Ethernet header
+    /// included.
     ///
     /// DF is set and the identification zero: an atomic datagram (RFC 6864 section 4.1), as the
-    /// tunnel must not be fragmented (RFC 7348 section 4.3). The UDP checksum is zero (RFC 7348
-    /// section 5). For a GSO frame longer than 65,535 bytes the lengths wrap; segmentation rewrites
-    /// them for every packet on the wire.
+    /// tunnel must not be fragmented (RFC 7348 section 4.3). For a GSO frame longer than 65,535 bytes
+    /// the lengths wrap; segmentation rewrites them for every packet on the wire.
     #[inline(always)]
-    pub const fn headers(&self, inner_len: u32) -> Headers {
+    pub const fn write_ipv4(&self, inner_len: u32, front: &mut Front) {
         const DONT_FRAGMENT: u16 = 0x4000;
-        let udp_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
-        let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
         let version_tos = 0x4500 | self.tos as u16;
+        let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
         let ttl_protocol = (self.ttl as u16) << 8 | PROTOCOL_UDP as u16;
-        let (s, d) = (self.source, self.destination);
-        let (s0, s1) = (be(s[0], s[1]), be(s[2], s[3]));
-        let (d0, d1) = (be(d[0], d[1]), be(d[2], d[3]));
-        let sum = !checksum::fold(
-            version_tos as u32
-                + total_len as u32
-                + DONT_FRAGMENT as u32
-                + ttl_protocol as u32
-                + s0 as u32
-                + s1 as u32
-                + d0 as u32
-                + d1 as u32,
-        );
-        let (dm, sm) = (self.destination_mac, self.source_mac);
-        let v = self.vni;
-        [
-            be(dm[0], dm[1]).to_be(),
-            be(dm[2], dm[3]).to_be(),
-            be(dm[4], dm[5]).to_be(),
-            be(sm[0], sm[1]).to_be(),
-            be(sm[2], sm[3]).to_be(),
-            be(sm[4], sm[5]).to_be(),
-            be(ETHERTYPE_IPV4[0], ETHERTYPE_IPV4[1]).to_be(),
-            version_tos.to_be(),
-            total_len.to_be(),
-            0,
-            DONT_FRAGMENT.to_be(),
-            ttl_protocol.to_be(),
-            sum.to_be(),
-            s0.to_be(),
-            s1.to_be(),
-            d0.to_be(),
-            d1.to_be(),
-            self.source_port.to_be(),
-            self.destination_port.to_be(),
-            udp_len.to_be(),
-            0,
-            be(I_FLAG, 0).to_be(),
-            0,
-            be(v[0], v[1]).to_be(),
-            be(v[2], 0).to_be(),
-        ]
+        let (s, d) = (&self.source, &self.destination);
+        let addresses = [s.half(0), s.half(1), d.half(0), d.half(1)];
+        let mut sum = version_tos as u32 + total_len as u32 + DONT_FRAGMENT as u32;
+        sum += ttl_protocol as u32;
+        let mut at = 0;
+        while at < 4 {
+            sum += u16::from_be(addresses[at]) as u32;
+            at += 1;
+        }
+        ethernet(ETHERTYPE_IPV4, front);
+        front[7] = version_tos.to_be();
+        front[8] = total_len.to_be();
+        front[9] = 0;
+        front[10] = DONT_FRAGMENT.to_be();
+        front[11] = ttl_protocol.to_be();
+        front[12] = (!checksum::fold(sum)).to_be();
+        at = 0;
+        while at < 4 {
+            front[13 + at] = addresses[at];
+            at += 1;
+        }
+        self.write_udp::<17>(inner_len, front);
     }
+
+    /// The same over IPv6: [`OVERHEAD_IPV6`] bytes.
+    #[inline(always)]
+    pub const fn write_ipv6(&self, inner_len: u32, front: &mut Front) {
+        let first = 6 << 28 | (self.tos as u32) << 20 | self.flow_label & 0xf_ffff;
+        let payload_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
+        let next_hops = (PROTOCOL_UDP as u16) << 8 | self.ttl as u16;
+        ethernet(ETHERTYPE_IPV6, front);
+        front[7] = ((first >> 16) as u16).to_be();
+        front[8] = (first as u16).to_be();
+        front[9] = payload_len.to_be();
+        front[10] = next_hops.to_be();
+        let mut at = 0;
+        while at < 8 {
+            front[11 + at] = self.source.half(at);
+            front[19 + at] = self.destination.half(at);
+            at += 1;
+        }
+        self.write_udp::<27>(inner_len, front);
+    }
+
+    /// UDP without a checksum (RFC 7348 section 5; RFC 6935 section 5 for IPv6), and VXLAN.
+    #[inline(always)]
+    const fn write_udp<const AT: usize>(&self, inner_len: u32, front: &mut Front) {
+        let v = self.vni;
+        front[AT] = self.source_port.to_be();
+        front[AT + 1] = self.destination_port.to_be();
+        front[AT + 2] = ((inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16).to_be();
+        front[AT + 3] = 0;
+        front[AT + 4] = be(I_FLAG, 0).to_be();
+        front[AT + 5] = 0;
+        front[AT + 6] = be(v[0], v[1]).to_be();
+        front[AT + 7] = be(v[2], 0).to_be();
+    }
+}
+
+/// An Ethernet header without addresses.
+#[inline(always)]
+const fn ethernet(ethertype: [u8; 2], front: &mut Front) {
+    let mut at = 0;
+    while at < 6 {
+        front[at] = 0;
+        at += 1;
+    }
+    front[6] = u16::from_ne_bytes(ethertype);
 }
 
 const fn be(high: u8, low: u8) -> u16 {
@@ -166,19 +195,24 @@ mod tests {
     use crate::bytes::Bytes as _;
 
     const OUTER: Outer = Outer {
-        destination_mac: [2, 0, 0, 0, 0, 1],
-        source_mac: [2, 0, 0, 0, 0, 2],
-        source: [192, 0, 2, 1],
-        destination: [198, 51, 100, 2],
+        source: Address::ipv4([192, 0, 2, 1]),
+        destination: Address::ipv4([198, 51, 100, 2]),
         source_port: 0xc123,
         destination_port: 4789,
         vni: [0x12, 0x34, 0x56],
         tos: 0x02,
         ttl: 64,
+        flow_label: 0xfff_abcde,
     };
 
-    fn bytes(headers: Headers) -> Vec<u8> {
-        headers.iter().flat_map(|half| half.to_ne_bytes()).collect()
+    fn bytes(len: usize, front: &Front) -> Vec<u8> {
+        front.iter().flat_map(|half| half.to_ne_bytes()).take(len).collect()
+    }
+
+    fn ipv4(inner_len: u32) -> Vec<u8> {
+        let mut front = [0xffff; (OVERHEAD_IPV6 + ETH_LEN) / 2];
+        OUTER.write_ipv4(inner_len, &mut front);
+        bytes(OVERHEAD_IPV4, &front)
     }
 
     fn vni_of(header: &[u8]) -> Result<[u8; 3], RxDrop> {
@@ -188,19 +222,38 @@ mod tests {
     #[test]
     fn headers_byte_for_byte() {
         let expected = [
-            2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, // Ethernet
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00, // Ethernet
             0x45, 0x02, 0, 134, 0, 0, 0x40, 0, 64, 17, 0x4e, 0x2e, // IPv4 ...
             192, 0, 2, 1, 198, 51, 100, 2, // ... addresses
             0xc1, 0x23, 0x12, 0xb5, 0, 114, 0, 0, // UDP
             0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0, // VXLAN (RFC 7348 figure 1)
         ];
-        assert_eq!(bytes(OUTER.headers(98)), expected);
+        assert_eq!(ipv4(98), expected);
+    }
+
+    #[test]
+    fn ipv6_headers_byte_for_byte() {
+        let address = |last| {
+            Address::ipv6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last])
+        };
+        let outer = Outer { source: address(1), destination: address(2), ..OUTER };
+        let mut front = [0xffff; (OVERHEAD_IPV6 + ETH_LEN) / 2];
+        outer.write_ipv6(98, &mut front);
+        let expected = [
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x86, 0xdd, // Ethernet
+            0x60, 0x2a, 0xbc, 0xde, 0, 114, 17, 64, // IPv6 ...
+            0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, // ... from
+            0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, // ... to
+            0xc1, 0x23, 0x12, 0xb5, 0, 114, 0, 0, // UDP
+            0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0, // VXLAN
+        ];
+        assert_eq!(bytes(OVERHEAD_IPV6, &front), expected);
     }
 
     #[test]
     fn what_is_written_is_accepted() {
         for len in [14u32, 60, 1410, 9000, 65_499] {
-            let h = bytes(OUTER.headers(len));
+            let h = ipv4(len);
             let ip: [u8; 20] = h[14..34].try_into().unwrap();
             assert_eq!(checksum::ipv4_header(&ip), 0);
             let total = u16::from_be_bytes([ip[2], ip[3]]);

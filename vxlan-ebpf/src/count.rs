@@ -38,8 +38,9 @@ fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
     }
 }
 
+/// Counts dropped packets.
 #[inline(always)]
-fn add_drop(slot: u32, reason: DropReason, packets: u64) {
+pub(crate) fn dropped(slot: u32, reason: DropReason, packets: u64) {
     with(slot, |counters| {
         if let Some(count) = counters.drops.get_mut(reason.index()) {
             *count += packets;
@@ -55,7 +56,7 @@ pub(crate) fn rx_drop(refused: &Refused) {
     {
         return;
     }
-    add_drop(refused.slot, DropReason::Rx(refused.reason), 1);
+    dropped(refused.slot, DropReason::Rx(refused.reason), 1);
 }
 
 #[inline(always)]
@@ -71,13 +72,13 @@ fn add_pair(pair: &NonMember) -> bool {
 /// Counts packets that were accepted and then not delivered.
 #[inline(always)]
 pub(crate) fn rx_drop_many(failed: &Failed<RxDrop>) {
-    add_drop(failed.slot, DropReason::Rx(failed.reason), failed.packets);
+    dropped(failed.slot, DropReason::Rx(failed.reason), failed.packets);
 }
 
 /// Counts packets that were not sent.
 #[inline(always)]
 pub(crate) fn tx_drop(failed: &Failed<TxDrop>) {
-    add_drop(failed.slot, DropReason::Tx(failed.reason), failed.packets);
+    dropped(failed.slot, DropReason::Tx(failed.reason), failed.packets);
 }
 
 /// Counts packets handed to the overlay.
@@ -96,6 +97,18 @@ pub(crate) fn sent(slot: u32, packets: u64, bytes: u64) {
         counters.tx_packets += packets;
         counters.tx_bytes += bytes;
     });
+}
+
+/// Counts a question that was answered in a member's name.
+#[inline(always)]
+pub(crate) fn answered(slot: u32) {
+    with(slot, |counters| counters.neighbour_replies += 1);
+}
+
+/// Counts a message about a packet too big.
+#[inline(always)]
+pub(crate) fn told(slot: u32) {
+    with(slot, |counters| counters.too_big_sent += 1);
 }
 
 /// Counts an accepted packet whose addresses a NAT rewrote.

@@ -45,6 +45,10 @@ pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     let headers = repeated_headers(ctx, &info);
     let packets = info.packets(headers);
     let failed = |reason| Failed { reason, slot: target.slot, packets };
+    // The driver took the tag off before `decap` could see it.
+    if info.vlan {
+        return Err(failed(RxDrop::MalformedOuter));
+    }
     let network = *NETWORKS
         .get(target.network)
         .filter(|network| network.ifindex != 0)

@@ -1,10 +1,11 @@
 //! Transmit: from a frame on an overlay interface to a packet on the underlay, or a reason why not.
+//! Who gets it is decided in [`forward`](crate::forward).
 
 use aya_ebpf::{
     bindings::{
-        BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
-        BPF_F_ADJ_ROOM_FIXED_GSO, TC_ACT_REDIRECT, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
-        bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
+        BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+        BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO, TC_ACT_REDIRECT,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
     },
     bpf_f_adj_room_encap_l2,
     helpers::generated::{
@@ -13,42 +14,55 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use vxlan_common::{
-    bytes::{Bytes as _, Window as _},
+    addr::{Address, IPV6},
     counters::NOBODY,
     ecn, flow,
     inner::{self, Inner, Kind},
-    outer::{ETH_LEN, Headers, OVERHEAD_IPV4, Outer},
+    mss,
+    outer::{self, ETH_LEN, Front, Outer},
     reason::TxDrop,
-    table::{FdbEntry, FdbKey, LOCAL, Member, Owner, Peer},
+    table::{DSCP_INHERIT, Network, Peer, Settings},
 };
 
 use crate::{
+    answer,
     count::{self, Failed},
-    maps::{FDB, MEMBERS, NETWORK_BY_IFINDEX, NETWORKS, PEERS, ROUTES, RouteKey, SETTINGS},
-    packet::{PacketWindow, SkbInfo, View},
+    forward::{self, To},
+    headers,
+    maps::{MEMBERS, NETWORKS, PEERS, SETTINGS},
+    packet::{SkbInfo, View},
+    replicate, too_big,
 };
 
-/// Enough to read every header that decides: Ethernet, IPv6 or IPv4 with options, TCP's fixed part.
-const HEADERS: u32 = 14 + 60 + 20;
+/// Enough to read every header that decides: Ethernet, IPv6 or IPv4 with options, TCP with options.
+const HEADERS: u32 = 14 + 60 + 60;
 const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
 const ETH_P_8021Q: u16 = 0x8100;
 
-/// Sends the frame on its way and returns the helper's verdict.
-pub(crate) fn run(ctx: &TcContext) -> Result<i32, Failed<TxDrop>> {
+/// What became of a frame that was not sent.
+pub(crate) struct Stopped {
+    pub(crate) failed: Failed<TxDrop>,
+    /// Its sender is told by a message that took its place: the helper's verdict.
+    pub(crate) told: Option<i32>,
+}
+
+/// Sends the frame on its way, or answers it, and returns the helper's verdict.
+pub(crate) fn run(ctx: &TcContext) -> Result<i32, Stopped> {
     let info = SkbInfo::of(ctx);
-    let mut account = Account { slot: NOBODY, packets: info.packets(0) };
-    encapsulate(ctx, &info, &mut account).map_err(|reason| Failed {
-        reason,
-        slot: account.slot,
-        packets: account.packets,
+    let mut account = Account { slot: NOBODY, packets: info.packets(0), told: None };
+    encapsulate(ctx, &info, &mut account).map_err(|reason| Stopped {
+        failed: Failed { reason, slot: account.slot, packets: account.packets },
+        told: account.told,
     })
 }
 
-/// Whom a frame that is dropped is put down to, and how many packets it would have been. Refined as
-/// more is known of the frame.
+/// Whom a frame that is dropped is put down to, how many packets it would have been, and whether its
+/// sender is told. Refined as more is known of the frame.
 struct Account {
     slot: u32,
     packets: u64,
+    told: Option<i32>,
 }
 
 #[inline(always)]
@@ -70,112 +84,160 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     };
     let headers = if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &inner) };
     account.packets = info.packets(headers);
-    let Some(member) = member(info.ifindex, &inner) else {
-        account.slot = network_slot(info.ifindex);
-        return Err(TxDrop::NoRoute);
+    let recipient = match recipient(ctx, info, &inner, settings) {
+        Ok(found) => found,
+        Err(reason) => {
+            account.slot = network_slot(info.ifindex);
+            return Err(reason);
+        }
     };
+    let member = MEMBERS.get(recipient.member).ok_or(TxDrop::NoRoute)?;
     account.slot = member.slot;
+    if recipient.asked
+        && let Some(verdict) = answer::question(ctx, info.ifindex, &inner, recipient.member, member)
+    {
+        count::answered(member.slot);
+        return Ok(verdict);
+    }
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
     let peer = PEERS.get(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
     }
-    check_mtu(info, headers, peer)?;
-    let outer = Outer {
-        destination_mac: [0; 6],
-        source_mac: [0; 6],
-        source: settings.address,
-        destination: peer.endpoint.first(),
-        source_port: if settings.fixed_source_port != 0 {
-            u16::from_be_bytes(settings.port)
-        } else {
-            flow::source_port(inner::flow_hash(&frame, 0, &inner))
-        },
-        destination_port: u16::from_be_bytes(peer.port),
-        vni: network.vni,
-        tos: ecn::encapsulate(inner.tos),
-        ttl: settings.ttl,
-    };
+    if !fits(info, headers, peer) {
+        if recipient.alone {
+            account.told = too_big::tell(ctx, info, &inner, network, peer.inner_mtu());
+            if account.told.is_some() {
+                count::told(member.slot);
+            }
+        }
+        return Err(TxDrop::MtuExceeded);
+    }
+    clamp_segments(ctx, &inner, peer)?;
+    let front = headers::workplace().ok_or(TxDrop::EncapFailed)?;
+    write(front, settings, network, peer, &inner, info.len);
     if matches!(inner.kind, Kind::Arp) {
-        prepend(ctx, &outer.headers(info.len))?;
+        prepend(ctx, front, peer)?;
     } else {
-        let eth = frame.window(0).ok_or(TxDrop::MalformedInner)?;
-        make_room(ctx, &front(&outer.headers(info.len), &eth))?;
+        make_room(ctx, front, peer)?;
     }
     let verdict = transmit(peer)?;
     count::sent(member.slot, account.packets, info.bytes(headers));
     Ok(verdict)
 }
 
-/// The member a frame goes to: by station, else by the owner of the address.
-///
-/// A learned station does not overrule an owner: any member can send a frame with another's MAC, and
-/// must not draw the other's traffic to itself.
-#[inline(always)]
-fn member(ifindex: u32, inner: &Inner) -> Option<&'static Member> {
-    if inner.to_group() {
-        if inner.is_multicast(inner.wanted()) || inner.is_announcement() {
-            return None;
-        }
-    } else {
-        let key = FdbKey { ifindex, mac: inner.destination_mac };
-        // SAFETY: copied out at once; entries are replaced whole.
-        if let Some(&FdbEntry { member: index, flags, .. }) = unsafe { FDB.get(key) } {
-            let station = MEMBERS.get(index)?;
-            if flags & FdbEntry::STATIC != 0 {
-                return Some(station);
-            }
-            return match owner(station.network, inner) {
-                Some(LOCAL) => None,
-                Some(owner) => MEMBERS.get(owner),
-                None => Some(station),
-            };
-        }
-    }
-    // SAFETY: an index, copied out at once.
-    let network = *unsafe { NETWORK_BY_IFINDEX.get(ifindex) }?;
-    match owner(network, inner)? {
-        LOCAL => None,
-        owner => MEMBERS.get(owner),
-    }
+/// Who gets the frame, and why.
+struct Recipient {
+    /// Index of the member.
+    member: u32,
+    /// It owns the address that a broadcast question asks for.
+    asked: bool,
+    /// Nobody else gets a copy.
+    alone: bool,
 }
 
-/// Who owns the address that the frame is for.
 #[inline(always)]
-fn owner(network: u32, inner: &Inner) -> Option<Owner> {
-    let network = NETWORKS.get(network)?;
-    ROUTES.get(RouteKey::whole(network.vni, inner.family, *inner.wanted())).copied()
+fn recipient(
+    ctx: &TcContext,
+    info: &SkbInfo,
+    inner: &Inner,
+    settings: &Settings,
+) -> Result<Recipient, TxDrop> {
+    if let Some(member) = replicate::copy_for(ctx, settings) {
+        return Ok(Recipient { member, asked: false, alone: false });
+    }
+    match forward::decide(info.ifindex, inner).ok_or(TxDrop::NoRoute)? {
+        To::One(member) => Ok(Recipient { member, asked: false, alone: true }),
+        To::Asked(member) => Ok(Recipient { member, asked: true, alone: true }),
+        To::Everyone(network) => {
+            let member = replicate::to_all(ctx, info.ifindex, inner, network, settings)?;
+            Ok(Recipient { member, asked: false, alone: false })
+        }
+    }
 }
 
 #[inline(always)]
 fn network_slot(ifindex: u32) -> u32 {
-    // SAFETY: an index, copied out at once.
-    unsafe { NETWORK_BY_IFINDEX.get(ifindex) }
-        .and_then(|network| NETWORKS.get(*network))
-        .map_or(NOBODY, |network| network.slot)
+    forward::network(ifindex).map_or(NOBODY, |(_, network)| network.slot)
 }
 
-/// Would every packet on the wire fit the underlay?
+/// Would every packet on the wire fit the way to the peer?
 #[inline(always)]
-fn check_mtu(info: &SkbInfo, headers: u32, peer: &Peer) -> Result<(), TxDrop> {
-    const OUTER: u32 = (OVERHEAD_IPV4 - ETH_LEN) as u32;
+fn fits(info: &SkbInfo, headers: u32, peer: &Peer) -> bool {
     let largest = if info.gso_size == 0 { info.len } else { headers + info.gso_size };
-    if largest + OUTER > peer.mtu { Err(TxDrop::MtuExceeded) } else { Ok(()) }
+    largest - ETH_LEN as u32 <= peer.inner_mtu()
 }
 
-/// The outer headers and the inner Ethernet header behind them, in wire order.
-type Front = [u16; (OVERHEAD_IPV4 + ETH_LEN) / 2];
-
+/// Has the peer's side send no segments that would not fit.
 #[inline(always)]
-fn front(headers: &Headers, eth: &PacketWindow<ETH_LEN>) -> Front {
-    let mut front = [0; (OVERHEAD_IPV4 + ETH_LEN) / 2];
-    front[..headers.len()].copy_from_slice(headers);
-    let mut at = 0;
-    while at < ETH_LEN {
-        front[(OVERHEAD_IPV4 + at) / 2] = u16::from_ne_bytes(eth.wire2(at));
-        at += 2;
+fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &Peer) -> Result<(), TxDrop> {
+    let frame = View::of_skb(ctx);
+    let Some(clamp) = mss::too_large(&frame, 0, inner, peer.inner_mtu()) else { return Ok(()) };
+    let (from, to) = clamp.words();
+    let (value, checksum) = (clamp.option_at + mss::VALUE, clamp.header_at + mss::CHECKSUM);
+    let new = clamp.new.to_be();
+    // The helper leaves a checksum alone that is still to be computed.
+    ctx.l4_csum_replace(checksum, from.to_be().into(), to.to_be().into(), size_of_val(&new) as u64)
+        .and_then(|()| ctx.store(value, &new, 0))
+        .map_err(|_| TxDrop::EncapFailed)
+}
+
+/// Writes the outer headers and the inner Ethernet header behind them.
+#[inline(always)]
+fn write(
+    front: &mut Front,
+    settings: &Settings,
+    network: &Network,
+    peer: &Peer,
+    inner: &Inner,
+    len: u32,
+) {
+    let hash = inner::flow_hash(inner);
+    let is_arp = matches!(inner.kind, Kind::Arp);
+    let dscp = if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
+    let outer = Outer {
+        source: if peer.family == IPV6 {
+            settings.address6
+        } else {
+            Address::ipv4(settings.address)
+        },
+        destination: peer.endpoint,
+        source_port: if settings.fixed_source_port != 0 {
+            u16::from_be_bytes(settings.port)
+        } else {
+            flow::source_port(hash)
+        },
+        destination_port: u16::from_be_bytes(peer.port),
+        vni: network.vni,
+        tos: ecn::encapsulate(inner.tos) | if is_arp { 0 } else { dscp },
+        ttl: if is_arp {
+            64
+        } else if settings.ttl == 0 {
+            inner.ttl
+        } else {
+            settings.ttl
+        },
+        flow_label: hash,
+    };
+    if peer.family == IPV6 {
+        outer.write_ipv6(len, front);
+        ethernet::<{ outer::OVERHEAD_IPV6 / 2 }>(front, inner);
+    } else {
+        outer.write_ipv4(len, front);
+        ethernet::<{ outer::OVERHEAD_IPV4 / 2 }>(front, inner);
     }
-    front
+}
+
+/// The inner Ethernet header at word `AT`.
+#[inline(always)]
+fn ethernet<const AT: usize>(front: &mut Front, inner: &Inner) {
+    let mut at = 0;
+    while at < 3 {
+        front[AT + at] = inner.destination_mac.half(at);
+        front[AT + 3 + at] = inner.source_mac.half(at);
+        at += 1;
+    }
+    front[AT + 6] = u16::from_ne_bytes(inner.ethertype());
 }
 
 /// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's layers
@@ -184,17 +246,25 @@ fn front(headers: &Headers, eth: &PacketWindow<ETH_LEN>) -> Front {
 /// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
 /// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
 /// overlay's MTU and so leaves room for the outer headers.
+/// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's layers
+/// and can segment a GSO frame, and writes all headers there.
+///
+/// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
+/// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
+/// overlay's MTU and so leaves room for the outer headers.
 #[inline(always)]
-fn make_room(ctx: &TcContext, front: &Front) -> Result<(), TxDrop> {
-    let flags = u64::from(
-        BPF_F_ADJ_ROOM_FIXED_GSO
-            | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
-            | BPF_F_ADJ_ROOM_ENCAP_L4_UDP
-            | BPF_F_ADJ_ROOM_ENCAP_L2_ETH,
-    ) | bpf_f_adj_room_encap_l2(ETH_LEN as u64);
-    ctx.adjust_room(OVERHEAD_IPV4 as i32, BPF_ADJ_ROOM_MAC, flags)
-        .map_err(|_| TxDrop::EncapFailed)?;
-    ctx.store(0, front, 0).map_err(|_| TxDrop::EncapFailed)
+fn make_room(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
+    let l3 = if peer.family == IPV6 {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+    } else {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+    };
+    let flags =
+        BPF_F_ADJ_ROOM_FIXED_GSO | l3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+    let flags = u64::from(flags) | bpf_f_adj_room_encap_l2(ETH_LEN as u64);
+    let room = outer::overhead(peer.family);
+    ctx.adjust_room(room as i32, BPF_ADJ_ROOM_MAC, flags).map_err(|_| TxDrop::EncapFailed)?;
+    headers::store(ctx, front, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
 }
 
 /// Puts the outer headers in front of a frame that is not IP, which `bpf_skb_adjust_room` refuses.
@@ -203,14 +273,14 @@ fn make_room(ctx: &TcContext, front: &Front) -> Result<(), TxDrop> {
 /// sets that. Removing a VLAN tag makes the kernel read it anew from the bytes, so two tags are added
 /// (the second drives the first into the packet) and removed.
 #[inline(always)]
-fn prepend(ctx: &TcContext, headers: &Headers) -> Result<(), TxDrop> {
+fn prepend(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
     let skb = ctx.skb.skb;
+    let room = outer::overhead(peer.family);
     // SAFETY: the context is the program's own; views derived before are not used again.
-    let room = unsafe { bpf_skb_change_head(skb, OVERHEAD_IPV4 as u32, 0) };
-    if room != 0 {
+    if unsafe { bpf_skb_change_head(skb, room, 0) } != 0 {
         return Err(TxDrop::EncapFailed);
     }
-    ctx.store(0, headers, 0).map_err(|_| TxDrop::EncapFailed)?;
+    headers::store(ctx, front, room as usize).ok_or(TxDrop::EncapFailed)?;
     let tag = ETH_P_8021Q.to_be();
     // SAFETY: as above; each helper checks the packet itself.
     let failed = unsafe {
@@ -230,16 +300,22 @@ fn prepend(ctx: &TcContext, headers: &Headers) -> Result<(), TxDrop> {
 /// a next hop that is known to have answered is named.
 #[inline(always)]
 fn transmit(peer: &Peer) -> Result<i32, TxDrop> {
-    let gateway = peer.gateway.first();
-    let verdict = if gateway == [0; 4] {
+    let verdict = if peer.gateway.is(&Address::ZERO) {
         // SAFETY: takes no pointer that is not null, and null asks for a lookup.
         unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
     } else {
+        let gateway = &peer.gateway.0;
         let mut next_hop = bpf_redir_neigh {
-            nh_family: AF_INET,
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [0; 4] },
+            nh_family: if peer.family == IPV6 { AF_INET6 } else { AF_INET },
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 {
+                ipv6_nh: [
+                    u32::from_ne_bytes(gateway[0]),
+                    u32::from_ne_bytes(gateway[1]),
+                    u32::from_ne_bytes(gateway[2]),
+                    u32::from_ne_bytes(gateway[3]),
+                ],
+            },
         };
-        next_hop.__bindgen_anon_1.ipv4_nh = u32::from_ne_bytes(gateway);
         let size = size_of::<bpf_redir_neigh>() as i32;
         // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
         unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) }

@@ -21,15 +21,20 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod admit;
+mod answer;
 mod count;
 mod decap;
 mod deliver;
 mod encap;
+mod forward;
+mod headers;
 mod learn;
 mod limit;
 mod maps;
 mod packet;
 mod receive;
+mod replicate;
+mod too_big;
 mod verify;
 
 use aya_ebpf::{
@@ -71,10 +76,10 @@ fn deliver(ctx: TcContext) -> i32 {
 fn encap(ctx: TcContext) -> i32 {
     match encap::run(&ctx) {
         Ok(verdict) => verdict,
-        Err(failed) => {
+        Err(encap::Stopped { failed, told }) => {
             trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
             count::tx_drop(&failed);
-            TC_ACT_SHOT
+            told.unwrap_or(TC_ACT_SHOT)
         }
     }
 }

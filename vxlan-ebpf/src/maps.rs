@@ -12,6 +12,7 @@ use aya_ebpf::{
 use vxlan_common::{
     addr::{Address, IPV6, Mac},
     counters::Counters,
+    outer::Front,
     table::{
         FdbEntry, FdbKey, Group, Learned, Member, Neighbour, NeighbourKey, Network, NetworkAddress,
         NonMember, OuterAddress, Owner, Peer, Settings, Source, Spent, TaggedMember,
@@ -113,6 +114,11 @@ pub(crate) static BROADCASTS: Array<u64> = Array::with_max_entries(1_024, 0);
 /// Writer and reader: `encap`. One entry.
 #[map]
 pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Where headers are put together, as the stack has too little room. Writer and reader: `encap`, on
+/// its CPU, on which no other packet is sent before it is done. One entry.
+#[map]
+pub(crate) static HEADERS: PerCpuArray<Front> = PerCpuArray::with_max_entries(1, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]

@@ -108,6 +108,13 @@ pub(crate) const SECRET: [u8; 8] = [0xa1; 8];
 pub(crate) const AWS_SECRET_MAC: Mac = [0xa2, 0xa2, 0xa2, 0xa2, 0xa2, 0xa0];
 pub(crate) const OFFICE_SECRET_MAC: Mac = [0xa2, 0xa3, 0xa3, 0xa3, 0xa3, 0xa0];
 
+/// Copies of a frame for everyone really leave, by the loopback device: not the host's.
+fn own_namespace() {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
+    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    assert!(up.is_ok_and(|status| status.success()), "lo cannot be set up");
+}
+
 impl Bench {
     /// `gcp` as in the design.
     pub(crate) fn gcp() -> Self {
@@ -117,6 +124,12 @@ impl Bench {
     /// Peers are reached through the gateway 10.0.0.1; the one called `lone` is not, and the one
     /// called `office` over a path of 1400 bytes.
     pub(crate) fn new(text: &str, host: Host) -> Self {
+        own_namespace();
+        Self::here(text, host)
+    }
+
+    /// The same in the namespace of the caller.
+    pub(crate) fn here(text: &str, host: Host) -> Self {
         let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
         let underlay =
             UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4: Some(host.address), v6: None };

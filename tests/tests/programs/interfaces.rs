@@ -29,7 +29,7 @@ fn the_interface_decides_the_network() -> Result<()> {
     ))?;
     netns.exec(|| {
         let host = Host { overlays: &[(FIRST, GCP_MAC), (SECOND, OTHER_MAC)], ..GCP };
-        let mut bench = Bench::new(&gcp(PUBLIC), host);
+        let mut bench = Bench::here(&gcp(PUBLIC), host);
         let on = |ifindex, row: Row| row.context(Context { ifindex, ..Context::DEFAULT });
 
         let aws = ping_out();

@@ -81,6 +81,7 @@ pub(crate) fn gcp(underlay: &str) -> String {
         vni = 43
         interface = "vxlan43"
         addresses = ["192.168.43.1/24", "2001:db8:43::1/64"]
+        unknown_unicast = "drop"
         [[network.member]]
         peer = "aws"
         allowed_ips = ["192.168.44.0/24", "2001:db8:44::/64"]
@@ -95,6 +96,7 @@ pub(crate) fn gcp(underlay: &str) -> String {
         vni = 1193046
         interface = "vxlan1193046"
         addresses = ["172.31.0.1/24"]
+        unknown_unicast = "drop"
         [[network.member]]
         peer = "office"
         allowed_ips = ["172.31.1.0/24"]

@@ -211,7 +211,7 @@ fn martian_sources() {
 
 #[test]
 fn the_flow_hash_is_the_flows_own() {
-    let hash = |frame: &[u8]| flow_hash(frame, 0, &read(frame).unwrap());
+    let hash = |frame: &[u8]| flow_hash(&read(frame).unwrap());
     let udp = ipv4(17, 0, &[0x12, 0x34, 0, 53, 0, 8, 0, 0]);
     let expected = flow::hash(
         &Address::ipv4([192, 168, 43, 1]),

@@ -1,0 +1,41 @@
+//! Headers that are put together word by word and then written to the packet in one go.
+
+use aya_ebpf::{helpers::generated::bpf_skb_store_bytes, programs::TcContext};
+use vxlan_common::{
+    inner::Inner,
+    outer::{ETH_LEN, Front},
+};
+
+use crate::maps::HEADERS;
+
+/// The place where they are put together. What it held before is still there.
+#[inline(always)]
+pub(crate) fn workplace() -> Option<&'static mut Front> {
+    // SAFETY: points to this CPU's element of an array map, which lives as long as the map. `encap`
+    // runs with softirqs off and so is alone with it, and holds one reference at a time; where it
+    // sends copies, and so runs within itself, it holds none.
+    HEADERS.get_ptr_mut(0).map(|front| unsafe { &mut *front })
+}
+
+/// Writes the first `len` bytes to the beginning of the packet.
+#[inline(always)]
+pub(crate) fn store(ctx: &TcContext, front: &Front, len: usize) -> Option<()> {
+    let from = core::ptr::from_ref(front).cast();
+    // SAFETY: the helper reads `len` bytes, which the verifier proves to be within the map's element;
+    // views of the packet derived before are not used again.
+    let result = unsafe { bpf_skb_store_bytes(ctx.skb.skb, 0, from, len as u32, 0) };
+    (result == 0).then_some(())
+}
+
+/// The Ethernet header of a frame that goes back to where `inner` came from.
+#[inline(always)]
+pub(crate) fn ethernet_back(inner: &Inner, words: &mut Front) {
+    let (to, from) = (&inner.source_mac, &inner.destination_mac);
+    let mut at = 0;
+    while at < 3 {
+        words[at] = to.half(at);
+        words[3 + at] = from.half(at);
+        at += 1;
+    }
+    words[ETH_LEN / 2 - 1] = u16::from_ne_bytes(inner.ethertype());
+}

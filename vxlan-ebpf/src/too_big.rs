@@ -1,0 +1,172 @@
+//! What a sender is told whose packet does not fit the way to the peer: ICMP "fragmentation needed"
+//! (RFC 792, RFC 1191) or ICMPv6 "packet too big" (RFC 4443 section 3.2), from the overlay
+//! interface's own address.
+
+use aya_ebpf::{
+    bindings::bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, helpers::generated::bpf_skb_change_tail,
+    programs::TcContext,
+};
+use vxlan_common::{
+    addr::{Address, IPV6},
+    bytes::{Bytes as _, Window as _},
+    checksum,
+    inner::{Inner, Kind, PROTOCOL_ICMP, PROTOCOL_ICMPV6},
+    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN},
+    table::Network,
+};
+
+use crate::{
+    answer, headers, limit,
+    packet::{SkbInfo, View},
+};
+
+/// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
+const QUOTED: u32 = 512;
+const ICMP_LEN: usize = 8;
+/// Internetwork control, as RFC 1812 section 4.3.2.5 has it for ICMP errors.
+const TOS: u16 = 0xc0;
+const TTL: u16 = 64;
+
+/// Turns a packet of one family into the message about it, `mtu` being what fits, and sends it back
+/// into the overlay interface; returns the helper's verdict. `None`: nobody is told.
+#[inline(always)]
+pub(crate) fn tell(
+    ctx: &TcContext,
+    info: &SkbInfo,
+    inner: &Inner,
+    network: &Network,
+    mtu: u32,
+) -> Option<i32> {
+    if !may_be_told(ctx, info, inner) {
+        return None;
+    }
+    if inner.family == IPV6 {
+        if network.address6.is(&Address::ZERO) || !limit::exception() {
+            return None;
+        }
+        packet_too_big(ctx, inner, network, mtu)?;
+    } else {
+        if network.address == [0; 4] || !limit::exception() {
+            return None;
+        }
+        fragmentation_needed(ctx, inner, network, mtu)?;
+    }
+    answer::back(info.ifindex)
+}
+
+/// RFC 1122 section 3.2.2 and RFC 4443 section 2.4: never about an ICMP error, a later fragment, a
+/// packet to a group, or one whose source is no host's address.
+#[inline(always)]
+fn may_be_told(ctx: &TcContext, info: &SkbInfo, inner: &Inner) -> bool {
+    let is_icmp = (inner.upper == PROTOCOL_ICMP && inner.family != IPV6)
+        || (inner.upper == PROTOCOL_ICMPV6 && inner.family == IPV6);
+    let about_icmp = is_icmp && {
+        let at = inner.transport_at();
+        View::of_skb(ctx).window::<2>(at).is_none_or(|icmp| match (inner.family, icmp.byte(0)) {
+            (IPV6, kind) => kind < 128,
+            (_, kind) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        })
+    };
+    !about_icmp
+        && matches!(inner.kind, Kind::Ip)
+        && inner.dont_fragment
+        && !inner.is_later_fragment
+        && !inner.to_group()
+        && !inner.to_multicast()
+        && !inner.has_martian_source()
+        && info.len >= ETH_LEN as u32 + QUOTED
+}
+
+/// Leaves the quoted part of the packet, with `HEADERS` bytes of room between it and the Ethernet
+/// header.
+#[inline(always)]
+fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
+    let len = ETH_LEN as u32 + QUOTED;
+    // SAFETY: the context is the program's own; views derived before are not used again.
+    if unsafe { bpf_skb_change_tail(ctx.skb.skb, len, 0) } != 0 {
+        return None;
+    }
+    ctx.adjust_room(HEADERS as i32, BPF_ADJ_ROOM_MAC, 0).ok()?;
+    ctx.pull_data(len + HEADERS as u32).ok()
+}
+
+/// The ICMP checksum: `sum` is of everything in front of the quoted bytes at `AT`, in host order.
+#[inline(always)]
+fn icmp_checksum<const AT: usize>(ctx: &TcContext, sum: u32) -> Option<u16> {
+    let sum = u32::from(checksum::fold(sum).to_be());
+    let sum = View::of_skb(ctx).add_to_checksum::<QUOTED>(AT, sum)?;
+    Some(!checksum::fold(sum))
+}
+
+#[inline(always)]
+fn fragmentation_needed(
+    ctx: &TcContext,
+    inner: &Inner,
+    network: &Network,
+    mtu: u32,
+) -> Option<()> {
+    const HEADERS: usize = IPV4_LEN + ICMP_LEN;
+    const TOTAL: u16 = HEADERS as u16 + QUOTED as u16;
+    const DONT_FRAGMENT: u16 = 0x4000;
+    const TYPE_CODE: u16 = 0x0304;
+    make_room::<HEADERS>(ctx)?;
+    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, u32::from(TYPE_CODE) + mtu)?;
+    let source = Address::ipv4(network.address);
+    let to = &inner.source;
+    let (s0, s1, d0, d1) = (source.half(0), source.half(1), to.half(0), to.half(1));
+    let mut sum = u32::from(0x4500 | TOS) + u32::from(TOTAL) + u32::from(DONT_FRAGMENT);
+    sum += u32::from(TTL << 8 | u16::from(PROTOCOL_ICMP));
+    sum += u32::from(u16::from_be(s0)) + u32::from(u16::from_be(s1));
+    sum += u32::from(u16::from_be(d0)) + u32::from(u16::from_be(d1));
+    let words = headers::workplace()?;
+    headers::ethernet_back(inner, words);
+    words[7] = (0x4500 | TOS).to_be();
+    words[8] = TOTAL.to_be();
+    words[9] = 0;
+    words[10] = DONT_FRAGMENT.to_be();
+    words[11] = (TTL << 8 | u16::from(PROTOCOL_ICMP)).to_be();
+    words[12] = (!checksum::fold(sum)).to_be();
+    words[13] = s0;
+    words[14] = s1;
+    words[15] = d0;
+    words[16] = d1;
+    words[17] = TYPE_CODE.to_be();
+    words[18] = icmp;
+    words[19] = 0;
+    words[20] = (mtu as u16).to_be();
+    headers::store(ctx, words, ETH_LEN + HEADERS)
+}
+
+#[inline(always)]
+fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -> Option<()> {
+    const HEADERS: usize = IPV6_LEN + ICMP_LEN;
+    const PAYLOAD: u16 = ICMP_LEN as u16 + QUOTED as u16;
+    const TYPE_CODE: u16 = 0x0200;
+    make_room::<HEADERS>(ctx)?;
+    let (from, to) = (&network.address6, &inner.source);
+    let mut sum = u32::from(TYPE_CODE) + (mtu >> 16) + (mtu & 0xffff);
+    sum += u32::from(PAYLOAD) + u32::from(PROTOCOL_ICMPV6);
+    let mut at = 0;
+    while at < 8 {
+        sum += u32::from(u16::from_be(from.half(at))) + u32::from(u16::from_be(to.half(at)));
+        at += 1;
+    }
+    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, sum)?;
+    let words = headers::workplace()?;
+    headers::ethernet_back(inner, words);
+    words[7] = (0x6000 | TOS << 4).to_be();
+    words[8] = 0;
+    words[9] = PAYLOAD.to_be();
+    words[10] = (u16::from(PROTOCOL_ICMPV6) << 8 | TTL).to_be();
+    at = 0;
+    while at < 8 {
+        words[11 + at] = from.half(at);
+        words[19 + at] = to.half(at);
+        at += 1;
+    }
+    words[27] = TYPE_CODE.to_be();
+    words[28] = icmp;
+    words[29] = ((mtu >> 16) as u16).to_be();
+    words[30] = (mtu as u16).to_be();
+    headers::store(ctx, words, ETH_LEN + HEADERS)
+}
