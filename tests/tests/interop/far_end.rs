@@ -35,6 +35,11 @@ impl FarEnd {
         }
     }
 
+    /// What crossed the wire at this end.
+    pub(crate) fn wire(&self) -> &LinkStats {
+        &self.wire
+    }
+
     /// What ours sent is what the device received, and what the device sent is what ours received
     /// or, in `dropped` packets, refused.
     pub(crate) fn check(

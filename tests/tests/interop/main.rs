@@ -6,16 +6,20 @@
 //! dropped for a reason that the scenario names, and what arrived was delivered or dropped likewise.
 
 mod beside;
+mod both_families;
 mod capture;
 mod congestion;
+mod everyone;
 mod far_end;
 mod gigabyte;
+mod inherit;
 mod kernel_peer;
 mod ledger;
 mod many;
 mod marks;
 mod merging;
 mod meter;
+mod over_ipv6;
 mod private_path;
 mod reserved;
 mod several_vnis;

@@ -1,0 +1,189 @@
+//! An underlay of IPv6: ours with ours, and ours with a kernel vxlan device, which must take UDP
+//! without a checksum there (`udp6zerocsumrx`) and may send it with or without one.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{
+    Ns, Pair, Wire,
+    daemon::Daemon,
+    kernel_vxlan::KernelVxlan,
+    link::set_queue,
+    sniff::Sniffer,
+    traffic::{ping, ping_with, tcp_transfer},
+};
+
+use crate::{
+    far_end::FarEnd,
+    ledger::{Ledger, Merging},
+    meter::{Meter, Network, Reading, quiet},
+};
+
+const VNI: u32 = 43;
+const OVERLAY: &str = "vxlan43";
+const BYTES: u64 = 50 << 20;
+/// 1500 less the outer headers: Ethernet 14, IPv6 40, UDP 8, VXLAN 8.
+const MTU: u32 = 1430;
+
+/// `own` and `peer` are the last parts of their addresses, on the underlay and on the overlay.
+fn configuration(own: u8, peer: u8, source_port: &str) -> String {
+    format!(
+        r#"[node]
+name = "node{own}"
+
+[underlay]
+interface = "eth0"
+
+[[peer]]
+name = "peer"
+endpoint = "[2001:db8:1::{peer}]:4789"
+source_port = "{source_port}"
+
+[[network]]
+vni = {VNI}
+interface = "{OVERLAY}"
+addresses = ["192.168.{own}.1/24", "2001:db8:{own}::1/64"]
+
+[[network.member]]
+peer = "peer"
+allowed_ips = ["192.168.{peer}.0/24", "2001:db8:{peer}::/64"]
+"#
+    )
+}
+
+fn wire() -> Result<Pair> {
+    let pair = Pair::with("2001:db8:1::43/64", "2001:db8:1::44/64", 1500, Wire::Real)?;
+    pair.static_neighbours()?;
+    for ns in [&pair.a, &pair.b] {
+        set_queue(ns, "eth0")?;
+        ns.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
+    }
+    Ok(pair)
+}
+
+/// What an IPv6 host says about its own link by itself is refused, and that is all that may be.
+fn chatter(reading: &Reading) -> Vec<(&'static str, u64)> {
+    ["tx no_route", "rx inner_protocol_denied"]
+        .map(|reason| (reason, reading.drops.get(reason).copied().unwrap_or_default()))
+        .to_vec()
+}
+
+/// Pings with full frames, and bulk TCP, both ways, in both families; `settle` after each.
+fn traffic(pair: &Pair, settle: impl Fn(Merging) -> Result<()>) -> Result<()> {
+    let v4: [IpAddr; 2] = [[192, 168, 43, 1].into(), [192, 168, 44, 1].into()];
+    let v6: [IpAddr; 2] = ["2001:db8:43::1".parse()?, "2001:db8:44::1".parse()?];
+    for ([a, b], headers, how) in [(v4, 28, Merging::TCP4), (v6, 48, Merging::TCP6)] {
+        for (from, own, to) in [(&pair.a, a, b), (&pair.b, b, a)] {
+            let result = ping(from, Some(own), to, 10)?;
+            ensure!(result.all_answered(), "from {own}: {}", result.output);
+            let options = format!("-i 0.02 -W 2 -M do -s {}", MTU - headers);
+            let full = ping_with(from, Some(own), to, 3, &options)?;
+            ensure!(full.all_answered(), "full frames from {own}: {}", full.output);
+            settle(Merging::None)?;
+        }
+        for (client, server, to) in [(&pair.a, &pair.b, b), (&pair.b, &pair.a, a)] {
+            let transfer = tcp_transfer(client, server, to, BYTES)?;
+            ensure!(transfer.intact() && transfer.bytes == BYTES, "to {to}: {transfer:?}");
+            println!("to {to}: {:.0} Mbit/s", transfer.mbit_per_second());
+            settle(how)?;
+        }
+    }
+    Ok(())
+}
+
+fn has_mtu(ns: &Ns) -> Result<()> {
+    let link = ns.run(&format!("ip -o link show {OVERLAY}"))?;
+    ensure!(link.contains(&format!(" mtu {MTU} ")), "{link}");
+    let offloads = ns.run(&format!("ethtool -k {OVERLAY}"))?;
+    for offload in ["tcp-segmentation-offload: on", "generic-segmentation-offload: on"] {
+        ensure!(offloads.contains(offload), "not {offload}: {offloads}");
+    }
+    Ok(())
+}
+
+#[test]
+fn ours_and_ours() -> Result<()> {
+    let pair = wire()?;
+    let start = |ns: &Ns, own, peer| -> Result<(Daemon, Meter)> {
+        let config = configuration(own, peer, "flow");
+        let daemon = Daemon::start(ns, &pair.run, &format!("node{own}"), &config)?;
+        has_mtu(ns)?;
+        Ok((daemon, Meter::new(ns, &[(OVERLAY, VNI)])?))
+    };
+    let (a, b) = (start(&pair.a, 43, 44)?, start(&pair.b, 44, 43)?);
+    let read = || quiet(|| Ok([a.1.read(&a.0)?, b.1.read(&b.0)?]));
+    let before = std::cell::RefCell::new(read()?);
+    traffic(&pair, |how| {
+        let now = read()?;
+        let old = before.replace(now.clone());
+        let change = [now[0].since(&old[0]), now[1].since(&old[1])];
+        let network = |at: usize| -> Network { change[at].networks[&VNI] };
+        let mut ledger = Ledger::default();
+        for (at, reading) in change.iter().enumerate() {
+            ledger.host(["a", "b"][at], reading, &chatter(reading), how);
+            ledger.equal("refused by ours from ours", reading.dropped("rx"), 0);
+            ledger.equal("packets across", network(at).tx, network(1 - at).rx);
+            ledger.equal("bytes across", network(at).tx_bytes, network(1 - at).rx_bytes);
+        }
+        ledger.close(&format!("{change:?}"))
+    })
+}
+
+/// `options` say whether the kernel sends a UDP checksum.
+fn ours_and_the_kernels(options: &str, has_checksum: bool) -> Result<()> {
+    let pair = wire()?;
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration(43, 44, "any"))?;
+    has_mtu(&pair.a)?;
+    KernelVxlan::new(OVERLAY, VNI, pair.b_address, pair.a_address)
+        .address("192.168.44.1/24")
+        .address("2001:db8:44::1/64")
+        .route("192.168.43.0/24")
+        .route("2001:db8:43::/64")
+        .mtu(MTU)
+        .options(options)
+        .create(&pair.b)?;
+    let meter = Meter::new(&pair.a, &[(OVERLAY, VNI)])?;
+    checksums_are(&pair, has_checksum)?;
+    let read = || quiet(|| Ok((meter.read(&daemon)?, FarEnd::read(&pair.b, OVERLAY)?)));
+    let before = std::cell::RefCell::new(read()?);
+    traffic(&pair, |how| {
+        let now = read()?;
+        let old = before.replace((now.0.clone(), now.1));
+        let (ours, far) = (now.0.since(&old.0), now.1.since(&old.1));
+        let mut ledger = Ledger::default();
+        ledger.host("ours", &ours, &chatter(&ours), how);
+        far.check(&mut ledger, &ours.networks[&VNI], ours.dropped("rx"), Wire::Real, how);
+        ledger.close(&format!("{ours:?}, {far:?}"))
+    })
+}
+
+/// On the wire: ours sends zero, the kernel what it was told to.
+fn checksums_are(pair: &Pair, kernel_has_one: bool) -> Result<()> {
+    let icmp = |frame: &[u8]| {
+        // VXLAN over IPv6, with ICMP in IPv4 inside.
+        let outer = frame[12..14] == [0x86, 0xdd] && frame.get(56..58) == Some(&[0x12, 0xb5]);
+        outer && frame.get(93) == Some(&1)
+    };
+    let wire = Sniffer::start(&pair.b, "eth0", icmp)?;
+    let result = ping(&pair.a, None, [192, 168, 44, 1].into(), 1)?;
+    ensure!(result.all_answered(), "{}", result.output);
+    wire.wait_until(Duration::from_secs(5), |frames| frames.len() >= 2);
+    let frames = wire.finish()?.frames;
+    for outgoing in [false, true] {
+        let captured = frames.iter().find(|captured| captured.outgoing == outgoing);
+        let udp = &captured.context("not both an echo and its answer on the wire")?.frame[54..62];
+        let expected = outgoing && kernel_has_one;
+        ensure!((udp[6..8] != [0, 0]) == expected, "by the kernel: {outgoing}, UDP {udp:02x?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn ours_and_the_kernels_with_udp_checksums() -> Result<()> {
+    ours_and_the_kernels("udp6zerocsumrx", true)
+}
+
+#[test]
+fn ours_and_the_kernels_without_udp_checksums() -> Result<()> {
+    ours_and_the_kernels("udp6zerocsumrx udp6zerocsumtx", false)
+}
