@@ -34,9 +34,9 @@ macro_rules! reasons {
 reasons! {
     /// Why a packet that was ours did not enter the overlay.
     RxDrop {
-        /// Outer IPv4 or UDP header whose lengths cannot be.
+        /// Outer headers whose lengths cannot be, or a VLAN tag that the driver took off.
         MalformedOuter = 0 "malformed_outer",
-        /// Outer IPv4 header with options.
+        /// Outer IPv4 header with options, or outer IPv6 header with extension headers.
         IpOptions = 1 "ip_options",
         /// First fragment of an outer packet; a tunnel endpoint does not reassemble.
         OuterFragment = 2 "outer_fragment",
@@ -80,7 +80,7 @@ reasons! {
         NoRoute = 0 "no_route",
         /// No route or no link-layer neighbour towards the peer's endpoint.
         NoNeighbour = 1 "no_neighbour",
-        /// The encapsulated packet would not fit the underlay.
+        /// The encapsulated packet would not fit the way to the peer.
         MtuExceeded = 2 "mtu_exceeded",
         /// Frame that is cut off, or is not untagged IPv4, IPv6 or ARP.
         MalformedInner = 3 "malformed_inner",
