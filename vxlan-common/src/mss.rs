@@ -59,13 +59,13 @@ const fn largest(family: u8, mtu: u32) -> u16 {
 }
 
 /// Finds the option of a SYN, in the frame at `offset` which [`crate::inner::parse`] has read, that
-/// announces more than fits an IP packet of `mtu` bytes.
+/// announces more than fits an IP packet of `mtu` bytes, which is asked for a SYN only.
 #[inline(always)]
 pub fn too_large<P: Bytes + ?Sized>(
     packet: &P,
     offset: usize,
     inner: &Inner,
-    mtu: u32,
+    mtu: impl FnOnce() -> Option<u32>,
 ) -> Option<Clamp<P>> {
     const SYN: u8 = 0x02;
     const FIXED: usize = 20;
@@ -83,7 +83,7 @@ pub fn too_large<P: Bytes + ?Sized>(
         return None;
     }
     let len = usize::from(header.byte(12) >> 4) * 4;
-    let new = largest(inner.family, mtu);
+    let new = largest(inner.family, mtu()?);
     let zero = packet.unknown_zero();
     let mut at = zero & PLACE;
     let mut rounds = 0;
@@ -135,7 +135,7 @@ mod tests {
 
     fn clamp(frame: &[u8], mtu: u32) -> Option<Clamp<[u8]>> {
         let inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
-        too_large(frame, 0, &inner, mtu)
+        too_large(frame, 0, &inner, || Some(mtu))
     }
 
     #[test]

@@ -13,7 +13,7 @@ use vxlan_common::{
     mss,
     outer::ETH_LEN,
     reason::RxDrop,
-    table::{Cast, Settings, TAG_AUTO, TAG_MAC, Tag},
+    table::{Cast, Peer, Settings, TAG_AUTO, TAG_MAC, Tag},
 };
 
 use crate::{
@@ -113,8 +113,8 @@ fn mark_congestion(frame: &View, inner: &Inner, outer_tos: u8) -> Result<(), RxD
 /// Has the host send no segments back that would not fit the way to the peer.
 #[inline(always)]
 fn clamp_segments(frame: &View, inner: &Inner, sender: &Sender) {
-    let Some(peer) = PEERS.get(sender.member.peer) else { return };
-    let Some(clamp) = mss::too_large(frame, 0, inner, peer.inner_mtu()) else { return };
+    let mtu = || PEERS.get(sender.member.peer).map(Peer::inner_mtu);
+    let Some(clamp) = mss::too_large(frame, 0, inner, mtu) else { return };
     let checksum = clamp.checksum();
     clamp.option.set2(mss::VALUE, clamp.new.to_be_bytes());
     clamp.header.set2(mss::CHECKSUM, checksum.to_be_bytes());

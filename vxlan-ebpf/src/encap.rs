@@ -172,7 +172,8 @@ fn fits(info: &SkbInfo, headers: u32, peer: &Peer) -> bool {
 #[inline(always)]
 fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &Peer) -> Result<(), TxDrop> {
     let frame = View::of_skb(ctx);
-    let Some(clamp) = mss::too_large(&frame, 0, inner, peer.inner_mtu()) else { return Ok(()) };
+    let mtu = || Some(peer.inner_mtu());
+    let Some(clamp) = mss::too_large(&frame, 0, inner, mtu) else { return Ok(()) };
     let (from, to) = clamp.words();
     let (value, checksum) = (clamp.option_at + mss::VALUE, clamp.header_at + mss::CHECKSUM);
     let new = clamp.new.to_be();

@@ -15,7 +15,7 @@ use crate::{
     maps::{BROADCASTS, EXCEPTIONS, PEERS, SPENT},
 };
 
-/// What is done for others: ICMP messages.
+/// What is done for others: ICMP messages, log messages.
 const EXCEPTION: Rate = Rate::per_second(100, 0, 100);
 
 /// Charges a received packet to its peer.

@@ -42,7 +42,10 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use aya_log_ebpf::trace;
+use aya_log_ebpf::{
+    macro_support::{Level, level_enabled},
+    trace,
+};
 
 /// XDP on the underlay interface.
 #[xdp]
@@ -50,7 +53,9 @@ fn decap(ctx: XdpContext) -> u32 {
     match decap::run(&ctx) {
         Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted) => xdp_action::XDP_PASS,
         Err(refused) => {
-            trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
+            if may_tell() {
+                trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
+            }
             count::rx_drop(&refused);
             xdp_action::XDP_DROP
         }
@@ -64,7 +69,9 @@ fn deliver(ctx: TcContext) -> i32 {
         Ok(deliver::Verdict::NotOurs) => TC_ACT_UNSPEC,
         Ok(deliver::Verdict::Redirected(verdict)) => verdict,
         Err(failed) => {
-            trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
+            if may_tell() {
+                trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
+            }
             count::rx_drop_many(&failed);
             TC_ACT_SHOT
         }
@@ -77,11 +84,20 @@ fn encap(ctx: TcContext) -> i32 {
     match encap::run(&ctx) {
         Ok(verdict) => verdict,
         Err(encap::Stopped { failed, told }) => {
-            trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
+            if may_tell() {
+                trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
+            }
             count::tx_drop(&failed);
             told.unwrap_or(TC_ACT_SHOT)
         }
     }
+}
+
+/// May a dropped packet be logged? Whoever sends them must not fill the log. The level is a constant
+/// to the verifier, which removes all of this when it is lower.
+#[inline(always)]
+fn may_tell() -> bool {
+    level_enabled(Level::Trace) && limit::exception()
 }
 
 #[cfg(target_arch = "bpf")]

@@ -110,8 +110,8 @@ pub(crate) static SPENT: Array<Spent> = Array::with_max_entries(16_384, 0);
 #[map]
 pub(crate) static BROADCASTS: Array<u64> = Array::with_max_entries(1_024, 0);
 
-/// The same of the limit of what is done for others than the owner of this host: ICMP messages.
-/// Writer and reader: `encap`. One entry.
+/// The same of the limit of what strangers can have us do: ICMP messages, log messages.
+/// Writer and reader: all programs. One entry.
 #[map]
 pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(1, 0);
 
