@@ -1,6 +1,10 @@
 //! A data plane that is loaded and filled but not attached, and what one run of a program did to it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use aya::{
     maps::{HashMap, PerCpuArray, PerCpuHashMap},
@@ -73,14 +77,15 @@ pub(crate) struct Outcome {
 /// This host, from its own view.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) v4: Option<Ipv4Addr>,
+    pub(crate) v6: Option<Ipv6Addr>,
     /// One for each network.
     pub(crate) overlays: &'static [(u32, Mac)],
 }
 
 /// `gcp`, whose network 43 is on the loopback device and whose other one is on none.
 pub(crate) const GCP: Host =
-    Host { address: GCP_PRIVATE, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
+    Host { v4: Some(GCP_PRIVATE), v6: None, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
 
 pub(crate) struct Bench {
     pub(crate) plane: DataPlane,
@@ -90,6 +95,12 @@ pub(crate) struct Bench {
     counts: Moves,
     stations: Stations,
 }
+
+/// Where peers are reached through.
+const GATEWAYS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1)),
+];
 
 /// Byte strings of one value each: a1, a2, a3 …
 struct Fixed(u8);
@@ -109,7 +120,7 @@ pub(crate) const AWS_SECRET_MAC: Mac = [0xa2, 0xa2, 0xa2, 0xa2, 0xa2, 0xa0];
 pub(crate) const OFFICE_SECRET_MAC: Mac = [0xa2, 0xa3, 0xa3, 0xa3, 0xa3, 0xa0];
 
 /// Copies of a frame for everyone really leave, by the loopback device: not the host's.
-fn own_namespace() {
+pub(crate) fn own_namespace() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
     let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
     assert!(up.is_ok_and(|status| status.success()), "lo cannot be set up");
@@ -121,8 +132,8 @@ impl Bench {
         Self::new(&gcp(PUBLIC), GCP)
     }
 
-    /// Peers are reached through the gateway 10.0.0.1; the one called `lone` is not, and the one
-    /// called `office` over a path of 1400 bytes.
+    /// Peers are reached through the gateways 10.0.0.1 and 2001:db8:a::1; the one called `lone` is
+    /// not, and the one called `office` over a path of 1400 bytes.
     pub(crate) fn new(text: &str, host: Host) -> Self {
         own_namespace();
         Self::here(text, host)
@@ -131,8 +142,8 @@ impl Bench {
     /// The same in the namespace of the caller.
     pub(crate) fn here(text: &str, host: Host) -> Self {
         let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
-        let underlay =
-            UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4: Some(host.address), v6: None };
+        let Host { v4, v6, .. } = host;
+        let underlay = UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4, v6 };
         let overlays: Vec<_> =
             host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         assert_eq!(overlays.len(), config.networks.len());
@@ -141,7 +152,7 @@ impl Bench {
             "lone" => None,
             name => Some(WayFacts {
                 endpoint: peer.endpoint().value,
-                gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
+                gateway: GATEWAYS[usize::from(peer.endpoint().value.is_ipv6())],
                 resolved: true,
                 mtu: if name == "office" { 1400 } else { UNDERLAY_MTU },
             }),

@@ -23,7 +23,7 @@ pub(crate) enum To {
 }
 
 impl To {
-    fn who(self) -> Who {
+    pub(crate) fn who(self) -> Who {
         match self {
             Self::Aws => Who::Member("aws", VNI),
             Self::Office => Who::Member("office", VNI),
@@ -172,7 +172,8 @@ fn members_by_address_and_by_station() {
         sent("aws' address, office's MAC", &to(OFFICE_MAC, AWS_HOST), To::Office),
         sent("own subnet, office's MAC", &to(OFFICE_MAC, [192, 168, 43, 9].into()), To::Office),
         sent("nobody's IPv6 address, office's MAC", &ipv6(OFFICE_MAC, GCP_LINK_LOCAL), To::Office),
-        sent("ARP for office's address", &arp(BROADCAST, OFFICE_HOST), To::Office),
+        sent("ARP for aws' address", &arp(BROADCAST, AWS_HOST), To::Aws),
+        sent("ARP for aws' address to office's MAC", &arp(OFFICE_MAC, AWS_HOST), To::Office),
         sent("ARP for nobody's address to office's MAC", &arp(OFFICE_MAC, NOWHERE), To::Office),
     ];
     check(&mut Bench::gcp(), Program::Encap, &rows);

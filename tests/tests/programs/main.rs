@@ -24,5 +24,6 @@ mod learning;
 mod moves;
 mod round_trip;
 mod rows;
+mod too_big;
 mod truncation;
 mod world;

@@ -60,6 +60,25 @@ impl Moves {
         tx.and(&who.owner(), "tx_bytes", bytes as u64)
     }
 
+    /// Questions answered in a member's name.
+    pub(crate) fn answered(who: Who) -> Self {
+        Self::none().and(&who.owner(), "neighbour_replies", 1)
+    }
+
+    /// A packet that did not fit the way to a member, and the message about it.
+    pub(crate) fn too_big(who: Who, packets: u64) -> Self {
+        let dropped = Self::tx_drop(TxDrop::MtuExceeded, who, packets);
+        dropped.and(&who.owner(), "too_big_sent", 1)
+    }
+
+    /// All of these and of those.
+    pub(crate) fn with(mut self, others: &Self) -> Self {
+        for (name, count) in &others.0 {
+            *self.0.entry(name.clone()).or_default() += count;
+        }
+        self
+    }
+
     /// A peer seen in a network that it is not a member of.
     pub(crate) fn non_member(self, peer: &str, vni: u32, packets: u64) -> Self {
         let owner = SlotOwner { peer: Some(peer.to_owned()), vni: Some(vni) };
@@ -81,6 +100,8 @@ impl Moves {
         self = self.and(owner, "rx_bytes", counters.rx_bytes);
         self = self.and(owner, "tx_packets", counters.tx_packets);
         self = self.and(owner, "tx_bytes", counters.tx_bytes);
+        self = self.and(owner, "neighbour_replies", counters.neighbour_replies);
+        self = self.and(owner, "too_big_sent", counters.too_big_sent);
         for field in NatField::ALL {
             self = self.and(owner, &nat_name(field), counters.nat[field as usize]);
         }

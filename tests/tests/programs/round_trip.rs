@@ -16,7 +16,7 @@ use crate::{
 
 const GCP_43: Who = Who::Member("gcp", VNI);
 /// The other end: the mirror image of network 43.
-const AWS: Host = Host { address: AWS_PRIVATE, overlays: &[(1, AWS_MAC)] };
+const AWS: Host = Host { v4: Some(AWS_PRIVATE), v6: None, overlays: &[(1, AWS_MAC)] };
 
 fn aws(tag: &str) -> Bench {
     let text = format!(

@@ -99,6 +99,22 @@ impl Row {
         Self::new(name, input, TC_ACT_SHOT, input).moves(Moves::tx_drop(why, who, 1))
     }
 
+    /// `encap` answers it in the owner's name; nothing is sent.
+    pub(crate) fn answered(name: impl Into<String>, input: &[u8], reply: &[u8], who: Who) -> Self {
+        Self::new(name, input, TC_ACT_REDIRECT, reply).moves(Moves::answered(who))
+    }
+
+    /// `encap` drops it, which does not fit, and its sender is told by `message`.
+    pub(crate) fn told(
+        name: impl Into<String>,
+        input: &[u8],
+        message: &[u8],
+        who: Who,
+        packets: u64,
+    ) -> Self {
+        Self::new(name, input, TC_ACT_REDIRECT, message).moves(Moves::too_big(who, packets))
+    }
+
     /// Exactly these counters move, instead of those of the constructor.
     pub(crate) fn moves(self, moved: Moves) -> Self {
         Self { moved, ..self }

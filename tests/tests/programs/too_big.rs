@@ -1,0 +1,271 @@
+//! What `encap` tells the sender of a packet that does not fit the way to its member: exact messages,
+//! and the packets about which nobody is told.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
+use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Tcp, Udp, flags};
+
+use crate::{
+    bench::{Bench, Context, GCP, Program},
+    encap::{To, sent},
+    moves::{Moves, Who},
+    rows::{Row, TC_ACT_REDIRECT, TC_ACT_SHOT, check},
+    world::*,
+};
+
+const AWS_43: Who = Who::Member("aws", VNI);
+const OFFICE_43: Who = Who::Member("office", VNI);
+/// What is left of 1460 and of 1400 bytes for an inner packet: 50 bytes are outer IPv4, UDP, VXLAN
+/// and the inner Ethernet header.
+const TO_AWS: u16 = 1410;
+const TO_OFFICE: u16 = 1350;
+/// Of the packet, from its IP header on.
+const QUOTED: usize = 512;
+
+/// The message about `frame`, from the overlay interface's address of its family: RFC 792 and 1191,
+/// or RFC 4443 section 3.2.
+pub(crate) fn message(frame: &[u8], mtu: u16) -> Vec<u8> {
+    let mac = |at: usize| -> Mac { frame[at..at + 6].try_into().expect("six bytes") };
+    let eth = Eth::new(mac(6), mac(0));
+    let mtu = u32::from(mtu).to_be_bytes().to_vec();
+    let headers = if frame[12..14] == [0x08, 0x00] {
+        let to: [u8; 4] = frame[26..30].try_into().expect("an address");
+        let ip = Ipv4::new(GCP_HOST, to).tos(0xc0).ttl(64).id(0).fragment(flags::DF);
+        Packet::new().with(eth).with(ip).with(Icmp::new(3, 4, mtu))
+    } else {
+        let to: [u8; 16] = frame[22..38].try_into().expect("an address");
+        let ip = Ipv6::new(GCP_HOST6, to.into()).traffic_class(0xc0).hop_limit(64);
+        Packet::new().with(eth).with(ip).with(Icmp::new(2, 0, mtu))
+    };
+    headers.payload(&frame[14..14 + QUOTED]).build().to_vec()
+}
+
+fn told(name: &str, frame: &Packet, mtu: u16, who: Who) -> Row {
+    let frame = frame.build();
+    Row::told(name, &frame, &message(&frame, mtu), who, 1)
+}
+
+fn untold(name: impl Into<String>, frame: &Packet, who: Who) -> Row {
+    Row::not_sent(name, &frame.build(), MtuExceeded, who)
+}
+
+fn ip() -> Ipv4 {
+    Ipv4::new(GCP_HOST, AWS_HOST)
+}
+
+fn ip6() -> Ipv6 {
+    Ipv6::new(GCP_HOST6, AWS_HOST6)
+}
+
+/// A frame of `len` bytes, all of them counted, whose payload is not all alike.
+fn sized(headers: &Packet, len: usize) -> Packet {
+    let payload: Vec<u8> = (0..len - headers.build().len()).map(|n| (n * 7 % 251) as u8).collect();
+    headers.clone().payload(&payload)
+}
+
+fn v4(ip: Ipv4) -> Packet {
+    Packet::new().with(Eth::new(STRANGE_MAC, GCP_MAC)).with(ip).with(Udp::new(1, 2))
+}
+
+fn v6(ip: Ipv6) -> Packet {
+    Packet::new().with(Eth::new(STRANGE_MAC, GCP_MAC)).with(ip).with(Udp::new(1, 2))
+}
+
+#[test]
+fn the_mtu_of_the_way_to_the_byte() {
+    let aws = |len| sized(&v4(ip()), len);
+    let aws6 = |len| sized(&v6(ip6()), len);
+    let to = |destination, len| sized(&v4(ip().dst(destination)), len);
+    // The way to office has an MTU of 1400 bytes; 36 are IPv4, UDP and VXLAN.
+    let office = 1400 - 36;
+    let not_sent = |name, to: &Packet, why, who| Row::not_sent(name, &to.build(), why, who);
+    let (nobody, lone) = (Who::Network(VNI), Who::Member("lone", VNI));
+    let rows = [
+        sent("1460 bytes outside", &aws(LARGEST_FRAME), To::Aws),
+        told("1461 bytes outside", &aws(LARGEST_FRAME + 1), TO_AWS, AWS_43),
+        told("3000 bytes outside", &aws(3000 - 36), TO_AWS, AWS_43),
+        sent("1460 bytes outside, IPv6", &aws6(LARGEST_FRAME), To::Aws),
+        told("1461 bytes outside, IPv6", &aws6(LARGEST_FRAME + 1), TO_AWS, AWS_43),
+        told("3000 bytes outside, IPv6", &aws6(3000 - 36), TO_AWS, AWS_43),
+        sent("1400 bytes outside to office", &to(OFFICE_HOST, office), To::Office),
+        told("1401 bytes to office", &to(OFFICE_HOST, office + 1), TO_OFFICE, OFFICE_43),
+        not_sent("too large for nobody", &to(NOWHERE, 1500), NoRoute, nobody),
+        not_sent("too large for lone, not reached", &to(LONE_HOST, 1500), NoNeighbour, lone),
+    ];
+    check(&mut Bench::gcp(), Program::Encap, &rows);
+}
+
+#[test]
+fn what_a_message_quotes() {
+    let ether = |mac: Mac| Packet::new().with(Eth::new(mac, GCP_MAC));
+    let v4 = |ip: Ipv4| ether(AWS_MAC).with(ip);
+    let v6 = |ip: Ipv6| ether(AWS_MAC).with(ip);
+    let big = |headers: Packet| sized(&headers, 1500);
+    let icmp = |kind| big(v4(ip()).with(Icmp::new(kind, 0, vec![0; 4])));
+    let icmp6 = |kind| big(v6(ip6()).with(Icmp::new(kind, 0, vec![0; 4])));
+    let behind = Ipv4Addr::new(192, 168, 43, 77);
+    let odd = big(v4(ip().options(vec![1; 40])).with(Tcp::new(40_000, 443).options(vec![1; 40])));
+    let marked = big(v4(ip().tos(0xfd).ttl(1).id(0xffff)).with(Tcp::new(1, 2)));
+    let rows = [
+        told("TCP", &big(v4(ip()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
+        told("TCP over IPv6", &big(v6(ip6()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
+        told("IPv4 and TCP with options", &odd, TO_AWS, AWS_43),
+        told("TTL 1, marked", &marked, TO_AWS, AWS_43),
+        told(
+            "hop limit 1, marked",
+            &big(v6(ip6().hop_limit(1).traffic_class(0xfd).flow_label(0xf_ffff))
+                .with(Tcp::new(1, 2))),
+            TO_AWS,
+            AWS_43,
+        ),
+        told("from behind this host", &big(v4(ip().src(behind)).with(udp())), TO_AWS, AWS_43),
+        told("protocol 132", &big(v4(ip().protocol(Some(132)))), TO_AWS, AWS_43),
+        told(
+            "first fragment",
+            &big(v4(ip().fragment(flags::DF | flags::MF)).with(udp())),
+            TO_AWS,
+            AWS_43,
+        ),
+        told(
+            "first fragment over IPv6",
+            &big(v6(ip6().next_header(Some(44))).payload(&[17, 0, 0, 1, 0, 0, 0, 9])),
+            TO_AWS,
+            AWS_43,
+        ),
+        told("ICMP echo request", &icmp(8), TO_AWS, AWS_43),
+        told("ICMP echo reply", &icmp(0), TO_AWS, AWS_43),
+        told("ICMP timestamp", &icmp(13), TO_AWS, AWS_43),
+        told("ICMPv6 echo request", &icmp6(128), TO_AWS, AWS_43),
+        told("ICMPv6 echo reply", &icmp6(129), TO_AWS, AWS_43),
+        told(
+            "ICMPv6 in IPv4, type 1",
+            &big(v4(ip().protocol(Some(58))).payload(&[1; 8])),
+            TO_AWS,
+            AWS_43,
+        ),
+        told(
+            "ICMP in IPv6, type 3",
+            &big(v6(ip6().next_header(Some(1))).payload(&[3; 8])),
+            TO_AWS,
+            AWS_43,
+        ),
+        told("IPv4 padded", &padded_ip(), TO_AWS, AWS_43),
+    ];
+    check(&mut Bench::gcp(), Program::Encap, &rows);
+}
+
+fn udp() -> Udp {
+    Udp::new(5000, 53)
+}
+
+/// The IP packet fits, its Ethernet frame does not: the frame is what is carried.
+fn padded_ip() -> Packet {
+    let ip = ip().total_length(Some(1000));
+    sized(&Packet::new().with(Eth::new(AWS_MAC, GCP_MAC)).with(ip).with(udp()), 1500)
+}
+
+#[test]
+fn packets_about_which_nobody_is_told() {
+    let ether = |mac: Mac| Packet::new().with(Eth::new(mac, GCP_MAC));
+    let from = |mac: Mac| Packet::new().with(Eth::new(AWS_MAC, mac));
+    let big = |headers: Packet| sized(&headers, 1500);
+    let aws = |name: String, frame: Packet| untold(name, &frame, AWS_43);
+    let unused = "198.18.0.1".parse().expect("an address");
+    let mut rows = vec![
+        aws("without DF".into(), big(v4(ip().fragment(0)))),
+        aws("first fragment without DF".into(), big(v4(ip().fragment(flags::MF)))),
+        aws("last fragment".into(), big(v4(ip().fragment(flags::DF | 185)))),
+        aws(
+            "last fragment over IPv6".into(),
+            big(ether(AWS_MAC)
+                .with(ip6().next_header(Some(44)))
+                .payload(&[17, 0, 0, 8, 0, 0, 0, 9])),
+        ),
+        aws("unicast in a broadcast".into(), big(ether(BROADCAST).with(ip()).with(udp()))),
+        aws("unicast in a multicast".into(), big(ether(ALL_NODES_MAC).with(ip6()).with(udp()))),
+        aws("ARP".into(), big(ether(AWS_MAC).with(Arp::request(GCP_MAC, GCP_HOST, AWS_HOST)))),
+        aws("from MAC 0".into(), big(from([0; 6]).with(ip()).with(udp()))),
+        aws("from a group MAC".into(), big(from([1, 0, 0x5e, 0, 0, 1]).with(ip()).with(udp()))),
+        untold(
+            "multicast to a declared station",
+            &big(ether(OFFICE_MAC).with(ip().dst([239, 1, 2, 3].into())).with(udp())),
+            OFFICE_43,
+        ),
+        untold(
+            "limited broadcast to a declared station",
+            &big(ether(OFFICE_MAC).with(ip().dst(Ipv4Addr::BROADCAST)).with(udp())),
+            OFFICE_43,
+        ),
+        untold(
+            "IPv6 multicast to a declared station",
+            &big(ether(OFFICE_MAC).with(ip6().dst(ALL_NODES)).with(udp())),
+            OFFICE_43,
+        ),
+        aws(
+            "solicitation with a long tail".into(),
+            big(ether(AWS_MAC)
+                .with(ip6().hop_limit(255))
+                .with(Icmp::neighbour_solicitation(AWS_HOST6, GCP_MAC))),
+        ),
+    ];
+    for source in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]] {
+        let source = Ipv4Addr::from(source);
+        rows.push(aws(format!("from {source}"), big(v4(ip().src(source)))));
+    }
+    for source in ["::", "::1", "ff02::1", "ff0e::5"] {
+        let address: Ipv6Addr = source.parse().expect("is an address");
+        rows.push(aws(format!("from {source}"), big(v6(ip6().src(address)))));
+    }
+    // Destination unreachable, source quench, redirect, time exceeded, parameter problem.
+    for kind in [3, 4, 5, 11, 12] {
+        let icmp = ether(AWS_MAC).with(ip()).with(Icmp::new(kind, 0, vec![0; 4]));
+        rows.push(aws(format!("ICMP error {kind}"), big(icmp)));
+    }
+    for kind in [1, 2, 3, 4, 100, 127] {
+        let icmp = ether(AWS_MAC).with(ip6()).with(Icmp::new(kind, 0, vec![0; 4]));
+        rows.push(aws(format!("ICMPv6 error {kind}"), big(icmp)));
+    }
+    let row = told("from an address of no member", &big(v4(ip().src(unused))), TO_AWS, AWS_43);
+    rows.push(row);
+    check(&mut Bench::gcp(), Program::Encap, &rows);
+}
+
+/// An overlay interface that is a port of a bridge has no address to answer from.
+#[test]
+fn without_an_own_address_of_the_family_nobody_is_told() {
+    let text = |addresses: &str| {
+        let list = r#"addresses = ["192.168.43.1/24", "2001:db8:43::1/64"]"#;
+        gcp(PUBLIC).replace(list, addresses)
+    };
+    let (four, six) = (sized(&v4(ip()), 1500), sized(&v6(ip6()), 1500));
+    let only4 = r#"addresses = ["192.168.43.1/24"]
+        local_ips = ["192.168.43.0/24", "2001:db8:43::/64"]"#;
+    let rows = [told("IPv4", &four, TO_AWS, AWS_43), untold("IPv6", &six, AWS_43)];
+    check(&mut Bench::new(&text(only4), GCP), Program::Encap, &rows);
+    let only6 = r#"addresses = ["2001:db8:43::1/64"]
+        local_ips = ["192.168.43.0/24", "2001:db8:43::/64"]"#;
+    let rows = [untold("IPv4", &four, AWS_43), told("IPv6", &six, TO_AWS, AWS_43)];
+    check(&mut Bench::new(&text(only6), GCP), Program::Encap, &rows);
+}
+
+/// 100 at once; what real time refills meanwhile is allowed for.
+#[test]
+fn no_more_than_a_hundred_are_told_per_second() {
+    let mut bench = Bench::gcp();
+    let frame = sized(&v4(ip()), 1500).build();
+    let begin = std::time::Instant::now();
+    let mut told = 0;
+    for _ in 0..150 {
+        let outcome = bench.run(Program::Encap, Context::DEFAULT, &frame);
+        let silent = Moves::tx_drop(MtuExceeded, AWS_43, 1);
+        if outcome.verdict == TC_ACT_REDIRECT {
+            assert_eq!(outcome.moved, Moves::too_big(AWS_43, 1));
+            told += 1;
+        } else {
+            assert_eq!((outcome.verdict, outcome.moved), (TC_ACT_SHOT, silent));
+        }
+    }
+    let refilled = begin.elapsed().as_millis().div_ceil(10) as u32;
+    assert!((100..=100 + refilled).contains(&told), "{told} told, {refilled} refilled");
+}
