@@ -2,13 +2,12 @@
 //!
 //! Pure: configuration and facts about the host in, a [`Plan`] out. Knows no BPF call and no netlink.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
-    outer::{OVERHEAD_IPV4, OVERHEAD_IPV6},
     table::{
         DSCP_INHERIT, FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, NEIGHBOURS, Network,
         NetworkAddress, OuterAddress, Owner, Peer, Rate, Settings, Source, TAG_AUTO, TAG_MAC,
@@ -21,56 +20,15 @@ use crate::config::{
     UnknownVni,
 };
 
+mod facts;
 mod peer;
 
+pub use facts::{OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead};
 pub use peer::peer_entry;
 use peer::source_addresses;
 
 /// How many of one limit may come at once, in ns of its rate.
 const BURST: u64 = 100_000_000;
-
-/// The underlay interface, as far as the maps are concerned.
-#[derive(Clone, Copy, Debug)]
-pub struct UnderlayFacts {
-    pub ifindex: u32,
-    pub mtu: u32,
-    /// Where our packets come from and peers' packets arrive.
-    pub v4: Option<Ipv4Addr>,
-    /// The same of IPv6.
-    pub v6: Option<Ipv6Addr>,
-}
-
-impl UnderlayFacts {
-    /// The address of each family that it has.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
-    }
-
-    /// The address to send to `destination` from.
-    pub fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
-        self.addresses().find(|address| address.is_ipv4() == destination.is_ipv4())
-    }
-}
-
-/// The overlay interface of one network.
-#[derive(Clone, Copy, Debug)]
-pub struct OverlayFacts {
-    pub ifindex: u32,
-    pub mac: [u8; 6],
-}
-
-/// The way to one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WayFacts {
-    /// Which of the peer's endpoints it leads to.
-    pub endpoint: SocketAddr,
-    /// Next hop on the link: the gateway, or the endpoint itself.
-    pub gateway: IpAddr,
-    /// The kernel knows the next hop's MAC, so that packets need not wait for it.
-    pub resolved: bool,
-    /// Of the path, as far as it is known: the route's own MTU, or the interface's.
-    pub mtu: u32,
-}
 
 /// Whom a counter slot stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -316,19 +274,6 @@ impl Plan {
     pub fn stations_for(config: &Config) -> u32 {
         config.stations() as u32
     }
-}
-
-/// The overlay's MTU where the configuration does not say: what fits the underlay, and the longest
-/// outer headers that its members need.
-pub fn default_overlay_mtu(config: &Config, network: &config::Network, underlay_mtu: u32) -> u32 {
-    underlay_mtu.saturating_sub(overhead(config, network))
-}
-
-/// What the outer headers take for the members of a network: more over IPv6.
-pub fn overhead(config: &Config, network: &config::Network) -> u32 {
-    let peers = network.members.iter().map(|member| &config.peers[member.peer]);
-    let ipv6 = peers.flat_map(|peer| &peer.endpoints).any(|endpoint| endpoint.is_ipv6());
-    if ipv6 { OVERHEAD_IPV6 as u32 } else { OVERHEAD_IPV4 as u32 }
 }
 
 fn field(of: OuterField, inherit: u8) -> u8 {
