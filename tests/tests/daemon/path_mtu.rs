@@ -79,6 +79,9 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
     let before = dropped()?;
     ensure!(!packet(&clouds, 1351)?.all_answered(), "1351 bytes fit 1400");
     ensure!(dropped()? >= before + 1.0, "not refused here");
+    // And the sender was told, by what the overlay interface takes from its own address.
+    let route = clouds.gcp.run("ip route get 192.168.44.1 from 192.168.43.1")?;
+    ensure!(route.contains("mtu 1350"), "{route}");
     let table = gcp.vxlan(&["show", "peers"])?.stdout;
     ensure!(table.contains(" 1400 "), "{table}");
 

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use tokio::time::MissedTickBehavior;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use super::bring_up::Started;
@@ -43,6 +44,8 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
     });
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(period);
+        // A large table may take longer than that.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
             let ageing = ageing.clone();
