@@ -19,7 +19,6 @@ pub const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_FRAGMENT: u8 = 44;
 const DONT_FRAGMENT: u16 = 0x4000;
 
-
 /// What kind of frame it is, as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -233,9 +233,8 @@ mod tests {
 
     #[test]
     fn ipv6_headers_byte_for_byte() {
-        let address = |last| {
-            Address::ipv6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last])
-        };
+        let address =
+            |last| Address::ipv6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
         let outer = Outer { source: address(1), destination: address(2), ..OUTER };
         let mut front = [0xffff; (OVERHEAD_IPV6 + ETH_LEN) / 2];
         outer.write_ipv6(98, &mut front);

@@ -413,7 +413,10 @@ mod tests {
     #[test]
     fn a_rate_costs_what_it_says() {
         let thousand = Rate::per_second(1_000, 0, 1);
-        assert_eq!((thousand.of(1), thousand.of(1_000), thousand.burst), (1_000_000, 1_000_000_000, 1_000_000));
+        assert_eq!(
+            (thousand.of(1), thousand.of(1_000), thousand.burst),
+            (1_000_000, 1_000_000_000, 1_000_000)
+        );
         // 10 Gbit/s in bytes: less than a nanosecond each.
         let fast = Rate::per_second(1_250_000_000, 1_000_000, 1_500);
         assert!(fast.of(1_250_000_000).abs_diff(1_000_000_000) < 1_000_000, "{fast:?}");

@@ -14,8 +14,8 @@ use vxlan_common::{
 
 use crate::{
     count::Refused,
-    receive::Received,
     maps::{MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SOURCES},
+    receive::Received,
 };
 
 /// Who sent it, and into what.
@@ -30,15 +30,9 @@ pub(crate) struct Sender {
 
 /// Finds the member that may send this. `None`: another VXLAN user's packet.
 #[inline(always)]
-pub(crate) fn sender(
-    received: &Received,
-    settings: &Settings,
-) -> Result<Option<Sender>, Refused> {
-    let key = NetworkAddress {
-        vni: received.vni,
-        family: received.family,
-        address: received.source,
-    };
+pub(crate) fn sender(received: &Received, settings: &Settings) -> Result<Option<Sender>, Refused> {
+    let key =
+        NetworkAddress { vni: received.vni, family: received.family, address: received.source };
     // SAFETY: copied out at once; entries are replaced whole.
     if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
         && let Some(member) = MEMBERS.get(index)
@@ -97,7 +91,8 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     }
     if inner.has_martian_source()
         || inner.speaks_for_other_mac
-        || inner.source_mac.is(&sender.network.mac) {
+        || inner.source_mac.is(&sender.network.mac)
+    {
         return Err(RxDrop::InnerSourceDenied);
     }
     let speaks_for = |address| {

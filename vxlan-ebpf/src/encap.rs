@@ -195,7 +195,8 @@ fn write(
 ) {
     let hash = inner::flow_hash(inner);
     let is_arp = matches!(inner.kind, Kind::Arp);
-    let dscp = if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
+    let dscp =
+        if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
     let outer = Outer {
         source: if peer.family == IPV6 {
             settings.address6

@@ -70,7 +70,8 @@ pub(crate) fn headers(packet: &View, settings: &Settings) -> Result<Option<Recei
         Ok(received) => Ok(Some(received)),
         Err(None) => Ok(None),
         Err(Some(reason)) => {
-            let slot = admit::peer_index(source.family, &source.address).map_or(NOBODY, admit::peer_slot);
+            let slot =
+                admit::peer_index(source.family, &source.address).map_or(NOBODY, admit::peer_slot);
             Err(Refused { reason, slot, pair: None })
         }
     }

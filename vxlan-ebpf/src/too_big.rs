@@ -99,12 +99,7 @@ fn icmp_checksum<const AT: usize>(ctx: &TcContext, sum: u32) -> Option<u16> {
 }
 
 #[inline(always)]
-fn fragmentation_needed(
-    ctx: &TcContext,
-    inner: &Inner,
-    network: &Network,
-    mtu: u32,
-) -> Option<()> {
+fn fragmentation_needed(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -> Option<()> {
     const HEADERS: usize = IPV4_LEN + ICMP_LEN;
     const TOTAL: u16 = HEADERS as u16 + QUOTED as u16;
     const DONT_FRAGMENT: u16 = 0x4000;
