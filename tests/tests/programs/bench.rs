@@ -1,4 +1,5 @@
-//! A data plane that is loaded and filled but not attached, and what one run of a program did to it.
+//! A data plane that is loaded, perhaps for a former test, and filled but not attached, and what one
+//! run of a program did to it.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +18,13 @@ use vxlan_common::{
 use vxlan_tests::packet::Mac;
 use vxlan_user::{
     config,
-    dataplane::{DataPlane, LoadOptions, names},
+    dataplane::names,
     plan::{OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
 };
 
 use crate::{
     moves::{Moves, Who},
+    pool::Pooled,
     world::{GCP_MAC, GCP_PRIVATE, OTHER_MAC, PUBLIC, UNDERLAY_MTU, gcp},
 };
 
@@ -88,7 +90,7 @@ pub(crate) const GCP: Host =
     Host { v4: Some(GCP_PRIVATE), v6: None, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
 
 pub(crate) struct Bench {
-    pub(crate) plane: DataPlane,
+    pub(crate) plane: Pooled,
     pub(crate) plan: Plan,
     peers: Vec<String>,
     vnis: Vec<u32>,
@@ -159,8 +161,7 @@ impl Bench {
         };
         let ways: Vec<_> = config.peers.iter().map(way).collect();
         let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
-        let options = LoadOptions { slots: plan.slots.len() as u32, ..LoadOptions::default() };
-        let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
+        let mut plane = Pooled::take();
         plane.fill(&plan).expect("maps take the plan");
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
         let (counts, stations) = (Moves::none(), Stations::new());

@@ -4,7 +4,9 @@ use vxlan_user::dataplane::{DataPlane, LoadOptions, names};
 
 /// Instructions that the kernel keeps of each program, in bytes.
 fn sizes(trace_packets: bool) -> [u32; 3] {
-    let mut plane = DataPlane::load(LoadOptions { trace_packets, slots: 1, ..LoadOptions::default() }).expect("loads");
+    let mut plane =
+        DataPlane::load(LoadOptions { trace_packets, slots: 1, ..LoadOptions::default() })
+            .expect("loads");
     let decap = plane.xdp().expect("decap").info().expect("its info");
     let deliver = plane.classifier(names::DELIVER).expect("deliver").info().expect("its info");
     let encap = plane.classifier(names::ENCAP).expect("encap").info().expect("its info");

@@ -94,7 +94,12 @@ fn outer_headers() {
     ];
     for ihl in 0..5 {
         let name = format!("IP header length of {ihl} words");
-        rows.push(refused(name, &ip(outer_ip().version_ihl(Some(0x40 | ihl))), MalformedOuter, AWS));
+        rows.push(refused(
+            name,
+            &ip(outer_ip().version_ihl(Some(0x40 | ihl))),
+            MalformedOuter,
+            AWS,
+        ));
     }
     check(&mut Bench::gcp(), Program::Decap, &rows);
 }

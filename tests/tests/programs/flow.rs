@@ -1,4 +1,4 @@
-//! The UDP source port of a frame, computed a second time from its bytes: 49152 + hash mod 16384.
+//! The UDP source port and the flow label of a frame, computed a second time from its bytes: 49152 + hash mod 16384.
 //! Shares no code with the product, as a peer on another version must come to the same number.
 
 use vxlan_tests::packet::{Arp, Icmp, Ipv4, Ipv6, Packet, Tcp};
@@ -16,12 +16,17 @@ fn mix(state: u64, word: u64) -> u64 {
 
 /// The port that a frame leaves from where `source_port = "flow"`.
 pub(crate) fn port_of(frame: &[u8]) -> u16 {
+    49_152 + (hash_of(frame) % 16_384) as u16
+}
+
+/// 32 bits, the low 20 of which are the flow label over IPv6.
+pub(crate) fn hash_of(frame: &[u8]) -> u32 {
     let (source, destination, ports, protocol) = flow(frame);
     let mut state = mix(u64::from(protocol), u64::from(ports));
     for (s, d) in source.chunks(4).zip(destination.chunks(4)) {
         state = mix(state, u64::from_be_bytes([s, d].concat().try_into().expect("4 + 4 bytes")));
     }
-    49_152 + (state % 16_384) as u16
+    state as u32
 }
 
 /// Source, destination, ports and protocol.

@@ -6,7 +6,10 @@
 //! is the table and its judge; every other module is one table or one property.
 
 mod bench;
+mod checksum;
 mod cost;
+mod decap6_accepted;
+mod decap6_outer;
 mod decap_accepted;
 mod decap_destination;
 mod decap_malformed;
@@ -16,14 +19,18 @@ mod decap_source;
 mod deliver;
 mod ecn;
 mod encap;
+mod encap6;
 mod encap_refused;
+mod extensions;
 mod flow;
 mod fuzz;
 mod interfaces;
 mod learning;
 mod moves;
+mod pool;
 mod round_trip;
 mod rows;
 mod too_big;
 mod truncation;
 mod world;
+mod world6;

@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp, Vxlan};
+use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Layer, Mac, Packet, Udp, Vxlan};
 
 pub(crate) const GCP_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(crate) const GCP_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -128,7 +128,7 @@ pub(crate) fn outer_eth() -> Eth {
 }
 
 /// A whole packet on the underlay.
-pub(crate) fn wrap(ip: Ipv4, udp: Udp, vxlan: Vxlan, inner: &Packet) -> Packet {
+pub(crate) fn wrap(ip: impl Into<Layer>, udp: Udp, vxlan: Vxlan, inner: &Packet) -> Packet {
     Packet::new().with(outer_eth()).with(ip).with(udp).with(vxlan).carrying(inner.clone())
 }
 

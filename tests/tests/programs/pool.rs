@@ -1,0 +1,114 @@
+//! Data planes that were loaded for a former test, emptied for the next: to verify the programs takes
+//! the kernel longer than most tables take to run.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Mutex, PoisonError},
+};
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues},
+    util::nr_cpus,
+};
+use vxlan_common::{
+    addr::Mac,
+    counters::Counters,
+    table::{
+        FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NetworkAddress, NonMember,
+        OuterAddress, Owner, Source, Spent, TaggedMember,
+    },
+};
+use vxlan_user::dataplane::{DataPlane, LoadOptions};
+
+static IDLE: Mutex<Vec<DataPlane>> = Mutex::new(Vec::new());
+
+/// More than any of these worlds has of peers, networks or members.
+const MOST: u32 = 128;
+
+/// A data plane that goes back when it is dropped. What a test attaches it must detach itself.
+pub(crate) struct Pooled(Option<DataPlane>);
+
+impl Pooled {
+    /// As if just loaded. Arrays that a plan fills are not cleared: nothing refers to an entry that
+    /// the plan has none for.
+    pub(crate) fn take() -> Self {
+        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let plane = idle.map_or_else(
+            || DataPlane::load(LoadOptions::default()).unwrap_or_else(|e| panic!("{e} (root?)")),
+            |mut plane| {
+                empty(plane.maps());
+                plane
+            },
+        );
+        Self(Some(plane))
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).extend(self.0.take());
+    }
+}
+
+impl Deref for Pooled {
+    type Target = DataPlane;
+
+    fn deref(&self) -> &DataPlane {
+        self.0.as_ref().expect("until it is dropped")
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut DataPlane {
+        self.0.as_mut().expect("until it is dropped")
+    }
+}
+
+fn empty(bpf: &mut Ebpf) {
+    hash::<NetworkAddress, Source>(bpf, "SOURCES");
+    hash::<[u8; 4], u32>(bpf, "NETWORK_BY_VNI");
+    hash::<u32, u32>(bpf, "NETWORK_BY_IFINDEX");
+    hash::<OuterAddress, u32>(bpf, "PEER_BY_ADDRESS");
+    hash::<FdbKey, FdbEntry>(bpf, "FDB");
+    hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
+    hash::<Mac, TaggedMember>(bpf, "TAGS");
+    array(bpf, "LEARNED", &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0 });
+    array(bpf, "FORGOTTEN", &0_u64);
+    array(bpf, "SPENT", &Spent { packets: 0, bytes: 0 });
+    array(bpf, "BROADCASTS", &0_u64);
+    array(bpf, "EXCEPTIONS", &0_u64);
+
+    let map = bpf.map_mut("ROUTES").expect("is a map");
+    let mut routes: LpmTrie<&mut MapData, NetworkAddress, Owner> = map.try_into().expect("a trie");
+    let keys: Vec<_> = routes.keys().map(|key| key.expect("can be read")).collect();
+    keys.iter().for_each(|key| routes.remove(key).expect("was there"));
+
+    let map = bpf.map_mut("NON_MEMBERS").expect("is a map");
+    let mut pairs: PerCpuHashMap<&mut MapData, NonMember, u64> = map.try_into().expect("a hash");
+    let keys: Vec<_> = pairs.keys().map(|key| key.expect("can be read")).collect();
+    keys.iter().for_each(|key| pairs.remove(key).expect("was there"));
+
+    let map = bpf.map_mut("COUNTERS").expect("is a map");
+    let mut counters: PerCpuArray<&mut MapData, Counters> = map.try_into().expect("an array");
+    let cpus = nr_cpus().expect("a number");
+    for slot in 0..counters.len() {
+        let zero = PerCpuValues::try_from(vec![Counters::ZERO; cpus]).expect("one for each CPU");
+        counters.set(slot, zero, 0).expect("is in range");
+    }
+}
+
+fn hash<K: Pod, V: Pod>(bpf: &mut Ebpf, name: &str) {
+    let map = bpf.map_mut(name).expect("is a map");
+    let mut hash: HashMap<&mut MapData, K, V> = map.try_into().expect("is a hash");
+    let keys: Vec<_> = hash.keys().map(|key| key.expect("can be read")).collect();
+    keys.iter().for_each(|key| hash.remove(key).expect("was there"));
+}
+
+fn array<V: Pod>(bpf: &mut Ebpf, name: &str, zero: &V) {
+    let map = bpf.map_mut(name).expect("is a map");
+    let mut array: Array<&mut MapData, V> = map.try_into().expect("is an array");
+    for index in 0..MOST.min(array.len()) {
+        array.set(index, zero, 0).expect("is in range");
+    }
+}
