@@ -20,6 +20,7 @@ mod marks;
 mod merging;
 mod meter;
 mod over_ipv6;
+mod path_mtu;
 mod private_path;
 mod reserved;
 mod several_vnis;

@@ -1,7 +1,10 @@
 //! An underlay of IPv6: ours with ours, and ours with a kernel vxlan device, which must take UDP
 //! without a checksum there (`udp6zerocsumrx`) and may send it with or without one.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
@@ -24,6 +27,7 @@ const OVERLAY: &str = "vxlan43";
 const BYTES: u64 = 50 << 20;
 /// 1500 less the outer headers: Ethernet 14, IPv6 40, UDP 8, VXLAN 8.
 const MTU: u32 = 1430;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `own` and `peer` are the last parts of their addresses, on the underlay and on the overlay.
 fn configuration(own: u8, peer: u8, source_port: &str) -> String {
@@ -91,9 +95,13 @@ fn traffic(pair: &Pair, settle: impl Fn(Merging) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Does the overlay interface have this MTU?
+fn mtu_is(ns: &Ns, mtu: u32) -> Result<bool> {
+    Ok(ns.run(&format!("ip -o link show {OVERLAY}"))?.contains(&format!(" mtu {mtu} ")))
+}
+
 fn has_mtu(ns: &Ns) -> Result<()> {
-    let link = ns.run(&format!("ip -o link show {OVERLAY}"))?;
-    ensure!(link.contains(&format!(" mtu {MTU} ")), "{link}");
+    ensure!(mtu_is(ns, MTU)?, "not MTU {MTU}");
     let offloads = ns.run(&format!("ethtool -k {OVERLAY}"))?;
     for offload in ["tcp-segmentation-offload: on", "generic-segmentation-offload: on"] {
         ensure!(offloads.contains(offload), "not {offload}: {offloads}");
@@ -167,7 +175,7 @@ fn checksums_are(pair: &Pair, kernel_has_one: bool) -> Result<()> {
     let wire = Sniffer::start(&pair.b, "eth0", icmp)?;
     let result = ping(&pair.a, None, [192, 168, 44, 1].into(), 1)?;
     ensure!(result.all_answered(), "{}", result.output);
-    wire.wait_until(Duration::from_secs(5), |frames| frames.len() >= 2);
+    wire.wait_until(PATIENCE, |frames| frames.len() >= 2);
     let frames = wire.finish()?.frames;
     for outgoing in [false, true] {
         let captured = frames.iter().find(|captured| captured.outgoing == outgoing);
@@ -186,4 +194,18 @@ fn ours_and_the_kernels_with_udp_checksums() -> Result<()> {
 #[test]
 fn ours_and_the_kernels_without_udp_checksums() -> Result<()> {
     ours_and_the_kernels("udp6zerocsumrx udp6zerocsumtx", false)
+}
+
+#[test]
+fn the_overlay_follows_the_mtu_of_the_underlay() -> Result<()> {
+    let pair = wire()?;
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration(43, 44, "flow"))?;
+    for mtu in [1400, 1490, 1500] {
+        pair.a.run(&format!("ip link set eth0 mtu {mtu}"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while !mtu_is(&pair.a, mtu - 70)? {
+            ensure!(Instant::now() < deadline, "underlay {mtu}:\n{}", daemon.log());
+        }
+    }
+    Ok(())
 }
