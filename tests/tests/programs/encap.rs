@@ -48,9 +48,14 @@ impl To {
 
 /// The packet that a frame leaves as, with that TOS byte.
 pub(crate) fn outer(frame: &[u8], to: To, tos: u8, source_port: u16) -> Vec<u8> {
+    outer_with(frame, to, tos, 64, source_port)
+}
+
+/// The same with another time to live.
+pub(crate) fn outer_with(frame: &[u8], to: To, tos: u8, ttl: u8, source_port: u16) -> Vec<u8> {
     let packet = Packet::new()
         .with(Eth::new([0; 6], [0; 6]))
-        .with(to.ip().tos(tos))
+        .with(to.ip().tos(tos).ttl(ttl))
         .with(to.udp(source_port))
         .with(Vxlan::new(VNI))
         .payload(frame);
