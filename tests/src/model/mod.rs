@@ -50,6 +50,9 @@ pub enum Fate {
     Answered {
         reply: Vec<u8>,
         member: usize,
+        /// What becomes of the frame where the owner's MAC address was heard, not declared, and is
+        /// forgotten: the programs have room for a few of each member.
+        forgotten: Option<Box<Fate>>,
     },
     /// Refused, and the sender is told by these bytes, unless it has been told too often already.
     Told {
@@ -110,6 +113,18 @@ impl Model {
 
     /// A frame that is sent into the overlay interface of a network.
     pub fn transmit(&mut self, network: usize, frame: &[u8]) -> Fate {
-        transmit::transmit(self, network, frame)
+        let fate = self.judge(network, frame);
+        self.count(network, frame.len(), &fate);
+        fate
+    }
+
+    /// The same, not counted.
+    pub fn judge(&self, network: usize, frame: &[u8]) -> Fate {
+        transmit::decide(self, network, frame)
+    }
+
+    /// Counts a frame of so many bytes that had this fate on its way out.
+    pub fn count(&mut self, network: usize, bytes: usize, fate: &Fate) {
+        transmit::count(&mut self.counters, network, bytes, fate);
     }
 }

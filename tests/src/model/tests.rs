@@ -152,7 +152,11 @@ fn a_neighbour_that_was_heard_is_answered_for() {
         .with(Arp::reply(THEIR_MAC, THEIRS, OWN_MAC, OWN))
         .build()
         .to_vec();
-    assert_eq!(model.transmit(0, &question), Fate::Answered { reply, member: 0 });
+    let Fate::Answered { reply: given, member: 0, forgotten } = model.transmit(0, &question) else {
+        panic!("it is answered")
+    };
+    assert_eq!(given, reply);
+    assert!(matches!(forgotten.as_deref(), Some(Fate::Sent { member: 0, .. })));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Fate, From, Model, Network, Peer, Refusal, What, Who, answer,
+    Counters, Fate, From, Model, Network, Peer, Refusal, What, Who, answer,
     bytes::{octets, put16, sum},
     flow,
     inner::{HEADER, Inner, Ip, Kind, UDP},
@@ -20,46 +20,48 @@ enum To {
     NoRoute,
     Member(usize),
     Everyone,
-    /// Nobody: it is answered.
-    Answer(Vec<u8>, usize),
+    /// Nobody: it is answered in that member's name, and forgotten if that is not declared.
+    Answer {
+        reply: Vec<u8>,
+        member: usize,
+        declared: bool,
+    },
 }
 
-pub(super) fn transmit(model: &mut Model, network: usize, frame: &[u8]) -> Fate {
-    let fate = decide(model, network, frame);
-    count(model, network, frame.len(), &fate);
-    fate
-}
-
-fn count(model: &mut Model, network: usize, bytes: usize, fate: &Fate) {
+pub(super) fn count(counters: &mut Counters, network: usize, bytes: usize, fate: &Fate) {
     match fate {
         Fate::Refused(refusal) | Fate::Told { refusal, .. } => {
-            model.counters.add(refusal.who, What::TxDrop(refusal.reason), 1);
+            counters.add(refusal.who, What::TxDrop(refusal.reason), 1);
             if matches!(fate, Fate::Told { .. }) {
-                model.counters.add(refusal.who, What::Told, 1);
+                counters.add(refusal.who, What::Told, 1);
             }
         }
         Fate::Sent { member, .. } => {
             let who = Who::Member { network, member: *member };
-            model.counters.add(who, What::TxPackets, 1);
-            model.counters.add(who, What::TxBytes, bytes);
+            counters.add(who, What::TxPackets, 1);
+            counters.add(who, What::TxBytes, bytes);
         }
         Fate::Everyone(copies) => {
-            copies.iter().for_each(|copy| count(model, network, bytes, copy));
+            copies.iter().for_each(|copy| count(counters, network, bytes, copy));
         }
         Fate::Answered { member, .. } => {
             let who = Who::Member { network, member: *member };
-            model.counters.add(who, What::Answered, 1);
+            counters.add(who, What::Answered, 1);
         }
         Fate::NotOurs | Fate::Accepted { .. } => {}
     }
 }
 
-fn decide(model: &Model, network: usize, frame: &[u8]) -> Fate {
+pub(super) fn decide(model: &Model, network: usize, frame: &[u8]) -> Fate {
     let nobody = |reason| Fate::Refused(Refusal::new(reason, Who::Network(network)));
     let Ok(inner) = Inner::read(frame) else { return nobody("malformed_inner") };
-    match model.recipient(network, &inner) {
+    match model.recipient(network, &inner, frame) {
         To::NoRoute => nobody("no_route"),
-        To::Answer(reply, member) => Fate::Answered { reply, member },
+        To::Answer { reply, member, declared } => {
+            let forgotten =
+                (!declared).then(|| Box::new(model.send(network, member, frame, &inner, true)));
+            Fate::Answered { reply, member, forgotten }
+        }
         To::Member(member) => model.send(network, member, frame, &inner, true),
         To::Everyone => {
             let from = model.stations.get(&(network, inner.src)).map(|station| station.member);
@@ -76,10 +78,10 @@ fn decide(model: &Model, network: usize, frame: &[u8]) -> Fate {
 
 impl Model {
     /// Rule 2.
-    fn recipient(&self, index: usize, inner: &Inner<'_>) -> To {
+    fn recipient(&self, index: usize, inner: &Inner<'_>, frame: &[u8]) -> To {
         let network = &self.config.networks[index];
         if is_group(inner.dst) {
-            return self.recipient_of_group(index, network, inner);
+            return self.recipient_of_group(index, network, inner, frame);
         }
         let station = self.stations.get(&(index, inner.dst));
         if let Some(station) = station.filter(|station| station.declared) {
@@ -98,7 +100,13 @@ impl Model {
         }
     }
 
-    fn recipient_of_group(&self, index: usize, network: &Network, inner: &Inner<'_>) -> To {
+    fn recipient_of_group(
+        &self,
+        index: usize,
+        network: &Network,
+        inner: &Inner<'_>,
+        frame: &[u8],
+    ) -> To {
         let asked_for = match &inner.kind {
             Kind::Ip(ip) if ip.concerns_one_link() => return To::NoRoute,
             Kind::Arp(arp) => (!arp.announces_itself()).then_some(arp.target),
@@ -109,8 +117,13 @@ impl Model {
             let declared = network.members[member].mac;
             let heard = self.neighbours.get(&(index, member, asked_for)).copied();
             let known = declared.or(heard);
-            let reply = known.and_then(|mac| answer::in_the_name_of(mac, inner));
-            return reply.map_or(To::Member(member), |reply| To::Answer(reply, member));
+            let reply = known.and_then(|mac| answer::in_the_name_of(mac, inner, frame));
+            let declared = declared.is_some();
+            return reply.map_or(To::Member(member), |reply| To::Answer {
+                reply,
+                member,
+                declared,
+            });
         }
         match inner.ip().filter(|ip| !is_multicast(ip.dst)).map(|ip| network.owner(ip.dst)) {
             Some(Owner::Member(member)) => To::Member(member),

@@ -57,7 +57,7 @@ impl<'a> Duel<'a> {
         let Some(ran) = self.drive.run(program, frame) else { return Ok(()) };
         let fate = match program {
             Program::Decap => self.model.receive(frame),
-            Program::Deliver | Program::Encap => self.model.transmit(0, frame),
+            Program::Deliver | Program::Encap => self.model.judge(0, frame),
         };
         let tag = match &fate {
             Fate::Accepted { network, member, .. } => &self.tags[*network][*member][..],
@@ -68,15 +68,19 @@ impl<'a> Duel<'a> {
             | Fate::Answered { .. }
             | Fate::Told { .. } => &[],
         };
-        let expected = expected(program, &fate, frame);
-        let agreed = expected.iter().any(|(verdict, bytes)| {
+        let fates = alternatives(&fate);
+        let agreed = fates.iter().find(|fate| {
+            let (verdict, bytes) = expected(program, fate, frame);
             let rest = ran.bytes.strip_prefix(tag);
-            *verdict == ran.verdict && bytes.is_none_or(|bytes| rest == Some(bytes))
+            verdict == ran.verdict && bytes.is_none_or(|bytes| rest == Some(bytes))
         });
-        if agreed {
+        if let Some(agreed) = agreed {
+            if program == Program::Encap {
+                self.model.count(0, frame.len(), agreed);
+            }
             return Ok(());
         }
-        let (verdict, bytes) = expected[0];
+        let (verdict, bytes) = expected(program, &fates[0], frame);
         let frame_bytes = ran.bytes.strip_prefix(tag).unwrap_or(ran.bytes);
         let mut text = format!("model: {}; verdict {verdict}, not {}\n", name(&fate), ran.verdict);
         let mut place = String::new();
@@ -85,7 +89,8 @@ impl<'a> Duel<'a> {
         {
             let line = difference.lines().next().unwrap_or_default();
             place = line.split_once(", in").map_or("", |(_, field)| field).to_owned();
-            text.push_str(&difference);
+            // A frame of many lines would hide the next disagreement.
+            difference.lines().take(16).for_each(|line| text.push_str(&format!("{line}\n")));
         }
         let kind = format!("{program:?}, {} / {}{place}", name(&fate), ran.verdict);
         let counters = self.counters_that_differ().unwrap_or_default();
@@ -183,21 +188,33 @@ impl<'a> Duel<'a> {
     }
 }
 
-/// Any of these verdicts, with these bytes unless they are of a packet that is gone.
-fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> Vec<(i32, Option<&'f [u8]>)> {
+/// What may become of a frame, as far as the program that it is run by sees it.
+fn alternatives(fate: &Fate) -> Vec<Fate> {
+    match fate {
+        // The frame itself is the last copy. The others enter the overlay interface, where the
+        // program would meet them again if it were attached.
+        Fate::Everyone(copies) => copies.last().cloned().into_iter().collect(),
+        Fate::Answered { forgotten, .. } => {
+            let forgotten = forgotten.as_deref().map(alternatives).unwrap_or_default();
+            [vec![fate.clone()], forgotten].concat()
+        }
+        // Nobody is told more than so often in a second.
+        Fate::Told { refusal, .. } => vec![fate.clone(), Fate::Refused(*refusal)],
+        Fate::NotOurs | Fate::Refused(_) | Fate::Accepted { .. } | Fate::Sent { .. } => {
+            vec![fate.clone()]
+        }
+    }
+}
+
+/// Verdict and bytes, unless the packet is gone.
+fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Option<&'f [u8]>) {
     let dropped = if program == Program::Decap { XDP_DROP } else { TC_ACT_SHOT };
     match fate {
-        Fate::NotOurs => vec![(XDP_PASS, Some(frame))],
-        Fate::Refused(_) => vec![(dropped, None)],
-        Fate::Accepted { inner, .. } => vec![(XDP_PASS, Some(inner))],
-        Fate::Sent { outer, .. } => vec![(TC_ACT_REDIRECT, Some(outer))],
-        // The last copy is the frame itself; the others are gone by the time it is seen.
-        Fate::Everyone(copies) => {
-            copies.last().map_or(Vec::new(), |last| expected(program, last, frame))
-        }
-        Fate::Answered { reply, .. } => vec![(TC_ACT_REDIRECT, Some(reply))],
-        // Told no more than so often in a second.
-        Fate::Told { reply, .. } => vec![(TC_ACT_REDIRECT, Some(reply)), (TC_ACT_SHOT, None)],
+        Fate::NotOurs => (XDP_PASS, Some(frame)),
+        Fate::Refused(_) | Fate::Everyone(_) => (dropped, None),
+        Fate::Accepted { inner, .. } => (XDP_PASS, Some(inner)),
+        Fate::Sent { outer, .. } => (TC_ACT_REDIRECT, Some(outer)),
+        Fate::Answered { reply, .. } | Fate::Told { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),
     }
 }
 

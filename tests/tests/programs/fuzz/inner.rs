@@ -4,18 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand::Rng as _;
-use vxlan_tests::{
-    model::Prefix,
-    packet::{
-        Arp, BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Layer, Mac, Packet, Tcp, Udp, Vlan, flags,
-    },
+use vxlan_tests::packet::{
+    Arp, BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Vlan, flags,
 };
 
-use super::{
-    generate::Generator,
-    setups::{PRIVATE6, PUBLIC6},
-};
-use crate::world::{GCP_PRIVATE, GCP_PUBLIC, NOWHERE, SOLICITED, SOLICITED_MAC};
+use super::generate::Generator;
+use crate::world::{SOLICITED, SOLICITED_MAC};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -28,9 +22,9 @@ pub(super) enum Direction {
 const STATIONS: u8 = 8;
 
 #[derive(Clone, Copy)]
-struct Ends<T> {
-    src: T,
-    dst: T,
+pub(super) struct Ends<T> {
+    pub(super) src: T,
+    pub(super) dst: T,
 }
 
 impl Generator<'_> {
@@ -83,95 +77,6 @@ impl Generator<'_> {
         match declared {
             Some(mac) if self.rng.random_bool(0.5) => mac,
             _ => [2, 0, 0, 0x77, member as u8, last],
-        }
-    }
-
-    /// Addresses of a packet in the right direction, of that family if the member has it.
-    fn addresses(&mut self, place: Place, v6: bool) -> Ends<IpAddr> {
-        let network = &self.config.networks[place.network];
-        let theirs = network.members[place.member].allowed.clone();
-        let ours = network.local.clone();
-        let (theirs, ours) = (self.within(&theirs, v6), self.within(&ours, v6));
-        let (mut src, mut dst) = match place.direction {
-            Direction::In => (theirs, ours),
-            Direction::Out => (ours, theirs),
-        };
-        if self.odd() {
-            src = self.any_address(place, v6);
-        }
-        if self.odd() || self.one_in(16) {
-            dst = self.any_address(place, v6);
-        }
-        Ends { src, dst }
-    }
-
-    /// An address in one of the prefixes, or in none where none is of that family.
-    fn within(&mut self, prefixes: &[Prefix], v6: bool) -> IpAddr {
-        let family: Vec<_> =
-            prefixes.iter().filter(|prefix| prefix.address.is_ipv6() == v6).copied().collect();
-        if family.is_empty() {
-            return if v6 { [0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 1].into() } else { NOWHERE.into() };
-        }
-        match self.pick(&family).address {
-            IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([9, 9, 9, 9]),
-            IpAddr::V4(v4) => {
-                let host = self.pick(&[1, 1, 1, 2, 254]);
-                Ipv4Addr::from(u32::from(v4) | host).into()
-            }
-            IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::from([0x2600, 0, 0, 0, 0, 0, 0, 1]),
-            IpAddr::V6(v6) => {
-                let host = self.pick(&[1, 1, 1, 2]);
-                Ipv6Addr::from(u128::from(v6) | host).into()
-            }
-        }
-    }
-
-    fn any_address(&mut self, place: Place, v6: bool) -> IpAddr {
-        let network = &self.config.networks[place.network];
-        let mut all: Vec<Prefix> = network.local.clone();
-        network.members.iter().for_each(|member| all.extend(&member.allowed));
-        if self.rng.random_bool(0.4) {
-            return self.within(&all, v6);
-        }
-        if v6 {
-            let random: [u8; 16] = self.rng.random();
-            let words = self.pick(&[
-                "::",
-                "::1",
-                "ff02::1",
-                "ff02::1:ff00:1",
-                "ff0e::9",
-                "fe80::43:1",
-                "fe80::44:1",
-                "febf::1",
-                "fec0::1",
-                "2001:db8:43::1",
-                "::ffff:192.168.44.1",
-                "ff12::1",
-            ]);
-            let known = words.parse().expect("is an address");
-            self.pick(&[known, known, known, PRIVATE6, PUBLIC6, random.into()]).into()
-        } else {
-            let random: [u8; 4] = self.rng.random();
-            let words = self.pick(&[
-                "0.0.0.0",
-                "0.1.2.3",
-                "127.0.0.1",
-                "224.0.0.1",
-                "239.1.2.3",
-                "240.0.0.1",
-                "255.255.255.255",
-                "192.168.43.255",
-                "192.168.44.255",
-                "192.168.43.1",
-                "192.168.43.0",
-                "172.16.255.255",
-                "169.254.1.1",
-                "223.255.255.255",
-                "128.0.0.0",
-            ]);
-            let known = words.parse().expect("is an address");
-            self.pick(&[known, known, known, GCP_PRIVATE, GCP_PUBLIC, random.into()]).into()
         }
     }
 
@@ -333,96 +238,11 @@ impl Generator<'_> {
         }
         self.tagged(eth).with(ip).with(icmp)
     }
-
-    /// What an IP packet carries; its protocol where the layer does not say it.
-    fn transport(&mut self, v6: bool) -> (Option<u8>, Packet) {
-        let length = match self.rng.random_range(0..200) {
-            0 => self.rng.random_range(1_200..1_700),
-            1..40 => self.rng.random_range(0..120),
-            _ => self.rng.random_range(0..12),
-        };
-        let payload = vec![self.rng.random(); length];
-        let plain = Packet::new();
-        match self.rng.random_range(0..20) {
-            0..6 => (None, plain.with(self.udp()).payload(&payload)),
-            6..12 => (None, plain.with(self.tcp()).payload(&payload)),
-            12..16 => {
-                let kind = if self.one_in(2) {
-                    self.pick(&[0, 3, 4, 5, 8, 11, 12, 1, 2, 128, 129])
-                } else {
-                    self.rng.random_range(126..160)
-                };
-                let icmp = Icmp::new(kind, 0, payload);
-                (None, plain.with(icmp))
-            }
-            16 => {
-                let all = [4, 41, 47, 50, 51, 0, 59, 60, 43, 132, 135, 139, 140, 253];
-                (Some(self.pick(&all)), plain.payload(&payload))
-            }
-            17 => {
-                // Too short for what they say they are.
-                let all = if v6 { [6, 17, 58, 44] } else { [6, 17, 1, 6] };
-                let length = self.rng.random_range(0..24);
-                (Some(self.pick(&all)), plain.payload(&vec![0x12; length]))
-            }
-            18 => (Some(self.pick(&[4, 41, 47])), plain.payload(&payload)),
-            _ => (None, plain.with(Layer::Bytes(payload))),
-        }
-    }
-
-    fn udp(&mut self) -> Udp {
-        let random = self.rng.random();
-        let port = if self.one_in(6) { self.pick(&[4789, 8472, 4790]) } else { random };
-        Udp::new(self.rng.random(), port)
-    }
-
-    fn tcp(&mut self) -> Tcp {
-        let all = [flags::ACK, flags::SYN, flags::SYN | flags::ACK, flags::SYN | flags::RST, 0xff];
-        let mut tcp = Tcp::new(self.rng.random(), self.rng.random()).flags(self.pick(&all));
-        if self.one_in(10) {
-            tcp = tcp.checksum(self.pick(&[
-                Checksum::Wrong,
-                Checksum::Zero,
-                Checksum::Value(0xffff),
-            ]));
-        }
-        tcp.options(self.tcp_options())
-    }
-
-    /// Mostly with a maximum segment size somewhere, sometimes broken.
-    fn tcp_options(&mut self) -> Vec<u8> {
-        let mut options = Vec::new();
-        while options.len() < 40 && !self.one_in(6) {
-            let random = self.rng.random();
-            let mss =
-                self.pick(&[1460, 1370, 1371, 1310, 1311, 1350, 536, 0, 0xffff, 8960, random]);
-            let [high, low] = u16::to_be_bytes(mss);
-            let sack = [5, 10, 1, 2, 3, 4, 5, 6, 7, 8];
-            let option: &[u8] = match self.rng.random_range(0..16) {
-                0..4 => &[2, 4, high, low],
-                4..7 => &[1],
-                7 => &[3, 3, 7],
-                8 => &[4, 2],
-                9 => &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0],
-                10 => &sack,
-                11 if self.odd() => &[2, 3, high],
-                12 if self.odd() => &[9, 0],
-                13 if self.odd() => &[9, 1],
-                14 if self.odd() => &[0],
-                15 if self.odd() => &[253, 40],
-                _ => &[1, 1],
-            };
-            options.extend(option);
-        }
-        options.truncate(40);
-        options.resize(options.len().next_multiple_of(4), if self.odd() { 2 } else { 0 });
-        options
-    }
 }
 
 #[derive(Clone, Copy)]
-struct Place {
-    direction: Direction,
-    network: usize,
-    member: usize,
+pub(super) struct Place {
+    pub(super) direction: Direction,
+    pub(super) network: usize,
+    pub(super) member: usize,
 }
