@@ -2,13 +2,14 @@
 //! outer field, over both families, with the DSCP bits of either header left alone.
 
 use vxlan_common::{counters::NatField::SrcAddress, reason::RxDrop::EcnError};
-use vxlan_tests::packet::{Arp, Packet, Udp};
+use vxlan_tests::packet::{Arp, Layer, Packet, Udp};
 
 use crate::{
     bench::{Bench, Program},
     moves::Who,
     rows::{Row, check},
     world::*,
+    world6::*,
 };
 
 const AWS_43: Who = Who::Member("aws", VNI);
@@ -33,6 +34,16 @@ fn name(field: u8) -> &'static str {
 
 /// One row for each combination; `frame` makes an inner frame with that TOS byte, its checksum right.
 fn rows(bench: &Bench, family: &str, dscp: [u8; 2], frame: impl Fn(u8) -> Packet) -> Vec<Row> {
+    rows_within(bench, family, dscp, |tos| outer_ip().tos(tos).into(), frame)
+}
+
+fn rows_within(
+    bench: &Bench,
+    family: &str,
+    dscp: [u8; 2],
+    around: impl Fn(u8) -> Layer,
+    frame: impl Fn(u8) -> Packet,
+) -> Vec<Row> {
     let [outer_dscp, inner_dscp] = dscp;
     let cells = FIGURE_4.into_iter().flat_map(|(inner, row)| {
         COLUMNS.into_iter().zip(row).map(move |(outer, expected)| (inner, outer, expected))
@@ -41,8 +52,7 @@ fn rows(bench: &Bench, family: &str, dscp: [u8; 2], frame: impl Fn(u8) -> Packet
         .map(|(inner, outer, expected)| {
             let row = format!("{} outside, {} in {family}", name(outer), name(inner));
             let arriving = frame(inner_dscp | inner);
-            let ip = outer_ip().tos(outer_dscp | outer);
-            let packet = wrap(ip, outer_udp(), vxlan(), &arriving).build();
+            let packet = wrap(around(outer_dscp | outer), outer_udp(), vxlan(), &arriving).build();
             if expected == DROP {
                 return Row::refused(row, &packet, EcnError, AWS_43);
             }
@@ -63,6 +73,35 @@ fn marks_over_ipv4() {
         let rows = rows(&bench, "IPv4", dscp, frame);
         check(&mut bench, Program::Decap, &rows);
     }
+}
+
+#[test]
+fn marks_of_an_outer_ipv6_header() {
+    let around = |class| outer_ip6().traffic_class(class).flow_label(0xabcde).into();
+    let udp = || Udp::new(1, 2);
+    let v4 = |tos| Packet::new().with(eth()).with(ipv4().tos(tos)).with(udp()).payload(b"data");
+    let v6 = |tos| {
+        let ip = ipv6().traffic_class(tos).flow_label(0xf_0f0f);
+        Packet::new().with(eth()).with(ip).with(udp()).payload(b"data")
+    };
+    let arp = |_| Packet::new().with(eth()).with(Arp::request(AWS_MAC, AWS_HOST, GCP_HOST));
+    let mut bench = bench6();
+    for dscp in [[0, 0], [0xb8, 0x28], [0xfc, 0xfc]] {
+        let rows = rows_within(&bench, "IPv4", dscp, around, v4);
+        check(&mut bench, Program::Decap, &rows);
+        let rows = rows_within(&bench, "IPv6", dscp, around, v6);
+        check(&mut bench, Program::Decap, &rows);
+    }
+    let rows: Vec<_> = COLUMNS
+        .into_iter()
+        .map(|outer| {
+            let packet = wrap(around(outer), outer_udp(), vxlan(), &arp(outer)).build();
+            let row = format!("{} outside of ARP", name(outer));
+            let row = Row::accepted(row, &bench, &packet, ("aws", VNI), &arp(outer).build());
+            row.nat(SrcAddress, AWS_43)
+        })
+        .collect();
+    check(&mut bench, Program::Decap, &rows);
 }
 
 #[test]
