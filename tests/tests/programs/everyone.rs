@@ -8,7 +8,7 @@ use aya::programs::{
     LinkOrder, TcAttachType,
     tc::{SchedClassifierLink, TcAttachOptions},
 };
-use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
+use vxlan_common::reason::TxDrop::NoRoute;
 use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp, Vxlan};
 use vxlan_user::dataplane::names;
 
@@ -16,28 +16,28 @@ use crate::{
     bench::{Bench, Context, GCP, Program},
     flow::port_of,
     moves::{Moves, Who},
-    rows::{Row, TC_ACT_SHOT, XDP_PASS, check},
+    rows::{Row, XDP_PASS, check},
     world::*,
 };
 
-const NETWORK: Who = Who::Network(VNI);
+pub(crate) const NETWORK: Who = Who::Network(VNI);
 const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
 const MDNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const DEPOT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 40);
 
-fn member(name: &'static str) -> Who {
+pub(crate) fn member(name: &'static str) -> Who {
     Who::Member(name, VNI)
 }
 
 /// `aws`, `office` and, in the place of `lone`, `depot`, which is reached.
-fn text(unknown_unicast: &str) -> String {
+pub(crate) fn text(unknown_unicast: &str) -> String {
     let flood = format!("unknown_unicast = \"{unknown_unicast}\"");
     let text = gcp(PUBLIC).replacen("unknown_unicast = \"drop\"", &flood, 1);
     text.replace("\"lone\"", "\"depot\"")
 }
 
 /// A bench on whose overlay interface `encap` runs for what is really sent there.
-fn attached(text: &str) -> (Bench, SchedClassifierLink) {
+pub(crate) fn attached(text: &str) -> (Bench, SchedClassifierLink) {
     let mut bench = Bench::new(text, GCP);
     let encap = bench.plane.classifier(names::ENCAP).expect("is loaded");
     let options = TcAttachOptions::TcxOrder(LinkOrder::default());
@@ -47,7 +47,7 @@ fn attached(text: &str) -> (Bench, SchedClassifierLink) {
 }
 
 /// The frame on its way to that endpoint.
-fn packet(frame: &[u8], endpoint: Ipv4Addr, port: u16) -> Vec<u8> {
+pub(crate) fn packet(frame: &[u8], endpoint: Ipv4Addr, port: u16) -> Vec<u8> {
     let ip = Ipv4::new(GCP_PRIVATE, endpoint);
     let udp = Udp::vxlan(port_of(frame)).dst_port(port);
     let headers = Packet::new().with(Eth::new([0; 6], [0; 6])).with(ip).with(udp);
@@ -55,12 +55,12 @@ fn packet(frame: &[u8], endpoint: Ipv4Addr, port: u16) -> Vec<u8> {
 }
 
 /// To these, of which the last gets the frame itself.
-fn sent_to(frame: &[u8], all: &[&'static str]) -> Moves {
+pub(crate) fn sent_to(frame: &[u8], all: &[&'static str]) -> Moves {
     let sent = all.iter().map(|name| Moves::sent(member(name), 1, frame.len()));
     sent.fold(Moves::none(), |all, one| all.with(&one))
 }
 
-fn copied(name: &str, frame: &Packet, all: &[&'static str]) -> Row {
+pub(crate) fn copied(name: &str, frame: &Packet, all: &[&'static str]) -> Row {
     let frame = frame.build();
     let (endpoint, port) = match *all.last().expect("at least one") {
         "aws" => (AWS_PUBLIC, 4789),
@@ -72,11 +72,11 @@ fn copied(name: &str, frame: &Packet, all: &[&'static str]) -> Row {
     Row::sent(name, &frame, &packet(&frame, endpoint, port), last).moves(sent_to(&frame, all))
 }
 
-fn ether(to: Mac) -> Packet {
+pub(crate) fn ether(to: Mac) -> Packet {
     Packet::new().with(Eth::new(to, GCP_MAC))
 }
 
-fn udp() -> Udp {
+pub(crate) fn udp() -> Udp {
     Udp::new(5353, 5353)
 }
 
@@ -84,11 +84,11 @@ fn v4(mac: Mac, to: Ipv4Addr) -> Packet {
     ether(mac).with(Ipv4::new(GCP_HOST, to)).with(udp()).payload(b"to all")
 }
 
-fn broadcast() -> Packet {
+pub(crate) fn broadcast() -> Packet {
     v4(BROADCAST, Ipv4Addr::BROADCAST)
 }
 
-const ALL: &[&str] = &["aws", "office", "depot"];
+pub(crate) const ALL: &[&str] = &["aws", "office", "depot"];
 
 #[test]
 fn every_kind_that_is_for_everyone() {
@@ -216,105 +216,4 @@ fn not_to_the_member_behind_which_its_source_is() {
         let row = copied(&format!("a station behind {peer}"), &from(STATION), &rest);
         check(&mut bench, Program::Encap, &[row]);
     }
-}
-
-/// A copy that fails takes no other with it, and tells nobody.
-#[test]
-fn each_copy_by_itself() {
-    let (mut bench, _link) = attached(&text("drop"));
-    let ip = || Ipv4::new(GCP_HOST, Ipv4Addr::BROADCAST);
-    let large = |len: usize| ether(BROADCAST).with(ip()).with(udp()).payload(&vec![7; len - 42]);
-    let narrow = large(1400 - 36 + 1);
-    let too_large = large(LARGEST_FRAME + 1).build();
-    let bytes = narrow.build();
-    let dropped = |name: &'static str| Moves::tx_drop(MtuExceeded, member(name), 1);
-    let nobody = ALL.iter().fold(Moves::none(), |all, name| all.with(&dropped(name)));
-    let rows = [
-        copied("too large for office", &narrow, ALL)
-            .moves(sent_to(&bytes, &["aws", "depot"]).with(&dropped("office"))),
-        Row::not_sent("too large for all", &too_large, MtuExceeded, member("depot")).moves(nobody),
-    ];
-    check(&mut bench, Program::Encap, &rows);
-    drop((bench, _link));
-
-    // The last cannot be reached.
-    let (mut bench, _link) = attached(&gcp(PUBLIC));
-    let frame = broadcast().build();
-    let row = Row::not_sent("lone", &frame, NoNeighbour, member("lone"));
-    let lone = Moves::tx_drop(NoNeighbour, member("lone"), 1);
-    let row = row.moves(sent_to(&frame, &["aws", "office"]).with(&lone));
-    check(&mut bench, Program::Encap, &[row]);
-}
-
-/// `count` members, reached like `depot`.
-fn many(count: usize) -> String {
-    let mut text = r#"
-        [node]
-        name = "gcp"
-        [underlay]
-        interface = "ens4"
-        address = "10.0.0.2"
-        public_address = "203.0.113.10"
-        "#
-    .to_owned();
-    for n in 0..count {
-        text += &format!("[[peer]]\nname = \"p{n}\"\nendpoint = \"198.51.100.{}\"\n", n + 1);
-    }
-    let network = |vni, name, address| {
-        format!(
-            "[[network]]\nvni = {vni}\ninterface = \"{name}\"\naddresses = [\"{address}/24\"]\n"
-        )
-    };
-    // Members in another order than the peers.
-    text += &network(43, "vxlan43", "192.168.43.1");
-    for n in (0..count).rev() {
-        text += &format!(
-            "[[network.member]]\npeer = \"p{n}\"\nallowed_ips = [\"10.9.{n}.0/24\"]\n\
-             mac = \"02:00:00:09:00:{n:02x}\"\n"
-        );
-    }
-    text += &network(1_193_046, "vxlan1193046", "172.31.0.1");
-    text
-}
-
-#[test]
-fn sixty_four_copies_at_most() {
-    for (count, from, skipped) in [
-        (70, GCP_MAC, None),
-        (70, [2, 0, 0, 9, 0, 60], Some(60)),
-        (70, [2, 0, 0, 9, 0, 2], None),
-        (64, GCP_MAC, None),
-        (65, [2, 0, 0, 9, 0, 1], Some(1)),
-    ] {
-        let (mut bench, _link) = attached(&many(count));
-        let ip = Ipv4::new(GCP_HOST, Ipv4Addr::BROADCAST);
-        let frame = Packet::new().with(Eth::new(BROADCAST, from)).with(ip).with(udp()).build();
-        // The first 64 in the order of the file, which is from the last peer down.
-        let all: Vec<usize> = (count - 64..count).rev().filter(|n| Some(*n) != skipped).collect();
-        let names: Vec<&'static str> =
-            all.iter().map(|n| &*Box::leak(format!("p{n}").into_boxed_str())).collect();
-        let endpoint = Ipv4Addr::new(198, 51, 100, *all.last().expect("many") as u8 + 1);
-        let last = member(names.last().expect("many"));
-        let row = Row::sent(format!("{count}"), &frame, &packet(&frame, endpoint, 4789), last);
-        let row = row.moves(sent_to(&frame, &names));
-        check(&mut bench, Program::Encap, &[row]);
-    }
-}
-
-#[test]
-fn nobody_is_there() {
-    let frame = broadcast().build();
-    let row = || Row::not_sent("broadcast", &frame, NoRoute, NETWORK);
-    let (mut bench, _link) = attached(&many(0));
-    check(&mut bench, Program::Encap, &[row()]);
-    drop((bench, _link));
-    // The only member has sent it.
-    let (mut bench, _link) = attached(&many(1));
-    let ip = Ipv4::new(GCP_HOST, Ipv4Addr::BROADCAST);
-    let from = Eth::new(BROADCAST, [2, 0, 0, 9, 0, 0]);
-    let own = Packet::new().with(from).with(ip).with(udp()).build();
-    check(&mut bench, Program::Encap, &[Row::not_sent("its own", &own, NoRoute, NETWORK)]);
-    let outcome = bench.run(Program::Encap, Context { ifindex: 1, ..Context::DEFAULT }, &frame);
-    assert_ne!(outcome.verdict, TC_ACT_SHOT);
-    assert_eq!(outcome.moved, sent_to(&frame, &["p0"]));
 }

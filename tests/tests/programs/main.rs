@@ -7,6 +7,7 @@
 
 mod bench;
 mod checksum;
+mod copies;
 mod cost;
 mod decap6_accepted;
 mod decap6_outer;
@@ -25,6 +26,7 @@ mod everyone;
 mod extensions;
 mod flow;
 mod fuzz;
+mod heard;
 mod interfaces;
 mod learning;
 mod limits;

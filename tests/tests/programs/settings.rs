@@ -22,8 +22,10 @@ const AWS: (&str, u32) = ("aws", VNI);
 const AWS_43: Who = Who::Member("aws", VNI);
 const PEER: Who = Who::Peer("aws");
 
-/// Frames with their TTL or hop limit and their DSCP, which ARP has none of.
-fn frames() -> Vec<(String, Packet, Option<(u8, u8)>)> {
+/// A frame, and its TTL or hop limit with its DSCP, which ARP has none of.
+type Named = (String, Packet, Option<(u8, u8)>);
+
+fn frames() -> Vec<Named> {
     let udp = || Udp::new(5000, 53);
     let mut all = Vec::new();
     for (ttl, dscp) in [(1, 0), (2, 46), (64, 8), (255, 63)] {
@@ -47,7 +49,8 @@ fn frames() -> Vec<(String, Packet, Option<(u8, u8)>)> {
 /// Checks both outer families with these keys. `None`: inherited.
 #[track_caller]
 fn headers(keys: &str, ttl: Option<u8>, dscp: Option<u8>) {
-    let rows = |outer: fn(&[u8], To, u8, u8, u16) -> Vec<u8>| -> Vec<Row> {
+    type Outer = fn(&[u8], To, u8, u8, u16) -> Vec<u8>;
+    let rows = |outer: Outer| -> Vec<Row> {
         let rows = frames().into_iter().map(|(name, frame, inner)| {
             let frame = frame.build();
             let (ttl, tos) = match inner {

@@ -1,0 +1,189 @@
+//! From what `decap` hears who has an address, and for how long `encap` believes it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use aya::maps::{HashMap, MapData};
+use vxlan_common::{
+    reason::TxDrop::NoNeighbour,
+    table::{Neighbour, NeighbourKey},
+};
+use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp};
+
+use crate::{
+    bench::{Bench, Context, Program},
+    encap::{To, sent},
+    moves::Who,
+    neighbours::{AWS_43, OFFICE_43, STATION, advertisement, answered, arp_for, arp_reply, ns_for},
+    rows::{Row, XDP_DROP, XDP_PASS, check},
+    world::*,
+};
+
+const OTHER_STATION: Mac = [2, 0, 0, 0, 0x78, 8];
+
+#[track_caller]
+fn hears(bench: &mut Bench, frame: &Packet) {
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &from_aws(frame).build());
+    assert_eq!(outcome.verdict, XDP_PASS, "{:?}", outcome.moved);
+}
+
+#[test]
+fn arp_teaches_who_has_an_address() {
+    let second = Ipv4Addr::new(192, 168, 44, 2);
+    for (name, frame) in [
+        ("reply", arp_reply(AWS_HOST, STATION)),
+        (
+            "request",
+            Packet::new()
+                .with(Eth::new(BROADCAST, STATION))
+                .with(Arp::request(STATION, AWS_HOST, GCP_HOST)),
+        ),
+        (
+            "announcement",
+            Packet::new()
+                .with(Eth::new(BROADCAST, STATION))
+                .with(Arp::request(STATION, AWS_HOST, AWS_HOST)),
+        ),
+    ] {
+        let mut bench = Bench::gcp();
+        check(&mut bench, Program::Encap, &[sent("before", &arp_for(AWS_HOST), To::Aws)]);
+        hears(&mut bench, &frame);
+        let rows = [
+            answered(name, &arp_for(AWS_HOST), &arp_reply(AWS_HOST, STATION), AWS_43),
+            sent("another address of the member", &arp_for(second), To::Aws),
+            // The same place among those that are kept.
+            sent("one sixteen addresses on", &arp_for([192, 168, 44, 17]), To::Aws),
+            sent("a solicitation", &ns_for(AWS_HOST6), To::Aws),
+        ];
+        check(&mut bench, Program::Encap, &rows);
+        hears(&mut bench, &arp_reply(second, OTHER_STATION));
+        hears(&mut bench, &arp_reply(AWS_HOST, OTHER_STATION));
+        let rows = [
+            answered("second", &arp_for(second), &arp_reply(second, OTHER_STATION), AWS_43),
+            answered("moved", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, OTHER_STATION), AWS_43),
+        ];
+        check(&mut bench, Program::Encap, &rows);
+    }
+}
+
+#[test]
+fn advertisements_teach_who_has_an_address() {
+    let mut bench = Bench::gcp();
+    check(&mut bench, Program::Encap, &[sent("before", &ns_for(AWS_HOST6), To::Aws)]);
+    hears(&mut bench, &advertisement(AWS_HOST6, GCP_HOST6, STATION));
+    let second: Ipv6Addr = "2001:db8:44::2".parse().expect("is an address");
+    let rows = [
+        answered(
+            "heard",
+            &ns_for(AWS_HOST6),
+            &advertisement(AWS_HOST6, GCP_HOST6, STATION),
+            AWS_43,
+        ),
+        sent("another address", &ns_for(second), To::Aws),
+        sent("ARP", &arp_for(AWS_HOST), To::Aws),
+    ];
+    check(&mut bench, Program::Encap, &rows);
+    // From one address of its own about another, to everybody.
+    let unsolicited = Packet::new()
+        .with(Eth::new(ALL_NODES_MAC, OTHER_STATION))
+        .with(Ipv6::new(AWS_HOST6, ALL_NODES).hop_limit(255))
+        .with(Icmp::neighbour_advertisement(second, OTHER_STATION));
+    hears(&mut bench, &unsolicited);
+    let rows = [
+        answered(
+            "first",
+            &ns_for(AWS_HOST6),
+            &advertisement(AWS_HOST6, GCP_HOST6, STATION),
+            AWS_43,
+        ),
+        answered(
+            "second",
+            &ns_for(second),
+            &advertisement(second, GCP_HOST6, OTHER_STATION),
+            AWS_43,
+        ),
+    ];
+    check(&mut bench, Program::Encap, &rows);
+}
+
+#[test]
+fn what_teaches_no_neighbour() {
+    let mut bench = Bench::gcp();
+    let question = Packet::new()
+        .with(Eth::new(SOLICITED_MAC, STATION))
+        .with(Ipv6::new(AWS_HOST6, SOLICITED).hop_limit(255))
+        .with(Icmp::neighbour_solicitation(GCP_HOST6, STATION));
+    hears(&mut bench, &question);
+    let eth = || Eth::new(GCP_MAC, STATION);
+    hears(&mut bench, &Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 2)));
+    hears(&mut bench, &Packet::new().with(eth()).with(ipv6()).with(Udp::new(1, 2)));
+    // Refused: speaks for the MAC of another, for an address of another, and comes from a stranger.
+    let borrowed =
+        Packet::new().with(eth()).with(Arp::reply(OTHER_STATION, AWS_HOST, GCP_MAC, GCP_HOST));
+    let reply = arp_reply(AWS_HOST, STATION);
+    let foreign = from_aws(&arp_reply(LONE_HOST, STATION));
+    let stranger = wrap(outer_ip().src(STRANGER), outer_udp(), vxlan(), &reply);
+    let office = from_office(&reply);
+    for packet in [from_aws(&borrowed), foreign, stranger, office] {
+        let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet.build());
+        assert_eq!(outcome.verdict, XDP_DROP);
+    }
+    let lone =
+        Row::not_sent("lone", &arp_for(LONE_HOST).build(), NoNeighbour, Who::Member("lone", VNI));
+    let rows = [
+        sent("ARP for aws' address", &arp_for(AWS_HOST), To::Aws),
+        sent("solicitation of aws' address", &ns_for(AWS_HOST6), To::Aws),
+        lone,
+    ];
+    check(&mut bench, Program::Encap, &rows);
+}
+
+#[test]
+fn a_neighbour_is_believed_in_for_a_minute() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut bench = Bench::gcp();
+    hears(&mut bench, &arp_reply(AWS_HOST, STATION));
+    let age = |bench: &mut Bench, seconds: u64| {
+        let map = bench.plane.maps().map_mut("NEIGHBOURS").expect("is a map");
+        let mut map: HashMap<&mut MapData, NeighbourKey, Neighbour> =
+            map.try_into().expect("is a hash");
+        let (key, value) = map.iter().next().expect("one").expect("can be read");
+        let seen = value.seen - seconds * SECOND;
+        map.insert(key, Neighbour { seen, ..value }, 0).expect("takes it");
+    };
+    let question = arp_for(AWS_HOST);
+    let row = answered("58 s", &question, &arp_reply(AWS_HOST, STATION), AWS_43);
+    age(&mut bench, 55);
+    check(&mut bench, Program::Encap, &[row]);
+    age(&mut bench, 5);
+    check(&mut bench, Program::Encap, &[sent("over 60 s", &question, To::Aws)]);
+    hears(&mut bench, &arp_reply(AWS_HOST, OTHER_STATION));
+    let row = answered("again", &question, &arp_reply(AWS_HOST, OTHER_STATION), AWS_43);
+    check(&mut bench, Program::Encap, &[row]);
+}
+
+/// One member's word counts for its own addresses, and no one else's.
+#[test]
+fn members_are_heard_for_themselves() {
+    let mut bench = Bench::gcp();
+    hears(&mut bench, &arp_reply(AWS_HOST, STATION));
+    // The declared MAC stands, whatever is heard.
+    let office = Packet::new().with(Eth::new(GCP_MAC, STATION)).with(Arp::reply(
+        STATION,
+        OFFICE_HOST,
+        GCP_MAC,
+        GCP_HOST,
+    ));
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &from_office(&office).build());
+    assert_eq!(outcome.verdict, XDP_PASS);
+    let rows = [
+        answered("declared", &arp_for(OFFICE_HOST), &arp_reply(OFFICE_HOST, OFFICE_MAC), OFFICE_43),
+        answered("heard", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, STATION), AWS_43),
+        sent("traffic goes out", &ping_out(), To::Aws),
+    ];
+    check(&mut bench, Program::Encap, &rows);
+    let ip = Ipv4::new(GCP_HOST, AWS_HOST);
+    let eth = Eth::new(STATION, GCP_MAC);
+    let row =
+        sent("to the station", &Packet::new().with(eth).with(ip).with(Udp::new(1, 2)), To::Aws);
+    check(&mut bench, Program::Encap, &[row]);
+}
