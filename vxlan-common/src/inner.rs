@@ -71,6 +71,13 @@ pub struct Inner {
     pub speaks_for_other_mac: bool,
     /// Offset of the transport header from the start of the frame.
     pub transport: u16,
+    /// Bytes of the IP packet from there on.
+    pub transport_len: u16,
+    /// Offset of the value of the maximum segment size of a TCP SYN; 0: none was found, see
+    /// [`crate::mss::find`].
+    pub segment_at: u16,
+    /// That value.
+    pub segment: u16,
     /// Source and destination port of TCP and UDP, as 32 bits; also of a first fragment. 0: none.
     pub ports: u32,
 }
@@ -84,21 +91,11 @@ pub enum InnerError {
     Protocol,
 }
 
-/// Reads the frame of `len` bytes that begins at `offset`.
-///
-/// # Errors
-/// See [`InnerError`].
-#[inline(always)]
-pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<Inner, InnerError> {
-    if len < ETH_LEN as u32 {
-        return Err(InnerError::Malformed);
-    }
-    let eth = packet.window::<ETH_LEN>(offset).ok_or(InnerError::Malformed)?;
-    let payload_len = len - ETH_LEN as u32;
-    let network = offset + ETH_LEN;
-    let mut inner = Inner {
-        destination_mac: Mac::read(&eth, 0),
-        source_mac: Mac::read(&eth, 6),
+impl Inner {
+    /// No frame yet.
+    pub const EMPTY: Self = Self {
+        destination_mac: Mac::ZERO,
+        source_mac: Mac::ZERO,
         source: Address::ZERO,
         destination: Address::ZERO,
         target: Address::ZERO,
@@ -113,15 +110,52 @@ pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<I
         is_later_fragment: false,
         speaks_for_other_mac: false,
         transport: 0,
+        transport_len: 0,
+        segment_at: 0,
+        segment: 0,
         ports: 0,
     };
-    match eth.wire2(12) {
-        ETHERTYPE_IPV4 => parse_ipv4(packet, network, payload_len, &mut inner)?,
-        ETHERTYPE_IPV6 => parse_ipv6(packet, network, payload_len, &mut inner)?,
-        ETHERTYPE_ARP => parse_arp(packet, network, payload_len, &mut inner)?,
-        _ => return Err(InnerError::Protocol),
-    }
+}
+
+/// Reads the frame of `len` bytes that begins at `offset`.
+///
+/// # Errors
+/// See [`InnerError`].
+#[inline(always)]
+pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<Inner, InnerError> {
+    let mut inner = Inner::EMPTY;
+    parse_into(packet, offset, len, &mut inner)?;
     Ok(inner)
+}
+
+/// [`parse`] into a place of the caller's. After an error its contents mean nothing.
+///
+/// # Errors
+/// See [`InnerError`].
+#[inline(always)]
+pub fn parse_into<P: Bytes + ?Sized>(
+    packet: &P,
+    offset: usize,
+    len: u32,
+    inner: &mut Inner,
+) -> Result<(), InnerError> {
+    if len < ETH_LEN as u32 {
+        return Err(InnerError::Malformed);
+    }
+    let eth = packet.window::<ETH_LEN>(offset).ok_or(InnerError::Malformed)?;
+    let payload_len = len - ETH_LEN as u32;
+    let network = offset + ETH_LEN;
+    *inner = Inner {
+        destination_mac: Mac::read(&eth, 0),
+        source_mac: Mac::read(&eth, 6),
+        ..Inner::EMPTY
+    };
+    match eth.wire2(12) {
+        ETHERTYPE_IPV4 => parse_ipv4(packet, network, payload_len, inner),
+        ETHERTYPE_IPV6 => parse_ipv6(packet, network, payload_len, inner),
+        ETHERTYPE_ARP => parse_arp(packet, network, payload_len, inner),
+        _ => Err(InnerError::Protocol),
+    }
 }
 
 #[inline(always)]
@@ -145,6 +179,7 @@ fn parse_ipv4<P: Bytes + ?Sized>(
     inner.destination = Address::ipv4(header.wire4(16));
     inner.upper = inner.protocol;
     inner.transport = (ETH_LEN as u32 + header_len) as u16;
+    inner.transport_len = (total_len - header_len) as u16;
     let fragment = header.u16(6);
     inner.dont_fragment = fragment & DONT_FRAGMENT != 0;
     inner.is_later_fragment = fragment & 0x1fff != 0;
@@ -187,6 +222,7 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     inner.destination = Address::read_ipv6(&header, 24);
     inner.upper = inner.protocol;
     inner.transport = (ETH_LEN + IPV6_LEN) as u16;
+    inner.transport_len = payload_len as u16;
     inner.dont_fragment = true;
     if payload_len >= 4 {
         read_ports(packet, network + IPV6_LEN, true, inner);
@@ -366,20 +402,32 @@ impl Inner {
         }
     }
 
-    /// Can the source be no host's address: unspecified, loopback, multicast, or a source MAC that
-    /// is zero or a group (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5)?
+    /// Can the source be no host's: see [`Self::is_no_host`], or a source MAC that is zero or a
+    /// group's?
     #[inline(always)]
     pub const fn has_martian_source(&self) -> bool {
-        if self.source_mac.is_group() || self.source_mac.is(&Mac::ZERO) {
-            return true;
-        }
-        let s = &self.source;
-        let first = s.word(0);
+        self.source_mac.is_group()
+            || self.source_mac.is(&Mac::ZERO)
+            || self.is_no_host(&self.source)
+    }
+
+    /// Can `address` be no host's: unspecified, loopback, multicast, reserved (RFC 1122 section
+    /// 3.2.1.3, RFC 4291 section 2.5)?
+    #[inline(always)]
+    pub const fn is_no_host(&self, address: &Address) -> bool {
+        let first = address.word(0);
         if self.family == IPV4 {
             let network = first >> 24;
             return network == 0 || network == 127 || network >= 224;
         }
-        first >> 24 == 0xff || (first | s.word(1) | s.word(2) == 0 && s.word(3) <= 1)
+        let loopback = first | address.word(1) | address.word(2) == 0 && address.word(3) <= 1;
+        first >> 24 == 0xff || loopback
+    }
+
+    /// Length of the IP packet.
+    #[inline(always)]
+    pub const fn ip_len(&self) -> u32 {
+        self.transport as u32 - ETH_LEN as u32 + self.transport_len as u32
     }
 }
 

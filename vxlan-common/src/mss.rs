@@ -8,34 +8,38 @@ use crate::{
     inner::{Inner, PROTOCOL_TCP},
 };
 
-/// An option to be lowered. Offsets are from the start of the packet that was searched; windows are
-/// handed on, as proof that the bytes are there.
-pub struct Clamp<P: Bytes + ?Sized> {
-    /// The TCP header; the checksum is at [`CHECKSUM`].
-    pub header: P::Window<20>,
-    /// The option; its value is at [`VALUE`].
-    pub option: P::Window<4>,
-    /// Of the header.
-    pub header_at: usize,
-    /// Of the option.
-    pub option_at: usize,
+/// An option to be lowered. Offsets are from the start of the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clamp {
+    /// Of the option's two bytes of value.
+    pub value_at: usize,
+    /// Of the TCP checksum.
+    pub checksum_at: usize,
     /// Value announced.
     pub old: u16,
     /// Value that fits.
     pub new: u16,
 }
 
-/// Where in a TCP header the checksum is.
-pub const CHECKSUM: usize = 16;
-/// Where in the option its value is.
-pub const VALUE: usize = 2;
+impl Clamp {
+    /// The option of a frame, if it announces more than fits an IP packet of `mtu` bytes.
+    #[inline(always)]
+    pub const fn of(inner: &Inner, mtu: u32) -> Option<Self> {
+        let new = largest(inner.family, mtu);
+        if inner.segment_at == 0 || inner.segment <= new {
+            return None;
+        }
+        // The mask is no news but to a verifier that lost sight of the value.
+        let value_at = inner.segment_at as usize & 0xff;
+        let checksum_at = inner.transport_at() + 16;
+        Some(Self { value_at, checksum_at, old: inner.segment, new })
+    }
 
-impl<P: Bytes + ?Sized> Clamp<P> {
     /// The two values as the words that the checksum sums up: an option at an odd offset lies across
     /// two of them.
     #[inline(always)]
     pub const fn words(&self) -> (u16, u16) {
-        if (self.header_at ^ self.option_at) & 1 == 0 {
+        if (self.value_at ^ self.checksum_at) & 1 == 0 {
             (self.old, self.new)
         } else {
             (self.old.swap_bytes(), self.new.swap_bytes())
@@ -44,9 +48,9 @@ impl<P: Bytes + ?Sized> Clamp<P> {
 
     /// The TCP checksum after the change.
     #[inline(always)]
-    pub fn checksum(&self) -> u16 {
+    pub const fn checksum(&self, old: u16) -> u16 {
         let (from, to) = self.words();
-        checksum::update(self.header.u16(CHECKSUM), from, to)
+        checksum::update(old, from, to)
     }
 }
 
@@ -58,15 +62,10 @@ const fn largest(family: u8, mtu: u32) -> u16 {
     if size > 0xffff { 0xffff } else { size as u16 }
 }
 
-/// Finds the option of a SYN, in the frame at `offset` which [`crate::inner::parse`] has read, that
-/// announces more than fits an IP packet of `mtu` bytes, which is asked for a SYN only.
+/// Notes the option of a SYN, in the frame at the start of the packet, which
+/// [`crate::inner::parse_into`] has read.
 #[inline(always)]
-pub fn too_large<P: Bytes + ?Sized>(
-    packet: &P,
-    offset: usize,
-    inner: &Inner,
-    mtu: impl FnOnce() -> Option<u32>,
-) -> Option<Clamp<P>> {
+pub fn find<P: Bytes + ?Sized>(packet: &P, inner: &mut Inner) -> Option<()> {
     const SYN: u8 = 0x02;
     const FIXED: usize = 20;
     const OPTIONS: usize = 40;
@@ -77,13 +76,15 @@ pub fn too_large<P: Bytes + ?Sized>(
     if inner.protocol != PROTOCOL_TCP || !inner.has_ports {
         return None;
     }
-    let header_at = offset + inner.transport_at();
+    let header_at = inner.transport_at();
     let header = packet.window::<FIXED>(header_at)?;
     if header.byte(13) & SYN == 0 {
         return None;
     }
     let len = usize::from(header.byte(12) >> 4) * 4;
-    let new = largest(inner.family, mtu()?);
+    if len > usize::from(inner.transport_len) {
+        return None;
+    }
     let zero = packet.unknown_zero();
     let mut at = zero & PLACE;
     let mut rounds = 0;
@@ -94,9 +95,9 @@ pub fn too_large<P: Bytes + ?Sized>(
             (END, _) => return None,
             (NOTHING, _) => at = (at + 1 + zero) & PLACE,
             (SIZE, 4) => {
-                let old = option.u16(2);
-                let clamp = Clamp { header, option, header_at, option_at, old, new };
-                return if old > new { Some(clamp) } else { None };
+                inner.segment = option.u16(2);
+                inner.segment_at = option_at as u16 + 2;
+                return Some(());
             }
             (_, len) if len < 2 || at + usize::from(len) > OPTIONS => return None,
             (_, len) => at = (at + usize::from(len) + zero) & PLACE,
@@ -133,9 +134,10 @@ mod tests {
         !checksum::fold(sum)
     }
 
-    fn clamp(frame: &[u8], mtu: u32) -> Option<Clamp<[u8]>> {
-        let inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
-        too_large(frame, 0, &inner, || Some(mtu))
+    fn clamp(frame: &[u8], mtu: u32) -> Option<Clamp> {
+        let mut inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
+        let _found = find(frame, &mut inner);
+        Clamp::of(&inner, mtu)
     }
 
     #[test]
@@ -149,9 +151,9 @@ mod tests {
             let mut frame = frame(2, options);
             let found = clamp(&frame, 1400).expect("1460 is too large");
             assert_eq!((found.old, found.new), (1460, 1360));
-            let at = found.option_at + VALUE;
-            frame[at..at + 2].copy_from_slice(&found.new.to_be_bytes());
-            frame[50..52].copy_from_slice(&found.checksum().to_be_bytes());
+            let old = u16::from_be_bytes([frame[50], frame[51]]);
+            frame[found.value_at..found.value_at + 2].copy_from_slice(&found.new.to_be_bytes());
+            frame[50..52].copy_from_slice(&found.checksum(old).to_be_bytes());
             assert_eq!(pseudo_sum(&frame[34..]), 0, "{options:?}");
             assert!(clamp(&frame, 1400).is_none(), "it fits now");
         }
@@ -173,6 +175,14 @@ mod tests {
         ] {
             assert!(clamp(&frame(2, options), 1400).is_none(), "{options:?}");
         }
+    }
+
+    #[test]
+    fn a_header_that_ends_behind_its_packet_is_left_alone() {
+        let mut frame = frame(2, &[2, 4, 5, 180]);
+        assert!(clamp(&frame, 1400).is_some());
+        frame[17] -= 1;
+        assert!(clamp(&frame, 1400).is_none());
     }
 
     #[test]

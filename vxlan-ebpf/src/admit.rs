@@ -98,12 +98,13 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     let speaks_for = |address| {
         // Discovery speaks from and of link-local addresses too; other traffic of theirs stays on
         // its link.
-        if inner.is_discovery() && inner.is_link_local(&address) {
-            return sender.member.flags & Member::IPV6 != 0;
+        if inner.is_link_local(&address) {
+            return inner.is_discovery() && sender.member.flags & Member::IPV6 != 0;
         }
         owner(sender.network, inner, address) == Some(sender.index)
     };
-    let target_too = !matches!(inner.kind, Kind::Advertisement) || speaks_for(inner.target);
+    let target_too = !matches!(inner.kind, Kind::Advertisement)
+        || (!inner.is_no_host(&inner.target) && speaks_for(inner.target));
     if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
 }
 

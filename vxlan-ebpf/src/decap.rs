@@ -9,16 +9,17 @@ use vxlan_common::{
     addr::{IPV6, Mac},
     bytes::{Bytes as _, Window as _},
     checksum, ecn,
-    inner::{self, Inner, InnerError, Kind},
-    mss,
+    inner::{Inner, InnerError, Kind},
+    mss::Clamp,
     outer::ETH_LEN,
     reason::RxDrop,
-    table::{Cast, Peer, Settings, TAG_AUTO, TAG_MAC, Tag},
+    table::{Cast, Settings, TAG_AUTO, TAG_MAC, Tag},
 };
 
 use crate::{
     admit::{self, Sender},
     count::{self, Refused},
+    frame::{self, Place},
     learn, limit,
     maps::{PEERS, SETTINGS},
     packet::View,
@@ -66,18 +67,19 @@ fn accept(
     }
     strip(ctx, received)?;
     let frame = View::of_xdp(ctx);
-    let inner = inner::parse(&frame, 0, len).map_err(|error| match error {
-        InnerError::Malformed => RxDrop::MalformedInner,
-        InnerError::Protocol => RxDrop::InnerProtocolDenied,
-    })?;
-    admit::check_source(&inner, sender)?;
-    admit::check_nesting(&inner, sender, settings)?;
-    admit::check_destination(&inner, sender)?;
-    mark_congestion(&frame, &inner, received.tos)?;
-    clamp_segments(&frame, &inner, sender);
-    tag(ctx, sender, &inner)?;
+    let inner = match frame::read(Place::Decap, &frame, len) {
+        Ok(read) => &read.inner,
+        Err(InnerError::Malformed) => return Err(RxDrop::MalformedInner),
+        Err(InnerError::Protocol) => return Err(RxDrop::InnerProtocolDenied),
+    };
+    admit::check_source(inner, sender)?;
+    admit::check_nesting(inner, sender, settings)?;
+    admit::check_destination(inner, sender)?;
+    mark_congestion(&frame, inner, received.tos)?;
+    clamp_segments(&frame, inner, sender);
+    tag(ctx, sender, inner)?;
     count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
-    learn::from(sender, &inner);
+    learn::from(sender, inner);
     Ok(())
 }
 
@@ -113,11 +115,16 @@ fn mark_congestion(frame: &View, inner: &Inner, outer_tos: u8) -> Result<(), RxD
 /// Has the host send no segments back that would not fit the way to the peer.
 #[inline(always)]
 fn clamp_segments(frame: &View, inner: &Inner, sender: &Sender) {
-    let mtu = || PEERS.get(sender.member.peer).map(Peer::inner_mtu);
-    let Some(clamp) = mss::too_large(frame, 0, inner, mtu) else { return };
-    let checksum = clamp.checksum();
-    clamp.option.set2(mss::VALUE, clamp.new.to_be_bytes());
-    clamp.header.set2(mss::CHECKSUM, checksum.to_be_bytes());
+    if inner.segment_at == 0 {
+        return;
+    }
+    let Some(peer) = PEERS.get(sender.member.peer) else { return };
+    let Some(clamp) = Clamp::of(inner, peer.inner_mtu()) else { return };
+    let Some(checksum) = frame.window::<2>(clamp.checksum_at) else { return };
+    checksum.set2(0, clamp.checksum(checksum.u16(0)).to_be_bytes());
+    if let Some(value) = frame.window::<2>(clamp.value_at) {
+        value.set2(0, clamp.new.to_be_bytes());
+    }
 }
 
 /// Removes the outer headers, and what lay behind the outer IP packet.

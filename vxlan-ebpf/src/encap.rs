@@ -18,7 +18,7 @@ use vxlan_common::{
     counters::NOBODY,
     ecn, flow,
     inner::{self, Inner, Kind},
-    mss,
+    mss::Clamp,
     outer::{self, ETH_LEN, Front, Outer},
     reason::TxDrop,
     table::{DSCP_INHERIT, Network, Peer, Settings},
@@ -28,6 +28,7 @@ use crate::{
     answer,
     count::{self, Failed},
     forward::{self, To},
+    frame::{self, Frame, Place, Recipient},
     headers,
     maps::{MEMBERS, NETWORKS, PEERS, SETTINGS},
     packet::{SkbInfo, View},
@@ -74,18 +75,20 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
         ctx.pull_data(wanted).map_err(|_| TxDrop::MalformedInner)?;
         frame = View::of_skb(ctx);
     }
-    let parsed = inner::parse(&frame, 0, info.len);
-    let inner = match parsed {
-        Ok(inner) if !info.vlan => inner,
+    let copy = replicate::copy_for(ctx, settings);
+    let place = if copy.is_some() { Place::Copy } else { Place::Encap };
+    let read = match frame::read(place, &frame, info.len) {
+        Ok(read) if !info.vlan => read,
         _ => {
             account.slot = network_slot(info.ifindex);
             return Err(TxDrop::MalformedInner);
         }
     };
-    let headers = if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &inner) };
+    let headers =
+        if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &read.inner) };
     account.packets = info.packets(headers);
-    let recipient = match recipient(ctx, info, &inner, settings) {
-        Ok(found) => found,
+    let Frame { inner, recipient } = match recipient(ctx, info, &read.inner, settings, copy) {
+        Ok(found) => read.is_for(found),
         Err(reason) => {
             account.slot = network_slot(info.ifindex);
             return Err(reason);
@@ -94,7 +97,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     let member = MEMBERS.get(recipient.member).ok_or(TxDrop::NoRoute)?;
     account.slot = member.slot;
     if recipient.asked
-        && let Some(verdict) = answer::question(ctx, info.ifindex, &inner, recipient.member, member)
+        && let Some(verdict) = answer::question(ctx, info.ifindex, inner, recipient.member, member)
     {
         count::answered(member.slot);
         return Ok(verdict);
@@ -106,16 +109,16 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     }
     if !fits(info, headers, peer) {
         if recipient.alone {
-            account.told = too_big::tell(ctx, info, &inner, network, peer.inner_mtu());
+            account.told = too_big::tell(ctx, info.ifindex, inner, network, peer.inner_mtu());
             if account.told.is_some() {
                 count::told(member.slot);
             }
         }
         return Err(TxDrop::MtuExceeded);
     }
-    clamp_segments(ctx, &inner, peer)?;
+    clamp_segments(ctx, inner, peer)?;
     let front = headers::workplace().ok_or(TxDrop::EncapFailed)?;
-    write(front, settings, network, peer, &inner, info.len);
+    write(front, settings, network, peer, inner, info.len);
     if matches!(inner.kind, Kind::Arp) {
         prepend(ctx, front, peer)?;
     } else {
@@ -126,24 +129,16 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     Ok(verdict)
 }
 
-/// Who gets the frame, and why.
-struct Recipient {
-    /// Index of the member.
-    member: u32,
-    /// It owns the address that a broadcast question asks for.
-    asked: bool,
-    /// Nobody else gets a copy.
-    alone: bool,
-}
-
+/// Who gets the frame.
 #[inline(always)]
 fn recipient(
     ctx: &TcContext,
     info: &SkbInfo,
     inner: &Inner,
     settings: &Settings,
+    copy: Option<u32>,
 ) -> Result<Recipient, TxDrop> {
-    if let Some(member) = replicate::copy_for(ctx, settings) {
+    if let Some(member) = copy {
         return Ok(Recipient { member, asked: false, alone: false });
     }
     match forward::decide(info.ifindex, inner).ok_or(TxDrop::NoRoute)? {
@@ -171,15 +166,13 @@ fn fits(info: &SkbInfo, headers: u32, peer: &Peer) -> bool {
 /// Has the peer's side send no segments that would not fit.
 #[inline(always)]
 fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &Peer) -> Result<(), TxDrop> {
-    let frame = View::of_skb(ctx);
-    let mtu = || Some(peer.inner_mtu());
-    let Some(clamp) = mss::too_large(&frame, 0, inner, mtu) else { return Ok(()) };
+    let Some(clamp) = Clamp::of(inner, peer.inner_mtu()) else { return Ok(()) };
     let (from, to) = clamp.words();
-    let (value, checksum) = (clamp.option_at + mss::VALUE, clamp.header_at + mss::CHECKSUM);
     let new = clamp.new.to_be();
     // The helper leaves a checksum alone that is still to be computed.
-    ctx.l4_csum_replace(checksum, from.to_be().into(), to.to_be().into(), size_of_val(&new) as u64)
-        .and_then(|()| ctx.store(value, &new, 0))
+    let size = size_of_val(&new) as u64;
+    ctx.l4_csum_replace(clamp.checksum_at, from.to_be().into(), to.to_be().into(), size)
+        .and_then(|()| ctx.store(clamp.value_at, &new, 0))
         .map_err(|_| TxDrop::EncapFailed)
 }
 

@@ -27,6 +27,7 @@ mod decap;
 mod deliver;
 mod encap;
 mod forward;
+mod frame;
 mod headers;
 mod learn;
 mod limit;

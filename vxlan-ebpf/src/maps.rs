@@ -19,6 +19,8 @@ use vxlan_common::{
     },
 };
 
+use crate::frame::Frame;
+
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
 
@@ -119,6 +121,12 @@ pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(1, 0);
 /// its CPU, on which no other packet is sent before it is done. One entry.
 #[map]
 pub(crate) static HEADERS: PerCpuArray<Front> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is known of an inner frame. Not on the stack, for lack of room there; and because the verifier
+/// follows every combination of values on the stack, and no value in a map. Writer and reader:
+/// `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
+#[map]
+pub(crate) static FRAMES: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]

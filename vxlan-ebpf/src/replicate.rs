@@ -72,8 +72,9 @@ pub(crate) fn to_all(
 #[inline(always)]
 fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &Settings) {
     mark(ctx, secret(settings), member);
+    // What is not negative is the copy's own fate, which it has counted by itself.
     // SAFETY: the context is the program's own; views derived before are not used again.
-    let failed = unsafe { bpf_clone_redirect(ctx.skb.skb, ifindex, 0) } != 0;
+    let failed = unsafe { bpf_clone_redirect(ctx.skb.skb, ifindex, 0) } < 0;
     if failed && let Some(member) = MEMBERS.get(member) {
         count::dropped(member.slot, DropReason::Tx(TxDrop::RedirectFailed), 1);
     }

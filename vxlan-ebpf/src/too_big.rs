@@ -17,7 +17,7 @@ use vxlan_common::{
 
 use crate::{
     answer, headers, limit,
-    packet::{SkbInfo, View},
+    packet::View,
 };
 
 /// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
@@ -32,12 +32,12 @@ const TTL: u16 = 64;
 #[inline(always)]
 pub(crate) fn tell(
     ctx: &TcContext,
-    info: &SkbInfo,
+    ifindex: u32,
     inner: &Inner,
     network: &Network,
     mtu: u32,
 ) -> Option<i32> {
-    if !may_be_told(ctx, info, inner) {
+    if !may_be_told(ctx, inner) {
         return None;
     }
     if inner.family == IPV6 {
@@ -51,13 +51,13 @@ pub(crate) fn tell(
         }
         fragmentation_needed(ctx, inner, network, mtu)?;
     }
-    answer::back(info.ifindex)
+    answer::back(ifindex)
 }
 
 /// RFC 1122 section 3.2.2 and RFC 4443 section 2.4: never about an ICMP error, a later fragment, a
 /// packet to a group, or one whose source is no host's address.
 #[inline(always)]
-fn may_be_told(ctx: &TcContext, info: &SkbInfo, inner: &Inner) -> bool {
+fn may_be_told(ctx: &TcContext, inner: &Inner) -> bool {
     let is_icmp = (inner.upper == PROTOCOL_ICMP && inner.family != IPV6)
         || (inner.upper == PROTOCOL_ICMPV6 && inner.family == IPV6);
     let about_icmp = is_icmp && {
@@ -74,7 +74,7 @@ fn may_be_told(ctx: &TcContext, info: &SkbInfo, inner: &Inner) -> bool {
         && !inner.to_group()
         && !inner.to_multicast()
         && !inner.has_martian_source()
-        && info.len >= ETH_LEN as u32 + QUOTED
+        && inner.ip_len() >= QUOTED
 }
 
 /// Leaves the quoted part of the packet, with `HEADERS` bytes of room between it and the Ethernet
