@@ -15,10 +15,7 @@ use vxlan_common::{
     table::Network,
 };
 
-use crate::{
-    answer, headers, limit,
-    packet::View,
-};
+use crate::{answer, headers, limit, packet::View};
 
 /// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
 const QUOTED: u32 = 512;

@@ -147,7 +147,7 @@ impl<'a> Ip<'a> {
             tos: fixed[0] << 4 | fixed[1] >> 4,
         };
         let shortest = match (ip.protocol, ip.payload().first()) {
-            (PROTOCOL_ICMPV6, Some(&(SOLICITATION | ADVERTISEMENT))) => 24,
+            (PROTOCOL_ICMPV6, Some(&(SOLICITATION | ADVERTISEMENT))) if ip.ttl == 255 => 24,
             (PROTOCOL_ICMPV6, _) => 1,
             _ => 0,
         };
@@ -222,7 +222,8 @@ impl<'a> Ip<'a> {
         let IpAddr::V6(dst) = self.dst else { return false };
         matches!(self.icmpv6_type(), Some(130..=134 | 137 | 143))
             || LINK_EXTENSIONS.contains(&self.protocol)
-            || dst.segments()[0] == 0xff02 && !matches!(self.protocol, UDP | PROTOCOL_ICMPV6)
+            || dst.segments()[0] & 0xff0f == 0xff02
+                && !matches!(self.protocol, UDP | PROTOCOL_ICMPV6)
     }
 
     /// Rule 18.

@@ -92,7 +92,7 @@ impl<'a> Outer<'a> {
         let udp = self.arrived.get(self.udp..self.length).ok_or("malformed_outer")?;
         // A packet may be too short for the header that lies in the frame.
         let said = be16(self.arrived, self.udp + 4).map(usize::from);
-        if said != Some(udp.len()) {
+        if said != Some(udp.len()) || udp.len() < 8 {
             return Err("malformed_outer");
         }
         if udp.len() < 8 + 8 { Err("invalid_vxlan_header") } else { Ok(udp) }
@@ -104,7 +104,7 @@ impl<'a> Outer<'a> {
             return true;
         }
         let pseudo = pseudo_header(self.src, self.dst, UDP, udp.len());
-        self.length <= LONGEST_VERIFIED && sum(&[&pseudo, udp]) == 0xffff
+        udp.len() <= LONGEST_VERIFIED && sum(&[&pseudo, udp]) == 0xffff
     }
 }
 
@@ -161,9 +161,9 @@ fn v6<'a>(config: &Config, arrived: &'a [u8]) -> Option<Outer<'a>> {
             (at, headers) = (usize::MAX, Headers::Options);
             break;
         }
-        let extension: [u8; 8] = array(arrived, at)?;
+        let extension: [u8; 2] = array(arrived, at)?;
         if next == FRAGMENT {
-            if be16(&extension, 2)? & 0xfff8 != 0 {
+            if be16(arrived, at + 2)? & 0xfff8 != 0 {
                 return None;
             }
             headers = Headers::Fragment;

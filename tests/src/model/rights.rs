@@ -91,7 +91,7 @@ impl Network {
             return false;
         }
         match &inner.kind {
-            Kind::Arp(arp) if group && arp.announces_itself() => true,
+            Kind::Arp(arp) if inner.dst == BROADCAST && arp.announces_itself() => true,
             Kind::Arp(arp) => self.is_for_us(arp.target, inner.dst, false),
             Kind::Ip(ip) => {
                 let discovery = ip.discovery();

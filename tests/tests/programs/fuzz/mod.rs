@@ -28,8 +28,8 @@ use setups::Setup;
 
 use crate::bench::{Program, own_namespace};
 
-/// None until the programs do all that the page says.
-const PACKETS: u64 = 0;
+/// How many packets, where the environment does not say.
+const PACKETS: u64 = 2_000_000;
 /// A data plane and a model live as long: what they learned shall not fill up.
 const SEGMENT: u64 = 50_000;
 /// Counters and stations are compared after each.
