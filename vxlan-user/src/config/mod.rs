@@ -33,7 +33,7 @@ mod word;
 mod tests;
 
 pub use choice::{
-    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
+    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
     UnknownUnicast, UnknownVni, XdpMode,
 };
 pub use error::{ConfigError, ConfigErrors};

@@ -99,6 +99,7 @@ pub(super) static UNDERLAY: Schema = Schema {
         key("source_port", Kind::Text, "\"flow\""),
         key("unknown_vni", Kind::Text, "\"drop\""),
         key("reserved_bits", Kind::Text, "\"refuse\""),
+        key("udp_checksum", Kind::Text, "\"verify\""),
         key("ttl", Kind::NumberOrText, "64"),
         key("dscp", Kind::NumberOrText, "0"),
         key("tag", Kind::Text, "\"auto\""),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::choice::{
-    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
+    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
     UnknownUnicast, UnknownVni, XdpMode,
 };
 use super::error::ConfigError;
@@ -138,6 +138,8 @@ pub struct Underlay {
     pub unknown_vni: UnknownVni,
     /// What other VXLAN implementations may set in the header.
     pub reserved_bits: ReservedBits,
+    /// What to make of checksums that other senders compute.
+    pub udp_checksum: UdpChecksum,
     /// Time to live, or hop limit: at least 1.
     pub ttl: OuterField,
     /// At most 63.

@@ -82,6 +82,7 @@ fn underlay(
         source_port: word::choice(&section, "source_port", problems).value,
         unknown_vni: word::choice(&section, "unknown_vni", problems).value,
         reserved_bits: word::choice(&section, "reserved_bits", problems).value,
+        udp_checksum: word::choice(&section, "udp_checksum", problems).value,
         ttl: word::outer_field(&section, "ttl", (1, u8::MAX), "a time to live", problems)
             .unwrap_or(OuterField::Fixed(DEFAULT_TTL)),
         dscp: word::outer_field(&section, "dscp", (0, MOST_DSCP), "a DSCP", problems)

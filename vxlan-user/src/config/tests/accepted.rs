@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
-    PeerSourcePort, PerFamily, ReservedBits, RouteTable, SourcePort, Tag, TcMode, Underlay,
-    UnknownUnicast, UnknownVni, Vni, XdpMode, load,
+    PeerSourcePort, PerFamily, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
+    Underlay, UnknownUnicast, UnknownVni, Vni, XdpMode, load,
 };
 use super::{EXAMPLE, TWO_PEERS, edited, read};
 
@@ -34,6 +34,7 @@ fn the_complete_example_has_exactly_these_values() {
             source_port: SourcePort::Flow,
             unknown_vni: UnknownVni::Drop,
             reserved_bits: ReservedBits::Refuse,
+            udp_checksum: UdpChecksum::Verify,
             ttl: OuterField::Fixed(64),
             dscp: OuterField::Fixed(0),
             tc: TcMode::Auto,
@@ -94,7 +95,7 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn each_of_these_variations_is_accepted() {
     type Holds = fn(&Config) -> bool;
-    let rows: [(&str, &str, Holds); 31] = [
+    let rows: [(&str, &str, Holds); 32] = [
         ("\"10.0.0.2\"", "[\"10.0.0.2\"]", |at| at.underlay.address.v6.is_none()),
         ("\"10.0.0.2\"", "[\"2001:db8::2\", \"10.0.0.2\"]", |at| {
             at.underlay.address.iter().count() == 2
@@ -141,6 +142,9 @@ fn each_of_these_variations_is_accepted() {
         }),
         ("interface = \"ens4\"", "interface = \"ens4\"\nreserved_bits = \"ignore\"", |at| {
             at.underlay.reserved_bits == ReservedBits::Ignore
+        }),
+        ("interface = \"ens4\"", "interface = \"ens4\"\nudp_checksum = \"ignore\"", |at| {
+            at.underlay.udp_checksum == UdpChecksum::Ignore
         }),
         ("vni = 43", "vni = 43\nbroadcast_rate = 1\nageing = 10\nmax_stations = 1", |at| {
             let network = &at.networks[0];

@@ -7,7 +7,7 @@ use super::super::choice::Choice;
 use super::super::schema::{Kind, SECTIONS};
 use super::super::{
     NestedTunnels, OuterField, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
-    UnknownUnicast, UnknownVni, XdpMode, parse,
+    UdpChecksum, UnknownUnicast, UnknownVni, XdpMode, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -99,6 +99,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "ttl") => number(config.underlay.ttl),
                 ("[underlay]", "dscp") => number(config.underlay.dscp),
                 ("[underlay]", "reserved_bits") => format!("\"{}\"", ReservedBits::default()),
+                ("[underlay]", "udp_checksum") => format!("\"{}\"", UdpChecksum::default()),
                 ("[[network]]", "broadcast_rate") => network.broadcast_rate.to_string(),
                 ("[[network]]", "unknown_unicast") => format!("\"{}\"", UnknownUnicast::default()),
                 ("[[network]]", "nested_tunnels") => format!("\"{}\"", NestedTunnels::default()),
@@ -145,6 +146,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),
         ("[underlay]", "tag", words::<Tag>(), "port = 4789\nxdp"),
         ("[underlay]", "reserved_bits", words::<ReservedBits>(), "port = 4789\nxdp"),
+        ("[underlay]", "udp_checksum", words::<UdpChecksum>(), "port = 4789\nxdp"),
         ("[underlay]", "ttl", vec!["inherit"], "port = 4789\nxdp"),
         ("[underlay]", "dscp", vec!["inherit"], "port = 4789\nxdp"),
         ("[[network]]", "unknown_unicast", words::<UnknownUnicast>(), "mtu = 1410\n"),

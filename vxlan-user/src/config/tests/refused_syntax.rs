@@ -47,7 +47,7 @@ fn keys_and_sections() {
             "interface = \"ens4\"\nmtu = 1400",
             &["5: [underlay] has no key \"mtu\". That key belongs in [[network]]; [underlay] \
                 has: interface, address, public_address, port, xdp, tc, source_port, unknown_vni, \
-                reserved_bits, ttl, dscp, tag."],
+                reserved_bits, udp_checksum, ttl, dscp, tag."],
         ),
         row(
             "endpoint = \"192.0.2.7\"",
@@ -71,7 +71,7 @@ fn keys_and_sections() {
             "interface = \"ens4\"\nlearning = true",
             &["5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
                 address, public_address, port, xdp, tc, source_port, unknown_vni, reserved_bits, \
-                ttl, dscp, tag."],
+                udp_checksum, ttl, dscp, tag."],
         ),
         row(
             "[[peer]]\nname = \"office\"",

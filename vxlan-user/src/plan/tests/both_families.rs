@@ -12,6 +12,7 @@ const BOTH_FAMILIES: &str = r#"
     ttl = "inherit"
     dscp = "inherit"
     reserved_bits = "ignore"
+    udp_checksum = "ignore"
     [[peer]]
     name = "south"
     endpoint = ["[2001:db8:2::20]:8472", "198.51.100.20"]
@@ -50,7 +51,8 @@ fn ipv6(text: &str) -> Address {
 #[test]
 fn settings_say_what_the_configuration_says() {
     let plain = planned(TWO_CLOUDS).settings;
-    assert_eq!((plain.ttl, plain.dscp, plain.ignore_reserved_bits), (64, 0, 0));
+    assert_eq!((plain.ttl, plain.dscp), (64, 0));
+    assert_eq!((plain.ignore_reserved_bits, plain.ignore_udp_checksum), (0, 0));
     assert_eq!((plain.address, plain.public_address), ([10, 0, 0, 2], [203, 0, 113, 10]));
     assert_eq!((plain.address6, plain.public_address6), (Address::ZERO, Address::ZERO));
 
@@ -58,7 +60,7 @@ fn settings_say_what_the_configuration_says() {
     let underlay = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
     let settings = Plan::new(&config, &underlay, &[], &[], &mut Counting(0)).settings;
     assert_eq!((settings.ttl, settings.dscp), (0, DSCP_INHERIT));
-    assert_eq!(settings.ignore_reserved_bits, 1);
+    assert_eq!((settings.ignore_reserved_bits, settings.ignore_udp_checksum), (1, 1));
     assert_eq!((settings.address, settings.public_address), ([10, 0, 0, 2], [203, 0, 113, 10]));
     assert_eq!(settings.address6, ipv6("2001:db8:1::10"));
     assert_eq!(settings.public_address6, ipv6("2001:db8:ff::10"));
