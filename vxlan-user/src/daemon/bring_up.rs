@@ -200,6 +200,7 @@ async fn make_overlays(
             mtu: findings.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
             ipv6: speaks_ipv6(network),
+            proxy_arp: speaks_for_others(network),
         };
         let overlay = host.create_overlay(&spec).await?;
         if !overlay.adopted {
@@ -214,6 +215,16 @@ async fn make_overlays(
 /// The hidden port's name: found again by anyone who knows the VNI.
 pub(super) fn hidden_name(vni: u32) -> String {
     format!("vxport{vni}")
+}
+
+/// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
+/// link?
+fn speaks_for_others(network: &config::Network) -> bool {
+    let on_link = |prefix: &ipnet::IpNet| {
+        network.addresses.iter().any(|own| own.value.trunc().contains(prefix))
+    };
+    let mut ipv4 = network.local_ips.iter().filter(|prefix| prefix.addr().is_ipv4());
+    !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }
 
 pub(super) fn speaks_ipv6(network: &config::Network) -> bool {

@@ -33,6 +33,8 @@ pub struct OverlaySpec {
     pub addresses: Vec<IpNet>,
     /// Whether the interface speaks IPv6. If not, it also gets no link-local address.
     pub ipv6: bool,
+    /// Whether this host answers ARP requests for addresses that it routes elsewhere.
+    pub proxy_arp: bool,
 }
 
 /// An overlay interface that is up, with what was asked for.
@@ -218,7 +220,6 @@ impl Host {
         }
         if spec.ipv6 && !overlay.generates_ipv6 {
             // The kernel makes a link-local address only when an interface comes up.
-            self.set_ipv6_generation(overlay, In6AddrGenMode::Eui64).await?;
             let down = LinkUnspec::new_with_index(overlay.ifindex).down();
             self.change(overlay, down, "take down").await?;
         }
@@ -237,9 +238,11 @@ impl Host {
         self.change(hidden, mark, "mark as ours").await?;
         if !spec.ipv6 {
             self.set_ipv6_generation(overlay, In6AddrGenMode::None).await?;
+        } else if !overlay.generates_ipv6 {
+            self.set_ipv6_generation(overlay, In6AddrGenMode::Eui64).await?;
         }
         self.set_ipv6_generation(hidden, In6AddrGenMode::None).await?;
-        self.accept_local(overlay).await?;
+        self.set_ipv4(spec, overlay).await?;
         for link in [hidden, overlay] {
             self.change(link, LinkUnspec::new_with_index(link.ifindex).up(), "bring up").await?;
         }
@@ -247,14 +250,16 @@ impl Host {
     }
 
     /// The ICMP messages of `encap` come from the interface's own address and enter by it: without
-    /// this the kernel takes them for a forgery. Peers' frames with our address are refused before.
-    async fn accept_local(&self, overlay: &Link) -> Result<(), HostError> {
+    /// `accept_local` the kernel takes them for a forgery. Peers' frames with our address, and ARP
+    /// requests for what is not behind this host, are refused before.
+    async fn set_ipv4(&self, spec: &OverlaySpec, overlay: &Link) -> Result<(), HostError> {
         let mut wanted = InetDevConf::default();
         wanted.accept_local = 1;
+        wanted.proxy_arp = i32::from(spec.proxy_arp);
         let family = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(wanted)]);
         let change = LinkUnspec::new_with_index(overlay.ifindex)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
-        self.change(overlay, change, "set accept_local on").await
+        self.change(overlay, change, "set accept_local and proxy_arp on").await
     }
 
     async fn set_ipv6_generation(

@@ -21,6 +21,7 @@ fn spec(prefixes: &[&str]) -> OverlaySpec {
         mtu: 1410,
         addresses: prefixes.iter().map(|text| net(text)).collect(),
         ipv6: prefixes.iter().any(|text| text.contains(':')),
+        proxy_arp: false,
     }
 }
 
@@ -338,10 +339,30 @@ fn lists_and_deletes_exactly_its_own() {
     });
 }
 
-/// The file of a setting; names may have dots in them.
 fn accept_local(name: &str) -> String {
-    let path = format!("/proc/sys/net/ipv4/conf/{name}/accept_local");
+    setting(name, "accept_local")
+}
+
+/// The file of a setting; names may have dots in them.
+fn setting(name: &str, key: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/conf/{name}/{key}");
     std::fs::read_to_string(path).expect("a setting").trim().to_owned()
+}
+
+#[test]
+fn answers_arp_for_others_where_it_is_asked_to() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let others = ["forwarding", "rp_filter", "arp_notify"];
+        let mut wanted = spec(&["192.0.2.1/24"]);
+        host.create_overlay(&wanted).await.expect("an overlay");
+        let before = others.map(|key| setting("vxlan43", key));
+        assert_eq!(setting("vxlan43", "proxy_arp"), "0");
+        wanted.proxy_arp = true;
+        host.create_overlay(&wanted).await.expect("adoption");
+        assert_eq!(setting("vxlan43", "proxy_arp"), "1");
+        assert_eq!(others.map(|key| setting("vxlan43", key)), before);
+    });
 }
 
 #[test]
