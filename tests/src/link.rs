@@ -57,3 +57,13 @@ pub fn set_wire(ns: &Ns, interface: &str, wire: Wire) -> Result<()> {
     };
     ns.run(&format!("ethtool -K {interface} {offloads}")).map(drop)
 }
+
+/// Has an interface send no neighbour discovery and no multicast reports of its own accord, so that
+/// what crosses an IPv6 wire can be counted to the packet. The neighbours must be static.
+pub fn hush_ipv6(ns: &Ns, interface: &str) -> Result<()> {
+    let rules = format!(
+        "table ip6 hush {{\n chain out {{\n type filter hook output priority 0;\n \
+         oifname \"{interface}\" meta l4proto icmpv6 drop\n }}\n}}\n"
+    );
+    ns.run_with_input("nft -f -", &rules).map(drop)
+}

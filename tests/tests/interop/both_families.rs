@@ -8,6 +8,7 @@ use vxlan_tests::{
     Netns, Run, Wire,
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
+    link::hush_ipv6,
     segment::Segment,
     traffic::{ping, tcp_transfer},
 };
@@ -75,6 +76,7 @@ impl World {
         let [hub, four, six] = [("hub", 1), ("four", 4), ("six", 6)].map(|(role, number)| {
             let ns = run.netns(role)?;
             segment.plug(&ns, "eth0", &format!("203.0.113.{number}/24"), role)?;
+            hush_ipv6(&ns, "eth0")?;
             ns.run(&format!("ip addr add 2001:db8:1::{number}/64 dev eth0"))?;
             anyhow::Ok(ns)
         });

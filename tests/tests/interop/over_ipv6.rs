@@ -11,7 +11,7 @@ use vxlan_tests::{
     Ns, Pair, Wire,
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
-    link::set_queue,
+    link::{hush_ipv6, set_queue},
     sniff::Sniffer,
     traffic::{ping, ping_with, tcp_transfer},
 };
@@ -60,6 +60,7 @@ fn wire() -> Result<Pair> {
     pair.static_neighbours()?;
     for ns in [&pair.a, &pair.b] {
         set_queue(ns, "eth0")?;
+        hush_ipv6(ns, "eth0")?;
         ns.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
     }
     Ok(pair)
