@@ -29,6 +29,11 @@ fn other_traffic_passes() {
         .with(outer_eth())
         .with(Vlan::new(7))
         .carrying(Packet::new().with(outer_ip()).with(outer_udp()).with(vxlan()).carrying(ping()));
+    let twice = Packet::new()
+        .with(outer_eth().ethertype(Some(0x88a8)))
+        .with(Vlan::new(7))
+        .with(Vlan::new(8))
+        .carrying(Packet::new().with(outer_ip()).with(outer_udp()).with(vxlan()).carrying(ping()));
     let ipv6 = Packet::new()
         .with(outer_eth())
         .with(Ipv6::new(AWS_HOST6, GCP_HOST6))
@@ -46,6 +51,7 @@ fn other_traffic_passes() {
         row("MPLS", &ether(0x8847).payload(&[0; 46])),
         row("802.3 length instead of a type", &ether(46).payload(&[0x42; 46])),
         row("802.1Q in front of a packet to our port", &tagged),
+        row("QinQ in front of a packet to our port", &twice),
         row("IPv6 to our port", &ipv6),
         row("to another address", &ip(outer_ip().dst([203, 0, 113, 11].into()))),
         row("to broadcast", &ip(outer_ip().dst([255; 4].into()))),
