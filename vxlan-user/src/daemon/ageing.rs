@@ -1,9 +1,11 @@
 //! Has stations forgotten that were not heard for as long as their network says, and keeps the
 //! programs' clock going. Runs beside the event loop, which may wait for the kernel.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
-use tokio::time::MissedTickBehavior;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use super::bring_up::Started;
@@ -17,7 +19,8 @@ const TICK: Duration = Duration::from_secs(1);
 struct Ageing {
     /// By overlay interface.
     by_ifindex: HashMap<u32, u32>,
-    members: usize,
+    /// By member: how many stations it may have.
+    shares: Vec<u64>,
 }
 
 /// What there is to do after a look at all stations.
@@ -38,29 +41,43 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
         loop {
             tick.tick().await;
             if let Err(error) = clock.set(uptime()) {
-                return tracing::error!("stations do not age any more: {error}");
+                tracing::warn!("the clock that stations age by stands still: {error}");
             }
         }
     });
+    let pins = pins.clone();
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(period);
-        // A large table may take longer than that.
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = period;
         loop {
-            tick.tick().await;
+            tokio::time::sleep(pause).await;
+            let began = Instant::now();
             let ageing = ageing.clone();
             // Thousands of system calls: off the threads that everything else runs on.
             let sweep = tokio::task::spawn_blocking(move || {
                 let swept = sweep(&mut stations, &ageing);
                 (stations, swept)
             });
-            let Ok((back, swept)) = sweep.await else { return };
-            stations = back;
-            match swept {
-                Ok(0) => {}
-                Ok(old) => tracing::debug!("{old} stations were not heard any more"),
-                Err(error) => return tracing::error!("stations do not age any more: {error}"),
+            match sweep.await {
+                Ok((back, swept)) => {
+                    stations = back;
+                    match swept {
+                        Ok(0) => {}
+                        Ok(old) => tracing::debug!("{old} stations were not heard any more"),
+                        Err(error) => tracing::warn!("stations did not age this time: {error}"),
+                    }
+                }
+                Err(error) => {
+                    tracing::error!("looking for old stations failed: {error}");
+                    match Stations::open(&pins) {
+                        Ok(again) => stations = again,
+                        Err(error) => {
+                            return tracing::error!("stations do not age any more: {error}");
+                        }
+                    }
+                }
             }
+            // A large table shall not keep a CPU busy.
+            pause = period.max(began.elapsed() * 9);
         }
     });
     Ok(())
@@ -70,10 +87,10 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
 /// That also repairs what CPUs that learned at the same time have miscounted.
 fn sweep(stations: &mut Stations, ageing: &Ageing) -> Result<usize, DataPlaneError> {
     let learned = |stations: &Stations| -> Result<Vec<u64>, DataPlaneError> {
-        (0..ageing.members as u32).map(|member| stations.learned(member)).collect()
+        (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
     };
     let before = learned(stations)?;
-    let mut findings = Findings { old: Vec::new(), left: vec![0; ageing.members] };
+    let mut findings = Findings { old: Vec::new(), left: vec![0; ageing.shares.len()] };
     let now = uptime();
     stations.each(|key, entry| findings.note(ageing, now, key, entry))?;
     let after = learned(stations)?;
@@ -100,13 +117,15 @@ impl Ageing {
     fn of(running: &Started) -> Self {
         let networks = running.state.networks.iter().zip(&running.findings.config.networks);
         let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
-        Self { by_ifindex, members: running.state.members.len() }
+        let shares = running.plan.members.iter().map(|member| member.max_stations.into()).collect();
+        Self { by_ifindex, shares }
     }
 
-    /// A station goes after its time and at most a tenth of the shortest one.
+    /// A station goes after its time and at most a tenth of the shortest one; and what the programs
+    /// miscounted is put right within a minute.
     fn period(&self) -> Duration {
         let shortest = self.by_ifindex.values().min().copied().unwrap_or(u32::MAX);
-        Duration::from_secs(u64::from(shortest / 10).max(1))
+        Duration::from_secs(u64::from(shortest / 10).clamp(1, 60))
     }
 }
 
@@ -115,12 +134,15 @@ impl Findings {
         if entry.flags & FdbEntry::STATIC != 0 {
             return;
         }
+        let shares = &ageing.shares;
         // Of an interface that is no network's nothing is learned, and nothing is to be kept.
         let ageing = ageing.by_ifindex.get(&key.ifindex).copied().unwrap_or(0);
-        if now.saturating_sub(entry.seen) > ageing {
-            self.old.push(key);
-        } else if let Some(left) = self.left.get_mut(entry.member as usize) {
-            *left += 1;
+        let member = entry.member as usize;
+        let share = shares.get(member).copied().unwrap_or(0);
+        match self.left.get_mut(member) {
+            // CPUs that learn at the same time may let in more than the share.
+            Some(left) if *left < share && now.saturating_sub(entry.seen) <= ageing => *left += 1,
+            _ => self.old.push(key),
         }
     }
 }
@@ -132,7 +154,7 @@ mod tests {
     use super::*;
 
     fn ageing() -> Ageing {
-        Ageing { by_ifindex: [(7, 300), (8, 10)].into(), members: 3 }
+        Ageing { by_ifindex: [(7, 300), (8, 10)].into(), shares: vec![2, 9, 9] }
     }
 
     #[test]
@@ -147,6 +169,8 @@ mod tests {
         note(2, 7, 0, 700, 0);
         let old = note(3, 7, 0, 699, 0);
         note(4, 7, 1, 990, 0);
+        // More than the member may have, however that came.
+        let excess = note(9, 7, 0, 1_000, 0);
         // Another network's, with a time of its own.
         note(5, 8, 2, 990, 0);
         let older = note(6, 8, 2, 989, 0);
@@ -154,14 +178,16 @@ mod tests {
         note(7, 8, 2, 0, FdbEntry::STATIC);
         // Heard since the clock was read.
         note(8, 8, 2, 1_001, 0);
-        assert_eq!(findings, Findings { old: vec![old, older], left: vec![2, 1, 2] });
+        assert_eq!(findings, Findings { old: vec![old, excess, older], left: vec![2, 1, 2] });
     }
 
     #[test]
     fn a_sweep_comes_ten_times_in_the_shortest_time() {
         assert_eq!(ageing().period(), Duration::from_secs(1));
-        let slow = Ageing { by_ifindex: [(7, 300), (8, 86_400)].into(), members: 1 };
+        let slow = Ageing { by_ifindex: [(7, 300), (8, 86_400)].into(), shares: vec![9] };
         assert_eq!(slow.period(), Duration::from_secs(30));
+        let slowest = Ageing { by_ifindex: [(8, 86_400)].into(), shares: vec![9] };
+        assert_eq!(slowest.period(), Duration::from_secs(60));
     }
 
     /// What the programs then take the member to have is what it has, or more by what came and went.

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::{bring_up::hidden_name, checks::Findings};
+use super::{
+    bring_up::{hidden_name, speaks_ipv6},
+    checks::Findings,
+};
 use crate::{
     config::{self, Config, RouteTable},
-    host::{Host, HostError},
+    host::{Host, HostError, MIN_IPV6_MTU},
     plan::{default_overlay_mtu, overhead},
     state::State,
 };
@@ -35,6 +38,17 @@ fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
                 overhead(config, network)
             );
             return Err(config.error(&mtu, message));
+        }
+        if network.mtu.is_none() && speaks_ipv6(network) && largest < MIN_IPV6_MTU {
+            let underlay = &findings.underlay;
+            let message = format!(
+                "network {} has IPv6, which needs {MIN_IPV6_MTU} bytes, and the {} bytes of {name} \
+                 leave {largest}. Raise the MTU of {name}, or take the IPv6 prefixes out.",
+                network.vni.value,
+                underlay.mtu,
+                name = underlay.name
+            );
+            return Err(config.error(&network.interface, message));
         }
     }
     Ok(())

@@ -61,8 +61,9 @@ impl<'a> Follower<'a> {
         let mut changed = !wider && self.follow_mtu(running).await;
         self.follow_ways(running, &ways.to_peers)?;
         changed |= wider && self.follow_mtu(running).await;
-        if changed {
-            self.places.run_dir.store(&running.state)?;
+        if changed && let Err(error) = self.places.run_dir.store(&running.state) {
+            // Only `vxlan show` reads it now.
+            tracing::warn!("{error}");
         }
         Ok(())
     }
@@ -102,11 +103,13 @@ impl<'a> Follower<'a> {
             if network.mtu.is_some() || new == old {
                 continue;
             }
-            made.mtu = new;
-            changed = true;
             let vni = network.vni.value;
             match self.host.set_overlay_mtu(&made.interface, new).await {
-                Ok(()) => tracing::info!(%vni, "MTU of {}: {new}, was {old}", made.interface),
+                Ok(()) => {
+                    made.mtu = new;
+                    changed = true;
+                    tracing::info!(%vni, "MTU of {}: {new}, was {old}", made.interface);
+                }
                 Err(error) => tracing::warn!(%vni, "MTU of {} stays: {error}", made.interface),
             }
             if new > fits {
@@ -126,6 +129,10 @@ impl<'a> Follower<'a> {
         running: &mut Started,
         message: &IcmpMessage,
     ) -> anyhow::Result<()> {
+        // Anybody can send these: what they are comes before what they are about.
+        if !path_mtu::is_too_big(&message.bytes, message.from.is_ipv6()) {
+            return Ok(());
+        }
         let ours = Ours::of(&running.plan);
         let Some(said) = ours.read(&message.bytes, message.from.is_ipv6()) else {
             tracing::debug!("{} says something of a packet that is not ours", message.from);

@@ -62,16 +62,19 @@ impl Ours {
         }
     }
 
-    /// Reads a message from its ICMP header on. Whoever forges one that is believed must know a
-    /// packet that we have sent, and may then lower the path MTU of its peer, within limits.
+    /// Reads a message from its ICMP header on. Whoever knows the outer addresses
+    /// and a VNI can forge one that is believed (over IPv4 also without the VNI, as not every router
+    /// quotes as much), and may then lower the path MTU of that peer, within limits.
     pub(super) fn read(&self, message: &[u8], ipv6: bool) -> Option<TooBig> {
         let quoted = message.get(8..)?;
         let kind = [message[0], message[1]];
         if ipv6 {
             let mtu = u32::from_be_bytes(array(message, 4)?);
             let endpoint = self.quoted_v6(quoted)?;
+            let length = 40 + u32::from(u16::from_be_bytes(array(quoted, 4)?));
             // RFC 8201, section 4: such a message must be discarded.
-            return (kind == [2, 0] && mtu >= LEAST_IPV6).then_some(TooBig { endpoint, mtu });
+            let possible = mtu >= LEAST_IPV6 && length > mtu;
+            return (kind == [2, 0] && possible).then_some(TooBig { endpoint, mtu });
         }
         if kind != [3, 4] || !sums_up(message) {
             return None;
@@ -80,17 +83,22 @@ impl Ours {
         let told = u32::from(u16::from_be_bytes(array(message, 6)?));
         let length = u32::from(u16::from_be_bytes(array(quoted, 2)?));
         let mtu = if told == 0 { plateau_below(length) } else { told };
+        // A packet that would have fitted was not dropped for its length.
+        if length <= mtu {
+            return None;
+        }
         Some(TooBig { endpoint, mtu: mtu.max(LEAST_IPV4) })
     }
 
     fn quoted_v4(&self, quoted: &[u8]) -> Option<SocketAddr> {
-        let fragment = u16::from_be_bytes(array(quoted, 6)?) & 0x1fff;
-        if quoted[0] != 0x45 || fragment != 0 || *quoted.get(9)? != UDP {
+        // We send nothing else: identification zero, DF.
+        let never_cut = array(quoted, 4)? == [0, 0, 0x40, 0];
+        if quoted[0] != 0x45 || !never_cut || *quoted.get(9)? != UDP {
             return None;
         }
         let source = Ipv4Addr::from(array::<4>(quoted, 12)?);
         let destination = Ipv4Addr::from(array::<4>(quoted, 16)?);
-        self.quoted_udp(source.into(), destination.into(), quoted.get(20..)?)
+        self.quoted_udp(source.into(), destination.into(), quoted.get(20..)?, false)
     }
 
     fn quoted_v6(&self, quoted: &[u8]) -> Option<SocketAddr> {
@@ -99,22 +107,28 @@ impl Ours {
         }
         let source = Ipv6Addr::from(array::<16>(quoted, 8)?);
         let destination = Ipv6Addr::from(array::<16>(quoted, 24)?);
-        self.quoted_udp(source.into(), destination.into(), quoted.get(40..)?)
+        // An IPv6 router quotes as much as fits (RFC 4443, section 2.4).
+        self.quoted_udp(source.into(), destination.into(), quoted.get(40..)?, true)
     }
 
-    /// From the UDP header on, of which the ports must be there.
-    fn quoted_udp(&self, from: IpAddr, to: IpAddr, udp: &[u8]) -> Option<SocketAddr> {
+    /// From the UDP header on, of which the ports must be there, and the VXLAN header if `whole`.
+    fn quoted_udp(&self, from: IpAddr, to: IpAddr, udp: &[u8], whole: bool) -> Option<SocketAddr> {
         let source_port = u16::from_be_bytes(array(udp, 0)?);
         let endpoint = SocketAddr::new(to, u16::from_be_bytes(array(udp, 2)?));
         let is_source_port = match self.fixed_source_port {
             Some(port) => source_port == port,
             None => source_port >= FIRST_FLOW_PORT,
         };
-        // Not every router quotes as much as the VXLAN header.
-        let is_vni = array(udp, 12).is_none_or(|vni| self.vnis.contains(&vni));
+        let is_vni = array(udp, 12).map_or(!whole, |vni| self.vnis.contains(&vni));
         let ours = self.addresses.contains(&from) && self.endpoints.contains(&endpoint);
         (ours && is_source_port && is_vni).then_some(endpoint)
     }
+}
+
+/// Is a message, from its ICMP header on, of the kind that is read here?
+pub(super) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
+    let kind: [u8; 2] = if ipv6 { [2, 0] } else { [3, 4] };
+    message.starts_with(&kind)
 }
 
 const UDP: u8 = 17;

@@ -22,6 +22,14 @@ pub(super) struct Ways {
     pub(super) to_peers: Vec<Way>,
 }
 
+/// The underlay interface as it is now.
+#[derive(Clone, Copy)]
+struct Now {
+    mtu: u32,
+    /// It has an address to ask for IPv6 neighbours from.
+    asks_ipv6: bool,
+}
+
 /// What is known of the next hop of an endpoint.
 enum NextHop {
     /// It has answered, or is in use and has not failed.
@@ -37,18 +45,22 @@ enum NextHop {
 /// benefit of the doubt.
 pub(super) async fn all(findings: &Findings, host: &Host, entries: Option<&[Peer]>) -> Ways {
     // A device without carrier takes packets and loses them uncounted.
-    let (mtu, dead) = match host.underlay(&findings.underlay.name).await {
+    let link = host.underlay(&findings.underlay.name).await;
+    let (mtu, dead) = match &link {
         Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
         Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),
         Ok(link) => (link.mtu, None),
         Err(error) => (findings.facts.mtu, Some(error.to_string())),
     };
+    // As it is now: the kernel makes such an address when the link comes up.
+    let asks_ipv6 = addresses::has_link_local(link.as_ref().unwrap_or(&findings.underlay));
+    let underlay = Now { mtu, asks_ipv6 };
     let mut to_peers = Vec::with_capacity(findings.config.peers.len());
     for (index, peer) in findings.config.peers.iter().enumerate() {
         let entry = entries.and_then(|entries| entries.get(index));
         to_peers.push(match &dead {
             Some(reason) => Err(reason.clone()),
-            None => to_peer(findings, host, peer, mtu, entry).await,
+            None => to_peer(findings, host, peer, underlay, entry).await,
         });
     }
     Ways { mtu, to_peers }
@@ -59,14 +71,14 @@ async fn to_peer(
     findings: &Findings,
     host: &Host,
     peer: &config::Peer,
-    mtu: u32,
+    underlay: Now,
     entry: Option<&Peer>,
 ) -> Way {
     let mut unknown = None;
     let mut reasons = Vec::new();
     for endpoint in peer.endpoints.iter().map(|at| at.value) {
         let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
-        match to_endpoint(findings, host, endpoint, mtu, in_use).await {
+        match to_endpoint(findings, host, endpoint, underlay, in_use).await {
             Ok(NextHop::Works(way)) => return Ok(told(peer, entry, way)),
             Ok(NextHop::Unknown(way)) => unknown = unknown.or(Some(way)),
             Ok(NextHop::Silent(reason)) => reasons.push(reason),
@@ -95,17 +107,17 @@ async fn to_endpoint(
     findings: &Findings,
     host: &Host,
     endpoint: SocketAddr,
-    mtu: u32,
+    underlay: Now,
     in_use: bool,
 ) -> Result<NextHop, HostError> {
     let facts = &findings.facts;
     let hop = host.next_hop(endpoint.ip(), facts.ifindex, facts.source_for(endpoint.ip())).await?;
     let gateway = hop.gateway.unwrap_or(endpoint.ip());
-    let mtu = hop.mtu.map_or(mtu, |of_route| of_route.min(mtu));
+    let mtu = hop.mtu.map_or(underlay.mtu, |of_route| of_route.min(underlay.mtu));
     let neighbour = host.neighbour(facts.ifindex, gateway).await?;
     let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
     let way = WayFacts { endpoint, gateway, resolved, mtu };
-    if gateway.is_ipv6() && !addresses::has_link_local(&findings.underlay) {
+    if gateway.is_ipv6() && !underlay.asks_ipv6 {
         // Without such an address the kernel asks in the name of packets alone: nothing can be known.
         return Ok(NextHop::Works(way));
     }

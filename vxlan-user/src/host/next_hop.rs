@@ -21,7 +21,7 @@ pub struct NextHop {
     pub gateway: Option<IpAddr>,
     pub ifindex: u32,
     pub preferred_source: Option<IpAddr>,
-    /// The route's own MTU, set by hand or learned from the path; `None`: the interface's counts.
+    /// The route's own MTU, set by hand; `None`: the interface's counts.
     pub mtu: Option<u32>,
 }
 
@@ -80,8 +80,9 @@ impl Host {
         // be on the link and says so as if it knew. Asked which entry of the table matched, it
         // admits that there was none.
         let lookups = [RouteFlags::FibMatch, RouteFlags::empty()];
-        let mut answer = None;
+        let mut answer: Option<RouteMessage> = None;
         for flags in lookups {
+            let of_entry = answer.take().and_then(metrics);
             let request = question(destination, via_ifindex, source, flags);
             let found = self.handle.route().get(request).execute().try_next().await;
             let found = found.during(|| format!("look up the route to {destination}"));
@@ -91,6 +92,15 @@ impl Host {
                     return Err(self.unrouted(error, destination, via_ifindex).await);
                 }
             };
+            // The second answer has what the kernel learned from the path, of which it tells nobody
+            // when it forgets it, and which it believes more easily than the daemon does. What counts
+            // is what the entry says.
+            if flags.is_empty()
+                && let Some(message) = &mut answer
+            {
+                message.attributes.retain(|at| !matches!(at, RouteAttribute::Metrics(_)));
+                message.attributes.extend(of_entry.map(RouteAttribute::Metrics));
+            }
         }
         match answer {
             Some(message) => Ok(message),
@@ -117,6 +127,12 @@ impl Host {
             _ => HostError::Kernel { doing: format!("{doing} via {interface}"), source: cause },
         }
     }
+}
+
+fn metrics(message: RouteMessage) -> Option<Vec<RouteMetric>> {
+    message.attributes.into_iter().find_map(|attribute| {
+        if let RouteAttribute::Metrics(metrics) = attribute { Some(metrics) } else { None }
+    })
 }
 
 fn kernel_error(destination: IpAddr, errno: i32) -> HostError {

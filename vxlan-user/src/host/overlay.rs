@@ -9,10 +9,12 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoVeth,
-    LinkAttribute,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
 };
-use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{
+    LinkMessageBuilder, LinkUnspec, LinkVeth,
+    packet_core::{DefaultNla, NLA_F_NESTED},
+};
 
 use super::{
     Host,
@@ -56,6 +58,11 @@ pub struct OwnedOverlay {
     /// `None` when somebody moved the hidden port to another namespace.
     pub hidden_ifindex: Option<u32>,
 }
+
+/// Of include/uapi/linux/ip.h and if_link.h.
+const IPV4_DEVCONF_PROXY_ARP: u16 = 3;
+const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
+const IFLA_INET_CONF: u16 = 1;
 
 const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
 const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
@@ -253,10 +260,16 @@ impl Host {
     /// `accept_local` the kernel takes them for a forgery. Peers' frames with our address, and ARP
     /// requests for what is not behind this host, are refused before.
     async fn set_ipv4(&self, spec: &OverlaySpec, overlay: &Link) -> Result<(), HostError> {
-        let mut wanted = InetDevConf::default();
-        wanted.accept_local = 1;
-        wanted.proxy_arp = i32::from(spec.proxy_arp);
-        let family = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(wanted)]);
+        // The crate's own type leaves out what is zero, which here means: switch it off.
+        let settings =
+            [(IPV4_DEVCONF_PROXY_ARP, u32::from(spec.proxy_arp)), (IPV4_DEVCONF_ACCEPT_LOCAL, 1)];
+        let values = settings.iter().flat_map(|(setting, value)| {
+            let [a, b] = 8_u16.to_ne_bytes();
+            let [c, d] = setting.to_ne_bytes();
+            [a, b, c, d].into_iter().chain(value.to_ne_bytes())
+        });
+        let nested = DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, values.collect());
+        let family = AfSpecUnspec::Inet(vec![AfSpecInet::Other(nested)]);
         let change = LinkUnspec::new_with_index(overlay.ifindex)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
         self.change(overlay, change, "set accept_local and proxy_arp on").await

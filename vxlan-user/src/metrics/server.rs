@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex};
 
 use super::{Source, render};
 
@@ -25,14 +25,22 @@ pub async fn serve(listener: TcpListener, source: Source) -> io::Result<()> {
     let app = Router::new()
         .route("/metrics", get(metrics))
         .route("/", get(front))
-        .with_state(Arc::new(source));
+        .with_state(Arc::new(Page { source, turn: Mutex::new(()) }));
     axum::serve(listener, app).await
 }
 
-async fn metrics(Shared(source): Shared<Arc<Source>>) -> impl IntoResponse {
+/// What the page is made from, by one scrape at a time.
+struct Page {
+    source: Source,
+    turn: Mutex<()>,
+}
+
+async fn metrics(Shared(page): Shared<Arc<Page>>) -> impl IntoResponse {
+    let _turn = page.turn.lock().await;
+    let source = Arc::clone(&page);
     // Reading maps is a row of system calls: off the threads that serve.
     let page = tokio::task::spawn_blocking(move || {
-        let snapshot = source.snapshot().map_err(|error| error.to_string())?;
+        let snapshot = source.source.snapshot().map_err(|error| error.to_string())?;
         render(&snapshot).map_err(|error| error.to_string())
     });
     let text = match page.await {

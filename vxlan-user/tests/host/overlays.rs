@@ -362,6 +362,9 @@ fn answers_arp_for_others_where_it_is_asked_to() {
         host.create_overlay(&wanted).await.expect("adoption");
         assert_eq!(setting("vxlan43", "proxy_arp"), "1");
         assert_eq!(others.map(|key| setting("vxlan43", key)), before);
+        wanted.proxy_arp = false;
+        host.create_overlay(&wanted).await.expect("adoption");
+        assert_eq!(setting("vxlan43", "proxy_arp"), "0", "it must not go on");
     });
 }
 
