@@ -259,6 +259,10 @@ fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mu
     let Some(header) = packet.window::<FRAGMENT_LEN>(at) else { return };
     inner.upper = header.byte(0);
     inner.is_later_fragment = header.u16(2) & 0xfff8 != 0;
+    // Nobody here follows the chain to what lies behind it.
+    if is_extension(inner.upper) || inner.upper == PROTOCOL_FRAGMENT {
+        inner.kind = Kind::LinkControl;
+    }
     if !inner.is_later_fragment && len >= FRAGMENT_LEN as u32 + 4 {
         read_ports(packet, at + FRAGMENT_LEN, false, inner);
     }

@@ -72,7 +72,10 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     let mut frame = View::of_skb(ctx);
     let wanted = if info.len < HEADERS { info.len } else { HEADERS };
     if frame.len() < wanted as usize {
-        ctx.pull_data(wanted).map_err(|_| TxDrop::MalformedInner)?;
+        if ctx.pull_data(wanted).is_err() {
+            account.slot = network_slot(info.ifindex);
+            return Err(TxDrop::MalformedInner);
+        }
         frame = View::of_skb(ctx);
     }
     let copy = replicate::copy_for(ctx, settings);
@@ -87,13 +90,14 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     let headers =
         if info.gso_size == 0 { 0 } else { inner::segment_headers(&frame, 0, &read.inner) };
     account.packets = info.packets(headers);
-    let Frame { inner, recipient } = match recipient(ctx, info, &read.inner, settings, copy) {
-        Ok(found) => read.is_for(found),
-        Err(reason) => {
-            account.slot = network_slot(info.ifindex);
-            return Err(reason);
-        }
-    };
+    let Frame { inner, recipient } =
+        match recipient(ctx, info, &read.inner, settings, copy, account.packets) {
+            Ok(found) => read.is_for(found),
+            Err(reason) => {
+                account.slot = network_slot(info.ifindex);
+                return Err(reason);
+            }
+        };
     let member = MEMBERS.get(recipient.member).ok_or(TxDrop::NoRoute)?;
     account.slot = member.slot;
     if recipient.asked
@@ -137,6 +141,7 @@ fn recipient(
     inner: &Inner,
     settings: &Settings,
     copy: Option<u32>,
+    packets: u64,
 ) -> Result<Recipient, TxDrop> {
     if let Some(member) = copy {
         return Ok(Recipient { member, asked: false, alone: false });
@@ -145,7 +150,7 @@ fn recipient(
         To::One(member) => Ok(Recipient { member, asked: false, alone: true }),
         To::Asked(member) => Ok(Recipient { member, asked: true, alone: true }),
         To::Everyone(network) => {
-            let member = replicate::to_all(ctx, info.ifindex, inner, network, settings)?;
+            let member = replicate::to_all(ctx, info.ifindex, inner, network, settings, packets)?;
             Ok(Recipient { member, asked: false, alone: false })
         }
     }

@@ -1,5 +1,5 @@
 //! Learning which station is behind which member, and who has which address there. Only from frames
-//! that passed every check.
+//! that passed every check of `decap`.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{

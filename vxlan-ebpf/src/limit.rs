@@ -47,10 +47,19 @@ pub(crate) fn broadcast(index: u32, network: &Network) -> Result<(), TxDrop> {
     if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
-/// May something be done for others once more?
+/// What others can have us do. Neither shall use up what the other has.
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    /// Tell a sender by ICMP.
+    Icmp = 0,
+    /// Tell the log.
+    Log = 1,
+}
+
+/// May it be done for others once more?
 #[inline(always)]
-pub(crate) fn exception() -> bool {
-    allow(&EXCEPTIONS, 0, &EXCEPTION)
+pub(crate) fn exception(service: Service) -> bool {
+    allow(&EXCEPTIONS, service as u32, &EXCEPTION)
 }
 
 #[inline(always)]

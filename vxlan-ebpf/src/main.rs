@@ -98,7 +98,7 @@ fn encap(ctx: TcContext) -> i32 {
 /// to the verifier, which removes all of this when it is lower.
 #[inline(always)]
 fn may_tell() -> bool {
-    level_enabled(Level::Trace) && limit::exception()
+    level_enabled(Level::Trace) && limit::exception(limit::Service::Log)
 }
 
 #[cfg(target_arch = "bpf")]

@@ -113,9 +113,9 @@ pub(crate) static SPENT: Array<Spent> = Array::with_max_entries(16_384, 0);
 pub(crate) static BROADCASTS: Array<u64> = Array::with_max_entries(1_024, 0);
 
 /// The same of the limit of what strangers can have us do: ICMP messages, log messages.
-/// Writer and reader: all programs. One entry.
+/// Writer and reader: all programs. Index: `limit::Service`.
 #[map]
-pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(1, 0);
+pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(2, 0);
 
 /// Where headers are put together, as the stack has too little room. Writer and reader: `encap`, on
 /// its CPU, on which no other packet is sent before it is done. One entry.

@@ -36,7 +36,7 @@ fn secret(settings: &Settings) -> [u32; 2] {
 }
 
 /// Sends a copy to all members of a network but one, and returns that one: it gets the frame itself.
-/// The member that the frame comes from, if it does, gets nothing.
+/// The member that the frame comes from, if it does, gets nothing. The frame is `packets` on the wire.
 #[inline(always)]
 pub(crate) fn to_all(
     ctx: &TcContext,
@@ -44,6 +44,7 @@ pub(crate) fn to_all(
     inner: &Inner,
     network: u32,
     settings: &Settings,
+    packets: u64,
 ) -> Result<u32, TxDrop> {
     let limits = NETWORKS.get(network).ok_or(TxDrop::NoRoute)?;
     limit::broadcast(network, limits)?;
@@ -61,7 +62,7 @@ pub(crate) fn to_all(
             continue;
         }
         if last != NOBODY {
-            copy(ctx, ifindex, last, settings);
+            copy(ctx, ifindex, last, settings, packets);
         }
         last = member;
     }
@@ -70,13 +71,13 @@ pub(crate) fn to_all(
 }
 
 #[inline(always)]
-fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &Settings) {
+fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &Settings, packets: u64) {
     mark(ctx, secret(settings), member);
     // What is not negative is the copy's own fate, which it has counted by itself.
     // SAFETY: the context is the program's own; views derived before are not used again.
     let failed = unsafe { bpf_clone_redirect(ctx.skb.skb, ifindex, 0) } < 0;
     if failed && let Some(member) = MEMBERS.get(member) {
-        count::dropped(member.slot, DropReason::Tx(TxDrop::RedirectFailed), 1);
+        count::dropped(member.slot, DropReason::Tx(TxDrop::RedirectFailed), packets);
     }
 }
 

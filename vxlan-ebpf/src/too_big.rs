@@ -10,15 +10,21 @@ use vxlan_common::{
     addr::{Address, IPV6},
     bytes::{Bytes as _, Window as _},
     checksum,
-    inner::{Inner, Kind, PROTOCOL_ICMP, PROTOCOL_ICMPV6},
-    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN},
+    inner::{Inner, Kind, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP},
+    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
     table::Network,
 };
 
-use crate::{answer, headers, limit, packet::View};
+use crate::{
+    answer, headers,
+    limit::{self, Service},
+    packet::View,
+};
 
 /// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
 const QUOTED: u32 = 512;
+/// No IPv6 host sends less (RFC 8200 section 5).
+const LEAST_IPV6: u32 = 1280;
 const ICMP_LEN: usize = 8;
 /// Internetwork control, as RFC 1812 section 4.3.2.5 has it for ICMP errors.
 const TOS: u16 = 0xc0;
@@ -38,12 +44,15 @@ pub(crate) fn tell(
         return None;
     }
     if inner.family == IPV6 {
-        if network.address6.is(&Address::ZERO) || !limit::exception() {
+        if mtu < LEAST_IPV6
+            || network.address6.is(&Address::ZERO)
+            || !limit::exception(Service::Icmp)
+        {
             return None;
         }
         packet_too_big(ctx, inner, network, mtu)?;
     } else {
-        if network.address == [0; 4] || !limit::exception() {
+        if network.address == [0; 4] || !limit::exception(Service::Icmp) {
             return None;
         }
         fragmentation_needed(ctx, inner, network, mtu)?;
@@ -87,11 +96,52 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
     ctx.pull_data(len + HEADERS as u32).ok()
 }
 
-/// The ICMP checksum: `sum` is of everything in front of the quoted bytes at `AT`, in host order.
+/// What the quoted transport header has for a checksum while that is still to be computed: the sum of
+/// the pseudo header, as on the wire. `None`: it has been.
+///
+/// Whoever takes the message over a wire computes it then, over what is quoted, and no helper says that
+/// nobody shall. A checksum of that kind is the one that the kernel does not update.
 #[inline(always)]
-fn icmp_checksum<const AT: usize>(ctx: &TcContext, sum: u32) -> Option<u16> {
+fn unfinished(ctx: &TcContext, inner: &Inner) -> Option<u16> {
+    let at = inner.transport_at()
+        + match inner.protocol {
+            PROTOCOL_TCP => 16,
+            PROTOCOL_UDP => 6,
+            _ => return None,
+        };
+    let old = View::of_skb(ctx).window::<2>(at)?.wire2(0);
+    ctx.l4_csum_replace(at, 0, 1, 2).ok()?;
+    if View::of_skb(ctx).window::<2>(at)?.wire2(0) == old {
+        return Some(u16::from_ne_bytes(old));
+    }
+    ctx.store(at, &old, 0).ok()?;
+    None
+}
+
+/// The ICMP checksum: `sum` is of everything in front of the quoted bytes at `AT`, in host order.
+///
+/// A checksum that will be put in makes the bytes from the transport header on sum up to the complement
+/// of what stands there now, as their number is even; a right IPv4 header sums up to nothing.
+#[inline(always)]
+fn icmp_checksum<const AT: usize>(
+    ctx: &TcContext,
+    inner: &Inner,
+    sum: u32,
+    unfinished: Option<u16>,
+) -> Option<u16> {
     let sum = u32::from(checksum::fold(sum).to_be());
-    let sum = View::of_skb(ctx).add_to_checksum::<QUOTED>(AT, sum)?;
+    let packet = View::of_skb(ctx);
+    let sum = match unfinished {
+        None => packet.add_to_checksum::<QUOTED>(AT, sum)?,
+        Some(field) => {
+            let header = if inner.family == IPV6 {
+                packet.add_to_checksum::<{ IPV6_LEN as u32 }>(AT, sum)?
+            } else {
+                sum
+            };
+            u32::from(checksum::fold(header)) + u32::from(!field)
+        }
+    };
     Some(!checksum::fold(sum))
 }
 
@@ -101,8 +151,10 @@ fn fragmentation_needed(ctx: &TcContext, inner: &Inner, network: &Network, mtu: 
     const TOTAL: u16 = HEADERS as u16 + QUOTED as u16;
     const DONT_FRAGMENT: u16 = 0x4000;
     const TYPE_CODE: u16 = 0x0304;
+    let unfinished = unfinished(ctx, inner);
     make_room::<HEADERS>(ctx)?;
-    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, u32::from(TYPE_CODE) + mtu)?;
+    let sum = u32::from(TYPE_CODE) + mtu;
+    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
     let source = Address::ipv4(network.address);
     let to = &inner.source;
     let (s0, s1, d0, d1) = (source.half(0), source.half(1), to.half(0), to.half(1));
@@ -134,6 +186,7 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -
     const HEADERS: usize = IPV6_LEN + ICMP_LEN;
     const PAYLOAD: u16 = ICMP_LEN as u16 + QUOTED as u16;
     const TYPE_CODE: u16 = 0x0200;
+    let unfinished = unfinished(ctx, inner);
     make_room::<HEADERS>(ctx)?;
     let (from, to) = (&network.address6, &inner.source);
     let mut sum = u32::from(TYPE_CODE) + (mtu >> 16) + (mtu & 0xffff);
@@ -143,7 +196,7 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -
         sum += u32::from(u16::from_be(from.half(at))) + u32::from(u16::from_be(to.half(at)));
         at += 1;
     }
-    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, sum)?;
+    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
     let words = headers::workplace()?;
     headers::ethernet_back(inner, words);
     words[7] = (0x6000 | TOS << 4).to_be();

@@ -64,6 +64,9 @@ pub(super) fn too_big(network: &Network, inner: &Inner<'_>, mtu: usize) -> Optio
     let family = |address: &IpAddr| address.is_ipv6() == ip.is_v6();
     let own = network.addresses.iter().map(|(address, _)| *address).find(family)?;
     let quoted = ip.packet.get(..QUOTED)?;
+    if ip.is_v6() && mtu < 1280 {
+        return None;
+    }
     let mtu = (mtu as u32).to_be_bytes();
     if ip.is_v6() {
         let icmp = [&[2, 0, 0, 0], &mtu, quoted].concat();

@@ -195,10 +195,15 @@ impl<'a> Ip<'a> {
         first.then_some((header[0], behind))
     }
 
+    /// What an IPv6 fragment header is followed by.
+    fn behind_fragment(&self) -> Option<u8> {
+        let header = self.payload().get(..8).filter(|_| self.is_v6() && self.is_fragment());
+        header.map(|header| header[0])
+    }
+
     /// The protocol, or what the fragment header behind the fixed IPv6 header has for it.
     fn carried(&self) -> u8 {
-        let header = self.payload().get(..8).filter(|_| self.is_v6() && self.is_fragment());
-        header.map_or(self.protocol, |header| header[0])
+        self.behind_fragment().unwrap_or(self.protocol)
     }
 
     pub(super) fn is_later_fragment(&self) -> bool {
@@ -222,6 +227,9 @@ impl<'a> Ip<'a> {
         let IpAddr::V6(dst) = self.dst else { return false };
         matches!(self.icmpv6_type(), Some(130..=134 | 137 | 143))
             || LINK_EXTENSIONS.contains(&self.protocol)
+            || self
+                .behind_fragment()
+                .is_some_and(|next| LINK_EXTENSIONS.contains(&next) || next == FRAGMENT_HEADER)
             || dst.segments()[0] & 0xff0f == 0xff02
                 && !matches!(self.protocol, UDP | PROTOCOL_ICMPV6)
     }

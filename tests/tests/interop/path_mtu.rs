@@ -293,3 +293,18 @@ fn a_host_behind_ours_is_told_first() -> Result<()> {
     }
     Ok(())
 }
+
+/// Its packets come with a transport checksum that is still to be computed, and what it is told has
+/// such a packet in it: on the way to it that checksum is put in, and the message's own must fit.
+#[test]
+fn a_host_behind_ours_leaves_checksums_to_its_card() -> Result<()> {
+    for to in FAR_ADDRESSES {
+        let path = Path::new(Outer::V4)?;
+        path.lan.run("ethtool -K eth0 tx on")?;
+        let transfer = tcp_transfer(&path.lan, &path.far, to.parse()?, 1 << 20)?;
+        ensure!(transfer.intact() && transfer.bytes == 1 << 20, "to {to}: {transfer:?}");
+        let route = path.lan.run(&format!("ip route get {to}"))?;
+        ensure!(route.contains(&format!(" mtu {} ", path.inner_mtu())), "nobody told: {route}");
+    }
+    Ok(())
+}

@@ -57,9 +57,23 @@ pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
+/// The programs keep what they work on per CPU, and rely on the kernel not to run two of them there at
+/// a time. A real-time kernel does.
+fn preemption() -> anyhow::Result<()> {
+    match std::fs::read_to_string("/sys/kernel/realtime") {
+        Ok(text) if text.trim() == "1" => {
+            bail!(
+                "this is a PREEMPT_RT kernel, on which packets of one CPU can interrupt each other: run another kernel"
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads configuration and host; changes nothing.
 pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     privileges()?;
+    preemption()?;
     let config = config::load(&places.config)?;
     unsupported(&config)?;
     let underlay = read_underlay(&config, host).await?;
