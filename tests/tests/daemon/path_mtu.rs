@@ -49,8 +49,13 @@ fn too_big(clouds: &TwoClouds, mtu: u16, quoted: Packet) -> Result<impl AsRef<[u
 }
 
 fn quoted(source: impl Into<std::net::Ipv4Addr>, port: u16, vni: u32) -> Packet {
+    quoted_of(1450, source, port, vni)
+}
+
+/// Of a packet that said to be `length` long; the quotation may be shorter.
+fn quoted_of(length: u16, source: impl Into<std::net::Ipv4Addr>, port: u16, vni: u32) -> Packet {
     Packet::new()
-        .with(Ipv4::new(source, TwoClouds::AWS_PUBLIC))
+        .with(Ipv4::new(source, TwoClouds::AWS_PUBLIC).total_length(Some(length)))
         .with(Udp::new(port, 4789))
         .with(Vxlan::new(vni))
         .payload(&[0; 1000])
@@ -98,6 +103,8 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
         too_big(&clouds, 610, quoted(private, 1024, 43))?,
         too_big(&clouds, 620, quoted(private, 50_000, 44))?,
         too_big(&clouds, 1401, quoted(private, 50_000, 43))?,
+        // It would have fitted.
+        too_big(&clouds, 1200, quoted_of(1200, private, 50_000, 43))?,
         too_big(&clouds, 1300, quoted(private, 50_000, 43))?,
     ];
     inject(&clouds.gcp_router, "lan", &messages, messages.len() as u64)?;
