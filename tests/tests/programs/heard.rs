@@ -147,7 +147,8 @@ fn a_neighbour_is_believed_in_for_a_minute() {
         let mut map: HashMap<&mut MapData, NeighbourKey, Neighbour> =
             map.try_into().expect("is a hash");
         let (key, value) = map.iter().next().expect("one").expect("can be read");
-        let seen = value.seen - seconds * SECOND;
+        // A machine may have been up for less than that; the program's subtraction wraps too.
+        let seen = value.seen.wrapping_sub(seconds * SECOND);
         map.insert(key, Neighbour { seen, ..value }, 0).expect("takes it");
     };
     let question = arp_for(AWS_HOST);

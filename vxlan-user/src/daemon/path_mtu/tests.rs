@@ -208,3 +208,21 @@ fn what_was_said_holds_until_it_is_too_old() {
     assert_eq!(paths.limit(endpoint, 1500), 1500);
     assert_eq!(paths.expire(at(901)), [], "nothing is left");
 }
+
+#[test]
+fn a_quotation_that_cannot_be_of_a_dropped_packet_of_ours_says_nothing() {
+    let with = |at: usize, bytes: &[u8]| {
+        let mut quoted = quoted_v4();
+        quoted[at..at + bytes.len()].copy_from_slice(bytes);
+        ours().read(&v4(3, 4, 1400, &quoted), false)
+    };
+    assert_eq!(with(2, &1401_u16.to_be_bytes()), says(ENDPOINT, 1400));
+    assert_eq!(with(2, &1400_u16.to_be_bytes()), None, "it would have fitted");
+    assert_eq!(with(4, &[0, 1]), None, "an identification");
+    assert_eq!(with(6, &[0, 0]), None, "no DF");
+    let mut fits = quoted_v6();
+    fits[4..6].copy_from_slice(&1360_u16.to_be_bytes());
+    assert_eq!(ours().read(&too_big_v6(1400, &fits), true), None, "it would have fitted");
+    let short = &quoted_v6()[..40 + 14];
+    assert_eq!(ours().read(&too_big_v6(1400, short), true), None, "without the VNI");
+}
