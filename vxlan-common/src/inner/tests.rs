@@ -130,7 +130,16 @@ fn link_control_is_told_from_traffic() {
         let inner = read(&ipv6(extension, 255, NEIGHBOUR, &hidden)).unwrap();
         assert_eq!(inner.kind, Kind::LinkControl, "behind next header {extension}");
     }
-    assert_eq!(read(&ipv6(44, 64, NEIGHBOUR, &[0; 16])).unwrap().kind, Kind::Ip, "a fragment");
+    let behind_fragment = |next: u8| {
+        let payload = [&[next][..], &[0; 15]].concat();
+        read(&ipv6(44, 64, NEIGHBOUR, &payload)).unwrap().kind
+    };
+    for next in [6, 17, 58, 50] {
+        assert_eq!(behind_fragment(next), Kind::Ip, "a fragment of next header {next}");
+    }
+    for next in [0, 43, 44, 51, 60] {
+        assert_eq!(behind_fragment(next), Kind::LinkControl, "{next} behind a fragment header");
+    }
     assert_eq!(read(&ipv6(58, 64, NEIGHBOUR, &[128; 8])).unwrap().kind, Kind::Ip, "echo");
     assert_eq!(read(&ipv6(17, 1, all_nodes, &[0; 8])).unwrap().kind, Kind::Ip, "mDNS and its like");
 }
