@@ -61,40 +61,20 @@ type Stopped = Option<RxDrop>;
 #[inline(always)]
 pub(crate) fn headers(packet: &View, settings: &Settings) -> Result<Option<Received>, Refused> {
     let Some(eth) = packet.window::<ETH_LEN>(0) else { return Ok(None) };
-    let (source, result) = match eth.wire2(12) {
-        ETHERTYPE_IPV4 => ipv4(packet, settings),
-        ETHERTYPE_IPV6 => ipv6(packet, settings),
+    let mut source = Address::ZERO;
+    let (family, result) = match eth.wire2(12) {
+        ETHERTYPE_IPV4 => (IPV4, read_ipv4(packet, settings, &mut source)),
+        ETHERTYPE_IPV6 => (IPV6, read_ipv6(packet, settings, &mut source)),
         _ => return Ok(None),
     };
     match result {
         Ok(received) => Ok(Some(received)),
         Err(None) => Ok(None),
         Err(Some(reason)) => {
-            let slot =
-                admit::peer_index(source.family, &source.address).map_or(NOBODY, admit::peer_slot);
+            let slot = admit::peer_index(family, &source).map_or(NOBODY, admit::peer_slot);
             Err(Refused { reason, slot, pair: None })
         }
     }
-}
-
-/// An address with its family.
-pub(crate) struct Source {
-    pub(crate) family: u8,
-    pub(crate) address: Address,
-}
-
-#[inline(always)]
-fn ipv4(packet: &View, settings: &Settings) -> (Source, Result<Received, Stopped>) {
-    let mut source = Source { family: IPV4, address: Address::ZERO };
-    let result = read_ipv4(packet, settings, &mut source.address);
-    (source, result)
-}
-
-#[inline(always)]
-fn ipv6(packet: &View, settings: &Settings) -> (Source, Result<Received, Stopped>) {
-    let mut source = Source { family: IPV6, address: Address::ZERO };
-    let result = read_ipv6(packet, settings, &mut source.address);
-    (source, result)
 }
 
 #[inline(always)]
@@ -213,8 +193,13 @@ fn behind_extensions(packet: &View, settings: &Settings, first: u8) -> Stopped {
     let mut next_header = first;
     let mut at = IP + IPV6_LEN;
     let mut reason = RxDrop::IpOptions;
-    for _ in 0..MOST {
+    for seen in 0..=MOST {
         match next_header {
+            PROTOCOL_UDP => {
+                let udp = packet.window::<UDP_LEN>(at)?;
+                return (udp.wire2(2) == settings.port).then_some(reason);
+            }
+            0 | 43 | 60 | FRAGMENT if seen == MOST => return Some(RxDrop::IpOptions),
             0 | 43 | 60 => {
                 let header = packet.window::<2>(at)?;
                 next_header = header.byte(0);
@@ -229,21 +214,10 @@ fn behind_extensions(packet: &View, settings: &Settings, first: u8) -> Stopped {
                 next_header = header.byte(0);
                 at += 8;
             }
-            PROTOCOL_UDP => {
-                let udp = packet.window::<UDP_LEN>(at)?;
-                return (udp.wire2(2) == settings.port).then_some(reason);
-            }
             _ => return None,
         }
     }
-    match next_header {
-        PROTOCOL_UDP => {
-            let udp = packet.window::<UDP_LEN>(at)?;
-            (udp.wire2(2) == settings.port).then_some(reason)
-        }
-        0 | 43 | 60 | FRAGMENT => Some(RxDrop::IpOptions),
-        _ => None,
-    }
+    None
 }
 
 /// The VNI of the VXLAN header at `AT`.

@@ -16,7 +16,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 
 fn families() -> [(&'static str, Layer); 2] {
     [("IPv4", outer_ip().into()), ("IPv6", outer_ip6().into())]

@@ -13,7 +13,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 
 #[test]
 fn every_kind_of_frame_over_ipv6() {

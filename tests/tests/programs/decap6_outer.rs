@@ -2,15 +2,14 @@
 
 use vxlan_common::{
     counters::NatField::SrcAddress,
-    reason::RxDrop::{
-        self, InvalidVxlanHeader, MalformedOuter, NotAMember, UnknownSource, UnknownVni,
-    },
+    reason::RxDrop::{InvalidVxlanHeader, MalformedOuter, NotAMember, UnknownSource, UnknownVni},
 };
 use vxlan_tests::packet::{Ipv6, Packet, Udp, Vxlan};
 
 use crate::{
     bench::Program,
     decap_accepted,
+    decap_outer::refused,
     moves::{Moves, Who},
     rows::{Row, check, padded},
     world::*,
@@ -18,11 +17,6 @@ use crate::{
 };
 
 const AWS: Who = Who::Peer("aws");
-const AWS_43: Who = Who::Member("aws", VNI);
-
-fn refused(name: impl Into<String>, packet: &Packet, reason: RxDrop, who: Who) -> Row {
-    Row::refused(name, &packet.build(), reason, who)
-}
 
 fn ip(ip: Ipv6) -> Packet {
     wrap(ip, outer_udp(), vxlan(), &ping())

@@ -14,7 +14,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 
 fn inner(name: &'static str, frame: Packet) -> (&'static str, Packet) {
     (name, frame)

@@ -15,7 +15,7 @@ use crate::{
 
 const AWS: Who = Who::Peer("aws");
 
-fn refused(name: impl Into<String>, packet: &Packet, reason: RxDrop, who: Who) -> Row {
+pub(crate) fn refused(name: impl Into<String>, packet: &Packet, reason: RxDrop, who: Who) -> Row {
     Row::refused(name, &packet.build(), reason, who)
 }
 

@@ -13,8 +13,6 @@ use crate::{
     world::*,
 };
 
-const AWS_43: Who = Who::Member("aws", VNI);
-
 fn with_mac_tag() -> Bench {
     Bench::new(&gcp(PUBLIC_MAC_TAG), GCP)
 }

@@ -6,13 +6,11 @@ use vxlan_tests::packet::{Arp, Layer, Packet, Udp};
 
 use crate::{
     bench::{Bench, Program},
-    moves::Who,
     rows::{Row, check},
     world::*,
     world6::*,
 };
 
-const AWS_43: Who = Who::Member("aws", VNI);
 const NOT_ECT: u8 = 0;
 const ECT_1: u8 = 1;
 const ECT_0: u8 = 2;

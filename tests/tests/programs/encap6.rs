@@ -15,7 +15,6 @@ use crate::{
     world6::*,
 };
 
-const AWS_43: Who = Who::Member("aws", VNI);
 const OFFICE_43: Who = Who::Member("office", VNI);
 
 /// The packet that a frame leaves as, with that traffic class and hop limit.

@@ -15,7 +15,6 @@ use crate::{
 
 const NETWORK: Who = Who::Network(VNI);
 const LONE: Who = Who::Member("lone", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 
 fn refused(name: impl Into<String>, frame: &Packet, why: TxDrop, who: Who) -> Row {
     Row::not_sent(name, &frame.build(), why, who)

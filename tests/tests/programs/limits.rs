@@ -20,7 +20,6 @@ use crate::{
     world6::*,
 };
 
-const AWS_43: Who = Who::Member("aws", VNI);
 /// Packets that may come at once, however low the limit.
 const PACKETS: u64 = 32;
 /// The same in bytes.

@@ -15,7 +15,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 const OWN_PORT: u16 = 5000;
 
 fn inner(ip: impl Into<Layer>) -> Packet {

@@ -16,7 +16,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 const SYN_ACK: u8 = flags::SYN | flags::ACK;
 
 fn tcp(flags: u8, options: &[u8]) -> Tcp {

@@ -19,7 +19,6 @@ use crate::{
 };
 
 const AWS: (&str, u32) = ("aws", VNI);
-const AWS_43: Who = Who::Member("aws", VNI);
 const PEER: Who = Who::Peer("aws");
 
 /// A frame, and its TTL or hop limit with its DSCP, which ARP has none of.

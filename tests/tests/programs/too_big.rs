@@ -14,7 +14,6 @@ use crate::{
     world::*,
 };
 
-const AWS_43: Who = Who::Member("aws", VNI);
 const OFFICE_43: Who = Who::Member("office", VNI);
 /// What is left of 1460 and of 1400 bytes for an inner packet: 50 bytes are outer IPv4, UDP, VXLAN
 /// and the inner Ethernet header.

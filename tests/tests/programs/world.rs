@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Layer, Mac, Packet, Udp, Vxlan};
 
+use crate::moves::Who;
+
 pub(crate) const GCP_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(crate) const GCP_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub(crate) const AWS_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 119);
@@ -21,6 +23,9 @@ pub(crate) const VNI: u32 = 43;
 pub(crate) const OTHER_VNI: u32 = 0x12_3456;
 /// No network of this host.
 pub(crate) const UNKNOWN_VNI: u32 = 44;
+
+/// `aws` in that network: whom most rows are put down to.
+pub(crate) const AWS_43: Who = Who::Member("aws", VNI);
 
 /// Overlay interface of network 43.
 pub(crate) const GCP_MAC: Mac = [2, 0, 0, 0, 0x43, 1];

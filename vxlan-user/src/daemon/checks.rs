@@ -63,7 +63,8 @@ fn preemption() -> anyhow::Result<()> {
     match std::fs::read_to_string("/sys/kernel/realtime") {
         Ok(text) if text.trim() == "1" => {
             bail!(
-                "this is a PREEMPT_RT kernel, on which packets of one CPU can interrupt each other: run another kernel"
+                "this is a PREEMPT_RT kernel, on which packets of one CPU can interrupt each other: \
+                 run another kernel"
             )
         }
         _ => Ok(()),
