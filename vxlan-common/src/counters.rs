@@ -54,13 +54,15 @@ pub struct Counters {
     pub neighbour_replies: u64,
     /// ICMP messages that told a sender of a packet too big.
     pub too_big_sent: u64,
-    /// Accepted packets by rewritten field, indexed by [`NatField`].
+    /// Probes handed to the daemon.
+    pub probes: u64,
+    /// Packets by rewritten field, indexed by [`NatField`].
     pub nat: [u64; 4],
     /// Dropped packets, indexed by [`DropReason::index`].
     pub drops: [u64; SLOTS],
 }
 
-const _: () = assert!(size_of::<Counters>() == 8 * (6 + 4 + SLOTS));
+const _: () = assert!(size_of::<Counters>() == 8 * (7 + 4 + SLOTS));
 
 impl Counters {
     /// All zero.
@@ -71,6 +73,7 @@ impl Counters {
         tx_bytes: 0,
         neighbour_replies: 0,
         too_big_sent: 0,
+        probes: 0,
         nat: [0; 4],
         drops: [0; SLOTS],
     };
@@ -88,6 +91,7 @@ impl Counters {
         self.tx_bytes += other.tx_bytes;
         self.neighbour_replies += other.neighbour_replies;
         self.too_big_sent += other.too_big_sent;
+        self.probes += other.probes;
         for (mine, theirs) in self.nat.iter_mut().zip(other.nat) {
             *mine += theirs;
         }

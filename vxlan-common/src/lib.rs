@@ -1,6 +1,7 @@
 //! What the kernel side and the user side of the data plane must agree on, and the pure logic both
 //! use: map keys and values ([`table`], [`counters`]), drop reasons ([`reason`]), the outer header
-//! ([`outer`]), the inner frame ([`inner`]), checksums, ECN and the flow hash.
+//! ([`outer`]), the inner frame ([`inner`]), what a NAT rewrote ([`nat`]), probes ([`probe`]), checksums,
+//! ECN and the flow hash.
 //!
 //! It owns no I/O: nothing here knows aya's maps, BPF helpers or netlink. Everything compiles for
 //! the BPF target and for the host, where it is tested against the RFCs' own examples.
@@ -14,12 +15,14 @@ pub mod ecn;
 pub mod flow;
 pub mod inner;
 pub mod mss;
+pub mod nat;
 pub mod outer;
+pub mod probe;
 pub mod reason;
 pub mod table;
 
-/// Version of every layout in [`table`] and [`counters`]; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 2;
+/// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin directory's name.
+pub const ABI_VERSION: u32 = 3;
 
 /// IANA's VXLAN port (RFC 7348 section 5). The Linux device's own default, 8472, predates it.
 pub const VXLAN_PORT: u16 = 4789;

@@ -70,6 +70,8 @@ reasons! {
         NoHeadroom = 16 "no_headroom",
         /// The overlay interface did not take the frame.
         RedirectFailed = 17 "redirect_failed",
+        /// A probe with no peer's tag, or cut off.
+        ProbeDenied = 18 "probe_denied",
     }
 }
 

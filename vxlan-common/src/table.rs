@@ -6,8 +6,23 @@
 
 use crate::{
     addr::{Address, Mac},
+    nat::Observed,
     outer,
 };
+
+/// Asserts sizes, and that a type may be copied to and from the kernel as bytes.
+macro_rules! abi {
+    ($($type:ty: $size:literal,)+) => {
+        $(
+            const _: () = assert!(size_of::<$type>() == $size);
+            #[cfg(feature = "user")]
+            // SAFETY: repr(C) of integers and byte arrays; the size above is the sum of the fields,
+            // so there is no padding, and every bit pattern is a value.
+            unsafe impl aya::Pod for $type {}
+        )+
+    };
+}
+pub(crate) use abi;
 
 /// How an accepted frame is tagged between XDP and TC.
 pub const TAG_METADATA: u8 = 0;
@@ -46,6 +61,10 @@ pub struct Settings {
     pub ttl: u8,
     /// Outer DSCP, 0 to 63; [`DSCP_INHERIT`]: the inner one.
     pub dscp: u8,
+    /// 1: packets of `probe_vni` are probes.
+    pub probes: u8,
+    /// VNI of probes, network order.
+    pub probe_vni: [u8; 3],
     /// Zero.
     pub pad: [u8; 3],
 }
@@ -80,13 +99,28 @@ impl NetworkAddress {
 pub struct Source {
     /// Index of the member.
     pub member: u32,
-    /// [`Source::REWRITTEN`].
+    /// [`Source::REWRITTEN`], [`Source::SHARED`].
     pub flags: u32,
 }
 
 impl Source {
     /// The peer's interface carries another address than this one: a NAT rewrote it.
     pub const REWRITTEN: u32 = 1;
+    /// It is also the address of peers whose endpoint is learned: the port may say that it is one of
+    /// them. Not of a [`Mapping`].
+    pub const SHARED: u32 = 2;
+}
+
+/// The learned endpoint of a peer, in a network that it is a member of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Mapping {
+    /// Network and outer source.
+    pub from: NetworkAddress,
+    /// UDP source port, network order.
+    pub port: [u8; 2],
+    /// Zero.
+    pub pad: [u8; 2],
 }
 
 /// An outer address on its own: which peer is it, whatever the network?
@@ -203,10 +237,14 @@ pub struct Member {
     pub network: u32,
     /// Counter slot.
     pub slot: u32,
-    /// [`Member::IPV6`], [`Member::LIMITED`].
+    /// [`Member::IPV6`], [`Member::LIMITED`], [`Member::FLOW_PORTS`], [`Member::ZERO_CHECKSUM`].
     pub flags: u32,
     /// Stations that may be learned behind it.
     pub max_stations: u32,
+    /// First UDP source port that its peer sends from, where that does not depend on the flow.
+    pub port_low: u16,
+    /// The last such port.
+    pub port_high: u16,
     /// Its declared MAC address; zero: none is.
     pub mac: Mac,
     /// The secret that stands for this member in the destination MAC ([`TAG_MAC`]); its last two
@@ -219,6 +257,10 @@ impl Member {
     pub const IPV6: u32 = 1;
     /// Its peer has a rate limit.
     pub const LIMITED: u32 = 2;
+    /// Its peer sends from a port that is made from the flow hash.
+    pub const FLOW_PORTS: u32 = 4;
+    /// Its peer sends no UDP checksums.
+    pub const ZERO_CHECKSUM: u32 = 8;
 }
 
 /// What the destination MAC was before a secret one replaced it.
@@ -258,6 +300,13 @@ pub struct Peer {
     pub packets: Rate,
     /// Bytes of received inner frames.
     pub bytes: Rate,
+    /// What its interface carries, where the address that its packets come from is another one; else
+    /// zero.
+    pub private: [u8; 4],
+    /// The same of IPv6.
+    pub private6: Address,
+    /// Zero.
+    pub pad_end: [u8; 4],
 }
 
 impl Peer {
@@ -295,7 +344,7 @@ impl FdbEntry {
     pub const STATIC: u32 = 1;
 }
 
-/// What `decap` remembers of learning from a member.
+/// What `decap` remembers of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Learned {
@@ -308,6 +357,8 @@ pub struct Learned {
     pub seen: u32,
     /// Zero.
     pub pad: u32,
+    /// Where its packets came from.
+    pub observed: Observed,
 }
 
 /// Where a member's neighbours are kept: the low bits of a hash of the address.
@@ -377,32 +428,21 @@ pub struct TaggedMember {
     pub slot: u32,
 }
 
-macro_rules! abi {
-    ($($type:ty: $size:literal,)+) => {
-        $(
-            const _: () = assert!(size_of::<$type>() == $size);
-            #[cfg(feature = "user")]
-            // SAFETY: repr(C) of integers and byte arrays; the size above is the sum of the fields,
-            // so there is no padding, and every bit pattern is a value.
-            unsafe impl aya::Pod for $type {}
-        )+
-    };
-}
-
 abi! {
-    Settings: 60,
+    Settings: 64,
     NetworkAddress: 20,
     Source: 8,
+    Mapping: 24,
     OuterAddress: 20,
     Network: 56,
     Group: 260,
     Rate: 16,
     Spent: 16,
-    Member: 36,
-    Peer: 80,
+    Member: 40,
+    Peer: 104,
     FdbKey: 12,
     FdbEntry: 12,
-    Learned: 24,
+    Learned: 120,
     NeighbourKey: 8,
     Neighbour: 32,
     NonMember: 8,

@@ -1,0 +1,186 @@
+//! What a NAT on the way rewrote, as far as a packet by itself shows it: is the source port one that
+//! the peer sends from, and would the checksum be right with what was rewritten? [`Observed`] is what
+//! is kept of it. Who has which address is not known here.
+
+use crate::{
+    addr::Address,
+    checksum, flow,
+    inner::{self, Inner},
+    table::{Member, abi},
+};
+
+impl Member {
+    /// Is this UDP source port one that the member's peer sends this frame from?
+    #[inline(always)]
+    pub const fn sends_from(&self, port: u16, inner: &Inner) -> bool {
+        if self.flags & Self::FLOW_PORTS != 0 {
+            return port == flow::source_port(inner::flow_hash(inner));
+        }
+        self.port_low <= port && port <= self.port_high
+    }
+
+    /// The one port that it sends this frame from; `None`: it may be any of several, or the frame is
+    /// not known.
+    #[inline(always)]
+    pub const fn source_port(&self, inner: Option<&Inner>) -> Option<u16> {
+        if self.flags & Self::FLOW_PORTS == 0 {
+            return if self.port_low == self.port_high { Some(self.port_low) } else { None };
+        }
+        match inner {
+            Some(inner) => Some(flow::source_port(inner::flow_hash(inner))),
+            None => None,
+        }
+    }
+}
+
+/// What a checksum gains, in the host's words, when `now` becomes `then` again (RFC 1624).
+#[inline(always)]
+pub const fn difference(now: u16, then: u16) -> u16 {
+    checksum::fold(!now as u32 + then as u32)
+}
+
+/// [`difference`] of an address. An IPv4 address has zeros behind it, which add nothing.
+#[inline(always)]
+pub const fn address_difference(now: &Address, then: &Address) -> u16 {
+    let mut sum = 0;
+    let mut at = 0;
+    while at < 8 {
+        sum += !now.half(at) as u32 + then.half(at) as u32;
+        at += 1;
+    }
+    checksum::fold(sum)
+}
+
+/// Is `sum`, over a whole datagram with its checksum and pseudo-header, right with one or more of the
+/// differences?
+#[inline(always)]
+pub const fn explains(sum: u16, differences: [u16; 3]) -> bool {
+    let [a, b, c] = differences;
+    let mut chosen = 1;
+    while chosen < 8 {
+        let mut total = sum as u32;
+        if chosen & 1 != 0 {
+            total += a as u32;
+        }
+        if chosen & 2 != 0 {
+            total += b as u32;
+        }
+        if chosen & 4 != 0 {
+            total += c as u32;
+        }
+        if checksum::fold(total) == 0xffff {
+            return true;
+        }
+        chosen += 1;
+    }
+    false
+}
+
+/// Words of [`Observed::seen`].
+const WORDS: usize = 8;
+
+/// Where a member's packets came from. A part of [`Learned`](crate::table::Learned).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Observed {
+    /// A set bit for each mapping seen, at [`Observed::place`].
+    pub seen: [u64; WORDS],
+    /// Outer source of the latest packet.
+    pub address: Address,
+    /// How often `address` or `port` has changed.
+    pub changes: u32,
+    /// When they last did, by the daemon's clock (map `CLOCK`).
+    pub changed: u32,
+    /// UDP source port of the latest packet; 0: it was as sent.
+    pub port: u16,
+    /// TTL or hop limit of the latest packet.
+    pub ttl: u8,
+    /// Of `address`; 0: there was no packet yet.
+    pub family: u8,
+    /// Zero.
+    pub pad: u32,
+}
+
+impl Observed {
+    /// Which bit of [`Self::seen`] stands for a mapping.
+    #[inline(always)]
+    pub const fn place(address: &Address, port: u16) -> u32 {
+        flow::hash(address, &Address::ZERO, port as u32, 0) % (WORDS as u32 * 64)
+    }
+
+    /// The same mapping?
+    #[inline(always)]
+    pub const fn is(&self, family: u8, address: &Address, port: u16) -> bool {
+        self.family == family && self.port == port && self.address.is(address)
+    }
+}
+
+#[cfg(feature = "user")]
+impl Observed {
+    /// How many different mappings were seen, from the bits that are set (linear counting): right for
+    /// a few, an estimate for hundreds, at most 3194.
+    pub fn mappings(seen: &[u64; WORDS]) -> u32 {
+        let set: u32 = seen.iter().map(|word| word.count_ones()).sum();
+        let all = WORDS as f64 * 64.0;
+        let clear = (all - f64::from(set)).max(1.0);
+        (all * (all / clear).ln()).round() as u32
+    }
+}
+
+abi! {
+    Observed: 96,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIVATE: Address = Address::ipv4([10, 0, 0, 119]);
+    const PUBLIC: Address = Address::ipv4([198, 51, 100, 20]);
+
+    fn sum(addresses: [&Address; 2], rest: &[u16]) -> u32 {
+        let halves = addresses.into_iter().flat_map(|at| (0..8).map(|half| at.half(half)));
+        halves.chain(rest.iter().copied()).map(u32::from).sum()
+    }
+
+    #[test]
+    fn a_rewrite_that_left_the_checksum_alone_explains_it() {
+        let to = Address::ipv4([203, 0, 113, 10]);
+        let to_private = Address::ipv4([10, 0, 0, 2]);
+        let rest = [50_000, 4789, 0x1234, 0xfffe];
+        let checksum = !checksum::fold(sum([&PRIVATE, &to], &rest));
+        let total = |from, to, port| {
+            let arrived = [port, rest[1], rest[2], rest[3], checksum];
+            checksum::fold(sum([from, to], &arrived))
+        };
+        assert_eq!(total(&PRIVATE, &to, 50_000), 0xffff);
+        for (from, destination, port) in [
+            (&PUBLIC, &to, 50_000),
+            (&PRIVATE, &to_private, 50_000),
+            (&PRIVATE, &to, 1024),
+            (&PUBLIC, &to_private, 50_000),
+            (&PUBLIC, &to_private, 1024),
+        ] {
+            let differences = [
+                address_difference(from, &PRIVATE),
+                address_difference(destination, &to),
+                difference(port, 50_000),
+            ];
+            let sum = total(from, destination, port);
+            assert_ne!(sum, 0xffff);
+            assert!(explains(sum, differences), "{from:?} {destination:?} {port}");
+            assert!(!explains(sum ^ 0x0100, differences));
+        }
+    }
+
+    #[test]
+    fn a_difference_of_nothing_explains_nothing() {
+        let none = [difference(7, 7), address_difference(&PUBLIC, &PUBLIC), 0];
+        assert!(!explains(0x1234, none));
+    }
+
+    #[test]
+    fn words_of_a_place_fit() {
+        assert!(Observed::place(&PUBLIC, 65_535) < 512);
+    }
+}

@@ -1,0 +1,61 @@
+//! What the data plane must know of probes, and what it hands to the daemon. The protocol is in
+//! `docs/probe-protocol.md`; who may send probes, and what they say, is the daemon's matter.
+
+use crate::{
+    addr::Address,
+    outer::{ETH_LEN, VXLAN_LEN},
+    table::abi,
+};
+
+/// Length of a probe without padding, from behind the inner Ethernet header.
+pub const PROBE_LEN: usize = 288;
+/// Length of the shortest inner frame that can be one.
+pub const FRAME_LEN: usize = ETH_LEN + PROBE_LEN;
+/// Offset of the tag from the start of the inner frame.
+pub const TAG_AT: usize = ETH_LEN + 4;
+/// EtherType of a probe's inner frame: the first of the two that IEEE 802 sets aside for local
+/// experiments.
+pub const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+
+/// Tells by whose key a probe claims to be made, before anybody looks at the rest.
+pub type Tag = [u8; 8];
+
+/// A received probe, not authenticated yet, with the outer header it arrived in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Arrived {
+    /// When, in ns of the kernel's monotonic clock.
+    pub at: u64,
+    /// Index of the peer that the tag is of.
+    pub peer: u32,
+    /// Length of the IP packet.
+    pub length: u32,
+    /// Outer source.
+    pub source: Address,
+    /// Outer destination.
+    pub destination: Address,
+    /// UDP source port.
+    pub source_port: u16,
+    /// UDP destination port.
+    pub destination_port: u16,
+    /// UDP checksum as on the wire.
+    pub checksum: [u8; 2],
+    /// Of both addresses.
+    pub family: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// 1: IPv4 with DF, or IPv6.
+    pub dont_fragment: u8,
+    /// Zero.
+    pub pad: [u8; 2],
+    /// VXLAN header, inner Ethernet header, and the probe without padding.
+    pub bytes: [u8; VXLAN_LEN + FRAME_LEN],
+    /// Zero.
+    pub pad_end: [u8; 6],
+}
+
+abi! {
+    Arrived: 376,
+}
