@@ -8,5 +8,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod host;
 pub mod metrics;
+pub mod nat;
 pub mod plan;
+pub mod probe;
 pub mod state;

@@ -119,6 +119,8 @@ impl Plan {
             ignore_udp_checksum: u8::from(config.underlay.udp_checksum == UdpChecksum::Ignore),
             ttl: field(config.underlay.ttl, 0),
             dscp: field(config.underlay.dscp, DSCP_INHERIT),
+            probes: 0,
+            probe_vni: [0xff; 3],
             pad: [0; 3],
         };
         Self {
@@ -241,6 +243,8 @@ impl Plan {
             flags: if any_ipv6 { Member::IPV6 } else { 0 }
                 | if peer.is_limited() { Member::LIMITED } else { 0 },
             max_stations: of.max_stations.value,
+            port_low: 0,
+            port_high: u16::MAX,
             mac: member.mac.map_or(Mac::ZERO, Mac::new),
             tag,
         });

@@ -40,6 +40,9 @@ pub fn peer_entry(
         slot,
         packets: limit(peer.packets_per_second, LEAST_PACKETS),
         bytes: limit(peer.bytes_per_second, LEAST_BYTES),
+        private: [0; 4],
+        private6: Address::ZERO,
+        pad_end: [0; 4],
     }
 }
 
