@@ -16,6 +16,10 @@ pub struct Config {
     pub pass_unknown_vni: bool,
     /// `reserved_bits = "ignore"`
     pub ignore_reserved_bits: bool,
+    /// `udp_checksum = "ignore"`
+    pub ignore_udp_checksum: bool,
+    /// `[probe] vni`
+    pub probe_vni: u32,
     pub ttl: From,
     pub dscp: From,
     /// `source_port = "fixed"`
@@ -35,9 +39,20 @@ pub enum From {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub name: String,
-    /// At most one of each family; the first is where packets go.
+    /// At most one of each family; the first is where packets go. Of a learned one, what is known
+    /// now: one or none.
     pub endpoints: Vec<IpAddr>,
+    /// Of the endpoint.
     pub port: u16,
+    /// `endpoint = "learn"`
+    pub learn: bool,
+    /// Where the probes of such a peer say that they are sent from: one or none.
+    pub sent_from: Vec<IpAddr>,
+    pub source_port: SourcePort,
+    /// `udp_checksum = "zero"`
+    pub sends_no_checksum: bool,
+    /// Of its `key_file`, if it has one.
+    pub tag: Option<[u8; 8]>,
     /// `private_address`: at most one of each family.
     pub private_addresses: Vec<IpAddr>,
     pub path_mtu: usize,
@@ -45,9 +60,35 @@ pub struct Peer {
     pub reachable: bool,
 }
 
+/// What a peer sends from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePort {
+    Flow,
+    Fixed,
+    /// With `source_ports`.
+    Any {
+        first: u16,
+        last: u16,
+    },
+}
+
+impl Config {
+    /// Of probes, if there are any.
+    pub(super) fn probes(&self) -> Option<u32> {
+        self.peers.iter().any(|peer| peer.tag.is_some()).then_some(self.probe_vni)
+    }
+}
+
 impl Peer {
+    /// Whatever the port: a learned address is no peer's without it.
     pub(super) fn has(&self, address: IpAddr) -> bool {
-        self.endpoints.contains(&address) || self.private_addresses.contains(&address)
+        let declared = self.endpoints.contains(&address) && !self.learn;
+        declared || self.private_addresses.contains(&address)
+    }
+
+    /// It is learned, and this is what is known now.
+    pub(super) fn is_learned_at(&self, address: IpAddr, port: u16) -> bool {
+        self.learn && self.endpoints.contains(&address) && self.port == port
     }
 
     /// Where packets go.

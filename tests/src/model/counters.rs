@@ -27,8 +27,10 @@ pub enum What {
     TxBytes,
     RxDrop(&'static str),
     TxDrop(&'static str),
-    /// A field of an accepted packet that was rewritten on its way.
+    /// A field that was rewritten on the way.
     Nat(&'static str),
+    /// Handed to the daemon.
+    Probes,
     /// Frames answered in place of the one they ask for.
     Answered,
     /// Senders told that their packet is too large.

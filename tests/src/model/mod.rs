@@ -3,8 +3,8 @@
 //! RFCs alone. It shares nothing with the product, and clarity comes before speed: where program and
 //! model disagree, one of them is not what the page says.
 //!
-//! Without clocks: rates (`packets_per_second`, `broadcast_rate`, answers per second) never limit
-//! here, and nothing that was heard grows old.
+//! Without clocks: rates (`packets_per_second`, `broadcast_rate`, probes and answers per second) never
+//! limit here, and nothing that was heard grows old.
 
 mod answer;
 mod bytes;
@@ -12,18 +12,24 @@ mod config;
 mod counters;
 mod flow;
 mod inner;
+mod nat;
 mod outer;
+mod probe;
 mod receive;
 mod rewrite;
 mod rights;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_nat;
 mod transmit;
 
 use std::{collections::HashMap, net::IpAddr};
 
-pub use config::{Config, From, Member, Network, Peer, Prefix};
+pub use config::{Config, From, Member, Network, Peer, Prefix, SourcePort};
 pub use counters::{Counters, What, Who};
+pub use nat::Mapping;
+pub use probe::Probe;
 
 use crate::packet::Mac;
 
@@ -39,6 +45,8 @@ pub enum Fate {
         network: usize,
         member: usize,
     },
+    /// Handed to the daemon, and dropped.
+    Probe(Probe),
     /// Sent to that member as these bytes, the Ethernet addresses zero.
     Sent {
         outer: Vec<u8>,
@@ -91,6 +99,8 @@ pub struct Model {
     pub stations: HashMap<(usize, Mac), Station>,
     /// By network and member that was heard, and the address it spoke for.
     pub neighbours: HashMap<(usize, usize, IpAddr), Mac>,
+    /// By network and member.
+    pub mappings: HashMap<(usize, usize), Mapping>,
 }
 
 impl Model {
@@ -103,7 +113,13 @@ impl Model {
                 }
             }
         }
-        Self { config, counters: Counters::default(), stations, neighbours: HashMap::new() }
+        Self {
+            config,
+            counters: Counters::default(),
+            stations,
+            neighbours: HashMap::new(),
+            mappings: HashMap::new(),
+        }
     }
 
     /// A frame that enters by the underlay interface.

@@ -21,12 +21,17 @@ const LONGEST_VERIFIED: usize = 16_000;
 pub(super) struct Outer<'a> {
     pub(super) src: IpAddr,
     pub(super) dst: IpAddr,
-    pub(super) ecn: u8,
+    /// TOS or traffic class.
+    pub(super) tos: u8,
+    /// Or hop limit.
+    pub(super) ttl: u8,
+    /// By the flag, or as ever in IPv6.
+    pub(super) dont_fragment: bool,
     /// All that arrived behind the Ethernet header.
     arrived: &'a [u8],
     headers: Headers,
     /// IP header to the end of the packet, as the header says.
-    length: usize,
+    pub(super) length: usize,
     /// Where the UDP header is, in what arrived.
     udp: usize,
 }
@@ -103,8 +108,25 @@ impl<'a> Outer<'a> {
         if be16(udp, 6) == Some(0) {
             return true;
         }
-        let pseudo = pseudo_header(self.src, self.dst, UDP, udp.len());
-        udp.len() <= LONGEST_VERIFIED && sum(&[&pseudo, udp]) == 0xffff
+        self.udp_checksum_would_be_right(udp, self.src, self.dst, self.source_port())
+    }
+
+    /// One that is not zero, had these addresses and this source port arrived.
+    pub(super) fn udp_checksum_would_be_right(
+        &self,
+        udp: &[u8],
+        src: IpAddr,
+        dst: IpAddr,
+        source_port: u16,
+    ) -> bool {
+        let pseudo = pseudo_header(src, dst, UDP, udp.len());
+        let sum = sum(&[&pseudo, &source_port.to_be_bytes(), &udp[2..]]);
+        udp.len() <= LONGEST_VERIFIED && sum == 0xffff
+    }
+
+    /// Of a packet that [`Self::ours`] has seen the UDP header of.
+    pub(super) fn source_port(&self) -> u16 {
+        be16(self.arrived, self.udp).unwrap_or(0)
     }
 }
 
@@ -141,8 +163,17 @@ fn v4<'a>(config: &Config, arrived: &'a [u8]) -> Option<Outer<'a>> {
         20 => Headers::Plain,
         _ => Headers::Options,
     };
-    let (length, udp) = (be16(&ip, 2)?.into(), header.max(20));
-    Some(Outer { src, dst, ecn: ip[1] & 3, arrived, headers, length, udp })
+    Some(Outer {
+        src,
+        dst,
+        tos: ip[1],
+        ttl: ip[8],
+        dont_fragment: fragment & 0x4000 != 0,
+        arrived,
+        headers,
+        length: be16(&ip, 2)?.into(),
+        udp: header.max(20),
+    })
 }
 
 fn v6<'a>(config: &Config, arrived: &'a [u8]) -> Option<Outer<'a>> {
@@ -177,6 +208,15 @@ fn v6<'a>(config: &Config, arrived: &'a [u8]) -> Option<Outer<'a>> {
         next = extension[0];
         seen += 1;
     }
-    let length = 40 + usize::from(be16(&ip, 4)?);
-    Some(Outer { src, dst, ecn: ip[1] >> 4 & 3, arrived, headers, length, udp: at })
+    Some(Outer {
+        src,
+        dst,
+        tos: ip[0] << 4 | ip[1] >> 4,
+        ttl: ip[7],
+        dont_fragment: true,
+        arrived,
+        headers,
+        length: 40 + usize::from(be16(&ip, 4)?),
+        udp: at,
+    })
 }

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    Fate, Model, Refusal, Station, What, Who,
+    Fate, Model, Peer, Probe, Refusal, Station, What, Who,
     inner::{Inner, Kind, Unreadable},
+    nat::Sent,
     outer::{BadVxlan, Outer, vxlan},
     rewrite,
 };
@@ -21,10 +22,8 @@ pub(super) fn receive(model: &mut Model, frame: &[u8]) -> Fate {
             let who = Who::Member { network: *network, member: *member };
             model.counters.add(who, What::RxPackets, 1);
             model.counters.add(who, What::RxBytes, inner.len());
-            for field in model.rewritten(&outer, *network, *member) {
-                model.counters.add(who, What::Nat(field), 1);
-            }
         }
+        Fate::Probe(probe) => model.counters.add(Who::Peer(probe.peer), What::Probes, 1),
         Fate::NotOurs
         | Fate::Sent { .. }
         | Fate::Everyone(_)
@@ -34,7 +33,7 @@ pub(super) fn receive(model: &mut Model, frame: &[u8]) -> Fate {
     fate
 }
 
-/// Rules 5 to 13.
+/// Rules 5 to 13, and what a NAT rewrote.
 fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
     let peer = model.peer_of(outer.src);
     let sender = peer.map_or(Who::Nobody, Who::Peer);
@@ -54,6 +53,10 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
             return refused("invalid_vxlan_header", sender);
         }
     };
+    if model.config.probes() == Some(vxlan.vni) {
+        let probe = Probe::read(&model.config, outer, udp);
+        return probe.map_or(refused("probe_denied", sender), Fate::Probe);
+    }
     let Some(network) = network_of(vxlan.vni) else {
         if model.config.pass_unknown_vni {
             return Fate::NotOurs;
@@ -61,19 +64,28 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
         return refused("unknown_vni", sender);
     };
     let members = &model.config.networks[network].members;
-    let is_sender = |peer: usize| model.config.peers[peer].has(outer.src);
-    let Some(member) = members.iter().position(|member| is_sender(member.peer)) else {
+    let (src, port) = (outer.src, outer.source_port());
+    let sender_is = |is: &dyn Fn(&Peer) -> bool| {
+        members.iter().position(|member| is(&model.config.peers[member.peer]))
+    };
+    let learned = sender_is(&|peer| peer.is_learned_at(src, port));
+    let Some(member) = learned.or_else(|| sender_is(&|peer| peer.has(src))) else {
         return match peer {
             None => refused("unknown_source", Who::Network(network)),
             Some(peer) => refused("not_a_member", Who::Pair { peer, network }),
         };
     };
     let who = Who::Member { network, member };
-    if !outer.udp_checksum_is_right(udp) {
+    let sent = Sent { outer, udp, inner: vxlan.inner, network, member };
+    if !model.config.ignore_udp_checksum && !outer.udp_checksum_is_right(udp) {
+        model.count_bad_checksum(&sent);
         return refused("bad_checksum", who);
     }
-    match inner(model, network, member, outer.ecn, vxlan.inner) {
-        Ok(inner) => Fate::Accepted { inner, network, member },
+    match inner(model, network, member, outer.tos & 3, vxlan.inner) {
+        Ok(inner) => {
+            model.note_mapping(&sent);
+            Fate::Accepted { inner, network, member }
+        }
         Err(reason) => refused(reason, who),
     }
 }
@@ -133,23 +145,6 @@ impl Model {
         let peers = self.config.peers.iter().enumerate();
         let mut having = peers.filter(|(_, peer)| peer.has(address)).map(|(index, _)| index);
         having.next().filter(|_| having.next().is_none())
-    }
-
-    /// The outer fields of an accepted packet that are not what the sender must have written.
-    fn rewritten(&self, outer: &Outer<'_>, network: usize, member: usize) -> Vec<&'static str> {
-        let family = |address: &&IpAddr| address.is_ipv4() == outer.src.is_ipv4();
-        let peer = &self.config.peers[self.config.networks[network].members[member].peer];
-        let private = peer.private_addresses.iter().find(family);
-        let public = self.config.public_addresses.iter().find(family);
-        let mut fields = Vec::new();
-        let from_endpoint = peer.endpoints.contains(&outer.src);
-        if from_endpoint && private.is_some_and(|private| *private != outer.src) {
-            fields.push("src_address");
-        }
-        if public.is_some_and(|public| *public != outer.dst) {
-            fields.push("dst_address");
-        }
-        fields
     }
 
     fn learn(&mut self, network: usize, member: usize, mac: Mac, neighbour: Option<(IpAddr, Mac)>) {

@@ -6,18 +6,23 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::*;
 use crate::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Packet, Tcp, Udp, Vxlan, flags};
 
-const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const THERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
+pub(super) const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(super) const THERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
 const THEIRS: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
 const OWN_MAC: Mac = [2, 0, 0, 0, 0x43, 1];
 const THEIR_MAC: Mac = [2, 0, 0, 0, 0x44, 1];
 
-fn model() -> Model {
+pub(super) fn model() -> Model {
     let peer = Peer {
         name: "there".to_owned(),
         endpoints: vec![THERE.into()],
         port: 4789,
+        learn: false,
+        sent_from: Vec::new(),
+        source_port: SourcePort::Flow,
+        sends_no_checksum: false,
+        tag: None,
         private_addresses: vec![Ipv4Addr::new(10, 0, 0, 119).into()],
         path_mtu: 1460,
         reachable: true,
@@ -44,6 +49,8 @@ fn model() -> Model {
         port: 4789,
         pass_unknown_vni: false,
         ignore_reserved_bits: false,
+        ignore_udp_checksum: false,
+        probe_vni: 0xff_ffff,
         ttl: From::Settings(64),
         dscp: From::Settings(0),
         fixed_source_port: false,
@@ -61,7 +68,7 @@ fn arriving(inner: Packet) -> Vec<u8> {
     outer.carrying(inner).build().to_vec()
 }
 
-fn ping() -> Packet {
+pub(super) fn ping() -> Packet {
     let eth = Eth::new(OWN_MAC, THEIR_MAC);
     Packet::new().with(eth).with(Ipv4::new(THEIRS, OWN)).with(Icmp::echo_request(1, 1))
 }
@@ -77,6 +84,7 @@ fn a_ping_is_accepted_counted_and_remembered() {
         ((who, What::RxPackets), 1),
         ((who, What::RxBytes), 42),
         ((who, What::Nat("src_address")), 1),
+        ((who, What::Nat("src_port")), 1),
     ];
     assert_eq!(model.counters.0, counted.into());
     let station = Station { member: 0, declared: false };

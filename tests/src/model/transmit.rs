@@ -48,7 +48,7 @@ pub(super) fn count(counters: &mut Counters, network: usize, bytes: usize, fate:
             let who = Who::Member { network, member: *member };
             counters.add(who, What::Answered, 1);
         }
-        Fate::NotOurs | Fate::Accepted { .. } => {}
+        Fate::NotOurs | Fate::Accepted { .. } | Fate::Probe(_) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vxlan_tests::{
-    model::{Config, From, Member, Network, Peer, Prefix},
+    model::{Config, From, Member, Network, Peer, Prefix, SourcePort},
     packet::Mac,
 };
 
@@ -103,6 +103,11 @@ fn peer(name: &str, endpoints: Vec<IpAddr>) -> Peer {
         name: name.to_owned(),
         endpoints,
         port: 4789,
+        learn: false,
+        sent_from: Vec::new(),
+        source_port: SourcePort::Flow,
+        sends_no_checksum: false,
+        tag: None,
         private_addresses: Vec::new(),
         path_mtu: UNDERLAY_MTU as usize,
         reachable: true,
@@ -164,6 +169,8 @@ fn config(family: Family) -> Config {
         port: 4789,
         pass_unknown_vni: false,
         ignore_reserved_bits: false,
+        ignore_udp_checksum: false,
+        probe_vni: 0xff_ffff,
         ttl: From::Settings(64),
         dscp: From::Settings(0),
         fixed_source_port: false,
