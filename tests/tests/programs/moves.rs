@@ -65,6 +65,11 @@ impl Moves {
         Self::none().and(&who.owner(), "neighbour_replies", 1)
     }
 
+    /// Probes of a peer, handed to the daemon.
+    pub(crate) fn probes(peer: &'static str, packets: u64) -> Self {
+        Self::none().and(&Who::Peer(peer).owner(), "probes", packets)
+    }
+
     /// A packet that did not fit the way to a member, and the message about it.
     pub(crate) fn too_big(who: Who, packets: u64) -> Self {
         let dropped = Self::tx_drop(TxDrop::MtuExceeded, who, packets);
@@ -102,6 +107,7 @@ impl Moves {
         self = self.and(owner, "tx_bytes", counters.tx_bytes);
         self = self.and(owner, "neighbour_replies", counters.neighbour_replies);
         self = self.and(owner, "too_big_sent", counters.too_big_sent);
+        self = self.and(owner, "probes", counters.probes);
         for field in NatField::ALL {
             self = self.and(owner, &nat_name(field), counters.nat[field as usize]);
         }

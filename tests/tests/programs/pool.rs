@@ -12,8 +12,9 @@ use aya::{
     util::nr_cpus,
 };
 use vxlan_common::{
-    addr::Mac,
+    addr::{Address, Mac},
     counters::Counters,
+    nat::Observed,
     table::{
         FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NetworkAddress, NonMember,
         OuterAddress, Owner, Source, Spent, TaggedMember,
@@ -73,7 +74,17 @@ fn empty(bpf: &mut Ebpf) {
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
     hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
     hash::<Mac, TaggedMember>(bpf, "TAGS");
-    array(bpf, "LEARNED", &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0 });
+    let observed = Observed {
+        seen: [0; 8],
+        address: Address::ZERO,
+        changes: 0,
+        changed: 0,
+        port: 0,
+        ttl: 0,
+        family: 0,
+        pad: 0,
+    };
+    array(bpf, "LEARNED", &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0, observed });
     array(bpf, "FORGOTTEN", &0_u64);
     array(bpf, "SPENT", &Spent { packets: 0, bytes: 0 });
     array(bpf, "BROADCASTS", &0_u64);

@@ -63,6 +63,7 @@ pub(crate) const UNDERLAY_MTU: u32 = 1460;
 pub(crate) const LARGEST_FRAME: usize = 1460 - 36;
 
 /// The configuration of `gcp`; `underlay` are further keys of that section.
+/// Source ports are as they may be: tables about them have their own.
 pub(crate) fn gcp(underlay: &str) -> String {
     format!(
         r#"
@@ -74,13 +75,16 @@ pub(crate) fn gcp(underlay: &str) -> String {
         {underlay}
         [[peer]]
         name = "aws"
+        source_port = "any"
         endpoint = "198.51.100.20"
         private_address = "10.0.0.119"
         [[peer]]
         name = "office"
+        source_port = "any"
         endpoint = "198.51.100.30:8472"
         [[peer]]
         name = "lone"
+        source_port = "any"
         endpoint = "198.51.100.40"
         [[network]]
         vni = 43

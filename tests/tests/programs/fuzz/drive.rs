@@ -192,6 +192,7 @@ fn by_name(counters: &Counters) -> Vec<(String, u64)> {
         ("tx_bytes".to_owned(), counters.tx_bytes),
         ("answered".to_owned(), counters.neighbour_replies),
         ("told".to_owned(), counters.too_big_sent),
+        ("probes".to_owned(), counters.probes),
     ];
     for field in NatField::ALL {
         all.push((format!("nat {}", field.label()), counters.nat[field as usize]));

@@ -63,6 +63,7 @@ impl<'a> Duel<'a> {
             Fate::Accepted { network, member, .. } => &self.tags[*network][*member][..],
             Fate::NotOurs
             | Fate::Refused(_)
+            | Fate::Probe(_)
             | Fate::Sent { .. }
             | Fate::Everyone(_)
             | Fate::Answered { .. }
@@ -158,6 +159,7 @@ impl<'a> Duel<'a> {
                 What::RxDrop(reason) => format!("rx {reason}"),
                 What::TxDrop(reason) => format!("tx {reason}"),
                 What::Nat(field) => format!("nat {field}"),
+                What::Probes => "probes".to_owned(),
                 What::Answered => "answered".to_owned(),
                 What::Told => "told".to_owned(),
             };
@@ -200,9 +202,11 @@ fn alternatives(fate: &Fate) -> Vec<Fate> {
         }
         // Nobody is told more than so often in a second.
         Fate::Told { refusal, .. } => vec![fate.clone(), Fate::Refused(*refusal)],
-        Fate::NotOurs | Fate::Refused(_) | Fate::Accepted { .. } | Fate::Sent { .. } => {
-            vec![fate.clone()]
-        }
+        Fate::NotOurs
+        | Fate::Refused(_)
+        | Fate::Accepted { .. }
+        | Fate::Probe(_)
+        | Fate::Sent { .. } => vec![fate.clone()],
     }
 }
 
@@ -211,7 +215,7 @@ fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Opti
     let dropped = if program == Program::Decap { XDP_DROP } else { TC_ACT_SHOT };
     match fate {
         Fate::NotOurs => (XDP_PASS, Some(frame)),
-        Fate::Refused(_) | Fate::Everyone(_) => (dropped, None),
+        Fate::Refused(_) | Fate::Probe(_) | Fate::Everyone(_) => (dropped, None),
         Fate::Accepted { inner, .. } => (XDP_PASS, Some(inner)),
         Fate::Sent { outer, .. } => (TC_ACT_REDIRECT, Some(outer)),
         Fate::Answered { reply, .. } | Fate::Told { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),
@@ -223,6 +227,7 @@ pub(super) fn name(fate: &Fate) -> String {
         Fate::NotOurs => "not ours".to_owned(),
         Fate::Refused(refusal) => format!("refused, {} ({:?})", refusal.reason, refusal.who),
         Fate::Accepted { .. } => "accepted".to_owned(),
+        Fate::Probe(_) => "probe".to_owned(),
         Fate::Sent { .. } => "sent".to_owned(),
         Fate::Everyone(copies) => {
             let names: Vec<_> = copies.iter().map(name).collect();
