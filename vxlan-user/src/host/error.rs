@@ -32,6 +32,12 @@ pub enum HostError {
     )]
     Icmp { interface: String, source: io::Error },
 
+    #[error(
+        "cannot open a raw socket on {interface} to send probes: {source}; this needs CAP_NET_RAW \
+         and an interface that exists"
+    )]
+    Raw { interface: String, source: io::Error },
+
     #[error("interface {name}: {problem}")]
     InvalidSpec { name: String, problem: String },
 

@@ -7,12 +7,15 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::OwnedFd,
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::error::HostError;
+use super::{
+    error::HostError,
+    socket::{open, receive, register, set_option},
+};
 
 /// include/uapi/linux/icmp.h: at [`libc::SOL_RAW`], a bit for each type that is kept away.
 const ICMP_FILTER: libc::c_int = 1;
@@ -72,12 +75,6 @@ impl IcmpListener {
     }
 }
 
-fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the descriptor is the same one every time, and is closed only with the registration
-    // that owns it.
-    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
-}
-
 fn open_v4(interface: &str) -> io::Result<OwnedFd> {
     let socket = open(libc::AF_INET, libc::IPPROTO_ICMP, interface)?;
     set_option(&socket, libc::SOL_RAW, ICMP_FILTER, &!(1_u32 << DESTINATION_UNREACHABLE))?;
@@ -90,52 +87,6 @@ fn open_v6(interface: &str) -> io::Result<OwnedFd> {
     filter[0] = !(1 << PACKET_TOO_BIG);
     set_option(&socket, libc::SOL_ICMPV6, ICMP6_FILTER, &filter)?;
     Ok(socket)
-}
-
-fn open(family: i32, protocol: i32, interface: &str) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers are passed.
-    let socket = unsafe { libc::socket(family, kind, protocol) };
-    if socket < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is fresh from the kernel, and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_bytes())?;
-    Ok(socket)
-}
-
-fn set_option<T: ?Sized>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
-    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the pointer is to a live
-    // value of the size passed, which the kernel reads as bytes.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            size_of_val(value) as libc::socklen_t,
-        )
-    };
-    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// One message with its sender's address, of which `A` must be the form.
-fn receive<A>(socket: &OwnedFd, buffer: &mut [u8; LONGEST], from: &mut A) -> io::Result<usize> {
-    let mut length = size_of::<A>() as libc::socklen_t;
-    // SAFETY: buffer and address are live for the call and passed with their own sizes; `A` is one
-    // of libc's socket addresses, plain data of which every bit pattern is a value.
-    let received = unsafe {
-        libc::recvfrom(
-            socket.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            0,
-            std::ptr::from_mut(from).cast(),
-            &raw mut length,
-        )
-    };
-    usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
 /// With its IP header, as raw IPv4 sockets get it.

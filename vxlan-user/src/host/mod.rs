@@ -16,7 +16,9 @@ mod neighbour;
 mod next_hop;
 mod overlay;
 mod qdisc;
+mod raw;
 mod route;
+mod socket;
 mod underlay;
 mod watch;
 
@@ -27,6 +29,7 @@ pub use link::{XdpAttachment, XdpMode};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
 pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
+pub use raw::{Outer, RawSender};
 pub use route::{ROUTE_PROTOCOL, Route, RouteChange};
 pub use underlay::Underlay;
 pub use watch::{HostEvent, HostEvents};

@@ -8,5 +8,6 @@ mod icmp;
 mod links;
 mod neighbours;
 mod overlays;
+mod raw;
 mod routes;
 mod watching;
