@@ -1,9 +1,17 @@
 //! Probes: what is asked of a peer and answered to it, and what follows from that. The protocol is
 //! `docs/probe-protocol.md`. Pure: bytes and points in time in, bytes and decisions out; sockets and
-//! maps belong to `host`, `dataplane` and `daemon`.
+//! maps belong to `host`, `dataplane` and `daemon`. The one exception is [`Key::load`], which reads a
+//! file.
 
+mod key;
 mod report;
+mod wire;
 
+pub use key::{Key, KeyError, NameId, name_id};
 pub use report::{
     BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
 };
+pub use wire::{Kind, LENGTH_V4, LENGTH_V6, Probe, Refused};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The key that two hosts share: how its file is read, and what is computed with it. Which peer has
+//! which key is in the configuration, what is authenticated in `wire`.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use vxlan_common::probe::Tag;
+
+/// Length of a key in bytes.
+const KEY_LEN: usize = 32;
+/// Length of an HMAC-SHA256 in bytes.
+pub(super) const AUTHENTICATOR_LEN: usize = 32;
+/// A longer file is none with a key.
+const FILE_MAX: usize = 1024;
+/// What the tag is the HMAC of.
+const TAG_TEXT: &[u8] = b"vxlan probe tag";
+/// How to make a key, for messages.
+const HINT: &str = "32 random bytes, as \"head -c 32 /dev/urandom | base64\" prints them";
+
+/// The first bytes of the SHA-256 of a `node.name`.
+pub type NameId = [u8; 8];
+
+/// The short form of a host's name that probes carry.
+pub fn name_id(name: &str) -> NameId {
+    first(&Sha256::digest(name.as_bytes()).into())
+}
+
+/// 32 bytes that two hosts know and nobody else.
+#[derive(Clone)]
+pub struct Key([u8; KEY_LEN]);
+
+/// Why there is no key: one sentence, or two, that say what to do. Shows nothing of the key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Key(..)")
+    }
+}
+
+impl Key {
+    /// Reads a key file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no regular file, can be read by group or others, or holds no key.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let shown = path.display();
+        let cannot = |error| KeyError(format!("Key file {shown} cannot be read: {error}."));
+        // A named pipe must not hold up the start.
+        let mut open = OpenOptions::new();
+        let file = open.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(cannot)?;
+        // Of the file that is open, so that nobody changes it in between.
+        let metadata = file.metadata().map_err(cannot)?;
+        if !metadata.is_file() {
+            return Err(KeyError(format!("Key file {shown} is not a regular file.")));
+        }
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError(format!(
+                "Key file {shown} is open to others than its owner (mode {mode:04o}). Type \
+                 \"chmod 600 {shown}\"; if others may have read it, put a new key there, too."
+            )));
+        }
+        let mut text = Vec::new();
+        file.take(FILE_MAX as u64 + 1).read_to_end(&mut text).map_err(cannot)?;
+        if text.len() > FILE_MAX {
+            return Err(KeyError(format!(
+                "Key file {shown} is longer than {FILE_MAX} bytes. A key is {HINT}."
+            )));
+        }
+        let text = String::from_utf8_lossy(&text);
+        Self::parse(&text).map_err(|why| KeyError(format!("Key file {shown}: {why}")))
+    }
+
+    /// Reads a key from text: base64 or hexadecimal digits, with white space around.
+    ///
+    /// # Errors
+    ///
+    /// It is neither, it is not 32 bytes long, or all of it is zero.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim_ascii();
+        let decoded = if text.len() == 2 * KEY_LEN { hexadecimal(text) } else { base64(text) };
+        let why = match decoded {
+            _ if text.is_empty() => "There is no key in it.".to_owned(),
+            None => "It holds neither base64 nor 64 hexadecimal digits.".to_owned(),
+            Some(bytes) => match <[u8; KEY_LEN]>::try_from(bytes.as_slice()) {
+                Err(_) => format!("It holds {} bytes, not {KEY_LEN}.", bytes.len()),
+                Ok([0, rest @ ..]) if rest.iter().all(|byte| *byte == 0) => {
+                    "All bytes of the key are zero.".to_owned()
+                }
+                Ok(bytes) => return Ok(Self(bytes)),
+            },
+        };
+        Err(KeyError(format!("{why} A key is {HINT}.")))
+    }
+
+    /// By what the data plane knows whose key a probe claims to be made with.
+    pub fn tag(&self) -> Tag {
+        first(&self.authenticator(TAG_TEXT))
+    }
+
+    /// HMAC-SHA256 (RFC 2104).
+    pub fn authenticator(&self, message: &[u8]) -> [u8; AUTHENTICATOR_LEN] {
+        self.hmac(message).finalize().into_bytes().into()
+    }
+
+    /// Compares in a time that says nothing about where the two differ.
+    pub fn verify(&self, message: &[u8], authenticator: &[u8]) -> bool {
+        self.hmac(message).verify_slice(authenticator).is_ok()
+    }
+
+    fn hmac(&self, message: &[u8]) -> Hmac<Sha256> {
+        // One block at most: HMAC pads the key with zeros to a block.
+        let mut block = [0; 64];
+        block[..KEY_LEN].copy_from_slice(&self.0);
+        Hmac::new(&block.into()).chain_update(message)
+    }
+}
+
+fn first(hash: &[u8; 32]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *hash;
+    [a, b, c, d, e, f, g, h]
+}
+
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |pair: &[u8]| match *pair {
+        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(byte).collect()
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
