@@ -130,6 +130,11 @@ impl RunDir {
         self.path.join("lock")
     }
 
+    /// Where the daemon answers the command line.
+    pub fn api_socket(&self) -> PathBuf {
+        self.path.join("api.sock")
+    }
+
     /// Makes the directory and takes the lock.
     ///
     /// # Errors
@@ -222,7 +227,7 @@ impl RunDir {
 
     /// Removes everything this program ever writes there.
     pub fn clear(&self) -> io::Result<()> {
-        for path in [self.state_file(), self.lock_file()] {
+        for path in [self.state_file(), self.api_socket(), self.lock_file()] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.said(&path, &error));

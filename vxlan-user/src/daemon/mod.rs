@@ -6,6 +6,7 @@
 
 mod addresses;
 mod ageing;
+mod api;
 mod bring_up;
 mod checks;
 mod down;
@@ -18,6 +19,7 @@ mod ways;
 
 use std::path::PathBuf;
 
+pub use api::Api;
 pub use bring_up::Started;
 pub use checks::{Findings, check};
 pub use down::{Removed, down};

@@ -5,13 +5,17 @@
 
 mod key;
 mod report;
+mod shared;
 mod wire;
 
 pub use key::{Key, KeyError, NameId, name_id};
 pub use report::{
     BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
 };
+pub use shared::{NatReports, SharedReports};
 pub use wire::{Kind, LENGTH_V4, LENGTH_V6, Probe, Refused};
 
+#[cfg(test)]
+pub(crate) use shared::sample;
 #[cfg(test)]
 mod tests;

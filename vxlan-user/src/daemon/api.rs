@@ -1,0 +1,86 @@
+//! What the daemon tells the command line: a Unix socket in the run directory, HTTP, for root alone.
+//!
+//! `GET /nat` is a [`NatReports`] in JSON. Nothing can be changed here.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use nix::sys::stat::{Mode, fchmod};
+use tokio::{
+    net::{UnixListener, UnixSocket},
+    task::AbortHandle,
+};
+
+use crate::probe::{NatReports, SharedReports};
+
+/// Questions that may wait to be taken.
+const BACKLOG: u32 = 16;
+
+/// The socket, which answers until this is dropped; then its file goes too.
+#[derive(Debug)]
+pub struct Api {
+    path: PathBuf,
+    task: AbortHandle,
+}
+
+impl Api {
+    /// Answers at `path`, within a tokio runtime. For the holder of the run directory's lock, so what
+    /// is there already was left by a daemon that is gone.
+    pub fn serve(path: &Path, node: &str, reports: SharedReports) -> io::Result<Self> {
+        let listener = listen(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
+        })?;
+        let app = Router::new()
+            .route("/nat", get(nat))
+            .with_state(Told { node: node.to_owned(), reports });
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!("the socket of the command line ended: {error}");
+            }
+        });
+        Ok(Self { path: path.to_owned(), task: task.abort_handle() })
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    // The file takes its mode from the socket (unix(7) leaves that to the system; Linux does so), and
+    // is never there with another one.
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    socket.bind(path)?;
+    socket.listen(BACKLOG)
+}
+
+#[derive(Clone)]
+struct Told {
+    node: String,
+    reports: SharedReports,
+}
+
+async fn nat(Shared(told): Shared<Told>) -> Response {
+    let answer = NatReports { node: told.node, peers: told.reports.latest().to_vec() };
+    match serde_json::to_vec(&answer) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
