@@ -1,6 +1,17 @@
 //! What NAT there is between this host and a peer: a verdict from evidence. Pure: knows no packets, no
 //! maps and no clock.
 
+mod evidence;
+mod rewriting;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use evidence::{
+    DataCounts, DataWindow, Evidence, Facts, Passive, Ports, Probed, Reported, Unsolicited, WINDOW,
+};
+pub use verdict::{Verdict, judge};
+
 use serde::{Deserialize, Serialize};
 
 /// The verdict on the way between this host and a peer, both directions taken together.
