@@ -1,10 +1,11 @@
 //! What a verdict is drawn from. Values only: who counts and measures is the matter of the data plane
-//! and of [`crate::probe`].
+//! and of [`crate::probe`]. Points in time are those of a clock that never steps, as the time since any one
+//! moment.
 
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::probe::{DataMapping, Rewrite};
@@ -99,7 +100,7 @@ impl DataCounts {
 /// Makes "lately" out of counters that only grow.
 #[derive(Clone, Debug, Default)]
 pub struct DataWindow {
-    samples: VecDeque<(Instant, DataCounts)>,
+    samples: VecDeque<(Duration, DataCounts)>,
     last: Passive,
 }
 
@@ -107,21 +108,21 @@ impl DataWindow {
     /// The counters as they are at `now`. May be called as often as one likes.
     pub fn sample(
         &mut self,
-        now: Instant,
+        now: Duration,
         total: DataCounts,
         mapping: Option<DataMapping>,
         interval: Duration,
     ) {
         // The newest sample that is old enough is the start of the window; older ones are of no use.
         let window = interval * WINDOW;
-        let old = |at: &(Instant, DataCounts)| now.saturating_duration_since(at.0) >= window;
+        let old = |at: &(Duration, DataCounts)| now.saturating_sub(at.0) >= window;
         while self.samples.get(1).is_some_and(old) {
             self.samples.pop_front();
         }
         let start = self.samples.front().map_or(total, |at| at.1);
         let recent = total.since(&start);
         let spacing = interval / 4;
-        let late = |at: &(Instant, DataCounts)| now.saturating_duration_since(at.0) >= spacing;
+        let late = |at: &(Duration, DataCounts)| now.saturating_sub(at.0) >= spacing;
         if self.samples.back().is_none_or(late) {
             self.samples.push_back((now, total));
         }
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn lately_is_three_intervals() {
-        let start = Instant::now();
+        let start = Duration::from_secs(1_000_000);
         let interval = Duration::from_secs(5);
         let mut window = DataWindow::default();
         for second in 0..60 {

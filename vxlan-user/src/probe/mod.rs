@@ -4,11 +4,13 @@
 //! file.
 
 mod key;
+pub mod path_search;
 mod report;
 mod shared;
 mod wire;
 
 pub use key::{Key, KeyError, NameId, name_id};
+pub use path_search::PathSearch;
 pub use report::{
     BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
 };

@@ -5,8 +5,10 @@
 //! after at most [`MAX_SIZES`] sizes. Where probes also get lost at random, it never ends above the path
 //! MTU, and below it only if one size got lost [`MAX_PROBES`] times in a row; then the next search
 //! upwards, after [`RAISE`], corrects it. One probe is under way at a time.
+//!
+//! Points in time are those of a clock that never steps, as the time since any one moment.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The size to start from over IPv4 (RFC 8899, section 5.1.2).
 pub const BASE_IPV4: u16 = 1200;
@@ -19,13 +21,13 @@ pub const RAISE: Duration = Duration::from_secs(600);
 /// A found size is tried anew so often (CONFIRMATION_TIMER).
 pub const CONFIRM: Duration = Duration::from_secs(60);
 /// Sizes that one search tries at most, up to 9001: base and maximum, 4 of the usual ones, one more than
-/// such a one, and 13 in the widest gap between them. Each takes at most [`MAX_PROBES`] probes.
+/// such a one, and 13 in the widest gap between them. Each takes at most [`MAX_PROBES`] probes. A size that a router
+/// names adds two.
 pub const MAX_SIZES: u32 = 20;
 
 /// MTUs that paths really have, tried before others.
-const USUAL: [u16; 15] = [
-    1280, 1300, 1340, 1360, 1380, 1400, 1420, 1450, 1460, 1480, 1492, 1500, 8500, 8896, 9000,
-];
+const USUAL: [u16; 15] =
+    [1280, 1300, 1340, 1360, 1380, 1400, 1420, 1450, 1460, 1480, 1492, 1500, 8500, 8896, 9000];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -34,9 +36,9 @@ enum State {
     /// It does; what else?
     Searching,
     /// The search has ended; it is confirmed, and after a while begun again upwards.
-    Complete { confirm: Instant, raise: Instant },
+    Complete { confirm: Duration, raise: Duration },
     /// Not even the base passes. It is tried again.
-    Error { again: Instant },
+    Error { again: Duration },
 }
 
 /// See the top of this file.
@@ -89,7 +91,7 @@ impl PathSearch {
 
     /// The size that is to be sent now. Its fate must be told by one of [`Self::answered`],
     /// [`Self::lost`], [`Self::unknown`] and [`Self::refused`]; until then there is no other.
-    pub fn next(&mut self, now: Instant) -> Option<u16> {
+    pub fn next(&mut self, now: Duration) -> Option<u16> {
         if self.outstanding.is_some() {
             return None;
         }
@@ -112,7 +114,7 @@ impl PathSearch {
     }
 
     /// When [`Self::next`] has something; `None`: when the fate of the last one is told.
-    pub fn due(&self, now: Instant) -> Option<Instant> {
+    pub fn due(&self, now: Duration) -> Option<Duration> {
         if self.outstanding.is_some() {
             return None;
         }
@@ -126,7 +128,7 @@ impl PathSearch {
     }
 
     /// The other end has it.
-    pub fn answered(&mut self, size: u16, now: Instant) {
+    pub fn answered(&mut self, size: u16, now: Duration) {
         if self.outstanding == Some(size) {
             self.outstanding = None;
         }
@@ -154,7 +156,7 @@ impl PathSearch {
     }
 
     /// It was not answered in time, while shorter probes were.
-    pub fn lost(&mut self, size: u16, now: Instant) {
+    pub fn lost(&mut self, size: u16, now: Duration) {
         if self.outstanding != Some(size) {
             return;
         }
@@ -183,7 +185,7 @@ impl PathSearch {
     }
 
     /// A router or the kernel says that a packet of that size is too long; perhaps also what would do.
-    pub fn refused(&mut self, size: u16, mtu: Option<u16>, now: Instant) {
+    pub fn refused(&mut self, size: u16, mtu: Option<u16>, now: Duration) {
         if self.outstanding == Some(size) {
             self.outstanding = None;
         }
@@ -208,7 +210,7 @@ impl PathSearch {
     }
 
     /// The first link carries more or less from now on.
-    pub fn set_max(&mut self, max: u16, now: Instant) {
+    pub fn set_max(&mut self, max: u16, now: Duration) {
         if max == self.max {
             return;
         }
@@ -240,7 +242,7 @@ impl PathSearch {
     }
 
     /// `low` or `high` has changed: is there anything between them?
-    fn search(&mut self, now: Instant) {
+    fn search(&mut self, now: Duration) {
         let ended = u32::from(self.low) + 1 >= self.high;
         if ended {
             self.state = State::Complete { confirm: now + CONFIRM, raise: now + RAISE };
@@ -265,7 +267,7 @@ impl PathSearch {
         self.narrower = true;
     }
 
-    fn fail(&mut self, now: Instant) {
+    fn fail(&mut self, now: Duration) {
         self.state = State::Error { again: now + CONFIRM };
         self.low = self.base();
         self.high = u32::from(self.max) + 1;
@@ -283,12 +285,15 @@ impl PathSearch {
         if let Some(hint) = self.hint.filter(|hint| inside(*hint)) {
             return hint;
         }
+        // What a router named, and what paths usually have, is likely to be the very size.
+        if self.hint == Some(self.low) {
+            return self.low + 1;
+        }
         let usual: Vec<u16> = USUAL.into_iter().filter(|size| inside(*size)).collect();
         if let Some(size) = usual.get(usual.len() / 2) {
             return *size;
         }
-        // A size that paths really have, or that somebody named, is likely to be the very one.
-        if USUAL.contains(&self.low) || self.hint == Some(self.low) {
+        if USUAL.contains(&self.low) {
             return self.low + 1;
         }
         // Below `high`, which is at most 65,536.

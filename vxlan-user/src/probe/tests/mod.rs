@@ -2,6 +2,7 @@
 //! that are random but the same every time.
 
 mod key;
+mod path_search;
 mod wire;
 
 use std::net::SocketAddr;
