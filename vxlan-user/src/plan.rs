@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
+    probe,
     table::{
         DSCP_INHERIT, FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, NEIGHBOURS, Network,
-        NetworkAddress, OuterAddress, Owner, Peer, Rate, Settings, Source, TAG_AUTO, TAG_MAC,
-        TAG_METADATA, TaggedMember,
+        NetworkAddress, Owner, Peer, Rate, Settings, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
     },
 };
 
@@ -21,11 +21,14 @@ use crate::config::{
 };
 
 mod facts;
+mod learned;
 mod peer;
+mod senders;
 
 pub use facts::{OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead};
+pub use learned::{Endpoints, Learned, Taken};
 pub use peer::peer_entry;
-use peer::source_addresses;
+pub use senders::{Change, Senders};
 
 /// How many of one limit may come at once, in ns of its rate.
 const BURST: u64 = 100_000_000;
@@ -55,8 +58,9 @@ pub struct Plan {
     pub groups: Vec<Group>,
     pub peers: Vec<Peer>,
     pub members: Vec<Member>,
-    pub sources: Vec<(NetworkAddress, Source)>,
-    pub peer_addresses: Vec<(OuterAddress, u32)>,
+    pub senders: Senders,
+    /// Whose key makes probes with this tag. Empty: keys are not known here.
+    pub probers: Vec<(probe::Tag, u32)>,
     pub routes: Vec<RouteEntry>,
     pub stations: Vec<(FdbKey, FdbEntry)>,
     pub tags: Vec<(Mac, TaggedMember)>,
@@ -79,21 +83,26 @@ impl Secrets for rand::rngs::ThreadRng {
 
 impl Plan {
     /// `overlays` has one element for each network of `config`, `ways` one for each peer; `None` is a
-    /// peer to whom there is no route at present.
+    /// peer to whom there is no route at present. `learned` is by peer too; those behind its end have
+    /// not been learned.
     pub fn new(
         config: &Config,
         underlay: &UnderlayFacts,
         overlays: &[OverlayFacts],
         ways: &[Option<WayFacts>],
+        learned: &[Option<Learned>],
         secrets: &mut impl Secrets,
     ) -> Self {
         let mut plan = Self::empty(config, underlay, secrets);
-        for (peer, way) in config.peers.iter().zip(ways) {
-            plan.add_peer(config, peer, underlay, way.as_ref());
+        for (index, (peer, way)) in config.peers.iter().zip(ways).enumerate() {
+            let slot = plan.slot(Some(&peer.name.value), None);
+            let learned = learned.get(index).and_then(Option::as_ref);
+            plan.peers.push(peer_entry(peer, underlay, way.as_ref(), learned, slot));
         }
         for (network, overlay) in config.networks.iter().zip(overlays) {
             plan.add_network(config, network, overlay, secrets);
         }
+        plan.senders = Senders::of(config, learned);
         plan
     }
 
@@ -114,13 +123,13 @@ impl Plan {
                 Tag::Mac => TAG_MAC,
             },
             pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),
-            fixed_source_port: u8::from(config.underlay.source_port == SourcePort::Fixed),
+            fixed_source_port: u8::from(config.underlay.source_port.value == SourcePort::Fixed),
             ignore_reserved_bits: u8::from(config.underlay.reserved_bits == ReservedBits::Ignore),
             ignore_udp_checksum: u8::from(config.underlay.udp_checksum == UdpChecksum::Ignore),
             ttl: field(config.underlay.ttl, 0),
             dscp: field(config.underlay.dscp, DSCP_INHERIT),
-            probes: 0,
-            probe_vni: [0xff; 3],
+            probes: u8::from(config.probes()),
+            probe_vni: low_bytes(config.probe.vni.value),
             pad: [0; 3],
         };
         Self {
@@ -129,8 +138,8 @@ impl Plan {
             groups: Vec::new(),
             peers: Vec::new(),
             members: Vec::new(),
-            sources: Vec::new(),
-            peer_addresses: Vec::new(),
+            senders: Senders::default(),
+            probers: Vec::new(),
             routes: Vec::new(),
             stations: Vec::new(),
             tags: Vec::new(),
@@ -143,29 +152,6 @@ impl Plan {
         self.slots.len() as u32 - 1
     }
 
-    fn add_peer(
-        &mut self,
-        config: &Config,
-        peer: &config::Peer,
-        underlay: &UnderlayFacts,
-        way: Option<&WayFacts>,
-    ) {
-        let index = self.peers.len() as u32;
-        let slot = self.slot(Some(&peer.name.value), None);
-        self.peers.push(peer_entry(peer, underlay, way, slot));
-        for (address, _) in source_addresses(peer) {
-            // Peers of different networks may have the same private address: it then says nothing
-            // about who sent, and is nobody's.
-            let used = |other: &config::Peer| {
-                source_addresses(other).iter().any(|(theirs, _)| *theirs == address)
-            };
-            if config.peers.iter().filter(|other| used(other)).count() == 1 {
-                let (family, address) = family_address(address);
-                self.peer_addresses.push((OuterAddress { pad: [0; 3], family, address }, index));
-            }
-        }
-    }
-
     fn add_network(
         &mut self,
         config: &Config,
@@ -175,8 +161,7 @@ impl Plan {
     ) {
         let index = self.networks.len() as u32;
         let number = network.vni.value.get();
-        let [_, a, b, c] = number.to_be_bytes();
-        let vni = [a, b, c];
+        let vni = vni_bytes(network.vni.value);
         let slot = self.slot(None, Some(number));
         let pass = match network.nested_tunnels {
             NestedTunnels::Pass => Network::PASS_NESTED,
@@ -236,24 +221,21 @@ impl Plan {
         let slot = self.slot(Some(&peer.name.value), Some(of.vni.value.get()));
         let any_ipv6 = member.allowed_ips.iter().any(|at| at.value.addr().is_ipv6());
         let tag = secret_mac(secrets.bytes());
+        let (port_low, port_high, sends) = peer::sends(peer, config.underlay.port.value);
         self.members.push(Member {
             peer: member.peer as u32,
             network,
             slot,
             flags: if any_ipv6 { Member::IPV6 } else { 0 }
-                | if peer.is_limited() { Member::LIMITED } else { 0 },
+                | if peer.is_limited() { Member::LIMITED } else { 0 }
+                | sends,
             max_stations: of.max_stations.value,
-            port_low: 0,
-            port_high: u16::MAX,
+            port_low,
+            port_high,
             mac: member.mac.map_or(Mac::ZERO, Mac::new),
             tag,
         });
         self.tags.push((tag, TaggedMember { network, slot }));
-        for (address, flags) in source_addresses(peer) {
-            let (family, address) = family_address(address);
-            let key = NetworkAddress { vni, family, address };
-            self.sources.push((key, Source { member: index, flags }));
-        }
         for at in &member.allowed_ips {
             self.routes.push(route_entry(vni, at.value, index));
         }
@@ -305,6 +287,16 @@ fn directed_broadcast(own: IpNet) -> Option<IpNet> {
         IpNet::V4(own) if own.prefix_len() < 31 => Some(IpNet::from(IpAddr::V4(own.broadcast()))),
         IpNet::V4(_) | IpNet::V6(_) => None,
     }
+}
+
+/// A VNI in network order.
+fn vni_bytes(vni: config::Vni) -> [u8; 3] {
+    low_bytes(vni.get())
+}
+
+fn low_bytes(number: u32) -> [u8; 3] {
+    let [_, a, b, c] = number.to_be_bytes();
+    [a, b, c]
 }
 
 fn family_address(address: IpAddr) -> (u8, Address) {

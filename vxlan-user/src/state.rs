@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataplane::{Attachment, TcHook},
-    plan::SlotOwner,
+    plan::{Learned, SlotOwner},
 };
 
 /// The whole of it. Order of peers and networks is the order of their indices in the maps.
@@ -57,8 +57,9 @@ pub struct Tc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     pub name: String,
-    /// The first of them; on the pinned tables' word, see [`Peer::use_endpoint`], the one in use.
-    pub endpoint: SocketAddr,
+    /// The first of them, or the learned one; on the pinned tables' word, see [`Peer::use_endpoint`],
+    /// the one in use. Absent: it is not learned yet.
+    pub endpoint: Option<SocketAddr>,
     /// Of the family of `endpoint`, else any.
     pub private_address: Option<IpAddr>,
     /// In the order of preference.
@@ -66,13 +67,17 @@ pub struct Peer {
     pub endpoints: Vec<SocketAddr>,
     #[serde(default)]
     pub private_addresses: Vec<IpAddr>,
+    /// What its probes have proved, if its endpoint is learned: a restart begins with it.
+    #[serde(default)]
+    pub learned: Option<Learned>,
 }
 
 impl Peer {
     /// Notes which endpoint is in use.
-    pub fn use_endpoint(&mut self, endpoint: SocketAddr) {
+    pub fn use_endpoint(&mut self, endpoint: Option<SocketAddr>) {
         self.endpoint = endpoint;
-        let same_family = |at: &&IpAddr| at.is_ipv4() == endpoint.is_ipv4();
+        let same_family =
+            |at: &&IpAddr| endpoint.is_some_and(|endpoint| at.is_ipv4() == endpoint.is_ipv4());
         let private = self.private_addresses.iter().find(same_family);
         self.private_address = private.or(self.private_addresses.first()).copied();
     }

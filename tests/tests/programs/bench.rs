@@ -153,14 +153,14 @@ impl Bench {
         let way = |peer: &config::Peer| match peer.name.as_str() {
             "lone" => None,
             name => Some(WayFacts {
-                endpoint: peer.endpoint().value,
-                gateway: GATEWAYS[usize::from(peer.endpoint().value.is_ipv6())],
+                endpoint: peer.endpoint().expect("declared").value,
+                gateway: GATEWAYS[usize::from(peer.endpoint().expect("declared").is_ipv6())],
                 resolved: true,
                 mtu: if name == "office" { 1400 } else { UNDERLAY_MTU },
             }),
         };
         let ways: Vec<_> = config.peers.iter().map(way).collect();
-        let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Fixed(0xa0));
+        let plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Fixed(0xa0));
         let mut plane = Pooled::take();
         plane.fill(&plan).expect("maps take the plan");
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();

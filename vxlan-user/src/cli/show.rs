@@ -99,7 +99,8 @@ fn peers(snapshot: &Snapshot) -> String {
         let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
         table.row(vec![
             link.peer.clone(),
-            peer.map_or_else(String::new, |peer| peer.endpoint.to_string()),
+            peer.and_then(|peer| peer.endpoint)
+                .map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
             peer.and_then(|peer| peer.private_address)
                 .map_or_else(|| "-".to_owned(), |address| address.to_string()),
             path_mtu.map_or_else(|| "-".to_owned(), u32::to_string),

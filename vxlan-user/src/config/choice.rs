@@ -76,7 +76,17 @@ choice! {
         #[default] Flow = "flow",
         /// The VXLAN port.
         Fixed = "fixed",
-        /// Unknown, as with a kernel `vxlan` device: no rewrite can be told from the port.
+        /// One of a range, as with a kernel `vxlan` device.
+        Any = "any",
+    }
+}
+
+choice! {
+    /// The UDP checksum of what a peer sends.
+    PeerUdpChecksum {
+        /// It sends none; one that is there is a NAT's work.
+        #[default] Zero = "zero",
+        /// Unknown, as with a kernel `vxlan` device.
         Any = "any",
     }
 }

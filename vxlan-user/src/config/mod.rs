@@ -26,6 +26,7 @@ mod validate_limits;
 mod validate_network;
 mod validate_peers;
 mod validate_prefixes;
+mod validate_probes;
 mod value;
 mod word;
 
@@ -33,12 +34,13 @@ mod word;
 mod tests;
 
 pub use choice::{
-    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
-    UnknownUnicast, UnknownVni, XdpMode,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
+    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use types::{
-    Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Underlay, Vni,
+    Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
+    Vni,
 };
 pub use validate_limits::MOST_STATIONS;
 

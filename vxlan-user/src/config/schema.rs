@@ -79,6 +79,7 @@ pub(super) static ROOT: Schema = Schema {
         key("node", Kind::Section, "[node]"),
         key("underlay", Kind::Section, "[underlay]"),
         key("metrics", Kind::Section, "[metrics]"),
+        key("probe", Kind::Section, "[probe]"),
         key("peer", Kind::Sections, "[[peer]]"),
         key("network", Kind::Sections, "[[network]]"),
     ],
@@ -109,6 +110,15 @@ pub(super) static UNDERLAY: Schema = Schema {
 pub(super) static METRICS: Schema =
     Schema { header: "[metrics]", keys: &[key("listen", Kind::Text, "\"127.0.0.1:9839\"")] };
 
+pub(super) static PROBE: Schema = Schema {
+    header: "[probe]",
+    keys: &[
+        key("vni", Kind::Number, "16777215"),
+        key("interval", Kind::Number, "5"),
+        key("keepalive", Kind::Number, "20"),
+    ],
+};
+
 pub(super) static PEER: Schema = Schema {
     header: "[[peer]]",
     keys: &[
@@ -117,7 +127,9 @@ pub(super) static PEER: Schema = Schema {
         key("private_address", Kind::TextOrList, "\"10.0.0.119\""),
         key("packets_per_second", Kind::Number, "1000000"),
         key("bytes_per_second", Kind::Number, "125000000"),
-        key("source_port", Kind::Text, "\"flow\""),
+        key("source_port", Kind::Text, "\"any\""),
+        key("source_ports", Kind::Text, "\"32768-60999\""),
+        key("udp_checksum", Kind::Text, "\"any\""),
         key("key_file", Kind::Text, "\"/etc/vxlan/aws.key\""),
     ],
 };
@@ -146,8 +158,10 @@ pub(super) static MEMBER: Schema = Schema {
         key("peer", Kind::Text, "\"aws\""),
         key("allowed_ips", Kind::List, "[\"192.168.44.0/24\"]"),
         key("mac", Kind::Text, "\"02:00:00:00:44:01\""),
+        key("probe_address", Kind::Text, "\"192.168.44.1\""),
     ],
 };
 
 /// Every section that holds keys with values.
-pub(super) static SECTIONS: [&Schema; 6] = [&NODE, &UNDERLAY, &METRICS, &PEER, &NETWORK, &MEMBER];
+pub(super) static SECTIONS: [&Schema; 7] =
+    [&NODE, &UNDERLAY, &METRICS, &PROBE, &PEER, &NETWORK, &MEMBER];

@@ -3,14 +3,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::choice::{
-    NestedTunnels, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
-    UnknownUnicast, UnknownVni, XdpMode,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
+    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
 };
 use super::error::ConfigError;
 
@@ -115,6 +116,7 @@ pub struct Config {
     pub node: Node,
     pub underlay: Underlay,
     pub metrics: Metrics,
+    pub probe: Probe,
     pub peers: Vec<Peer>,
     pub networks: Vec<Network>,
 }
@@ -134,7 +136,7 @@ pub struct Underlay {
     pub port: Located<u16>,
     pub xdp: Located<XdpMode>,
     pub tc: TcMode,
-    pub source_port: SourcePort,
+    pub source_port: Located<SourcePort>,
     pub unknown_vni: UnknownVni,
     /// What other VXLAN implementations may set in the header.
     pub reserved_bits: ReservedBits,
@@ -152,19 +154,37 @@ pub struct Metrics {
     pub listen: Located<SocketAddr>,
 }
 
+/// What holds for the probes between this host and every peer that has a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// No network's. At most [`Vni::PROBES`].
+    pub vni: Located<u32>,
+    /// Between two requests to the same peer.
+    pub interval: Duration,
+    /// What keeps the mapping of a NAPT alive comes at least this often.
+    pub keepalive: Duration,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: Located<String>,
-    /// At least one, at most one of each family; the first that works is the one to use.
+    /// At most one of each family; the first that works is the one to use. None if it `learns`, else
+    /// at least one.
     pub endpoints: Vec<Located<SocketAddr>>,
+    /// Its endpoint is what its probes come from. Then it has a `key_file`.
+    pub learns: bool,
     /// What its own interface carries, where that is not the endpoint's address.
     pub private_addresses: PerFamily,
     /// Most packets to take from it, per second. Absent: no limit.
     pub packets_per_second: Option<u64>,
     /// Most bytes of inner frames to take from it, per second. Absent: no limit.
     pub bytes_per_second: Option<u64>,
+    /// If it `learns`: [`PeerSourcePort::Fixed`].
     pub source_port: PeerSourcePort,
-    /// Not looked at here: it may come later, and only probes need it.
+    /// Where it sends from, if `source_port` is [`PeerSourcePort::Any`]; else without meaning.
+    pub source_ports: RangeInclusive<u16>,
+    pub udp_checksum: PeerUdpChecksum,
+    /// No other peer's. Not looked at here: whether there is a key in it, `daemon/checks.rs` says.
     pub key_file: Option<Located<PathBuf>>,
 }
 
@@ -198,6 +218,8 @@ pub struct Member {
     pub allowed_ips: Vec<Located<IpNet>>,
     /// Absent: learned.
     pub mac: Option<[u8; 6]>,
+    /// Of a host behind it, to be asked whether the peer lives. Absent: one that was heard.
+    pub probe_address: Option<Located<IpAddr>>,
 }
 
 impl Config {
@@ -212,15 +234,20 @@ impl Config {
         self.networks.iter().map(Network::stations).sum()
     }
 
+    /// Are there probes? Some peer has a key then.
+    pub fn probes(&self) -> bool {
+        self.peers.iter().any(|peer| peer.key_file.is_some())
+    }
+
     pub fn peer(&self, name: &str) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.name.value == name)
     }
 }
 
 impl Peer {
-    /// The first of its endpoints.
-    pub fn endpoint(&self) -> Located<SocketAddr> {
-        self.endpoints[0]
+    /// The first of its endpoints. None if it `learns`.
+    pub fn endpoint(&self) -> Option<Located<SocketAddr>> {
+        self.endpoints.first().copied()
     }
 
     /// The private address of an endpoint's family, where it differs from the endpoint's: then a NAT

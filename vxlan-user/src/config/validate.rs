@@ -1,4 +1,5 @@
-//! What the sections mean: the whole file, this node, the underlay, metrics.
+//! What the sections mean: the whole file, this node, the underlay, metrics. Probes are the matter of
+//! `validate_probes`.
 //!
 //! Each section first becomes a draft, in which a value that was wrong is absent, so that what is
 //! right can still be compared. Drafts become a [`Config`] only when nothing at all was wrong.
@@ -11,7 +12,7 @@ use super::raw::Section;
 use super::schema;
 use super::types::{Config, Located, Metrics, Node, OuterField, PerFamily, Underlay};
 use super::validate_peers::{self, PeerDraft};
-use super::{validate_limits, validate_network, value, word};
+use super::{validate_limits, validate_network, validate_probes, value, word};
 
 const DEFAULT_PORT: u16 = 4789;
 /// What hosts begin with (RFC 1700); the kernel's `vxlan` device inherits.
@@ -25,13 +26,16 @@ pub(super) fn config(root: &Section<'_>, problems: &mut Problems) -> Option<Conf
     let name = node_name(root, problems);
     let underlay = underlay(root, problems);
     let metrics = metrics(root, problems);
+    let probe = validate_probes::probe(root, problems);
     let port = underlay.as_ref().map_or(DEFAULT_PORT, |(underlay, _)| underlay.port.value);
     let peers = validate_peers::peers(root, port, problems);
     validate_peers::refuse_confusable(&peers, problems);
     let own = underlay.as_ref().map(|(at, _)| at);
     validate_peers::refuse_own_identity(&peers, name.as_ref(), own, problems);
+    validate_probes::refuse_variable_port(&peers, own, problems);
     let interface = underlay.as_ref().and_then(|(_, interface)| interface.as_ref());
-    let networks = validate_network::networks(root, &peers, interface, sections_known, problems);
+    let outside = validate_network::Outside { peers: &peers, interface, probes: &probe.vni };
+    let networks = validate_network::networks(root, &outside, sections_known, problems);
     if let Some(networks) = &networks {
         validate_limits::refuse_too_many_stations(networks, problems);
     }
@@ -43,6 +47,7 @@ pub(super) fn config(root: &Section<'_>, problems: &mut Problems) -> Option<Conf
         node: Node { name: name?.value },
         underlay: underlay?.0,
         metrics,
+        probe,
         peers: peers.into_iter().map(PeerDraft::finish).collect::<Option<_>>()?,
         networks: networks?,
     })
@@ -79,7 +84,7 @@ fn underlay(
         port,
         xdp: word::choice(&section, "xdp", problems),
         tc: word::choice(&section, "tc", problems).value,
-        source_port: word::choice(&section, "source_port", problems).value,
+        source_port: word::choice(&section, "source_port", problems),
         unknown_vni: word::choice(&section, "unknown_vni", problems).value,
         reserved_bits: word::choice(&section, "reserved_bits", problems).value,
         udp_checksum: word::choice(&section, "udp_checksum", problems).value,

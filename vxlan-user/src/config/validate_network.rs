@@ -14,7 +14,7 @@ use super::suggest;
 use super::types::{Located, Member, Network, Vni};
 use super::validate::on_line;
 use super::validate_peers::PeerDraft;
-use super::{validate_limits, validate_prefixes, word};
+use super::{validate_limits, validate_prefixes, validate_probes, value, word};
 
 const LEAST_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
@@ -23,14 +23,23 @@ const MOST_MTU: u32 = 65535;
 /// How many peers an error lists before it stops.
 const LISTED_PEERS: usize = 10;
 
+/// What networks must fit that stands elsewhere in the file.
+pub(super) struct Outside<'a> {
+    pub(super) peers: &'a [PeerDraft],
+    /// The underlay's.
+    pub(super) interface: Option<&'a Located<String>>,
+    /// VNI of probes.
+    pub(super) probes: &'a Located<u32>,
+}
+
 /// The networks; None if one of them cannot be used.
 pub(super) fn networks(
     root: &Section<'_>,
-    peers: &[PeerDraft],
-    underlay: Option<&Located<String>>,
+    outside: &Outside<'_>,
     sections_known: bool,
     problems: &mut Problems,
 ) -> Option<Vec<Network>> {
+    let peers = outside.peers;
     // Whether every member could be told: else a peer without a network is only a consequence.
     let mut members_known = sections_known && root.is_list_or_absent("network");
     let mut names: HashMap<&str, usize> = HashMap::new();
@@ -41,7 +50,7 @@ pub(super) fn networks(
     }
     let mut vnis: HashMap<Vni, Option<u32>> = HashMap::new();
     let mut interfaces: HashMap<String, Option<u32>> = HashMap::new();
-    if let Some(underlay) = underlay {
+    if let Some(underlay) = outside.interface {
         interfaces.insert(underlay.value.clone(), underlay.line);
     }
     let mut used = vec![false; peers.len()];
@@ -50,7 +59,7 @@ pub(super) fn networks(
     for section in root.sections("network", &schema::NETWORK, problems) {
         members_known &= section.refuse_unknown_keys(problems);
         members_known &= section.is_list_or_absent("member");
-        let vni = vni(&section, &mut vnis, problems);
+        let vni = vni(&section, outside.probes, &mut vnis, problems);
         let interface = interface(&section, &mut interfaces, problems);
         let addresses = validate_prefixes::addresses(&section, problems);
         let (members, all) = members(&section, &names, problems);
@@ -64,6 +73,7 @@ pub(super) fn networks(
         let local_ips =
             validate_prefixes::local_ips(&section, &addresses, &members, peers, problems);
         validate_prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
+        validate_probes::refuse_strange_addresses(&addresses, &members, peers, problems);
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
         let route_table = word::choice(&section, "route_table", problems);
@@ -110,6 +120,7 @@ pub(super) fn networks(
 
 fn vni(
     section: &Section<'_>,
+    probes: &Located<u32>,
     taken: &mut HashMap<Vni, Option<u32>>,
     problems: &mut Problems,
 ) -> Option<Located<Vni>> {
@@ -123,6 +134,17 @@ fn vni(
         return None;
     }
     let vni = word::range(&item, 0, Vni::MAX, "a VNI", problems).and_then(|at| Vni::new(*at))?;
+    if vni.get() == probes.value {
+        let at = on_line(probes.line);
+        problems.add(
+            item.line,
+            format!(
+                "{item} is the VNI of probes{at}. Give the network its own VNI, or leave vni out of \
+                 [probe]."
+            ),
+        );
+        return None;
+    }
     if let Some(first) = taken.get(&vni) {
         let at = on_line(*first);
         problems.add(
@@ -198,8 +220,11 @@ fn members(
             Some(mac)
         });
         let allowed_ips = validate_prefixes::allowed_ips(&section, problems);
+        let probe_address = section
+            .text("probe_address", problems)
+            .and_then(|item| value::address(&item, problems));
         match peer {
-            Some(peer) => members.push(Member { peer, allowed_ips, mac }),
+            Some(peer) => members.push(Member { peer, allowed_ips, mac, probe_address }),
             None => all = false,
         }
     }
@@ -236,6 +261,10 @@ fn refuse_ambiguous_sources(
     for (index, peer) in
         members.iter().filter_map(|member| Some((member.peer, peers.get(member.peer)?)))
     {
+        // Its packets are known by the endpoint that was learned, and by nothing else.
+        if peer.learns.is_some() {
+            continue;
+        }
         let endpoints = peer.endpoints.iter().map(|at| (at.ip(), "endpoint", at.line));
         let private =
             peer.private_addresses.iter().map(|at| (at.value, "private_address", at.line));

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::choice::PeerSourcePort;
+use super::choice::{PeerSourcePort, PeerUdpChecksum};
 use super::error::Problems;
 use super::raw::{Item, Section};
 use super::schema;
@@ -12,7 +13,10 @@ use super::source::quoted;
 use super::types::{Located, Peer, PerFamily, Underlay};
 use super::validate::{on_line, per_family};
 use super::validate_limits::{self, PeerLimits};
-use super::{value, word};
+use super::{validate_probes, value, word};
+
+/// In the place of an endpoint: it is what the peer's probes come from.
+const LEARN: &str = "learn";
 
 /// A peer as far as it could be read.
 pub(super) struct PeerDraft {
@@ -20,9 +24,13 @@ pub(super) struct PeerDraft {
     line: Option<u32>,
     pub(super) name: Option<Located<String>>,
     pub(super) endpoints: Vec<Located<SocketAddr>>,
+    /// The line of `endpoint = "learn"`.
+    pub(super) learns: Option<u32>,
     pub(super) private_addresses: PerFamily,
     limits: PeerLimits,
     source_port: PeerSourcePort,
+    source_ports: RangeInclusive<u16>,
+    udp_checksum: PeerUdpChecksum,
     key_file: Option<Located<PathBuf>>,
 }
 
@@ -37,16 +45,19 @@ impl PeerDraft {
     }
 
     pub(super) fn finish(self) -> Option<Peer> {
-        if self.endpoints.is_empty() {
+        if self.endpoints.is_empty() && self.learns.is_none() {
             return None;
         }
         Some(Peer {
             name: self.name?,
             endpoints: self.endpoints,
+            learns: self.learns.is_some(),
             private_addresses: self.private_addresses,
             packets_per_second: self.limits.packets_per_second,
             bytes_per_second: self.limits.bytes_per_second,
             source_port: self.source_port,
+            source_ports: self.source_ports,
+            udp_checksum: self.udp_checksum,
             key_file: self.key_file,
         })
     }
@@ -64,13 +75,21 @@ pub(super) fn peers(
 fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> PeerDraft {
     section.refuse_unknown_keys(problems);
     let directory = problems.file().parent().unwrap_or(Path::new("")).to_owned();
+    let (endpoints, learns) = endpoints(section, default_port, problems);
+    let source_port = validate_probes::source_port(section, learns, problems);
+    if let Some(line) = learns {
+        validate_probes::require_key(section, line, problems);
+    }
     PeerDraft {
         line: section.line,
         name: section.required_text("name", problems).and_then(|item| word::name(&item, problems)),
-        endpoints: endpoints(section, default_port, problems),
+        endpoints,
+        learns,
         private_addresses: per_family(section, "private_address", problems),
         limits: validate_limits::of_peer(section, problems),
-        source_port: word::choice(section, "source_port", problems).value,
+        source_port,
+        source_ports: validate_probes::source_ports(section, source_port, problems),
+        udp_checksum: validate_probes::udp_checksum(section, source_port, problems),
         key_file: section.text("key_file", problems).and_then(|item| {
             if item.value.is_empty() {
                 let good = item.instead("\"/etc/vxlan/aws.key\"");
@@ -82,11 +101,12 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
     }
 }
 
+/// The endpoints, and the line that says that the endpoint is learned.
 fn endpoints(
     section: &Section<'_>,
     default_port: u16,
     problems: &mut Problems,
-) -> Vec<Located<SocketAddr>> {
+) -> (Vec<Located<SocketAddr>>, Option<u32>) {
     section.require("endpoint", problems);
     if section.is_empty_list("endpoint") {
         problems.add(
@@ -96,14 +116,25 @@ fn endpoints(
         );
     }
     let mut endpoints: Vec<Located<SocketAddr>> = Vec::new();
-    for item in section.texts("endpoint", problems) {
-        let Some(endpoint) = value::endpoint(&item, default_port, problems) else { continue };
+    let items = section.texts("endpoint", problems);
+    let learn = items.iter().find(|item| item.value == LEARN);
+    if let Some(learn) = learn.filter(|_| items.len() > 1) {
+        problems.add(
+            learn.line,
+            format!(
+                "{learn} stands beside another endpoint. Write endpoint = \"{LEARN}\" and nothing \
+                 else, or addresses alone."
+            ),
+        );
+    }
+    for item in items.iter().filter(|item| item.value != LEARN) {
+        let Some(endpoint) = value::endpoint(item, default_port, problems) else { continue };
         if endpoints.iter().any(|other| other.is_ipv4() == endpoint.is_ipv4()) {
-            refuse_second_of_family(&item, endpoint.ip(), problems);
+            refuse_second_of_family(item, endpoint.ip(), problems);
         }
         endpoints.push(endpoint);
     }
-    endpoints
+    (endpoints, learn.map(|item| item.line))
 }
 
 pub(super) fn refuse_second_of_family(item: &Item<&str>, address: IpAddr, problems: &mut Problems) {
@@ -114,10 +145,11 @@ pub(super) fn refuse_second_of_family(item: &Item<&str>, address: IpAddr, proble
     );
 }
 
-/// Two peers with one name, or with one source address.
+/// Two peers with one name, one source address, or one key.
 pub(super) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
     let mut names: HashMap<&str, Option<u32>> = HashMap::new();
     let mut endpoints: HashMap<IpAddr, (usize, Option<u32>)> = HashMap::new();
+    let mut keys: HashMap<&Path, (usize, Option<u32>)> = HashMap::new();
     for (index, peer) in peers.iter().enumerate() {
         if let Some(name) = &peer.name {
             if let Some(first) = names.get(name.as_str()) {
@@ -131,6 +163,22 @@ pub(super) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
                 );
             } else {
                 names.insert(name, name.line);
+            }
+        }
+        if let Some(key) = &peer.key_file {
+            let (first, line) = *keys.entry(&key.value).or_insert((index, key.line));
+            if let Some(first) = peers.get(first).filter(|_| first != index) {
+                problems.add(
+                    key.line,
+                    format!(
+                        "key_file \"{}\" of peer {} is that of peer {}{}: either could speak for the \
+                         other. Give each peer a key of its own.",
+                        key.value.display(),
+                        peer.shown(),
+                        first.shown(),
+                        on_line(line)
+                    ),
+                );
             }
         }
         for endpoint in &peer.endpoints {

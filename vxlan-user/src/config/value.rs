@@ -44,6 +44,7 @@ pub(super) fn address(item: &Item<&str>, problems: &mut Problems) -> Option<Loca
                 let wanted = match item.key {
                     "private_address" => "the address that the peer's own interface carries",
                     "public_address" => "the address that peers send to",
+                    "probe_address" => "the address of a host behind the peer",
                     _ => "a unicast address of the underlay interface",
                 };
                 format!("{item} {why}. Write {wanted}.")

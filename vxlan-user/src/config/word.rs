@@ -1,6 +1,8 @@
 //! One text or number, one value: MAC addresses, names, numbers, words of a list. Addresses are the
 //! matter of `value`.
 
+use std::ops::RangeInclusive;
+
 use super::choice::Choice;
 use super::error::Problems;
 use super::raw::{Item, Section};
@@ -99,6 +101,28 @@ pub(super) fn range(
             None
         }
     }
+}
+
+/// Ports from one to another: "low-high".
+pub(super) fn ports(item: &Item<&str>, problems: &mut Problems) -> Option<RangeInclusive<u16>> {
+    let port = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse::<u16>().ok().filter(|port| *port != 0),
+        false => None,
+    };
+    let why = match item.value.split_once('-').map(|(low, high)| (port(low), port(high))) {
+        Some((Some(low), Some(high))) if low <= high => return Some(low..=high),
+        Some((Some(low), Some(high))) => {
+            let good = item.instead(&format!("\"{high}-{low}\""));
+            problems.add(item.line, format!("{item} ends before it begins. Write {good}."));
+            return None;
+        }
+        Some(_) => "has an end that is not 1 to 65535",
+        None => "is not a range of ports",
+    };
+    let example = item.instead("\"32768-60999\"");
+    problems
+        .add(item.line, format!("{item} {why}. Write the first and the last, such as {example}."));
+    None
 }
 
 /// A field of the outer IP header: a number within `low..=high`, or the inner one.

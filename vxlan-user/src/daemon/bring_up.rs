@@ -13,7 +13,7 @@ use crate::{
     config::{self, RouteTable},
     dataplane::{Attachment, DataPlane, Hooks, LoadOptions, TcHook, detach_deliver_filter},
     host::{Host, OverlaySpec, RouteChange},
-    plan::{OverlayFacts, Plan, WayFacts},
+    plan::{Endpoints, Learned, OverlayFacts, Plan, WayFacts},
     state::State,
 };
 
@@ -25,8 +25,17 @@ pub struct Started {
     pub attachment: Attachment,
     pub state: State,
     pub(super) plan: Plan,
+    /// Where peers are whose endpoint is learned.
+    pub(super) endpoints: Endpoints,
     /// The pins are this process's as long as it is open.
     _pins_lock: Option<File>,
+}
+
+impl Started {
+    /// Is it worth asking for the next hops again?
+    pub(super) fn may_improve(&self) -> bool {
+        ways::may_improve(&self.findings.config, &self.endpoints, &self.plan.peers)
+    }
 }
 
 /// What a failed start must take back.
@@ -72,7 +81,8 @@ async fn make(
         ..options
     };
     let mut plane = DataPlane::load(options)?;
-    let mut state = record::planned(&findings, host).await?;
+    let endpoints = Endpoints::new(&findings.config, |name| former_endpoint(&findings, name));
+    let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
     places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
@@ -82,8 +92,15 @@ async fn make(
     remove_obsolete(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     make_routes(host, &findings, &mut state, made).await?;
-    let ways = ways_at_start(&findings, host).await;
-    let mut plan = Plan::new(&findings.config, &findings.facts, &overlays, &ways, &mut rand::rng());
+    let ways = ways_at_start(&findings, &endpoints, host).await;
+    let mut plan = Plan::new(
+        &findings.config,
+        &findings.facts,
+        &overlays,
+        &ways,
+        endpoints.all(),
+        &mut rand::rng(),
+    );
     keep_secret(&mut plan, &findings, places);
     plane.fill(&plan)?;
     // Last: until here the programs of a former run, if any, are untouched and at work.
@@ -94,7 +111,7 @@ async fn make(
     state.slots = plan.slots.clone();
     state.entries = record::entries(&plan, &plane);
     places.run_dir.store(&state)?;
-    Ok(Started { findings, plane, attachment, state, plan, _pins_lock: pins_lock })
+    Ok(Started { findings, plane, attachment, state, plan, endpoints, _pins_lock: pins_lock })
 }
 
 /// Frames that the former `decap` tagged, while its successor is not attached yet, shall still be
@@ -141,9 +158,19 @@ async fn make_routes(
     Ok(())
 }
 
+/// Where a former run knew a peer to be.
+fn former_endpoint(findings: &Findings, name: &str) -> Option<Learned> {
+    let peers = findings.former.iter().flat_map(|former| &former.peers);
+    peers.into_iter().find(|peer| peer.name == name)?.learned
+}
+
 /// A peer without a way is worth a warning, and no reason not to start.
-async fn ways_at_start(findings: &Findings, host: &Host) -> Vec<Option<WayFacts>> {
-    let ways = ways::all(findings, host, None).await;
+async fn ways_at_start(
+    findings: &Findings,
+    endpoints: &Endpoints,
+    host: &Host,
+) -> Vec<Option<WayFacts>> {
+    let ways = ways::all(findings, endpoints, host, None).await;
     let named = findings.config.peers.iter().zip(ways.to_peers).map(|(peer, way)| {
         way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
     });

@@ -36,7 +36,7 @@ pub struct Findings {
 impl Findings {
     /// The MTU of a network's overlay interface.
     pub fn overlay_mtu(&self, network: &config::Network) -> u32 {
-        let fits = || default_overlay_mtu(&self.config, network, self.underlay.mtu);
+        let fits = || default_overlay_mtu(&self.config, network, &self.facts);
         network.mtu.map_or_else(fits, |at| at.value)
     }
 

@@ -14,7 +14,6 @@ use super::{
     bring_up::{self, Started},
     checks,
     follow::{self, Follower},
-    ways,
 };
 use crate::{
     dataplane::{LoadOptions, Reader},
@@ -78,7 +77,7 @@ pub async fn run(
             }
             _ = retry.tick() => {
                 let forgotten = follower.forget();
-                if forgotten || ways::may_improve(&running.findings.config, &running.plan.peers) {
+                if forgotten || running.may_improve() {
                     follower.follow(&mut running).await?;
                 }
             }

@@ -27,7 +27,7 @@ pub(super) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> 
 fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
     let config = &findings.config;
     for network in &config.networks {
-        let largest = default_overlay_mtu(config, network, findings.underlay.mtu);
+        let largest = default_overlay_mtu(config, network, &findings.facts);
         if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
             let message = format!(
                 "mtu = {} does not fit: {} has {} bytes, of which the outer headers take {}. Write \
@@ -35,7 +35,7 @@ fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
                 mtu.value,
                 findings.underlay.name,
                 findings.underlay.mtu,
-                overhead(config, network)
+                overhead(config, network, &findings.facts)
             );
             return Err(config.error(&mtu, message));
         }

@@ -53,7 +53,8 @@ impl<'a> Follower<'a> {
 
     /// Brings everything in line with the host's routes, neighbours and underlay.
     pub(super) async fn follow(&self, running: &mut Started) -> anyhow::Result<()> {
-        let ways = ways::all(&running.findings, self.host, Some(&running.plan.peers)).await;
+        let Started { findings, endpoints, plan, .. } = &*running;
+        let ways = ways::all(findings, endpoints, self.host, Some(&plan.peers)).await;
         let wider = ways.mtu > running.findings.facts.mtu;
         running.findings.facts.mtu = ways.mtu;
         running.findings.underlay.mtu = ways.mtu;
@@ -72,7 +73,9 @@ impl<'a> Follower<'a> {
         let findings = &running.findings;
         for (index, (peer, way)) in findings.config.peers.iter().zip(ways).enumerate() {
             let old = running.plan.peers[index];
-            let mut new = plan::peer_entry(peer, &findings.facts, way.as_ref().ok(), old.slot);
+            let (way, learned) = (way.as_ref(), running.endpoints.of(index));
+            let mut new =
+                plan::peer_entry(peer, &findings.facts, way.ok(), learned.as_ref(), old.slot);
             new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu);
             if new == old {
                 continue;

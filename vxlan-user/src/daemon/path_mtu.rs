@@ -58,6 +58,7 @@ impl Ours {
             addresses: all.filter(|address| !address.is_unspecified()).collect(),
             fixed_source_port: (settings.fixed_source_port != 0).then_some(port),
             vnis: plan.networks.iter().map(|network| network.vni).collect(),
+            // One that is not learned yet is unspecified, and no packet goes there.
             endpoints: plan.peers.iter().map(endpoint).collect(),
         }
     }

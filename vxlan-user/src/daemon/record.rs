@@ -8,12 +8,16 @@ use crate::{
     config,
     dataplane::{DataPlane, TcHook},
     host::Host,
-    plan::Plan,
+    plan::{Endpoints, Learned, Plan},
     state::{self, State},
 };
 
 /// The record of what a start is about to make.
-pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<State> {
+pub(super) async fn planned(
+    findings: &Findings,
+    endpoints: &Endpoints,
+    host: &Host,
+) -> anyhow::Result<State> {
     let config = &findings.config;
     let former = findings.former.as_ref().map(|state| &state.underlay);
     let former = former.filter(|former| former.interface == findings.underlay.name);
@@ -37,7 +41,12 @@ pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<
             xdp: None,
             tc: Some(tc),
         },
-        peers: config.peers.iter().map(recorded).collect(),
+        peers: config
+            .peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| recorded(peer, endpoints.of(index)))
+            .collect(),
         networks: config
             .networks
             .iter()
@@ -57,14 +66,15 @@ pub(super) async fn planned(findings: &Findings, host: &Host) -> anyhow::Result<
     })
 }
 
-fn recorded(peer: &config::Peer) -> state::Peer {
-    let endpoint = peer.endpoint().value;
+fn recorded(peer: &config::Peer, learned: Option<Learned>) -> state::Peer {
+    let endpoint = learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
     let mut recorded = state::Peer {
         name: peer.name.value.clone(),
         endpoint,
         private_address: None,
         endpoints: peer.endpoints.iter().map(|at| at.value).collect(),
         private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
+        learned,
     };
     recorded.use_endpoint(endpoint);
     recorded
@@ -95,7 +105,7 @@ pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
         capacity: plane.map_capacity(&map.to_uppercase()),
     };
     vec![
-        of("sources", plan.sources.len()),
+        of("sources", plan.senders.sources.len()),
         of("routes", plan.routes.len()),
         of("networks", plan.networks.len()),
         of("peers", plan.peers.len()),

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use vxlan_common::{addr::IPV4, table::Peer};
+use vxlan_common::table::Peer;
 
-use super::{addresses, checks::Findings};
+use super::{addresses, checks::Findings, path_mtu};
 use crate::{
     config::{self, Config},
     host::{Host, HostError, NeighbourState},
-    plan::WayFacts,
+    plan::{Endpoints, WayFacts},
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
@@ -41,9 +41,14 @@ enum NextHop {
 }
 
 /// Asks the kernel for the way to every peer: over the first of its endpoints that has a route and a
-/// next hop that answers. `entries` says which way each had so far; at a start all are given the
+/// next hop that answers, or to what was learned. `entries` says which way each had so far; at a start all are given the
 /// benefit of the doubt.
-pub(super) async fn all(findings: &Findings, host: &Host, entries: Option<&[Peer]>) -> Ways {
+pub(super) async fn all(
+    findings: &Findings,
+    learned: &Endpoints,
+    host: &Host,
+    entries: Option<&[Peer]>,
+) -> Ways {
     // A device without carrier takes packets and loses them uncounted.
     let link = host.underlay(&findings.underlay.name).await;
     let (mtu, dead) = match &link {
@@ -58,9 +63,12 @@ pub(super) async fn all(findings: &Findings, host: &Host, entries: Option<&[Peer
     let mut to_peers = Vec::with_capacity(findings.config.peers.len());
     for (index, peer) in findings.config.peers.iter().enumerate() {
         let entry = entries.and_then(|entries| entries.get(index));
+        let learned = learned.of(index).map(|at| at.endpoint);
+        let endpoints: Vec<_> = peer.endpoints.iter().map(|at| at.value).chain(learned).collect();
         to_peers.push(match &dead {
             Some(reason) => Err(reason.clone()),
-            None => to_peer(findings, host, peer, underlay, entry).await,
+            None if endpoints.is_empty() => Err("its endpoint is not learned yet".to_owned()),
+            None => to_peer(findings, host, (peer, &endpoints), underlay, entry).await,
         });
     }
     Ways { mtu, to_peers }
@@ -70,13 +78,13 @@ pub(super) async fn all(findings: &Findings, host: &Host, entries: Option<&[Peer
 async fn to_peer(
     findings: &Findings,
     host: &Host,
-    peer: &config::Peer,
+    (peer, endpoints): (&config::Peer, &[SocketAddr]),
     underlay: Now,
     entry: Option<&Peer>,
 ) -> Way {
     let mut unknown = None;
     let mut reasons = Vec::new();
-    for endpoint in peer.endpoints.iter().map(|at| at.value) {
+    for endpoint in endpoints.iter().copied() {
         let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
         match to_endpoint(findings, host, endpoint, underlay, in_use).await {
             Ok(NextHop::Works(way)) => return Ok(told(peer, entry, way)),
@@ -88,14 +96,14 @@ async fn to_peer(
     unknown.map(|way| told(peer, entry, way)).ok_or_else(|| reasons.join("; "))
 }
 
-/// Is this endpoint the one that the entry sends to?
+/// Is this endpoint the one that the entry sends to? Another port makes no other way.
 fn uses(entry: &Peer, endpoint: SocketAddr) -> bool {
-    entry.ifindex != 0 && (entry.family == IPV4) == endpoint.is_ipv4()
+    entry.ifindex != 0 && path_mtu::endpoint(entry).ip() == endpoint.ip()
 }
 
 /// Says which endpoint is used from now on, where a peer has several.
 fn told(peer: &config::Peer, entry: Option<&Peer>, way: WayFacts) -> WayFacts {
-    let first = peer.endpoint().value == way.endpoint;
+    let first = peer.endpoint().is_some_and(|first| first.value == way.endpoint);
     let changed = entry.map_or(!first, |entry| !uses(entry, way.endpoint));
     if peer.endpoints.len() > 1 && changed {
         tracing::info!(peer = %peer.name, "packets go to its endpoint {}", way.endpoint);
@@ -141,8 +149,11 @@ async fn to_endpoint(
 }
 
 /// Must next hops be asked for again? So it is where a peer has no way, or one that is not over its
-/// first endpoint.
-pub(super) fn may_improve(config: &Config, entries: &[Peer]) -> bool {
-    let mut peers = config.peers.iter().zip(entries);
-    peers.any(|(peer, entry)| !uses(entry, peer.endpoint().value))
+/// first endpoint. An endpoint that is not learned yet cannot be asked for.
+pub(super) fn may_improve(config: &Config, learned: &Endpoints, entries: &[Peer]) -> bool {
+    config.peers.iter().zip(entries).enumerate().any(|(index, (peer, entry))| {
+        let learned = learned.of(index).map(|at| at.endpoint);
+        let first = peer.endpoint().map(|at| at.value).or(learned);
+        first.is_some_and(|first| !uses(entry, first))
+    })
 }

@@ -83,8 +83,9 @@ impl Reader {
         Ok(self.peers.get(&peer, 0).map_err(read("PEERS"))?.mtu)
     }
 
-    /// Where packets for a peer are sent: which of its endpoints is in use.
-    pub fn endpoint(&self, peer: u32) -> Result<SocketAddr, DataPlaneError> {
+    /// Where packets for a peer are sent: which of its endpoints is in use, or what was learned. Absent:
+    /// nothing was learned yet.
+    pub fn endpoint(&self, peer: u32) -> Result<Option<SocketAddr>, DataPlaneError> {
         let peer = self.peers.get(&peer, 0).map_err(read("PEERS"))?;
         let mut octets = [0; 16];
         octets.copy_from_slice(peer.endpoint.0.as_flattened());
@@ -92,7 +93,8 @@ impl Reader {
             IPV6 => IpAddr::from(octets),
             _ => IpAddr::from(peer.endpoint.first()),
         };
-        Ok(SocketAddr::new(address, u16::from_be_bytes(peer.port)))
+        let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
+        Ok(Some(endpoint).filter(|_| !address.is_unspecified()))
     }
 
     /// The counters of one slot, all CPUs added up.

@@ -55,11 +55,11 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     array(bpf, "MEMBERS", &plan.members)?;
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;
     hash(bpf, "NETWORK_BY_IFINDEX", by_ifindex)?;
-    hash(bpf, "PEER_BY_ADDRESS", plan.peer_addresses.iter().copied())?;
+    hash(bpf, "PEER_BY_ADDRESS", plan.senders.peer_addresses.iter().copied())?;
     hash(bpf, "TAGS", plan.tags.iter().copied())?;
     hash(bpf, "FDB", plan.stations.iter().copied())?;
     routes(bpf, plan)?;
-    hash(bpf, "SOURCES", plan.sources.iter().copied())
+    hash(bpf, "SOURCES", plan.senders.sources.iter().copied())
 }
 
 /// Writes one peer.

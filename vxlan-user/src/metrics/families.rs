@@ -143,7 +143,7 @@ fn info(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
     }
     let peers = scrape.gauge(&PEER_INFO)?;
     for peer in &snapshot.state.peers {
-        let endpoint = peer.endpoint.to_string();
+        let endpoint = peer.endpoint.map_or_else(String::new, |at| at.to_string());
         let private = peer.private_address.map_or_else(String::new, |at| at.to_string());
         peers.with_label_values(&[&peer.name, &endpoint, &private, "", "unknown"]).set(1);
     }

@@ -51,13 +51,21 @@ pub struct WayFacts {
 
 /// The overlay's MTU where the configuration does not say: what fits the underlay, and the longest
 /// outer headers that its members need.
-pub fn default_overlay_mtu(config: &Config, network: &config::Network, underlay_mtu: u32) -> u32 {
-    underlay_mtu.saturating_sub(overhead(config, network))
+pub fn default_overlay_mtu(
+    config: &Config,
+    network: &config::Network,
+    underlay: &UnderlayFacts,
+) -> u32 {
+    underlay.mtu.saturating_sub(overhead(config, network, underlay))
 }
 
-/// What the outer headers take for the members of a network: more over IPv6.
-pub fn overhead(config: &Config, network: &config::Network) -> u32 {
-    let peers = network.members.iter().map(|member| &config.peers[member.peer]);
-    let ipv6 = peers.flat_map(|peer| &peer.endpoints).any(|endpoint| endpoint.is_ipv6());
+/// What the outer headers take for the members of a network: more over IPv6. A learned endpoint may be
+/// of every family that the underlay has.
+pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayFacts) -> u32 {
+    let mut peers = network.members.iter().map(|member| &config.peers[member.peer]);
+    let ipv6 = peers.any(|peer| {
+        let declared = peer.endpoints.iter().any(|endpoint| endpoint.is_ipv6());
+        declared || peer.learns && underlay.v6.is_some()
+    });
     if ipv6 { OVERHEAD_IPV6 as u32 } else { OVERHEAD_IPV4 as u32 }
 }

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use vxlan_common::table::Source;
+
 use super::*;
 
 mod both_families;
+mod learned;
 
 const UNDERLAY: UnderlayFacts =
     UnderlayFacts { ifindex: 2, mtu: 1460, v4: Some(Ipv4Addr::new(10, 0, 0, 2)), v6: None };
@@ -25,13 +28,13 @@ fn plan(text: &str) -> Plan {
         .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
         .collect();
     let way = |peer: &config::Peer| WayFacts {
-        endpoint: peer.endpoint().value,
+        endpoint: peer.endpoint().expect("declared").value,
         gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
         resolved: true,
         mtu: 1460,
     };
     let ways: Vec<_> = config.peers.iter().map(|peer| Some(way(peer))).collect();
-    Plan::new(&config, &underlay, &overlays, &ways, &mut Counting(0))
+    Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Counting(0))
 }
 
 const TWO_CLOUDS: &str = r#"
@@ -58,6 +61,7 @@ const TWO_CLOUDS: &str = r#"
 fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
     let plan = plan(TWO_CLOUDS);
     let seen: Vec<_> = plan
+        .senders
         .sources
         .iter()
         .map(|(key, source)| (key.vni, key.address.first(), source.member, source.flags))
@@ -116,15 +120,15 @@ fn secret_macs_are_local_unicast_with_room_for_a_cast() {
 fn a_peer_without_a_way_has_no_interface() {
     let config = config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
-    assert_eq!(peer_entry(&config.peers[0], &underlay, None, 1).ifindex, 0);
+    assert_eq!(peer_entry(&config.peers[0], &underlay, None, None, 1).ifindex, 0);
     let gateway = Ipv4Addr::new(10, 0, 0, 1);
-    let endpoint = config.peers[0].endpoint().value;
+    let endpoint = config.peers[0].endpoint().expect("declared").value;
     let mut small = WayFacts { endpoint, gateway: gateway.into(), resolved: true, mtu: 1300 };
-    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
+    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), None, 1);
     assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
     assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));
     small.resolved = false;
-    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), 1);
+    let entry = peer_entry(&config.peers[0], &underlay, Some(&small), None, 1);
     assert_eq!((entry.ifindex, entry.gateway), (2, Address::ZERO));
 }
 

@@ -89,7 +89,7 @@ impl Drive {
         let overlays: Vec<_> =
             overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         let ways = config.peers.iter().zip(&setup.config.peers).map(|(peer, ours)| {
-            let endpoint = peer.endpoint().value;
+            let endpoint = peer.endpoint().expect("declared").value;
             ours.reachable.then(|| WayFacts {
                 endpoint,
                 gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
@@ -98,7 +98,7 @@ impl Drive {
             })
         });
         let ways: Vec<_> = ways.collect();
-        let plan = Plan::new(&config, &underlay, &overlays, &ways, &mut Numbered(0xa0));
+        let plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Numbered(0xa0));
         let options = LoadOptions {
             trace_packets: false,
             slots: Plan::slots_for(&config),

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
-    PeerSourcePort, PerFamily, ReservedBits, RouteTable, SourcePort, Tag, TcMode, UdpChecksum,
-    Underlay, UnknownUnicast, UnknownVni, Vni, XdpMode, load,
+    PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort, Tag,
+    TcMode, UdpChecksum, Underlay, UnknownUnicast, UnknownVni, Vni, XdpMode, load,
 };
-use super::{EXAMPLE, TWO_PEERS, edited, read};
+use super::{EXAMPLE, LEARNING, TWO_PEERS, edited, read};
 
 fn at<T>(line: u32, value: T) -> Located<T> {
     Located { value, line: Some(line) }
@@ -31,7 +32,7 @@ fn the_complete_example_has_exactly_these_values() {
             public_address: PerFamily { v4: Some(at(7, [203, 0, 113, 10].into())), v6: None },
             port: at(8, 4789),
             xdp: at(9, XdpMode::Auto),
-            source_port: SourcePort::Flow,
+            source_port: at(10, SourcePort::Flow),
             unknown_vni: UnknownVni::Drop,
             reserved_bits: ReservedBits::Refuse,
             udp_checksum: UdpChecksum::Verify,
@@ -40,14 +41,22 @@ fn the_complete_example_has_exactly_these_values() {
             tc: TcMode::Auto,
             tag: Located::default_of(Tag::Auto),
         },
+        probe: Probe {
+            vni: Located::default_of(16_777_215),
+            interval: Duration::from_secs(5),
+            keepalive: Duration::from_secs(20),
+        },
         metrics: Metrics { listen: at(14, SocketAddr::from(([127, 0, 0, 1], 9839))) },
         peers: vec![Peer {
             name: at(17, "aws".to_owned()),
             endpoints: vec![at(18, SocketAddr::from(([198, 51, 100, 20], 4789)))],
+            learns: false,
             private_addresses: PerFamily { v4: Some(at(19, [10, 0, 0, 119].into())), v6: None },
             packets_per_second: None,
             bytes_per_second: None,
             source_port: PeerSourcePort::Flow,
+            source_ports: 32_768..=60_999,
+            udp_checksum: PeerUdpChecksum::Zero,
             key_file: Some(at(21, PathBuf::from("/etc/vxlan/aws.key"))),
         }],
         networks: vec![Network {
@@ -66,6 +75,7 @@ fn the_complete_example_has_exactly_these_values() {
                 peer: 0,
                 allowed_ips: vec![at(31, net("192.168.44.0/24"))],
                 mac: Some([2, 0, 0, 0, 0x44, 1]),
+                probe_address: None,
             }],
         }],
     };
@@ -82,7 +92,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.underlay.port.line, None);
     assert_eq!(config.underlay.xdp.value, XdpMode::Auto);
     assert_eq!(config.metrics.listen.to_string(), "127.0.0.1:9839");
-    assert_eq!(config.peers[1].endpoint().to_string(), "192.0.2.7:4789");
+    assert_eq!(config.peers[1].endpoint().unwrap().to_string(), "192.0.2.7:4789");
     assert!(config.peers[1].private_addresses.is_empty());
     assert!(!config.peers[1].is_limited());
     assert_eq!(config.peers[1].key_file, None);
@@ -90,6 +100,54 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.networks[0].members[1].mac, None);
     assert_eq!(config.networks[0].members[1].peer, 1);
     assert_eq!(config.networks[0].members[1].allowed_ips[0].line, Some(23));
+}
+
+#[test]
+fn probes_and_peers_that_need_them() {
+    let config = read(LEARNING).unwrap();
+    let seconds = Duration::from_secs;
+    let probe = Probe { vni: at(7, 99), interval: seconds(2), keepalive: seconds(30) };
+    assert_eq!(format!("{:?}", config.probe), format!("{probe:?}"));
+    assert!(config.probes());
+    let [office, kernel] = config.peers.as_slice() else { panic!("{:?}", config.peers) };
+    assert!(office.learns && office.endpoints.is_empty() && office.endpoint().is_none());
+    assert_eq!(office.source_port, PeerSourcePort::Fixed);
+    assert_eq!(office.udp_checksum, PeerUdpChecksum::Zero);
+    assert!(!kernel.learns);
+    assert_eq!(kernel.source_ports, 40_000..=49_999);
+    assert_eq!(kernel.udp_checksum, PeerUdpChecksum::Zero);
+    let asked =
+        config.networks[0].members.iter().map(|member| member.probe_address.map(|at| at.value));
+    assert_eq!(asked.collect::<Vec<_>>(), [None, Some([10, 43, 2, 1].into())]);
+
+    type Holds = fn(&Config) -> bool;
+    let rows: [(&str, &str, Holds); 10] = [
+        ("vni = 99\n", "", |at| at.probe.vni.value == 16_777_215),
+        ("vni = 99", "vni = 0", |at| at.probe.vni.value == 0),
+        ("interval = 2\nkeepalive = 30", "interval = 1\nkeepalive = 3600", |at| {
+            (at.probe.interval.as_secs(), at.probe.keepalive.as_secs()) == (1, 3600)
+        }),
+        ("\"learn\"", "[\"learn\"]", |at| at.peers[0].learns),
+        ("\"learn\"", "\"learn\"\nsource_port = \"fixed\"", |at| {
+            at.peers[0].source_port == PeerSourcePort::Fixed
+        }),
+        ("\"office.key\"", "\"office.key\"\nudp_checksum = \"any\"", |at| {
+            at.peers[0].udp_checksum == PeerUdpChecksum::Any
+        }),
+        ("udp_checksum = \"zero\"\n", "", |at| at.peers[1].udp_checksum == PeerUdpChecksum::Any),
+        ("source_ports = \"40000-49999\"\n", "", |at| {
+            at.peers[1].source_ports == (32_768..=60_999)
+        }),
+        ("40000-49999", "1-1", |at| at.peers[1].source_ports == (1..=1)),
+        // As with other peers behind a NAT that gives all of them one address.
+        ("\"192.168.1.2\"", "\"192.0.2.20\"", |at| !at.peers[0].private_addresses.is_empty()),
+    ];
+    for (from, to, holds) in rows {
+        match read(&edited(LEARNING, from, to)) {
+            Ok(config) => assert!(holds(&config), "{from} -> {to}: {config:#?}"),
+            Err(errors) => panic!("{from} -> {to}: {errors}"),
+        }
+    }
 }
 
 #[test]
@@ -102,16 +160,16 @@ fn each_of_these_variations_is_accepted() {
         }),
         ("address = \"10.0.0.2\"\np", "p", |at| at.underlay.address.is_empty()),
         ("interface = \"ens4\"", "interface = \"ens4\"\nport = 8472", |at| {
-            at.underlay.port.value == 8472 && at.peers[0].endpoint().port() == 8472
+            at.underlay.port.value == 8472 && at.peers[0].endpoint().unwrap().port() == 8472
         }),
         ("interface = \"ens4\"", "interface = \"ens4\"\ntag = \"mac\"", |at| {
             at.underlay.tag.value == Tag::Mac && at.underlay.tag.line == Some(5)
         }),
-        ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint().port() == 1),
+        ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint().unwrap().port() == 1),
         ("\"192.0.2.7\"", "\"[2001:db8::7]:1\"", |at| {
-            at.peers[1].endpoint().to_string() == "[2001:db8::7]:1"
+            at.peers[1].endpoint().unwrap().to_string() == "[2001:db8::7]:1"
         }),
-        ("\"192.0.2.7\"", "\"[2001:db8::7]\"", |at| at.peers[1].endpoint().port() == 4789),
+        ("\"192.0.2.7\"", "\"[2001:db8::7]\"", |at| at.peers[1].endpoint().unwrap().port() == 4789),
         ("\"192.0.2.7\"", "[\"192.0.2.7\"]", |at| at.peers[1].endpoints.len() == 1),
         // The order is that of preference.
         ("\"192.0.2.7\"", "[\"[2001:db8::7]\", \"192.0.2.7:1\"]", |at| {

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::super::choice::Choice;
 use super::super::schema::{Kind, SECTIONS};
+use super::super::validate_probes::KERNEL_PORTS;
 use super::super::{
-    NestedTunnels, OuterField, PeerSourcePort, ReservedBits, RouteTable, SourcePort, Tag, TcMode,
-    UdpChecksum, UnknownUnicast, UnknownVni, XdpMode, parse,
+    NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
+    SourcePort, Tag, TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -109,6 +110,12 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
                 ("[underlay]", "tag") => format!("\"{}\"", Tag::default()),
                 ("[metrics]", "listen") => format!("\"{}\"", config.metrics.listen),
+                ("[probe]", "vni") => config.probe.vni.to_string(),
+                ("[probe]", "interval") => config.probe.interval.as_secs().to_string(),
+                ("[probe]", "keepalive") => config.probe.keepalive.as_secs().to_string(),
+                ("[[peer]]", "source_ports") => {
+                    format!("\"{}-{}\"", KERNEL_PORTS.start(), KERNEL_PORTS.end())
+                }
                 ("[[peer]]", "source_port") => format!("\"{}\"", PeerSourcePort::default()),
                 _ => {
                     assert!(!default.starts_with('`'), "{header} {name}: nobody checks {default}");
@@ -153,6 +160,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[[network]]", "nested_tunnels", words::<NestedTunnels>(), "mtu = 1410\n"),
         ("[[network]]", "route_table", words::<RouteTable>(), "mtu = 1410\n"),
         ("[[peer]]", "source_port", words::<PeerSourcePort>(), "source_port = \"flow\"\nkey"),
+        ("[[peer]]", "udp_checksum", words::<PeerUdpChecksum>(), "source_port = \"flow\"\nkey"),
     ] {
         let chapters = chapters(&document);
         let (_, text) = chapters.iter().find(|(name, _)| *name == header).unwrap();

@@ -1,6 +1,6 @@
 //! No text whatever makes the reader panic, and every refusal says something.
 
-use super::{EXAMPLE, TWO_PEERS, read};
+use super::{EXAMPLE, LEARNING, TWO_PEERS, read};
 
 fn survives(text: &str) {
     if let Err(errors) = read(text) {
@@ -16,7 +16,7 @@ fn survives(text: &str) {
 
 #[test]
 fn truncated_anywhere() {
-    for text in [EXAMPLE, TWO_PEERS] {
+    for text in [EXAMPLE, TWO_PEERS, LEARNING] {
         for end in 0..=text.len() {
             survives(&text[..end]);
         }
@@ -27,19 +27,20 @@ fn truncated_anywhere() {
 fn any_byte_replaced_removed_or_doubled() {
     // One of each kind: structure, quotes, digits, letters, control, and the edges of ASCII.
     let others = b"\0\n \"#'-./09:=[\\]af{\x7f";
-    let text = EXAMPLE.as_bytes();
     let read = |bytes: Vec<u8>| survives(&String::from_utf8_lossy(&bytes));
-    for position in 0..text.len() {
-        for other in others {
+    for text in [EXAMPLE, LEARNING].map(str::as_bytes) {
+        for position in 0..text.len() {
+            for other in others {
+                let mut bytes = text.to_vec();
+                bytes[position] = *other;
+                read(bytes);
+            }
             let mut bytes = text.to_vec();
-            bytes[position] = *other;
+            bytes.insert(position, bytes[position]);
+            read(bytes.clone());
+            bytes.drain(position..position + 2);
             read(bytes);
         }
-        let mut bytes = text.to_vec();
-        bytes.insert(position, bytes[position]);
-        read(bytes.clone());
-        bytes.drain(position..position + 2);
-        read(bytes);
     }
 }
 
@@ -54,7 +55,7 @@ fn random_bytes_in_random_places() {
         (state % below as u64) as usize
     };
     for _ in 0..4000 {
-        let mut bytes = if random(2) == 0 { EXAMPLE } else { TWO_PEERS }.as_bytes().to_vec();
+        let mut bytes = [EXAMPLE, TWO_PEERS, LEARNING][random(3)].as_bytes().to_vec();
         for _ in 0..=random(6) {
             let position = random(bytes.len());
             match random(3) {

@@ -8,6 +8,7 @@ mod fuzz;
 mod refused_limits;
 mod refused_networks;
 mod refused_prefixes;
+mod refused_probes;
 mod refused_syntax;
 mod refused_values;
 
@@ -74,6 +75,40 @@ allowed_ips = ["192.168.44.0/24"]
 [[network.member]]
 peer = "office"
 allowed_ips = ["192.168.45.0/24"]
+"#;
+
+/// A hub with a peer behind NAPT, and a kernel `vxlan` device beside it.
+pub(super) const LEARNING: &str = r#"[node]
+name = "hub"
+[underlay]
+interface = "eth0"
+source_port = "fixed"
+[probe]
+vni = 99
+interval = 2
+keepalive = 30
+[[peer]]
+name = "office"
+endpoint = "learn"
+private_address = "192.168.1.2"
+key_file = "office.key"
+[[peer]]
+name = "kernel"
+endpoint = "192.0.2.20"
+source_port = "any"
+source_ports = "40000-49999"
+udp_checksum = "zero"
+[[network]]
+vni = 43
+interface = "vxlan43"
+addresses = ["10.43.0.1/24"]
+[[network.member]]
+peer = "office"
+allowed_ips = ["10.43.1.0/24"]
+[[network.member]]
+peer = "kernel"
+allowed_ips = ["0.0.0.0/0"]
+probe_address = "10.43.2.1"
 "#;
 
 pub(super) fn read(text: &str) -> Result<Config, ConfigErrors> {

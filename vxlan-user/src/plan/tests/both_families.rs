@@ -58,7 +58,7 @@ fn settings_say_what_the_configuration_says() {
 
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     let underlay = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
-    let settings = Plan::new(&config, &underlay, &[], &[], &mut Counting(0)).settings;
+    let settings = Plan::new(&config, &underlay, &[], &[], &[], &mut Counting(0)).settings;
     assert_eq!((settings.ttl, settings.dscp), (0, DSCP_INHERIT));
     assert_eq!((settings.ignore_reserved_bits, settings.ignore_udp_checksum), (1, 1));
     assert_eq!((settings.address, settings.public_address), ([10, 0, 0, 2], [203, 0, 113, 10]));
@@ -66,7 +66,7 @@ fn settings_say_what_the_configuration_says() {
     assert_eq!(settings.public_address6, ipv6("2001:db8:ff::10"));
 
     let no_ipv4 = UnderlayFacts { v4: None, ..underlay };
-    let settings = Plan::new(&config, &no_ipv4, &[], &[], &mut Counting(0)).settings;
+    let settings = Plan::new(&config, &no_ipv4, &[], &[], &[], &mut Counting(0)).settings;
     assert_eq!((settings.address, settings.address6), ([0; 4], ipv6("2001:db8:1::10")));
 
     let fixed = TWO_CLOUDS.replace("[[peer]]", "ttl = 1\ndscp = 46\n[[peer]]");
@@ -78,6 +78,7 @@ fn settings_say_what_the_configuration_says() {
 fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
     let plan = planned(BOTH_FAMILIES);
     let seen: Vec<_> = plan
+        .senders
         .sources
         .iter()
         .map(|(key, source)| (key.vni[2], key.family, key.address, source.member, source.flags))
@@ -92,8 +93,12 @@ fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
             (8, IPV6, ipv6("fd00::7"), 1, 0),
         ]
     );
-    let peers: Vec<_> =
-        plan.peer_addresses.iter().map(|(key, peer)| (key.family, key.address, *peer)).collect();
+    let peers: Vec<_> = plan
+        .senders
+        .peer_addresses
+        .iter()
+        .map(|(key, peer)| (key.family, key.address, *peer))
+        .collect();
     assert_eq!(
         peers,
         [
@@ -110,8 +115,8 @@ fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
 fn a_private_address_that_two_peers_have_is_nobody_s() {
     let plan = planned(&BOTH_FAMILIES.replace("\"fd00::7\"", "\"2001:db8:2::20\""));
     let shared = ipv6("2001:db8:2::20");
-    assert!(plan.peer_addresses.iter().all(|(key, _)| key.address != shared));
-    assert_eq!(plan.sources.iter().filter(|(key, _)| key.address == shared).count(), 2);
+    assert!(plan.senders.peer_addresses.iter().all(|(key, _)| key.address != shared));
+    assert_eq!(plan.senders.sources.iter().filter(|(key, _)| key.address == shared).count(), 2);
 }
 
 #[test]
@@ -157,7 +162,8 @@ fn the_broadcast_address_of_an_own_prefix_is_local_unless_a_member_has_it() {
 fn limits_reach_members_and_peers() {
     let plan = planned(BOTH_FAMILIES);
     let members: Vec<_> = plan.members.iter().map(|m| (m.flags, m.max_stations)).collect();
-    assert_eq!(members, [(Member::LIMITED, 12), (Member::LIMITED, 256)]);
+    let flags = Member::LIMITED | Member::FLOW_PORTS | Member::ZERO_CHECKSUM;
+    assert_eq!(members, [(flags, 12), (flags, 256)]);
     assert_eq!(plan.peers[0].packets, Rate::per_second(1_000, 100_000_000, 32));
     assert_eq!(plan.peers[0].bytes, Rate::NONE);
     assert_eq!(plan.peers[1].packets, Rate::NONE);
@@ -167,7 +173,8 @@ fn limits_reach_members_and_peers() {
     assert_eq!(Plan::neighbours_for(&config), 32);
 
     let unlimited = planned(TWO_CLOUDS);
-    assert_eq!((unlimited.members[0].flags, unlimited.members[0].max_stations), (0, 256));
+    let flags = Member::FLOW_PORTS | Member::ZERO_CHECKSUM;
+    assert_eq!((unlimited.members[0].flags, unlimited.members[0].max_stations), (flags, 256));
     assert_eq!((unlimited.peers[0].packets, unlimited.peers[0].bytes), (Rate::NONE, Rate::NONE));
 }
 
@@ -181,25 +188,26 @@ fn a_peer_s_entry_is_of_the_family_of_its_way() {
         resolved: true,
         mtu: 9_000,
     };
-    let entry = peer_entry(peer, &UNDERLAY, Some(&over(0, "fe80::1")), 1);
+    let entry = peer_entry(peer, &UNDERLAY, Some(&over(0, "fe80::1")), None, 1);
     assert_eq!((entry.family, entry.endpoint), (IPV6, ipv6("2001:db8:2::20")));
     assert_eq!((entry.gateway, entry.port), (ipv6("fe80::1"), 8472_u16.to_be_bytes()));
     // Never more than the interface takes.
     assert_eq!((entry.ifindex, entry.mtu), (2, 1460));
-    let entry = peer_entry(peer, &UNDERLAY, Some(&over(1, "10.0.0.1")), 1);
+    let entry = peer_entry(peer, &UNDERLAY, Some(&over(1, "10.0.0.1")), None, 1);
     assert_eq!((entry.family, entry.endpoint), (IPV4, Address::ipv4([198, 51, 100, 20])));
     assert_eq!((entry.gateway, entry.port), (Address::ipv4([10, 0, 0, 1]), [0x12, 0xb5]));
     // A next hop of the other family is the kernel's to find.
-    let entry = peer_entry(peer, &UNDERLAY, Some(&over(1, "fe80::1")), 1);
+    let entry = peer_entry(peer, &UNDERLAY, Some(&over(1, "fe80::1")), None, 1);
     assert_eq!((entry.family, entry.gateway, entry.ifindex), (IPV4, Address::ZERO, 2));
-    let entry = peer_entry(peer, &UNDERLAY, None, 1);
+    let entry = peer_entry(peer, &UNDERLAY, None, None, 1);
     assert_eq!((entry.family, entry.ifindex, entry.mtu), (IPV6, 0, 1460));
 }
 
 #[test]
 fn an_overlay_leaves_room_for_the_longest_headers_of_its_members() {
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
+    let underlay = UnderlayFacts { mtu: 1500, ..UNDERLAY };
     let mtus: Vec<_> =
-        config.networks.iter().map(|of| default_overlay_mtu(&config, of, 1500)).collect();
+        config.networks.iter().map(|of| default_overlay_mtu(&config, of, &underlay)).collect();
     assert_eq!(mtus, [1430, 1450]);
 }

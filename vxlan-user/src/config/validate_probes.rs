@@ -1,0 +1,171 @@
+//! What probes and peers behind NAT need: the section `[probe]`, a learned endpoint, the ports and
+//! checksums that a peer sends, the address behind it that is asked. Keys are looked at by
+//! `daemon/checks.rs`: they are not in this file.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::choice::{PeerSourcePort, PeerUdpChecksum, SourcePort};
+use super::error::Problems;
+use super::raw::Section;
+use super::schema;
+use super::types::{Located, Member, Probe, Underlay, Vni};
+use super::validate::on_line;
+use super::validate_peers::PeerDraft;
+use super::word;
+
+const DEFAULT_INTERVAL: u32 = 5;
+/// Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787 section 4.3 asks for 120.
+const DEFAULT_KEEPALIVE: u32 = 20;
+const MOST_SECONDS: u32 = 3600;
+/// What Linux takes for local ports unless told otherwise, and a `vxlan` device with them.
+pub(super) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
+
+/// The section `[probe]`.
+pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
+    let section = root.section("probe", &schema::PROBE, problems);
+    if let Some(section) = &section {
+        section.refuse_unknown_keys(problems);
+    }
+    let mut number = |key, low, high, what, default| {
+        let item = section.as_ref().and_then(|section| section.number(key, problems));
+        let number = item.and_then(|item| word::range(&item, low, high, what, problems));
+        number.unwrap_or(Located::default_of(default))
+    };
+    let vni = number("vni", 0, Vni::PROBES, "a VNI", Vni::PROBES);
+    let mut seconds = |key, default: u32| {
+        let seconds = number(key, 1, MOST_SECONDS, "a number of seconds that is of use", default);
+        Duration::from_secs(seconds.value.into())
+    };
+    Probe {
+        vni,
+        interval: seconds("interval", DEFAULT_INTERVAL),
+        keepalive: seconds("keepalive", DEFAULT_KEEPALIVE),
+    }
+}
+
+/// The ports that a peer sends from: a single one, if its endpoint is learned.
+pub(super) fn source_port(
+    section: &Section<'_>,
+    learns: Option<u32>,
+    problems: &mut Problems,
+) -> PeerSourcePort {
+    let written = word::choice::<PeerSourcePort>(section, "source_port", problems);
+    if learns.is_none() {
+        return written.value;
+    }
+    if written.line.is_some() && written.value != PeerSourcePort::Fixed {
+        problems.add(
+            written.line,
+            format!(
+                "source_port = \"{written}\" is not for a peer whose endpoint is learned: a NAPT would \
+                 give each of its ports another one. Write source_port = \"fixed\", or leave it out."
+            ),
+        );
+    }
+    PeerSourcePort::Fixed
+}
+
+/// The range of [`PeerSourcePort::Any`].
+pub(super) fn source_ports(
+    section: &Section<'_>,
+    source_port: PeerSourcePort,
+    problems: &mut Problems,
+) -> RangeInclusive<u16> {
+    let Some(item) = section.text("source_ports", problems) else { return KERNEL_PORTS };
+    if source_port != PeerSourcePort::Any {
+        problems.add(
+            item.line,
+            format!(
+                "{item} says nothing of a peer with source_port = \"{source_port}\". Write source_port = \
+                 \"any\", or leave source_ports out."
+            ),
+        );
+    }
+    let ports = word::ports(&item, problems);
+    ports.unwrap_or(KERNEL_PORTS)
+}
+
+/// This program sends no checksums, others may.
+pub(super) fn udp_checksum(
+    section: &Section<'_>,
+    source_port: PeerSourcePort,
+    problems: &mut Problems,
+) -> PeerUdpChecksum {
+    let written = word::choice::<PeerUdpChecksum>(section, "udp_checksum", problems);
+    match source_port {
+        PeerSourcePort::Any if written.line.is_none() => PeerUdpChecksum::Any,
+        PeerSourcePort::Any | PeerSourcePort::Flow | PeerSourcePort::Fixed => written.value,
+    }
+}
+
+/// A learned endpoint without a key: nothing could be learned.
+pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
+    if !section.has("key_file") {
+        problems.add(
+            line,
+            "endpoint = \"learn\" needs a key_file: only probes that prove the key say where the peer \
+             is. Write one in this [[peer]], such as key_file = \"/etc/vxlan/aws.key\".",
+        );
+    }
+}
+
+/// Learned endpoints, and an underlay that sends from many ports.
+pub(super) fn refuse_variable_port(
+    peers: &[PeerDraft],
+    underlay: Option<&Underlay>,
+    problems: &mut Problems,
+) {
+    let Some(source_port) = underlay.map(|underlay| underlay.source_port) else { return };
+    if source_port.value == SourcePort::Fixed {
+        return;
+    }
+    for line in peers.iter().filter_map(|peer| peer.learns) {
+        problems.add(
+            line,
+            format!(
+                "endpoint = \"learn\" does not go with source_port = \"{source_port}\" of [underlay]{}: \
+                 the NAPT in front of the peer lets in only what comes from the port that it has seen. \
+                 Write source_port = \"fixed\" there.",
+                on_line(source_port.line)
+            ),
+        );
+    }
+}
+
+/// A `probe_address` that is not behind its member.
+pub(super) fn refuse_strange_addresses(
+    own: &[Located<IpNet>],
+    members: &[Member],
+    peers: &[PeerDraft],
+    problems: &mut Problems,
+) {
+    let longest = |member: &Member, address: IpAddr| {
+        let around = member.allowed_ips.iter().filter(|prefix| prefix.contains(&address));
+        around.map(|prefix| prefix.prefix_len()).max()
+    };
+    for (index, member) in members.iter().enumerate() {
+        let Some(asked) = member.probe_address else { continue };
+        let others = members.iter().enumerate().filter(|(other, _)| *other != index);
+        let theirs = others.filter_map(|(_, other)| longest(other, asked.value)).max();
+        let why = if own.iter().any(|at| at.addr() == asked.value) {
+            "is this host's own address"
+        } else {
+            match longest(member, asked.value) {
+                None => "is in none of the allowed_ips of the member",
+                found if theirs > found => "is an address of another member",
+                Some(_) => continue,
+            }
+        };
+        let shown = peers.get(member.peer).map_or_else(String::new, PeerDraft::shown);
+        problems.add(
+            asked.line,
+            format!(
+                "probe_address = \"{asked}\" {why}. Write that of a host behind {shown}, or leave it out."
+            ),
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Learned endpoints, and who may have which: no two peers ever the same address and port.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Senders};
+use crate::config::{self, Config};
+
+/// Where a peer is, as its probes have proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// Outer source address and UDP source port, as they arrived.
+    pub endpoint: SocketAddr,
+    /// The outer source address that the peer says it sent from.
+    pub sent_from: IpAddr,
+}
+
+/// The endpoint belongs to somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Index of that peer.
+    pub by: usize,
+}
+
+/// The learned endpoints of all peers.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    learned: Vec<Option<Learned>>,
+    /// What was claimed and refused, if it is the latest claim of its peer.
+    refused: Vec<Option<Learned>>,
+}
+
+impl Endpoints {
+    /// With what a former run knew, by peer; what does not suit the configuration any more is left out.
+    pub fn new(config: &Config, former: impl Fn(&str) -> Option<Learned>) -> Self {
+        let none = vec![None; config.peers.len()];
+        let mut endpoints = Self { learned: none.clone(), refused: none };
+        for (index, peer) in config.peers.iter().enumerate() {
+            if let Some(learned) = former(&peer.name.value).filter(|_| peer.learns) {
+                // Another's by now: probes will tell.
+                let _taken = endpoints.grant(config, index, learned);
+            }
+        }
+        endpoints.refused.fill(None);
+        endpoints
+    }
+
+    /// By peer; `None`: not learned yet, or not to be learned.
+    pub fn all(&self) -> &[Option<Learned>] {
+        &self.learned
+    }
+
+    pub fn of(&self, peer: usize) -> Option<Learned> {
+        self.learned.get(peer).copied().flatten()
+    }
+
+    /// An accepted probe proves where a peer is; to be called for each one, also if nothing is new. The
+    /// changes are to be written in their order; there are none if the peer is where it was, or its
+    /// endpoint is not to be learned.
+    ///
+    /// An endpoint that another peer has is refused, until that one is elsewhere. Peers whose NAT has
+    /// exchanged their ports have each other's: once the last of them has claimed its new one, all of
+    /// them move.
+    ///
+    /// # Errors
+    /// The endpoint is another peer's, learned or declared.
+    pub fn claim(
+        &mut self,
+        config: &Config,
+        peer: usize,
+        to: Learned,
+    ) -> Result<Vec<Change>, Taken> {
+        if config.peers.get(peer).is_none_or(|peer| !peer.learns) {
+            return Ok(Vec::new());
+        }
+        let before = self.learned.clone();
+        self.grant(config, peer, to)?;
+        if before == self.learned {
+            return Ok(Vec::new());
+        }
+        let (old, new) = (Senders::of(config, &before), Senders::of(config, &self.learned));
+        Ok(Senders::changes(&old, &new))
+    }
+
+    fn grant(&mut self, config: &Config, peer: usize, to: Learned) -> Result<(), Taken> {
+        self.refused[peer] = None;
+        let declared = |other: &config::Peer| {
+            other.endpoints.iter().any(|endpoint| endpoint.value == to.endpoint)
+        };
+        if let Some(by) = config.peers.iter().position(declared) {
+            return Err(Taken { by });
+        }
+        self.refused[peer] = Some(to);
+        // Who would have to make room, one after the other.
+        let mut moving = vec![(peer, to)];
+        let mut wanted = to;
+        while let Some(holder) = self.holder(wanted.endpoint).filter(|holder| *holder != peer) {
+            let next = self.refused[holder];
+            let circles = moving.iter().any(|(mover, _)| *mover == holder);
+            let Some(next) = next.filter(|_| !circles) else { return Err(Taken { by: holder }) };
+            moving.push((holder, next));
+            wanted = next;
+        }
+        for (mover, to) in moving {
+            self.learned[mover] = Some(to);
+            self.refused[mover] = None;
+        }
+        Ok(())
+    }
+
+    fn holder(&self, endpoint: SocketAddr) -> Option<usize> {
+        self.learned.iter().position(|at| at.is_some_and(|at| at.endpoint == endpoint))
+    }
+}

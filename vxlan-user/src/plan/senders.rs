@@ -1,0 +1,127 @@
+//! By what the programs know a sender: outer addresses of declared peers, address and port of learned
+//! ones. And what changes in the maps when a learned endpoint moves.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    net::{IpAddr, SocketAddr},
+};
+
+use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, Source};
+
+use super::{Learned, family_address, peer::source_addresses, vni_bytes};
+use crate::config::{self, Config};
+
+/// The contents of three maps.
+#[derive(Clone, Debug, Default)]
+pub struct Senders {
+    pub sources: Vec<(NetworkAddress, Source)>,
+    pub mappings: Vec<(Mapping, Source)>,
+    pub peer_addresses: Vec<(OuterAddress, u32)>,
+}
+
+/// One entry to write or to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    SetSource(NetworkAddress, Source),
+    SetMapping(Mapping, Source),
+    RemoveMapping(Mapping),
+    SetPeerAddress(OuterAddress, u32),
+    RemovePeerAddress(OuterAddress),
+}
+
+impl Senders {
+    /// `learned` is by peer; those behind its end have not been learned.
+    pub fn of(config: &Config, learned: &[Option<Learned>]) -> Self {
+        let learned_of = |index: usize| learned.get(index).copied().flatten();
+        let mut senders =
+            Self { peer_addresses: peer_addresses(config, learned), ..Self::default() };
+        let members = config.networks.iter().flat_map(|network| {
+            network.members.iter().map(|member| (vni_bytes(network.vni.value), member.peer))
+        });
+        for ((vni, peer), index) in members.zip(0..) {
+            let known_by = |address| {
+                let (family, address) = family_address(address);
+                NetworkAddress { vni, family, address }
+            };
+            let to = |flags| Source { member: index, flags };
+            if let Some(learned) = learned_of(peer) {
+                let key = mapping(known_by(learned.endpoint.ip()), learned.endpoint);
+                let flags = rewritten(&config.peers[peer], &learned);
+                senders.mappings.push((key, to(flags)));
+            }
+            for (address, flags) in source_addresses(&config.peers[peer]) {
+                senders.sources.push((known_by(address), to(flags)));
+            }
+        }
+        let shared: HashSet<NetworkAddress> =
+            senders.mappings.iter().map(|(mapping, _)| mapping.from).collect();
+        for (address, source) in &mut senders.sources {
+            if shared.contains(address) {
+                source.flags |= Source::SHARED;
+            }
+        }
+        senders
+    }
+
+    /// What leads from the one to the other, in an order in which no packet of a peer that did not move
+    /// is refused, or taken for another's: a mapping is there before an address sends packets to
+    /// it, and as long as one does.
+    pub fn changes(old: &Self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let (set, removed) = difference(&old.mappings, &new.mappings);
+        changes.extend(set.into_iter().map(|(key, to)| Change::SetMapping(key, to)));
+        // Addresses of declared peers stay; their flags may change.
+        let (set, _) = difference(&old.sources, &new.sources);
+        changes.extend(set.into_iter().map(|(key, to)| Change::SetSource(key, to)));
+        changes.extend(removed.into_iter().map(Change::RemoveMapping));
+        let (set, removed) = difference(&old.peer_addresses, &new.peer_addresses);
+        changes.extend(set.into_iter().map(|(key, to)| Change::SetPeerAddress(key, to)));
+        changes.extend(removed.into_iter().map(Change::RemovePeerAddress));
+        changes
+    }
+}
+
+fn mapping(from: NetworkAddress, endpoint: SocketAddr) -> Mapping {
+    Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
+}
+
+/// Does the peer's interface carry another address than the one that was learned?
+fn rewritten(peer: &config::Peer, learned: &Learned) -> u32 {
+    let said = learned.sent_from != learned.endpoint.ip();
+    let declared = peer.private_behind(learned.endpoint.ip()).is_some();
+    if said || declared { Source::REWRITTEN } else { 0 }
+}
+
+/// Addresses that are one peer's alone: of different networks peers may have the same private address,
+/// and behind one NAT the same public one. That then says nothing about who sent.
+fn peer_addresses(config: &Config, learned: &[Option<Learned>]) -> Vec<(OuterAddress, u32)> {
+    let mut all: Vec<(IpAddr, u32)> = Vec::new();
+    for (index, peer) in config.peers.iter().enumerate() {
+        let declared = source_addresses(peer).into_iter().map(|(address, _)| address);
+        let learned = learned.get(index).copied().flatten().map(|at| at.endpoint.ip());
+        all.extend(declared.chain(learned).map(|address| (address, index as u32)));
+    }
+    let mut users: HashMap<IpAddr, u32> = HashMap::new();
+    for (address, _) in &all {
+        *users.entry(*address).or_default() += 1;
+    }
+    all.retain(|(address, _)| users.get(address) == Some(&1));
+    let outer = |address| {
+        let (family, address) = family_address(address);
+        OuterAddress { pad: [0; 3], family, address }
+    };
+    all.into_iter().map(|(address, peer)| (outer(address), peer)).collect()
+}
+
+/// Entries that are new or have another value, and keys that are gone.
+fn difference<K: Copy + Eq + Hash, V: Copy + PartialEq>(
+    old: &[(K, V)],
+    new: &[(K, V)],
+) -> (Vec<(K, V)>, Vec<K>) {
+    let before: HashMap<K, V> = old.iter().copied().collect();
+    let after: HashMap<K, V> = new.iter().copied().collect();
+    let set = new.iter().filter(|(key, value)| before.get(key) != Some(value)).copied();
+    let gone = old.iter().map(|(key, _)| *key).filter(|key| !after.contains_key(key));
+    (set.collect(), gone.collect())
+}

@@ -1,0 +1,1 @@
+//! Learned endpoints: who is known by what, and what changes when one moves.
