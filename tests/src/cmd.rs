@@ -10,8 +10,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// The programs the harness needs, and the Debian package each comes from.
-pub const TOOLS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("nft", "nftables"), ("ethtool", "ethtool"), ("ping", "iputils-ping")];
+pub const TOOLS: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("ethtool", "ethtool"),
+    ("ping", "iputils-ping"),
+    ("conntrack", "conntrack"),
+];
 
 /// What a program did, whether it succeeded or not.
 #[derive(Debug, Clone)]

@@ -97,12 +97,30 @@ impl NftCounter {
         Self::create(ns, "inet", interface, hook, &format!("iifname \"{interface}\" {matching}"))
     }
 
+    /// What a router does not pass on from one interface to another: it drops and counts it.
+    pub fn lost_on_the_way(ns: &Ns, from: &str, to: &str, matching: &str) -> Result<Self> {
+        let hook = "type filter hook forward priority 0;";
+        let rule = format!("iifname \"{from}\" oifname \"{to}\" {matching}");
+        Self::create_with(ns, "inet", from, hook, &rule, "drop")
+    }
+
     fn create(
         ns: &Ns,
         family: &'static str,
         interface: &str,
         hook: &str,
         matching: &str,
+    ) -> Result<Self> {
+        Self::create_with(ns, family, interface, hook, matching, "")
+    }
+
+    fn create_with(
+        ns: &Ns,
+        family: &'static str,
+        interface: &str,
+        hook: &str,
+        matching: &str,
+        verdict: &str,
     ) -> Result<Self> {
         // Several counters may sit on one interface, so the table's name must be new.
         let table = (0..)
@@ -112,7 +130,8 @@ impl NftCounter {
             })
             .context("no free table name")?;
         let rules = format!(
-            "table {family} {table} {{\n chain frames {{\n {hook}\n {matching} counter\n }}\n }}"
+            "table {family} {table} {{\n chain frames {{\n {hook}\n {matching} counter {verdict}\n \
+             }}\n }}"
         );
         ns.run_with_input("nft -f -", &rules)?;
         Ok(Self { ns: ns.clone(), family, table })

@@ -19,6 +19,7 @@ pub mod lab;
 pub mod link;
 pub mod metrics;
 pub mod model;
+pub mod nat_lab;
 pub mod netns;
 pub mod packet;
 pub mod proxy;

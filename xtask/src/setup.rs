@@ -30,13 +30,15 @@ pub(crate) enum Scope {
 }
 
 /// The programs that the lab and the suites call, and the packages that have them.
-const LAB_TOOLS: [(&str, &str); 6] = [
+const LAB_TOOLS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
     ("ping", "iputils-ping"),
     ("tcpdump", "tcpdump"),
     ("iperf3", "iperf3"),
+    ("conntrack", "conntrack"),
+    ("faketime", "faketime"),
 ];
 
 pub(crate) fn run() -> Result<ExitCode> {
