@@ -102,6 +102,18 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Nothing yet.
+    pub const NONE: Self = Self {
+        seen: [0; WORDS],
+        address: Address::ZERO,
+        changes: 0,
+        changed: 0,
+        port: 0,
+        ttl: 0,
+        family: 0,
+        pad: 0,
+    };
+
     /// Which bit of [`Self::seen`] stands for a mapping.
     #[inline(always)]
     pub const fn place(address: &Address, port: u16) -> u32 {

@@ -8,13 +8,17 @@ use vxlan_common::{
     inner::{Inner, Kind},
     reason::RxDrop,
     table::{
-        LOCAL, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings, Source,
+        LOCAL, Mapping, Member, Network, NetworkAddress, NonMember, OuterAddress, Owner, Settings,
+        Source,
     },
 };
 
 use crate::{
     count::Refused,
-    maps::{MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey, SOURCES},
+    maps::{
+        MAPPINGS, MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey,
+        SOURCES,
+    },
     receive::Received,
 };
 
@@ -34,7 +38,12 @@ pub(crate) fn sender(received: &Received, settings: &Settings) -> Result<Option<
     let key =
         NetworkAddress { vni: received.vni, family: received.family, address: received.source };
     // SAFETY: copied out at once; entries are replaced whole.
-    if let Some(&Source { member: index, flags }) = unsafe { SOURCES.get(key) }
+    let declared = unsafe { SOURCES.get(key) }.copied();
+    let found = match declared {
+        Some(source) if source.flags & Source::SHARED == 0 => declared,
+        _ => learned(key, received.source_port).or(declared),
+    };
+    if let Some(Source { member: index, flags }) = found
         && let Some(member) = MEMBERS.get(index)
         && let Some(network) = NETWORKS.get(member.network)
     {
@@ -46,6 +55,14 @@ pub(crate) fn sender(received: &Received, settings: &Settings) -> Result<Option<
         }));
     }
     stranger(received, settings)
+}
+
+/// The member whose peer's endpoint this is, as it was learned.
+#[inline(always)]
+fn learned(from: NetworkAddress, port: u16) -> Option<Source> {
+    let key = Mapping { from, port: port.to_be_bytes(), pad: [0; 2] };
+    // SAFETY: copied out at once; entries are replaced whole.
+    unsafe { MAPPINGS.get(key) }.copied()
 }
 
 /// Why nobody may send this, and whom to put it down to.

@@ -114,13 +114,31 @@ pub(crate) fn told(slot: u32) {
     with(slot, |counters| counters.too_big_sent += 1);
 }
 
-/// Counts an accepted packet whose addresses a NAT rewrote.
+/// Counts a probe that the daemon gets.
 #[inline(always)]
-pub(crate) fn rewritten(slot: u32, source: bool, destination: bool) {
-    if source || destination {
+pub(crate) fn probe(slot: u32) {
+    with(slot, |counters| counters.probes += 1);
+}
+
+/// What a NAT rewrote of a packet.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rewritten {
+    pub(crate) source: bool,
+    pub(crate) destination: bool,
+    pub(crate) port: bool,
+    pub(crate) checksum: bool,
+}
+
+/// Counts it, if there is anything to count.
+#[inline(always)]
+pub(crate) fn rewritten(slot: u32, what: Rewritten) {
+    let Rewritten { source, destination, port, checksum } = what;
+    if source || destination || port || checksum {
         with(slot, |counters| {
             counters.nat[NatField::SrcAddress as usize] += u64::from(source);
             counters.nat[NatField::DstAddress as usize] += u64::from(destination);
+            counters.nat[NatField::SrcPort as usize] += u64::from(port);
+            counters.nat[NatField::Checksum as usize] += u64::from(checksum);
         });
     }
 }

@@ -18,29 +18,41 @@ use vxlan_common::{
 
 use crate::{
     admit::{self, Sender},
-    count::{self, Refused},
-    frame::{self, Place},
+    count::{Refused, Rewritten},
+    frame::{self, Known, Place},
     learn, limit,
-    maps::{PEERS, SETTINGS},
+    maps::{CLOCK, LEARNED, PEERS, SETTINGS},
+    nat,
     packet::View,
+    probe,
     receive::{self, Received},
-    verify,
+    verify::{self, Sum},
 };
 
-/// What became of a packet that was not refused. Both go up the stack.
+/// What became of a packet that was not refused.
 pub(crate) enum Verdict {
-    /// Not VXLAN to us: untouched.
+    /// Not VXLAN to us: goes up the stack untouched.
     NotOurs,
-    /// Stripped and tagged.
+    /// Stripped and tagged: goes up the stack.
     Accepted,
+    /// The daemon has what it needs of it.
+    Probe,
 }
 
 pub(crate) fn run(ctx: &XdpContext) -> Result<Verdict, Refused> {
     let packet = View::of_xdp(ctx);
     let Some(settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
     let Some(received) = receive::headers(&packet, settings)? else { return Ok(Verdict::NotOurs) };
-    let Some(sender) = admit::sender(&received, settings)? else { return Ok(Verdict::NotOurs) };
-    accept(ctx, &packet, settings, &received, &sender).map_err(|reason| Refused {
+    let Some(known) = frame::known(received) else { return Ok(Verdict::NotOurs) };
+    let Known { received, sum, rewritten } = known;
+    let received = &*received;
+    if settings.probes != 0 && received.vni == settings.probe_vni {
+        probe::hand_over(ctx, &packet, received)?;
+        return Ok(Verdict::Probe);
+    }
+    let Some(sender) = admit::sender(received, settings)? else { return Ok(Verdict::NotOurs) };
+    let findings = (sum, rewritten);
+    accept(ctx, &packet, settings, received, &sender, findings).map_err(|reason| Refused {
         reason,
         slot: sender.member.slot,
         pair: None,
@@ -56,30 +68,43 @@ fn accept(
     settings: &Settings,
     received: &Received,
     sender: &Sender,
+    (sum, rewritten): (&mut Sum, &mut Rewritten),
 ) -> Result<(), RxDrop> {
-    if !verify::udp(packet, received) {
+    *sum = verify::udp(packet, received, settings.ignore_udp_checksum == 0);
+    let sum = *frame::forget(sum);
+    let len = received.inner_len();
+    if sum.is_good() {
+        limit::peer(sender, len)?;
+    }
+    // A sum that is wrong is looked into with what the frame says, and is the reason whatever that is.
+    let read = if len < ETH_LEN as u32 {
+        Err(InnerError::Malformed)
+    } else {
+        strip(ctx, received)?;
+        frame::read(Place::Decap, &View::of_xdp(ctx), len)
+    };
+    if !sum.is_good() {
+        nat::explain(sum, sender, received, read.ok().map(|read| &read.inner), settings);
         return Err(RxDrop::BadChecksum);
     }
-    let len = received.inner_len();
-    limit::peer(sender, len)?;
-    if len < ETH_LEN as u32 {
-        return Err(RxDrop::MalformedInner);
-    }
-    strip(ctx, received)?;
-    let frame = View::of_xdp(ctx);
-    let inner = match frame::read(Place::Decap, &frame, len) {
+    let inner = match read {
         Ok(read) => &read.inner,
         Err(InnerError::Malformed) => return Err(RxDrop::MalformedInner),
         Err(InnerError::Protocol) => return Err(RxDrop::InnerProtocolDenied),
     };
+    let frame = View::of_xdp(ctx);
     admit::check_source(inner, sender)?;
     admit::check_nesting(inner, sender, settings)?;
     admit::check_destination(inner, sender)?;
     mark_congestion(&frame, inner, received.tos)?;
     clamp_segments(&frame, inner, sender);
     tag(ctx, sender, inner)?;
-    count::rewritten(sender.member.slot, sender.rewritten, received.destination_rewritten);
-    learn::from(sender, inner);
+    if let Some(learned) = LEARNED.get_ptr_mut(sender.index) {
+        let now = CLOCK.get(0).copied().unwrap_or(0);
+        *rewritten = nat::rewritten(sender, received, inner);
+        learn::from(sender, inner, learned, now);
+        nat::note(sender, received, *frame::forget(rewritten), learned, now);
+    }
     Ok(())
 }
 

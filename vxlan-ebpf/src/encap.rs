@@ -246,12 +246,6 @@ fn ethernet<const AT: usize>(front: &mut Front, inner: &Inner) {
 /// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
 /// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
 /// overlay's MTU and so leaves room for the outer headers.
-/// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's layers
-/// and can segment a GSO frame, and writes all headers there.
-///
-/// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
-/// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
-/// overlay's MTU and so leaves room for the outer headers.
 #[inline(always)]
 fn make_room(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
     let l3 = if peer.family == IPV6 {

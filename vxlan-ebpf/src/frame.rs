@@ -6,7 +6,13 @@ use vxlan_common::{
     mss,
 };
 
-use crate::{maps::FRAMES, packet::View};
+use crate::{
+    count::Rewritten,
+    maps::{FRAMES, KNOWN},
+    packet::View,
+    receive::Received,
+    verify::Sum,
+};
 
 /// A frame that is being worked on.
 pub(crate) struct Frame {
@@ -37,10 +43,27 @@ impl Frame {
 }
 
 /// The same, of which the compiler knows nothing any more: else it would go on with the values that it
-/// has just written, one way for each.
+/// has just written, one way for each. Of use for what lies in a map only: the verifier follows the stack.
 #[inline(always)]
-fn forget(frame: &mut Frame) -> &mut Frame {
-    core::hint::black_box(frame)
+pub(crate) fn forget<T>(in_map: &mut T) -> &mut T {
+    core::hint::black_box(in_map)
+}
+
+/// What `decap` knows of a packet beside its frame.
+pub(crate) struct Known {
+    pub(crate) received: Received,
+    pub(crate) sum: Sum,
+    pub(crate) rewritten: Rewritten,
+}
+
+/// Keeps what was read of the outer headers, where the verifier does not follow it.
+#[inline(always)]
+pub(crate) fn known(received: Received) -> Option<&'static mut Known> {
+    let known = KNOWN.get_ptr_mut(0)?;
+    // SAFETY: as in `read`; only `decap` uses this element, once for each packet.
+    let known = unsafe { &mut *known };
+    known.received = received;
+    Some(forget(known))
 }
 
 /// Who reads. Programs that can interrupt each other, or run within themselves, have each their own

@@ -10,13 +10,14 @@ use vxlan_common::{
 
 use crate::{
     admit::Sender,
-    maps::{CLOCK, FDB, FORGOTTEN, LEARNED, NEIGHBOURS},
+    maps::{FDB, FORGOTTEN, LEARNED, NEIGHBOURS},
 };
 
-/// Notes what an accepted frame tells.
+/// Notes what an accepted frame tells. `learned` is the member's element of `LEARNED`, `now` the
+/// daemon's clock.
 #[inline(always)]
-pub(crate) fn from(sender: &Sender, inner: &Inner) {
-    station(sender, inner.source_mac);
+pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut Learned, now: u32) {
+    station(sender, inner.source_mac, learned, now);
     match inner.kind {
         Kind::Arp => neighbour(sender.index, &inner.source, inner.source_mac),
         Kind::Advertisement => neighbour(sender.index, &inner.target, inner.source_mac),
@@ -32,9 +33,7 @@ pub(crate) fn from(sender: &Sender, inner: &Inner) {
 /// lookup, or at worst for this one, which is then learned later; and a count that misses one is put
 /// right by the daemon.
 #[inline(always)]
-fn station(sender: &Sender, mac: Mac) {
-    let now = CLOCK.get(0).copied().unwrap_or(0);
-    let Some(learned) = LEARNED.get_ptr_mut(sender.index) else { return };
+fn station(sender: &Sender, mac: Mac, learned: *mut Learned, now: u32) {
     // SAFETY: see above; words are copied out.
     if unsafe { (*learned).last.is(&mac) && (*learned).seen == now } {
         return;

@@ -12,11 +12,13 @@ use vxlan_common::{
 
 use crate::{
     admit::Sender,
-    maps::{BROADCASTS, EXCEPTIONS, PEERS, SPENT},
+    maps::{BROADCASTS, EXCEPTIONS, PEERS, PROBE_SPENT, SPENT},
 };
 
 /// What is done for others: ICMP messages, log messages.
 const EXCEPTION: Rate = Rate::per_second(100, 0, 100);
+/// Probes with one peer's tag: what it sends, and more than a search for the path MTU takes.
+const PROBES: Rate = Rate::per_second(64, 0, 64);
 
 /// Charges a received packet to its peer.
 #[inline(always)]
@@ -45,6 +47,12 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
 #[inline(always)]
 pub(crate) fn broadcast(index: u32, network: &Network) -> Result<(), TxDrop> {
     if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
+}
+
+/// Charges a probe to the peer that it claims to come from.
+#[inline(always)]
+pub(crate) fn probe(peer: u32) -> bool {
+    allow(&PROBE_SPENT, peer, &PROBES)
 }
 
 /// What others can have us do. Neither shall use up what the other has.

@@ -11,11 +11,14 @@
 //! ingress of the same interface: a frame with our tag is redirected into the overlay interface, any
 //! other goes on as if we were not there.
 //!
+//! A probe ends in [`decap`]: what the daemon must know of it goes through a ring buffer, the packet no
+//! further.
+//!
 //! Transmit. [`encap`] runs in TC egress of every overlay interface: it finds the member that owns
 //! the destination, puts one set of outer headers in front of the (GSO) frame and hands it to the
 //! neighbour layer of the underlay interface, which fills in the MAC addresses.
 //!
-//! Invariant: packets that are ours = delivered + dropped by reason, and likewise on transmit.
+//! Invariant: packets that are ours = delivered + probes + dropped by reason, and likewise on transmit.
 //!
 //! Only the entry points below turn a result into a verdict.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -32,7 +35,9 @@ mod headers;
 mod learn;
 mod limit;
 mod maps;
+mod nat;
 mod packet;
+mod probe;
 mod receive;
 mod replicate;
 mod too_big;
@@ -53,6 +58,7 @@ use aya_log_ebpf::{
 fn decap(ctx: XdpContext) -> u32 {
     match decap::run(&ctx) {
         Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted) => xdp_action::XDP_PASS,
+        Ok(decap::Verdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_tell() {
                 trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);

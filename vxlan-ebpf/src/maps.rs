@@ -7,19 +7,21 @@ use core::borrow::Borrow;
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key},
 };
 use vxlan_common::{
     addr::{Address, IPV6, Mac},
     counters::Counters,
     outer::Front,
+    probe::Tag,
     table::{
-        FdbEntry, FdbKey, Group, Learned, Member, Neighbour, NeighbourKey, Network, NetworkAddress,
-        NonMember, OuterAddress, Owner, Peer, Settings, Source, Spent, TaggedMember,
+        FdbEntry, FdbKey, Group, Learned, Mapping, Member, Neighbour, NeighbourKey, Network,
+        NetworkAddress, NonMember, OuterAddress, Owner, Peer, Settings, Source, Spent,
+        TaggedMember,
     },
 };
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Known};
 
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
@@ -33,6 +35,26 @@ pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static SOURCES: HashMap<NetworkAddress, Source> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
+
+/// Who sends from a learned endpoint in a network: looked into where `SOURCES` has nobody, or says that
+/// the address is shared. Writer: daemon. Reader: `decap`. One entry per member whose peer's endpoint
+/// is learned.
+#[map]
+pub(crate) static MAPPINGS: HashMap<Mapping, Source> =
+    HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// Whose probes have a tag? An index of a peer. Writer: daemon. Reader: `decap`.
+#[map]
+pub(crate) static PROBERS: HashMap<Tag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// How far the limit of probes is used up. Writer and reader: `decap`. Index: peer.
+#[map]
+pub(crate) static PROBE_SPENT: Array<u64> = Array::with_max_entries(16_384, 0);
+
+/// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them out.
+/// In bytes; a probe takes 384.
+#[map]
+pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
 /// Inner prefixes and their owners. Writer: daemon. Reader: `decap` (source and destination), `encap`.
 /// One entry per `allowed_ips` and per local prefix.
@@ -78,8 +100,8 @@ pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
 #[map]
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, and
-/// how many were learned. Writer: `decap`. Reader: `decap`, daemon. Index: member.
+/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, how
+/// many were learned, and where its packets came from. Writer: `decap`. Reader: `decap`, daemon. Index: member.
 #[map]
 pub(crate) static LEARNED: Array<Learned> = Array::with_max_entries(16_384, 0);
 
@@ -127,6 +149,11 @@ pub(crate) static HEADERS: PerCpuArray<Front> = PerCpuArray::with_max_entries(1,
 /// `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
 #[map]
 pub(crate) static FRAMES: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
+
+/// What is known of a packet beside its inner frame; kept here for the same reason. Writer and reader:
+/// `decap`, on its CPU. One entry.
+#[map]
+pub(crate) static KNOWN: PerCpuArray<Known> = PerCpuArray::with_max_entries(1, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]

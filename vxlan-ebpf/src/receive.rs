@@ -33,8 +33,12 @@ pub(crate) struct Received {
     pub(crate) vni: [u8; 3],
     /// Length of the UDP datagram, header included.
     pub(crate) udp_len: u16,
-    /// There is a UDP checksum that must be right.
+    /// UDP source port.
+    pub(crate) source_port: u16,
+    /// There is a UDP checksum.
     pub(crate) has_checksum: bool,
+    /// Time to live or hop limit.
+    pub(crate) ttl: u8,
     /// Bytes behind the IP packet, such as Ethernet padding.
     pub(crate) trailer: usize,
 }
@@ -136,7 +140,9 @@ fn read_ipv4(
         tos: ip.byte(IP + 1),
         vni: vni::<{ OVERHEAD_IPV4 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        has_checksum: udp.wire2(6) != [0; 2] && settings.ignore_udp_checksum == 0,
+        source_port: udp.u16(0),
+        has_checksum: udp.wire2(6) != [0; 2],
+        ttl: ip.byte(IP + 8),
         trailer: packet.len() - end,
     })
 }
@@ -179,7 +185,9 @@ fn read_ipv6(
         tos: (ip.u16(IP) >> 4) as u8,
         vni: vni::<{ OVERHEAD_IPV6 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        has_checksum: udp.wire2(6) != [0; 2] && settings.ignore_udp_checksum == 0,
+        source_port: udp.u16(0),
+        has_checksum: udp.wire2(6) != [0; 2],
+        ttl: ip.byte(IP + 7),
         trailer: packet.len() - end,
     })
 }

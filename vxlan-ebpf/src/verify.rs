@@ -17,16 +17,51 @@ const PLACE: usize = 0x3fff;
 /// What the helper takes at once: the most that kernels before 6.13 do.
 const CHUNK: u32 = 512;
 
-/// Is the checksum zero or right?
-#[inline(always)]
-pub(crate) fn udp(packet: &View, received: &Received) -> bool {
-    if !received.has_checksum {
-        return true;
+/// What the sum over a datagram says of its checksum, in one word: else the verifier would follow
+/// each case through all that comes after.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum(u32);
+
+impl Sum {
+    const GOOD: Self = Self(0);
+    /// Wrong, and nothing else is known of it.
+    const UNKNOWN: Self = Self(1);
+    const WRONG: u32 = 1 << 16;
+
+    /// The checksum is zero or right.
+    #[inline(always)]
+    pub(crate) fn is_good(self) -> bool {
+        self.0 == 0
     }
+
+    /// A wrong sum: all ones would have been right.
+    #[inline(always)]
+    pub(crate) fn wrong(self) -> Option<u16> {
+        (self.0 & Self::WRONG != 0).then_some(self.0 as u16)
+    }
+}
+
+/// Is the checksum right? `verify`: it matters.
+#[inline(always)]
+pub(crate) fn udp(packet: &View, received: &Received, verify: bool) -> Sum {
+    if !received.has_checksum || !verify { Sum::GOOD } else { sum(packet, received) }
+}
+
+#[inline(always)]
+fn sum(packet: &View, received: &Received) -> Sum {
     let udp = received.overhead() - VXLAN_LEN - UDP_LEN;
     let sum = pseudo_header(packet, received)
         .and_then(|sum| add(packet, udp, u32::from(received.udp_len), sum));
-    received.udp_len <= LONGEST && sum.is_some_and(|sum| checksum::fold(sum) == 0xffff)
+    match sum.map(checksum::fold) {
+        Some(sum) if received.udp_len <= LONGEST => {
+            if sum == 0xffff {
+                Sum::GOOD
+            } else {
+                Sum(Sum::WRONG | u32::from(sum))
+            }
+        }
+        _ => Sum::UNKNOWN,
+    }
 }
 
 /// The sum of addresses, protocol and length, in the host's words.

@@ -1,0 +1,126 @@
+//! Hands received probes to the daemon, with the outer header as it arrived. Whether they are genuine
+//! is not known here; the tag and a limit keep strangers from filling the buffer.
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, generated::bpf_xdp_load_bytes},
+    programs::XdpContext,
+};
+use vxlan_common::{
+    addr::{Address, IPV4, IPV6},
+    bytes::{Bytes as _, Window as _},
+    counters::NOBODY,
+    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4, OVERHEAD_IPV6, VXLAN_LEN},
+    probe::{Arrived, FRAME_LEN, TAG_AT},
+    reason::RxDrop,
+};
+
+use crate::{
+    admit,
+    count::{self, Refused},
+    limit,
+    maps::{PROBERS, PROBES},
+    packet::View,
+    receive::Received,
+};
+
+/// Hands it over, or says why not.
+#[inline(always)]
+pub(crate) fn hand_over(
+    ctx: &XdpContext,
+    packet: &View,
+    received: &Received,
+) -> Result<(), Refused> {
+    let Some(peer) = peer(packet, received) else {
+        let slot =
+            admit::peer_index(received.family, &received.source).map_or(NOBODY, admit::peer_slot);
+        return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
+    };
+    let slot = admit::peer_slot(peer);
+    if !limit::probe(peer) || write(ctx, packet, received, peer).is_none() {
+        return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
+    }
+    count::probe(slot);
+    Ok(())
+}
+
+/// Whose probe it claims to be. `None`: nobody's, or it is too short.
+#[inline(always)]
+fn peer(packet: &View, received: &Received) -> Option<u32> {
+    if received.inner_len() < FRAME_LEN as u32 {
+        return None;
+    }
+    let tag = packet.window::<8>(received.overhead() + TAG_AT)?;
+    let ([a, b, c, d], [e, f, g, h]) = (tag.wire4(0), tag.wire4(4));
+    // SAFETY: an index, copied out at once.
+    unsafe { PROBERS.get([a, b, c, d, e, f, g, h]) }.copied()
+}
+
+/// Puts it into the buffer. `None`: the buffer is full.
+#[inline(always)]
+fn write(ctx: &XdpContext, packet: &View, received: &Received, peer: u32) -> Option<()> {
+    let mut entry = PROBES.reserve::<Arrived>(0)?;
+    let place = entry.as_mut_ptr();
+    // SAFETY: the entry is memory for one `Arrived`, which nobody else sees before it is submitted;
+    // every field is written, or it is discarded.
+    let written = unsafe {
+        (*place).at = bpf_ktime_get_ns();
+        (*place).peer = peer;
+        (*place).tos = received.tos;
+        (*place).ttl = received.ttl;
+        (*place).source = received.source;
+        (*place).source_port = received.source_port;
+        (*place).pad = [0; 2];
+        (*place).pad_end = [0; 6];
+        let headers = if received.family == IPV6 {
+            ipv6_headers(packet, received, place)
+        } else {
+            ipv4_headers(packet, received, place)
+        };
+        let at = (received.overhead() - VXLAN_LEN) as u32;
+        let (bytes, len) = ((&raw mut (*place).bytes).cast(), (VXLAN_LEN + FRAME_LEN) as u32);
+        headers.is_some() && bpf_xdp_load_bytes(ctx.ctx, at, bytes, len) == 0
+    };
+    if !written {
+        entry.discard(0);
+        return None;
+    }
+    entry.submit(0);
+    Some(())
+}
+
+/// # Safety
+/// `place` is memory for an `Arrived`.
+#[inline(always)]
+unsafe fn ipv4_headers(packet: &View, received: &Received, place: *mut Arrived) -> Option<()> {
+    const DONT_FRAGMENT: u8 = 0x40;
+    const UDP: usize = ETH_LEN + IPV4_LEN;
+    let headers = packet.window::<OVERHEAD_IPV4>(0)?;
+    // SAFETY: by the function's contract.
+    unsafe {
+        (*place).destination = Address::ipv4(headers.wire4(ETH_LEN + 16));
+        (*place).length = u32::from(received.udp_len) + IPV4_LEN as u32;
+        (*place).dont_fragment = u8::from(headers.byte(ETH_LEN + 6) & DONT_FRAGMENT != 0);
+        (*place).destination_port = headers.u16(UDP + 2);
+        (*place).checksum = headers.wire2(UDP + 6);
+        (*place).family = IPV4;
+    }
+    Some(())
+}
+
+/// # Safety
+/// `place` is memory for an `Arrived`.
+#[inline(always)]
+unsafe fn ipv6_headers(packet: &View, received: &Received, place: *mut Arrived) -> Option<()> {
+    const UDP: usize = ETH_LEN + IPV6_LEN;
+    let headers = packet.window::<OVERHEAD_IPV6>(0)?;
+    // SAFETY: by the function's contract.
+    unsafe {
+        (*place).destination = Address::read_ipv6(&headers, ETH_LEN + 24);
+        (*place).length = u32::from(received.udp_len) + IPV6_LEN as u32;
+        (*place).dont_fragment = 1;
+        (*place).destination_port = headers.u16(UDP + 2);
+        (*place).checksum = headers.wire2(UDP + 6);
+        (*place).family = IPV6;
+    }
+    Some(())
+}
