@@ -3,12 +3,17 @@
 //! maps belong to `host`, `dataplane` and `daemon`. The one exception is [`Key::load`], which reads a
 //! file.
 
+mod asking;
+mod association;
 mod key;
 pub mod path_search;
 mod report;
 mod shared;
+mod window;
 mod wire;
 
+pub use asking::{Answered, PATIENCE, Purpose, Waiting};
+pub use association::{Association, Outgoing, Seen, Verdict};
 pub use key::{Key, KeyError, NameId, name_id};
 pub use path_search::PathSearch;
 pub use report::{

@@ -26,7 +26,7 @@ const VARIES: u8 = 2;
 const SIZE: u8 = 4;
 
 /// Whether a probe asks or answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Request,
     Reply,

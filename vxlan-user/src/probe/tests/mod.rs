@@ -1,13 +1,20 @@
 //! The tests of this room, and what they share: two hosts, a probe with everything in it, and numbers
 //! that are random but the same every time.
 
+mod association;
+mod fuzz;
 mod key;
 mod path_search;
+mod recording;
 mod wire;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::{Checksum, Header, Key, Kind, LENGTH_V4, Probe, name_id};
+use super::{
+    Association, Checksum, Header, Key, Kind, LENGTH_V4, Probe, Purpose, Verdict, name_id,
+};
 
 fn key() -> Key {
     Key::parse(&"5a".repeat(32)).expect("64 digits")
@@ -15,25 +22,25 @@ fn key() -> Key {
 
 /// xorshift64: a fixed seed, so that a failure happens again.
 #[derive(Clone)]
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(in super::super) fn new(seed: u64) -> Self {
         Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn number(&mut self) -> u64 {
+    pub(in super::super) fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(in super::super) fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }
 
-    fn flip(&mut self) -> bool {
+    pub(in super::super) fn flip(&mut self) -> bool {
         self.number() & 0x10 != 0
     }
 }
@@ -87,4 +94,105 @@ fn sample() -> Probe {
             dont_fragment: false,
         }),
     }
+}
+
+/// A host that does what a prober must, and nothing else. Its clock is its own.
+#[derive(Clone)]
+struct Host {
+    name: &'static str,
+    association: Association,
+    /// What its clock is ahead of the world's.
+    clock: Duration,
+    random: Random,
+}
+
+impl Host {
+    fn new(name: &'static str, peer: &str, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let association = Association::new(name_id(name), name_id(peer), random.number());
+        let clock = Duration::from_nanos(random.number() >> 8);
+        Self { name, association, clock, random }
+    }
+
+    fn probe(&self, kind: Kind, at: Duration, peer: &str) -> Probe {
+        let seen = self.association.seen();
+        Probe {
+            kind,
+            unsolicited: false,
+            size: false,
+            sender: name_id(self.name),
+            receiver: name_id(peer),
+            session: self.association.session(),
+            token: self.association.token(),
+            sent_at: (at + self.clock).as_nanos() as u64,
+            peer_session: seen.session,
+            ..sample()
+        }
+    }
+
+    fn ask(&mut self, purpose: Purpose, at: Duration) -> Probe {
+        let random = || self.random.number();
+        let outgoing = self.association.next_request(purpose, at + self.clock, random);
+        let outgoing = outgoing.expect("few requests wait");
+        Probe {
+            unsolicited: purpose == Purpose::Unsolicited,
+            size: purpose == Purpose::Size,
+            token: outgoing.token,
+            offered_token: outgoing.offered_token,
+            sequence: outgoing.sequence,
+            requests_sent: outgoing.requests_sent,
+            ..self.probe(Kind::Request, at, other(self.name))
+        }
+    }
+
+    fn judge(&mut self, request: &Probe, at: Duration) -> Verdict {
+        self.association.request(request, at + self.clock, || self.random.number())
+    }
+
+    fn answer(&self, request: &Probe, offered_token: u64, at: Duration) -> Probe {
+        Probe {
+            offered_token,
+            sequence: 0,
+            echoed_session: request.session,
+            echoed_sequence: request.sequence,
+            ..self.probe(Kind::Reply, at, other(self.name))
+        }
+    }
+
+    /// What it sends, now that the probe has arrived, and whether the probe counts.
+    fn receive(&mut self, probe: &Probe, at: Duration) -> (bool, Vec<Probe>) {
+        let (counts, reply, hurry) = match probe.kind {
+            Kind::Reply => match self.association.reply(probe, at + self.clock) {
+                Ok(answered) => (true, None, answered.hurry),
+                Err(_) => (false, None, false),
+            },
+            Kind::Request => match self.judge(probe, at) {
+                Verdict::Accepted { offered_token, hurry, .. } => {
+                    (true, Some(offered_token), hurry)
+                }
+                Verdict::Unproven { answer } => (false, answer, false),
+                Verdict::Refused(_) => (false, None, false),
+            },
+        };
+        let mut sent: Vec<_> =
+            reply.map(|offer| self.answer(probe, offer, at)).into_iter().collect();
+        sent.extend(hurry.then(|| self.ask(Purpose::Counted, at)));
+        (counts, sent)
+    }
+}
+
+fn other(name: &str) -> &'static str {
+    if name == "a" { "b" } else { "a" }
+}
+
+/// Carries a request and all that follows from it; how many probes that were. Nothing is lost.
+fn carry(hosts: &mut [Host; 2], from: usize, at: Duration) -> usize {
+    let mut way = VecDeque::from([(1 - from, hosts[from].ask(Purpose::Counted, at))]);
+    let mut count = 0;
+    while let Some((to, probe)) = way.pop_front() {
+        count += 1;
+        assert!(count < 20, "they never come to rest");
+        way.extend(hosts[to].receive(&probe, at).1.into_iter().map(|probe| (1 - to, probe)));
+    }
+    count
 }

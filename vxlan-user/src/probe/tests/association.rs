@@ -1,0 +1,342 @@
+//! Rule by rule: how two hosts come together, what each refuses, and what it counts.
+
+use std::time::Duration;
+
+use super::super::asking::{PATIENCE, WAITING};
+use super::super::association::{LATENESS, OFFER_LIFE};
+use super::{Association, Host, Kind, Probe, Purpose, Verdict, carry, name_id, sample};
+use crate::probe::Refused;
+
+const START: Duration = Duration::from_secs(1000);
+
+fn hosts() -> [Host; 2] {
+    [Host::new("a", "b", 1), Host::new("b", "a", 2)]
+}
+
+/// Two hosts that know each other.
+fn associated() -> [Host; 2] {
+    let mut hosts = hosts();
+    carry(&mut hosts, 0, START);
+    hosts
+}
+
+fn seconds(seconds: f64) -> Duration {
+    START + Duration::from_secs_f64(seconds)
+}
+
+fn accepted(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Accepted { .. })
+}
+
+fn offer(verdict: Verdict) -> u64 {
+    match verdict {
+        Verdict::Unproven { answer: Some(token) } => token,
+        verdict @ (Verdict::Accepted { .. }
+        | Verdict::Unproven { answer: None }
+        | Verdict::Refused(_)) => {
+            panic!("{verdict:?}")
+        }
+    }
+}
+
+const REPLAYED: Verdict = Verdict::Refused(Refused::Replayed);
+
+#[test]
+fn two_strangers_come_together_within_a_round_trip() {
+    let [mut a, mut b] = hosts();
+    let hello = a.ask(Purpose::Counted, START);
+    assert_eq!((hello.token, hello.sequence, hello.requests_sent), (0, 1, 1));
+    let token = offer(b.judge(&hello, START));
+    let answered = a.association.reply(&b.answer(&hello, token, START), START + a.clock);
+    assert!(answered.expect("accepted").hurry);
+    let second = a.ask(Purpose::Counted, START);
+    assert_eq!(second.token, token);
+    let verdict = b.judge(&second, START);
+    // The request has offered a token, too.
+    assert_eq!(verdict, Verdict::Accepted { newest: true, offered_token: token, hurry: true });
+    let back = b.ask(Purpose::Counted, START);
+    assert_eq!(back.token, second.offered_token);
+    assert!(accepted(a.judge(&back, START)));
+}
+
+#[test]
+fn whoever_begins_they_come_to_rest() {
+    for from in [0, 1] {
+        let mut hosts = hosts();
+        // Hello, answer, request and answer; the same back without the hello.
+        assert_eq!(carry(&mut hosts, from, START), 6);
+        for from in [0, 1] {
+            let request = hosts[from].ask(Purpose::Counted, START);
+            assert!(accepted(hosts[1 - from].judge(&request, START)));
+            assert_eq!(carry(&mut hosts, from, START), 2);
+        }
+    }
+}
+
+#[test]
+fn who_starts_anew_is_known_again_within_a_round_trip() {
+    for restarted in [0, 1] {
+        for asks in [0, 1] {
+            let mut hosts = associated();
+            let (name, peer) = [("a", "b"), ("b", "a")][restarted];
+            hosts[restarted] = Host::new(name, peer, 99);
+            carry(&mut hosts, asks, seconds(1.0));
+            // Either has the other's session, and its token.
+            for from in [0, 1] {
+                let seen = hosts[1 - from].association.seen();
+                assert_eq!(seen.session, hosts[from].association.session());
+                let request = hosts[from].ask(Purpose::Counted, seconds(1.0));
+                assert!(accepted(hosts[1 - from].judge(&request, seconds(1.0))));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_offer_to_a_former_session_does_not_lead_astray() {
+    let [_, b] = associated();
+    let mut hosts = [Host::new("a", "b", 99), b];
+    // `b` has not heard of the new session yet, but has the new token already.
+    let stale = hosts[1].ask(Purpose::Counted, seconds(1.0));
+    let token = offer(hosts[0].judge(&stale, seconds(1.0)));
+    let reply = hosts[0].answer(&stale, token, seconds(1.0));
+    let (counts, sent) = hosts[1].receive(&reply, seconds(1.0));
+    assert!(counts);
+    let verdict = hosts[0].judge(&sent[0], seconds(1.0));
+    assert_eq!(verdict, Verdict::Accepted { newest: true, offered_token: token, hurry: true });
+    assert_eq!(hosts[0].association.token(), 0);
+}
+
+#[test]
+fn a_token_begins_one_association() {
+    let [mut a, mut b] = hosts();
+    let hello = a.ask(Purpose::Counted, START);
+    let token = offer(b.judge(&hello, START));
+    let bring = |session, sequence| Probe { session, sequence, token, ..hello.clone() };
+    // The same until it is brought.
+    assert_eq!(offer(b.judge(&Probe { session: 7, ..hello.clone() }, START)), token);
+    assert_eq!(b.judge(&bring(10, 0), START), REPLAYED);
+    assert!(accepted(b.judge(&bring(10, 5), START)));
+    assert_ne!(offer(b.judge(&bring(11, 1), START)), token);
+    assert!(accepted(b.judge(&bring(10, 6), START)));
+    assert_eq!(b.judge(&bring(10, 5), START), REPLAYED);
+    assert!(accepted(b.judge(&bring(10, 4), START)));
+}
+
+#[test]
+fn an_offer_ends_after_a_while() {
+    for (wait, holds) in [(OFFER_LIFE, true), (OFFER_LIFE + Duration::from_nanos(1), false)] {
+        let [mut a, mut b] = hosts();
+        let hello = a.ask(Purpose::Counted, START);
+        let token = offer(b.judge(&hello, START));
+        let request = Probe { token, sequence: 2, ..hello };
+        let verdict = b.judge(&request, START + wait);
+        if holds {
+            assert!(accepted(verdict));
+        } else {
+            assert_ne!(offer(verdict), token);
+        }
+    }
+}
+
+#[test]
+fn what_was_held_back_proves_nothing() {
+    let limit = LATENESS + Duration::from_secs(100) / 1024;
+    for (late, in_time) in [(limit, true), (limit + Duration::from_millis(100), false)] {
+        let [mut a, mut b] = associated();
+        let sent = seconds(100.0) - late;
+        let (held, following) = (a.ask(Purpose::Counted, sent), a.ask(Purpose::Counted, sent));
+        assert_eq!(accepted(b.judge(&held, seconds(100.0))), in_time);
+        assert_eq!(accepted(b.judge(&following, seconds(100.0))), in_time);
+        // Whoever is there still proves it, as if unknown.
+        let mut hosts = [a, b];
+        carry(&mut hosts, 0, seconds(100.0));
+        let request = hosts[0].ask(Purpose::Counted, seconds(100.0));
+        assert!(accepted(hosts[1].judge(&request, seconds(100.0))));
+    }
+}
+
+#[test]
+fn the_fastest_request_is_the_measure() {
+    let [mut a, mut b] = associated();
+    let request = |host: &mut Host, sent, arrives: f64| {
+        (host.ask(Purpose::Counted, seconds(sent)), seconds(arrives))
+    };
+    let (slow, at) = request(&mut a, 0.0, 50.0);
+    assert!(accepted(b.judge(&slow, at)));
+    // The slow one has not become it.
+    let (slower, at) = request(&mut a, 20.0, 82.0);
+    assert_ne!(b.judge(&slower, at), REPLAYED);
+    assert!(!accepted(b.judge(&slower, at)));
+}
+
+#[test]
+fn unproven_requests_are_answered_five_times_a_second() {
+    let [mut a, mut b] = hosts();
+    let hello = a.ask(Purpose::Counted, START);
+    let mut answered = Vec::new();
+    for number in 0..10_000_u64 {
+        let at = START + Duration::from_millis(number);
+        // A session each, so that none is known.
+        match b.judge(&Probe { session: 1000 + number, ..hello.clone() }, at) {
+            Verdict::Unproven { answer: Some(_) } => answered.push(number),
+            Verdict::Unproven { answer: None } => {}
+            verdict @ (Verdict::Accepted { .. } | Verdict::Refused(_)) => panic!("{verdict:?}"),
+        }
+    }
+    assert_eq!(answered.len(), 50);
+    assert!(answered.windows(6).all(|six| six[5] - six[0] >= 1000), "{answered:?}");
+}
+
+#[test]
+fn the_same_hello_is_answered_once() {
+    let [mut a, mut b] = hosts();
+    let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
+    offer(b.judge(&second, START));
+    assert_eq!(b.judge(&second, START), REPLAYED);
+    assert_eq!(b.judge(&first, START), REPLAYED);
+    // Once the session is known, what it said before is old.
+    let token = offer(b.judge(&a.ask(Purpose::Counted, START), START));
+    let proven = Probe { token, ..a.ask(Purpose::Counted, START) };
+    assert!(accepted(b.judge(&proven, START)));
+    let stranger = Probe { session: 7, ..first.clone() };
+    offer(b.judge(&stranger, START));
+    for hello in [first, second] {
+        assert_eq!(b.judge(&hello, START), REPLAYED);
+    }
+}
+
+#[test]
+fn whoever_brings_the_wrong_token_is_told_the_right_one() {
+    let [mut a, mut b] = associated();
+    let lost = Probe { token: 12345, ..a.ask(Purpose::Counted, START) };
+    let token = offer(b.judge(&lost, START));
+    let found = Probe { token, ..a.ask(Purpose::Counted, START) };
+    assert!(accepted(b.judge(&found, START)));
+}
+
+#[test]
+fn what_is_not_from_the_peer_to_this_host_is_refused() {
+    let [mut a, mut b] = associated();
+    let request = a.ask(Purpose::Counted, START);
+    let asked = b.ask(Purpose::Counted, START);
+    let reply = a.answer(&asked, 1, START);
+    let [of_a, of_b, of_c] = ["a", "b", "c"].map(name_id);
+    for (sender, receiver, refused) in [
+        (of_b, of_a, Refused::Reflected),
+        (of_c, of_b, Refused::Misaddressed),
+        (of_a, of_c, Refused::Misaddressed),
+        (of_c, of_a, Refused::Misaddressed),
+        (of_a, of_a, Refused::Misaddressed),
+        (of_b, of_b, Refused::Misaddressed),
+    ] {
+        let request = Probe { sender, receiver, ..request.clone() };
+        assert_eq!(b.judge(&request, START), Verdict::Refused(refused));
+        let reply = Probe { sender, receiver, ..reply.clone() };
+        assert_eq!(b.association.reply(&reply, START + b.clock), Err(refused));
+    }
+    assert!(accepted(b.judge(&request, START)));
+    // Sent back, before and after a new start.
+    let own = b.ask(Purpose::Counted, START);
+    assert_eq!(b.judge(&own, START), Verdict::Refused(Refused::Reflected));
+    let mut anew = Host::new("b", "a", 77);
+    assert_eq!(anew.judge(&own, START), Verdict::Refused(Refused::Reflected));
+    // The session alone tells it, too.
+    let session = b.association.session();
+    let request = Probe { session, ..a.ask(Purpose::Counted, START) };
+    assert_eq!(b.judge(&request, START), Verdict::Refused(Refused::Reflected));
+}
+
+#[test]
+fn a_request_waits_for_one_answer_and_not_for_ever() {
+    let [mut a, b] = associated();
+    let now = START + a.clock;
+    let requests = [Purpose::Counted, Purpose::Size, Purpose::Unsolicited, Purpose::Counted]
+        .map(|purpose| a.ask(purpose, START));
+    let reply = b.answer(&requests[1], 0, START);
+    let strange = Probe { echoed_session: reply.echoed_session + 1, ..reply.clone() };
+    assert_eq!(a.association.reply(&strange, now), Err(Refused::Replayed));
+    let early = Probe { echoed_sequence: requests[3].sequence + 1, ..reply.clone() };
+    assert_eq!(a.association.reply(&early, now), Err(Refused::Replayed));
+    let answered = a.association.reply(&reply, now + PATIENCE).expect("accepted");
+    assert_eq!((answered.request.purpose, answered.request.at), (Purpose::Size, now));
+    assert_eq!(a.association.reply(&reply, now), Err(Refused::Replayed));
+    let after = now + PATIENCE + Duration::from_nanos(1);
+    let late = b.answer(&requests[0], 0, START);
+    assert_eq!(a.association.reply(&late, after), Err(Refused::Replayed));
+    assert_eq!(a.association.expire(now + PATIENCE), []);
+    let lost = a.association.expire(after).into_iter();
+    let lost: Vec<_> = lost.map(|request| (request.sequence, request.purpose)).collect();
+    let sequence = requests[0].sequence;
+    assert_eq!(
+        lost,
+        [
+            (sequence, Purpose::Counted),
+            (sequence + 2, Purpose::Unsolicited),
+            (sequence + 3, Purpose::Counted)
+        ]
+    );
+    assert_eq!(a.association.expire(after), []);
+}
+
+#[test]
+fn an_overtaken_answer_offers_nothing() {
+    let [mut a, b] = associated();
+    let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
+    let now = START + a.clock;
+    assert!(a.association.reply(&b.answer(&second, 6, START), now).expect("accepted").hurry);
+    assert!(!a.association.reply(&b.answer(&first, 5, START), now).expect("accepted").hurry);
+    assert_eq!(a.association.token(), 6);
+    // Neither does an overtaken request.
+    let [mut a, mut b] = associated();
+    let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
+    let offering = |request, offered_token| Probe { offered_token, ..request };
+    for (request, newest) in [(offering(second, 6), true), (offering(first, 5), false)] {
+        let Verdict::Accepted { newest: is, hurry, .. } = b.judge(&request, START) else {
+            panic!("refused");
+        };
+        assert_eq!((is, hurry), (newest, newest));
+    }
+    assert_eq!(b.association.token(), 6);
+}
+
+#[test]
+fn so_many_wait_and_no_more() {
+    let mut association = Association::new(name_id("a"), name_id("b"), 1);
+    let mut next = |now| association.next_request(Purpose::Counted, now, || 1);
+    for sequence in 1..=WAITING as u64 {
+        assert_eq!(next(START).map(|outgoing| outgoing.sequence), Some(sequence));
+    }
+    assert_eq!(next(START), None);
+    assert_eq!(association.expire(seconds(6.0)).len(), WAITING);
+    let outgoing = association.next_request(Purpose::Size, seconds(6.0), || 1).expect("room");
+    assert_eq!((outgoing.sequence, outgoing.requests_sent), (1025, 1024));
+}
+
+#[test]
+fn what_was_accepted_is_counted_by_session() {
+    let [mut a, mut b] = associated();
+    let before = b.association.seen();
+    assert_eq!((before.requests, before.highest_requests_sent), (1, 2));
+    for purpose in [Purpose::Counted, Purpose::Size, Purpose::Unsolicited, Purpose::Unsolicited] {
+        let request = a.ask(purpose, START);
+        assert!(accepted(b.judge(&request, START)));
+        assert_eq!(b.judge(&request, START), REPLAYED);
+    }
+    let seen = b.association.seen();
+    assert_eq!((seen.requests, seen.highest_requests_sent, seen.unsolicited), (2, 3, 2));
+    assert_eq!(seen.session, a.association.session());
+    let mut hosts = [Host::new("a", "b", 99), b];
+    carry(&mut hosts, 0, START);
+    let seen = hosts[1].association.seen();
+    assert_eq!((seen.requests, seen.unsolicited), (1, 0));
+    assert_eq!(seen.session, hosts[0].association.session());
+}
+
+#[test]
+fn no_random_number_makes_a_token_of_zero() {
+    let mut association = Association::new(name_id("b"), name_id("a"), 1);
+    let request = Probe { kind: Kind::Request, ..sample() };
+    let verdict = association.request(&request, START, || 0);
+    assert_ne!(offer(verdict), 0);
+}
