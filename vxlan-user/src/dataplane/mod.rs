@@ -2,9 +2,10 @@
 //!
 //! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
 //! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs;
-//! [`Stations`] takes entries out beside the programs. What the maps shall hold is decided by the
+//! [`Stations`] takes entries out beside the programs, [`Arrivals`] received probes. What the maps shall hold is decided by the
 //! plan, not here.
 
+mod arrivals;
 mod attach;
 mod attach_tc;
 mod detach;
@@ -15,13 +16,14 @@ mod reader;
 mod stations;
 mod tables;
 
+pub use arrivals::Arrivals;
 pub use attach::{Attachment, XdpAttached};
 pub use attach_tc::{Hooks, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
 pub use object::{DataPlane, LoadOptions};
 pub use pins::Pins;
 pub use reader::{NonMemberDrops, Reader, Station, Usage};
-pub use stations::{Clock, Stations, uptime};
+pub use stations::{Clock, Stations, now, uptime};
 
 /// Program and map names as in the object, for tests that run single programs.
 pub mod names {

@@ -1,0 +1,45 @@
+//! Received probes, as `decap` hands them over. Knows nothing of what they say.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use aya::maps::{MapData, RingBuf};
+use vxlan_common::probe::Arrived;
+
+use super::{DataPlane, DataPlaneError};
+
+const NAME: &str = "PROBES";
+
+/// The reading end of the ring buffer. Its descriptor is readable while something is in it.
+#[derive(Debug)]
+pub struct Arrivals(RingBuf<MapData>);
+
+impl Arrivals {
+    /// The oldest one that is left, which is then taken out.
+    pub fn take(&mut self) -> Option<Arrived> {
+        let item = self.0.next()?;
+        let bytes = item.first_chunk::<{ size_of::<Arrived>() }>()?;
+        // SAFETY: the bytes are as many as an `Arrived` has, of which every bit pattern is a value
+        // (`Pod`); the copy asks for no alignment.
+        Some(unsafe { bytes.as_ptr().cast::<Arrived>().read_unaligned() })
+    }
+}
+
+impl AsRawFd for Arrivals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl DataPlane {
+    /// Where received probes come out; once for each load.
+    pub fn arrivals(&mut self) -> Result<Arrivals, DataPlaneError> {
+        let missing = DataPlaneError::Missing { what: "map", name: NAME };
+        let map = self.bpf.take_map(NAME).ok_or(missing)?;
+        let ring = RingBuf::try_from(map).map_err(|source| DataPlaneError::Map {
+            name: NAME,
+            capacity: 0,
+            source: Box::new(source),
+        })?;
+        Ok(Arrivals(ring))
+    }
+}
