@@ -10,7 +10,6 @@ use super::{DataPlane, DataPlaneError};
 const NAME: &str = "PROBES";
 
 /// The reading end of the ring buffer. Its descriptor is readable while something is in it.
-#[derive(Debug)]
 pub struct Arrivals(RingBuf<MapData>);
 
 impl Arrivals {
