@@ -33,6 +33,12 @@ pub enum HostError {
     Icmp { interface: String, source: io::Error },
 
     #[error(
+        "cannot open a socket for echo requests from {from} through {interface}: {source}; this \
+         needs CAP_NET_RAW, an interface that exists and an address that is its own"
+    )]
+    Echo { interface: String, from: IpAddr, source: io::Error },
+
+    #[error(
         "cannot open a raw socket on {interface} to send probes: {source}; this needs CAP_NET_RAW \
          and an interface that exists"
     )]

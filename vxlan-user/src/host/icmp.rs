@@ -14,13 +14,9 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     error::HostError,
-    socket::{open, receive, register, set_option},
+    socket::{ICMP_FILTER, ICMP6_FILTER, open, receive, register, set_option},
 };
 
-/// include/uapi/linux/icmp.h: at [`libc::SOL_RAW`], a bit for each type that is kept away.
-const ICMP_FILTER: libc::c_int = 1;
-/// include/uapi/linux/icmpv6.h: the same at [`libc::SOL_ICMPV6`], in eight words.
-const ICMP6_FILTER: libc::c_int = 1;
 const DESTINATION_UNREACHABLE: u32 = 3;
 const PACKET_TOO_BIG: u32 = 2;
 /// More than any router quotes: IPv6 fills its least MTU, IPv4 rarely more than 576 bytes.

@@ -1,7 +1,9 @@
-//! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay.
+//! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay; and
+//! what is sent and heard through raw sockets.
 //!
-//! The only room that knows netlink and raw sockets. It takes plain arguments and gives plain values: nothing of
-//! `rtnetlink` appears in its interface, and it knows nothing of BPF or of the configuration file.
+//! The only room that knows netlink and raw sockets. It takes plain arguments and gives plain values:
+//! nothing of `rtnetlink` appears in its interface, and it knows nothing of BPF or of the configuration
+//! file.
 //!
 //! What it changes it can recognise again, so that a restart adopts it and `down` removes exactly
 //! that: overlay devices by their alias, routes by their protocol number ([`ROUTE_PROTOCOL`]).
@@ -9,6 +11,7 @@
 
 mod address;
 pub mod capabilities;
+mod echo;
 mod error;
 mod icmp;
 mod link;
@@ -23,6 +26,7 @@ mod underlay;
 mod watch;
 
 pub use address::InterfaceAddress;
+pub use echo::{Echo, EchoReply};
 pub use error::HostError;
 pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::{XdpAttachment, XdpMode};

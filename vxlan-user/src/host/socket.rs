@@ -8,6 +8,11 @@ use std::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
+/// include/uapi/linux/icmp.h: at [`libc::SOL_RAW`], a bit for each type that is kept away.
+pub(super) const ICMP_FILTER: libc::c_int = 1;
+/// include/uapi/linux/icmpv6.h: the same at [`libc::SOL_ICMPV6`], in eight words.
+pub(super) const ICMP6_FILTER: libc::c_int = 1;
+
 /// A raw socket of one interface, which does not block, in the network namespace that the calling
 /// thread is in. Needs `CAP_NET_RAW`.
 pub(super) fn open(family: i32, protocol: i32, interface: &str) -> io::Result<OwnedFd> {

@@ -4,6 +4,7 @@
 
 mod namespace;
 
+mod echo;
 mod icmp;
 mod links;
 mod neighbours;
