@@ -27,13 +27,12 @@ fn plan(text: &str) -> Plan {
     let overlays: Vec<_> = (0..config.networks.len())
         .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
         .collect();
-    let way = |peer: &config::Peer| WayFacts {
-        endpoint: peer.endpoint().expect("declared").value,
-        gateway: Ipv4Addr::new(10, 0, 0, 1).into(),
-        resolved: true,
-        mtu: 1460,
+    let way = |peer: &config::Peer| {
+        let endpoint = peer.endpoint()?.value;
+        let gateway = Ipv4Addr::new(10, 0, 0, 1).into();
+        Some(WayFacts { endpoint, gateway, resolved: true, mtu: 1460 })
     };
-    let ways: Vec<_> = config.peers.iter().map(|peer| Some(way(peer))).collect();
+    let ways: Vec<_> = config.peers.iter().map(way).collect();
     Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Counting(0))
 }
 

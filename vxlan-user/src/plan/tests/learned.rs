@@ -1,1 +1,389 @@
 //! Learned endpoints: who is known by what, and what changes when one moves.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use vxlan_common::table::{Mapping, OuterAddress, Source};
+
+use super::*;
+
+/// A hub: two peers behind NAPT, one that is declared to be at the same address, a kernel peer.
+const HUB: &str = r#"
+    [node]
+    name = "hub"
+    [underlay]
+    interface = "eth0"
+    source_port = "fixed"
+    port = 4790
+    [probe]
+    vni = 99
+    [[peer]]
+    name = "declared"
+    endpoint = "198.51.100.20:4000"
+    source_port = "fixed"
+    [[peer]]
+    name = "first"
+    endpoint = "learn"
+    key_file = "first.key"
+    [[peer]]
+    name = "second"
+    endpoint = "learn"
+    private_address = "192.168.1.2"
+    key_file = "second.key"
+    [[peer]]
+    name = "kernel"
+    endpoint = "192.0.2.7"
+    private_address = "10.0.0.7"
+    source_port = "any"
+    source_ports = "40000-49999"
+    [[network]]
+    vni = 7
+    interface = "seven"
+    addresses = ["10.7.0.1/24"]
+    [[network.member]]
+    peer = "declared"
+    allowed_ips = ["10.7.1.0/24"]
+    [[network.member]]
+    peer = "first"
+    allowed_ips = ["10.7.2.0/24"]
+    [[network]]
+    vni = 8
+    interface = "eight"
+    addresses = ["10.8.0.1/24"]
+    [[network.member]]
+    peer = "first"
+    allowed_ips = ["10.8.2.0/24"]
+    [[network.member]]
+    peer = "second"
+    allowed_ips = ["10.8.3.0/24"]
+    [[network.member]]
+    peer = "kernel"
+    allowed_ips = ["10.8.4.0/24"]
+"#;
+const DECLARED: usize = 0;
+const FIRST: usize = 1;
+const SECOND: usize = 2;
+const KERNEL: usize = 3;
+
+fn hub() -> Config {
+    config::parse(HUB, Path::new("test.toml")).expect("valid")
+}
+
+fn at(endpoint: &str) -> Learned {
+    let endpoint: SocketAddr = endpoint.parse().expect("an endpoint");
+    Learned { endpoint, sent_from: endpoint.ip() }
+}
+
+fn address(text: &str) -> (u8, Address) {
+    family_address(text.parse().expect("an address"))
+}
+
+fn mapping(vni: u8, endpoint: &str) -> Mapping {
+    let endpoint: SocketAddr = endpoint.parse().expect("an endpoint");
+    let (family, address) = family_address(endpoint.ip());
+    let from = NetworkAddress { vni: [0, 0, vni], family, address };
+    Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
+}
+
+fn source(vni: u8, text: &str) -> NetworkAddress {
+    let (family, address) = address(text);
+    NetworkAddress { vni: [0, 0, vni], family, address }
+}
+
+fn outer(text: &str) -> OuterAddress {
+    let (family, address) = address(text);
+    OuterAddress { pad: [0; 3], family, address }
+}
+
+fn to(member: u32, flags: u32) -> Source {
+    Source { member, flags }
+}
+
+/// The maps that tell who sends, as the programs see them.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Maps {
+    sources: HashMap<NetworkAddress, Source>,
+    mappings: HashMap<Mapping, Source>,
+    peers: HashMap<OuterAddress, u32>,
+}
+
+impl Maps {
+    fn of(senders: &Senders) -> Self {
+        Self {
+            sources: senders.sources.iter().copied().collect(),
+            mappings: senders.mappings.iter().copied().collect(),
+            peers: senders.peer_addresses.iter().copied().collect(),
+        }
+    }
+
+    fn write(&mut self, change: Change) {
+        match change {
+            Change::SetSource(key, source) => {
+                assert!(self.sources.insert(key, source).is_some(), "{key:?} is new");
+            }
+            Change::SetMapping(key, source) => drop(self.mappings.insert(key, source)),
+            Change::RemoveMapping(key) => {
+                assert!(self.mappings.remove(&key).is_some(), "{key:?} is not there");
+            }
+            Change::SetPeerAddress(key, peer) => drop(self.peers.insert(key, peer)),
+            Change::RemovePeerAddress(key) => {
+                assert!(self.peers.remove(&key).is_some(), "{key:?} is not there");
+            }
+        }
+    }
+
+    /// The member that a packet is of, by the rule of docs/packets.md.
+    fn member(&self, vni: u8, from: &str) -> Option<u32> {
+        let mapping = mapping(vni, from);
+        let declared = self.sources.get(&mapping.from);
+        let look = declared.is_none_or(|source| source.flags & Source::SHARED != 0);
+        let learned = self.mappings.get(&mapping).filter(|_| look);
+        learned.or(declared).map(|source| source.member)
+    }
+}
+
+#[test]
+fn a_learned_peer_is_known_by_nothing_until_its_endpoint_is() {
+    let config = hub();
+    let senders = Senders::of(&config, &[]);
+    assert_eq!(senders.mappings, []);
+    assert_eq!(
+        senders.sources,
+        [
+            (source(7, "198.51.100.20"), to(0, 0)),
+            (source(8, "192.0.2.7"), to(4, Source::REWRITTEN)),
+            (source(8, "10.0.0.7"), to(4, 0)),
+        ]
+    );
+    let peers = [("198.51.100.20", DECLARED), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
+    assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
+}
+
+#[test]
+fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address_as_shared() {
+    let config = hub();
+    let learned = [None, Some(at("198.51.100.20:1024")), Some(at("[2001:db8::2]:7"))];
+    let senders = Senders::of(&config, &learned);
+    assert_eq!(
+        senders.mappings,
+        [
+            (mapping(7, "198.51.100.20:1024"), to(1, 0)),
+            (mapping(8, "198.51.100.20:1024"), to(2, 0)),
+            (mapping(8, "[2001:db8::2]:7"), to(3, 0)),
+        ]
+    );
+    assert_eq!(senders.sources[0], (source(7, "198.51.100.20"), to(0, Source::SHARED)));
+    assert_eq!(senders.sources[1].1.flags, Source::REWRITTEN);
+    // Of two peers, so it says nothing of either.
+    let peers = [("2001:db8::2", SECOND), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
+    assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
+    let maps = Maps::of(&senders);
+    assert_eq!(maps.member(7, "198.51.100.20:1024"), Some(1));
+    assert_eq!(maps.member(7, "198.51.100.20:1025"), Some(0));
+    assert_eq!(maps.member(8, "198.51.100.20:1025"), None);
+    assert_eq!(maps.member(7, "[2001:db8::2]:7"), None);
+}
+
+#[test]
+fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_to() {
+    let config = hub();
+    let flags = |peer: usize, learned: Learned| {
+        let mut all = vec![None; 4];
+        all[peer] = Some(learned);
+        Senders::of(&config, &all).mappings[0].1.flags
+    };
+    let behind = Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
+    assert_eq!(flags(FIRST, at("198.51.100.20:1024")), 0);
+    assert_eq!(flags(FIRST, behind), Source::REWRITTEN);
+    assert_eq!(flags(SECOND, at("198.51.100.20:1024")), Source::REWRITTEN);
+    assert_eq!(flags(SECOND, at("192.168.1.2:1024")), 0);
+    // It is declared what carries IPv4, and nothing of IPv6.
+    assert_eq!(flags(SECOND, at("[2001:db8::2]:7")), 0);
+}
+
+#[test]
+fn what_a_peer_s_interface_carries_is_declared_or_said() {
+    let config = hub();
+    let private = |peer: usize, learned: Option<Learned>| {
+        let entry = peer_entry(&config.peers[peer], &UNDERLAY, None, learned.as_ref(), 1);
+        (entry.private, entry.private6)
+    };
+    let behind = Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
+    assert_eq!(private(FIRST, None), ([0; 4], Address::ZERO));
+    assert_eq!(private(FIRST, Some(at("198.51.100.20:1024"))), ([0; 4], Address::ZERO));
+    assert_eq!(private(FIRST, Some(behind)), ([10, 1, 1, 1], Address::ZERO));
+    // What is declared counts first.
+    assert_eq!(private(SECOND, Some(behind)), ([192, 168, 1, 2], Address::ZERO));
+    assert_eq!(private(SECOND, Some(at("192.168.1.2:1"))), ([0; 4], Address::ZERO));
+    assert_eq!(private(KERNEL, None), ([10, 0, 0, 7], Address::ZERO));
+    assert_eq!(private(DECLARED, None), ([0; 4], Address::ZERO));
+    let sixes = HUB
+        .replace("\"192.0.2.7\"", "[\"192.0.2.7\", \"[2001:db8::7]:1\"]")
+        .replace("\"10.0.0.7\"", "[\"192.0.2.7\", \"fd00::7\"]");
+    let entry = plan(&sixes).peers[KERNEL];
+    assert_eq!((entry.private, entry.private6), ([0; 4], address("fd00::7").1));
+}
+
+#[test]
+fn a_peer_whose_endpoint_is_not_learned_is_sent_nothing() {
+    let config = hub();
+    let of = |underlay, learned: Option<Learned>| {
+        let entry = peer_entry(&config.peers[FIRST], &underlay, None, learned.as_ref(), 1);
+        (entry.ifindex, entry.family, entry.endpoint, u16::from_be_bytes(entry.port))
+    };
+    assert_eq!(of(UNDERLAY, None), (0, IPV4, Address::ZERO, 0));
+    let both = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
+    assert_eq!(of(both, None), (0, IPV6, Address::ZERO, 0));
+    let known = at("198.51.100.20:1024");
+    assert_eq!(of(both, Some(known)), (0, IPV4, Address::ipv4([198, 51, 100, 20]), 1024));
+}
+
+#[test]
+fn an_overlay_leaves_room_for_ipv6_if_an_endpoint_may_be_learned_over_it() {
+    let config = hub();
+    let both = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
+    let seven = &config.networks[0];
+    assert_eq!(overhead(&config, seven, &UNDERLAY), 50);
+    assert_eq!(overhead(&config, seven, &both), 70);
+    assert_eq!(default_overlay_mtu(&config, seven, &both), 1390);
+    let mut declared = config.networks[0].clone();
+    declared.members.truncate(1);
+    assert_eq!(overhead(&config, &declared, &both), 50);
+}
+
+#[test]
+fn ports_and_checksums_that_a_peer_sends_are_its_member_s() {
+    let sends: Vec<_> = plan(HUB)
+        .members
+        .iter()
+        .map(|member| (member.port_low, member.port_high, member.flags))
+        .collect();
+    let zero = Member::ZERO_CHECKSUM;
+    assert_eq!(
+        sends,
+        [
+            (4000, 4000, zero),
+            (4790, 4790, zero),
+            (4790, 4790, zero),
+            (4790, 4790, zero),
+            (40_000, 49_999, 0),
+        ]
+    );
+    let member = plan(TWO_CLOUDS).members[0];
+    assert_eq!(member.flags, Member::FLOW_PORTS | Member::ZERO_CHECKSUM);
+}
+
+#[test]
+fn packets_are_probes_if_any_peer_has_a_key() {
+    let settings = plan(HUB).settings;
+    assert_eq!((settings.probes, settings.probe_vni), (1, [0, 0, 99]));
+    let settings = plan(TWO_CLOUDS).settings;
+    assert_eq!((settings.probes, settings.probe_vni), (0, [0xff; 3]));
+}
+
+#[test]
+fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
+    let config = hub();
+    let mut endpoints = Endpoints::new(&config, |_| None);
+    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    for (peer, to) in [
+        (FIRST, at("203.0.113.5:1024")),
+        (SECOND, at("203.0.113.5:1025")),
+        // To the address of one that is declared, to another port there, and away again.
+        (FIRST, at("198.51.100.20:1024")),
+        (FIRST, at("198.51.100.20:1025")),
+        (FIRST, Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1025") }),
+        (SECOND, at("198.51.100.20:1024")),
+        (FIRST, at("[2001:db8::2]:7")),
+        (SECOND, at("192.0.2.7:50000")),
+        (FIRST, at("203.0.113.5:1025")),
+    ] {
+        let before = endpoints.clone();
+        let changes = endpoints.claim(&config, peer, to).expect("free");
+        assert!(!changes.is_empty());
+        for change in changes {
+            maps.write(change);
+            for (network, members) in [
+                (7, vec![(0, DECLARED), (1, FIRST)]),
+                (8, vec![(2, FIRST), (3, SECOND), (4, KERNEL)]),
+            ] {
+                for (member, of) in members {
+                    let here = match of {
+                        DECLARED => Some("198.51.100.20:4000".to_owned()),
+                        KERNEL => Some("192.0.2.7:40000".to_owned()),
+                        mover if mover == peer => None,
+                        other => before.of(other).map(|at| at.endpoint.to_string()),
+                    };
+                    if let Some(here) = here {
+                        assert_eq!(maps.member(network, &here), Some(member), "{change:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(maps, Maps::of(&Senders::of(&config, endpoints.all())));
+        assert_eq!(endpoints.claim(&config, peer, to), Ok(Vec::new()), "nothing is new");
+    }
+    // The new one is known before the old one is forgotten.
+    let changes = endpoints.claim(&config, FIRST, at("203.0.113.5:1026")).expect("free");
+    let removal = |change: &Change| matches!(change, Change::RemoveMapping(_));
+    assert_eq!(changes.iter().map(removal).collect::<Vec<_>>(), [false, false, true, true]);
+}
+
+#[test]
+fn an_endpoint_is_one_peer_s_alone() {
+    let config = hub();
+    let mut endpoints = Endpoints::new(&config, |_| None);
+    let here = at("203.0.113.5:1024");
+    assert!(endpoints.claim(&config, FIRST, here).is_ok());
+    assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
+    assert_eq!(endpoints.of(SECOND), None);
+    let declared = at("198.51.100.20:4000");
+    assert_eq!(endpoints.claim(&config, SECOND, declared), Err(Taken { by: DECLARED }));
+    assert!(endpoints.claim(&config, SECOND, at("198.51.100.20:4001")).is_ok());
+    // Not to be learned.
+    assert_eq!(endpoints.claim(&config, KERNEL, at("203.0.113.5:7")), Ok(Vec::new()));
+    assert_eq!(endpoints.of(KERNEL), None);
+    // Where nobody is any more.
+    assert!(endpoints.claim(&config, FIRST, at("203.0.113.5:1025")).is_ok());
+    assert!(endpoints.claim(&config, SECOND, here).is_ok());
+}
+
+#[test]
+fn peers_whose_ports_the_nat_has_exchanged_move_together() {
+    let config = hub();
+    let (one, two) = (at("203.0.113.5:1024"), at("203.0.113.5:1025"));
+    let start = || {
+        let mut endpoints = Endpoints::new(&config, |_| None);
+        assert!(endpoints.claim(&config, FIRST, one).is_ok());
+        assert!(endpoints.claim(&config, SECOND, two).is_ok());
+        endpoints
+    };
+    let mut endpoints = start();
+    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    assert_eq!(endpoints.claim(&config, FIRST, two), Err(Taken { by: SECOND }));
+    for change in endpoints.claim(&config, SECOND, one).expect("exchanged") {
+        maps.write(change);
+    }
+    assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (Some(two), Some(one)));
+    assert_eq!(maps.member(8, "203.0.113.5:1025"), Some(2));
+    assert_eq!(maps.member(8, "203.0.113.5:1024"), Some(3));
+
+    // A probe from the old place says that the claim was not meant to last.
+    let mut endpoints = start();
+    assert_eq!(endpoints.claim(&config, FIRST, two), Err(Taken { by: SECOND }));
+    assert!(endpoints.claim(&config, FIRST, one).is_ok());
+    assert_eq!(endpoints.claim(&config, SECOND, one), Err(Taken { by: FIRST }));
+    // Nor does one for an endpoint that is declared make room.
+    assert!(endpoints.claim(&config, FIRST, at("198.51.100.20:4000")).is_err());
+    assert_eq!(endpoints.claim(&config, SECOND, one), Err(Taken { by: FIRST }));
+    assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (Some(one), Some(two)));
+}
+
+#[test]
+fn a_restart_begins_with_what_was_learned_as_far_as_it_still_holds() {
+    let config = hub();
+    let here = at("203.0.113.5:1024");
+    let former = |name: &str| (name != "declared").then_some(here);
+    let endpoints = Endpoints::new(&config, former);
+    assert_eq!(endpoints.all(), [None, Some(here), None, None]);
+}
