@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{
     Places,
     checks::{self, Findings},
-    record, ways,
+    keys, record, ways,
 };
 use crate::{
     config::{self, RouteTable},
@@ -101,6 +101,7 @@ async fn make(
         endpoints.all(),
         &mut rand::rng(),
     );
+    plan.probers = keys::probers(&findings.keys);
     keep_secret(&mut plan, &findings, places);
     plane.fill(&plan)?;
     // Last: until here the programs of a former run, if any, are untouched and at work.

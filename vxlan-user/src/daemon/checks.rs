@@ -10,12 +10,13 @@ use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
 use vxlan_common::table::GROUP_SIZE;
 
-use super::{Places, addresses, fits};
+use super::{Places, addresses, fits, keys};
 use crate::{
     config::{self, Config, TcMode, XdpMode},
     dataplane::{Pins, TcHook, XdpAttached},
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
+    probe::Key,
     state::State,
 };
 
@@ -27,6 +28,8 @@ pub struct Findings {
     /// The first of the addresses to send from.
     pub address: IpAddr,
     pub facts: UnderlayFacts,
+    /// By peer.
+    pub keys: Vec<Option<Key>>,
     /// What a former run left, if anything.
     pub former: Option<State>,
     /// Not wrong, but worth a sentence.
@@ -77,6 +80,7 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     preemption()?;
     let config = config::load(&places.config)?;
     unsupported(&config)?;
+    let keys = keys::load(&config)?;
     let underlay = read_underlay(&config, host).await?;
     let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
     let former = places.run_dir.load()?;
@@ -87,7 +91,7 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
         return Err(addresses::none_at_all(&config, &underlay).into());
     };
     let warnings = warnings(&config, &underlay);
-    let findings = Findings { config, underlay, address, facts, former, warnings };
+    let findings = Findings { config, underlay, address, facts, keys, former, warnings };
     fits::all(&findings, host).await?;
     places.pins.check()?;
     Ok(findings)

@@ -76,6 +76,7 @@ pub async fn run(
                 follower.too_big(&mut running, &message)?;
             }
             _ = retry.tick() => {
+                follower.save(&running);
                 let forgotten = follower.forget();
                 if forgotten || running.may_improve() {
                     follower.follow(&mut running).await?;
@@ -83,6 +84,7 @@ pub async fn run(
             }
         }
     }
+    follower.save(&running);
     follow::unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())

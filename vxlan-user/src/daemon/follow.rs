@@ -1,7 +1,7 @@
 //! Keeps a running data plane in line with what changes under it: routes and neighbours, the
-//! underlay's MTU, and what routers say of the paths.
+//! underlay's MTU, what routers say of the paths, and where probes prove that peers are.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use vxlan_common::addr::Address;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
-    plan,
+    plan::{self, Learned, Senders, Taken},
 };
 
 /// What following needs besides the data plane.
@@ -21,6 +21,16 @@ pub(super) struct Follower<'a> {
     places: &'a Places,
     host: &'a Host,
     paths: PathMtus,
+    /// Something was learned that is not on disk yet.
+    unsaved: bool,
+}
+
+/// A peer that has another endpoint now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) peer: usize,
+    /// Absent: this is the first.
+    pub(super) from: Option<SocketAddr>,
 }
 
 /// Can this event change the way to a peer, or what fits through it?
@@ -48,7 +58,7 @@ pub(super) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
 
 impl<'a> Follower<'a> {
     pub(super) fn new(places: &'a Places, host: &'a Host) -> Self {
-        Self { places, host, paths: PathMtus::new(LIFETIME) }
+        Self { places, host, paths: PathMtus::new(LIFETIME), unsaved: false }
     }
 
     /// Brings everything in line with the host's routes, neighbours and underlay.
@@ -70,27 +80,98 @@ impl<'a> Follower<'a> {
     }
 
     fn follow_ways(&self, running: &mut Started, ways: &[ways::Way]) -> anyhow::Result<()> {
-        let findings = &running.findings;
-        for (index, (peer, way)) in findings.config.peers.iter().zip(ways).enumerate() {
-            let old = running.plan.peers[index];
-            let (way, learned) = (way.as_ref(), running.endpoints.of(index));
-            let mut new =
-                plan::peer_entry(peer, &findings.facts, way.ok(), learned.as_ref(), old.slot);
-            new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu);
-            if new == old {
-                continue;
+        ways.iter().enumerate().try_for_each(|(index, way)| self.follow_way(running, index, way))
+    }
+
+    fn follow_way(
+        &self,
+        running: &mut Started,
+        index: usize,
+        way: &ways::Way,
+    ) -> anyhow::Result<()> {
+        let (findings, learned) = (&running.findings, running.endpoints.of(index));
+        let peer = &findings.config.peers[index];
+        let old = running.plan.peers[index];
+        let known = way.as_ref().ok();
+        let mut new = plan::peer_entry(peer, &findings.facts, known, learned.as_ref(), old.slot);
+        new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu);
+        if new == old {
+            return Ok(());
+        }
+        running.plane.set_peer(index as u32, &new)?;
+        running.plan.peers[index] = new;
+        match way {
+            Ok(way) if old.ifindex == 0 => {
+                tracing::info!(peer = %peer.name, "now by way of {}", way.gateway);
             }
-            running.plane.set_peer(index as u32, &new)?;
-            running.plan.peers[index] = new;
-            match way {
-                Ok(way) if old.ifindex == 0 => {
-                    tracing::info!(peer = %peer.name, "now by way of {}", way.gateway);
-                }
-                Ok(way) => tracing::debug!(peer = %peer.name, "the way is now {way:?}"),
-                Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
-            }
+            Ok(way) => tracing::debug!(peer = %peer.name, "the way is now {way:?}"),
+            Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
         }
         Ok(())
+    }
+
+    /// An accepted probe proves where a peer is: what it says of its latest way here, and whether that
+    /// is old, is the caller's to judge. Returns the peers that have another endpoint now: more than one
+    /// if a NAT has exchanged theirs.
+    pub(super) async fn learn(
+        &mut self,
+        running: &mut Started,
+        peer: usize,
+        to: Learned,
+    ) -> anyhow::Result<Vec<Moved>> {
+        let Started { findings, endpoints, plane, plan, .. } = running;
+        let peers = &findings.config.peers;
+        let (before, said) = (endpoints.all().to_vec(), endpoints.refused(peer));
+        match endpoints.claim(&findings.config, peer, to) {
+            Ok(changes) => changes.iter().try_for_each(|change| plane.change(change))?,
+            Err(Taken { by }) => {
+                if said != Some(to) {
+                    tracing::warn!(
+                        peer = %peers[peer].name,
+                        "its probes come from {}, where peer \"{}\" is: its endpoint stays",
+                        to.endpoint,
+                        peers[by].name
+                    );
+                }
+                return Ok(Vec::new());
+            }
+        }
+        let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
+        let changed: Vec<usize> = (0..peers.len()).filter(changed).collect();
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        plan.senders = Senders::of(&findings.config, endpoints.all());
+        let mut moved = Vec::new();
+        for index in changed {
+            let Some(now) = running.endpoints.of(index) else { continue };
+            if let Some(peer) = running.state.peers.get_mut(index) {
+                peer.learned = Some(now);
+                peer.use_endpoint(Some(now.endpoint));
+            }
+            self.unsaved = true;
+            let from = before.get(index).copied().flatten().map(|at| at.endpoint);
+            if from != Some(now.endpoint) {
+                let was = from.map_or_else(String::new, |from| format!(", was {from}"));
+                let name = &running.findings.config.peers[index].name;
+                tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
+                moved.push(Moved { peer: index, from });
+            }
+            let Started { findings, endpoints, plan, .. } = &*running;
+            let way = ways::to(findings, endpoints, self.host, &plan.peers, index).await;
+            self.follow_way(running, index, &way)?;
+        }
+        Ok(moved)
+    }
+
+    /// Writes down what was learned since the last time, for the next start.
+    pub(super) fn save(&mut self, running: &Started) {
+        if !std::mem::take(&mut self.unsaved) {
+            return;
+        }
+        if let Err(error) = self.places.run_dir.store(&running.state) {
+            tracing::warn!("{error}");
+        }
     }
 
     /// Has the overlay interfaces of networks without an MTU of their own follow the underlay's.

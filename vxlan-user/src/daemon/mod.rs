@@ -13,6 +13,7 @@ mod down;
 mod event_loop;
 mod fits;
 mod follow;
+mod keys;
 mod path_mtu;
 mod record;
 mod ways;

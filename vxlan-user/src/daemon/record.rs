@@ -106,6 +106,8 @@ pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     };
     vec![
         of("sources", plan.senders.sources.len()),
+        of("mappings", plan.senders.mappings.len()),
+        of("probers", plan.probers.len()),
         of("routes", plan.routes.len()),
         of("networks", plan.networks.len()),
         of("peers", plan.peers.len()),

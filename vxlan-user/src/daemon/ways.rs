@@ -23,9 +23,10 @@ pub(super) struct Ways {
 }
 
 /// The underlay interface as it is now.
-#[derive(Clone, Copy)]
 struct Now {
     mtu: u32,
+    /// Why nothing can be sent over it.
+    dead: Option<String>,
     /// It has an address to ask for IPv6 neighbours from.
     asks_ipv6: bool,
 }
@@ -49,6 +50,28 @@ pub(super) async fn all(
     host: &Host,
     entries: Option<&[Peer]>,
 ) -> Ways {
+    let underlay = now(findings, host).await;
+    let mut to_peers = Vec::with_capacity(findings.config.peers.len());
+    for index in 0..findings.config.peers.len() {
+        let entry = entries.and_then(|entries| entries.get(index));
+        to_peers.push(to_peer(findings, learned, host, (index, entry), &underlay).await);
+    }
+    Ways { mtu: underlay.mtu, to_peers }
+}
+
+/// The way to one peer, which has another endpoint now.
+pub(super) async fn to(
+    findings: &Findings,
+    learned: &Endpoints,
+    host: &Host,
+    entries: &[Peer],
+    index: usize,
+) -> Way {
+    let underlay = now(findings, host).await;
+    to_peer(findings, learned, host, (index, entries.get(index)), &underlay).await
+}
+
+async fn now(findings: &Findings, host: &Host) -> Now {
     // A device without carrier takes packets and loses them uncounted.
     let link = host.underlay(&findings.underlay.name).await;
     let (mtu, dead) = match &link {
@@ -59,32 +82,31 @@ pub(super) async fn all(
     };
     // As it is now: the kernel makes such an address when the link comes up.
     let asks_ipv6 = addresses::has_link_local(link.as_ref().unwrap_or(&findings.underlay));
-    let underlay = Now { mtu, asks_ipv6 };
-    let mut to_peers = Vec::with_capacity(findings.config.peers.len());
-    for (index, peer) in findings.config.peers.iter().enumerate() {
-        let entry = entries.and_then(|entries| entries.get(index));
-        let learned = learned.of(index).map(|at| at.endpoint);
-        let endpoints: Vec<_> = peer.endpoints.iter().map(|at| at.value).chain(learned).collect();
-        to_peers.push(match &dead {
-            Some(reason) => Err(reason.clone()),
-            None if endpoints.is_empty() => Err("its endpoint is not learned yet".to_owned()),
-            None => to_peer(findings, host, (peer, &endpoints), underlay, entry).await,
-        });
-    }
-    Ways { mtu, to_peers }
+    Now { mtu, dead, asks_ipv6 }
 }
 
 /// The way over the first endpoint that works, else over one of which nothing is known yet.
 async fn to_peer(
     findings: &Findings,
+    learned: &Endpoints,
     host: &Host,
-    (peer, endpoints): (&config::Peer, &[SocketAddr]),
-    underlay: Now,
-    entry: Option<&Peer>,
+    (index, entry): (usize, Option<&Peer>),
+    underlay: &Now,
 ) -> Way {
+    let peer = &findings.config.peers[index];
+    if let Some(reason) = &underlay.dead {
+        return Err(reason.clone());
+    }
+    let endpoints = || {
+        let learned = learned.of(index).map(|at| at.endpoint);
+        peer.endpoints.iter().map(|at| at.value).chain(learned)
+    };
+    if endpoints().next().is_none() {
+        return Err("its endpoint is not learned yet".to_owned());
+    }
     let mut unknown = None;
     let mut reasons = Vec::new();
-    for endpoint in endpoints.iter().copied() {
+    for endpoint in endpoints() {
         let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
         match to_endpoint(findings, host, endpoint, underlay, in_use).await {
             Ok(NextHop::Works(way)) => return Ok(told(peer, entry, way)),
@@ -115,7 +137,7 @@ async fn to_endpoint(
     findings: &Findings,
     host: &Host,
     endpoint: SocketAddr,
-    underlay: Now,
+    underlay: &Now,
     in_use: bool,
 ) -> Result<NextHop, HostError> {
     let facts = &findings.facts;

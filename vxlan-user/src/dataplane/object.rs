@@ -63,6 +63,11 @@ impl DataPlane {
         tables::set_peer(&mut self.bpf, index, peer)
     }
 
+    /// Writes or removes one entry of those that tell who sends, at any time.
+    pub fn change(&mut self, change: &crate::plan::Change) -> Result<(), DataPlaneError> {
+        tables::change(&mut self.bpf, change)
+    }
+
     /// Pins every map.
     pub fn pin_maps(&self, pins: &Pins) -> Result<(), DataPlaneError> {
         for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {

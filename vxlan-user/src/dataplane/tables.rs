@@ -4,15 +4,23 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, MapInfo, lpm_trie::Key},
 };
-use vxlan_common::table::{NetworkAddress, Owner, Peer};
+use vxlan_common::{
+    probe,
+    table::{Mapping, NetworkAddress, OuterAddress, Owner, Peer, Source},
+};
 
 use super::{DataPlaneError, stations};
-use crate::plan::Plan;
+use crate::plan::{Change, Plan};
+
+const SOURCES: &str = "SOURCES";
+const MAPPINGS: &str = "MAPPINGS";
+const PEER_BY_ADDRESS: &str = "PEER_BY_ADDRESS";
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 24] = [
     "SETTINGS",
-    "SOURCES",
+    SOURCES,
+    MAPPINGS,
     "ROUTES",
     "NETWORKS",
     "GROUPS",
@@ -20,7 +28,8 @@ pub(super) const NAMES: [&str; 21] = [
     "NETWORK_BY_IFINDEX",
     "MEMBERS",
     "PEERS",
-    "PEER_BY_ADDRESS",
+    PEER_BY_ADDRESS,
+    "PROBERS",
     "FDB",
     "LEARNED",
     "FORGOTTEN",
@@ -28,6 +37,7 @@ pub(super) const NAMES: [&str; 21] = [
     "NEIGHBOURS",
     "TAGS",
     "SPENT",
+    "PROBE_SPENT",
     "BROADCASTS",
     "EXCEPTIONS",
     "COUNTERS",
@@ -55,11 +65,24 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     array(bpf, "MEMBERS", &plan.members)?;
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;
     hash(bpf, "NETWORK_BY_IFINDEX", by_ifindex)?;
-    hash(bpf, "PEER_BY_ADDRESS", plan.senders.peer_addresses.iter().copied())?;
+    hash(bpf, PEER_BY_ADDRESS, plan.senders.peer_addresses.iter().copied())?;
+    hash::<probe::Tag, u32>(bpf, "PROBERS", plan.probers.iter().copied())?;
     hash(bpf, "TAGS", plan.tags.iter().copied())?;
     hash(bpf, "FDB", plan.stations.iter().copied())?;
     routes(bpf, plan)?;
-    hash(bpf, "SOURCES", plan.senders.sources.iter().copied())
+    hash(bpf, MAPPINGS, plan.senders.mappings.iter().copied())?;
+    hash(bpf, SOURCES, plan.senders.sources.iter().copied())
+}
+
+/// Writes or removes what a move of a learned endpoint changes.
+pub(super) fn change(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
+    match *change {
+        Change::SetSource(key, to) => hash(bpf, SOURCES, [(key, to)].into_iter()),
+        Change::SetMapping(key, to) => hash(bpf, MAPPINGS, [(key, to)].into_iter()),
+        Change::RemoveMapping(key) => remove::<Mapping, Source>(bpf, MAPPINGS, &key),
+        Change::SetPeerAddress(key, to) => hash(bpf, PEER_BY_ADDRESS, [(key, to)].into_iter()),
+        Change::RemovePeerAddress(key) => remove::<OuterAddress, u32>(bpf, PEER_BY_ADDRESS, &key),
+    }
 }
 
 /// Writes one peer.
@@ -123,6 +146,19 @@ fn hash<K: Pod, V: Pod>(
         hash.insert(key, value, 0).map_err(failed)?;
     }
     Ok(())
+}
+
+fn remove<K: Pod, V: Pod>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    key: &K,
+) -> Result<(), DataPlaneError> {
+    let map = map(bpf, name)?;
+    let capacity = capacity(map);
+    let failed =
+        |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let mut hash: HashMap<&mut MapData, K, V> = map.try_into().map_err(failed)?;
+    hash.remove(key).map_err(failed)
 }
 
 fn routes(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {

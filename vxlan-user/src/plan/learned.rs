@@ -55,6 +55,11 @@ impl Endpoints {
         self.learned.get(peer).copied().flatten()
     }
 
+    /// What a peer has claimed last, if that was refused.
+    pub fn refused(&self, peer: usize) -> Option<Learned> {
+        self.refused.get(peer).copied().flatten()
+    }
+
     /// An accepted probe proves where a peer is; to be called for each one, also if nothing is new. The
     /// changes are to be written in their order; there are none if the peer is where it was, or its
     /// endpoint is not to be learned.
@@ -84,21 +89,22 @@ impl Endpoints {
     }
 
     fn grant(&mut self, config: &Config, peer: usize, to: Learned) -> Result<(), Taken> {
-        self.refused[peer] = None;
-        let declared = |other: &config::Peer| {
-            other.endpoints.iter().any(|endpoint| endpoint.value == to.endpoint)
+        self.refused[peer] = Some(to);
+        let declared = |endpoint: SocketAddr| {
+            let has = |peer: &config::Peer| peer.endpoints.iter().any(|at| at.value == endpoint);
+            config.peers.iter().position(has)
         };
-        if let Some(by) = config.peers.iter().position(declared) {
+        if let Some(by) = declared(to.endpoint) {
             return Err(Taken { by });
         }
-        self.refused[peer] = Some(to);
         // Who would have to make room, one after the other.
         let mut moving = vec![(peer, to)];
         let mut wanted = to;
         while let Some(holder) = self.holder(wanted.endpoint).filter(|holder| *holder != peer) {
-            let next = self.refused[holder];
             let circles = moving.iter().any(|(mover, _)| *mover == holder);
-            let Some(next) = next.filter(|_| !circles) else { return Err(Taken { by: holder }) };
+            let next =
+                self.refused[holder].filter(|to| !circles && declared(to.endpoint).is_none());
+            let Some(next) = next else { return Err(Taken { by: holder }) };
             moving.push((holder, next));
             wanted = next;
         }
