@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(
             said(),
             format!(
-                "{at}/vxlan.toml:14: key_file of peer \"p3\": Key file {at}/p3.key cannot be read: No \
+                "{at}/vxlan.toml:15: key_file of peer \"p3\": Key file {at}/p3.key cannot be read: No \
                  such file or directory (os error 2). Make a key with `(umask 077; head -c 32 \
                  /dev/urandom | base64 > {at}/p3.key)`, and give the peer the same."
             )
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(
             said(),
             format!(
-                "{at}/vxlan.toml:14: key_file of peer \"p3\": {at}/p3.key holds the key of peer \"p1\" \
+                "{at}/vxlan.toml:15: key_file of peer \"p3\": {at}/p3.key holds the key of peer \"p1\" \
                  too, so that either could speak for the other. Make another key for one of the two, \
                  here and on that peer."
             )
@@ -128,7 +128,7 @@ mod tests {
         let open = fs::Permissions::from_mode(0o640);
         fs::set_permissions(directory.path().join("p3.key"), open).expect("set");
         let open = said();
-        assert!(open.contains("vxlan.toml:14: ") && open.contains("chmod 600"), "{open}");
+        assert!(open.contains("vxlan.toml:15: ") && open.contains("chmod 600"), "{open}");
         write(directory.path(), "p1.key", "none");
         let malformed = said();
         assert!(malformed.contains("vxlan.toml:8: key_file of peer \"p1\""), "{malformed}");
