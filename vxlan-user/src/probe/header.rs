@@ -1,0 +1,62 @@
+//! The outer header of a received probe, from what the data plane hands over, and the address forms of
+//! the two.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use vxlan_common::{
+    addr::{Address, IPV6},
+    checksum,
+    outer::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
+    probe::Arrived,
+};
+
+use super::{Checksum, Header};
+
+impl Header {
+    /// As it arrived. `None`: no packet is that long.
+    pub fn of(arrived: &Arrived) -> Option<Self> {
+        let at = |address, port| SocketAddr::new(ip(address, arrived.family), port);
+        Some(Self {
+            source: at(&arrived.source, arrived.source_port),
+            destination: at(&arrived.destination, arrived.destination_port),
+            ttl: arrived.ttl,
+            tos: arrived.tos,
+            length: u16::try_from(arrived.length).ok()?,
+            checksum: judge(arrived),
+            dont_fragment: arrived.dont_fragment != 0,
+        })
+    }
+}
+
+fn ip(address: &Address, family: u8) -> IpAddr {
+    if family != IPV6 {
+        return Ipv4Addr::from(address.first()).into();
+    }
+    let mut octets = [0; 16];
+    for (word, bytes) in octets.chunks_exact_mut(4).zip(&address.0) {
+        word.copy_from_slice(bytes);
+    }
+    Ipv6Addr::from(octets).into()
+}
+
+/// Is the UDP checksum right? The padding, which is not here, is zero and adds nothing to it; a padding
+/// that is not zero makes it wrong.
+fn judge(arrived: &Arrived) -> Checksum {
+    if arrived.checksum == [0; 2] {
+        return Checksum::Zero;
+    }
+    let headers = if arrived.family == IPV6 { IPV6_LEN } else { IPV4_LEN };
+    let length = arrived.length.saturating_sub(u32::try_from(headers).unwrap_or(0));
+    let addresses = [&arrived.source, &arrived.destination];
+    let halves = addresses.into_iter().flat_map(|address| address.0.as_flattened().chunks_exact(2));
+    let halves = halves.chain(arrived.bytes.chunks_exact(2));
+    let words: u32 = halves.map(|half| u32::from(half[0]) << 8 | u32::from(half[1])).sum();
+    // The length is in the pseudo-header and in the UDP header.
+    let lengths = 2 * ((length & 0xffff) + (length >> 16));
+    let ports = u32::from(arrived.source_port) + u32::from(arrived.destination_port);
+    let sum = u32::from(u16::from_be_bytes(arrived.checksum));
+    match checksum::fold(words + lengths + ports + u32::from(PROTOCOL_UDP) + sum) {
+        0xffff => Checksum::Right,
+        _ => Checksum::Wrong,
+    }
+}
