@@ -158,7 +158,8 @@ pub struct Probed {
     pub unproven: u64,
     /// What the peer says of our session.
     pub reported: Option<Reported>,
-    /// Accepted requests of the peer's that count, in its session.
+    /// The latest accepted requests of the peer's that count; those that are looked at for unsolicited
+    /// ones among them.
     pub received: u64,
     /// Requests that the peer says it has sent since the last one that was heard.
     pub missed: u64,
@@ -176,16 +177,16 @@ pub struct Reported {
     pub received: u64,
     /// The number of the latest of them.
     pub highest: u64,
-    /// Unsolicited ones that it received.
-    pub unsolicited: u64,
 }
 
-/// Requests from ports that nobody waits for.
+/// The latest requests from ports that nobody waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsolicited {
-    /// By us, so long ago that the peer has reported since.
+    /// By us, while other requests were answered.
     pub sent: u64,
-    /// From the peer.
+    /// Of these, answered.
+    pub answered: u64,
+    /// From the peer, among [`Probed::received`].
     pub received: u64,
 }
 

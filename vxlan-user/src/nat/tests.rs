@@ -6,7 +6,7 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    DataCounts, Evidence, Facts, Kind, Passive, Ports, Probed, Reported, Unsolicited, judge,
+    DataCounts, Evidence, Facts, Kind, Passive, Ports, Probed, Reported, Unsolicited, judge, vary,
 };
 use crate::probe::{Checksum, DataMapping, Header, Rewrite};
 
@@ -80,7 +80,7 @@ fn alive(evidence: &mut Evidence) {
         heard: Some(Duration::from_secs(1)),
         proven: 3,
         received: 9,
-        reported: Some(Reported { received: 9, highest: 9, unsolicited: 0 }),
+        reported: Some(Reported { received: 9, highest: 9 }),
         ..Probed::default()
     };
 }
@@ -126,10 +126,10 @@ fn deaf(evidence: &mut Evidence) {
     probes.proven = 0;
 }
 
-fn unsolicited(evidence: &mut Evidence, sent: u64, arrived: u64, received: u64) {
+fn unsolicited(evidence: &mut Evidence, sent: u64, answered: u64, received: u64) {
     let probes = probes(evidence);
-    probes.unsolicited = Unsolicited { sent, received };
-    probes.reported = Some(Reported { received: 20, highest: 20, unsolicited: arrived });
+    probes.unsolicited = Unsolicited { sent, answered, received };
+    probes.answered = 20;
     probes.received = 20;
 }
 
@@ -171,21 +171,21 @@ const ROWS: &[(&str, fn() -> Evidence, Change, Kind, &[&str])] = &[
     ("near, declared", keyed, near, Kind::OneToOne, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789", "what aws sends to 203.0.113.10:4789 arrives at our 10.0.0.2:4789", "it is not known yet whether packets that nobody here asked for get in; the endpoint is declared"]),
     ("near, proved", keyed, |e| { near(e); unsolicited(e, 5, 5, 4); }, Kind::OneToOne, &["packets that nobody here asked for get in: 4 came"]),
     ("far, declared", keyed, far, Kind::OneToOne, &["aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:4789", "what we send to 198.51.100.20:4789 arrives at 10.0.0.119:4789 of aws", "not known yet"]),
-    ("far, proved", keyed, |e| { far(e); unsolicited(e, 5, 4, 0); }, Kind::OneToOne, &["packets that the peer did not ask for get in: 4 of 5 arrived"]),
+    ("far, proved", keyed, |e| { far(e); unsolicited(e, 5, 4, 0); }, Kind::OneToOne, &["packets that the peer did not ask for get in: 4 of 5 were answered"]),
     ("far, two are too few", keyed, |e| { far(e); unsolicited(e, 2, 0, 0); }, Kind::OneToOne, &["not known yet"]),
-    ("far, nothing passes", keyed, |e| { far(e); unsolicited(e, 5, 0, 0); probes(e).reported = Some(Reported::default()); }, Kind::OneToOne, &["not known yet"]),
-    ("far, learned and proved", keyed, |e| { far(e); e.facts.learned = true; unsolicited(e, 5, 4, 0); }, Kind::OneToOne, &["4 of 5 arrived"]),
-    ("both, proved", keyed, |e| { both(e); unsolicited(e, 5, 5, 5); }, Kind::OneToOne, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789", "aws sends from 10.0.0.119:4789", "5 came", "5 of 5 arrived"]),
+    ("far, nothing passes", keyed, |e| { far(e); unsolicited(e, 5, 0, 0); probes(e).answered = 0; }, Kind::OneToOne, &["not known yet"]),
+    ("far, learned and proved", keyed, |e| { far(e); e.facts.learned = true; unsolicited(e, 5, 4, 0); }, Kind::OneToOne, &["4 of 5 were answered"]),
+    ("both, proved", keyed, |e| { both(e); unsolicited(e, 5, 5, 5); }, Kind::OneToOne, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789", "aws sends from 10.0.0.119:4789", "5 came", "5 of 5 were answered"]),
     ("source of data, no key", unkeyed, |e| { data(e, |c| c.src_address = 100); e.facts.private = Some(at(AWS).ip()); }, Kind::OneToOne, &["100 of 100 data packets of aws came from 198.51.100.20 instead of 10.0.0.119", "there is no key for aws"]),
     ("destination of data, no key", unkeyed, |e| { data(e, |c| c.dst_address = 100); e.facts.public = Some(at(OURS_PUBLIC).ip()); }, Kind::OneToOne, &["100 of 100 data packets of aws came to another address than 203.0.113.10"]),
     ("source of data, long ago", unkeyed, |e| { data(e, |c| c.src_address = 100); e.data.recent = DataCounts::default(); }, Kind::OneToOne, &["100 of 100"]),
     ("data shows it, probes not yet", keyed, |e| data(e, |c| c.src_address = 100), Kind::OneToOne, &["100 of 100"]),
     // NAPT that keeps ports.
     ("near, 0 unsolicited come", keyed, |e| { near(e); unsolicited(e, 5, 5, 0); }, Kind::PortPreservingNapt, &["packets that nobody here asked for do not get in: 0 came, beside 20 other requests"]),
-    ("far, 0 unsolicited arrive", keyed, |e| { far(e); unsolicited(e, 3, 0, 5); }, Kind::PortPreservingNapt, &["packets that the peer did not ask for do not get in: 0 of 3 arrived, but 20 other requests did"]),
+    ("far, 0 unsolicited arrive", keyed, |e| { far(e); unsolicited(e, 3, 0, 5); }, Kind::PortPreservingNapt, &["packets that the peer did not ask for do not get in: 0 of 3 were answered, but 20 other requests were"]),
     ("far, learned", keyed, |e| { far(e); e.facts.learned = true; }, Kind::PortPreservingNapt, &["the endpoint is learned"]),
-    ("both, one lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 0, 5); }, Kind::PortPreservingNapt, &["5 came", "0 of 5 arrived"]),
-    ("both, the other lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 5, 0); }, Kind::PortPreservingNapt, &["0 came", "5 of 5 arrived"]),
+    ("both, one lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 0, 5); }, Kind::PortPreservingNapt, &["5 came", "0 of 5 were answered"]),
+    ("both, the other lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 5, 0); }, Kind::PortPreservingNapt, &["0 came", "5 of 5 were answered"]),
     // NAPT.
     ("far", keyed, far_napt, Kind::Napt, &["aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:1024"]),
     ("near", keyed, |e| { alive(e); probes(e).ours = rewrite([OURS, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]); }, Kind::Napt, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:1024"]),
@@ -262,6 +262,20 @@ fn every_kind_has_a_row() {
     }
 }
 
+#[test]
+fn a_mapping_for_each_destination_shows_in_two_peers() {
+    let to = "192.0.2.9:4789";
+    let first = rewrite([OURS, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]);
+    let second = rewrite([OURS, to, "203.0.113.10:1025", to]);
+    let inside = rewrite([OURS, "10.0.0.9:4789", OURS, "10.0.0.9:4789"]);
+    let other_port = rewrite(["10.0.0.2:50000", to, "203.0.113.10:1025", to]);
+    assert_eq!(vary(&[first, None, second]), [true, false, true]);
+    assert_eq!(vary(&[first, first]), [false, false]);
+    assert_eq!(vary(&[first, inside]), [false, false]);
+    assert_eq!(vary(&[first, other_port]), [false, false]);
+    assert_eq!(vary(&[first, inside, second]), [true, false, true]);
+}
+
 /// Any evidence at all, possible or not.
 fn arbitrary(random: &mut StdRng) -> Evidence {
     let address = |random: &mut StdRng| -> SocketAddr {
@@ -306,14 +320,16 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
         heard: random.random::<bool>().then(|| time(random)),
         proven: count(random),
         unproven: count(random),
-        reported: random.random::<bool>().then(|| Reported {
-            received: count(random),
-            highest: count(random),
-            unsolicited: count(random),
-        }),
+        reported: random
+            .random::<bool>()
+            .then(|| Reported { received: count(random), highest: count(random) }),
         received: count(random),
         missed: count(random),
-        unsolicited: Unsolicited { sent: count(random), received: count(random) },
+        unsolicited: Unsolicited {
+            sent: count(random),
+            answered: count(random),
+            received: count(random),
+        },
         varies: random.random_ratio(1, 8),
         peer_varies: random.random_ratio(1, 8),
     };

@@ -3,7 +3,7 @@
 
 use super::{
     Kind,
-    evidence::{Evidence, Passive, Probed, WINDOW},
+    evidence::{Evidence, Passive, Probed, Unsolicited, WINDOW},
     rewriting::{Rewriting, Side},
 };
 use crate::probe::{Checksum, Rewrite};
@@ -45,6 +45,21 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         said.insert(0, unknown(evidence));
     }
     Verdict { kind, evidence: said }
+}
+
+/// For each peer: does a NAT give our packets to it another address or port than those to another peer,
+/// though they leave from the same? `ours`: the latest request to each that it has described. What is
+/// not rewritten says nothing: that peer may be on this side of the NAT.
+pub fn vary(ours: &[Option<Rewrite>]) -> Vec<bool> {
+    let rewritten = |probe: &&Rewrite| probe.sent.source != probe.seen.source;
+    let known: Vec<&Rewrite> = ours.iter().flatten().filter(rewritten).collect();
+    let varies = |one: &Rewrite| {
+        let another = |other: &&Rewrite| {
+            one.sent.source == other.sent.source && one.seen.source != other.seen.source
+        };
+        rewritten(&one) && known.iter().any(another)
+    };
+    ours.iter().map(|probe| probe.as_ref().is_some_and(varies)).collect()
 }
 
 /// Blocked, or one way.
@@ -205,14 +220,14 @@ fn passes(probes: &Probed, side: Side) -> Option<(bool, String)> {
             (false, format!("0 came, beside {others} other requests"))
         }),
         Side::Far => {
-            let reported = probes.reported?;
-            let sent = probes.unsolicited.sent;
-            if reported.unsolicited > 0 {
-                return Some((true, format!("{} of {sent} arrived", reported.unsolicited)));
+            let Unsolicited { sent, answered, .. } = probes.unsolicited;
+            if answered > 0 {
+                return Some((true, format!("{answered} of {sent} were answered")));
             }
-            let others = reported.received;
-            (sent >= ENOUGH && others > 0)
-                .then(|| (false, format!("0 of {sent} arrived, but {others} other requests did")))
+            let others = probes.answered;
+            (sent >= ENOUGH && others > 0).then(|| {
+                (false, format!("0 of {sent} were answered, but {others} other requests were"))
+            })
         }
     }
 }

@@ -5,9 +5,14 @@
 
 mod asking;
 mod association;
+mod endpoint;
+mod header;
 mod key;
+mod loss;
 pub mod path_search;
+mod prober;
 mod report;
+mod rtt;
 mod shared;
 mod window;
 mod wire;
@@ -16,6 +21,7 @@ pub use asking::{Answered, PATIENCE, Purpose, Waiting};
 pub use association::{Association, Outgoing, Seen, Verdict};
 pub use key::{Key, KeyError, NameId, name_id};
 pub use path_search::PathSearch;
+pub use prober::{Action, Prober, Random, Settings, Transmit};
 pub use report::{
     BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
 };

@@ -33,7 +33,8 @@ impl RoundTrips {
     /// After this an answer will hardly come any more.
     pub(super) fn timeout(&self) -> Duration {
         let Some(Rtt { smoothed, variation, .. }) = self.0 else { return LEAST };
-        Duration::try_from_secs_f64(smoothed + 4.0 * variation).map_or(LEAST, |time| time.max(LEAST))
+        Duration::try_from_secs_f64(smoothed + 4.0 * variation)
+            .map_or(LEAST, |time| time.max(LEAST))
     }
 }
 

@@ -17,8 +17,8 @@ pub const LENGTH_V6: u16 = LENGTH_V4 + 20;
 
 const MAGIC: [u8; 3] = *b"vxp";
 const VERSION: u8 = 1;
-const DESTINATION_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-const SOURCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const DESTINATION_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(super) const SOURCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SIGNED_LEN: usize = PROBE_LEN - AUTHENTICATOR_LEN;
 
 const UNSOLICITED: u8 = 1;

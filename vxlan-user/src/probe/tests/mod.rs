@@ -5,6 +5,7 @@ mod association;
 mod fuzz;
 mod key;
 mod path_search;
+mod prober;
 mod recording;
 mod wire;
 
