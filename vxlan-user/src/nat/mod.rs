@@ -39,6 +39,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every verdict, as `docs/nat.md` has them.
+    pub const ALL: &[Self] = &[
+        Self::None,
+        Self::OneToOne,
+        Self::PortPreservingNapt,
+        Self::Napt,
+        Self::Symmetric,
+        Self::ChecksumBreaking,
+        Self::OneWay,
+        Self::Blocked,
+        Self::Unknown,
+    ];
+
     /// The value of the metric's `nat` label.
     pub const fn label(self) -> &'static str {
         match self {

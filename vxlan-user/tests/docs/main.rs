@@ -13,6 +13,7 @@ use vxlan_user::{
     cli::Cli,
     config::{self, Config},
     metrics::Family,
+    nat::Kind,
 };
 
 #[test]
@@ -112,6 +113,19 @@ fn every_metric_and_label_value_that_is_named_exists() {
         }
     }
     assert!(named > Family::ALL.len() && valued > 0, "{named} {valued}");
+}
+
+#[test]
+fn every_verdict_has_a_section_of_its_name() {
+    let document = document("docs/nat.md");
+    let titles: Vec<&str> = document.sections().iter().map(|(title, _)| *title).collect();
+    let labels: Vec<&str> = Kind::ALL.iter().map(|kind| kind.label()).collect();
+    assert!(titles.windows(labels.len()).any(|part| part == labels), "{titles:?}");
+    for (title, text) in document.sections().iter().filter(|part| labels.contains(&part.0)) {
+        for part in ["**Evidence.**", "**What to do.**"] {
+            assert!(text.contains(part), "{title} has no {part}");
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! What came of the requests of both sides: the numbers that verdict and report are made of.
+//! What came of the requests of both sides: the numbers that verdict and report are made of. They are read in `figures`.
+
+mod figures;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    nat::{Probed, Reported, Unsolicited},
+    nat::Reported,
     probe::{
-        Header, Outgoing, PATIENCE, Probe, Purpose, Refused, Rewrite, Rtt, Seen, Waiting,
+        Header, Outgoing, PATIENCE, Probe, Purpose, Refused, Rewrite, Seen, Waiting,
         loss::Crossing, rtt::RoundTrips,
     },
 };
@@ -246,36 +248,6 @@ impl Account {
         ours || self.theirs.is_some_and(theirs)
     }
 
-    pub(super) fn probed(&self, now: Duration, window: Duration, varies: bool) -> Probed {
-        let ago = |at: Duration| now.saturating_sub(at);
-        let lately = |whose| {
-            let is = |heard: &&(Duration, Whose)| heard.1 == whose && ago(heard.0) < window;
-            self.heard.iter().filter(is).count() as u64
-        };
-        let (requests, unsolicited) = self.near.counts();
-        Probed {
-            ours: self.ours,
-            theirs: self.theirs,
-            sent: self.requests_sent,
-            answered: self.answered,
-            unanswered: self.requests_sent - self.answered_number,
-            silent: self.answered_at.or(self.first_sent).map_or(Duration::ZERO, ago),
-            heard: self.heard_at.map(ago),
-            proven: lately(Whose::Proven),
-            unproven: lately(Whose::Unproven),
-            reported: self.reported,
-            received: requests,
-            missed: self.missed(),
-            unsolicited: Unsolicited {
-                sent: self.far.len() as u64,
-                answered: self.far.iter().filter(|answered| **answered).count() as u64,
-                received: unsolicited,
-            },
-            varies,
-            peer_varies: self.peer_varies,
-        }
-    }
-
     pub(super) fn ours(&self) -> Option<Rewrite> {
         self.ours
     }
@@ -300,30 +272,5 @@ impl Account {
     /// When a request will have waited for too long.
     pub(super) fn first_expiry(&self) -> Option<Duration> {
         self.under_way.front().map(|sent| sent.at + PATIENCE + Duration::from_millis(1))
-    }
-
-    pub(super) fn rtt(&self) -> Option<Rtt> {
-        self.trips.rtt()
-    }
-
-    /// Of our requests, and of the peer's.
-    pub(super) fn losses(&self) -> [Option<f64>; 2] {
-        [self.tx.loss(), self.rx.loss()]
-    }
-
-    /// From the peer to us, as the peer has found it.
-    pub(super) fn peer_path_mtu(&self) -> Option<u32> {
-        (self.peer_path_mtu != 0).then_some(self.peer_path_mtu)
-    }
-
-    pub(super) fn counts(&self) -> crate::probe::Counts {
-        let refused = Refused::ALL.iter().zip(self.refused);
-        crate::probe::Counts {
-            sent: self.requests_sent,
-            answered: self.answered,
-            lost: self.lost,
-            received: self.received,
-            refused: refused.map(|(why, count)| (why.label().to_owned(), count)).collect(),
-        }
     }
 }

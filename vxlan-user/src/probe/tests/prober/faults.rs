@@ -6,7 +6,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     HUB, OFFICE_PUBLIC, assert_verdict,
-    network::{NatBox, Network, Packet},
+    boxes::{NatBox, Packet},
+    network::Network,
     office, seconds,
 };
 use crate::{

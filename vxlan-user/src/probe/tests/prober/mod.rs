@@ -1,12 +1,13 @@
 //! Two probers and what is between them. Each scenario asserts the verdict of both, and what follows.
 
+mod boxes;
 mod faults;
 mod network;
 mod rewriting;
 
 use std::time::Duration;
 
-use self::network::{NatBox, Network};
+use self::{boxes::NatBox, network::Network};
 use crate::{nat::Kind, probe::Report};
 
 const HUB: &str = "192.0.2.1";

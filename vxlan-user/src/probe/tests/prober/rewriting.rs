@@ -4,7 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     HUB, OFFICE, OFFICE_PUBLIC, assert_verdict,
-    network::{INTERVAL, NatBox, Network, PORT},
+    boxes::NatBox,
+    network::{INTERVAL, Network, PORT},
     office, seconds,
 };
 use crate::nat::{Kind, vary};
@@ -74,8 +75,7 @@ fn one_to_one_on_both_sides() {
 
 #[test]
 fn napt_that_keeps_ports() {
-    let (mut network, [hub, office]) =
-        office(NatBox { keeps_port: true, ..NatBox::napt(OFFICE_PUBLIC) });
+    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC).keeping_ports());
     network.run(seconds(120));
     let why = "packets that the peer did not ask for do not get in: 0 of";
     assert_verdict(&network.report(hub), Kind::PortPreservingNapt, &[why]);
@@ -133,7 +133,7 @@ fn two_peers_behind_one_address() {
 #[test]
 fn symmetric() {
     let mut network = Network::new();
-    network.boxes.push(NatBox { per_destination: true, ..NatBox::napt(OFFICE_PUBLIC) });
+    network.boxes.push(NatBox::napt(OFFICE_PUBLIC).symmetric());
     let one = network.pair([("one", HUB, None), ("office", OFFICE, Some(HUB))], true);
     let other = "203.0.113.9";
     let two = network.pair([("two", other, None), ("office", OFFICE, Some(other))], true);
@@ -208,7 +208,7 @@ fn a_mapping_that_changes_all_the_time_moves_the_endpoint_once_a_second() {
 fn mappings_are_kept_alive() {
     for (nat, kept) in [
         (NatBox::napt(OFFICE_PUBLIC), true),
-        (NatBox { keeps_port: true, ..NatBox::napt(OFFICE_PUBLIC) }, true),
+        (NatBox::napt(OFFICE_PUBLIC).keeping_ports(), true),
         (NatBox::one_to_one(OFFICE_PUBLIC, OFFICE), false),
     ] {
         let mut network = Network::new();
