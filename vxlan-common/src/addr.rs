@@ -39,6 +39,14 @@ impl Address {
         Self([window.wire4(at), window.wire4(at + 4), window.wire4(at + 8), window.wire4(at + 12)])
     }
 
+    /// As the standard library has it, of a family.
+    #[cfg(feature = "user")]
+    pub fn to_ip(&self, family: u8) -> core::net::IpAddr {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(self.0.as_flattened());
+        if family == IPV6 { octets.into() } else { self.first().into() }
+    }
+
     /// The first four bytes: the whole of an IPv4 address.
     #[inline(always)]
     pub const fn first(&self) -> [u8; 4] {

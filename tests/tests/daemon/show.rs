@@ -90,6 +90,8 @@ fn peers_agree_with_the_metrics() -> Result<()> {
             &number("tx", "bytes"),
             "0",
             "0",
+            "0",
+            "0",
             "0"
         ],
         "{table}"
@@ -98,6 +100,59 @@ fn peers_agree_with_the_metrics() -> Result<()> {
     assert_eq!(host.vxlan(&["show"])?.stdout, table);
     host.daemon.stop()?;
     other.stop()
+}
+
+/// After the daemon's end: what the tables tell, and no verdict.
+#[test]
+fn nat_without_a_daemon_is_what_the_tables_tell() -> Result<()> {
+    let mut host = Host::new(CONFIG)?;
+    let other = used(&mut host)?;
+    host.daemon.stop()?;
+    other.stop()?;
+    let out = host.vxlan(&["show", "nat", "--json"])?;
+    ensure!(out.success(), "{}", out.stderr);
+    let json: Value = serde_json::from_str(&out.stdout)?;
+    assert_eq!(json["node"], "b");
+    let [peer] = json["peers"].as_array().context("no list")?.as_slice() else {
+        panic!("{json:#}")
+    };
+    assert_eq!((&peer["peer"], &peer["nat"]), (&"a".into(), &"unknown".into()));
+    assert_eq!(peer["endpoint"], "203.0.113.1:4789");
+    assert_eq!(peer["path_mtu"], serde_json::json!({ "tx": 1500, "rx": null }));
+    let data = &peer["data"];
+    assert_eq!((&data["address"], &data["port"]), (&"203.0.113.1".into(), &Value::Null), "{data}");
+    assert_eq!((&data["mappings"], &data["changes"]), (&1.into(), &0.into()), "{data}");
+    assert_eq!(
+        peer["liveness"],
+        serde_json::json!({ "by": { "kind": "nothing" }, "up": null, "last_seen": null })
+    );
+
+    let table = host.vxlan(&["show", "nat"])?.stdout;
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row = [
+        "a",
+        "unknown",
+        "-",
+        "203.0.113.1:4789",
+        "203.0.113.1",
+        "-",
+        "-",
+        "-",
+        "1500/-",
+        "nothing",
+    ];
+    assert_eq!(rows[1], row, "{table}");
+    for sentence in [
+        "a: unknown",
+        "  No daemon runs, so nobody sends probes, and there is no verdict.",
+        "  The latest data packet came from 203.0.113.1, the port it was sent from, with TTL 64; 1 \
+         source was seen, and 0 changes.",
+    ] {
+        assert!(table.lines().any(|line| line == sentence), "{sentence}\n{table}");
+    }
+    assert!(table.contains("  Nothing was seen to be rewritten in "), "{table}");
+    Ok(())
 }
 
 #[test]
@@ -163,7 +218,7 @@ fn networks_are_shown_as_they_are() -> Result<()> {
 #[test]
 fn nothing_to_show_is_said() -> Result<()> {
     let host = Host::new(CONFIG)?;
-    for what in ["peers", "networks", "drops"] {
+    for what in ["peers", "nat", "networks", "drops"] {
         let out = host.vxlan(&["show", what])?;
         assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{what}");
         assert_eq!(

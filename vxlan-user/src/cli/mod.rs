@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 found trouble, 2 could not run.
 
+mod ask;
 mod check;
 mod down;
 mod run;

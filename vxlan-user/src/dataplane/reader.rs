@@ -1,13 +1,13 @@
 //! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
 //! while no daemon runs.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use vxlan_common::{
-    addr::IPV6,
     counters::Counters,
-    table::{FdbEntry, FdbKey, Neighbour, NeighbourKey, NonMember, Peer},
+    nat::Observed,
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Peer},
 };
 
 use super::{DataPlaneError, Pins};
@@ -48,6 +48,7 @@ pub struct Usage {
 pub struct Reader {
     counters: PerCpuArray<MapData, Counters>,
     peers: Array<MapData, Peer>,
+    learned: Array<MapData, Learned>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     neighbours: HashMap<MapData, NeighbourKey, Neighbour>,
@@ -68,9 +69,11 @@ impl Reader {
         ];
         let counters = Map::PerCpuArray(open(pins, "COUNTERS")?);
         let peers = Map::Array(open(pins, "PEERS")?);
+        let learned = Map::Array(open(pins, "LEARNED")?);
         Ok(Self {
             counters: counters.try_into().map_err(read("COUNTERS"))?,
             peers: peers.try_into().map_err(read("PEERS"))?,
+            learned: learned.try_into().map_err(read("LEARNED"))?,
             non_members: Map::PerCpuHashMap(non_members).try_into().map_err(read("NON_MEMBERS"))?,
             fdb: Map::HashMap(fdb).try_into().map_err(read("FDB"))?,
             neighbours: Map::HashMap(neighbours).try_into().map_err(read("NEIGHBOURS"))?,
@@ -87,14 +90,19 @@ impl Reader {
     /// nothing was learned yet.
     pub fn endpoint(&self, peer: u32) -> Result<Option<SocketAddr>, DataPlaneError> {
         let peer = self.peers.get(&peer, 0).map_err(read("PEERS"))?;
-        let mut octets = [0; 16];
-        octets.copy_from_slice(peer.endpoint.0.as_flattened());
-        let address = match peer.family {
-            IPV6 => IpAddr::from(octets),
-            _ => IpAddr::from(peer.endpoint.first()),
-        };
+        let address = peer.endpoint.to_ip(peer.family);
         let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
         Ok(Some(endpoint).filter(|_| !address.is_unspecified()))
+    }
+
+    /// What was learned from a member's packets.
+    pub fn learned(&self, member: u32) -> Result<Learned, DataPlaneError> {
+        self.learned.get(&member, 0).map_err(read("LEARNED"))
+    }
+
+    /// Where a member's packets came from.
+    pub fn observed(&self, member: u32) -> Result<Observed, DataPlaneError> {
+        Ok(self.learned(member)?.observed)
     }
 
     /// The counters of one slot, all CPUs added up.

@@ -3,9 +3,14 @@
 //! Names, labels and help texts are in [`families`]; docs/metrics.md lists the same.
 
 mod families;
+mod render;
+mod round_trips;
 mod server;
 mod snapshot;
+mod ways;
 
-pub use families::{Family, render};
+pub use families::{Family, Kind};
+pub use render::render;
+pub use round_trips::RoundTrips;
 pub use server::serve;
 pub use snapshot::{Drop, Link, Snapshot, Source};

@@ -1,14 +1,21 @@
 //! What is counted at one moment, with names in place of indices. The common ground of `/metrics` and
 //! `vxlan show`.
 
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use vxlan_common::{
     counters::{Counters, NOBODY},
     reason::{DropReason, RxDrop, TxDrop},
 };
 
+use super::RoundTrips;
 use crate::{
-    dataplane::{DataPlaneError, Reader, Usage},
+    dataplane::{DataPlaneError, Reader, Usage, uptime},
     plan::SlotOwner,
+    probe::{Heard, Report, SharedReports},
     state::State,
 };
 
@@ -40,17 +47,45 @@ pub struct Snapshot {
     pub usage: Vec<Usage>,
     /// Of the way to each peer, in the order of the state's.
     pub path_mtus: Vec<u32>,
+    /// Of each peer's data packets, in the order of the state's.
+    pub heard: Vec<Heard>,
+    /// What the prober says; none without one.
+    pub reports: Arc<[Report]>,
+    pub round_trips: Option<RoundTrips>,
+    /// When it was taken, by the wall clock.
+    pub at: SystemTime,
+}
+
+impl Snapshot {
+    /// What the prober says of a peer.
+    pub fn report(&self, peer: &str) -> Option<&Report> {
+        self.reports.iter().find(|report| report.peer == peer)
+    }
+
+    /// The Unix time, in whole seconds, so many seconds before the snapshot was taken.
+    pub fn before(&self, seconds: f64) -> i64 {
+        let ago = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let at = self.at.checked_sub(ago).unwrap_or(UNIX_EPOCH);
+        at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs_f64().round() as i64)
+    }
 }
 
 /// Where snapshots come from.
 pub struct Source {
     reader: Reader,
     state: State,
+    reports: SharedReports,
+    round_trips: Option<RoundTrips>,
 }
 
 impl Source {
     pub fn new(reader: Reader, state: State) -> Self {
-        Self { reader, state }
+        Self { reader, state, reports: SharedReports::default(), round_trips: None }
+    }
+
+    /// With what a prober reports.
+    pub fn with_prober(self, reports: SharedReports, round_trips: RoundTrips) -> Self {
+        Self { reports, round_trips: Some(round_trips), ..self }
     }
 
     pub fn reader(&self) -> &Reader {
@@ -90,7 +125,20 @@ impl Source {
             links,
             drops,
             usage: self.reader.usage(),
+            heard: (0..self.state.peers.len())
+                .map(|peer| self.heard(peer))
+                .collect::<Result<_, _>>()?,
+            reports: self.reports.latest(),
+            round_trips: self.round_trips.clone(),
+            at: SystemTime::now(),
         })
+    }
+
+    /// What data packets of a peer have shown.
+    pub fn heard(&self, peer: usize) -> Result<Heard, DataPlaneError> {
+        let members = self.state.members.iter().zip(0..).filter(|(member, _)| member.peer == peer);
+        let learned = members.map(|(_, index)| self.reader.learned(index));
+        Ok(Heard::of(&learned.collect::<Result<Vec<_>, _>>()?, uptime()))
     }
 
     /// Peers in networks that they are not members of: there every pair can be dropped.
@@ -122,8 +170,11 @@ fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
                 | RxDrop::BadChecksum
                 | RxDrop::InvalidVxlanHeader
                 | RxDrop::UnknownVni
+                | RxDrop::ProbeDenied
         )
     );
+    // Probes have a tag, which is always a peer's, and no network.
+    let of_probes = reason == DropReason::Rx(RxDrop::RateLimited);
     // And after: the UDP checksum; a VLAN tag that the driver took off.
     let late_too = matches!(reason, DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter));
     let network_only = matches!(
@@ -134,7 +185,7 @@ fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
     let overflow = reason == DropReason::Rx(RxDrop::NotAMember);
     match (&owner.peer, owner.vni) {
         (None, None) => early && slot == NOBODY,
-        (Some(_), None) => early || overflow,
+        (Some(_), None) => early || overflow || of_probes,
         (None, Some(_)) => network_only,
         (Some(_), Some(_)) => late_too || !(early || network_only || overflow),
     }
@@ -173,7 +224,8 @@ mod tests {
             (RxDrop::NotAMember, "-x--"),
             (RxDrop::MalformedInner, "---x"),
             (RxDrop::NestedTunnel, "---x"),
-            (RxDrop::RateLimited, "---x"),
+            (RxDrop::RateLimited, "-x-x"),
+            (RxDrop::ProbeDenied, "xx--"),
             (RxDrop::NoHeadroom, "---x"),
             (RxDrop::RedirectFailed, "---x"),
         ] {

@@ -7,6 +7,7 @@ mod asking;
 mod association;
 mod endpoint;
 mod header;
+mod heard;
 mod key;
 mod loss;
 pub mod path_search;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use asking::{Answered, PATIENCE, Purpose, Waiting};
 pub use association::{Association, Outgoing, Seen, Verdict};
+pub use heard::Heard;
 pub use key::{Key, KeyError, NameId, name_id};
 pub use path_search::PathSearch;
 pub use prober::{Action, Prober, Random, Settings, Transmit};

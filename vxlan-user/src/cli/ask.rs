@@ -1,0 +1,166 @@
+//! Asking a running daemon, at its socket in the run directory.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::probe::NatReports;
+
+/// The daemon answers from memory: whoever waits longer waits in vain.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the daemon knows of NAT. `None`: no daemon runs.
+pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
+    let Some(text) = get(socket, "/nat")? else { return Ok(None) };
+    let reports = serde_json::from_slice(&text);
+    Ok(Some(reports.with_context(|| {
+        format!(
+            "the daemon at {} answers in another language: is it of this version?",
+            socket.display()
+        )
+    })?))
+}
+
+/// The page at `path`.
+fn get(socket: &Path, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    let stream = match UnixStream::connect(socket) {
+        Ok(stream) => stream,
+        // A daemon that was killed leaves the file.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            bail!("{}: the daemon answers root alone", socket.display())
+        }
+        Err(error) => return Err(error).with_context(|| socket.display().to_string()),
+    };
+    let answer = match exchange(stream, path) {
+        Ok(answer) => answer,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+        {
+            let (daemon, seconds) = (socket.display(), PATIENCE.as_secs());
+            bail!("the daemon at {daemon} does not answer within {seconds} seconds")
+        }
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("asking the daemon at {}", socket.display()));
+        }
+    };
+    page(&answer).map(Some).with_context(|| format!("the daemon at {}", socket.display()))
+}
+
+/// HTTP/1.0: the answer is whole when the daemon closes.
+fn exchange(mut stream: UnixStream, path: &str) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// What follows the head of an answer, if that says that all is well.
+fn page(answer: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let Some(head) = head else { bail!("the answer broke off") };
+    let status = String::from_utf8_lossy(&answer[..head]);
+    let status = status.lines().next().unwrap_or_default();
+    let body = &answer[head + 4..];
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("{status}: {}", String::from_utf8_lossy(body));
+    }
+    Ok(body.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::{fs::PermissionsExt as _, net::UnixListener},
+        path::PathBuf,
+        thread,
+    };
+
+    use super::*;
+    use crate::{daemon::Api, nat::Kind, probe::SharedReports, state::RunDir};
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = RunDir::new(directory.path()).api_socket();
+        (directory, path)
+    }
+
+    async fn asked(path: &Path) -> anyhow::Result<Option<NatReports>> {
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || nat(&path)).await.expect("it does not panic")
+    }
+
+    #[tokio::test]
+    async fn the_daemon_s_reports_arrive_as_they_are() {
+        let (_directory, path) = place();
+        let reports = SharedReports::default();
+        let api = Api::serve(&path, "gcp", reports.clone()).expect("served");
+        let answer = asked(&path).await.expect("an answer");
+        assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
+
+        let report = crate::probe::Report { nat: Kind::Napt, ..crate::probe::sample("aws") };
+        reports.put(vec![report.clone()]);
+        let answer = asked(&path).await.expect("an answer").expect("a daemon");
+        assert_eq!(answer.peers, [report]);
+
+        drop(api);
+        assert!(!path.exists());
+        assert_eq!(asked(&path).await.expect("no trouble"), None);
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_root_s_alone_and_replaces_a_stale_one() {
+        let (directory, path) = place();
+        drop(UnixListener::bind(&path).expect("what a killed daemon leaves"));
+        assert_eq!(asked(&path).await.expect("no trouble"), None);
+        let _api = Api::serve(&path, "gcp", SharedReports::default()).expect("served");
+        let mode = fs::metadata(&path).expect("a socket").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(asked(&path).await.expect("an answer").is_some());
+        RunDir::new(directory.path()).clear().expect("cleared");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_daemon_that_says_no_is_quoted() {
+        let said = |answer: &[u8]| page(answer).expect_err("no page").to_string();
+        assert_eq!(
+            said(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck"),
+            "HTTP/1.0 500 Internal Server Error: out of luck"
+        );
+        assert_eq!(said(b"HTTP/1.0 200 OK\r\na: b\r\n"), "the answer broke off");
+        assert_eq!(page(b"HTTP/1.0 200 OK\r\n\r\n\r\n\r\n").expect("a page"), b"\r\n\r\n");
+    }
+
+    #[test]
+    fn another_language_is_named() {
+        let (_directory, path) = place();
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut question = [0; 21];
+            stream.read_exact(&mut question).expect("a question");
+            assert_eq!(&question, b"GET /nat HTTP/1.0\r\n\r\n");
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n[]").expect("answered");
+        });
+        let error = format!("{:#}", nat(&path).expect_err("no reports"));
+        assert!(error.contains("another language"), "{error}");
+        server.join().expect("it answered");
+    }
+}

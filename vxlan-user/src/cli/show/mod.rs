@@ -1,0 +1,89 @@
+//! `vxlan show`: peers, NAT, networks, drops; a file for each. Reads the pinned tables, so it also
+//! works while no daemon runs; only what probes have found is asked of the daemon.
+
+mod drops;
+mod nat;
+mod networks;
+mod passive;
+mod peers;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::ask;
+use crate::{
+    daemon::Places,
+    dataplane::Reader,
+    metrics::{Snapshot, Source},
+    probe::NatReports,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// What to show.
+    #[arg(value_enum, default_value_t = What::Peers)]
+    what: What,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Drops: also the reasons that never happened.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Traffic and NAT rewrites by peer and network.
+    Peers,
+    /// What NAT there is on the way to each peer, and how that is known.
+    Nat,
+    /// Networks with their interfaces and members.
+    Networks,
+    /// Dropped packets by reason, peer and network.
+    Drops,
+}
+
+pub(super) fn show(places: &Places, args: &Show) -> anyhow::Result<ExitCode> {
+    let text = match args.what {
+        What::Nat => {
+            let reports = nat_reports(places)?;
+            if args.json { pretty(&serde_json::to_value(reports)?) } else { nat::table(&reports) }
+        }
+        What::Peers if args.json => pretty(&peers::json(&snapshot(places)?)),
+        What::Peers => peers::table(&snapshot(places)?),
+        What::Networks if args.json => pretty(&networks::json(&snapshot(places)?)),
+        What::Networks => networks::table(&snapshot(places)?),
+        What::Drops if args.json => pretty(&drops::json(&snapshot(places)?, args.all)),
+        What::Drops => drops::table(&snapshot(places)?, args.all),
+    };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn snapshot(places: &Places) -> anyhow::Result<Snapshot> {
+    let Some(state) = places.run_dir.load()? else {
+        bail!(
+            "no data plane was started here. Start one with `vxlan run`, or name its run directory \
+             with --run-dir"
+        );
+    };
+    Ok(Source::new(Reader::open(&places.pins)?, state).snapshot()?)
+}
+
+/// The daemon's, or what can be said without one.
+fn nat_reports(places: &Places) -> anyhow::Result<NatReports> {
+    if let Some(reports) = ask::nat(&places.run_dir.api_socket())? {
+        return Ok(reports);
+    }
+    let snapshot = snapshot(places)?;
+    if places.run_dir.is_locked() {
+        bail!("the daemon has not finished its start yet: ask again in a moment");
+    }
+    Ok(passive::reports(&snapshot))
+}

@@ -1,0 +1,58 @@
+//! `vxlan show networks`: their interfaces and members, and the underlay.
+
+use serde_json::{Value, json};
+
+use crate::{cli::table::Table, metrics::Snapshot};
+
+fn member_names(snapshot: &Snapshot, network: usize) -> Vec<(&str, Vec<String>)> {
+    let members = snapshot.state.members.iter().filter(|member| member.network == network);
+    let named = members.filter_map(|member| {
+        let peer = snapshot.state.peers.get(member.peer)?;
+        Some((peer.name.as_str(), member.allowed_ips.iter().map(ToString::to_string).collect()))
+    });
+    named.collect()
+}
+
+pub(super) fn table(snapshot: &Snapshot) -> String {
+    let mut table = Table::new(&["VNI", "INTERFACE", "MTU", "ADDRESSES", "MEMBERS"]);
+    for (index, network) in snapshot.state.networks.iter().enumerate() {
+        let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();
+        let members = member_names(snapshot, index);
+        let members: Vec<_> =
+            members.iter().map(|(name, ips)| format!("{name} ({})", ips.join(" "))).collect();
+        table.row(vec![
+            network.vni.to_string(),
+            network.interface.clone(),
+            network.mtu.to_string(),
+            addresses.join(" "),
+            members.join(", "),
+        ]);
+    }
+    let underlay = &snapshot.state.underlay;
+    let xdp = underlay.xdp.as_ref().map_or("not attached", |xdp| xdp.mode.label());
+    let addresses: Vec<_> = underlay.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(" and ");
+    let underlay = format!("underlay {}, {addresses}, XDP {xdp}\n", underlay.interface);
+    underlay + &table.render("no networks")
+}
+
+pub(super) fn json(snapshot: &Snapshot) -> Value {
+    let networks = snapshot.state.networks.iter().enumerate().map(|(index, network)| {
+        let members = member_names(snapshot, index);
+        let members: Vec<_> =
+            members.iter().map(|(peer, ips)| json!({ "peer": peer, "allowed_ips": ips })).collect();
+        json!({
+            "vni": network.vni,
+            "interface": network.interface,
+            "mtu": network.mtu,
+            "addresses": network.addresses,
+            "routes": network.routes,
+            "members": members,
+        })
+    });
+    json!({
+        "node": snapshot.state.node,
+        "underlay": snapshot.state.underlay,
+        "networks": networks.collect::<Vec<_>>(),
+    })
+}

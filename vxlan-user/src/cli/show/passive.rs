@@ -1,0 +1,83 @@
+//! What can be said of NAT while no daemon runs: what the data plane counts and notes by itself.
+
+use vxlan_common::counters::NatField;
+
+use crate::{
+    cli::count,
+    metrics::Snapshot,
+    nat::Kind,
+    probe::{BothWays, By, Counts, Heard, Liveness, NatReports, Report},
+};
+
+/// One for each peer, without a verdict.
+pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
+    let peers = snapshot.state.peers.iter().zip(&snapshot.heard).zip(&snapshot.path_mtus);
+    let peers = peers.map(|((peer, heard), path_mtu)| Report {
+        peer: peer.name.clone(),
+        nat: Kind::Unknown,
+        since: 0.0,
+        evidence: evidence(snapshot, &peer.name, heard),
+        liveness: Liveness { by: By::Nothing, up: None, last_seen: None },
+        endpoint: peer.endpoint,
+        learned: peer.endpoints.is_empty(),
+        data: heard.mapping,
+        ours: None,
+        theirs: None,
+        rtt: None,
+        loss: BothWays::default(),
+        hops: BothWays::default(),
+        path_mtu: BothWays { tx: Some(*path_mtu), rx: None },
+        probes: Counts::default(),
+        mapping_changes: 0,
+    });
+    NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
+}
+
+fn evidence(snapshot: &Snapshot, peer: &str, heard: &Heard) -> Vec<String> {
+    let mut said =
+        vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
+    let links = || snapshot.links.iter().filter(|link| link.peer == peer);
+    let received: u64 = links().map(|link| link.counters.rx_packets).sum();
+    let rewritten =
+        |field: NatField| -> u64 { links().map(|link| link.counters.nat[field as usize]).sum() };
+    for field in NatField::ALL {
+        let (packets, what) = (rewritten(field), name(field));
+        if packets != 0 {
+            said.push(format!(
+                "The {what} was rewritten in {packets} packets; {received} were accepted."
+            ));
+        }
+    }
+    if received != 0 && NatField::ALL.into_iter().all(|field| rewritten(field) == 0) {
+        said.push(format!("Nothing was seen to be rewritten in {received} packets."));
+    }
+    match heard.mapping {
+        None => said.push("No data packet came yet.".to_owned()),
+        Some(mapping) => {
+            let port = mapping.port.map_or_else(
+                || "the port it was sent from".to_owned(),
+                |port| format!("port {port}"),
+            );
+            let sources = match mapping.mappings {
+                1 => "1 source was seen".to_owned(),
+                several => format!("{several} different sources were seen"),
+            };
+            said.push(format!(
+                "The latest data packet came from {}, {port}, with TTL {}; {sources}, and {}.",
+                mapping.address,
+                mapping.ttl,
+                count(mapping.changes as usize, "change")
+            ));
+        }
+    }
+    said
+}
+
+fn name(field: NatField) -> &'static str {
+    match field {
+        NatField::SrcAddress => "source address",
+        NatField::SrcPort => "source port",
+        NatField::DstAddress => "destination address",
+        NatField::Checksum => "checksum",
+    }
+}

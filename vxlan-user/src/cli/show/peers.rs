@@ -1,0 +1,99 @@
+//! `vxlan show peers`: traffic, drops and NAT rewrites by peer and network.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use vxlan_common::counters::{Counters, NatField};
+
+use crate::{cli::table::Table, metrics::Snapshot};
+
+fn dropped_by_link(snapshot: &Snapshot) -> BTreeMap<(String, u32), u64> {
+    let mut sums = BTreeMap::new();
+    for drop in &snapshot.drops {
+        if let (Some(peer), Some(vni)) = (&drop.peer, drop.vni) {
+            *sums.entry((peer.clone(), vni)).or_default() += drop.packets;
+        }
+    }
+    sums
+}
+
+pub(super) fn table(snapshot: &Snapshot) -> String {
+    let header = [
+        "PEER",
+        "ENDPOINT",
+        "PRIVATE",
+        "PATH MTU",
+        "VNI",
+        "RX PACKETS",
+        "RX BYTES",
+        "TX PACKETS",
+        "TX BYTES",
+        "DROPS",
+        "NAT SRC",
+        "NAT SPORT",
+        "NAT DST",
+        "NAT CSUM",
+    ];
+    let mut table = Table::new(&header);
+    let dropped = dropped_by_link(snapshot);
+    for link in &snapshot.links {
+        let index = snapshot.state.peers.iter().position(|peer| peer.name == link.peer);
+        let peer = index.and_then(|index| snapshot.state.peers.get(index));
+        let path_mtu = index.and_then(|index| snapshot.path_mtus.get(index));
+        let c = &link.counters;
+        let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
+        let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());
+        let mut row = vec![
+            link.peer.clone(),
+            peer.and_then(|peer| peer.endpoint)
+                .map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
+            peer.and_then(|peer| peer.private_address)
+                .map_or_else(|| "-".to_owned(), |address| address.to_string()),
+            path_mtu.map_or_else(|| "-".to_owned(), u32::to_string),
+            link.vni.to_string(),
+            c.rx_packets.to_string(),
+            c.rx_bytes.to_string(),
+            c.tx_packets.to_string(),
+            c.tx_bytes.to_string(),
+            drops.to_string(),
+        ];
+        row.extend(nat);
+        table.row(row);
+    }
+    table.render("no peer is a member of any network")
+}
+
+fn counters_json(c: &Counters) -> Value {
+    let nat: serde_json::Map<String, Value> = NatField::ALL
+        .iter()
+        .map(|field| (field.label().into(), c.nat[*field as usize].into()))
+        .collect();
+    json!({
+        "rx": { "packets": c.rx_packets, "bytes": c.rx_bytes },
+        "tx": { "packets": c.tx_packets, "bytes": c.tx_bytes },
+        "nat_rewritten": nat,
+    })
+}
+
+pub(super) fn json(snapshot: &Snapshot) -> Value {
+    let dropped = dropped_by_link(snapshot);
+    let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
+        let networks = snapshot.links.iter().filter(|link| link.peer == peer.name).map(|link| {
+            let mut value = counters_json(&link.counters);
+            value["vni"] = link.vni.into();
+            let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
+            value["drops"] = drops.into();
+            value
+        });
+        json!({
+            "peer": peer.name,
+            "endpoint": peer.endpoint,
+            "private_address": peer.private_address,
+            "endpoints": peer.endpoints,
+            "private_addresses": peer.private_addresses,
+            "path_mtu": path_mtu,
+            "networks": networks.collect::<Vec<_>>(),
+        })
+    });
+    json!({ "node": snapshot.state.node, "peers": peers.collect::<Vec<_>>() })
+}

@@ -1,0 +1,298 @@
+//! Metrics of the ways to the peers and back: what is declared, what the data plane has seen, and what
+//! the prober reports.
+
+use prometheus::{GaugeVec, IntGaugeVec};
+
+use super::{Snapshot, families::*, render::Scrape};
+use crate::{
+    nat,
+    probe::{BothWays, By, Heard},
+    state,
+};
+
+pub(super) fn render(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
+    declared(scrape, snapshot)?;
+    heard(scrape, snapshot)?;
+    reported(scrape, snapshot)?;
+    probed(scrape, snapshot)
+}
+
+/// Peers with what the data plane has heard of them.
+fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::Peer, &Heard)> {
+    snapshot.state.peers.iter().zip(&snapshot.heard)
+}
+
+fn declared(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let info = scrape.gauge(&PEER_INFO)?;
+    for (peer, heard) in peers(snapshot) {
+        let report = snapshot.report(&peer.name);
+        let endpoint = peer.endpoint.map_or_else(String::new, |at| at.to_string());
+        let private = peer.private_address.map_or_else(String::new, |at| at.to_string());
+        let in_probes = || Some(report?.theirs?.seen.source.ip());
+        let observed = heard.mapping.map(|mapping| mapping.address).or_else(in_probes);
+        let observed = observed.map_or_else(String::new, |at| at.to_string());
+        let nat = report.map_or(nat::Kind::Unknown, |report| report.nat).label();
+        info.with_label_values(&[&*peer.name, &endpoint, &private, &observed, nat]).set(1);
+    }
+    Ok(())
+}
+
+fn heard(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let mappings = scrape.gauge(&MAPPINGS)?;
+    let changed = scrape.gauge(&MAPPING_CHANGED)?;
+    let last_seen = scrape.gauge(&LAST_SEEN)?;
+    for (peer, heard) in peers(snapshot) {
+        let name = peer.name.as_str();
+        let count = heard.mapping.map_or(0, |mapping| mapping.mappings);
+        mappings.with_label_values(&[name]).set(i64::from(count));
+        if let Some(mapping) = heard.mapping {
+            let at = snapshot.before(f64::from(mapping.changed));
+            changed.with_label_values(&[name]).set(at);
+        }
+        if let Some(ago) = heard.last {
+            last_seen.with_label_values(&[name, "data"]).set(snapshot.before(f64::from(ago)));
+        }
+    }
+    for report in snapshot.reports.iter() {
+        let kind = match report.liveness.by {
+            By::Probes => "probe",
+            By::InnerEcho { .. } => "echo",
+            By::Nothing => continue,
+        };
+        if let Some(ago) = report.liveness.last_seen {
+            last_seen.with_label_values(&[report.peer.as_str(), kind]).set(snapshot.before(ago));
+        }
+    }
+    Ok(())
+}
+
+/// What is known of a peer whether or not it has a key.
+fn reported(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let up = scrape.gauge(&PEER_UP)?;
+    let loss = scrape.real(&PROBE_LOSS)?;
+    let hops = scrape.gauge(&PATH_HOPS)?;
+    let mtus = scrape.gauge(&PATH_MTU)?;
+    for (peer, mtu) in snapshot.state.peers.iter().zip(&snapshot.path_mtus) {
+        mtus.with_label_values(&[peer.name.as_str(), "tx"]).set(i64::from(*mtu));
+    }
+    for report in snapshot.reports.iter() {
+        let name = report.peer.as_str();
+        if let Some(lives) = report.liveness.up {
+            up.with_label_values(&[name]).set(i64::from(lives));
+        }
+        set_real(&loss, name, report.loss);
+        set(&hops, name, report.hops);
+        set(&mtus, name, BothWays { tx: None, ..report.path_mtu });
+    }
+    Ok(())
+}
+
+fn set<T: Into<i64>>(gauge: &IntGaugeVec, peer: &str, values: BothWays<T>) {
+    for (direction, value) in [("tx", values.tx), ("rx", values.rx)] {
+        if let Some(value) = value {
+            gauge.with_label_values(&[peer, direction]).set(value.into());
+        }
+    }
+}
+
+fn set_real(gauge: &GaugeVec, peer: &str, values: BothWays<f64>) {
+    for (direction, value) in [("tx", values.tx), ("rx", values.rx)] {
+        if let Some(value) = value {
+            gauge.with_label_values(&[peer, direction]).set(value);
+        }
+    }
+}
+
+/// What is known of a peer with a key alone.
+fn probed(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let sent = scrape.counter(&PROBES_SENT)?;
+    let lost = scrape.counter(&PROBES_LOST)?;
+    let received = scrape.counter(&PROBES_RECEIVED)?;
+    let refused = scrape.counter(&PROBES_REFUSED)?;
+    let moves = scrape.counter(&MAPPING_CHANGES)?;
+    for report in snapshot.reports.iter().filter(|report| report.liveness.by == By::Probes) {
+        let name = report.peer.as_str();
+        sent.with_label_values(&[name]).inc_by(report.probes.sent);
+        lost.with_label_values(&[name]).inc_by(report.probes.lost);
+        received.with_label_values(&[name]).inc_by(report.probes.received);
+        moves.with_label_values(&[name]).inc_by(report.mapping_changes);
+        for (reason, probes) in &report.probes.refused {
+            refused.with_label_values(&[name, reason]).inc_by(*probes);
+        }
+    }
+    snapshot.round_trips.iter().try_for_each(|times| scrape.add(times.collector()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::{
+        metrics::{Family, Kind, RoundTrips},
+        nat::Kind as Nat,
+        probe::{Counts, DataMapping, Liveness, Report, sample},
+        state::{State, Underlay},
+    };
+
+    fn peer(name: &str) -> state::Peer {
+        let endpoint = "198.51.100.20:4789".parse().expect("an endpoint");
+        state::Peer {
+            name: name.to_owned(),
+            endpoint: Some(endpoint),
+            private_address: None,
+            endpoints: vec![endpoint],
+            private_addresses: Vec::new(),
+            learned: None,
+        }
+    }
+
+    /// Three peers: one with a key, one that is asked by echo, one of which nothing is known.
+    fn snapshot(reports: Vec<Report>) -> Snapshot {
+        let names = ["keyed", "echo", "nothing"];
+        let address = [192, 0, 2, 1].into();
+        Snapshot {
+            state: State {
+                node: "here".to_owned(),
+                underlay: Underlay {
+                    interface: "eth0".to_owned(),
+                    address,
+                    addresses: vec![address],
+                    xdp: None,
+                    tc: None,
+                },
+                peers: names.map(peer).to_vec(),
+                networks: Vec::new(),
+                members: Vec::new(),
+                slots: Vec::new(),
+                entries: Vec::new(),
+            },
+            links: Vec::new(),
+            drops: Vec::new(),
+            usage: Vec::new(),
+            path_mtus: vec![1500; 3],
+            heard: vec![Heard::default(); 3],
+            reports: reports.into(),
+            round_trips: Some(RoundTrips::of(["keyed"]).expect("a histogram")),
+            at: UNIX_EPOCH + Duration::from_secs(1_000_000),
+        }
+    }
+
+    fn page(snapshot: &Snapshot) -> String {
+        crate::metrics::render(snapshot).expect("a page")
+    }
+
+    /// The samples whose name begins so.
+    fn samples<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+        let is_it = |line: &&str| line.starts_with(name) && !line.starts_with('#');
+        page.lines().filter(is_it).collect()
+    }
+
+    fn at_the_start() -> Vec<Report> {
+        let by = |by, peer| Report {
+            liveness: Liveness { by, up: None, last_seen: None },
+            ..sample(peer)
+        };
+        let refused = vec![("replayed".to_owned(), 0)];
+        let probes = Counts { refused, ..Counts::default() };
+        let echo = By::InnerEcho { address: [192, 168, 45, 1].into() };
+        vec![Report { probes, ..sample("keyed") }, by(echo, "echo"), by(By::Nothing, "nothing")]
+    }
+
+    #[test]
+    fn a_peer_with_a_key_has_its_counters_at_zero_and_nobody_else_has_any() {
+        let page = page(&snapshot(at_the_start()));
+        for family in Family::ALL.iter().filter(|family| family.only_where_known) {
+            let found = samples(&page, family.name);
+            let expected: &[String] = match family.kind {
+                Kind::Counter if family.labels.len() == 1 => {
+                    &[format!("{}{{peer=\"keyed\"}} 0", family.name)]
+                }
+                Kind::Counter => {
+                    &[format!("{}{{peer=\"keyed\",reason=\"replayed\"}} 0", family.name)]
+                }
+                Kind::Gauge => &[],
+                // 12 buckets and the last, sum and count.
+                Kind::Histogram => {
+                    assert_eq!(found.len(), 15, "{found:?}");
+                    assert!(found.iter().all(|line| line.ends_with(" 0")), "{found:?}");
+                    continue;
+                }
+            };
+            assert_eq!(found, expected, "{}", family.name);
+        }
+        let nothing_known: [(&str, usize); 2] =
+            [("vxlan_nat_mappings", 3), ("vxlan_path_mtu_bytes", 3)];
+        for (name, count) in nothing_known {
+            assert_eq!(samples(&page, &format!("{name}{{")).len(), count, "{page}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_reported_has_its_sample() {
+        let mut reports = at_the_start();
+        reports[0] = Report {
+            nat: Nat::OneToOne,
+            liveness: Liveness { by: By::Probes, up: Some(true), last_seen: Some(3.6) },
+            loss: BothWays { tx: Some(0.25), rx: Some(0.0) },
+            hops: BothWays { tx: Some(7), rx: None },
+            path_mtu: BothWays { tx: Some(1460), rx: Some(1400) },
+            probes: Counts {
+                sent: 9,
+                answered: 6,
+                lost: 2,
+                received: 5,
+                refused: vec![("replayed".to_owned(), 4)],
+            },
+            mapping_changes: 3,
+            ..sample("keyed")
+        };
+        reports[1].liveness.up = Some(false);
+        reports[1].liveness.last_seen = Some(100.0);
+        let mut snapshot = snapshot(reports);
+        snapshot.heard[0] = Heard {
+            mapping: Some(DataMapping {
+                address: [198, 51, 100, 21].into(),
+                port: Some(1024),
+                ttl: 60,
+                mappings: 4,
+                changes: 8,
+                changed: 50,
+            }),
+            last: Some(10),
+        };
+        let times = snapshot.round_trips.clone().expect("a histogram");
+        times.observe("keyed", 0.0004);
+        times.observe("keyed", 1.5);
+        let page = page(&snapshot);
+        for sample in [
+            "vxlan_peer_info{endpoint=\"198.51.100.20:4789\",nat=\"one_to_one\",\
+             observed_address=\"198.51.100.21\",peer=\"keyed\",private_address=\"\"} 1",
+            "vxlan_peer_up{peer=\"keyed\"} 1",
+            "vxlan_peer_up{peer=\"echo\"} 0",
+            "vxlan_peer_last_seen_timestamp_seconds{kind=\"data\",peer=\"keyed\"} 999990",
+            "vxlan_peer_last_seen_timestamp_seconds{kind=\"probe\",peer=\"keyed\"} 999996",
+            "vxlan_peer_last_seen_timestamp_seconds{kind=\"echo\",peer=\"echo\"} 999900",
+            "vxlan_probe_rtt_seconds_bucket{peer=\"keyed\",le=\"0.0005\"} 1",
+            "vxlan_probe_rtt_seconds_bucket{peer=\"keyed\",le=\"1\"} 1",
+            "vxlan_probe_rtt_seconds_bucket{peer=\"keyed\",le=\"2\"} 2",
+            "vxlan_probe_rtt_seconds_count{peer=\"keyed\"} 2",
+            "vxlan_probes_sent_total{peer=\"keyed\"} 9",
+            "vxlan_probes_lost_total{peer=\"keyed\"} 2",
+            "vxlan_probes_received_total{peer=\"keyed\"} 5",
+            "vxlan_probes_refused_total{peer=\"keyed\",reason=\"replayed\"} 4",
+            "vxlan_probe_loss_ratio{direction=\"tx\",peer=\"keyed\"} 0.25",
+            "vxlan_probe_loss_ratio{direction=\"rx\",peer=\"keyed\"} 0",
+            "vxlan_path_hops{direction=\"tx\",peer=\"keyed\"} 7",
+            "vxlan_path_mtu_bytes{direction=\"tx\",peer=\"keyed\"} 1500",
+            "vxlan_path_mtu_bytes{direction=\"rx\",peer=\"keyed\"} 1400",
+            "vxlan_nat_mapping_changes_total{peer=\"keyed\"} 3",
+            "vxlan_nat_mappings{peer=\"keyed\"} 4",
+            "vxlan_nat_mapping_changed_timestamp_seconds{peer=\"keyed\"} 999950",
+        ] {
+            assert!(page.lines().any(|line| line == sample), "{sample}\n{page}");
+        }
+        assert_eq!(samples(&page, "vxlan_path_hops").len(), 1);
+        assert_eq!(samples(&page, "vxlan_peer_up").len(), 2);
+    }
+}
