@@ -11,9 +11,11 @@ use tokio::{
 
 use super::{
     Places, ageing,
+    api::Api,
     bring_up::{self, Started},
     checks,
     follow::{self, Follower},
+    probing::Probing,
 };
 use crate::{
     dataplane::{LoadOptions, Reader},
@@ -49,12 +51,14 @@ pub async fn run(
         }
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
-    serve_metrics(places, &running, listener)?;
+    let mut probing = Probing::start(places, &mut running)?;
+    serve_metrics(places, &running, listener, &probing)?;
+    let _api = Api::serve(&places.run_dir.api_socket(), &running.state.node, probing.reports())?;
     ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);
 
-    let mut follower = Follower::new(places, &host);
+    let mut follower = Follower::new(places, &host, &running);
     let mut retry = tokio::time::interval(RETRY);
     loop {
         tokio::select! {
@@ -67,19 +71,27 @@ pub async fn run(
                     }
                     if batch.iter().any(|event| follow::concerns(event, &running)) {
                         follower.follow(&mut running).await?;
+                        probing.follow(&running, &follower);
                     }
                 }
                 None => events = host.watch().context("lost the kernel's news of routes")?,
             },
             message = icmp.next() => {
                 let message = message.context("cannot hear of packets that are too big")?;
-                follower.too_big(&mut running, &message)?;
+                if let Some(narrowed) = follower.too_big(&mut running, &message)? {
+                    probing.narrowed(&narrowed);
+                }
+            }
+            event = probing.next() => {
+                let event = event.context("cannot hear of probes")?;
+                probing.handle(event, &mut running, &mut follower).await?;
             }
             _ = retry.tick() => {
                 follower.save(&running);
                 let forgotten = follower.forget();
                 if forgotten || running.may_improve() {
                     follower.follow(&mut running).await?;
+                    probing.follow(&running, &follower);
                 }
             }
         }
@@ -108,9 +120,15 @@ async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Re
     Ok(Beginning { running, listener, icmp })
 }
 
-fn serve_metrics(places: &Places, running: &Started, listener: TcpListener) -> anyhow::Result<()> {
+fn serve_metrics(
+    places: &Places,
+    running: &Started,
+    listener: TcpListener,
+    probing: &Probing,
+) -> anyhow::Result<()> {
     let reader = Reader::open(&places.pins)?;
-    let source = metrics::Source::new(reader, running.state.clone());
+    let source = metrics::Source::new(reader, running.state.clone())
+        .with_prober(probing.reports(), probing.round_trips());
     tokio::spawn(async move {
         if let Err(error) = metrics::serve(listener, source).await {
             tracing::error!("the metrics server ended: {error}");

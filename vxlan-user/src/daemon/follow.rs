@@ -21,6 +21,10 @@ pub(super) struct Follower<'a> {
     places: &'a Places,
     host: &'a Host,
     paths: PathMtus,
+    /// By peer: what link and route to it allow.
+    widest: Vec<u32>,
+    /// By peer: what probes have found to pass.
+    found: Vec<Option<u32>>,
     /// Something was learned that is not on disk yet.
     unsaved: bool,
 }
@@ -31,6 +35,14 @@ pub(super) struct Moved {
     pub(super) peer: usize,
     /// Absent: this is the first.
     pub(super) from: Option<SocketAddr>,
+}
+
+/// A router has said that the path to a peer is narrower than was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Narrowed {
+    pub(super) peer: usize,
+    pub(super) was: u32,
+    pub(super) mtu: u32,
 }
 
 /// Can this event change the way to a peer, or what fits through it?
@@ -57,12 +69,24 @@ pub(super) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(places: &'a Places, host: &'a Host) -> Self {
-        Self { places, host, paths: PathMtus::new(LIFETIME), unsaved: false }
+    pub(super) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
+        Self {
+            places,
+            host,
+            paths: PathMtus::new(LIFETIME),
+            widest: running.plan.peers.iter().map(|peer| peer.mtu).collect(),
+            found: vec![None; running.plan.peers.len()],
+            unsaved: false,
+        }
+    }
+
+    /// What link and route to a peer allow, whatever the path beyond takes.
+    pub(super) fn widest(&self, peer: usize) -> Option<u32> {
+        self.widest.get(peer).copied()
     }
 
     /// Brings everything in line with the host's routes, neighbours and underlay.
-    pub(super) async fn follow(&self, running: &mut Started) -> anyhow::Result<()> {
+    pub(super) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
         let Started { findings, endpoints, plan, .. } = &*running;
         let ways = ways::all(findings, endpoints, self.host, Some(&plan.peers)).await;
         let wider = ways.mtu > running.findings.facts.mtu;
@@ -79,12 +103,12 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn follow_ways(&self, running: &mut Started, ways: &[ways::Way]) -> anyhow::Result<()> {
+    fn follow_ways(&mut self, running: &mut Started, ways: &[ways::Way]) -> anyhow::Result<()> {
         ways.iter().enumerate().try_for_each(|(index, way)| self.follow_way(running, index, way))
     }
 
     fn follow_way(
-        &self,
+        &mut self,
         running: &mut Started,
         index: usize,
         way: &ways::Way,
@@ -94,7 +118,11 @@ impl<'a> Follower<'a> {
         let old = running.plan.peers[index];
         let known = way.as_ref().ok();
         let mut new = plan::peer_entry(peer, &findings.facts, known, learned.as_ref(), old.slot);
-        new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu);
+        if let Some(widest) = self.widest.get_mut(index) {
+            *widest = new.mtu;
+        }
+        let found = self.found.get(index).copied().flatten().unwrap_or(u32::MAX);
+        new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu).min(found);
         if new == old {
             return Ok(());
         }
@@ -207,21 +235,40 @@ impl<'a> Follower<'a> {
         changed
     }
 
-    /// A router says that a packet was too big for it.
+    /// Probes have found what passes to a peer, or that it is not known any more. They prove more than
+    /// a router's word.
+    pub(super) async fn found(
+        &mut self,
+        running: &mut Started,
+        peer: usize,
+        mtu: Option<u32>,
+    ) -> anyhow::Result<()> {
+        let Some(found) = self.found.get_mut(peer) else { return Ok(()) };
+        *found = mtu;
+        if mtu.is_some() {
+            self.paths.forget(path_mtu::endpoint(&running.plan.peers[peer]));
+        }
+        let Started { findings, endpoints, plan, .. } = &*running;
+        let way = ways::to(findings, endpoints, self.host, &plan.peers, peer).await;
+        self.follow_way(running, peer, &way)
+    }
+
+    /// A router says that a packet was too big for it. Returns whose path is narrower now.
     pub(super) fn too_big(
         &mut self,
         running: &mut Started,
         message: &IcmpMessage,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<Narrowed>> {
         // Anybody can send these: what they are comes before what they are about.
         if !path_mtu::is_too_big(&message.bytes, message.from.is_ipv6()) {
-            return Ok(());
+            return Ok(None);
         }
         let ours = Ours::of(&running.plan);
         let Some(said) = ours.read(&message.bytes, message.from.is_ipv6()) else {
             tracing::debug!("{} says something of a packet that is not ours", message.from);
-            return Ok(());
+            return Ok(None);
         };
+        let mut narrowed = None;
         let peers = running.plan.peers.iter_mut().zip(&running.findings.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
             let known = entry.mtu;
@@ -238,8 +285,9 @@ impl<'a> Follower<'a> {
                 said.mtu,
                 message.from
             );
+            narrowed = Some(Narrowed { peer: index, was: known, mtu: said.mtu });
         }
-        Ok(())
+        Ok(narrowed)
     }
 
     /// Forgets what routers said long ago. True: something was forgotten, and what it was about must

@@ -15,6 +15,7 @@ mod fits;
 mod follow;
 mod keys;
 mod path_mtu;
+mod probing;
 mod record;
 mod ways;
 

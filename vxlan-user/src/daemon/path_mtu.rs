@@ -193,6 +193,11 @@ impl PathMtus {
         lower
     }
 
+    /// Forgets what was said of the path to an endpoint.
+    pub(super) fn forget(&mut self, endpoint: SocketAddr) {
+        self.narrow.remove(&endpoint);
+    }
+
     /// Forgets what is too old, and says of which endpoints that was.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<SocketAddr> {
         self.narrow.extract_if(|_, narrow| narrow.until <= now).map(|(of, _)| of).collect()

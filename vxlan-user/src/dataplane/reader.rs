@@ -1,13 +1,17 @@
 //! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
 //! while no daemon runs.
 
-use std::net::SocketAddr;
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, SocketAddr},
+};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use vxlan_common::{
+    addr::{Address, IPV4, IPV6},
     counters::Counters,
     nat::Observed,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Peer},
+    table::{FdbEntry, FdbKey, Learned, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer},
 };
 
 use super::{DataPlaneError, Pins};
@@ -100,6 +104,20 @@ impl Reader {
         self.learned.get(&member, 0).map_err(read("LEARNED"))
     }
 
+    /// The addresses that were heard behind a member, the latest first.
+    pub fn neighbours(&self, member: u32) -> Result<Vec<IpAddr>, DataPlaneError> {
+        let mut heard = Vec::new();
+        for place in 0..NEIGHBOURS {
+            match self.neighbours.get(&NeighbourKey { member, place }, 0) {
+                Ok(neighbour) => heard.push(neighbour),
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(read("NEIGHBOURS")(error)),
+            }
+        }
+        heard.sort_by_key(|neighbour| Reverse(neighbour.seen));
+        Ok(heard.iter().map(|neighbour| address_of(&neighbour.address)).collect())
+    }
+
     /// Where a member's packets came from.
     pub fn observed(&self, member: u32) -> Result<Observed, DataPlaneError> {
         Ok(self.learned(member)?.observed)
@@ -151,6 +169,12 @@ impl Reader {
         };
         self.capacities.iter().zip(entries).map(with).collect()
     }
+}
+
+/// Of a neighbour, whose family is not kept: no host has an IPv6 address that ends in 96 zero bits.
+fn address_of(address: &Address) -> IpAddr {
+    let short = [1, 2, 3].iter().all(|at| address.word(*at) == 0);
+    address.to_ip(if short { IPV4 } else { IPV6 })
 }
 
 pub(super) fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {

@@ -15,6 +15,7 @@ mod prober;
 mod report;
 mod rtt;
 mod shared;
+mod unkeyed;
 mod window;
 mod wire;
 
@@ -28,6 +29,7 @@ pub use report::{
     BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
 };
 pub use shared::{NatReports, SharedReports};
+pub use unkeyed::Unkeyed;
 pub use wire::{Kind, LENGTH_V4, LENGTH_V6, Probe, Refused};
 
 #[cfg(test)]

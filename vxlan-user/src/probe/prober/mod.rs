@@ -95,6 +95,8 @@ pub enum Action {
         /// Absent: it was not known.
         from: Option<SocketAddr>,
         to: SocketAddr,
+        /// The address that the peer says it sent from.
+        sent_from: IpAddr,
     },
     /// The largest packet that passes to the peer; `None`: that is not known any more.
     PathMtu(Option<u32>),
@@ -238,7 +240,9 @@ impl Prober {
         actions: &mut Vec<Action>,
     ) {
         self.rerouted(from, Some(to), now);
-        actions.push(Action::MoveEndpoint { from, to });
+        let said = self.account.theirs().map(|theirs| theirs.sent.source.ip());
+        let sent_from = said.unwrap_or(to.ip());
+        actions.push(Action::MoveEndpoint { from, to, sent_from });
     }
 
     /// Another address is another path.

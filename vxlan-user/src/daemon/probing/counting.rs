@@ -1,0 +1,79 @@
+//! What the programs have counted and noted of each peer's data packets, all its networks together.
+
+use std::time::Duration;
+
+use vxlan_common::{
+    counters::{Counters, NatField},
+    reason::{DropReason, RxDrop},
+};
+
+use crate::{
+    daemon::Started,
+    dataplane::{DataPlaneError, Pins, Reader, uptime},
+    nat::DataCounts,
+    probe::{DataMapping, Heard},
+};
+
+/// The tables, and who is where in them.
+pub(super) struct Counting {
+    reader: Reader,
+    /// By peer: index and counter slot of each of its members.
+    members: Vec<Vec<(u32, u32)>>,
+}
+
+/// Of one peer.
+pub(super) struct Counted {
+    pub(super) total: DataCounts,
+    pub(super) mapping: Option<DataMapping>,
+    /// Since the latest data packet.
+    pub(super) heard: Option<Duration>,
+}
+
+impl Counting {
+    pub(super) fn open(pins: &Pins, running: &Started) -> Result<Self, DataPlaneError> {
+        let mut members = vec![Vec::new(); running.plan.peers.len()];
+        for (member, index) in running.plan.members.iter().zip(0..) {
+            if let Some(of_peer) = members.get_mut(member.peer as usize) {
+                of_peer.push((index, member.slot));
+            }
+        }
+        Ok(Self { reader: Reader::open(pins)?, members })
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The members that a peer is, by their indices.
+    pub(super) fn members_of(&self, peer: usize) -> impl Iterator<Item = u32> {
+        self.members.get(peer).into_iter().flatten().map(|(member, _)| *member)
+    }
+
+    pub(super) fn of(&self, peer: usize) -> Result<Counted, DataPlaneError> {
+        let mut sum = Counters::ZERO;
+        let mut learned = Vec::new();
+        for (member, slot) in self.members.get(peer).into_iter().flatten() {
+            sum.add(&self.reader.counters(*slot)?);
+            learned.push(self.reader.learned(*member)?);
+        }
+        let heard = Heard::of(&learned, uptime());
+        Ok(Counted {
+            total: data_counts(&sum),
+            mapping: heard.mapping,
+            heard: heard.last.map(|ago| Duration::from_secs(ago.into())),
+        })
+    }
+}
+
+fn data_counts(of: &Counters) -> DataCounts {
+    let rewritten = |field: NatField| of.nat[field as usize];
+    DataCounts {
+        received: of.rx_packets,
+        sent: of.tx_packets,
+        src_address: rewritten(NatField::SrcAddress),
+        src_port: rewritten(NatField::SrcPort),
+        dst_address: rewritten(NatField::DstAddress),
+        checksum: rewritten(NatField::Checksum),
+        bad_checksum: of.dropped(DropReason::Rx(RxDrop::BadChecksum)),
+    }
+}

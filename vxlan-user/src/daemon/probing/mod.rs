@@ -1,0 +1,315 @@
+//! Brings probers and peers together: hands them what arrives, sends what they want sent, has the data
+//! plane follow what they find out, and keeps the reports. Runs in the event loop. What a probe means
+//! is the matter of [`crate::probe`], what a verdict rests on that of [`crate::nat`].
+
+mod counting;
+mod echoes;
+mod peers;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use rand::RngCore as _;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep_until},
+};
+
+use self::{
+    counting::Counting,
+    echoes::Echoes,
+    peers::{Asked, asked},
+};
+use super::{
+    Places,
+    bring_up::Started,
+    follow::{Follower, Narrowed},
+    path_mtu,
+};
+use crate::{
+    dataplane::{Arrivals, now},
+    host::{EchoReply, Outer, RawSender},
+    metrics::RoundTrips,
+    nat,
+    plan::Learned,
+    probe::{Action, SharedReports, Transmit},
+};
+
+/// Nothing is looked after more often.
+const REST: Duration = Duration::from_millis(10);
+/// How often counters are looked at, and reports written.
+const REPORTING: Duration = Duration::from_secs(1);
+/// Probes taken at a time, so that everything else has its turn too.
+const AT_A_TIME: usize = 1024;
+
+/// What has happened.
+pub(super) enum Event {
+    /// Probes have arrived.
+    Arrived,
+    /// It is time for something.
+    Due,
+    /// Somebody has answered an echo request.
+    Echoed(EchoReply),
+}
+
+/// Everything that probing needs while the daemon runs.
+pub(super) struct Probing {
+    arrivals: AsyncFd<Arrivals>,
+    /// Not everything was taken out.
+    more: bool,
+    sender: RawSender,
+    /// By peer.
+    asked: Vec<Asked>,
+    echoes: Echoes,
+    counting: Counting,
+    reports: SharedReports,
+    round_trips: RoundTrips,
+    /// When reports are due.
+    reporting: Duration,
+    /// When something is due.
+    due: Duration,
+}
+
+impl Probing {
+    /// Begins. The reports and the round trips are where `/metrics` looks for them.
+    pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
+        let arrivals = running.plane.arrivals()?;
+        // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every
+        // time, and is itself owned by the registration until that ends.
+        let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE) }
+            .context("cannot wait for probes")?;
+        let findings = &running.findings;
+        let keyed = findings.config.peers.iter().zip(&findings.keys);
+        let keyed = keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str());
+        let round_trips = RoundTrips::of(keyed).context("cannot keep round-trip times")?;
+        let now = now();
+        Ok(Self {
+            arrivals,
+            more: false,
+            sender: RawSender::open(&findings.underlay.name)?,
+            asked: asked(running, now),
+            echoes: Echoes::default(),
+            counting: Counting::open(&places.pins, running)?,
+            reports: SharedReports::default(),
+            round_trips,
+            reporting: now,
+            due: now,
+        })
+    }
+
+    pub(super) fn reports(&self) -> SharedReports {
+        self.reports.clone()
+    }
+
+    pub(super) fn round_trips(&self) -> RoundTrips {
+        self.round_trips.clone()
+    }
+
+    /// Waits for something to do. Nothing is lost when the future is dropped before it is ready.
+    pub(super) async fn next(&mut self) -> io::Result<Event> {
+        if std::mem::take(&mut self.more) {
+            return Ok(Event::Arrived);
+        }
+        let due = Instant::now() + self.due.saturating_sub(now()).max(REST);
+        tokio::select! {
+            ready = self.arrivals.readable_mut() => {
+                // Before anything is taken out: what comes after that makes it ready again.
+                ready?.clear_ready();
+                Ok(Event::Arrived)
+            }
+            reply = self.echoes.next() => reply.map(Event::Echoed),
+            () = sleep_until(due) => Ok(Event::Due),
+        }
+    }
+
+    /// Does what is to be done about it.
+    pub(super) async fn handle(
+        &mut self,
+        event: Event,
+        running: &mut Started,
+        follower: &mut Follower<'_>,
+    ) -> anyhow::Result<()> {
+        let mut todo = Vec::new();
+        match event {
+            Event::Arrived => self.take(&mut todo),
+            Event::Due => self.poll(running, &mut todo)?,
+            Event::Echoed(reply) => self.echoed(reply),
+        }
+        for (peer, action) in todo {
+            self.act(peer, action, running, follower).await?;
+        }
+        self.due = self.next_due();
+        Ok(())
+    }
+
+    /// A router has narrowed the path to a peer.
+    pub(super) fn narrowed(&mut self, narrowed: &Narrowed) {
+        let now = now();
+        if let Some(Asked::Prober(prober)) = self.asked.get_mut(narrowed.peer) {
+            prober.refused(length(narrowed.was), Some(length(narrowed.mtu)), now);
+            self.due = self.due.min(prober.next_poll(now));
+        }
+    }
+
+    fn take(&mut self, todo: &mut Vec<(usize, Action)>) {
+        for _ in 0..AT_A_TIME {
+            let Some(arrived) = self.arrivals.get_mut().take() else { return };
+            let peer = arrived.peer as usize;
+            let Some(Asked::Prober(prober)) = self.asked.get_mut(peer) else { continue };
+            match prober.arrived(&arrived, now(), &mut random) {
+                Ok(actions) => todo.extend(actions.into_iter().map(|action| (peer, action))),
+                Err(refused) => {
+                    tracing::debug!(peer, "a probe is refused: {}", refused.label());
+                }
+            }
+        }
+        self.more = true;
+    }
+
+    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) -> anyhow::Result<()> {
+        let now = now();
+        for (peer, asked) in self.asked.iter_mut().enumerate() {
+            match asked {
+                Asked::Prober(prober) if prober.next_poll(now) <= now => {
+                    let actions = prober.poll(now, &mut random);
+                    todo.extend(actions.into_iter().map(|action| (peer, action)));
+                }
+                Asked::Prober(_) => {}
+                Asked::Echo { unkeyed, next } if *next <= now => {
+                    let config = &running.findings.config;
+                    *next = now + echoes::pause(config);
+                    let target = echoes::target(config, &self.counting, peer);
+                    if let Some(target) = target
+                        && let Some(sequence) = self.echoes.ask(config, &target)
+                    {
+                        unkeyed.asked(target.address, sequence, now);
+                    }
+                }
+                Asked::Echo { .. } => {}
+            }
+        }
+        if self.reporting <= now {
+            self.reporting = now + REPORTING;
+            self.report(running, now)?;
+        }
+        Ok(())
+    }
+
+    fn echoed(&mut self, reply: EchoReply) {
+        let now = now();
+        for asked in &mut self.asked {
+            if let Asked::Echo { unkeyed, .. } = asked
+                && unkeyed.answered(reply.from, reply.sequence, now).is_some()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Looks at the counters, and writes a report on each peer.
+    fn report(&mut self, running: &Started, now: Duration) -> anyhow::Result<()> {
+        let ours: Vec<_> = self
+            .asked
+            .iter()
+            .map(|asked| match asked {
+                Asked::Prober(prober) => prober.lately_ours(now),
+                Asked::Echo { .. } => None,
+            })
+            .collect();
+        let mut reports = Vec::with_capacity(self.asked.len());
+        for (peer, (asked, varies)) in self.asked.iter_mut().zip(nat::vary(&ours)).enumerate() {
+            let counted = self.counting.of(peer)?;
+            let endpoint = running.plan.peers.get(peer).and_then(way);
+            reports.push(match asked {
+                Asked::Prober(prober) => {
+                    prober.set_varies(varies);
+                    prober.set_endpoint(endpoint, now);
+                    prober.data(counted.total, counted.mapping, now);
+                    prober.report(now)
+                }
+                Asked::Echo { unkeyed, .. } => {
+                    unkeyed.set_endpoint(endpoint);
+                    unkeyed.data(counted.total, counted.mapping, counted.heard, now);
+                    unkeyed.report(now)
+                }
+            });
+        }
+        self.reports.put(reports);
+        Ok(())
+    }
+
+    async fn act(
+        &mut self,
+        peer: usize,
+        action: Action,
+        running: &mut Started,
+        follower: &mut Follower<'_>,
+    ) -> anyhow::Result<()> {
+        match action {
+            Action::Transmit(packet) => self.send(peer, &packet),
+            Action::MoveEndpoint { to, sent_from, .. } => {
+                let to = Learned { endpoint: to, sent_from };
+                follower.learn(running, peer, to).await?;
+                self.follow(running, follower);
+            }
+            Action::PathMtu(found) => follower.found(running, peer, found).await?,
+            Action::RoundTrip(took) => {
+                if let Some(of) = running.findings.config.peers.get(peer) {
+                    self.round_trips.observe(&of.name, took.as_secs_f64());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The ways to the peers may have changed.
+    pub(super) fn follow(&mut self, running: &Started, follower: &Follower<'_>) {
+        let now = now();
+        for (peer, asked) in self.asked.iter_mut().enumerate() {
+            let Some(entry) = running.plan.peers.get(peer) else { continue };
+            match asked {
+                Asked::Prober(prober) => {
+                    prober.set_endpoint(way(entry), now);
+                    prober.set_mtu(length(follower.widest(peer).unwrap_or(entry.mtu)), now);
+                }
+                Asked::Echo { unkeyed, .. } => unkeyed.set_endpoint(way(entry)),
+            }
+        }
+        self.due = self.next_due();
+    }
+
+    fn send(&mut self, peer: usize, packet: &Transmit) {
+        let Transmit { source, destination, ttl, tos, length, ref payload } = *packet;
+        let outer = Outer { source, destination, ttl, tos };
+        let Err(error) = self.sender.send(&outer, payload) else { return };
+        tracing::debug!("no probe of {length} bytes to {destination}: {error}");
+        if error.raw_os_error() == Some(libc::EMSGSIZE)
+            && let Some(Asked::Prober(prober)) = self.asked.get_mut(peer)
+        {
+            prober.refused(length, None, now());
+        }
+    }
+
+    fn next_due(&self) -> Duration {
+        let now = now();
+        let each = self.asked.iter().map(|asked| match asked {
+            Asked::Prober(prober) => prober.next_poll(now),
+            Asked::Echo { next, .. } => *next,
+        });
+        each.min().map_or(self.reporting, |due| due.min(self.reporting))
+    }
+}
+
+/// Where packets for a peer go at present.
+fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
+    (entry.ifindex != 0).then(|| path_mtu::endpoint(entry))
+}
+
+/// Of an IP packet; there are none longer.
+fn length(bytes: u32) -> u16 {
+    u16::try_from(bytes).unwrap_or(u16::MAX)
+}
+
+fn random() -> u64 {
+    rand::rng().next_u64()
+}

@@ -1,0 +1,112 @@
+//! Who asks each peer, and with which settings: from the configuration, and from what is known of the
+//! way at the start.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::way;
+use crate::{
+    config::{self, OuterField, PeerSourcePort, SourcePort},
+    daemon::Started,
+    nat::{Facts, Ports},
+    probe::{Key, Prober, Settings, Unkeyed, name_id},
+};
+
+/// Time to live of probes, where data has that of the inner packet.
+const TTL: u8 = 64;
+
+/// Who asks a peer.
+pub(super) enum Asked {
+    Prober(Box<Prober>),
+    Echo {
+        unkeyed: Box<Unkeyed>,
+        /// When the next echo request is due.
+        next: Duration,
+    },
+}
+
+/// Those of all peers.
+pub(super) fn asked(running: &Started, now: Duration) -> Vec<Asked> {
+    let session = rand::random::<u64>().max(1);
+    let peers = running.findings.config.peers.iter().zip(&running.findings.keys);
+    let each = peers.enumerate().map(|(index, (peer, key))| match key {
+        Some(key) => {
+            let settings = settings(running, index, peer, key, session);
+            Asked::Prober(Box::new(Prober::new(settings, now)))
+        }
+        None => {
+            let facts = facts(running, index, peer);
+            let interval = running.findings.config.probe.interval;
+            let unkeyed = Unkeyed::new(&peer.name, interval, facts);
+            Asked::Echo { unkeyed: Box::new(unkeyed), next: now }
+        }
+    });
+    each.collect()
+}
+
+fn settings(
+    running: &Started,
+    index: usize,
+    peer: &config::Peer,
+    key: &Key,
+    session: u64,
+) -> Settings {
+    let findings = &running.findings;
+    let config = &findings.config;
+    let entry = running.plan.peers.get(index);
+    let learned = running.endpoints.of(index).map(|at| at.endpoint);
+    Settings {
+        peer: peer.name.value.clone(),
+        local: name_id(&config.node.name),
+        remote: name_id(&peer.name),
+        key: key.clone(),
+        session,
+        interval: config.probe.interval,
+        keepalive: config.probe.keepalive,
+        vni: running.plan.settings.probe_vni,
+        port: config.underlay.port.value,
+        fixed_source_port: config.underlay.source_port.value == SourcePort::Fixed,
+        addresses: findings.facts.addresses().collect(),
+        public_addresses: config.underlay.public_address.iter().map(|at| at.value).collect(),
+        private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
+        ports: ports(running, index, peer),
+        ttl: match config.underlay.ttl {
+            OuterField::Fixed(ttl) => ttl,
+            OuterField::Inherit => TTL,
+        },
+        tos: match config.underlay.dscp {
+            OuterField::Fixed(dscp) => dscp << 2,
+            OuterField::Inherit => 0,
+        },
+        learned: peer.learns,
+        endpoint: learned.or_else(|| entry.and_then(way)),
+        mtu: super::length(entry.map_or(findings.facts.mtu, |entry| entry.mtu)),
+    }
+}
+
+fn facts(running: &Started, index: usize, peer: &config::Peer) -> Facts {
+    let endpoint = running.plan.peers.get(index).and_then(way);
+    let like = endpoint.or_else(|| peer.endpoint().map(|at| at.value)).map(|at| at.ip());
+    let own = |like: IpAddr| running.findings.config.underlay.public_address.of_family(like);
+    Facts {
+        endpoint,
+        learned: false,
+        private: like.and_then(|like| peer.private_behind(like)),
+        public: like.and_then(own).map(|at| at.value),
+        ports: ports(running, index, peer),
+    }
+}
+
+/// The ports that a peer sends data from.
+fn ports(running: &Started, index: usize, peer: &config::Peer) -> Ports {
+    let port = || {
+        let declared = peer.endpoint().map(|at| at.value.port());
+        let used = running.plan.peers.get(index).and_then(way).map(|at| at.port());
+        let own = running.findings.config.underlay.port.value;
+        if peer.learns { own } else { declared.or(used).unwrap_or(own) }
+    };
+    match peer.source_port {
+        PeerSourcePort::Flow => Ports::Flow,
+        PeerSourcePort::Fixed => Ports::Fixed(port()),
+        PeerSourcePort::Any => Ports::Range(*peer.source_ports.start(), *peer.source_ports.end()),
+    }
+}
