@@ -158,16 +158,18 @@ fn what_was_held_back_proves_nothing() {
 
 #[test]
 fn the_fastest_request_is_the_measure() {
-    let [mut a, mut b] = associated();
-    let request = |host: &mut Host, sent, arrives: f64| {
-        (host.ask(Purpose::Counted, seconds(sent)), seconds(arrives))
+    // The one that begins is 9 s on its way, the next one 1 s, and one 50 s.
+    let [mut a, mut b] = hosts();
+    let token = offer(b.judge(&a.ask(Purpose::Counted, START), START));
+    let mut judge = |sent, way| {
+        let request = Probe { token, ..a.ask(Purpose::Counted, seconds(sent)) };
+        accepted(b.judge(&request, seconds(sent + way)))
     };
-    let (slow, at) = request(&mut a, 0.0, 50.0);
-    assert!(accepted(b.judge(&slow, at)));
-    // The slow one has not become it.
-    let (slower, at) = request(&mut a, 20.0, 82.0);
-    assert_ne!(b.judge(&slower, at), REPLAYED);
-    assert!(!accepted(b.judge(&slower, at)));
+    assert!(judge(0.0, 9.0));
+    assert!(judge(10.0, 1.0));
+    assert!(judge(11.0, 50.0));
+    assert!(judge(12.0, 60.9));
+    assert!(!judge(13.0, 62.0));
 }
 
 #[test]
