@@ -158,6 +158,8 @@ pub struct Probed {
     pub unproven: u64,
     /// What the peer says of our session.
     pub reported: Option<Reported>,
+    /// How many of our requests arrived, by the latest request of the peer's that is not proved fresh.
+    pub hearsay: Option<u64>,
     /// The latest accepted requests of the peer's that count; those that are looked at for unsolicited
     /// ones among them.
     pub received: u64,

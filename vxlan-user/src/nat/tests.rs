@@ -312,6 +312,7 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
         heard: random.random::<bool>().then(|| time(random)),
         proven: count(random),
         unproven: count(random),
+        hearsay: random.random_bool(0.3).then(|| random.random_range(0..10)),
         reported: random
             .random::<bool>()
             .then(|| Reported { received: count(random), highest: count(random) }),

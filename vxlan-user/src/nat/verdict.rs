@@ -1,6 +1,11 @@
 //! The verdict: of all that is true of the way, what hurts most. How rewriting is read off headers and
 //! counters is in `rewriting.rs`.
 
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+};
+
 use super::{
     Kind,
     evidence::{Evidence, Passive, Probed, Unsolicited, WINDOW},
@@ -52,13 +57,13 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 /// not rewritten says nothing: that peer may be on this side of the NAT.
 pub fn vary(ours: &[Option<Rewrite>]) -> Vec<bool> {
     let rewritten = |probe: &&Rewrite| probe.sent.source != probe.seen.source;
-    let known: Vec<&Rewrite> = ours.iter().flatten().filter(rewritten).collect();
-    let varies = |one: &Rewrite| {
-        let another = |other: &&Rewrite| {
-            one.sent.source == other.sent.source && one.seen.source != other.seen.source
-        };
-        rewritten(&one) && known.iter().any(another)
-    };
+    let mut seen_as: HashMap<SocketAddr, HashSet<SocketAddr>> = HashMap::new();
+    for probe in ours.iter().flatten().filter(rewritten) {
+        seen_as.entry(probe.sent.source).or_default().insert(probe.seen.source);
+    }
+    let several =
+        |probe: &Rewrite| seen_as.get(&probe.sent.source).is_some_and(|as_| as_.len() > 1);
+    let varies = |probe: &Rewrite| rewritten(&probe) && several(probe);
     ours.iter().map(|probe| probe.as_ref().is_some_and(varies)).collect()
 }
 
@@ -93,6 +98,12 @@ fn dead(evidence: &Evidence, said: &mut Vec<String>) -> Option<Kind> {
             said.push(format!(
                 "we sent {}, {peer} saw {}, the latest of them the {}.",
                 probes.sent, reported.received, reported.highest
+            ));
+        }
+        if let Some(saw) = probes.hearsay.filter(|_| probes.reported.is_none()) {
+            said.push(format!(
+                "we sent {}, {peer} saw {saw}, by what its requests say",
+                probes.sent
             ));
         }
         if probes.unproven > 0 && probes.proven == 0 {

@@ -137,9 +137,16 @@ impl Probing {
         }
         for (peer, action) in todo {
             self.act(peer, action, running, follower).await?;
+            self.hurry(peer);
         }
-        self.due = self.next_due();
         Ok(())
+    }
+
+    /// A peer may have something to do earlier than was known.
+    fn hurry(&mut self, peer: usize) {
+        if let Some(Asked::Prober(prober)) = self.asked.get(peer) {
+            self.due = self.due.min(prober.next_poll(now()));
+        }
     }
 
     /// A router has narrowed the path to a peer.
@@ -147,8 +154,8 @@ impl Probing {
         let now = now();
         if let Some(Asked::Prober(prober)) = self.asked.get_mut(narrowed.peer) {
             prober.refused(length(narrowed.was), Some(length(narrowed.mtu)), now);
-            self.due = self.due.min(prober.next_poll(now));
         }
+        self.hurry(narrowed.peer);
     }
 
     fn take(&mut self, todo: &mut Vec<(usize, Action)>) {
@@ -192,6 +199,7 @@ impl Probing {
             self.reporting = now + REPORTING;
             self.report(running, now)?;
         }
+        self.due = self.next_due(now);
         Ok(())
     }
 
@@ -275,7 +283,7 @@ impl Probing {
                 Asked::Echo { unkeyed, .. } => unkeyed.set_endpoint(way(entry)),
             }
         }
-        self.due = self.next_due();
+        self.due = self.next_due(now);
     }
 
     fn send(&mut self, peer: usize, packet: &Transmit) {
@@ -290,8 +298,7 @@ impl Probing {
         }
     }
 
-    fn next_due(&self) -> Duration {
-        let now = now();
+    fn next_due(&self, now: Duration) -> Duration {
         let each = self.asked.iter().map(|asked| match asked {
             Asked::Prober(prober) => prober.next_poll(now),
             Asked::Echo { next, .. } => *next,

@@ -1,4 +1,5 @@
-//! What came of the requests of both sides: the numbers that verdict and report are made of. They are read in `figures`.
+//! What came of the requests of both sides: the numbers that verdict and report are made of. They are
+//! read in `figures`.
 
 mod figures;
 
@@ -68,6 +69,8 @@ pub(super) struct Account {
     peer_varies: bool,
     peer_path_mtu: u32,
     reported: Option<Reported>,
+    /// Of our requests, by the latest unproven request.
+    hearsay: Option<u64>,
     seen: Seen,
 }
 
@@ -100,6 +103,7 @@ impl Account {
             peer_varies: false,
             peer_path_mtu: 0,
             reported: None,
+            hearsay: None,
             seen: Seen::default(),
         }
     }
@@ -204,6 +208,12 @@ impl Account {
         reported.received = reported.received.max(probe.requests_received);
         reported.highest = reported.highest.max(probe.highest_requests_sent);
         self.tx.note(reported.highest, reported.received);
+    }
+
+    /// What an unproven request says that its sender has received.
+    pub(super) fn hearsay(&mut self, probe: &Probe, our_session: u64) {
+        let ours = probe.peer_session == our_session;
+        self.hearsay = Some(if ours { probe.requests_received } else { 0 });
     }
 
     pub(super) fn heard(&mut self, at: Duration, whose: Whose, window: Duration) {

@@ -59,6 +59,7 @@ impl Prober {
             Verdict::Unproven { answer } => {
                 self.account.refused(Refused::Unproven);
                 self.account.heard(at, Whose::Unproven, window);
+                self.account.hearsay(probe, self.association.session());
                 (answer, false)
             }
             Verdict::Accepted { newest, offered_token, hurry } => {

@@ -33,6 +33,7 @@ impl Account {
             proven: lately(Whose::Proven),
             unproven: lately(Whose::Unproven),
             reported: self.reported,
+            hearsay: self.hearsay,
             received: requests,
             missed: self.missed(),
             unsolicited: Unsolicited {
