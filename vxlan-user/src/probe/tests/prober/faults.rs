@@ -157,7 +157,9 @@ fn disorder_and_duplicates_change_nothing() {
 
 #[test]
 fn disorder_does_not_move_an_endpoint_back() {
-    let (mut network, [hub, _]) = office(NatBox::napt(OFFICE_PUBLIC));
+    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+    network.ends[office].settings.interval = seconds(1);
+    network.restart(office);
     network.run(seconds(20));
     network.jitter = Duration::from_secs(4);
     network.twice = 0.5;
@@ -207,6 +209,10 @@ fn a_restart_is_followed() {
             assert!(report.probes.answered >= 2, "{:?}", report.probes);
         }
         network.run(seconds(60));
+        for end in [hub, office] {
+            let loss = network.report(end).loss;
+            assert_eq!((loss.tx, loss.rx), (Some(0.0), Some(0.0)));
+        }
     }
 }
 

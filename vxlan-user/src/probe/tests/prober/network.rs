@@ -50,6 +50,8 @@ pub(super) struct Network {
     pub(super) jitter: Duration,
     /// Share of packets that come twice.
     pub(super) twice: f64,
+    /// From the arrival of a probe until the prober is told.
+    pub(super) hold: Duration,
     under_way: Vec<(Duration, Packet)>,
 }
 
@@ -65,6 +67,7 @@ impl Network {
             delay: Duration::from_millis(10),
             jitter: Duration::ZERO,
             twice: 0.0,
+            hold: Duration::from_micros(50),
             under_way: Vec::new(),
         }
     }
@@ -233,8 +236,7 @@ impl Network {
     pub(super) fn arrive(&mut self, end: usize, packet: &Packet) {
         let this = &mut self.ends[end];
         let arrived = packet.arrived(self.now + this.ahead);
-        // It is told a little later.
-        self.now += Duration::from_micros(50);
+        self.now += self.hold;
         let now = self.now + this.ahead;
         let actions = this.prober.arrived(&arrived, now, &mut || self.random.random());
         for action in actions.iter().flatten() {

@@ -18,6 +18,7 @@ fn no_nat() {
         for fixed in [false, true] {
             let mut network = Network::new();
             network.mtu = 1437;
+            network.hold = Duration::from_millis(5);
             let [a, b] =
                 network.pair([("a", ours, Some(theirs)), ("b", theirs, Some(ours))], fixed);
             network.run(seconds(120));
