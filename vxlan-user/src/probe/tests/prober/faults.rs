@@ -163,12 +163,18 @@ fn disorder_does_not_move_an_endpoint_back() {
     network.run(seconds(20));
     network.jitter = Duration::from_secs(4);
     network.twice = 0.5;
-    for _ in 0..20 {
-        network.boxes[0].rebind();
-        network.run(seconds(20));
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for second in 0..400 {
+        if second % 20 == 0 {
+            network.boxes[0].rebind();
+        }
+        network.run(seconds(1));
+        theirs.extend(network.report(hub).theirs.map(|theirs| theirs.seen.source.port()));
+        ours.extend(network.report(office).ours.map(|ours| ours.seen.source.port()));
     }
     let ports: Vec<u16> = network.ends[hub].moves.iter().map(|moves| moves.1.port()).collect();
-    assert!(ports.is_sorted(), "{ports:?}");
+    assert!(ports.len() > 20 && ports.is_sorted(), "{ports:?}");
+    assert!(theirs.is_sorted() && ours.is_sorted(), "{theirs:?} {ours:?}");
 }
 
 #[test]
@@ -214,6 +220,17 @@ fn a_restart_is_followed() {
             assert_eq!((loss.tx, loss.rx), (Some(0.0), Some(0.0)));
         }
     }
+}
+
+#[test]
+fn after_a_restart_counting_begins_anew() {
+    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+    network.run(seconds(60));
+    network.restart(office);
+    network.run(seconds(12));
+    let now = network.now + seconds(1000);
+    let probes = network.ends[hub].prober.evidence(now).probes.unwrap();
+    assert!(probes.received <= 6 && probes.unsolicited.received <= 1, "{probes:?}");
 }
 
 #[test]

@@ -187,6 +187,8 @@ impl Network {
     fn transmit(&mut self, transmit: Transmit) {
         let headers = if transmit.destination.is_ipv6() { 48 } else { 28 };
         assert_eq!(usize::from(transmit.length), headers + transmit.payload.len());
+        let port = transmit.source.port();
+        assert!(port == PORT || port >= 32_768, "neither a port of data nor an unsolicited one");
         let mut packet = Packet {
             source: transmit.source,
             destination: transmit.destination,
