@@ -2,11 +2,14 @@
 //! it and the checks of what it carries; what a person sees of it is `cargo xtask run`.
 
 use std::{
+    io::{Read as _, Write as _},
     net::Ipv4Addr,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     Netns, Run,
@@ -19,6 +22,10 @@ use crate::{
 
 /// Where each side serves its metrics, inside its namespace.
 const METRICS_PORT: u16 = 9839;
+/// The key that both sides probe each other with; beside their configurations.
+const KEY_FILE: &str = "lab.key";
+/// How long probes may take to find out what NAT there is: three of their intervals.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// GCP's MTU less the outer headers; on both sides, as neither knows the other's.
 const OVERLAY_MTU: u32 = TwoClouds::GCP_MTU - 50;
 pub const VNI: u32 = 43;
@@ -105,6 +112,7 @@ listen = "0.0.0.0:{METRICS_PORT}"
 name = "{peer_name}"
 endpoint = "{peer_public}:4789"
 private_address = "{peer_private}"
+key_file = "{KEY_FILE}"
 
 [[network]]
 vni = {VNI}
@@ -171,6 +179,26 @@ impl Counters {
     }
 }
 
+/// What one side says of the way to the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NatVerdict {
+    /// As in the metric's label.
+    pub nat: String,
+    /// Sentences.
+    pub evidence: Vec<String>,
+}
+
+/// 32 random bytes, for root alone.
+fn write_key(run: &Run) -> Result<()> {
+    let mut key = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = run.dir().join(KEY_FILE);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    writeln!(file, "{digits}").with_context(|| path.display().to_string())
+}
+
 /// Up from [`Lab::up`] until it is dropped.
 #[derive(Debug)]
 pub struct Lab {
@@ -184,6 +212,7 @@ impl Lab {
     /// The networks and the configuration files, but no daemon yet. Sweeps a former lab.
     pub fn up(binary: &Path) -> Result<Self> {
         let clouds = TwoClouds::in_run(Run::lab()?, Wire::Real)?;
+        write_key(&clouds.run)?;
         let mut lab = Self { proxies: Vec::new(), daemons: Vec::new(), clouds };
         for side in Side::BOTH {
             let (ns, run) = (lab.ns(side), &lab.clouds.run);
@@ -270,6 +299,29 @@ impl Lab {
              noticed: {counters:?}"
         );
         Ok(counters)
+    }
+
+    /// What NAT a side has found on the way to the other, and how it knows.
+    pub fn verdict(&self, side: Side) -> Result<NatVerdict> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.daemon(side).vxlan(&["show", "nat", "--json"])?;
+            let json: serde_json::Value = serde_json::from_str(&shown.stdout)
+                .with_context(|| format!("vxlan show nat: {shown:?}"))?;
+            let report = &json["peers"][0];
+            let evidence = report["evidence"].as_array().into_iter().flatten();
+            let verdict = NatVerdict {
+                nat: report["nat"].as_str().unwrap_or_default().to_owned(),
+                evidence: evidence.filter_map(|why| why.as_str().map(str::to_owned)).collect(),
+            };
+            if !verdict.nat.is_empty() && verdict.nat != "unknown" {
+                return Ok(verdict);
+            }
+            let name = side.name();
+            ensure!(Instant::now() < deadline, "{name} does not find out about NAT: {verdict:?}");
+            // A report cannot be waited for otherwise.
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Fails when a daemon has ended by itself.

@@ -129,6 +129,12 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
             rate(transfer.mbit_per_second())
         );
     }
+    for side in Side::BOTH {
+        go_on(stop)?;
+        let found = lab.verdict(side)?;
+        let why = found.evidence.first().map_or("", String::as_str);
+        println!("  vxlan show nat   {}: {}, as {why}", side.name(), found.nat);
+    }
     go_on(stop)?;
     for side in Side::BOTH {
         lab.check_counters(side)?;
