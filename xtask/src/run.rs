@@ -133,7 +133,7 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
         go_on(stop)?;
         let found = lab.verdict(side)?;
         let why = found.evidence.first().map_or("", String::as_str);
-        println!("  vxlan show nat   {}: {}, as {why}", side.name(), found.nat);
+        println!("  NAT         {}: {}; {why}", side.name(), found.nat);
     }
     go_on(stop)?;
     for side in Side::BOTH {
