@@ -1,5 +1,7 @@
 //! `vxlan show`: readable tables, and JSON that agrees with the metrics page to the packet.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{
@@ -102,13 +104,25 @@ fn peers_agree_with_the_metrics() -> Result<()> {
     other.stop()
 }
 
-/// After the daemon's end: what the tables tell, and no verdict.
+/// The daemon answers; after its end there is what the tables tell, and no verdict.
 #[test]
-fn nat_without_a_daemon_is_what_the_tables_tell() -> Result<()> {
+fn nat_is_asked_of_the_daemon_and_without_one_of_the_tables() -> Result<()> {
     let mut host = Host::new(CONFIG)?;
     let other = used(&mut host)?;
-    host.daemon.stop()?;
-    other.stop()?;
+    let socket = host.daemon.run_dir().join("api.sock");
+    let mode = std::fs::metadata(&socket)?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let out = host.vxlan(&["show", "nat", "--json"])?;
+    ensure!(out.success(), "{}", out.stderr);
+    let json: Value = serde_json::from_str(&out.stdout)?;
+    assert_eq!((&json["node"], &json["peers"][0]["peer"]), (&"b".into(), &"a".into()));
+    assert_ne!(json["peers"][0]["liveness"]["by"]["kind"], "probes", "the peer has no key");
+    let table = host.vxlan(&["show", "nat"])?.stdout;
+    assert!(table.starts_with("PEER ") && !table.contains("No daemon runs"), "{table}");
+
+    // Which leaves the socket behind.
+    host.daemon.kill()?;
+    assert!(socket.exists());
     let out = host.vxlan(&["show", "nat", "--json"])?;
     ensure!(out.success(), "{}", out.stderr);
     let json: Value = serde_json::from_str(&out.stdout)?;
@@ -152,7 +166,11 @@ fn nat_without_a_daemon_is_what_the_tables_tell() -> Result<()> {
         assert!(table.lines().any(|line| line == sentence), "{sentence}\n{table}");
     }
     assert!(table.contains("  Nothing was seen to be rewritten in "), "{table}");
-    Ok(())
+    host.daemon.launch()?;
+    host.daemon.terminate()?;
+    assert!(!socket.exists(), "the daemon has left its socket");
+    host.daemon.stop()?;
+    other.stop()
 }
 
 #[test]
