@@ -60,13 +60,13 @@ impl Endpoints {
         self.refused.get(peer).copied().flatten()
     }
 
-    /// An accepted probe proves where a peer is; to be called for each one, also if nothing is new. The
-    /// changes are to be written in their order; there are none if the peer is where it was, or its
-    /// endpoint is not to be learned.
+    /// Accepted probes prove that a peer is elsewhere; to be called whenever that is another place than
+    /// the last time. The changes are to be written in their order; there are none if the peer is where
+    /// it was, or its endpoint is not to be learned.
     ///
-    /// An endpoint that another peer has is refused, until that one is elsewhere. Peers whose NAT has
-    /// exchanged their ports have each other's: once the last of them has claimed its new one, all of
-    /// them move.
+    /// An endpoint that another peer has is refused, until that one is elsewhere: then both move. Peers
+    /// whose NAT has exchanged their ports have each other's: once the last of them has claimed its new
+    /// one, all of them move.
     ///
     /// # Errors
     /// The endpoint is another peer's, learned or declared.
@@ -81,6 +81,7 @@ impl Endpoints {
         }
         let before = self.learned.clone();
         self.grant(config, peer, to)?;
+        self.grant_the_refused(config);
         if before == self.learned {
             return Ok(Vec::new());
         }
@@ -113,6 +114,22 @@ impl Endpoints {
             self.refused[mover] = None;
         }
         Ok(())
+    }
+
+    /// Somebody has made room.
+    fn grant_the_refused(&mut self, config: &Config) {
+        let refused = |endpoints: &Self| endpoints.refused.iter().flatten().count();
+        loop {
+            let before = refused(self);
+            for peer in 0..self.refused.len() {
+                if let Some(to) = self.refused(peer) {
+                    let _still_taken = self.grant(config, peer, to);
+                }
+            }
+            if refused(self) == before {
+                return;
+            }
+        }
     }
 
     fn holder(&self, endpoint: SocketAddr) -> Option<usize> {

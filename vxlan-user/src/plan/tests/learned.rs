@@ -349,6 +349,24 @@ fn an_endpoint_is_one_peer_s_alone() {
 }
 
 #[test]
+fn what_was_refused_is_granted_as_soon_as_there_is_room() {
+    let config = hub();
+    let mut endpoints = Endpoints::new(&config, |_| None);
+    let (here, there) = (at("203.0.113.5:1024"), at("203.0.113.5:1025"));
+    assert!(endpoints.claim(&config, FIRST, here).is_ok());
+    assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
+    assert_eq!(endpoints.refused(SECOND), Some(here));
+    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    for change in endpoints.claim(&config, FIRST, there).expect("free") {
+        maps.write(change);
+    }
+    assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (Some(there), Some(here)));
+    assert_eq!(endpoints.refused(SECOND), None);
+    assert_eq!(maps.member(8, "203.0.113.5:1024"), Some(3));
+    assert_eq!(maps.member(8, "203.0.113.5:1025"), Some(2));
+}
+
+#[test]
 fn peers_whose_ports_the_nat_has_exchanged_move_together() {
     let config = hub();
     let (one, two) = (at("203.0.113.5:1024"), at("203.0.113.5:1025"));
