@@ -53,7 +53,9 @@ pub async fn run(
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(places, &mut running)?;
     serve_metrics(places, &running, listener, &probing)?;
-    let _api = Api::serve(&places.run_dir.api_socket(), &running.state.node, probing.reports())?;
+    let socket = places.run_dir.api_socket();
+    let _api = Api::serve(&socket, &running.state.node, probing.reports())
+        .map_err(|error| tracing::warn!("`vxlan show nat` shows the tables only: {error}"));
     ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);

@@ -1,7 +1,12 @@
 //! Asks peers without keys by echo through the tunnel whether they live: which address, and over which
 //! socket.
 
-use std::{collections::HashMap, io, net::IpAddr, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    net::IpAddr,
+    time::Duration,
+};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
@@ -57,17 +62,18 @@ impl Echoes {
     pub(super) fn ask(&mut self, config: &Config, target: &Target) -> Option<u16> {
         let key = (target.network, target.address.is_ipv4());
         let interface = &config.networks.get(target.network)?.interface.value;
-        if !self.sockets.contains_key(&key) {
-            match Echo::open(interface, target.source) {
-                Ok(socket) => self.sockets.insert(key, socket),
+        let socket = match self.sockets.entry(key) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => match Echo::open(interface, target.source) {
+                Ok(socket) => none.insert(socket),
                 Err(error) => {
                     tracing::debug!("{error}");
                     return None;
                 }
-            };
-        }
+            },
+        };
         self.sequence = self.sequence.wrapping_add(1);
-        match self.sockets.get(&key)?.send(target.address, self.sequence) {
+        match socket.send(target.address, self.sequence) {
             Ok(()) => Some(self.sequence),
             Err(error) => {
                 tracing::debug!("no echo request to {} on {interface}: {error}", target.address);
