@@ -80,15 +80,20 @@ impl Config {
 }
 
 impl Peer {
-    /// Whatever the port: a learned address is no peer's without it.
+    /// It is its outer address, whatever that says of a packet.
     pub(super) fn has(&self, address: IpAddr) -> bool {
-        let declared = self.endpoints.contains(&address) && !self.learn;
-        declared || self.private_addresses.contains(&address)
+        let private = self.private_addresses.contains(&address) && !self.learn;
+        private || self.endpoints.contains(&address)
     }
 
-    /// It is learned, and this is what is known now.
+    /// The address alone tells that a packet is this peer's.
+    pub(super) fn is_declared_at(&self, address: IpAddr) -> bool {
+        self.has(address) && !self.learn
+    }
+
+    /// It takes the port, too.
     pub(super) fn is_learned_at(&self, address: IpAddr, port: u16) -> bool {
-        self.learn && self.endpoints.contains(&address) && self.port == port
+        self.has(address) && self.learn && self.port == port
     }
 
     /// Where packets go.

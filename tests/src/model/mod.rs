@@ -82,6 +82,12 @@ impl Refusal {
     }
 }
 
+/// Where a frame is sent from with `source_port = "flow"`. Nothing for one that cannot be read.
+pub fn flow_port(frame: &[u8]) -> Option<u16> {
+    let inner = inner::Inner::read(frame).ok()?;
+    Some(flow::source_port(flow::hash(&inner)))
+}
+
 /// A MAC address that is behind a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Station {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use super::{Config, Model, SourcePort, What, Who, flow, inner::Inner, outer::Outer};
+use super::{Config, Model, SourcePort, What, Who, flow_port, outer::Outer};
 
 /// Where a member's packets came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +51,13 @@ impl Sent<'_> {
     fn original(&self, config: &Config) -> Original {
         let family = |address: &&IpAddr| address.is_ipv4() == self.outer.src.is_ipv4();
         let peer = self.peer(config);
-        let src = if peer.learn { &peer.sent_from } else { &peer.private_addresses };
+        // What is declared goes before what is said.
+        let carried = peer.private_addresses.iter().chain(&peer.sent_from);
         Original {
-            src: src.iter().find(family).copied(),
+            src: carried.filter(family).find(|carried| **carried != self.outer.src).copied(),
             dst: config.public_addresses.iter().find(family).copied(),
             port: match peer.source_port {
-                SourcePort::Flow => {
-                    Inner::read(self.inner).ok().map(|inner| flow::source_port(flow::hash(&inner)))
-                }
+                SourcePort::Flow => flow_port(self.inner),
                 SourcePort::Fixed if peer.learn => Some(config.port),
                 SourcePort::Fixed => Some(peer.port),
                 SourcePort::Any { .. } => None,

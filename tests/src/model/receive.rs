@@ -69,8 +69,10 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
         members.iter().position(|member| is(&model.config.peers[member.peer]))
     };
     let learned = sender_is(&|peer| peer.is_learned_at(src, port));
-    let Some(member) = learned.or_else(|| sender_is(&|peer| peer.has(src))) else {
-        return match peer {
+    let declared = || sender_is(&|peer| peer.is_declared_at(src));
+    let Some(member) = learned.or_else(declared) else {
+        let is_sender = |peer: &Peer| peer.is_declared_at(src) || peer.is_learned_at(src, port);
+        return match peer.filter(|peer| is_sender(&model.config.peers[*peer])) {
             None => refused("unknown_source", Who::Network(network)),
             Some(peer) => refused("not_a_member", Who::Pair { peer, network }),
         };

@@ -23,9 +23,9 @@ fn packet(src: Ipv4Addr, dst: Ipv4Addr, udp: Udp, vni: u32, inner: Packet) -> Ve
 }
 
 fn nat(model: &Model) -> Vec<(&'static str, u64)> {
-    let nat = model.counters.0.iter().filter_map(|((who, what), count)| match what {
-        What::Nat(field) if *who == WHO => Some((*field, *count)),
-        _ => None,
+    let nat = model.counters.0.iter().filter_map(|((who, what), count)| {
+        let What::Nat(field) = what else { return None };
+        (*who == WHO).then_some((*field, *count))
     });
     nat.collect()
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
 
@@ -19,10 +19,11 @@ use vxlan_tests::packet::Mac;
 use vxlan_user::{
     config,
     dataplane::names,
-    plan::{OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
+    plan::{Learned, OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
 };
 
 use crate::{
+    live,
     moves::{Moves, Who},
     pool::Pooled,
     world::{GCP_MAC, GCP_PRIVATE, OTHER_MAC, PUBLIC, UNDERLAY_MTU, gcp},
@@ -92,6 +93,10 @@ pub(crate) const GCP: Host =
 pub(crate) struct Bench {
     pub(crate) plane: Pooled,
     pub(crate) plan: Plan,
+    pub(crate) config: config::Config,
+    pub(crate) underlay: UnderlayFacts,
+    /// By peer.
+    pub(crate) learned: Vec<Option<Learned>>,
     peers: Vec<String>,
     vnis: Vec<u32>,
     counts: Moves,
@@ -103,6 +108,19 @@ const GATEWAYS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1)),
 ];
+
+/// The way to an endpoint of a peer.
+pub(crate) fn way(peer: &config::Peer, endpoint: SocketAddr) -> Option<WayFacts> {
+    match peer.name.as_str() {
+        "lone" => None,
+        name => Some(WayFacts {
+            endpoint,
+            gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
+            resolved: true,
+            mtu: if name == "office" { 1400 } else { UNDERLAY_MTU },
+        }),
+    }
+}
 
 /// Byte strings of one value each: a1, a2, a3 …
 struct Fixed(u8);
@@ -150,22 +168,17 @@ impl Bench {
             host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         assert_eq!(overlays.len(), config.networks.len());
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
-        let way = |peer: &config::Peer| match peer.name.as_str() {
-            "lone" => None,
-            name => Some(WayFacts {
-                endpoint: peer.endpoint().expect("declared").value,
-                gateway: GATEWAYS[usize::from(peer.endpoint().expect("declared").is_ipv6())],
-                resolved: true,
-                mtu: if name == "office" { 1400 } else { UNDERLAY_MTU },
-            }),
-        };
-        let ways: Vec<_> = config.peers.iter().map(way).collect();
-        let plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Fixed(0xa0));
+        let declared = |peer: &config::Peer| way(peer, peer.endpoint()?.value);
+        let ways: Vec<_> = config.peers.iter().map(declared).collect();
+        let mut plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Fixed(0xa0));
+        plan.probers = live::probers(&config);
         let mut plane = Pooled::take();
         plane.fill(&plan).expect("maps take the plan");
+        let learned = vec![None; config.peers.len()];
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
         let (counts, stations) = (Moves::none(), Stations::new());
-        let mut bench = Self { plane, plan, peers, vnis, counts, stations };
+        let mut bench =
+            Self { plane, plan, config, underlay, learned, peers, vnis, counts, stations };
         assert_eq!(bench.read_counts(), Moves::none(), "counters begin at zero");
         bench.stations = bench.read_stations();
         bench
@@ -207,6 +220,16 @@ impl Bench {
         options: TestRunOptions<'_>,
     ) -> Result<aya::programs::TestRunResult, aya::programs::ProgramError> {
         self.plane.classifier(name).expect("it is loaded").test_run(options)
+    }
+
+    /// Everything that is counted.
+    pub(crate) fn counted(&self) -> &Moves {
+        &self.counts
+    }
+
+    /// The index of a peer.
+    pub(crate) fn peer(&self, name: &str) -> u32 {
+        self.peers.iter().position(|peer| peer == name).expect("is a peer") as u32
     }
 
     /// The number of the counter slot that stands for somebody.

@@ -1,6 +1,6 @@
 //! What `decap` accepts over IPv6, and what it leaves to the host there.
 
-use vxlan_common::counters::NatField::{DstAddress, SrcAddress};
+use vxlan_common::counters::NatField::{DstAddress, SrcAddress, SrcPort};
 use vxlan_tests::packet::{Checksum, Eth, Icmp, Ipv4, Ipv6, Layer, Packet, Tcp, Udp, Vlan, Vxlan};
 
 use crate::{
@@ -87,8 +87,8 @@ fn outer_headers_that_vary_and_mean_nothing() {
         aws(&bench, "hop limit 255", &ip(outer_ip6().hop_limit(255))),
         aws(&bench, "flow label", &ip(outer_ip6().flow_label(0xf_ffff))),
         aws(&bench, "DSCP EF outside, none inside", &ip(outer_ip6().traffic_class(0xb8))),
-        aws(&bench, "source port 4789", &udp(Udp::vxlan(4789))),
-        aws(&bench, "source port 0", &udp(Udp::vxlan(0))),
+        aws(&bench, "source port 4789", &udp(Udp::vxlan(4789))).nat(SrcPort, AWS_43),
+        aws(&bench, "source port 0", &udp(Udp::vxlan(0))).nat(SrcPort, AWS_43),
         aws(&bench, "UDP checksum", &udp(outer_udp().checksum(Checksum::Right))),
     ];
     for n in [1, 2, 4, 46, 150] {

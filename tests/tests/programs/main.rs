@@ -3,7 +3,7 @@
 //! interface is needed, so what the kernel does after a verdict is for the end-to-end suites.
 //!
 //! `world` is the configuration and its addresses, `bench` runs a program and sees what moved, `rows`
-//! is the table and its judge; every other module is one table or one property.
+//! is the table and its judge, `live` what a daemon does besides; every other module is one table or one property.
 
 mod bench;
 mod checksum;
@@ -28,16 +28,23 @@ mod flow;
 mod fuzz;
 mod heard;
 mod interfaces;
+mod learned;
 mod learning;
 mod limits;
+mod live;
 mod moves;
+mod nat_checksum;
 mod neighbours;
 mod nested;
+mod observed;
 mod pool;
+mod probes;
+mod probes_denied;
 mod round_trip;
 mod rows;
 mod segments;
 mod settings;
+mod source_ports;
 mod stations;
 mod too_big;
 mod truncation;

@@ -119,6 +119,11 @@ impl Moves {
         self
     }
 
+    /// Of everything whose name begins so.
+    pub(crate) fn sum_of(&self, prefix: &str) -> u64 {
+        self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, count)| count).sum()
+    }
+
     /// How far these counters are beyond `before`. Counters never fall.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let mut moved = self.0.clone();

@@ -8,15 +8,16 @@ use std::{
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
 use vxlan_common::{
     addr::{Address, Mac},
     counters::Counters,
     nat::Observed,
+    probe,
     table::{
-        FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NetworkAddress, NonMember,
+        FdbEntry, FdbKey, Learned, Mapping, Neighbour, NeighbourKey, NetworkAddress, NonMember,
         OuterAddress, Owner, Source, Spent, TaggedMember,
     },
 };
@@ -70,6 +71,8 @@ fn empty(bpf: &mut Ebpf) {
     hash::<NetworkAddress, Source>(bpf, "SOURCES");
     hash::<[u8; 4], u32>(bpf, "NETWORK_BY_VNI");
     hash::<u32, u32>(bpf, "NETWORK_BY_IFINDEX");
+    hash::<Mapping, Source>(bpf, "MAPPINGS");
+    hash::<probe::Tag, u32>(bpf, "PROBERS");
     hash::<OuterAddress, u32>(bpf, "PEER_BY_ADDRESS");
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
     hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
@@ -86,9 +89,14 @@ fn empty(bpf: &mut Ebpf) {
     };
     array(bpf, "LEARNED", &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0, observed });
     array(bpf, "FORGOTTEN", &0_u64);
+    array(bpf, "PROBE_SPENT", &0_u64);
     array(bpf, "SPENT", &Spent { packets: 0, bytes: 0 });
     array(bpf, "BROADCASTS", &0_u64);
     array(bpf, "EXCEPTIONS", &0_u64);
+
+    let map = bpf.map_mut("PROBES").expect("is a map");
+    let mut probes: RingBuf<&mut MapData> = map.try_into().expect("a ring buffer");
+    while probes.next().is_some() {}
 
     let map = bpf.map_mut("ROUTES").expect("is a map");
     let mut routes: LpmTrie<&mut MapData, NetworkAddress, Owner> = map.try_into().expect("a trie");

@@ -113,6 +113,13 @@ pub(crate) fn gcp(underlay: &str) -> String {
     )
 }
 
+/// The same with other keys of a peer instead of `source_port = "any"`.
+pub(crate) fn with_peer(text: &str, peer: &str, keys: &str) -> String {
+    let usual = format!("name = \"{peer}\"\n        source_port = \"any\"");
+    assert!(text.contains(&usual), "{peer}");
+    text.replacen(&usual, &format!("name = \"{peer}\"\n{keys}"), 1)
+}
+
 /// `gcp` as in the design: peers send to its public address.
 pub(crate) const PUBLIC: &str = "public_address = \"203.0.113.10\"";
 /// The same where the driver has no XDP metadata.

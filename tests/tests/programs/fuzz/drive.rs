@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
 
@@ -13,18 +13,21 @@ use aya::{
 };
 use vxlan_common::{
     counters::{Counters, NatField},
+    nat::Observed,
     reason::DropReason,
     table::{FdbEntry, FdbKey, NonMember},
 };
+use vxlan_tests::model::{Mapping, Peer};
 use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
-    plan::{OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
+    plan::{Learned, OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
 };
 
 use super::setups::{Setup, UNDERLAY_IFINDEX};
 use crate::{
     bench::{Context, Program},
+    live::{self, Told},
     world::UNDERLAY_MTU,
 };
 
@@ -58,6 +61,13 @@ pub(super) type Counted = BTreeMap<String, u64>;
 /// Overlay interface and MAC address, and the peer that it is behind.
 pub(super) type Stations = BTreeMap<(u32, [u8; 6]), String>;
 
+/// What is known of a peer whose endpoint is learned.
+fn learned(peer: &Peer) -> Option<Learned> {
+    let at = *peer.endpoints.first().filter(|_| peer.learn)?;
+    let sent_from = peer.sent_from.first().copied().unwrap_or(at);
+    Some(Learned { endpoint: SocketAddr::new(at, peer.port), sent_from })
+}
+
 /// Not secret, as nobody is there to guess.
 struct Numbered(u8);
 
@@ -88,8 +98,11 @@ impl Drive {
         let overlays = setup.overlays.iter();
         let overlays: Vec<_> =
             overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
-        let ways = config.peers.iter().zip(&setup.config.peers).map(|(peer, ours)| {
-            let endpoint = peer.endpoint().expect("declared").value;
+        let learned: Vec<_> = setup.config.peers.iter().map(learned).collect();
+        let peers = config.peers.iter().zip(&setup.config.peers).zip(&learned);
+        let ways = peers.map(|((peer, ours), learned)| {
+            let declared = || peer.endpoint().map(|endpoint| endpoint.value);
+            let endpoint = learned.map(|learned| learned.endpoint).or_else(declared)?;
             ours.reachable.then(|| WayFacts {
                 endpoint,
                 gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
@@ -98,7 +111,10 @@ impl Drive {
             })
         });
         let ways: Vec<_> = ways.collect();
-        let plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Numbered(0xa0));
+        let mut plan =
+            Plan::new(&config, &underlay, &overlays, &ways, &learned, &mut Numbered(0xa0));
+        let tags = setup.config.peers.iter().zip(0..);
+        plan.probers = tags.filter_map(|(peer, index)| Some((peer.tag?, index))).collect();
         let options = LoadOptions {
             trace_packets: false,
             slots: Plan::slots_for(&config),
@@ -136,14 +152,18 @@ impl Drive {
         Some(Ran { verdict, bytes: &self.out[..result.data_size_out as usize] })
     }
 
-    /// Secret, network and slot: what `decap` puts in front of a frame of that member.
-    pub(super) fn tag(&self, peer: &str, vni: u32) -> Vec<u8> {
+    fn member(&self, peer: &str, vni: u32) -> u32 {
         let owner = |slot: u32| &self.plan.slots[slot as usize];
-        let member = self.plan.members.iter().find(|member| {
+        let position = self.plan.members.iter().position(|member| {
             let owner = owner(member.slot);
             owner.peer.as_deref() == Some(peer) && owner.vni == Some(vni)
         });
-        let member = member.expect("it is a member");
+        position.expect("it is a member") as u32
+    }
+
+    /// Secret, network and slot: what `decap` puts in front of a frame of that member.
+    pub(super) fn tag(&self, peer: &str, vni: u32) -> Vec<u8> {
+        let member = self.plan.members[self.member(peer, vni) as usize];
         let (network, slot) = (member.network.to_ne_bytes(), member.slot.to_ne_bytes());
         [&self.plan.settings.secret[..], &network, &slot].concat()
     }
@@ -168,6 +188,39 @@ impl Drive {
             note(&mut all, "rx not_a_member", Some(peer), Some(vni), values.iter().sum());
         }
         all
+    }
+
+    /// What was handed to the daemon, taken out; then as many may come as at first.
+    pub(super) fn probes(&mut self) -> Vec<Told> {
+        let bpf = self.plane.maps();
+        let told = live::take_probes(bpf).into_iter().map(|(_, told)| told).collect();
+        live::refill_probes(bpf, self.peers.len() as u32);
+        told
+    }
+
+    /// What was noted of a peer in a network, if that is not what the model has.
+    pub(super) fn mapping_differs(
+        &mut self,
+        peer: &str,
+        vni: u32,
+        expected: Option<&Mapping>,
+    ) -> Option<String> {
+        let member = self.member(peer, vni);
+        let observed = live::observed(self.plane.maps(), member);
+        let mut seen = [0; 8];
+        let Some(expected) = expected else {
+            let nothing = observed.family == 0 && observed.seen == seen && observed.changes == 0;
+            return (!nothing).then(|| format!("  {peer}: model nothing, program {observed:?}\n"));
+        };
+        for (address, port) in &expected.seen {
+            let place = Observed::place(&live::bytes_of(*address), *port);
+            seen[place as usize / 64] |= 1 << (place % 64);
+        }
+        let same = observed.family != 0
+            && live::address_of(observed.family, &observed.address) == expected.address
+            && (observed.port, observed.ttl) == (expected.port, expected.ttl)
+            && (observed.changes, observed.seen) == (expected.changes, seen);
+        (!same).then(|| format!("  {peer}: model {expected:?}, program {observed:?}\n"))
     }
 
     pub(super) fn stations(&mut self) -> Stations {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use vxlan_tests::{
-    model::{Fate, Model, What, Who},
+    model::{Fate, Model, Probe, What, Who},
     packet::diff,
 };
 
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     bench::Program,
+    live::Told,
     rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS},
 };
 
@@ -79,7 +80,16 @@ impl<'a> Duel<'a> {
             if program == Program::Encap {
                 self.model.count(0, frame.len(), agreed);
             }
-            return Ok(());
+            return match &fate {
+                Fate::Probe(probe) => self.compare_probe(probe, (program, frame)),
+                Fate::NotOurs
+                | Fate::Refused(_)
+                | Fate::Accepted { .. }
+                | Fate::Sent { .. }
+                | Fate::Everyone(_)
+                | Fate::Answered { .. }
+                | Fate::Told { .. } => Ok(()),
+            };
         }
         let (verdict, bytes) = expected(program, &fates[0], frame);
         let frame_bytes = ran.bytes.strip_prefix(tag).unwrap_or(ran.bytes);
@@ -99,6 +109,48 @@ impl<'a> Duel<'a> {
         Err(self.failure(kind, text, Some((program, frame))))
     }
 
+    /// Exactly this one was handed out.
+    fn compare_probe(&mut self, probe: &Probe, at: (Program, &[u8])) -> Result<(), Failure> {
+        let expected = Told {
+            peer: probe.peer as u32,
+            length: probe.length as u32,
+            source: probe.src,
+            destination: probe.dst,
+            source_port: probe.source_port,
+            destination_port: probe.destination_port,
+            checksum: probe.checksum.to_be_bytes(),
+            ttl: probe.ttl,
+            tos: probe.tos,
+            dont_fragment: probe.dont_fragment,
+            bytes: probe.bytes.clone(),
+        };
+        let told = self.drive.probes();
+        if told == [expected] {
+            return Ok(());
+        }
+        let text = format!("model {probe:?}\nprogram {told:?}\n");
+        Err(self.failure("probe".to_owned(), text, Some(at)))
+    }
+
+    fn mappings_that_differ(&mut self) -> String {
+        let mut text = String::new();
+        for (n, network) in self.setup.config.networks.iter().enumerate() {
+            for (m, member) in network.members.iter().enumerate() {
+                let peer = &self.setup.config.peers[member.peer].name;
+                let expected = self.model.mappings.get(&(n, m));
+                let differs = self.drive.mapping_differs(peer, network.vni, expected);
+                text.extend(differs);
+            }
+        }
+        text
+    }
+
+    /// What was counted of anybody, without whom.
+    pub(super) fn kinds(&self) -> BTreeSet<String> {
+        let names = self.counted().into_keys();
+        names.filter_map(|name| Some(name.split_once(" peer=")?.0.to_owned())).collect()
+    }
+
     fn counters_that_differ(&mut self) -> Option<String> {
         let (theirs, ours) = (self.drive.counted(), self.counted());
         if theirs == ours {
@@ -113,7 +165,7 @@ impl<'a> Duel<'a> {
         Some(lines.collect())
     }
 
-    /// Counters and stations.
+    /// Counters, stations and mappings.
     pub(super) fn compare_state(&mut self, last: Option<(Program, &[u8])>) -> Result<(), Failure> {
         if let Some(text) = self.counters_that_differ() {
             let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
@@ -133,6 +185,15 @@ impl<'a> Duel<'a> {
                 let _ = writeln!(text, "  {key:x?}: program {peer}, model nobody");
             }
             return Err(self.failure("stations".to_owned(), text, last));
+        }
+        let text = self.mappings_that_differ();
+        if !text.is_empty() {
+            return Err(self.failure("mappings".to_owned(), text, last));
+        }
+        let told = self.drive.probes();
+        if !told.is_empty() {
+            let text = format!("  program {told:?}\n");
+            return Err(self.failure("probes that are none".to_owned(), text, last));
         }
         Ok(())
     }

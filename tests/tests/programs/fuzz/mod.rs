@@ -6,8 +6,8 @@
 //! rates, which depend on the clock; GSO, which has no bytes; and of a frame for everyone the copies
 //! but the last, which go their way by the overlay interface.
 //!
-//! `setups` is the configurations, `generate` and `mutate` make frames (`inner`, `addresses` and
-//! `transport` what is in them), `drive` runs a program and reads what it counted, `duel` has both
+//! `setups` is the configurations, `generate` and `mutate` make frames (`outer` and `nat` what is around
+//! them, `inner`, `addresses` and `transport` what is in them), `drive` runs a program and reads what it counted, `duel` has both
 //! decide and compares.
 
 mod addresses;
@@ -16,15 +16,26 @@ mod duel;
 mod generate;
 mod inner;
 mod mutate;
+mod nat;
+mod outer;
 mod setups;
 mod text;
 mod transport;
 
-use std::{collections::BTreeMap, env, fmt::Write as _, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write as _,
+    thread,
+};
 
 use duel::{Duel, Failure};
 use generate::Generator;
 use setups::Setup;
+use vxlan_common::{
+    counters::NatField,
+    reason::{DropReason, RxDrop, TxDrop},
+};
 
 use crate::bench::{Program, own_namespace};
 
@@ -52,7 +63,9 @@ struct Segment<'a> {
 
 impl Segment<'_> {
     /// `look_closely`: counters are compared after every packet of that batch.
-    fn run(self, look_closely: Option<u64>) -> Result<(), Failure> {
+    ///
+    /// What was counted of anybody.
+    fn run(self, look_closely: Option<u64>) -> Result<BTreeSet<String>, Failure> {
         let mut generator = Generator::new(self.setup, self.seed);
         let mut duel = Duel::new(self.setup);
         for number in 0..self.packets {
@@ -63,15 +76,18 @@ impl Segment<'_> {
                 duel.compare_state(closely.then_some((program, &frame[..])))?;
             }
         }
-        Ok(())
+        Ok(duel.kinds())
     }
 
-    fn first_failure(self) -> Option<Failure> {
-        let failure = self.run(None).err()?;
+    fn first_failure(self) -> Result<BTreeSet<String>, Failure> {
+        let failure = match self.run(None) {
+            Ok(kinds) => return Ok(kinds),
+            Err(failure) => failure,
+        };
         // Counters that differ after a batch do not say whose frame it was.
         let batch = failure.number / BATCH;
         let closer = failure.frame.is_none().then(|| self.run(Some(batch)).err());
-        closer.flatten().or(Some(failure))
+        Err(closer.flatten().unwrap_or(failure))
     }
 }
 
@@ -91,13 +107,45 @@ fn programs_and_model_agree() {
     let fight = |thread: u64| {
         own_namespace();
         let mine = segments.iter().skip(thread as usize).step_by(THREADS as usize);
-        mine.filter_map(|segment| segment.first_failure()).collect::<Vec<_>>()
+        mine.map(|segment| segment.first_failure()).collect::<Vec<_>>()
     };
-    let failures: Vec<_> = thread::scope(|scope| {
+    let outcomes: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || fight(n))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
     });
+    let (mut kinds, mut failures) = (BTreeSet::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(counted) => kinds.extend(counted),
+            Err(failure) => failures.push(failure),
+        }
+    }
     assert!(failures.is_empty(), "VXLAN_FUZZ_SEED={seed}\n{}", report(&failures));
+    if packets >= PACKETS {
+        let all = everything_counted();
+        let unseen: Vec<_> = all.difference(&kinds).collect();
+        assert!(unseen.is_empty(), "VXLAN_FUZZ_SEED={seed}\nnever seen: {unseen:?}");
+    }
+}
+
+/// What packets by themselves can make the programs count.
+fn everything_counted() -> BTreeSet<String> {
+    let reasons = DropReason::all().map(|reason| (reason, reason.direction(), reason.label()));
+    // By a clock, by a driver, by the kernel; or by nothing that there is.
+    let elsewhere = |reason| match reason {
+        DropReason::Rx(reason) => matches!(
+            reason,
+            RxDrop::RateLimited | RxDrop::NoHeadroom | RxDrop::RedirectFailed | RxDrop::TtlExpired
+        ),
+        DropReason::Tx(reason) => {
+            matches!(reason, TxDrop::RateLimited | TxDrop::EncapFailed | TxDrop::RedirectFailed)
+        }
+    };
+    let drops = reasons.filter(|(reason, ..)| !elsewhere(*reason));
+    let drops = drops.map(|(_, direction, label)| format!("{direction} {label}"));
+    let nat = NatField::ALL.iter().map(|field| format!("nat {}", field.label()));
+    let others = ["tx_packets", "tx_bytes", "answered", "told", "probes"].map(str::to_owned);
+    drops.chain(nat).chain(others).collect()
 }
 
 /// One of each kind, the most frequent first.

@@ -23,6 +23,12 @@ const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 50);
 const FAR6: Ipv6Addr = outside6(4);
 const HUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 60);
 const HUB6: Ipv6Addr = outside6(5);
+const NAPT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 70);
+const NAPT6: Ipv6Addr = outside6(6);
+const BEHIND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 5);
+const BEHIND6: Ipv6Addr = outside6(7);
+/// Of a kernel peer.
+const ANY: SourcePort = SourcePort::Any { first: 32_768, last: 60_999 };
 
 const fn outside6(last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, last)
@@ -49,9 +55,11 @@ impl Setup {
 pub(super) fn all() -> Vec<Setup> {
     use Family::{Both, V4, V6};
     let plain = Config { public_addresses: Vec::new(), ..config(V4) };
-    let ignore = Config { ignore_reserved_bits: true, ..config(V6) };
+    let ignore = Config { ignore_reserved_bits: true, ..with_keys(config(V6), 0xff_ffff) };
     let pass = Config { pass_unknown_vni: true, ignore_reserved_bits: true, ..config(Both) };
+    let pass = with_keys(pass, 0x12_3457);
     let refuse = Config { pass_unknown_vni: true, ..config(V4) };
+    let unverified = Config { ignore_udp_checksum: true, ..config(Both) };
     let mut nested = with_hub(config(Both), Both);
     nested.networks.iter_mut().for_each(|network| network.pass_nested = true);
     let mut flood = config(V4);
@@ -67,7 +75,7 @@ pub(super) fn all() -> Vec<Setup> {
     vec![
         Setup::new("v4", config(V4)),
         Setup::new("v6", config(V6)),
-        Setup::new("both", config(Both)),
+        Setup::new("both", with_keys(config(Both), 0xff_ffff)),
         Setup::new("plain", few(plain)),
         Setup::new("ignore", ignore),
         Setup::new("pass", few(pass)),
@@ -77,6 +85,9 @@ pub(super) fn all() -> Vec<Setup> {
         Setup::new("inherit", inherit),
         Setup::new("marked", marked),
         Setup::new("fixed", fixed),
+        Setup::new("learned", with_learned(config(V4), false)),
+        Setup::new("learned6", with_learned(config(Both), true)),
+        Setup::new("unverified", unverified),
     ]
 }
 
@@ -106,7 +117,7 @@ fn peer(name: &str, endpoints: Vec<IpAddr>) -> Peer {
         learn: false,
         sent_from: Vec::new(),
         source_port: SourcePort::Flow,
-        sends_no_checksum: false,
+        sends_no_checksum: true,
         tag: None,
         private_addresses: Vec::new(),
         path_mtu: UNDERLAY_MTU as usize,
@@ -116,16 +127,20 @@ fn peer(name: &str, endpoints: Vec<IpAddr>) -> Peer {
 
 /// `aws` is behind a NAT, and preferably reached over IPv6; `office` has a path of 1400 bytes and is
 /// in both networks; to `lone` there is no way; `far`, in the other network, has the private address
-/// of `aws`.
+/// of `aws`. Among them are all rules of source ports, with checksums and without.
 fn config(family: Family) -> Config {
     let private = family.of(AWS_PRIVATE, AWS_PRIVATE6);
     let mut endpoints = family.of(AWS_PUBLIC, AWS6);
     endpoints.reverse();
-    let aws = Peer { private_addresses: private.clone(), ..peer("aws", endpoints) };
+    let aws = peer("aws", endpoints);
+    let aws = Peer { private_addresses: private.clone(), sends_no_checksum: false, ..aws };
     let office = peer("office", family.of(OFFICE, OFFICE6));
-    let office = Peer { port: 8472, path_mtu: 1400, ..office };
-    let lone = Peer { reachable: false, ..peer("lone", family.of(LONE, LONE6)) };
-    let far = Peer { private_addresses: private, ..peer("far", family.of(FAR, FAR6)) };
+    let office = Peer { port: 8472, path_mtu: 1400, source_port: SourcePort::Fixed, ..office };
+    let lone = peer("lone", family.of(LONE, LONE6));
+    let lone = Peer { reachable: false, source_port: ANY, sends_no_checksum: false, ..lone };
+    let far = peer("far", family.of(FAR, FAR6));
+    let far = Peer { private_addresses: private, source_port: SourcePort::Fixed, ..far };
+    let far = Peer { sends_no_checksum: false, ..far };
     let member = |peer, allowed: &[&str], mac| Member {
         peer,
         allowed: allowed.iter().map(|text| prefix(text)).collect(),
@@ -177,6 +192,45 @@ fn config(family: Family) -> Config {
         peers: vec![aws, office, lone, far],
         networks: vec![first, second],
     }
+}
+
+/// Probes, with keys of some.
+fn with_keys(mut config: Config, vni: u32) -> Config {
+    config.probe_vni = vni;
+    for peer in [0, 1, 3] {
+        config.peers[peer].tag = Some([0xa0 + peer as u8; 8]);
+    }
+    config
+}
+
+/// `branch` and `shop` are behind one address, `stall`, which is in both networks, is at one of `aws`;
+/// where `kiosk` is, is not known.
+fn with_learned(config: Config, v6: bool) -> Config {
+    let mut config = with_keys(config, 0xff_ffff);
+    config.fixed_source_port = true;
+    let [napt, aws, behind]: [IpAddr; 3] = if v6 {
+        [NAPT6.into(), AWS6.into(), BEHIND6.into()]
+    } else {
+        [NAPT.into(), AWS_PUBLIC.into(), BEHIND.into()]
+    };
+    let branch = Peer { port: 1_024, sent_from: vec![behind], ..peer("branch", vec![napt]) };
+    let branch = Peer { sends_no_checksum: false, ..branch };
+    let shop = Peer { port: 1_025, ..peer("shop", vec![napt]) };
+    let stall = Peer { port: 40_000, sent_from: vec![behind], ..peer("stall", vec![aws]) };
+    let kiosk = Peer { reachable: false, ..peer("kiosk", Vec::new()) };
+    for (index, learned) in [branch, shop, stall, kiosk].into_iter().enumerate() {
+        let subnet = 60 + index;
+        let allowed = vec![prefix(&format!("192.168.{subnet}.0/24"))];
+        let member = Member { peer: config.peers.len(), allowed, mac: None };
+        if learned.name == "stall" {
+            let allowed = vec![prefix("172.31.3.0/24")];
+            config.networks[1].members.push(Member { allowed, ..member.clone() });
+        }
+        config.networks[0].members.push(member);
+        let tag = Some([0xb0 + index as u8; 8]);
+        config.peers.push(Peer { learn: true, source_port: SourcePort::Fixed, tag, ..learned });
+    }
+    config
 }
 
 /// Everything that is nobody's belongs to `hub`, in the first network.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vxlan_tests::model::{Config, From, Member, Network, Peer, Prefix};
+use vxlan_tests::model::{Config, From, Member, Network, Peer, Prefix, SourcePort};
 
 use super::setups::Setup;
 
@@ -35,10 +35,13 @@ fn underlay(config: &Config) -> Vec<String> {
         format!("port = {}", config.port),
         format!("unknown_vni = {:?}", word(config.pass_unknown_vni, "pass", "drop")),
         format!("reserved_bits = {:?}", word(config.ignore_reserved_bits, "ignore", "refuse")),
+        format!("udp_checksum = {:?}", word(config.ignore_udp_checksum, "ignore", "verify")),
         format!("source_port = {:?}", word(config.fixed_source_port, "fixed", "flow")),
         format!("ttl = {}", field(config.ttl)),
         format!("dscp = {}", field(config.dscp)),
         "tag = \"metadata\"".to_owned(),
+        "[probe]".to_owned(),
+        format!("vni = {}", config.probe_vni),
     ]
 }
 
@@ -47,11 +50,28 @@ fn peer(peer: &Peer) -> Vec<String> {
         IpAddr::V4(v4) => format!("{v4}:{}", peer.port),
         IpAddr::V6(v6) => format!("[{v6}]:{}", peer.port),
     });
+    let endpoints = if peer.learn { vec!["learn".to_owned()] } else { endpoints.collect() };
     let private = addresses(&peer.private_addresses);
+    let source_port = match peer.source_port {
+        SourcePort::Flow => "source_port = \"flow\"".to_owned(),
+        SourcePort::Fixed => "source_port = \"fixed\"".to_owned(),
+        SourcePort::Any { first, last } => {
+            format!("source_port = \"any\"\nsource_ports = \"{first}-{last}\"")
+        }
+    };
+    let checksum = if peer.sends_no_checksum { "zero" } else { "any" };
     vec![
         "[[peer]]".to_owned(),
         format!("name = {:?}", peer.name),
-        format!("endpoint = {:?}", endpoints.collect::<Vec<_>>()),
+        format!("endpoint = {endpoints:?}"),
+        source_port,
+        format!("udp_checksum = {checksum:?}"),
+        // There is no such file: the keys are not the programs' matter.
+        if peer.tag.is_some() {
+            format!("key_file = \"/{}.key\"", peer.name)
+        } else {
+            String::new()
+        },
         if private.is_empty() { String::new() } else { format!("private_address = {private:?}") },
     ]
 }

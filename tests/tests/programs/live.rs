@@ -1,0 +1,167 @@
+//! What a daemon does while the programs run: it writes what it learned, and reads what they noted and
+//! handed out.
+
+use std::net::{IpAddr, SocketAddr};
+
+use aya::maps::{Array, MapData, RingBuf};
+use vxlan_common::{
+    addr::{Address, IPV4, IPV6},
+    nat::Observed,
+    probe::{Arrived, Tag},
+    table,
+};
+use vxlan_user::{
+    config::Config,
+    plan::{Learned, Senders, peer_entry},
+};
+
+use crate::bench::{Bench, way};
+
+/// A line of a peer's section. There is no such file: keys are not the programs' matter.
+pub(crate) fn key(peer: &str) -> String {
+    format!("key_file = \"/{peer}.key\"")
+}
+
+/// What stands for the key of that peer.
+pub(crate) fn tag(peer: &str) -> Tag {
+    let mut tag = [0xc5; 8];
+    tag.iter_mut().zip(peer.bytes()).for_each(|(place, byte)| *place = byte);
+    tag
+}
+
+pub(crate) fn probers(config: &Config) -> Vec<(Tag, u32)> {
+    let with_key = config.peers.iter().zip(0..).filter(|(peer, _)| peer.key_file.is_some());
+    with_key.map(|(peer, index)| (tag(&peer.name.value), index)).collect()
+}
+
+/// A probe as the daemon is told of it, but when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) peer: u32,
+    pub(crate) length: u32,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) checksum: [u8; 2],
+    pub(crate) ttl: u8,
+    pub(crate) tos: u8,
+    pub(crate) dont_fragment: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The kernel's monotonic clock in ns.
+pub(crate) fn now() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("a clock");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+pub(crate) fn address_of(family: u8, address: &Address) -> IpAddr {
+    let mut octets = [0; 16];
+    octets.copy_from_slice(address.0.as_flattened());
+    match family {
+        IPV6 => octets.into(),
+        IPV4 => {
+            assert_eq!(octets[4..], [0; 12]);
+            IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
+        }
+        other => panic!("no family: {other}"),
+    }
+}
+
+pub(crate) fn bytes_of(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(v4) => Address::ipv4(v4.octets()),
+        IpAddr::V6(v6) => Address::ipv6(v6.octets()),
+    }
+}
+
+/// Byte by byte: `Arrived` is what the daemon reads the same way.
+fn told(bytes: &[u8]) -> (u64, Told) {
+    assert_eq!(bytes.len(), size_of::<Arrived>());
+    // SAFETY: as many bytes as it has, and every bit pattern is a value of it.
+    let arrived = unsafe { bytes.as_ptr().cast::<Arrived>().read_unaligned() };
+    assert_eq!((arrived.pad, arrived.pad_end), ([0; 2], [0; 6]));
+    let told = Told {
+        peer: arrived.peer,
+        length: arrived.length,
+        source: address_of(arrived.family, &arrived.source),
+        destination: address_of(arrived.family, &arrived.destination),
+        source_port: arrived.source_port,
+        destination_port: arrived.destination_port,
+        checksum: arrived.checksum,
+        ttl: arrived.ttl,
+        tos: arrived.tos,
+        dont_fragment: match arrived.dont_fragment {
+            0 => false,
+            1 => true,
+            other => panic!("neither yes nor no: {other}"),
+        },
+        bytes: arrived.bytes.to_vec(),
+    };
+    (arrived.at, told)
+}
+
+/// Takes out what `decap` has handed out, each with its time.
+pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, Told)> {
+    let map = bpf.map_mut("PROBES").expect("is a map");
+    let mut ring: RingBuf<&mut MapData> = map.try_into().expect("is a ring buffer");
+    let mut all = Vec::new();
+    while let Some(item) = ring.next() {
+        all.push(told(&item));
+    }
+    all
+}
+
+/// As if no probe had come for long.
+pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
+    let map = bpf.map_mut("PROBE_SPENT").expect("is a map");
+    let mut spent: Array<&mut MapData, u64> = map.try_into().expect("is an array");
+    (0..peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
+}
+
+pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> Observed {
+    let map = bpf.map("LEARNED").expect("is a map");
+    let learned: Array<_, table::Learned> = map.try_into().expect("is an array");
+    learned.get(&member, 0).expect("is in range").observed
+}
+
+impl Bench {
+    /// The peer has proved that it is there, and sends from that address; or nobody knows where it is.
+    pub(crate) fn learns(&mut self, peer: &str, at: Option<(SocketAddr, IpAddr)>) {
+        let index = self.peer(peer) as usize;
+        let before = Senders::of(&self.config, &self.learned);
+        let learned = at.map(|(endpoint, sent_from)| Learned { endpoint, sent_from });
+        self.learned[index] = learned;
+        let after = Senders::of(&self.config, &self.learned);
+        for change in Senders::changes(&before, &after) {
+            self.plane.change(&change).expect("takes it");
+        }
+        let peer = &self.config.peers[index];
+        let way = learned.and_then(|learned| way(peer, learned.endpoint));
+        let slot = self.plan.peers[index].slot;
+        let entry = peer_entry(peer, &self.underlay, way.as_ref(), learned.as_ref(), slot);
+        self.plane.set_peer(index as u32, &entry).expect("takes it");
+    }
+
+    pub(crate) fn probes(&mut self) -> Vec<(u64, Told)> {
+        take_probes(self.plane.maps())
+    }
+
+    pub(crate) fn refill_probes(&mut self) {
+        let peers = self.config.peers.len() as u32;
+        refill_probes(self.plane.maps(), peers);
+    }
+
+    pub(crate) fn observed(&mut self, peer: &'static str, vni: u32) -> Observed {
+        let member = self.member(peer, vni);
+        observed(self.plane.maps(), member)
+    }
+
+    /// In the daemon's seconds.
+    pub(crate) fn set_clock(&mut self, seconds: u32) {
+        let map = self.plane.maps().map_mut("CLOCK").expect("is a map");
+        let mut clock: Array<&mut MapData, u32> = map.try_into().expect("is an array");
+        clock.set(0, seconds, 0).expect("takes it");
+    }
+}

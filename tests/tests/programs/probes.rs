@@ -1,0 +1,307 @@
+//! Probes: what is handed to the daemon, byte for byte, and how many come through.
+
+use std::time::Instant;
+
+use vxlan_common::reason::RxDrop::{ProbeDenied, RateLimited};
+use vxlan_tests::packet::{Checksum, Layer, Packet, Udp, Vxlan};
+
+use crate::{
+    bench::{Bench, Context, Program},
+    live::{self, Told},
+    moves::{Moves, Who},
+    rows::{XDP_DROP, padded},
+    world::*,
+    world6::*,
+};
+
+/// Of `[probe]`, unless it says otherwise.
+pub(crate) const PROBE_VNI: u32 = 0xff_ffff;
+/// The shortest inner frame that is one.
+pub(crate) const SHORTEST: usize = 302;
+/// So many at once.
+const BURST: u64 = 64;
+
+/// `gcp6`, with keys for `aws` and `office`.
+pub(crate) fn text() -> String {
+    let text = with_peer(&gcp6(PUBLIC6), "aws", &live::key("aws"));
+    with_peer(&text, "office", &live::key("office"))
+}
+
+pub(crate) fn bench() -> Bench {
+    Bench::new(&text(), GCP6)
+}
+
+/// An inner frame with that tag, and nothing else that anybody looks at.
+pub(crate) fn frame(tag: [u8; 8], len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..len).map(|n| (n * n / 5 + n) as u8).collect();
+    let end = len.min(26);
+    if len > 18 {
+        bytes[18..end].copy_from_slice(&tag[..end - 18]);
+    }
+    bytes
+}
+
+pub(crate) fn probe(ip: impl Into<Layer>, udp: Udp, inner: &[u8]) -> Packet {
+    wrap(ip, udp, Vxlan::new(PROBE_VNI), &Packet::new().payload(inner))
+}
+
+/// It is dropped, counted for that peer, and told as that.
+#[track_caller]
+pub(crate) fn handed(
+    bench: &mut Bench,
+    name: &str,
+    packet: &[u8],
+    peer: &'static str,
+    told: &Told,
+) {
+    bench.refill_probes();
+    let before = live::now();
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, packet);
+    let after = live::now();
+    assert_eq!(outcome.verdict, XDP_DROP, "{name}");
+    assert_eq!(outcome.moved, Moves::probes(peer, 1), "{name}");
+    assert_eq!(outcome.stations, outcome.stations_before, "{name}");
+    let events = bench.probes();
+    let [(at, event)] = &events[..] else { panic!("{name}: {} events", events.len()) };
+    assert!((before..=after).contains(at), "{name}: {before} {at} {after}");
+    assert_eq!(event, told, "{name}");
+}
+
+/// As a packet of `aws` from its endpoint to our public address, over IPv4.
+pub(crate) fn told(bench: &Bench, packet: &[u8]) -> Told {
+    Told {
+        peer: bench.peer("aws"),
+        length: packet.len() as u32 - 14,
+        source: AWS_PUBLIC.into(),
+        destination: GCP_PUBLIC.into(),
+        source_port: 50_000,
+        destination_port: 4_789,
+        checksum: [0, 0],
+        ttl: 64,
+        tos: 0,
+        dont_fragment: true,
+        bytes: packet[42..42 + 8 + SHORTEST].to_vec(),
+    }
+}
+
+fn told6(bench: &Bench, packet: &[u8]) -> Told {
+    Told {
+        source: AWS_PUBLIC6.into(),
+        destination: GCP_PUBLIC6.into(),
+        bytes: packet[62..62 + 8 + SHORTEST].to_vec(),
+        ..told(bench, packet)
+    }
+}
+
+#[test]
+fn over_ipv4() {
+    let mut bench = bench();
+    let inner = frame(live::tag("aws"), SHORTEST);
+    let plain = |ip| probe(ip, outer_udp(), &inner).build();
+    let packet = plain(outer_ip());
+    let expected = told(&bench, &packet);
+    handed(&mut bench, "as usual", &packet, "aws", &expected);
+    handed(&mut bench, "again", &packet, "aws", &expected);
+    for (name, ip, other) in [
+        ("TTL 1", outer_ip().ttl(1), Told { ttl: 1, ..expected.clone() }),
+        ("TOS", outer_ip().tos(0xb9), Told { tos: 0xb9, ..expected.clone() }),
+        ("no DF", outer_ip().fragment(0), Told { dont_fragment: false, ..expected.clone() }),
+        (
+            "the reserved flag alone",
+            outer_ip().fragment(0x8000),
+            Told { dont_fragment: false, ..expected.clone() },
+        ),
+        (
+            "to our private address",
+            outer_ip().dst(GCP_PRIVATE),
+            Told { destination: GCP_PRIVATE.into(), ..expected.clone() },
+        ),
+        (
+            "from its private address",
+            outer_ip().src(AWS_PRIVATE),
+            Told { source: AWS_PRIVATE.into(), ..expected.clone() },
+        ),
+        (
+            "from another peer",
+            outer_ip().src(OFFICE),
+            Told { source: OFFICE.into(), ..expected.clone() },
+        ),
+        (
+            "from a stranger",
+            outer_ip().src(STRANGER),
+            Told { source: STRANGER.into(), ..expected.clone() },
+        ),
+    ] {
+        handed(&mut bench, name, &plain(ip), "aws", &other);
+    }
+    // The tag says whose it is, not the source.
+    let inner = frame(live::tag("office"), SHORTEST);
+    let packet = probe(outer_ip(), outer_udp(), &inner).build();
+    let expected = Told { peer: bench.peer("office"), ..told(&bench, &packet) };
+    handed(&mut bench, "of office, from aws", &packet, "office", &expected);
+}
+
+#[test]
+fn over_ipv6() {
+    let mut bench = bench();
+    let inner = frame(live::tag("aws"), SHORTEST);
+    let plain = |ip| probe(ip, outer_udp(), &inner).build();
+    let packet = plain(outer_ip6());
+    let expected = told6(&bench, &packet);
+    handed(&mut bench, "as usual", &packet, "aws", &expected);
+    for (name, ip, other) in [
+        ("hop limit 255", outer_ip6().hop_limit(255), Told { ttl: 255, ..expected.clone() }),
+        (
+            "traffic class, flow label",
+            outer_ip6().traffic_class(0xb9).flow_label(0xf_ffff),
+            Told { tos: 0xb9, ..expected.clone() },
+        ),
+        (
+            "to our private address",
+            outer_ip6().dst(GCP_PRIVATE6),
+            Told { destination: GCP_PRIVATE6.into(), ..expected.clone() },
+        ),
+        (
+            "from a stranger",
+            outer_ip6().src(STRANGER6),
+            Told { source: STRANGER6.into(), ..expected.clone() },
+        ),
+    ] {
+        handed(&mut bench, name, &plain(ip), "aws", &other);
+    }
+}
+
+#[test]
+fn ports_and_checksums() {
+    let mut bench = bench();
+    let inner = frame(live::tag("aws"), SHORTEST + 1);
+    for v6 in [false, true] {
+        let ip = || if v6 { Layer::from(outer_ip6()) } else { outer_ip().into() };
+        for (port, checksum) in [
+            (50_000, Checksum::Zero),
+            (50_000, Checksum::Right),
+            (50_000, Checksum::Wrong),
+            (1, Checksum::Value(0x0100)),
+            (0, Checksum::Zero),
+            (4_789, Checksum::Value(0xffff)),
+        ] {
+            let packet = probe(ip(), outer_udp().src_port(port).checksum(checksum), &inner).build();
+            let as_usual = if v6 { told6(&bench, &packet) } else { told(&bench, &packet) };
+            let at = if v6 { 60 } else { 40 };
+            let checksum = [packet[at], packet[at + 1]];
+            let expected = Told { source_port: port, checksum, ..as_usual };
+            handed(&mut bench, &format!("{v6}, {port}, {checksum:x?}"), &packet, "aws", &expected);
+        }
+    }
+    let mut bench = Bench::new(&text().replacen("[underlay]", "[underlay]\nport = 4790", 1), GCP6);
+    let packet = probe(outer_ip(), outer_udp().dst_port(4_790), &inner).build();
+    let expected = Told { destination_port: 4_790, ..told(&bench, &packet) };
+    handed(&mut bench, "our port", &packet, "aws", &expected);
+}
+
+#[test]
+fn padding_is_not_handed_out() {
+    let mut bench = bench();
+    for more in [1, 2, 17, 500, 1_100] {
+        let packet = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST + more));
+        let expected = told(&bench, &packet.build());
+        handed(&mut bench, &format!("{more} more"), &packet.build(), "aws", &expected);
+        let packet6 = probe(outer_ip6(), outer_udp(), &frame(live::tag("aws"), SHORTEST + more));
+        let expected6 = told6(&bench, &packet6.build());
+        handed(&mut bench, &format!("{more} more, IPv6"), &packet6.build(), "aws", &expected6);
+        // What Ethernet pads is not in the IP packet.
+        handed(&mut bench, &format!("{more}, padded"), &padded(&packet, 20), "aws", &expected);
+    }
+}
+
+/// How many are handed out before one is not.
+fn burst(bench: &mut Bench, packet: &[u8], peer: &'static str) -> u64 {
+    for sent in 0.. {
+        let outcome = bench.run(Program::Decap, Context::DEFAULT, packet);
+        assert_eq!(outcome.verdict, XDP_DROP);
+        if outcome.moved != Moves::probes(peer, 1) {
+            assert_eq!(outcome.moved, Moves::rx_drop(RateLimited, Who::Peer(peer)));
+            return sent;
+        }
+        assert!(sent < 10_000, "no limit");
+    }
+    unreachable!()
+}
+
+#[test]
+fn so_many_in_a_second() {
+    // The limit of its data is not for its probes.
+    let text = text().replacen("name = \"aws\"", "name = \"aws\"\npackets_per_second = 1", 1);
+    let mut bench = Bench::new(&text, GCP6);
+    let aws = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    // From the same address.
+    let office = probe(outer_ip(), outer_udp(), &frame(live::tag("office"), SHORTEST)).build();
+    let bad = probe(outer_ip(), outer_udp(), &frame([9; 8], SHORTEST)).build();
+    for _ in 0..100 {
+        let moved = bench.run(Program::Decap, Context::DEFAULT, &bad).moved;
+        assert_eq!(moved, Moves::rx_drop(ProbeDenied, Who::Peer("aws")));
+    }
+    let begin = Instant::now();
+    let passed = burst(&mut bench, &aws, "aws");
+    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    // Another tag has as many.
+    let begin = Instant::now();
+    let passed = burst(&mut bench, &office, "office");
+    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    // They come again with time, one after the other.
+    let passed = burst(&mut bench, &aws, "aws");
+    assert!(passed < BURST / 2, "{passed} at once");
+    bench.refill_probes();
+    assert!(burst(&mut bench, &aws, "aws") >= BURST);
+}
+
+/// Nobody takes them out: what does not fit is dropped and counted.
+#[test]
+fn a_daemon_that_does_not_keep_up() {
+    let mut bench = bench();
+    let packet = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let mut fit = 0;
+    loop {
+        bench.refill_probes();
+        let passed = burst(&mut bench, &packet, "aws");
+        fit += passed;
+        if passed < BURST {
+            break;
+        }
+    }
+    // Full, and not too many: with a fresh limit nothing more fits.
+    bench.refill_probes();
+    assert_eq!(burst(&mut bench, &packet, "aws"), 0);
+    assert!(fit >= 8 * BURST, "room for {fit}");
+    println!("room for {fit}");
+    let events = bench.probes();
+    assert_eq!(events.len() as u64, fit);
+    let expected = told(&bench, &packet);
+    assert!(events.iter().all(|(_, event)| *event == expected));
+    assert!(events.is_sorted_by_key(|(at, _)| *at));
+    handed(&mut bench, "there is room again", &packet, "aws", &expected);
+}
+
+/// Sent = handed out + counted drops + passed on.
+#[test]
+fn conservation() {
+    let mut bench = bench();
+    let probe = |tag| frame(tag, SHORTEST);
+    let tags = [live::tag("aws"), live::tag("office"), [1; 8]];
+    let (mut sent, mut events) = (0, 0);
+    for round in 0..300_usize {
+        let mut inner = probe(tags[round % 3]);
+        inner.truncate(SHORTEST - usize::from(round % 7 == 0));
+        let udp = outer_udp().src_port(round as u16);
+        let packet = wrap(outer_ip(), udp, Vxlan::new(PROBE_VNI), &Packet::new().payload(&inner));
+        let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet.build());
+        assert_eq!(outcome.verdict, XDP_DROP);
+        sent += 1;
+        events += bench.probes().len() as u64;
+    }
+    let all = bench.counted();
+    assert_eq!(all.sum_of("probes "), events);
+    assert_eq!(all.sum_of("probes ") + all.sum_of("drop rx "), sent);
+}

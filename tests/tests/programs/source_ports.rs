@@ -1,0 +1,218 @@
+//! The UDP source port of an accepted packet against the one its sender must have written: computed
+//! anew from the inner frame, the peer's own, or one of a range.
+
+use vxlan_common::{
+    counters::NatField::{SrcAddress, SrcPort},
+    reason::RxDrop::InnerSourceDenied,
+};
+use vxlan_tests::packet::{
+    Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Layer, Packet, Tcp, Udp, Vxlan, flags,
+};
+
+use crate::{
+    bench::{Bench, Program},
+    flow::port_of,
+    moves::Who,
+    rows::{Row, check},
+    world::*,
+    world6::*,
+};
+
+const AWS: (&str, u32) = ("aws", VNI);
+
+fn bench(keys: &str) -> Bench {
+    Bench::new(&with_peer(&gcp6(PUBLIC6), "aws", keys), GCP6)
+}
+
+fn families() -> [(&'static str, Layer); 2] {
+    [("IPv4", outer_ip().into()), ("IPv6", outer_ip6().into())]
+}
+
+/// Every kind of frame that the hash takes its fields from in a way of its own.
+fn frames() -> Vec<(&'static str, Packet)> {
+    let v4 = || Packet::new().with(eth()).with(ipv4());
+    let v4_as = |ip: Ipv4| Packet::new().with(eth()).with(ip);
+    let v6 = || Packet::new().with(eth()).with(ipv6());
+    let v6_as = |ip: Ipv6| Packet::new().with(eth()).with(ip);
+    let fragment = [17, 0, 0, 1, 0, 0, 0, 9];
+    vec![
+        ("TCP", v4().with(Tcp::new(40_000, 443))),
+        ("TCP, other ports", v4().with(Tcp::new(40_001, 443)).payload(b"x")),
+        ("UDP", v4().with(Udp::new(5_000, 53)).payload(b"query")),
+        ("ICMP", ping()),
+        ("TCP behind options", v4_as(ipv4().options(vec![1; 12])).with(Tcp::new(9, 10))),
+        ("first fragment", v4_as(ipv4().fragment(flags::MF)).with(Udp::new(5_000, 53))),
+        ("last fragment", v4_as(ipv4().fragment(9).protocol(Some(17))).payload(&[9; 33])),
+        ("UDP cut short", v4_as(ipv4().protocol(Some(17))).payload(&[1, 2, 3])),
+        (
+            "ARP",
+            Packet::new()
+                .with(Eth::new(BROADCAST, AWS_MAC))
+                .with(Arp::request(AWS_MAC, AWS_HOST, GCP_HOST)),
+        ),
+        ("TCP over IPv6", v6().with(Tcp::new(40_000, 443))),
+        ("UDP over IPv6", v6().with(Udp::new(5_000, 53))),
+        ("ICMPv6", v6().with(Icmp::echo_request_v6(7, 1))),
+        ("fragment of IPv6", v6_as(ipv6().next_header(Some(44))).payload(&fragment)),
+        (
+            "solicitation",
+            Packet::new()
+                .with(Eth::new(SOLICITED_MAC, AWS_MAC))
+                .with(Ipv6::new(AWS_LINK_LOCAL, SOLICITED).hop_limit(255))
+                .with(Icmp::neighbour_solicitation(GCP_HOST6, AWS_MAC)),
+        ),
+    ]
+}
+
+/// Accepted from that port, and whether that counts as rewritten.
+fn row(bench: &Bench, name: &str, ip: &Layer, port: u16, inner: &Packet, rewritten: bool) -> Row {
+    let packet = wrap(ip.clone(), outer_udp().src_port(port), vxlan(), inner).build();
+    let row = Row::accepted(name, bench, &packet, AWS, &inner.build()).nat(SrcAddress, AWS_43);
+    if rewritten { row.nat(SrcPort, AWS_43) } else { row }
+}
+
+#[test]
+fn a_port_of_the_flow() {
+    let mut bench = bench("source_port = \"flow\"");
+    let mut ports = Vec::new();
+    for (family, ip) in families() {
+        let mut rows = Vec::new();
+        for (kind, inner) in frames() {
+            let right = port_of(&inner.build());
+            ports.push(right);
+            rows.push(row(&bench, &format!("{family}, {kind}"), &ip, right, &inner, false));
+            for (how, port) in [
+                ("one more", right.checked_add(1).unwrap_or(49_152)),
+                ("one less", right - 1),
+                ("another high bit", right ^ 0x8000),
+                ("none", 0),
+                ("our own", 4789),
+            ] {
+                let name = format!("{family}, {kind}, {how}");
+                rows.push(row(&bench, &name, &ip, port, &inner, true));
+            }
+        }
+        check(&mut bench, Program::Decap, &rows);
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    assert!(ports.len() >= frames().len() - 2, "flows that say little: {ports:?}");
+}
+
+/// It is the hash of the frame as it came, whatever is changed in it then.
+#[test]
+fn a_port_of_a_flow_that_is_mended() {
+    let mut bench = bench("source_port = \"flow\"");
+    let syn = |mss: u16| {
+        let [high, low] = mss.to_be_bytes();
+        let tcp = Tcp::new(40_000, 443).flags(flags::SYN).options(vec![2, 4, high, low]);
+        Packet::new().with(eth()).with(ipv4().tos(2)).with(tcp)
+    };
+    let sent = syn(9_000);
+    let udp = outer_udp().src_port(port_of(&sent.build()));
+    let packet = wrap(outer_ip().tos(3), udp, vxlan(), &sent).build();
+    // The way back is over IPv6: 1460 - 70 - 40.
+    let received = {
+        let tcp = Tcp::new(40_000, 443).flags(flags::SYN).options(vec![2, 4, 0x05, 0x46]);
+        Packet::new().with(eth()).with(ipv4().tos(3)).with(tcp)
+    };
+    let row = Row::accepted("a SYN that met congestion", &bench, &packet, AWS, &received.build());
+    check(&mut bench, Program::Decap, &[row.nat(SrcAddress, AWS_43)]);
+}
+
+/// The default.
+#[test]
+fn without_a_word_it_is_of_the_flow() {
+    let mut bench = bench("");
+    let ip = Layer::from(outer_ip());
+    let right = port_of(&ping().build());
+    let rows = [
+        row(&bench, "of the flow", &ip, right, &ping(), false),
+        row(&bench, "another", &ip, right ^ 1, &ping(), true),
+    ];
+    check(&mut bench, Program::Decap, &rows);
+}
+
+#[test]
+fn a_fixed_port_is_that_of_the_peers_endpoint() {
+    let mut bench = bench("source_port = \"fixed\"");
+    for (family, ip) in families() {
+        for (kind, inner) in frames() {
+            let of_flow = port_of(&inner.build());
+            let rows: Vec<_> =
+                [(4789, false), (4788, true), (0xb512, true), (of_flow, true), (0, true)]
+                    .map(|(port, rewritten)| {
+                        row(
+                            &bench,
+                            &format!("{family}, {kind}, {port}"),
+                            &ip,
+                            port,
+                            &inner,
+                            rewritten,
+                        )
+                    })
+                    .to_vec();
+            check(&mut bench, Program::Decap, &rows);
+        }
+    }
+    // Where our own is another.
+    let text = with_peer(&gcp(PUBLIC), "office", "source_port = \"fixed\"");
+    let mut bench = Bench::new(&text, crate::bench::GCP);
+    let office = Who::Member("office", VNI);
+    let inner = Packet::new()
+        .with(Eth::new(GCP_MAC, OFFICE_MAC))
+        .with(Ipv4::new(OFFICE_HOST, GCP_HOST))
+        .with(Icmp::echo_request(1, 1));
+    let from = |port| {
+        let ip = outer_ip().src(OFFICE);
+        let packet = wrap(ip, outer_udp().src_port(port), vxlan(), &inner).build();
+        Row::accepted(port.to_string(), &bench, &packet, ("office", VNI), &inner.build())
+    };
+    let rows = [from(8472), from(4789).nat(SrcPort, office), from(50_000).nat(SrcPort, office)];
+    check(&mut bench, Program::Decap, &rows);
+}
+
+#[test]
+fn any_port_of_a_range() {
+    for (keys, first, last) in [
+        ("source_port = \"any\"", 32_768_u16, 60_999_u16),
+        ("source_port = \"any\"\nsource_ports = \"1024-65535\"", 1_024, 65_535),
+        ("source_port = \"any\"\nsource_ports = \"4789-4790\"", 4_789, 4_790),
+        ("source_port = \"any\"\nsource_ports = \"255-256\"", 255, 256),
+    ] {
+        let mut bench = bench(keys);
+        for (family, ip) in families() {
+            let inside = [first, first + 1, last - 1, last].map(|port| (port, false));
+            let below = first.checked_sub(1).map(|port| (port, true));
+            let above = last.checked_add(1).map(|port| (port, true));
+            let mut ports: Vec<_> = inside.into_iter().chain(below).chain(above).collect();
+            ports.extend([
+                (0, true),
+                (first.swap_bytes(), !(first..=last).contains(&first.swap_bytes())),
+            ]);
+            ports.sort_unstable();
+            ports.dedup();
+            for (kind, inner) in [frames().remove(0), frames().remove(8)] {
+                let rows: Vec<_> = ports
+                    .iter()
+                    .map(|&(port, rewritten)| {
+                        let name = format!("{keys}, {family}, {kind}, {port}");
+                        row(&bench, &name, &ip, port, &inner, rewritten)
+                    })
+                    .collect();
+                check(&mut bench, Program::Decap, &rows);
+            }
+        }
+    }
+}
+
+/// Only of what passes every rule.
+#[test]
+fn a_refused_packet_says_nothing_of_its_port() {
+    let mut bench = bench("source_port = \"flow\"");
+    let stolen =
+        Packet::new().with(eth()).with(ipv4().src(OFFICE_HOST)).with(Icmp::echo_request(1, 1));
+    let packet = wrap(outer_ip(), outer_udp().src_port(1), Vxlan::new(VNI), &stolen).build();
+    let row = Row::refused("another's address", &packet, InnerSourceDenied, AWS_43);
+    check(&mut bench, Program::Decap, &[row]);
+}
