@@ -259,7 +259,7 @@ fn test_run(program: &ProgramFd, packet: &[u8]) -> Result<u32> {
 
 /// Writes what a probe would have proved.
 fn learn(pins: &Path) -> Result<()> {
-    let path = pinned(pins, "MAPPINGS").context("no map MAPPINGS")?;
+    let path = pinned(pins, "mappings").context("no pin of the learned endpoints")?;
     let map = Map::HashMap(MapData::from_pin(path)?);
     let mut mappings: HashMap<MapData, Mapping, Source> = map.try_into()?;
     let kind = KINDS[KINDS.len() - 1];
