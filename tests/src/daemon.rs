@@ -55,6 +55,8 @@ pub struct Daemon {
     run_dir: PathBuf,
     pin_dir: PathBuf,
     metrics: SocketAddr,
+    /// What `launch` adds to the environment.
+    environment: Vec<(String, String)>,
     log: Arc<Log>,
     child: Option<Child>,
     /// It may have made something that `vxlan down` has to remove.
@@ -92,6 +94,7 @@ impl Daemon {
             run_dir,
             pin_dir: run.bpffs().join(name),
             metrics: metrics_address(config)?,
+            environment: Vec::new(),
             log: Arc::default(),
             child: None,
             launched: false,
@@ -107,6 +110,7 @@ impl Daemon {
     pub fn launch_with(&mut self, arguments: &[&str]) -> Result<()> {
         ensure!(self.child.is_none(), "the daemon runs already");
         let mut command = self.command(arguments);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         // Its own process group: Ctrl-C at the terminal is for us, and we stop it in our turn.
         command.process_group(0).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -133,6 +137,11 @@ impl Daemon {
             self.config.display(),
             self.log()
         )
+    }
+
+    /// For the daemon, when it is started, and for no other verb.
+    pub fn set_environment(&mut self, key: &str, value: &str) {
+        self.environment.push((key.to_owned(), value.to_owned()));
     }
 
     /// `vxlan` with this daemon's configuration and directories, in its namespace.

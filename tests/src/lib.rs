@@ -10,6 +10,7 @@
 //! killed run left behind, the next one removes ([`sweep::sweep`]).
 
 pub mod bpffs;
+pub mod clock;
 pub mod cmd;
 pub mod conserve;
 pub mod daemon;

@@ -28,6 +28,8 @@ use crate::{
 
 /// The port that the tunnel uses.
 pub const PORT: u16 = 4789;
+/// In nft's words: the tunnel's probes, by the VNI that they have.
+pub const PROBES: &str = "udp dport 4789 @th,96,24 16777215";
 /// The host on the internet itself.
 pub const THIRD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 30);
 const MTU: u32 = 1500;
@@ -241,9 +243,10 @@ impl NatLab {
         set_queue(router, "wan")?;
         set_queue(&self.internet, &internet_interface(side.name()))?;
         if nat.is_none() {
-            self.internet.run(&self.route(*side, "add", ""))?;
+            return self.internet.run(&self.route(*side, "add", "")).map(drop);
         }
-        site.apply_nat()
+        site.apply_nat()?;
+        site.guard()
     }
 
     /// The internet's route to the hosts of a side without NAT.

@@ -1,9 +1,11 @@
 //! What a router of the lab rewrites: real NAT of the kernel's, by nftables and its connection
 //! tracking. A mapping lasts until it is changed or forgotten.
 
-use anyhow::Result;
+use std::net::Ipv4Addr;
 
-use super::{Lan, PORT, Site};
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Lan, PORT, PROBES, Site};
 
 /// How a router translates what crosses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl Site {
     /// Translates another way from now on; what was known of connections is forgotten. From or to
     /// [`Nat::None`] is not possible, as the hosts would need other addresses.
     pub fn change_nat(&mut self, nat: Nat) -> Result<()> {
-        anyhow::ensure!(!nat.is_none() && !self.nat.is_none(), "{:?} to {nat:?}", self.nat);
+        ensure!(!nat.is_none() && !self.nat.is_none(), "{:?} to {nat:?}", self.nat);
         self.nat = nat;
         self.apply_nat()?;
         self.forget()
@@ -77,19 +79,31 @@ impl Site {
         self.router.run("conntrack -F").map(drop)
     }
 
-    /// Packets of mappings, as in `dst=198.51.100.20 sport=4789`, one mapping a line.
+    /// What the box remembers of UDP, a line each.
     pub fn mappings(&self) -> Result<String> {
         self.router.run("conntrack -L -p udp")
     }
 
-    /// Ports of the router that now stand for `own` towards anybody's tunnel port.
-    pub fn mapped_ports(&self, own: std::net::Ipv4Addr) -> Result<Vec<u16>> {
+    /// The port that the host `own` sends from, from its tunnel's port to that of `to`, as `to` sees it;
+    /// nothing while the box remembers none.
+    pub fn mapped_port(&self, own: Ipv4Addr, to: Ipv4Addr) -> Result<Option<u16>> {
         let text = self.mappings()?;
-        let mine = format!("src={own} ");
-        let lines = text.lines().filter(|line| line.contains(&mine));
-        // The second `dport` is where answers come to.
-        let port = |line: &str| line.rsplit_once("dport=")?.1.split(' ').next()?.parse().ok();
-        Ok(lines.filter_map(port).collect())
+        let sent = format!("src={own} dst={to} sport={PORT} dport={PORT} ");
+        let line = text.lines().find_map(|line| line.split_once(&sent));
+        // What follows is where answers come to.
+        let port = line.and_then(|(_, rest)| rest.split_once("dport=")?.1.split(' ').next());
+        Ok(port.map(str::parse).transpose()?)
+    }
+
+    /// Packets that came by `wan` and belong to no mapping, so that the box has swallowed them; without
+    /// probes.
+    pub fn swallowed(&self) -> Result<u64> {
+        let text = self.router.run("nft -j list chain ip guard input")?;
+        let listing: serde_json::Value = serde_json::from_str(&text)?;
+        let items = listing["nftables"].as_array().into_iter().flatten();
+        let parts = items.filter_map(|item| item["rule"]["expr"].as_array()).flatten();
+        let packets = parts.filter_map(|part| part["counter"]["packets"].as_u64()).next();
+        packets.context("the router's rules have no counter")
     }
 
     /// Puts the rules in place of those that are there.
@@ -98,8 +112,6 @@ impl Site {
         if nat.is_none() {
             return Ok(());
         }
-        // What nobody asked for would else get as far as the router itself, which would remember it
-        // as a connection of its own, and give its port to nobody.
         self.router.run_with_input(
             "nft -f -",
             &format!(
@@ -114,13 +126,27 @@ impl Site {
                         type nat hook postrouting priority srcnat;
                         {}
                     }}
-                    chain input {{
-                        type filter hook input priority filter;
-                        iifname \"wan\" meta l4proto udp drop
-                    }}
                 }}",
                 nat.prerouting(self),
                 nat.postrouting(self)
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// What belongs to no mapping would else get as far as the router itself, which would remember it as
+    /// a connection of its own, and give its port to nobody.
+    pub(super) fn guard(&self) -> Result<()> {
+        self.router.run_with_input(
+            "nft -f -",
+            &format!(
+                "table ip guard {{
+                    chain input {{
+                        type filter hook input priority filter;
+                        iifname \"wan\" {PROBES} drop
+                        iifname \"wan\" meta l4proto udp counter drop
+                    }}
+                }}"
             ),
         )?;
         // A box in silicon does not look at the checksums of what it translates.

@@ -2,4 +2,19 @@
 //! its evidence, and whether data pass. The boxes are real ones, of the kernel's connection tracking, in
 //! namespaces of their own; the daemon is the real one, on both ends.
 
+mod blocked;
+mod checksums;
+mod clock;
+mod exchange;
+mod forged;
+mod keepalive;
+mod kernel_peer;
 mod lab;
+mod path_mtu;
+mod probe_frame;
+mod rebind;
+mod restart;
+mod setup;
+mod stream;
+mod verdicts;
+mod world;

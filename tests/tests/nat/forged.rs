@@ -1,0 +1,232 @@
+//! A million probes that nobody sent, or that somebody sent before: none counts, none moves an endpoint,
+//! none is answered with more bytes than it had, and each is counted.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{
+    inject::inject,
+    metrics::Metrics,
+    nat_lab::{Nat, PROBES},
+    sniff::Sniffer,
+};
+
+use crate::{
+    probe_frame::{
+        LENGTH, PROBE, TAG, from, is_plain, is_probe, is_reply, resized, session, to,
+        with_bit_turned,
+    },
+    world::{Host, INTERVAL, Node, PATIENCE, World},
+};
+
+const MILLION: u64 = 1_000_000;
+/// Most answers per second to requests that are not proved to be fresh (docs/probe-protocol.md).
+const ANSWERS: f64 = 5.0;
+
+/// What has become of probes at a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fate {
+    /// Dropped by the programs, for a tag that is no peer's.
+    denied: u64,
+    /// … for there being too many.
+    limited: u64,
+    /// Refused by the daemon.
+    refused: u64,
+    /// Believed.
+    accepted: u64,
+    moves: u64,
+}
+
+impl Fate {
+    fn of(host: &Host) -> Result<Self> {
+        let metrics = host.metrics()?;
+        let drops =
+            |reason| metrics.total("vxlan_drops_total", &[("direction", "rx"), ("reason", reason)]);
+        let report = host.report(Node::A)?;
+        Ok(Self {
+            denied: drops("probe_denied") as u64,
+            limited: drops("rate_limited") as u64,
+            refused: refused(&metrics),
+            accepted: report["probes"]["received"].as_u64().context("received")?,
+            moves: report["mapping_changes"].as_u64().context("mapping changes")?,
+        })
+    }
+
+    fn not_accepted(&self) -> u64 {
+        self.denied + self.limited + self.refused
+    }
+}
+
+fn refused(metrics: &Metrics) -> u64 {
+    metrics.total("vxlan_probes_refused_total", &[]) as u64
+}
+
+/// Waits until `count` more than `before` are accounted for, or until patience ends.
+fn settle(host: &Host, before: &Fate, count: u64) -> Result<Fate> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = Fate::of(host)?;
+        if now.not_accepted() >= before.not_accepted() + count || Instant::now() > deadline {
+            return Ok(now);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Real probes on their last stretch to `b`, and from it: of a session of `a` that is over, and of that
+/// which goes on.
+struct Recorded {
+    old: Vec<Vec<u8>>,
+    new: Vec<Vec<u8>>,
+    of_b: Vec<Vec<u8>>,
+}
+
+fn record(world: &mut World) -> Result<Recorded> {
+    let wire = Sniffer::start(&world.lab.b.router, "lan", is_plain)?;
+    let enough = |count: usize, other_than: Option<[u8; 8]>| {
+        wire.wait_until(PATIENCE, |frames| {
+            let requests = frames.iter().filter(|seen| seen.outgoing && !is_reply(&seen.frame));
+            let of = requests.filter(|seen| other_than != Some(session(&seen.frame)));
+            of.count() >= count
+        })
+    };
+    ensure!(enough(6, None), "no probes of a");
+    world.host_mut(Node::A)?.daemon.terminate()?;
+    let first = wire.wait_for(1, Duration::ZERO);
+    let old = first.iter().find(|seen| seen.outgoing && !is_reply(&seen.frame));
+    let old = session(&old.context("none was recorded")?.frame);
+    world.host_mut(Node::A)?.daemon.launch()?;
+    world.all_up()?;
+    ensure!(enough(6, Some(old)), "no probes of a's new session");
+    let capture = wire.finish()?;
+    let mut recorded = Recorded { old: Vec::new(), new: Vec::new(), of_b: Vec::new() };
+    for seen in capture.frames {
+        let list = match (seen.outgoing, session(&seen.frame) == old) {
+            (true, true) => &mut recorded.old,
+            (true, false) => &mut recorded.new,
+            (false, _) => &mut recorded.of_b,
+        };
+        list.push(seen.frame);
+    }
+    Ok(recorded)
+}
+
+/// All that can be made of recordings without the key.
+fn forgeries(world: &World, recorded: &Recorded) -> Result<Vec<Vec<u8>>> {
+    let real: Vec<&Vec<u8>> = recorded.old.iter().chain(&recorded.new).collect();
+    let mut frames: Vec<Vec<u8>> = real.iter().map(|&frame| frame.clone()).collect();
+    // From elsewhere: another port of the same box, other hosts, `b` itself.
+    let router = world.lab.a.public().octets();
+    for (number, frame) in real.iter().enumerate() {
+        let number = number as u8;
+        frames.push(from(frame, router, 1_024 + u16::from(number)));
+        frames.push(from(frame, [192, 0, 2, number], 4789));
+        frames.push(from(frame, world.lab.b.own().octets(), 4789));
+        frames.push(resized(frame, LENGTH + 1 + usize::from(number)));
+        frames.push(resized(frame, 1_400));
+    }
+    // Sent back to who sent them.
+    let (mac, own) = (world.lab.b.host.mac("eth0")?, world.lab.b.own().octets());
+    for frame in &recorded.of_b {
+        frames.push(from(&to(frame, mac, own), router, 40_000));
+    }
+    let newest = recorded.new.last().context("nothing recorded")?;
+    frames.extend((PROBE * 8..LENGTH * 8).map(|bit| with_bit_turned(newest, bit)));
+    // Down to the inner Ethernet header; what is shorter is no VXLAN packet.
+    frames.extend((PROBE..LENGTH).map(|length| resized(newest, length)));
+    Ok(frames)
+}
+
+#[test]
+fn a_million_forged_and_replayed() -> Result<()> {
+    let mut world = World::new(Nat::Mapped(40_000), Nat::None)?;
+    world.traffic_passes(Node::A, Node::B)?;
+    let recorded = record(&mut world)?;
+    let forged = forgeries(&world, &recorded)?;
+    ensure!(recorded.old.len() >= 6 && recorded.new.len() >= 6 && forged.len() > 2_500);
+    let b = world.host(Node::B)?;
+    let endpoint = b.report(Node::A)?["endpoint"].clone();
+
+    // No genuine ones meanwhile: what is counted is the attacker's.
+    let no_probes = world.lab.lose("a", "b", PROBES)?;
+    let quiet = Instant::now();
+    let mut before = Fate::of(b)?;
+    while quiet.elapsed() < 3 * INTERVAL {
+        thread::sleep(Duration::from_millis(100));
+        let now = Fate::of(b)?;
+        ensure!(now.refused == before.refused && now.denied == before.denied, "{now:?}");
+        before = now;
+    }
+    let replies =
+        Sniffer::start(&world.lab.b.router, "lan", |frame| is_probe(frame) && is_reply(frame))?;
+    let start = Instant::now();
+    let injected = inject(&world.lab.b.router, "lan", &forged, MILLION)?;
+    ensure!(injected.accepted == MILLION, "{injected:?}");
+    let after = settle(b, &before, MILLION)?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    let grown = Fate {
+        denied: after.denied - before.denied,
+        limited: after.limited - before.limited,
+        refused: after.refused - before.refused,
+        ..after
+    };
+    println!("{grown:?} in {seconds:.1} s");
+    ensure!(grown.not_accepted() == MILLION, "{grown:?}");
+    ensure!(grown.refused > 0 && grown.denied > 0 && grown.limited > 0, "{grown:?}");
+    ensure!(after.accepted == before.accepted, "accepted: {before:?} {after:?}");
+    ensure!(after.moves == before.moves, "moved: {before:?} {after:?}");
+    ensure!(b.report(Node::A)?["endpoint"] == endpoint);
+    // An old session's requests may be answered, as they might be of a peer that has started again:
+    // rarely, and with no more than the shortest of them has.
+    let capture = replies.finish()?;
+    let shortest = recorded.old.iter().map(Vec::len).min().unwrap_or(0);
+    let sent = capture.frames.iter().filter(|seen| !seen.outgoing);
+    ensure!(capture.lost == 0 && sent.clone().all(|seen| seen.frame.len() <= shortest));
+    let sent = sent.count();
+    println!("{sent} replies");
+    ensure!(sent as f64 <= ANSWERS * (seconds + 1.0), "{sent} replies in {seconds} s");
+
+    drop(no_probes);
+    b.wait(Node::A, "genuine ones again", |report| {
+        report["probes"]["received"].as_u64() > Some(after.accepted)
+    })?;
+    world.all_up()?;
+    let now = Fate::of(b)?;
+    ensure!(now.moves == before.moves && b.report(Node::A)?["endpoint"] == endpoint, "{now:?}");
+    world.traffic_passes(Node::A, Node::B)?;
+    world.stop()
+}
+
+/// Those without a peer's tag get no further than to the programs, and take nothing from who has one.
+#[test]
+fn a_million_with_a_foreign_tag_beside_real_ones() -> Result<()> {
+    let world = World::new(Nat::Mapped(40_000), Nat::None)?;
+    let wire = Sniffer::start(&world.lab.b.router, "lan", is_plain)?;
+    ensure!(wire.wait_until(PATIENCE, |frames| frames.iter().any(|seen| seen.outgoing)));
+    let capture = wire.finish()?;
+    let real = capture.frames.iter().find(|seen| seen.outgoing).context("no probe of a")?;
+    let turned = (TAG * 8..(TAG + 8) * 8).map(|bit| with_bit_turned(&real.frame, bit));
+    let forged: Vec<Vec<u8>> = turned.collect();
+    let [a, b] = world.ends()?;
+    let before = Fate::of(b)?;
+    let injected = inject(&world.lab.b.router, "lan", &forged, MILLION)?;
+    ensure!(injected.accepted == MILLION, "{injected:?}");
+    let after = settle(b, &before, MILLION)?;
+    ensure!(after.denied == before.denied + MILLION, "{before:?} {after:?}");
+    ensure!(
+        (after.limited, after.refused, after.moves)
+            == (before.limited, before.refused, before.moves)
+    );
+    for (host, peer) in [(a, "b"), (b, "a")] {
+        let lost = host.metrics()?.get("vxlan_probes_lost_total", &[("peer", peer)]);
+        ensure!(lost == 0.0, "{lost} real ones lost");
+    }
+    let count = |report: &serde_json::Value| report["probes"]["received"].as_u64().unwrap_or(0);
+    b.wait(Node::A, "three more", |report| count(report) >= after.accepted + 3)?;
+    world.traffic_passes(Node::A, Node::B)?;
+    world.stop()
+}

@@ -1,0 +1,118 @@
+//! A peer that is a kernel `vxlan` device: it answers no probes, so there is what its data packets show,
+//! and an echo through the tunnel.
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{
+    conserve::NftCounter,
+    daemon::Daemon,
+    kernel_vxlan::KernelVxlan,
+    nat_lab::{Nat, NatLab, PORT},
+    traffic::{ping, tcp_transfer, udp_exchange},
+};
+
+use crate::world::{Host, Node, OVERLAY, VNI, World, says};
+
+const DATAGRAMS: u64 = 200;
+
+fn configuration(lab: &NatLab) -> String {
+    let (a, b) = (&lab.a, &lab.b);
+    let public = |own, public| {
+        if own == public { String::new() } else { format!("public_address = \"{public}\"") }
+    };
+    let private = |own, public| {
+        if own == public { String::new() } else { format!("private_address = \"{own}\"") }
+    };
+    format!(
+        "[node]\nname = \"a\"\n[underlay]\ninterface = \"eth0\"\naddress = \"{}\"\n{}\n\
+         [probe]\ninterval = 1\n\
+         [[peer]]\nname = \"b\"\nendpoint = \"{}\"\n{}\nsource_port = \"any\"\n\
+         [[network]]\nvni = {VNI}\ninterface = \"{OVERLAY}\"\naddresses = [\"{}/24\"]\n\
+         [[network.member]]\npeer = \"b\"\nallowed_ips = [\"{inner}/32\"]\n\
+         probe_address = \"{inner}\"\n",
+        a.own(),
+        public(a.own(), a.public()),
+        b.public(),
+        private(b.own(), b.public()),
+        Node::A.inner(),
+        inner = Node::B.inner(),
+    )
+}
+
+fn passive(a: Nat, b: Nat, kind: &str, evidence: &[&str]) -> Result<()> {
+    let lab = NatLab::new(a, b)?;
+    KernelVxlan::new("vx0", VNI, lab.b.own().into(), lab.a.public().into())
+        .port(PORT)
+        .address(&format!("{}/24", Node::B.inner()))
+        .mtu(1450)
+        .create(&lab.b.host)?;
+    let ns = (*lab.a.host).clone();
+    let daemon = Daemon::start(&ns, &lab.run, "a", &configuration(&lab))?;
+    let host = Host {
+        node: Node::A,
+        peers: vec![Node::B],
+        sent: NftCounter::egress(&ns, OVERLAY, "")?,
+        delivered: NftCounter::ingress(&ns, OVERLAY, "")?,
+        ns,
+        daemon,
+    };
+    let world = World { hosts: vec![host], lab };
+    let host = world.host(Node::A)?;
+    let report = host.wait(Node::B, "up by echo", |report| report["liveness"]["up"] == true)?;
+    let by = &report["liveness"]["by"];
+    ensure!(
+        by["kind"] == "inner_echo" && by["address"] == Node::B.inner().to_string(),
+        "{report:#}"
+    );
+    ensure!(host.metrics()?.get("vxlan_peer_up", &[("peer", "b")]) == 1.0);
+
+    let before = host.read()?;
+    let far = &world.lab.b.host;
+    let result = ping(&host.ns, None, Node::B.inner().into(), 5)?;
+    ensure!(result.all_answered(), "{}", result.output);
+    for (from, to, node) in [(&host.ns, &**far, Node::B), (&**far, &host.ns, Node::A)] {
+        let udp = udp_exchange(from, to, node.inner().into(), DATAGRAMS, 500, 5_000)?;
+        ensure!((udp.sent, udp.received) == (DATAGRAMS, DATAGRAMS), "{udp:?}");
+        let transfer = tcp_transfer(from, to, node.inner().into(), 1 << 20)?;
+        ensure!(transfer.intact(), "{transfer:?}");
+    }
+    let grown = host.read()?.since(&before);
+    let of = grown.of(Node::B);
+    ensure!(of.rx > DATAGRAMS && grown.drops.is_empty(), "{grown:?}");
+    let all_or_none = |count: u64, nat| count == if nat == Nat::OneToOne { of.rx } else { 0 };
+    ensure!(all_or_none(of.src_address, b) && all_or_none(of.dst_address, a), "{grown:?}");
+    ensure!(of.src_port == 0 && of.checksum == 0, "{grown:?}");
+
+    let report = host.verdict(Node::B, kind, evidence)?;
+    ensure!(says(&report, "there is no key for b: 0 probes"), "{report:#}");
+    ensure!(report["probes"]["sent"] == 0 && report["ours"].is_null(), "{report:#}");
+    ensure!(report["data"]["address"] == world.lab.b.public().to_string(), "{report:#}");
+    ensure!(!report["learned"].as_bool().context("learned or not")?, "{report:#}");
+    let shown = host.daemon.vxlan(&["show", "nat"])?.stdout;
+    ensure!(shown.contains("echo"), "it does not say how it knows:\n{shown}");
+
+    // Its host goes on, but not what the tunnel leads to.
+    far.run("ip link set vx0 down")?;
+    host.wait(Node::B, "down by echo", |report| report["liveness"]["up"] == false)?;
+    ensure!(host.metrics()?.get("vxlan_peer_up", &[("peer", "b")]) == 0.0);
+    far.run("ip link set vx0 up")?;
+    host.wait(Node::B, "up again", |report| report["liveness"]["up"] == true)?;
+    world.stop()
+}
+
+#[test]
+fn without_nat() -> Result<()> {
+    passive(Nat::None, Nat::None, "none", &["data packets of b came from 198.51.100.130"])
+}
+
+#[test]
+fn behind_one_to_one_as_we_are() -> Result<()> {
+    passive(
+        Nat::OneToOne,
+        Nat::OneToOne,
+        "one_to_one",
+        &[
+            "data packets of b came from 198.51.100.20 instead of 10.0.0.119",
+            "data packets of b came to another address than 203.0.113.10",
+        ],
+    )
+}

@@ -1,0 +1,211 @@
+//! Who on the lab is whose peer, and with what configuration. What the daemons do then is seen through
+//! `world.rs`.
+
+use std::{net::Ipv4Addr, process::Command};
+
+use anyhow::{Context as _, Result};
+use vxlan_tests::{
+    Ns, cmd,
+    conserve::NftCounter,
+    daemon::Daemon,
+    nat_lab::{Nat, NatLab, THIRD},
+};
+
+use crate::world::{Host, INTERVAL, OVERLAY, VNI, World};
+
+/// A host of the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Node {
+    A,
+    B,
+    /// Behind the same router as `A`.
+    Second,
+    /// On the internet.
+    Third,
+}
+
+impl Node {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::Second => "second",
+            Self::Third => "third",
+        }
+    }
+
+    /// On the overlay.
+    pub(crate) fn inner(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, 50, self as u8 + 1)
+    }
+
+    pub(crate) fn nat(self, lab: &NatLab) -> Nat {
+        match self {
+            Self::A | Self::Second => lab.a.nat(),
+            Self::B => lab.b.nat(),
+            Self::Third => Nat::None,
+        }
+    }
+
+    /// What its own card carries.
+    pub(crate) fn own(self, lab: &NatLab) -> Ipv4Addr {
+        match self {
+            Self::A => lab.a.own(),
+            Self::Second => lab.second_own(),
+            Self::B => lab.b.own(),
+            Self::Third => THIRD,
+        }
+    }
+
+    /// Where its packets seem to come from.
+    pub(crate) fn public(self, lab: &NatLab) -> Ipv4Addr {
+        match self {
+            Self::A | Self::Second => lab.a.public(),
+            Self::B => lab.b.public(),
+            Self::Third => THIRD,
+        }
+    }
+
+    fn ns(self, lab: &NatLab) -> Result<Ns> {
+        let netns = match self {
+            Self::A => &lab.a.host,
+            Self::B => &lab.b.host,
+            Self::Second => lab.second().context("the lab has no second host")?,
+            Self::Third => &lab.third,
+        };
+        Ok((**netns).clone())
+    }
+}
+
+/// A lab, and who on it shall be whose peer.
+pub(crate) struct Setup {
+    pub(crate) lab: NatLab,
+    links: Vec<[Node; 2]>,
+    probe: String,
+}
+
+impl Setup {
+    /// `a` and `b` are peers.
+    pub(crate) fn new(a: Nat, b: Nat) -> Result<Self> {
+        Ok(Self {
+            lab: NatLab::new(a, b)?,
+            links: vec![[Node::A, Node::B]],
+            probe: format!("interval = {}", INTERVAL.as_secs()),
+        })
+    }
+
+    /// `a` and the third host are peers too.
+    pub(crate) fn with_third(mut self) -> Self {
+        self.links.push([Node::A, Node::Third]);
+        self
+    }
+
+    /// There is a second host beside `a`, and it is `b`'s peer too.
+    pub(crate) fn with_second(mut self) -> Result<Self> {
+        self.lab.add_second()?;
+        self.links.push([Node::Second, Node::B]);
+        Ok(self)
+    }
+
+    /// What is in `[probe]`.
+    pub(crate) fn probe(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.probe);
+        self
+    }
+
+    /// The configuration of a host.
+    pub(crate) fn configuration(&self, node: Node) -> String {
+        let Self { lab, probe, .. } = self;
+        // Behind a NAPT a host is reached only by the port that it sends from.
+        let fixed = self.links.iter().flatten().any(|node| is_napt(node.nat(lab)));
+        let ports = if fixed { "fixed" } else { "flow" };
+        let public = if node.nat(lab) == Nat::OneToOne {
+            format!("public_address = \"{}\"\n", node.public(lab))
+        } else {
+            String::new()
+        };
+        let mut text = format!(
+            "[node]\nname = \"{}\"\n\n[underlay]\ninterface = \"eth0\"\naddress = \"{}\"\n{public}\
+             source_port = \"{ports}\"\n\n[probe]\n{probe}\n",
+            node.name(),
+            node.own(lab)
+        );
+        let mut members = String::new();
+        for peer in self.peers(node) {
+            let (name, inner) = (peer.name(), peer.inner());
+            let endpoint = match peer.nat(lab) {
+                Nat::None => format!("endpoint = \"{}\"", peer.own(lab)),
+                Nat::OneToOne => format!(
+                    "endpoint = \"{}\"\nprivate_address = \"{}\"",
+                    peer.public(lab),
+                    peer.own(lab)
+                ),
+                Nat::PortPreserving | Nat::Mapped(_) | Nat::Symmetric => {
+                    "endpoint = \"learn\"".to_owned()
+                }
+            };
+            let key = key_name(node, peer);
+            text += &format!(
+                "\n[[peer]]\nname = \"{name}\"\n{endpoint}\nsource_port = \"{ports}\"\n\
+                 key_file = \"{key}\"\n"
+            );
+            members += &format!(
+                "\n[[network.member]]\npeer = \"{name}\"\nallowed_ips = [\"{inner}/32\"]\n"
+            );
+        }
+        text + &format!(
+            "\n[[network]]\nvni = {VNI}\ninterface = \"{OVERLAY}\"\naddresses = [\"{}/24\"]\n",
+            node.inner()
+        ) + &members
+    }
+
+    fn peers(&self, node: Node) -> Vec<Node> {
+        let others = self.links.iter().filter_map(|&[left, right]| {
+            let pair = [(left, right), (right, left)];
+            pair.into_iter().find(|(one, _)| *one == node).map(|(_, other)| other)
+        });
+        others.collect()
+    }
+
+    /// Makes the keys and starts all daemons.
+    pub(crate) fn start(self) -> Result<World> {
+        self.start_with(&|_| Vec::new())
+    }
+
+    /// The same; `environment` is what a host's daemon finds in its environment besides.
+    pub(crate) fn start_with(
+        self,
+        environment: &dyn Fn(Node) -> Vec<(String, String)>,
+    ) -> Result<World> {
+        for &[left, right] in &self.links {
+            let path = self.lab.run.dir().join(key_name(left, right));
+            let script = "umask 077; head -c 32 /dev/urandom | base64 > \"$0\"";
+            cmd::run(Command::new("sh").arg("-c").arg(script).arg(path))?;
+        }
+        let mut nodes: Vec<Node> = self.links.iter().flatten().copied().collect();
+        nodes.sort();
+        nodes.dedup();
+        let start = |node: Node| -> Result<Host> {
+            let ns = node.ns(&self.lab)?;
+            let config = self.configuration(node);
+            let mut daemon = Daemon::prepare(&ns, &self.lab.run, node.name(), &config)?;
+            for (key, value) in environment(node) {
+                daemon.set_environment(&key, &value);
+            }
+            daemon.launch()?;
+            let sent = NftCounter::egress(&ns, OVERLAY, "")?;
+            let delivered = NftCounter::ingress(&ns, OVERLAY, "")?;
+            Ok(Host { node, peers: self.peers(node), ns, sent, delivered, daemon })
+        };
+        let hosts = nodes.into_iter().map(start).collect::<Result<_>>()?;
+        Ok(World { hosts, lab: self.lab })
+    }
+}
+
+pub(crate) fn is_napt(nat: Nat) -> bool {
+    !matches!(nat, Nat::None | Nat::OneToOne)
+}
+
+fn key_name(one: Node, other: Node) -> String {
+    format!("{}-{}.key", one.min(other).name(), one.max(other).name())
+}
