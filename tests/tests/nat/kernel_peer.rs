@@ -1,6 +1,8 @@
 //! A peer that is a kernel `vxlan` device: it answers no probes, so there is what its data packets show,
 //! and an echo through the tunnel.
 
+use std::cell::RefCell;
+
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     conserve::NftCounter,
@@ -55,7 +57,7 @@ fn passive(a: Nat, b: Nat, kind: &str, evidence: &[&str]) -> Result<()> {
         ns,
         daemon,
     };
-    let world = World { hosts: vec![host], lab };
+    let world = World { hosts: vec![host], wrong: RefCell::default(), lab };
     let host = world.host(Node::A)?;
     let report = host.wait(Node::B, "up by echo", |report| report["liveness"]["up"] == true)?;
     let by = &report["liveness"]["by"];

@@ -1,7 +1,7 @@
 //! Who on the lab is whose peer, and with what configuration. What the daemons do then is seen through
 //! `world.rs`.
 
-use std::{net::Ipv4Addr, process::Command};
+use std::{cell::RefCell, net::Ipv4Addr, process::Command};
 
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
@@ -198,7 +198,7 @@ impl Setup {
             Ok(Host { node, peers: self.peers(node), ns, sent, delivered, daemon })
         };
         let hosts = nodes.into_iter().map(start).collect::<Result<_>>()?;
-        Ok(World { hosts, lab: self.lab })
+        Ok(World { hosts, wrong: RefCell::default(), lab: self.lab })
     }
 }
 

@@ -1,7 +1,11 @@
 //! Daemons on the hosts of the lab, and what they tell. Who is whose peer is in `setup.rs`, traffic and its
 //! account in `exchange.rs`.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -93,9 +97,29 @@ pub(crate) fn says(report: &Value, text: &str) -> bool {
     sentences.filter_map(Value::as_str).any(|sentence| sentence.contains(text))
 }
 
+/// What a host had counted of a peer's probes that went wrong, once the two had found each other: those
+/// that were sent before the other was there, or before it was known to be the one that runs now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Wrong {
+    pub(crate) lost: f64,
+    pub(crate) refused: f64,
+}
+
+impl Wrong {
+    pub(crate) fn of(host: &Host, peer: Node) -> Result<Self> {
+        let (metrics, labels) = (host.metrics()?, [("peer", peer.name())]);
+        Ok(Self {
+            lost: metrics.get("vxlan_probes_lost_total", &labels),
+            refused: metrics.total("vxlan_probes_refused_total", &labels),
+        })
+    }
+}
+
 /// Everything, up and running.
 pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
+    /// As of the latest [`World::all_up`].
+    pub(crate) wrong: RefCell<BTreeMap<(Node, Node), Wrong>>,
     /// Last: it must outlive the daemons.
     pub(crate) lab: NatLab,
 }
@@ -122,13 +146,39 @@ impl World {
         Ok([self.host(Node::A)?, self.host(Node::B)?])
     }
 
-    /// Waits until every host has an answer of each of its peers and knows where to send to.
+    /// Waits until every host has an answer of each of its peers, knows where to send to, and has no
+    /// request left from before that.
     pub(crate) fn all_up(&self) -> Result<()> {
         for host in &self.hosts {
             for &peer in &host.peers {
                 host.wait(peer, "up", |report| {
-                    report["liveness"]["up"] == true && report["endpoint"].is_string()
+                    let count = |field: &str| report["probes"][field].as_u64().unwrap_or(0);
+                    report["liveness"]["up"] == true
+                        && report["endpoint"].is_string()
+                        && count("sent") == count("answered") + count("lost")
                 })?;
+            }
+        }
+        for host in &self.hosts {
+            for &peer in &host.peers {
+                self.wrong.borrow_mut().insert((host.node, peer), Wrong::of(host, peer)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Since the latest [`World::all_up`] no probe between the two was lost or refused.
+    pub(crate) fn no_probe_went_wrong(&self) -> Result<()> {
+        for host in &self.hosts {
+            for &peer in &host.peers {
+                let now = Wrong::of(host, peer)?;
+                let before = self.wrong.borrow().get(&(host.node, peer)).copied();
+                ensure!(
+                    before == Some(now),
+                    "{} of {}: {before:?} and now {now:?}",
+                    peer.name(),
+                    host.node.name()
+                );
             }
         }
         Ok(())
