@@ -97,6 +97,7 @@ fn one_direction_from_the_start() -> Result<()> {
 #[test]
 fn both_directions() -> Result<()> {
     let world = World::new(Nat::None, Nat::None)?;
+    world.traffic_passes(Node::A, Node::B)?;
     let [a, b] = world.ends()?;
     let lost = [world.lab.block("a", "b")?, world.lab.block("b", "a")?];
     for (host, peer) in [(a, Node::B), (b, Node::A)] {

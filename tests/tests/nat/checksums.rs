@@ -28,7 +28,7 @@ fn breaks(spoil: Spoil) -> Result<()> {
     ensure!(report["liveness"]["up"] == true, "probes are refused: {report:#}");
 
     let value = spoil.checksum(&world.lab.a);
-    let spoiled = Sniffer::start(&b.ns, "eth0", move |frame| {
+    let spoiled = Sniffer::start(&world.lab.b.router, "lan", move |frame| {
         frame.get(40..42) == Some(&value.to_be_bytes()) && frame.get(36..38) == Some(&[0x12, 0xb5])
     })?;
     let before = world.read()?;

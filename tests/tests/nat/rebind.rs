@@ -64,7 +64,7 @@ fn recovers(nat: Nat, rebind: impl FnOnce(&mut World) -> Result<()>, changes: bo
     // the new mapping yet, or by the box that did not know the old one any more.
     let unknown = right.dropped("rx unknown_source");
     let (sent, got) = (left.of(Node::B).tx, right.of(Node::A).rx);
-    ensure!(sent == got + unknown, "{sent} sent, {got} received, {unknown} from nowhere");
+    ensure!(sent == got + unknown, "{sent} sent, {got} received, {unknown} unknown: {right:?}");
     ensure!(right.drops.keys().all(|reason| reason == "rx unknown_source"), "{right:?}");
     ensure!(there.lost() == unknown && there.sent <= sent, "{there:?} {unknown}");
     let (sent, got) = (right.of(Node::A).tx, left.of(Node::B).rx);

@@ -2,6 +2,7 @@
 //! each other again, and what was learned is not forgotten.
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 use vxlan_tests::nat_lab::Nat;
 
 use crate::{
@@ -35,8 +36,8 @@ fn goes_on(which: Node, end: End) -> Result<()> {
     }
     let before = received(&world)?;
     world.host_mut(which)?.daemon.launch()?;
-    // The first thing it says: it knows it from before, as no probe can have told it so soon.
-    let first = world.host(Node::B)?.report(Node::A)?;
+    // The first thing it says.
+    let first = world.host(Node::B)?.wait(Node::A, "there", Value::is_object)?;
     ensure!(first["endpoint"] == ENDPOINT && first["learned"] == true, "{first:#}");
     world.all_up()?;
     world.host(other)?.wait(which, "three probes of the new one", |report| {

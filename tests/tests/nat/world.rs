@@ -42,7 +42,7 @@ impl Host {
         self.daemon.metrics()
     }
 
-    /// What `vxlan show nat --json` says of a peer.
+    /// What `vxlan show nat --json` says of a peer; null where it has not got so far yet.
     pub(crate) fn report(&self, peer: Node) -> Result<Value> {
         let out = self.daemon.vxlan(&["show", "nat", "--json"])?;
         ensure!(out.success(), "show nat at {}: {}{}", self.node.name(), out.stdout, out.stderr);
@@ -51,7 +51,8 @@ impl Host {
         ensure!(all["node"] == self.node.name(), "the report is of {}", all["node"]);
         let peers = all["peers"].as_array().context("no peers in the report")?;
         let found = peers.iter().find(|report| report["peer"] == peer.name());
-        found.cloned().with_context(|| format!("no {} in {all:#}", peer.name()))
+        ensure!(found.is_some() || peers.is_empty(), "no {} in {all:#}", peer.name());
+        Ok(found.cloned().unwrap_or_default())
     }
 
     /// Asks until `enough` says so of the report on `peer`.
