@@ -29,7 +29,7 @@ use crate::{
 /// The port that the tunnel uses.
 pub const PORT: u16 = 4789;
 /// In nft's words: the tunnel's probes, by the VNI that they have.
-pub const PROBES: &str = "udp dport 4789 @th,96,24 16777215";
+pub const PROBES: &str = "meta l4proto udp @th,96,24 16777215";
 /// The host on the internet itself.
 pub const THIRD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 30);
 const MTU: u32 = 1500;

@@ -114,30 +114,36 @@ fn record(world: &mut World) -> Result<Recorded> {
     Ok(recorded)
 }
 
-/// All that can be made of recordings without the key.
+/// All that can be made of recordings without the key, one kind after the other, and again: only the
+/// first few in each second get as far as to the daemon, and of every kind some shall.
 fn forgeries(world: &World, recorded: &Recorded) -> Result<Vec<Vec<u8>>> {
     let real: Vec<&Vec<u8>> = recorded.old.iter().chain(&recorded.new).collect();
-    let mut frames: Vec<Vec<u8>> = real.iter().map(|&frame| frame.clone()).collect();
-    // From elsewhere: another port of the same box, other hosts, `b` itself.
+    let numbered = || (0..).zip(&real);
     let router = world.lab.a.public().octets();
-    for (number, frame) in real.iter().enumerate() {
-        let number = number as u8;
-        frames.push(from(frame, router, 1_024 + u16::from(number)));
-        frames.push(from(frame, [192, 0, 2, number], 4789));
-        frames.push(from(frame, world.lab.b.own().octets(), 4789));
-        frames.push(resized(frame, LENGTH + 1 + usize::from(number)));
-        frames.push(resized(frame, 1_400));
-    }
-    // Sent back to who sent them.
     let (mac, own) = (world.lab.b.host.mac("eth0")?, world.lab.b.own().octets());
-    for frame in &recorded.of_b {
-        frames.push(from(&to(frame, mac, own), router, 40_000));
-    }
     let newest = recorded.new.last().context("nothing recorded")?;
-    frames.extend((PROBE * 8..LENGTH * 8).map(|bit| with_bit_turned(newest, bit)));
-    // Down to the inner Ethernet header; what is shorter is no VXLAN packet.
-    frames.extend((PROBE..LENGTH).map(|length| resized(newest, length)));
-    Ok(frames)
+    let kinds: [Vec<Vec<u8>>; 8] = [
+        recorded.old.clone(),
+        recorded.new.clone(),
+        // From another port of the same box, from other hosts, from `b` itself.
+        numbered().map(|(number, frame)| from(frame, router, 1_024 + number)).collect(),
+        numbered().map(|(number, frame)| from(frame, [192, 0, 2, number as u8], 4789)).collect(),
+        real.iter().map(|frame| from(frame, own, 4789)).collect(),
+        // Longer than it was sent.
+        numbered()
+            .map(|(number, frame)| resized(frame, LENGTH + 1 + 20 * usize::from(number)))
+            .collect(),
+        // Sent back to who sent them.
+        recorded.of_b.iter().map(|frame| from(&to(frame, mac, own), router, 40_000)).collect(),
+        // Each bit turned; and cut off, down to the inner Ethernet header.
+        (PROBE * 8..LENGTH * 8)
+            .map(|bit| with_bit_turned(newest, bit))
+            .chain((PROBE..LENGTH).map(|length| resized(newest, length)))
+            .collect(),
+    ];
+    let rounds = kinds.iter().map(Vec::len).max().unwrap_or(0);
+    let of_round = |round: usize| kinds.iter().map(move |kind| kind[round % kind.len()].clone());
+    Ok((0..rounds).flat_map(of_round).collect())
 }
 
 #[test]
@@ -146,7 +152,8 @@ fn a_million_forged_and_replayed() -> Result<()> {
     world.traffic_passes(Node::A, Node::B)?;
     let recorded = record(&mut world)?;
     let forged = forgeries(&world, &recorded)?;
-    ensure!(recorded.old.len() >= 6 && recorded.new.len() >= 6 && forged.len() > 2_500);
+    let counts = [&recorded.old, &recorded.new, &recorded.of_b].map(Vec::len);
+    ensure!(counts.iter().all(|count| *count >= 6) && forged.len() > 2_500, "{counts:?}");
     let b = world.host(Node::B)?;
     let endpoint = b.report(Node::A)?["endpoint"].clone();
 
@@ -188,6 +195,13 @@ fn a_million_forged_and_replayed() -> Result<()> {
     ensure!(capture.lost == 0 && sent.clone().all(|seen| seen.frame.len() <= shortest));
     let sent = sent.count();
     println!("{sent} replies");
+    for reason in ["unauthenticated", "malformed", "reflected", "replayed", "unproven"] {
+        let labels = [("peer", "a"), ("reason", reason)];
+        let count = b.metrics()?.get("vxlan_probes_refused_total", &labels);
+        println!("{reason}: {count}");
+        ensure!(count >= 5.0, "hardly any was {reason}: {count}");
+    }
+    ensure!(sent > 0, "no forgery was good enough to be answered, so nothing is shown");
     ensure!(sent as f64 <= ANSWERS * (seconds + 1.0), "{sent} replies in {seconds} s");
 
     drop(no_probes);

@@ -1,12 +1,14 @@
 //! A path that is narrower one way than the other: each side knows both values, exactly.
 
+use std::time::Instant;
+
 use anyhow::{Result, ensure};
 use vxlan_tests::{
     nat_lab::{Nat, Side},
-    traffic::tcp_transfer,
+    traffic::{ping_with, tcp_transfer},
 };
 
-use crate::world::{Host, Node, World};
+use crate::world::{Host, Node, PATIENCE, Setup, World};
 
 const TO_B: u32 = 1437;
 const TO_A: u32 = 1361;
@@ -24,34 +26,45 @@ fn knows(host: &Host, peer: Node, tx: u32, rx: u32) -> Result<()> {
     Ok(())
 }
 
-fn each_way_for_itself(a: Nat, silently: bool) -> Result<()> {
-    let world = World::new(a, Nat::None)?;
+/// Both ends know both values, and have lost nothing to find them but what they searched with.
+fn each_way_for_itself(world: &World) -> Result<()> {
     let [a, b] = world.ends()?;
-    knows(a, Node::B, 1500, 1500)?;
-    knows(b, Node::A, 1500, 1500)?;
-    let holes = if silently {
-        let holes = [(Side::B, TO_B), (Side::A, TO_A)];
-        holes
-            .map(|(side, mtu)| world.lab.narrow_silently(side, mtu))
-            .into_iter()
-            .collect::<Result<Vec<_>>>()?
-    } else {
-        world.lab.narrow(Side::B, TO_B)?;
-        world.lab.narrow(Side::A, TO_A)?;
-        Vec::new()
-    };
     knows(a, Node::B, TO_B, TO_A)?;
     knows(b, Node::A, TO_A, TO_B)?;
-    // Searching is allowed to lose what it searches with, and nothing else is lost.
     world.no_probe_went_wrong()?;
     for (host, peer) in [(a, Node::B), (b, Node::A)] {
         let report = host.report(peer)?;
         ensure!(report["loss"]["tx"] == 0.0 && report["loss"]["rx"] == 0.0, "{report:#}");
     }
-    // TCP finds its way through both.
+    Ok(())
+}
+
+fn tcp_passes(world: &World) -> Result<()> {
+    let [a, b] = world.ends()?;
     for (from, to) in [(a, b), (b, a)] {
         let transfer = tcp_transfer(&from.ns, &to.ns, to.node.inner().into(), 4 << 20)?;
         ensure!(transfer.intact() && transfer.bytes == 4 << 20, "{transfer:?}");
+    }
+    Ok(())
+}
+
+/// It has been so from the start.
+fn is_found(a: Nat, silently: bool) -> Result<()> {
+    let setup = Setup::new(a, Nat::None)?;
+    let mut holes = Vec::new();
+    for (side, mtu) in [(Side::B, TO_B), (Side::A, TO_A)] {
+        if silently {
+            holes.push(setup.lab.narrow_silently(side, mtu)?);
+        } else {
+            setup.lab.narrow(side, mtu)?;
+        }
+    }
+    let world = setup.start()?;
+    world.all_up()?;
+    each_way_for_itself(&world)?;
+    tcp_passes(&world)?;
+    for hole in &holes {
+        ensure!(hole.packets()? > 0, "nothing was too long");
     }
     drop(holes);
     world.stop()
@@ -59,15 +72,63 @@ fn each_way_for_itself(a: Nat, silently: bool) -> Result<()> {
 
 #[test]
 fn routers_say_so() -> Result<()> {
-    each_way_for_itself(Nat::None, false)
+    is_found(Nat::None, false)
 }
 
 #[test]
 fn routers_say_so_through_nat() -> Result<()> {
-    each_way_for_itself(Nat::Mapped(40_000), false)
+    is_found(Nat::Mapped(40_000), false)
 }
 
 #[test]
 fn routers_say_nothing() -> Result<()> {
-    each_way_for_itself(Nat::OneToOne, true)
+    is_found(Nat::OneToOne, true)
+}
+
+/// Data meet the narrow place first. The router's word goes for data at once, and nobody behind the tunnel
+/// is told of less, which he would believe for minutes.
+#[test]
+fn it_becomes_narrow_under_traffic() -> Result<()> {
+    let world = World::new(Nat::OneToOne, Nat::None)?;
+    let [a, b] = world.ends()?;
+    knows(a, Node::B, 1500, 1500)?;
+    knows(b, Node::A, 1500, 1500)?;
+    world.lab.narrow(Side::B, TO_B)?;
+    world.lab.narrow(Side::A, TO_A)?;
+    for (host, peer, outer) in [(a, Node::B, TO_B), (b, Node::A, TO_A)] {
+        let deadline = Instant::now() + PATIENCE;
+        while !told(host, peer, outer)? {
+            ensure!(Instant::now() < deadline, "nobody is told");
+            // Too long: the first makes the router speak, a later one ours.
+            ping_with(&host.ns, None, peer.inner().into(), 1, "-W 0.2 -M do -s 1422")?;
+        }
+    }
+    each_way_for_itself(&world)?;
+    tcp_passes(&world)?;
+    ensure!(told(a, Node::B, TO_B)? && told(b, Node::A, TO_A)?);
+    world.stop()
+}
+
+/// Has the host's own routing heard how wide the tunnel is? It must not have heard another number.
+fn told(host: &Host, peer: Node, outer: u32) -> Result<bool> {
+    let route = host.ns.run(&format!("ip route get {}", peer.inner()))?;
+    let known = route.contains(" mtu ");
+    let right = route.contains(&format!(" mtu {} ", outer - 50));
+    ensure!(!known || right, "{} of {}: {route}", peer.name(), host.node.name());
+    Ok(right)
+}
+
+/// A black hole opens: the next confirmation, one in a minute, falls into it.
+#[test]
+fn it_becomes_narrow_and_nobody_says_so() -> Result<()> {
+    let world = World::new(Nat::None, Nat::None)?;
+    let [a, b] = world.ends()?;
+    knows(a, Node::B, 1500, 1500)?;
+    knows(b, Node::A, 1500, 1500)?;
+    let holes =
+        [world.lab.narrow_silently(Side::B, TO_B)?, world.lab.narrow_silently(Side::A, TO_A)?];
+    each_way_for_itself(&world)?;
+    tcp_passes(&world)?;
+    drop(holes);
+    world.stop()
 }

@@ -11,6 +11,8 @@ pub(crate) const TAG: usize = PROBE + 4;
 pub(crate) const REPLY: u8 = 2;
 const KIND: usize = PROBE + 12;
 const SESSION: usize = PROBE + 32;
+/// One end's at least: a NAPT changes the other's.
+const PORT: [u8; 2] = 4789_u16.to_be_bytes();
 const IP: usize = 14;
 const UDP: usize = IP + 20;
 const VNI: usize = UDP + 8 + 4;
@@ -20,7 +22,7 @@ pub(crate) fn is_probe(frame: &[u8]) -> bool {
     frame.len() >= LENGTH
         && frame[12..15] == [8, 0, 0x45]
         && frame[IP + 9] == 17
-        && frame[UDP + 2..UDP + 4] == 4789_u16.to_be_bytes()
+        && (frame[UDP..UDP + 2] == PORT || frame[UDP + 2..UDP + 4] == PORT)
         && frame[VNI..VNI + 3] == [0xff; 3]
 }
 
@@ -45,11 +47,12 @@ pub(crate) fn from(frame: &[u8], address: [u8; 4], port: u16) -> Vec<u8> {
     sealed(frame)
 }
 
-/// The same frame to another host.
+/// The same frame to another host's tunnel.
 pub(crate) fn to(frame: &[u8], mac: [u8; 6], address: [u8; 4]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[..6].copy_from_slice(&mac);
     frame[IP + 16..IP + 20].copy_from_slice(&address);
+    frame[UDP + 2..UDP + 4].copy_from_slice(&PORT);
     sealed(frame)
 }
 

@@ -111,6 +111,7 @@ fn a_box_that_becomes_another_kind() -> Result<()> {
 #[test]
 fn data_alone_move_nothing() -> Result<()> {
     let mut world = World::new(Nat::Mapped(40_000), Nat::None)?;
+    world.traffic_passes(Node::A, Node::B)?;
     let moved = moves(&world)?;
     let endpoint = world.host(Node::B)?.report(Node::A)?["endpoint"].clone();
     let no_probes = world.lab.lose("a", "b", vxlan_tests::nat_lab::PROBES)?;

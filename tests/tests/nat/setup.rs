@@ -185,6 +185,8 @@ impl Setup {
         let mut nodes: Vec<Node> = self.links.iter().flatten().copied().collect();
         nodes.sort();
         nodes.dedup();
+        // Who is behind a box speaks first, and somebody should be there then.
+        nodes.sort_by_key(|node| is_napt(node.nat(&self.lab)));
         let start = |node: Node| -> Result<Host> {
             let ns = node.ns(&self.lab)?;
             let config = self.configuration(node);

@@ -23,8 +23,8 @@ pub(crate) const VNI: u32 = 43;
 pub(crate) const OVERLAY: &str = "vxlan43";
 /// Between two probes to a peer: what `[probe] interval` says, unless a test says otherwise.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
-/// For what takes some dozen probes, on a machine that has other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// For what takes some dozen probes, or a minute's wait, on a machine that has other things to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A host with its daemon.
 pub(crate) struct Host {

@@ -6,7 +6,7 @@ use aya::{
 };
 use vxlan_common::{
     probe,
-    table::{Mapping, NetworkAddress, OuterAddress, Owner, Peer, Source},
+    table::{Mapping, NetworkAddress, Owner, Peer, Source},
 };
 
 use super::{DataPlaneError, stations};
@@ -80,8 +80,6 @@ pub(super) fn change(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneErr
         Change::SetSource(key, to) => hash(bpf, SOURCES, [(key, to)].into_iter()),
         Change::SetMapping(key, to) => hash(bpf, MAPPINGS, [(key, to)].into_iter()),
         Change::RemoveMapping(key) => remove::<Mapping, Source>(bpf, MAPPINGS, &key),
-        Change::SetPeerAddress(key, to) => hash(bpf, PEER_BY_ADDRESS, [(key, to)].into_iter()),
-        Change::RemovePeerAddress(key) => remove::<OuterAddress, u32>(bpf, PEER_BY_ADDRESS, &key),
     }
 }
 

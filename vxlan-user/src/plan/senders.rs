@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 pub struct Senders {
     pub sources: Vec<(NetworkAddress, Source)>,
     pub mappings: Vec<(Mapping, Source)>,
+    /// These stay as long as the configuration does.
     pub peer_addresses: Vec<(OuterAddress, u32)>,
 }
 
@@ -26,16 +27,13 @@ pub enum Change {
     SetSource(NetworkAddress, Source),
     SetMapping(Mapping, Source),
     RemoveMapping(Mapping),
-    SetPeerAddress(OuterAddress, u32),
-    RemovePeerAddress(OuterAddress),
 }
 
 impl Senders {
     /// `learned` is by peer; those behind its end have not been learned.
     pub fn of(config: &Config, learned: &[Option<Learned>]) -> Self {
         let learned_of = |index: usize| learned.get(index).copied().flatten();
-        let mut senders =
-            Self { peer_addresses: peer_addresses(config, learned), ..Self::default() };
+        let mut senders = Self { peer_addresses: peer_addresses(config), ..Self::default() };
         let members = config.networks.iter().flat_map(|network| {
             network.members.iter().map(|member| (vni_bytes(network.vni.value), member.peer))
         });
@@ -75,9 +73,6 @@ impl Senders {
         let (set, _) = difference(&old.sources, &new.sources);
         changes.extend(set.into_iter().map(|(key, to)| Change::SetSource(key, to)));
         changes.extend(removed.into_iter().map(Change::RemoveMapping));
-        let (set, removed) = difference(&old.peer_addresses, &new.peer_addresses);
-        changes.extend(set.into_iter().map(|(key, to)| Change::SetPeerAddress(key, to)));
-        changes.extend(removed.into_iter().map(Change::RemovePeerAddress));
         changes
     }
 }
@@ -93,14 +88,14 @@ fn rewritten(peer: &config::Peer, learned: &Learned) -> u32 {
     if said || declared { Source::REWRITTEN } else { 0 }
 }
 
-/// Addresses that are one peer's alone: of different networks peers may have the same private address,
-/// and behind one NAT the same public one. That then says nothing about who sent.
-fn peer_addresses(config: &Config, learned: &[Option<Learned>]) -> Vec<(OuterAddress, u32)> {
+/// Declared addresses that are one peer's alone: of different networks peers may have the same private
+/// address, which then says nothing about who sent. Nor does that of a learned endpoint, as behind one NAT
+/// there may be anybody: without the port it is a stranger's.
+fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
     let mut all: Vec<(IpAddr, u32)> = Vec::new();
     for (index, peer) in config.peers.iter().enumerate() {
         let declared = source_addresses(peer).into_iter().map(|(address, _)| address);
-        let learned = learned.get(index).copied().flatten().map(|at| at.endpoint.ip());
-        all.extend(declared.chain(learned).map(|address| (address, index as u32)));
+        all.extend(declared.map(|address| (address, index as u32)));
     }
     let mut users: HashMap<IpAddr, u32> = HashMap::new();
     for (address, _) in &all {

@@ -199,6 +199,12 @@ impl PathSearch {
         let passed = !matches!(self.state, State::Base | State::Error { .. }) && size <= self.low;
         if passed {
             self.restart(size - 1);
+            if let Some(mtu) = mtu.filter(|mtu| *mtu >= self.low) {
+                // Until the search has ended there is nothing better than the router's word. Less would
+                // be told to senders behind the tunnel, who keep it for minutes.
+                self.found = Some(u32::from(mtu));
+                self.narrower = false;
+            }
         } else if u32::from(size) < self.high {
             self.high = u32::from(size);
             self.losses = 0;
@@ -225,8 +231,8 @@ impl PathSearch {
         if self.low > max {
             // What carried more carries this.
             self.low = max;
-            self.found = self.found.map(|found| found.min(u32::from(max)));
         }
+        self.found = self.found.map(|found| found.min(u32::from(max)));
         match self.state {
             State::Base | State::Error { .. } => self.low = self.base(),
             State::Searching => self.search(now),
