@@ -84,6 +84,12 @@ impl Side {
         Ipv4Addr::new(192, 168, self.number(), 1)
     }
 
+    /// The same, with a key for probes, beside the file.
+    pub fn configuration_with_key(self) -> String {
+        let private = format!("private_address = \"{}\"\n", self.other().private());
+        self.configuration().replace(&private, &format!("{private}key_file = \"{KEY_FILE}\"\n"))
+    }
+
     /// Port of the host at which its metrics are offered.
     fn metrics_port(self) -> u16 {
         match self {
@@ -92,7 +98,7 @@ impl Side {
         }
     }
 
-    /// What a person would write for this host.
+    /// What a person would write for this host, without a key.
     pub fn configuration(self) -> String {
         let peer = self.other();
         format!(
@@ -112,7 +118,6 @@ listen = "0.0.0.0:{METRICS_PORT}"
 name = "{peer_name}"
 endpoint = "{peer_public}:4789"
 private_address = "{peer_private}"
-key_file = "{KEY_FILE}"
 
 [[network]]
 vni = {VNI}
@@ -216,7 +221,7 @@ impl Lab {
         let mut lab = Self { proxies: Vec::new(), daemons: Vec::new(), clouds };
         for side in Side::BOTH {
             let (ns, run) = (lab.ns(side), &lab.clouds.run);
-            let config = side.configuration();
+            let config = side.configuration_with_key();
             let daemon = Daemon::prepare_with(binary.to_owned(), ns, run, side.name(), &config)?;
             lab.daemons.push(daemon);
         }
@@ -354,10 +359,13 @@ mod tests {
 
     #[test]
     fn configurations_mirror_each_other() -> Result<()> {
-        let tables: Vec<toml::Table> =
-            Side::BOTH.iter().map(|s| s.configuration().parse()).collect::<Result<_, _>>()?;
+        let tables: Vec<toml::Table> = Side::BOTH
+            .iter()
+            .map(|s| s.configuration_with_key().parse())
+            .collect::<Result<_, _>>()?;
         for (mine, theirs) in [(&tables[0], &tables[1]), (&tables[1], &tables[0])] {
             let peer = &mine["peer"][0];
+            assert_eq!(peer["key_file"].as_str(), Some(KEY_FILE));
             assert_eq!(peer["name"], theirs["node"]["name"]);
             let public = theirs["underlay"]["public_address"].as_str().unwrap_or_default();
             assert_eq!(peer["endpoint"].as_str(), Some(format!("{public}:4789").as_str()));
