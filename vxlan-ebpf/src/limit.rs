@@ -17,7 +17,7 @@ use crate::{
 
 /// What is done for others: ICMP messages, log messages.
 const EXCEPTION: Rate = Rate::per_second(100, 0, 100);
-/// Probes with one peer's tag: what it sends, and more than a search for the path MTU takes.
+/// Probes with one peer's tag from one side: what it sends, and more than a search for the path MTU takes.
 const PROBES: Rate = Rate::per_second(64, 0, 64);
 
 /// Charges a received packet to its peer.
@@ -49,10 +49,11 @@ pub(crate) fn broadcast(index: u32, network: &Network) -> Result<(), TxDrop> {
     if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
-/// Charges a probe to the peer that it claims to come from.
+/// Charges a probe to the peer that it claims to come from. What comes from elsewhere than its endpoint,
+/// with a tag that anybody on the way can read, uses up nothing of what comes from there.
 #[inline(always)]
-pub(crate) fn probe(peer: u32) -> bool {
-    allow(&PROBE_SPENT, peer, &PROBES)
+pub(crate) fn probe(peer: u32, from_endpoint: bool) -> bool {
+    allow(&PROBE_SPENT, 2 * peer + u32::from(from_endpoint), &PROBES)
 }
 
 /// What others can have us do. Neither shall use up what the other has.

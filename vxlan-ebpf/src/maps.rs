@@ -47,9 +47,10 @@ pub(crate) static MAPPINGS: HashMap<Mapping, Source> =
 #[map]
 pub(crate) static PROBERS: HashMap<Tag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// How far the limit of probes is used up. Writer and reader: `decap`. Index: peer.
+/// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and one
+/// more for what comes from its endpoint.
 #[map]
-pub(crate) static PROBE_SPENT: Array<u64> = Array::with_max_entries(16_384, 0);
+pub(crate) static PROBE_SPENT: Array<u64> = Array::with_max_entries(32_768, 0);
 
 /// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them out.
 /// In bytes; a probe takes 384.

@@ -18,7 +18,7 @@ use crate::{
     admit,
     count::{self, Refused},
     limit,
-    maps::{PROBERS, PROBES},
+    maps::{PEERS, PROBERS, PROBES},
     packet::View,
     receive::Received,
 };
@@ -36,7 +36,10 @@ pub(crate) fn hand_over(
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
     let slot = admit::peer_slot(peer);
-    if !limit::probe(peer) || write(ctx, packet, received, peer).is_none() {
+    let from_endpoint = PEERS
+        .get(peer)
+        .is_some_and(|peer| peer.family == received.family && peer.endpoint.is(&received.source));
+    if !limit::probe(peer, from_endpoint) || write(ctx, packet, received, peer).is_none() {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
     }
     count::probe(slot);

@@ -147,7 +147,7 @@ impl<'a> Follower<'a> {
         peer: usize,
         to: Learned,
     ) -> anyhow::Result<Vec<Moved>> {
-        let Started { findings, endpoints, plane, plan, .. } = running;
+        let Started { findings, endpoints, plane, .. } = &mut *running;
         let peers = &findings.config.peers;
         let (before, said) = (endpoints.all().to_vec(), endpoints.refused(peer));
         match endpoints.claim(&findings.config, peer, to) {
@@ -164,22 +164,50 @@ impl<'a> Follower<'a> {
                 return Ok(Vec::new());
             }
         }
+        self.follow_endpoints(running, &before).await
+    }
+
+    /// A peer is not where it was any more, and another one is: it has no endpoint until it is heard of.
+    pub(super) async fn release(
+        &mut self,
+        running: &mut Started,
+        peer: usize,
+    ) -> anyhow::Result<()> {
+        let Started { findings, endpoints, plane, .. } = &mut *running;
+        let before = endpoints.all().to_vec();
+        let changes = endpoints.release(&findings.config, peer);
+        changes.iter().try_for_each(|change| plane.change(change))?;
+        tracing::warn!(
+            peer = %findings.config.peers[peer].name,
+            "it is not heard of any more, and its endpoint is another peer's by now"
+        );
+        self.follow_endpoints(running, &before).await.map(drop)
+    }
+
+    /// Brings everything in line with the endpoints, which were `before`.
+    async fn follow_endpoints(
+        &mut self,
+        running: &mut Started,
+        before: &[Option<Learned>],
+    ) -> anyhow::Result<Vec<Moved>> {
+        let Started { findings, endpoints, plan, .. } = &mut *running;
+        let peers = findings.config.peers.len();
         let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
-        let changed: Vec<usize> = (0..peers.len()).filter(changed).collect();
+        let changed: Vec<usize> = (0..peers).filter(changed).collect();
         if changed.is_empty() {
             return Ok(Vec::new());
         }
         plan.senders = Senders::of(&findings.config, endpoints.all());
         let mut moved = Vec::new();
         for index in changed {
-            let Some(now) = running.endpoints.of(index) else { continue };
+            let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
-                peer.learned = Some(now);
-                peer.use_endpoint(Some(now.endpoint));
+                peer.learned = now;
+                peer.use_endpoint(now.map(|now| now.endpoint));
             }
             self.unsaved = true;
             let from = before.get(index).copied().flatten().map(|at| at.endpoint);
-            if from != Some(now.endpoint) {
+            if let Some(now) = now.filter(|now| from != Some(now.endpoint)) {
                 let was = from.map_or_else(String::new, |from| format!(", was {from}"));
                 let name = &running.findings.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
@@ -235,17 +263,18 @@ impl<'a> Follower<'a> {
         changed
     }
 
-    /// Probes have found what passes to a peer, or that it is not known any more. They prove more than
-    /// a router's word.
+    /// Probes have found what passes to a peer, or that it is not known any more. What they have proved
+    /// counts more than a router's word.
     pub(super) async fn found(
         &mut self,
         running: &mut Started,
         peer: usize,
         mtu: Option<u32>,
+        proved: bool,
     ) -> anyhow::Result<()> {
         let Some(found) = self.found.get_mut(peer) else { return Ok(()) };
         *found = mtu;
-        if mtu.is_some() {
+        if proved {
             self.paths.forget(path_mtu::endpoint(&running.plan.peers[peer]));
         }
         let Started { findings, endpoints, plan, .. } = &*running;

@@ -67,11 +67,16 @@ impl Rewriting {
         }
     }
 
-    /// What is going on now decides; without data lately, all data since the start.
+    /// What is going on now decides; without data lately, all data since the start, unless probes know
+    /// better.
     fn data(&mut self, evidence: &Evidence) {
         let (peer, facts, data) = (&evidence.peer, &evidence.facts, &evidence.data);
-        let lately = data.recent.received > 0;
+        let lately = data.recent.received > 0 || self.seen;
         let counts = if lately { &data.recent } else { &data.total };
+        let theirs = evidence.probes.as_ref().and_then(|probes| probes.theirs);
+        // Within a cloud peers reach this host at its private address, which no NAT rewrote.
+        let untouched =
+            theirs.is_some_and(|probe| probe.sent.destination == probe.seen.destination);
         let all = counts.received;
         self.seen |= all > 0;
         if counts.src_address > 0 {
@@ -101,7 +106,7 @@ impl Rewriting {
             let of = if mappings > 1 { format!(", {mappings} mappings") } else { String::new() };
             self.say(format!("{n} of {all} data packets of {peer} came {from} {instead}{of}"));
         }
-        if counts.dst_address > 0 {
+        if counts.dst_address > 0 && !untouched {
             self.near = true;
             let n = counts.dst_address;
             let to = facts.public.map_or_else(String::new, |at| format!(" than {at}"));

@@ -290,6 +290,12 @@ fn unknown(evidence: &Evidence) -> String {
     let peer = &evidence.peer;
     match &evidence.probes {
         None => format!("0 data packets of {peer} came, and there is no key for probes"),
+        Some(Probed { unproven, .. }) if evidence.facts.endpoint.is_none() && *unproven > 0 => {
+            format!(
+                "{unproven} requests of {peer} came lately, none with the token that our replies offer: \
+                 they do not reach it"
+            )
+        }
         Some(_) if evidence.facts.endpoint.is_none() => {
             format!("0 probes of {peer} came, from which its endpoint could be learned")
         }

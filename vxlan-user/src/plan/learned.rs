@@ -89,6 +89,23 @@ impl Endpoints {
         Ok(Senders::changes(&old, &new))
     }
 
+    /// Learned peers at a place that another peer has proved to be at.
+    pub fn contested(&self) -> Vec<usize> {
+        self.refused.iter().flatten().filter_map(|to| self.holder(to.endpoint)).collect()
+    }
+
+    /// The peer is not where it was any more. Who has claimed its place gets it; the changes are to be
+    /// written in their order.
+    pub fn release(&mut self, config: &Config, peer: usize) -> Vec<Change> {
+        let before = self.learned.clone();
+        if let Some(learned) = self.learned.get_mut(peer) {
+            *learned = None;
+        }
+        self.grant_the_refused(config);
+        let (old, new) = (Senders::of(config, &before), Senders::of(config, &self.learned));
+        Senders::changes(&old, &new)
+    }
+
     fn grant(&mut self, config: &Config, peer: usize, to: Learned) -> Result<(), Taken> {
         self.refused[peer] = Some(to);
         let declared = |endpoint: SocketAddr| {

@@ -10,6 +10,8 @@ pub(super) struct Endpoint {
     present: Option<SocketAddr>,
     learned: bool,
     moved: Option<Duration>,
+    /// Where it was before the latest move.
+    former: Option<SocketAddr>,
     /// Where it was seen last, too early for a move.
     waiting: Option<SocketAddr>,
     changes: u64,
@@ -20,7 +22,7 @@ pub(super) type Move = (Option<SocketAddr>, SocketAddr);
 
 impl Endpoint {
     pub(super) fn new(present: Option<SocketAddr>, learned: bool) -> Self {
-        Self { present, learned, moved: None, waiting: None, changes: 0 }
+        Self { present, learned, moved: None, former: None, waiting: None, changes: 0 }
     }
 
     pub(super) fn get(&self) -> Option<SocketAddr> {
@@ -43,6 +45,20 @@ impl Endpoint {
         }
     }
 
+    /// Where it is in truth: a move may be refused, as the endpoint is another peer's; or it is given one
+    /// that it had claimed before.
+    pub(super) fn settle(&mut self, at: Option<SocketAddr>) {
+        if !self.learned || self.present == at {
+            return;
+        }
+        if at == self.former {
+            self.changes = self.changes.saturating_sub(u64::from(at.is_some()));
+        } else {
+            self.changes += u64::from(self.present.is_some() && at.is_some());
+        }
+        self.present = at;
+    }
+
     /// A probe that proves it came from there, the newest so far.
     pub(super) fn seen(&mut self, at: SocketAddr, now: Duration) -> Option<Move> {
         if !self.learned {
@@ -59,6 +75,7 @@ impl Endpoint {
         }
         let to = self.waiting.take()?;
         let from = self.present.replace(to);
+        self.former = from;
         self.moved = Some(now);
         self.changes += u64::from(from.is_some());
         Some((from, to))

@@ -89,6 +89,11 @@ impl PathSearch {
         matches!(self.state, State::Base | State::Searching)
     }
 
+    /// The size whose fate has not been told yet.
+    pub const fn outstanding(&self) -> Option<u16> {
+        self.outstanding
+    }
+
     /// The size that is to be sent now. Its fate must be told by one of [`Self::answered`],
     /// [`Self::lost`], [`Self::unknown`] and [`Self::refused`]; until then there is no other.
     pub fn next(&mut self, now: Duration) -> Option<u16> {
@@ -186,13 +191,16 @@ impl PathSearch {
 
     /// A router or the kernel says that a packet of that size is too long; perhaps also what would do.
     pub fn refused(&mut self, size: u16, mtu: Option<u16>, now: Duration) {
-        if self.outstanding == Some(size) {
+        let was_sent = self.outstanding == Some(size);
+        if was_sent {
             self.outstanding = None;
         }
         let mtu = mtu.filter(|mtu| *mtu < size);
         if size <= self.base() {
-            if matches!(self.state, State::Base) {
-                self.fail(now);
+            match self.state {
+                State::Base | State::Error { .. } => self.fail(now),
+                State::Searching | State::Complete { .. } if was_sent => self.restart(self.max),
+                State::Searching | State::Complete { .. } => {}
             }
             return;
         }
@@ -278,7 +286,8 @@ impl PathSearch {
         self.low = self.base();
         self.high = u32::from(self.max) + 1;
         self.losses = 0;
-        self.found = None;
+        // What was found before is too much, and the base still nearer to what passes than the link's MTU.
+        self.found = self.found.map(|found| found.min(u32::from(self.low)));
         self.narrower = false;
     }
 

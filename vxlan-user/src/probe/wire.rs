@@ -24,6 +24,7 @@ const SIGNED_LEN: usize = PROBE_LEN - AUTHENTICATOR_LEN;
 const UNSOLICITED: u8 = 1;
 const VARIES: u8 = 2;
 const SIZE: u8 = 4;
+const FIXED: u8 = 8;
 
 /// Whether a probe asks or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct Probe {
     pub varies: bool,
     /// Looks for the path MTU.
     pub size: bool,
+    /// All data of the sender comes from this source port.
+    pub fixed: bool,
     pub sender: NameId,
     pub receiver: NameId,
     /// Not zero.
@@ -129,7 +132,10 @@ impl Probe {
         });
         let flag = |set, bit| if set { bit } else { 0 };
         bytes.put_u8(
-            flag(self.unsolicited, UNSOLICITED) | flag(self.varies, VARIES) | flag(self.size, SIZE),
+            flag(self.unsolicited, UNSOLICITED)
+                | flag(self.varies, VARIES)
+                | flag(self.size, SIZE)
+                | flag(self.fixed, FIXED),
         );
         bytes.put_u16(0);
         bytes.put_slice(&self.sender);
@@ -204,6 +210,7 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
         unsolicited: flags & UNSOLICITED != 0,
         varies: flags & VARIES != 0,
         size: flags & SIZE != 0,
+        fixed: flags & FIXED != 0,
         sender: array(&mut bytes),
         receiver: array(&mut bytes),
         session: bytes.get_u64(),

@@ -139,7 +139,7 @@ impl Probing {
             self.act(peer, action, running, follower).await?;
             self.hurry(peer);
         }
-        Ok(())
+        self.reassign(running, follower).await
     }
 
     /// A peer may have something to do earlier than was known.
@@ -230,7 +230,7 @@ impl Probing {
             let endpoint = running.plan.peers.get(peer).and_then(way);
             reports.push(match asked {
                 Asked::Prober(prober) => {
-                    prober.set_varies(varies);
+                    prober.set_varies(varies, now);
                     prober.set_endpoint(endpoint, now);
                     prober.data(counted.total, counted.mapping, now);
                     prober.report(now)
@@ -258,9 +258,15 @@ impl Probing {
             Action::MoveEndpoint { to, sent_from, .. } => {
                 let to = Learned { endpoint: to, sent_from };
                 follower.learn(running, peer, to).await?;
-                self.follow(running, follower);
+                self.settle(running, follower);
             }
-            Action::PathMtu(found) => follower.found(running, peer, found).await?,
+            Action::PathMtu(found) => {
+                let proved = match self.asked.get(peer) {
+                    Some(Asked::Prober(prober)) => !prober.is_searching(),
+                    _ => false,
+                };
+                follower.found(running, peer, found, proved).await?;
+            }
             Action::RoundTrip(took) => {
                 if let Some(of) = running.findings.config.peers.get(peer) {
                     self.round_trips.observe(&of.name, took.as_secs_f64());
@@ -268,6 +274,37 @@ impl Probing {
             }
         }
         Ok(())
+    }
+
+    /// An endpoint that a silent peer has, and another one proves to have now, changes hands.
+    async fn reassign(
+        &mut self,
+        running: &mut Started,
+        follower: &mut Follower<'_>,
+    ) -> anyhow::Result<()> {
+        let now = now();
+        for holder in running.endpoints.contested() {
+            let silent = match self.asked.get(holder) {
+                Some(Asked::Prober(prober)) => prober.is_silent(now),
+                _ => false,
+            };
+            if silent {
+                follower.release(running, holder).await?;
+                self.settle(running, follower);
+            }
+        }
+        Ok(())
+    }
+
+    /// Endpoints may have been given and refused.
+    fn settle(&mut self, running: &Started, follower: &Follower<'_>) {
+        let now = now();
+        for (peer, asked) in self.asked.iter_mut().enumerate() {
+            if let Asked::Prober(prober) = asked {
+                prober.settle_endpoint(running.endpoints.of(peer).map(|at| at.endpoint), now);
+            }
+        }
+        self.follow(running, follower);
     }
 
     /// The ways to the peers may have changed.

@@ -363,6 +363,25 @@ fn what_was_refused_is_granted_as_soon_as_there_is_room() {
 }
 
 #[test]
+fn who_is_gone_makes_room_for_who_has_claimed_its_place() {
+    let config = hub();
+    let mut endpoints = Endpoints::new(&config, |_| None);
+    let here = at("198.51.100.9:4789");
+    assert!(endpoints.claim(&config, FIRST, here).is_ok());
+    assert!(endpoints.contested().is_empty());
+    assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
+    assert_eq!(endpoints.contested(), [FIRST]);
+    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    for change in endpoints.release(&config, FIRST) {
+        maps.write(change);
+    }
+    assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (None, Some(here)));
+    assert!(endpoints.contested().is_empty());
+    let expected = Maps::of(&Senders::of(&config, endpoints.all()));
+    assert_eq!(maps.mappings, expected.mappings);
+}
+
+#[test]
 fn peers_whose_ports_the_nat_has_exchanged_move_together() {
     let config = hub();
     let (one, two) = (at("203.0.113.5:1024"), at("203.0.113.5:1025"));

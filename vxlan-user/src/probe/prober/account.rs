@@ -3,7 +3,7 @@
 
 mod figures;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use crate::{
     nat::Reported,
@@ -62,6 +62,8 @@ pub(super) struct Account {
     /// Were our latest unsolicited requests answered, while others were?
     far: VecDeque<bool>,
     heard_at: Option<Duration>,
+    /// The same, of what is proved to be fresh.
+    alive_at: Option<Duration>,
     heard: VecDeque<(Duration, Whose)>,
     /// Of the latest accepted probe.
     peer_session: u64,
@@ -97,6 +99,7 @@ impl Account {
             near: Crossing::new(LOSS_WINDOW),
             far: VecDeque::new(),
             heard_at: None,
+            alive_at: None,
             heard: VecDeque::new(),
             peer_session: 0,
             peer_sent: 0,
@@ -218,6 +221,9 @@ impl Account {
 
     pub(super) fn heard(&mut self, at: Duration, whose: Whose, window: Duration) {
         self.heard_at = self.heard_at.max(Some(at));
+        if whose != Whose::Unproven {
+            self.alive_at = self.alive_at.max(Some(at));
+        }
         if whose == Whose::Reply {
             return;
         }
@@ -249,10 +255,12 @@ impl Account {
     }
 
     /// Is there a NAT with a mapping that it may forget? Not one that lets in what nobody asked for.
-    pub(super) fn needs_keepalive(&self) -> bool {
+    /// `declared`: addresses that stand for this host alone.
+    pub(super) fn needs_keepalive(&self, declared: &[IpAddr]) -> bool {
         let ours = self.ours.is_some_and(|Rewrite { sent, seen }| {
             let port = sent.source.port() != seen.source.port();
-            port || sent.source.ip() != seen.source.ip() && self.near.counts().1 == 0
+            let own = declared.contains(&seen.source.ip()) && self.near.counts().1 > 0;
+            port || (sent.source.ip() != seen.source.ip() && !own)
         });
         let theirs = |theirs: Rewrite| theirs.sent.source.port() != theirs.seen.source.port();
         ours || self.theirs.is_some_and(theirs)
@@ -268,6 +276,11 @@ impl Account {
 
     pub(super) fn requests_sent(&self) -> u64 {
         self.requests_sent
+    }
+
+    /// When the latest probe came that is proved to be fresh.
+    pub(super) fn alive_at(&self) -> Option<Duration> {
+        self.alive_at
     }
 
     /// When the latest answer came, to any request.

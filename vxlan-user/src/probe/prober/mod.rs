@@ -113,6 +113,8 @@ pub struct Prober {
     account: Account,
     sizing: Sizing,
     data: DataWindow,
+    /// The address that the path MTU search is about.
+    searched: Option<IpAddr>,
     /// When the next request is due.
     next: Duration,
     /// When the latest that counts was sent.
@@ -121,6 +123,8 @@ pub struct Prober {
     since_unsolicited: u32,
     /// Our address or port differs from peer to peer.
     varies: bool,
+    /// Since when that is seen.
+    varies_since: Option<Duration>,
     /// The latest verdict, and when it came.
     verdict: Option<(Kind, Duration)>,
 }
@@ -135,10 +139,12 @@ impl Prober {
             account: Account::new(),
             sizing: Sizing::new(PathSearch::new(base, settings.mtu)),
             data: DataWindow::default(),
+            searched: settings.endpoint.map(|at| at.ip()),
             next: now,
             last: None,
             since_unsolicited: 0,
             varies: false,
+            varies_since: None,
             verdict: None,
             settings,
         }
@@ -205,9 +211,34 @@ impl Prober {
         self.sizing.refused(length, mtu, now);
     }
 
-    /// Whether our address or port differs from peer to peer: [`crate::nat::vary`].
-    pub fn set_varies(&mut self, varies: bool) {
-        self.varies = varies;
+    /// Whether our address or port differs from peer to peer: [`crate::nat::vary`]. Of two peers one may
+    /// not have heard yet that both see another mapping, so it counts when it has lasted.
+    pub fn set_varies(&mut self, varies: bool, now: Duration) {
+        let since = *self.varies_since.get_or_insert(now);
+        if !varies {
+            self.varies_since = None;
+        }
+        self.varies = varies && now.saturating_sub(since) >= self.settings.interval * 2;
+    }
+
+    /// Where a learned peer is by now: it was given another endpoint, or not given what its probes claim.
+    pub fn settle_endpoint(&mut self, endpoint: Option<SocketAddr>, now: Duration) {
+        let before = self.endpoint.get();
+        self.endpoint.settle(endpoint);
+        if before != endpoint {
+            self.rerouted(before, endpoint, now);
+        }
+    }
+
+    /// Has the peer not been heard of for longer than a NAT box needs to forget it?
+    pub fn is_silent(&self, now: Duration) -> bool {
+        let lately = self.window().max(self.settings.keepalive * 2);
+        self.account.alive_at().is_none_or(|at| now.saturating_sub(at) >= lately)
+    }
+
+    /// Is a search for the path MTU going on, so that what is told is not proved?
+    pub fn is_searching(&self) -> bool {
+        self.sizing.search().is_searching()
     }
 
     /// Our latest request as the peer has described it, if that was lately: for [`crate::nat::vary`].
@@ -247,12 +278,15 @@ impl Prober {
 
     /// Another address is another path.
     fn rerouted(&mut self, from: Option<SocketAddr>, to: Option<SocketAddr>, now: Duration) {
-        let ip = |at: Option<SocketAddr>| at.map(|at| at.ip());
-        if ip(from) != ip(to) {
-            let search = PathSearch::new(base_of(to), self.settings.mtu);
-            self.sizing.begin(search);
+        if let Some(to) = to
+            && self.searched != Some(to.ip())
+        {
+            self.searched = Some(to.ip());
+            self.sizing.begin(PathSearch::new(base_of(Some(to)), self.settings.mtu));
         }
-        self.next = self.next.min(now);
+        if from != to {
+            self.next = self.next.min(now);
+        }
     }
 
     /// The address of ours that goes with another host's.

@@ -79,8 +79,8 @@ impl Prober {
         if let Some(token) = token {
             let (session, sequence) = (probe.session, probe.sequence);
             let held = now.saturating_sub(at);
-            let answer = Answer { token, session, sequence, held, seen };
-            actions.extend(self.reply(&probe.as_sent, &answer, now));
+            let answer = Answer { token, session, sequence, held, seen, fixed: probe.fixed };
+            actions.extend(self.reply(&answer, now));
         }
         if hurry {
             self.ask(Purpose::Counted, 0, now, random, &mut actions);

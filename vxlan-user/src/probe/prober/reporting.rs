@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Prober, of_family};
 use crate::{
-    nat::{self, Evidence, Facts, Verdict},
+    nat::{self, Evidence, Facts, Probed, Verdict},
     probe::{BothWays, By, Header, Liveness, Report, Rewrite},
 };
 
@@ -51,7 +51,7 @@ impl Prober {
             nat: kind,
             since: now.saturating_sub(since).as_secs_f64(),
             evidence: why,
-            liveness: liveness(&evidence, self.window()),
+            liveness: self.liveness(&evidence, now),
             endpoint: evidence.facts.endpoint,
             learned: evidence.facts.learned,
             data: evidence.data.mapping,
@@ -68,20 +68,18 @@ impl Prober {
             mapping_changes: self.endpoint.changes(),
         }
     }
-}
 
-/// It lives if anything of it came lately.
-fn liveness(evidence: &Evidence, window: Duration) -> Liveness {
-    let heard = evidence.probes.as_ref().and_then(|probes| probes.heard);
-    let silent = evidence
-        .probes
-        .as_ref()
-        .is_some_and(|probes| probes.unanswered >= SILENT && probes.silent >= window);
-    let up = match heard {
-        Some(ago) => Some(ago < window),
-        None => silent.then_some(false),
-    };
-    Liveness { by: By::Probes, up, last_seen: heard.map(|ago| ago.as_secs_f64()) }
+    /// It lives if anything of it came lately that is proved to be fresh.
+    fn liveness(&self, evidence: &Evidence, now: Duration) -> Liveness {
+        let window = self.window();
+        let ago = self.account.alive_at().map(|at| now.saturating_sub(at));
+        let silent = |probes: &Probed| probes.unanswered >= SILENT && probes.silent >= window;
+        let up = match ago {
+            Some(ago) => Some(ago < window),
+            None => evidence.probes.as_ref().is_some_and(silent).then_some(false),
+        };
+        Liveness { by: By::Probes, up, last_seen: ago.map(|ago| ago.as_secs_f64()) }
+    }
 }
 
 /// Routers on the way, by the TTL. `None`: somebody on the way has raised it.

@@ -25,6 +25,8 @@ pub(super) struct Answer {
     pub(super) sequence: u64,
     pub(super) held: Duration,
     pub(super) seen: Header,
+    /// As the request says of its source port.
+    pub(super) fixed: bool,
 }
 
 impl Prober {
@@ -53,7 +55,8 @@ impl Prober {
 
     /// When the next request must go, lest a NAT forgets a mapping.
     pub(super) fn keepalive_due(&self) -> Duration {
-        let needed = self.endpoint.is_learned() || self.account.needs_keepalive();
+        let needed = self.endpoint.is_learned()
+            || self.account.needs_keepalive(&self.settings.public_addresses);
         match self.last {
             Some(last) if needed => last + self.settings.keepalive,
             _ => Duration::MAX,
@@ -81,6 +84,7 @@ impl Prober {
         let mut probe = self.probe(Kind::Request, now, as_sent);
         probe.unsolicited = purpose == Purpose::Unsolicited;
         probe.size = purpose == Purpose::Size;
+        probe.fixed = self.settings.fixed_source_port && purpose != Purpose::Unsolicited;
         probe.token = outgoing.token;
         probe.offered_token = outgoing.offered_token;
         probe.sequence = outgoing.sequence;
@@ -94,22 +98,13 @@ impl Prober {
         Some(outgoing.sequence)
     }
 
-    /// Answers a request that arrived as `answer.seen` and was sent as `as_sent`.
-    pub(super) fn reply(
-        &mut self,
-        as_sent: &Header,
-        answer: &Answer,
-        now: Duration,
-    ) -> Option<Action> {
+    /// Answers a request that arrived as `answer.seen`.
+    pub(super) fn reply(&mut self, answer: &Answer, now: Duration) -> Option<Action> {
         let from = answer.seen.source;
         let source = self.address_for(from.ip()).unwrap_or(answer.seen.destination.ip());
-        // What comes from the port of VXLAN is answered to where a NAT put that port; a port that is
-        // made from the flow is nobody's address.
-        let port = if as_sent.source.port() == as_sent.destination.port() {
-            from.port()
-        } else {
-            self.endpoint.get()?.port()
-        };
+        // Where all data comes from one port, a NAT has put that port there; a port that is made from the
+        // flow is nobody's address.
+        let port = if answer.fixed { from.port() } else { self.endpoint.get()?.port() };
         let source = SocketAddr::new(source, self.data_port());
         let header = self.header(source, SocketAddr::new(from.ip(), port), 0);
         let mut probe = self.probe(Kind::Reply, now, header);
@@ -132,6 +127,7 @@ impl Prober {
             unsolicited: false,
             varies: self.varies,
             size: false,
+            fixed: false,
             sender: self.settings.local,
             receiver: self.settings.remote,
             session: self.association.session(),

@@ -74,7 +74,8 @@ impl Sizing {
 
     pub(super) fn refused(&mut self, size: u16, mtu: Option<u16>, now: Duration) {
         self.search.refused(size, mtu, now);
-        self.under_way = self.under_way.filter(|under_way| under_way.size < size);
+        let outstanding = self.search.outstanding();
+        self.under_way = self.under_way.filter(|under_way| outstanding == Some(under_way.size));
     }
 }
 

@@ -49,6 +49,7 @@ fn random_probe(random: &mut Random) -> Probe {
     Probe {
         kind: if random.flip() { Kind::Request } else { Kind::Reply },
         unsolicited: random.flip(),
+        fixed: random.flip(),
         varies: random.flip(),
         size: random.flip(),
         sender: if random.below(10) == 0 { random.number().to_be_bytes() } else { a },

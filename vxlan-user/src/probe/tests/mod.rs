@@ -64,6 +64,7 @@ fn sample() -> Probe {
     Probe {
         kind: Kind::Request,
         unsolicited: true,
+        fixed: true,
         varies: false,
         size: true,
         sender: name_id("a"),

@@ -29,7 +29,7 @@ fn every_field_is_where_the_protocol_says() {
         assert_eq!(&frame[ETH_LEN + offset..][..bytes.len()], bytes, "{offset}");
     };
     at(0, b"vxp\x01");
-    at(12, &[1, 5, 0, 0]);
+    at(12, &[1, 13, 0, 0]);
     // The first bytes of `printf a | sha256sum` and `printf b | sha256sum`.
     at(16, &[0xca, 0x97, 0x81, 0x12, 0xca, 0x1b, 0xbd, 0xca]);
     at(24, &[0x3e, 0x23, 0xe8, 0x16, 0x00, 0x39, 0x59, 0x4a]);
