@@ -71,8 +71,7 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
     let learned = sender_is(&|peer| peer.is_learned_at(src, port));
     let declared = || sender_is(&|peer| peer.is_declared_at(src));
     let Some(member) = learned.or_else(declared) else {
-        let is_sender = |peer: &Peer| peer.is_declared_at(src) || peer.is_learned_at(src, port);
-        return match peer.filter(|peer| is_sender(&model.config.peers[*peer])) {
+        return match peer {
             None => refused("unknown_source", Who::Network(network)),
             Some(peer) => refused("not_a_member", Who::Pair { peer, network }),
         };
@@ -145,7 +144,8 @@ impl Model {
     /// Whose outer address it is, if it is one peer's alone.
     fn peer_of(&self, address: IpAddr) -> Option<usize> {
         let peers = self.config.peers.iter().enumerate();
-        let mut having = peers.filter(|(_, peer)| peer.has(address)).map(|(index, _)| index);
+        let mut having =
+            peers.filter(|(_, peer)| peer.is_declared_at(address)).map(|(index, _)| index);
         having.next().filter(|_| having.next().is_none())
     }
 

@@ -6,15 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use vxlan_common::{
     counters::NatField::{Checksum as Mended, DstAddress, SrcAddress, SrcPort},
     reason::RxDrop::{
-        BadChecksum, InnerSourceDenied, InvalidVxlanHeader, MalformedOuter, NotAMember,
-        UnknownSource,
+        BadChecksum, InnerSourceDenied, InvalidVxlanHeader, MalformedOuter, UnknownSource,
     },
 };
 use vxlan_tests::packet::{Checksum, Eth, Icmp, Ipv4, Layer, Mac, Packet, Udp, Vxlan};
 
 use crate::{
     bench::{Bench, Program},
-    moves::{Moves, Who},
+    moves::Who,
     rows::{Row, check},
     world::*,
     world6::*,
@@ -211,25 +210,34 @@ fn beside_a_declared_peer() {
     }
 }
 
-/// Where it is no member, and before its network is known.
+/// A learned peer is nobody but by address, port and network: what is there else, anybody behind the same
+/// NAT may have sent.
 #[test]
 fn in_no_other_network() {
     let mut bench = bench();
     bench.learns("branch", Some((SocketAddr::new(NAPT.into(), 1_024), NAPT.into())));
-    let peer = Who::Peer("branch");
     let bad = |port| {
         let packet =
             wrap(ip(NAPT), outer_udp().src_port(port), vxlan().flags(0), &inner(BRANCH_HOST));
         packet.build().to_vec()
     };
     let short = wrap(ip(NAPT), outer_udp().length(Some(7)), vxlan(), &inner(BRANCH_HOST));
-    let pair = Moves::none().non_member("branch", OTHER_VNI, 1);
+    let other = Who::Network(OTHER_VNI);
     let rows = [
-        Row::refused("its port", &packet(NAPT, 1_024, OTHER_VNI, BRANCH_HOST), NotAMember, peer)
-            .moves(pair),
-        Row::refused("a bad header", &bad(1_024), InvalidVxlanHeader, peer),
-        Row::refused("a bad header from another port", &bad(1_025), InvalidVxlanHeader, peer),
-        Row::refused("a bad length", &short.build(), MalformedOuter, peer),
+        Row::refused(
+            "its port",
+            &packet(NAPT, 1_024, OTHER_VNI, BRANCH_HOST),
+            UnknownSource,
+            other,
+        ),
+        Row::refused(
+            "another port",
+            &packet(NAPT, 1_025, VNI, BRANCH_HOST),
+            UnknownSource,
+            Who::Network(VNI),
+        ),
+        Row::refused("a bad header", &bad(1_024), InvalidVxlanHeader, Who::Nobody),
+        Row::refused("a bad length", &short.build(), MalformedOuter, Who::Nobody),
     ];
     check(&mut bench, Program::Decap, &rows);
     // An address that two have says nothing.

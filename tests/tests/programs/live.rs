@@ -117,7 +117,8 @@ pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, Told)> {
 pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
     let map = bpf.map_mut("PROBE_SPENT").expect("is a map");
     let mut spent: Array<&mut MapData, u64> = map.try_into().expect("is an array");
-    (0..peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
+    // One for what comes from the peer's endpoint, one for all else.
+    (0..2 * peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
 }
 
 pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> Observed {

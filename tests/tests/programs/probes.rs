@@ -245,6 +245,12 @@ fn so_many_in_a_second() {
     let passed = burst(&mut bench, &aws, "aws");
     let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
     assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    // That was not the endpoint that is in use; what comes from there has as many of its own.
+    let endpoint = probe(outer_ip6(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let begin = Instant::now();
+    let passed = burst(&mut bench, &endpoint, "aws");
+    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
     // Another tag has as many.
     let begin = Instant::now();
     let passed = burst(&mut bench, &office, "office");
