@@ -29,7 +29,13 @@ fn socket(ns: &Ns) -> Result<UdpSocket> {
 fn seen(from: &UdpSocket, at: &UdpSocket, to: SocketAddrV4) -> Result<Option<SocketAddrV4>> {
     from.send_to(b"hello", to)?;
     at.set_read_timeout(Some(NEVER))?;
-    match at.recv_from(&mut [0; 16]) {
+    let received = loop {
+        match at.recv_from(&mut [0; 16]) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            received => break received,
+        }
+    };
+    match received {
         Ok((_, SocketAddr::V4(source))) => Ok(Some(source)),
         Ok((_, source)) => anyhow::bail!("from {source}"),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),

@@ -61,6 +61,11 @@ impl Unkeyed {
         self.heard = heard;
     }
 
+    /// Data came within the latest interval: then nobody needs to ask.
+    pub fn is_heard_lately(&self) -> bool {
+        self.heard.is_some_and(|ago| ago < self.interval)
+    }
+
     /// An echo request was sent.
     pub fn asked(&mut self, address: IpAddr, sequence: u16, now: Duration) {
         let echo = match &mut self.echo {
@@ -127,12 +132,14 @@ impl Unkeyed {
 
     fn liveness(&self, now: Duration) -> Liveness {
         let window = self.interval * WINDOW;
+        let heard = self.heard.filter(|ago| *ago < window);
         let Some(echo) = &self.echo else {
-            let up = self.heard.filter(|ago| *ago < window).map(|_| true);
+            let up = heard.map(|_| true);
             let last_seen = self.heard.map(|ago| ago.as_secs_f64());
             return Liveness { by: By::Nothing, up, last_seen };
         };
         let ago = echo.answered_at.map(|at| now.saturating_sub(at));
+        let ago = ago.into_iter().chain(heard).min();
         let tried = echo.sent > u64::from(WINDOW);
         let up = match ago {
             Some(ago) => Some(ago < window),
@@ -219,6 +226,22 @@ mod tests {
             assert_eq!(peer.answered("192.168.44.2".parse().unwrap(), request, at(60)), None);
         }
         assert_eq!(peer.report(at(30)).liveness.up, Some(false));
+    }
+
+    #[test]
+    fn nobody_is_asked_while_data_comes() {
+        let mut peer = peer();
+        assert!(!peer.is_heard_lately());
+        let total = DataCounts { received: 3, ..DataCounts::default() };
+        peer.data(total, None, Some(Duration::from_secs(4)), at(0));
+        assert!(peer.is_heard_lately());
+        for request in 0..9 {
+            peer.asked(ADDRESS, request, at(u64::from(request) * 5));
+        }
+        assert_eq!(peer.report(at(41)).liveness.up, Some(true), "it sends, if it answers nothing");
+        peer.data(total, None, Some(Duration::from_secs(46)), at(42));
+        assert!(!peer.is_heard_lately());
+        assert_eq!(peer.report(at(42)).liveness.up, Some(false));
     }
 
     #[test]

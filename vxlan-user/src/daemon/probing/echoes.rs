@@ -32,9 +32,8 @@ pub(super) struct Target {
     pub(super) address: IpAddr,
 }
 
-/// Whom to ask of a peer: a declared address; else the one that was heard last behind it; else one that
-/// is all it may have. Of a family that this host has an address of, in the first of its networks where
-/// there is one.
+/// Whom to ask of a peer: a declared address, else the one that was heard last behind it. Of a family that
+/// this host has an address of, in the first of its networks where there is one.
 pub(super) fn target(config: &Config, counting: &Counting, peer: usize) -> Option<Target> {
     let memberships = config.networks.iter().enumerate().flat_map(|(index, network)| {
         let of_peer = network.members.iter().filter(move |member| member.peer == peer);
@@ -43,11 +42,9 @@ pub(super) fn target(config: &Config, counting: &Counting, peer: usize) -> Optio
     memberships.zip(counting.members_of(peer)).find_map(|((index, network, member), number)| {
         let declared = member.probe_address.map(|at| at.value);
         let heard = || counting.reader().neighbours(number).unwrap_or_default();
-        let only = member.allowed_ips.iter().map(|at| at.value);
-        let only = only.filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
         let candidates: Vec<IpAddr> = match declared {
             Some(declared) => vec![declared],
-            None => heard().into_iter().chain(only.map(|prefix| prefix.addr())).collect(),
+            None => heard(),
         };
         let own = || network.addresses.iter().map(|at| at.value.addr());
         candidates.into_iter().find_map(|address| {

@@ -185,6 +185,9 @@ impl Probing {
                 Asked::Echo { unkeyed, next } if *next <= now => {
                     let config = &running.findings.config;
                     *next = now + echoes::pause(config);
+                    if unkeyed.is_heard_lately() {
+                        continue;
+                    }
                     let target = echoes::target(config, &self.counting, peer);
                     if let Some(target) = target
                         && let Some(sequence) = self.echoes.ask(config, &target)
