@@ -18,7 +18,7 @@ fn world(keepalive: u64) -> Result<World> {
         setup.lab.a.router.sysctl(&format!("net.netfilter.{key}"), &MEMORY.to_string())?;
     }
     let world = setup.start()?;
-    world.all_up()?;
+    world.each_answers()?;
     Ok(world)
 }
 

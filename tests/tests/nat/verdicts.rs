@@ -13,10 +13,7 @@ const RTT: std::ops::Range<f64> = 1e-6..5.0;
 /// What holds of any two hosts between which probes pass; `routers` are on the way.
 fn healthy(world: &World, node: Node, peer: Node, routers: u64) -> Result<()> {
     let host = world.host(node)?;
-    // Of one probe alone nobody can say what share is lost.
-    let before = host.wait(peer, "loss known both ways", |report| {
-        report["loss"]["tx"].is_number() && report["loss"]["rx"].is_number()
-    })?;
+    let before = host.report(peer)?;
     let metrics = host.metrics()?;
     // Reports are written once in a second, some of the counters at once.
     let count = |name| metrics.get(name, &[("peer", peer.name())]);

@@ -147,22 +147,35 @@ impl World {
         Ok([self.host(Node::A)?, self.host(Node::B)?])
     }
 
-    /// Waits until every host has an answer of each of its peers, knows where to send to, and has no
-    /// request left from before that.
+    /// Waits until every host has an answer of each of its peers, and knows where to send to.
+    pub(crate) fn each_answers(&self) -> Result<()> {
+        self.wait_for_all("up", |report| {
+            report["liveness"]["up"] == true && report["endpoint"].is_string()
+        })
+    }
+
+    /// The same; besides no request is left from before that, and it is known what share is lost, which
+    /// takes two probes.
     pub(crate) fn all_up(&self) -> Result<()> {
-        for host in &self.hosts {
-            for &peer in &host.peers {
-                host.wait(peer, "up", |report| {
-                    let count = |field: &str| report["probes"][field].as_u64().unwrap_or(0);
-                    report["liveness"]["up"] == true
-                        && report["endpoint"].is_string()
-                        && count("sent") == count("answered") + count("lost")
-                })?;
-            }
-        }
+        self.each_answers()?;
+        self.wait_for_all("without requests of before", |report| {
+            let count = |field: &str| report["probes"][field].as_u64().unwrap_or(0);
+            count("sent") == count("answered") + count("lost")
+                && report["loss"]["tx"].is_number()
+                && report["loss"]["rx"].is_number()
+        })?;
         for host in &self.hosts {
             for &peer in &host.peers {
                 self.wrong.borrow_mut().insert((host.node, peer), Wrong::of(host, peer)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_all(&self, what: &str, enough: impl Fn(&Value) -> bool) -> Result<()> {
+        for host in &self.hosts {
+            for &peer in &host.peers {
+                host.wait(peer, what, &enough)?;
             }
         }
         Ok(())
