@@ -71,7 +71,7 @@ fn observe(received: &Received, port: u16, learned: *mut Learned, now: u32) {
         (*observed).port = port;
         (*observed).changed = now;
         let place = Observed::place(&received.source, port);
-        (*observed).seen[(place / 64 & 7) as usize] |= 1 << (place % 64);
+        (*observed).seen[((place / 64) & 7) as usize] |= 1 << (place % 64);
     }
 }
 
