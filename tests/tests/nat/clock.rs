@@ -42,6 +42,13 @@ fn steps_of_a_day_change_nothing() -> Result<()> {
             let wrong = clock.now()?;
             ensure!(seconds == 0 || (wrong - right).abs() >= DAY - 60, "{right} and {wrong}");
         }
+        for ((host, peer), clock) in ends.iter().zip(peers).zip(&clocks) {
+            // What is told by the wall clock shows that the daemon has it.
+            let labels = [("peer", peer.name()), ("kind", "probe")];
+            let seen = host.metrics()?.get("vxlan_peer_last_seen_timestamp_seconds", &labels);
+            let now = clock.now()? as f64;
+            ensure!((seen - now).abs() < 60.0, "seen at {seen}, and it is {now}");
+        }
         for ((host, peer), before) in ends.iter().zip(peers).zip(&before) {
             let sent = |report: &Value| report["probes"]["sent"].as_u64().unwrap_or(0);
             // At every look, and not only at the last one.
