@@ -77,17 +77,11 @@ fn empty(bpf: &mut Ebpf) {
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
     hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
     hash::<Mac, TaggedMember>(bpf, "TAGS");
-    let observed = Observed {
-        seen: [0; 8],
-        address: Address::ZERO,
-        changes: 0,
-        changed: 0,
-        port: 0,
-        ttl: 0,
-        family: 0,
-        pad: 0,
-    };
-    array(bpf, "LEARNED", &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0, observed });
+    array(
+        bpf,
+        "LEARNED",
+        &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0, observed: Observed::NONE },
+    );
     array(bpf, "FORGOTTEN", &0_u64);
     array(bpf, "PROBE_SPENT", &0_u64);
     array(bpf, "SPENT", &Spent { packets: 0, bytes: 0 });

@@ -55,21 +55,10 @@ mod tests {
         Observed { seen, address, changes: 2, changed, port, ttl: 61, family, pad: 0 }
     }
 
-    const NOTHING: Observed = Observed {
-        seen: [0; 8],
-        address: Address::ZERO,
-        changes: 0,
-        changed: 0,
-        port: 0,
-        ttl: 0,
-        family: 0,
-        pad: 0,
-    };
-
     #[test]
     fn nothing_came_yet() {
         assert_eq!(Heard::of(&[], 100), Heard::default());
-        assert_eq!(Heard::of(&[member(0, NOTHING); 2], 100), Heard::default());
+        assert_eq!(Heard::of(&[member(0, Observed::NONE); 2], 100), Heard::default());
     }
 
     #[test]
@@ -78,7 +67,8 @@ mod tests {
         let mut v6 = [0; 16];
         v6[..4].copy_from_slice(&[0x20, 1, 0x0d, 0xb8]);
         let second = observed(300, IPV6, Address::ipv6(v6), 1024, 70);
-        let heard = Heard::of(&[member(95, first), member(0, NOTHING), member(90, second)], 100);
+        let heard =
+            Heard::of(&[member(95, first), member(0, Observed::NONE), member(90, second)], 100);
         assert_eq!(heard.last, Some(5));
         let expected = DataMapping {
             address: "2001:db8::".parse().expect("an address"),
