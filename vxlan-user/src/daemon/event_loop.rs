@@ -55,7 +55,7 @@ pub async fn run(
     serve_metrics(places, &running, listener, &probing)?;
     let socket = places.run_dir.api_socket();
     let _api = Api::serve(&socket, &running.state.node, probing.reports())
-        .map_err(|error| tracing::warn!("`vxlan show nat` shows the tables only: {error}"));
+        .map_err(|error| tracing::warn!("`vxlan show nat` cannot ask this daemon: {error}"));
     ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);

@@ -222,11 +222,12 @@ impl<'a> Follower<'a> {
 
     /// Writes down what was learned since the last time, for the next start.
     pub(super) fn save(&mut self, running: &Started) {
-        if !std::mem::take(&mut self.unsaved) {
+        if !self.unsaved {
             return;
         }
-        if let Err(error) = self.places.run_dir.store(&running.state) {
-            tracing::warn!("{error}");
+        match self.places.run_dir.store(&running.state) {
+            Ok(()) => self.unsaved = false,
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 
@@ -265,21 +266,32 @@ impl<'a> Follower<'a> {
 
     /// Probes have found what passes to a peer, or that it is not known any more. What they have proved
     /// counts more than a router's word.
-    pub(super) async fn found(
+    pub(super) fn found(
         &mut self,
         running: &mut Started,
         peer: usize,
         mtu: Option<u32>,
         proved: bool,
     ) -> anyhow::Result<()> {
-        let Some(found) = self.found.get_mut(peer) else { return Ok(()) };
+        let (Some(found), Some(entry)) =
+            (self.found.get_mut(peer), running.plan.peers.get_mut(peer))
+        else {
+            return Ok(());
+        };
         *found = mtu;
+        let endpoint = path_mtu::endpoint(entry);
         if proved {
-            self.paths.forget(path_mtu::endpoint(&running.plan.peers[peer]));
+            self.paths.forget(endpoint);
         }
-        let Started { findings, endpoints, plan, .. } = &*running;
-        let way = ways::to(findings, endpoints, self.host, &plan.peers, peer).await;
-        self.follow_way(running, peer, &way)
+        let widest = self.widest.get(peer).copied().unwrap_or(entry.mtu);
+        let new = self.paths.limit(endpoint, widest).min(mtu.unwrap_or(u32::MAX));
+        if new != entry.mtu {
+            let name = &running.findings.config.peers[peer].name;
+            tracing::info!(peer = %name, "path MTU {new}, was {}: probes say so", entry.mtu);
+            entry.mtu = new;
+            running.plane.set_peer(peer as u32, entry)?;
+        }
+        Ok(())
     }
 
     /// A router says that a packet was too big for it. Returns whose path is narrower now.

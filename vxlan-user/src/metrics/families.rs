@@ -99,7 +99,7 @@ pub(super) const PEER_INFO: Family = gauge(
 );
 pub(super) const PEER_UP: Family = where_known(gauge(
     "vxlan_peer_up",
-    "1 if the peer answers probes or echo requests, 0 if it does not.",
+    "1 if the peer was heard of lately, by a fresh probe, an echo reply or data, 0 if it was not.",
     &["peer"],
 ));
 pub(super) const LAST_SEEN: Family = where_known(gauge(

@@ -89,6 +89,13 @@ impl Endpoints {
         Ok(Senders::changes(&old, &new))
     }
 
+    /// A peer is not any more where it claimed to be in vain.
+    pub fn withdraw(&mut self, peer: usize) {
+        if let Some(refused) = self.refused.get_mut(peer) {
+            *refused = None;
+        }
+    }
+
     /// Learned peers at a place that another peer has proved to be at.
     pub fn contested(&self) -> Vec<usize> {
         self.refused.iter().flatten().filter_map(|to| self.holder(to.endpoint)).collect()

@@ -50,6 +50,8 @@ pub(super) enum Event {
     Due,
     /// Somebody has answered an echo request.
     Echoed(EchoReply),
+    /// No answers can be heard.
+    EchoFailed(io::Error),
 }
 
 /// Everything that probing needs while the daemon runs.
@@ -68,6 +70,8 @@ pub(super) struct Probing {
     reporting: Duration,
     /// When something is due.
     due: Duration,
+    /// Not before this, so that one thing after another does not keep everything else waiting.
+    rested: Duration,
 }
 
 impl Probing {
@@ -94,6 +98,7 @@ impl Probing {
             round_trips,
             reporting: now,
             due: now,
+            rested: now,
         })
     }
 
@@ -110,14 +115,18 @@ impl Probing {
         if std::mem::take(&mut self.more) {
             return Ok(Event::Arrived);
         }
-        let due = Instant::now() + self.due.saturating_sub(now()).max(REST);
+        // A point in time: whatever else happens until then does not put it off.
+        let due = Instant::now() + self.due.max(self.rested).saturating_sub(now());
         tokio::select! {
             ready = self.arrivals.readable_mut() => {
                 // Before anything is taken out: what comes after that makes it ready again.
                 ready?.clear_ready();
                 Ok(Event::Arrived)
             }
-            reply = self.echoes.next() => reply.map(Event::Echoed),
+            reply = self.echoes.next() => Ok(match reply {
+                Ok(reply) => Event::Echoed(reply),
+                Err(error) => Event::EchoFailed(error),
+            }),
             () = sleep_until(due) => Ok(Event::Due),
         }
     }
@@ -132,14 +141,31 @@ impl Probing {
         let mut todo = Vec::new();
         match event {
             Event::Arrived => self.take(&mut todo),
-            Event::Due => self.poll(running, &mut todo)?,
+            Event::Due => self.poll(running, &mut todo),
             Event::Echoed(reply) => self.echoed(reply),
+            Event::EchoFailed(error) => {
+                tracing::warn!("cannot hear who answers echo requests, and begins anew: {error}");
+                self.echoes = Echoes::default();
+            }
         }
         for (peer, action) in todo {
-            self.act(peer, action, running, follower).await?;
+            // What one peer's probes ask for, and the kernel refuses, is no reason to leave all others.
+            if let Err(error) = self.act(peer, action, running, follower).await {
+                tracing::error!(peer = %running.findings.config.peers[peer].name, "{error:#}");
+            }
             self.hurry(peer);
         }
-        self.reassign(running, follower).await
+        if let Err(error) = self.reassign(running, follower).await {
+            tracing::error!("{error:#}");
+        }
+        let now = now();
+        if self.reporting <= now {
+            self.reporting = now + REPORTING;
+            if let Err(error) = self.report(running, now) {
+                tracing::warn!("no report on NAT this time: {error}");
+            }
+        }
+        Ok(())
     }
 
     /// A peer may have something to do earlier than was known.
@@ -173,8 +199,9 @@ impl Probing {
         self.more = true;
     }
 
-    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) -> anyhow::Result<()> {
+    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) {
         let now = now();
+        self.rested = now + REST;
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             match asked {
                 Asked::Prober(prober) if prober.next_poll(now) <= now => {
@@ -198,12 +225,7 @@ impl Probing {
                 Asked::Echo { .. } => {}
             }
         }
-        if self.reporting <= now {
-            self.reporting = now + REPORTING;
-            self.report(running, now)?;
-        }
         self.due = self.next_due(now);
-        Ok(())
     }
 
     fn echoed(&mut self, reply: EchoReply) {
@@ -230,7 +252,7 @@ impl Probing {
         let mut reports = Vec::with_capacity(self.asked.len());
         for (peer, (asked, varies)) in self.asked.iter_mut().zip(nat::vary(&ours)).enumerate() {
             let counted = self.counting.of(peer)?;
-            let endpoint = running.plan.peers.get(peer).and_then(way);
+            let endpoint = destination(running, peer);
             reports.push(match asked {
                 Asked::Prober(prober) => {
                     prober.set_varies(varies, now);
@@ -268,7 +290,7 @@ impl Probing {
                     Some(Asked::Prober(prober)) => !prober.is_searching(),
                     _ => false,
                 };
-                follower.found(running, peer, found, proved).await?;
+                follower.found(running, peer, found, proved)?;
             }
             Action::RoundTrip(took) => {
                 if let Some(of) = running.findings.config.peers.get(peer) {
@@ -286,6 +308,15 @@ impl Probing {
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let now = now();
+        for (peer, asked) in self.asked.iter().enumerate() {
+            let refused = running.endpoints.refused(peer).map(|to| to.endpoint);
+            if let (Some(refused), Asked::Prober(prober)) = (refused, asked)
+                && prober.heard_from().is_some_and(|at| at != refused)
+            {
+                // It is elsewhere by now.
+                running.endpoints.withdraw(peer);
+            }
+        }
         for holder in running.endpoints.contested() {
             let silent = match self.asked.get(holder) {
                 Some(Asked::Prober(prober)) => prober.is_silent(now),
@@ -317,7 +348,7 @@ impl Probing {
             let Some(entry) = running.plan.peers.get(peer) else { continue };
             match asked {
                 Asked::Prober(prober) => {
-                    prober.set_endpoint(way(entry), now);
+                    prober.set_endpoint(destination(running, peer), now);
                     prober.set_mtu(length(follower.widest(peer).unwrap_or(entry.mtu)), now);
                 }
                 Asked::Echo { unkeyed, .. } => unkeyed.set_endpoint(way(entry)),
@@ -350,6 +381,13 @@ impl Probing {
 /// Where packets for a peer go at present.
 fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
     (entry.ifindex != 0).then(|| path_mtu::endpoint(entry))
+}
+
+/// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there
+/// is noticed.
+fn destination(running: &Started, peer: usize) -> Option<SocketAddr> {
+    let declared = || running.findings.config.peers.get(peer)?.endpoint().map(|at| at.value);
+    running.plan.peers.get(peer).and_then(way).or_else(declared)
 }
 
 /// Of an IP packet; there are none longer.

@@ -78,7 +78,7 @@ fn settings(
             OuterField::Inherit => 0,
         },
         learned: peer.learns,
-        endpoint: learned.or_else(|| entry.and_then(way)),
+        endpoint: learned.or_else(|| super::destination(running, index)),
         mtu: super::length(entry.map_or(findings.facts.mtu, |entry| entry.mtu)),
     }
 }

@@ -113,6 +113,8 @@ pub struct Prober {
     account: Account,
     sizing: Sizing,
     data: DataWindow,
+    /// Since when the peer is asked.
+    started: Duration,
     /// The address that the path MTU search is about.
     searched: Option<IpAddr>,
     /// When the next request is due.
@@ -139,6 +141,7 @@ impl Prober {
             account: Account::new(),
             sizing: Sizing::new(PathSearch::new(base, settings.mtu)),
             data: DataWindow::default(),
+            started: now,
             searched: settings.endpoint.map(|at| at.ip()),
             next: now,
             last: None,
@@ -233,7 +236,13 @@ impl Prober {
     /// Has the peer not been heard of for longer than a NAT box needs to forget it?
     pub fn is_silent(&self, now: Duration) -> bool {
         let lately = self.window().max(self.settings.keepalive * 2);
-        self.account.alive_at().is_none_or(|at| now.saturating_sub(at) >= lately)
+        let at = self.account.alive_at().unwrap_or(self.started);
+        now.saturating_sub(at) >= lately
+    }
+
+    /// Where the peer's latest request came from.
+    pub fn heard_from(&self) -> Option<SocketAddr> {
+        self.account.theirs().map(|theirs| theirs.seen.source)
     }
 
     /// Is a search for the path MTU going on, so that what is told is not proved?
