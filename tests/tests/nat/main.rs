@@ -10,6 +10,7 @@ mod forged;
 mod keepalive;
 mod kernel_peer;
 mod lab;
+mod over_ipv6;
 mod path_mtu;
 mod probe_frame;
 mod rebind;
