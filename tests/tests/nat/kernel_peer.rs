@@ -42,6 +42,8 @@ fn configuration(lab: &NatLab) -> String {
 
 fn passive(a: Nat, b: Nat, kind: &str, evidence: &[&str]) -> Result<()> {
     let lab = NatLab::new(a, b)?;
+    // Else the device looks for routers, now and then, which no tunnel carries.
+    lab.b.host.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
     KernelVxlan::new("vx0", VNI, lab.b.own().into(), lab.a.public().into())
         .port(PORT)
         .address(&format!("{}/24", Node::B.inner()))
