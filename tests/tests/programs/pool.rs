@@ -12,7 +12,7 @@ use aya::{
     util::nr_cpus,
 };
 use vxlan_common::{
-    addr::{Address, Mac},
+    addr::Mac,
     counters::Counters,
     nat::Observed,
     probe,
