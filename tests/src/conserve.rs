@@ -1,9 +1,14 @@
 //! Counters that lie outside the product: what the kernel says of its backlog and its devices, and
 //! what nftables counts. Conservation checks hold the product's own counters against these.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    fs, thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::netns::Ns;
 
@@ -61,6 +66,28 @@ pub fn driver_stats(ns: &Ns, interface: &str) -> Result<BTreeMap<String, u64>> {
     let text = ns.run(&format!("ethtool -S {interface}"))?;
     let pairs = text.lines().filter_map(|line| line.trim().split_once(": "));
     Ok(pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+}
+
+/// What has been added to counters by name since they were `before`; only what has.
+pub fn added(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let old = |name| before.get(name).copied().unwrap_or_default();
+    let added = now.iter().map(|(name, count)| (name.clone(), count - old(name)));
+    added.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Reads until nothing moves between two readings, so that no packet is on its way.
+pub fn quiet<T: PartialEq + Debug>(read: impl Fn() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut last = read()?;
+    loop {
+        thread::sleep(Duration::from_millis(60));
+        let now = read()?;
+        if now == last {
+            return Ok(now);
+        }
+        ensure!(Instant::now() < deadline, "the counters do not come to rest: {now:?}");
+        last = now;
+    }
 }
 
 /// Counts the frames that an interface takes in, in a table of its own. Removed on drop.

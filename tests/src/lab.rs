@@ -2,9 +2,7 @@
 //! it and the checks of what it carries; what a person sees of it is `cargo xtask run`.
 
 use std::{
-    io::{Read as _, Write as _},
     net::Ipv4Addr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -84,12 +82,6 @@ impl Side {
         Ipv4Addr::new(192, 168, self.number(), 1)
     }
 
-    /// The same, with a key for probes, beside the file.
-    pub fn configuration_with_key(self) -> String {
-        let private = format!("private_address = \"{}\"\n", self.other().private());
-        self.configuration().replace(&private, &format!("{private}key_file = \"{KEY_FILE}\"\n"))
-    }
-
     /// Port of the host at which its metrics are offered.
     fn metrics_port(self) -> u16 {
         match self {
@@ -100,6 +92,15 @@ impl Side {
 
     /// What a person would write for this host, without a key.
     pub fn configuration(self) -> String {
+        self.configuration_for("")
+    }
+
+    /// The same, with a key for probes, beside the file.
+    pub fn configuration_with_key(self) -> String {
+        self.configuration_for(&format!("key_file = \"{KEY_FILE}\"\n"))
+    }
+
+    fn configuration_for(self, key: &str) -> String {
         let peer = self.other();
         format!(
             r#"# {name}'s side of the lab, as it would be on a virtual machine in that cloud.
@@ -118,7 +119,7 @@ listen = "0.0.0.0:{METRICS_PORT}"
 name = "{peer_name}"
 endpoint = "{peer_public}:4789"
 private_address = "{peer_private}"
-
+{key}
 [[network]]
 vni = {VNI}
 interface = "{interface}"
@@ -159,15 +160,6 @@ pub struct Counters {
 impl Counters {
     pub fn of(metrics: &Metrics) -> Self {
         let sum = |name, label, value| metrics.total(name, &[(label, value)]);
-        let mut drops: Vec<(String, f64)> = Vec::new();
-        for sample in metrics.named("vxlan_drops_total").filter(|sample| sample.value > 0.0) {
-            let label = |name: &str| sample.labels.get(name).map_or("", String::as_str);
-            let reason = format!("{} {}", label("direction"), label("reason"));
-            match drops.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, count)) => *count += sample.value,
-                None => drops.push((reason, sample.value)),
-            }
-        }
         Self {
             rx_packets: sum("vxlan_packets_total", "direction", "rx"),
             rx_bytes: sum("vxlan_bytes_total", "direction", "rx"),
@@ -175,7 +167,7 @@ impl Counters {
             tx_bytes: sum("vxlan_bytes_total", "direction", "tx"),
             nat_source: sum("vxlan_nat_rewritten_packets_total", "field", "src_address"),
             nat_destination: sum("vxlan_nat_rewritten_packets_total", "field", "dst_address"),
-            drops,
+            drops: metrics.drops().into_iter().map(|(why, count)| (why, count as f64)).collect(),
         }
     }
 
@@ -193,17 +185,6 @@ pub struct NatVerdict {
     pub evidence: Vec<String>,
 }
 
-/// 32 random bytes, for root alone.
-fn write_key(run: &Run) -> Result<()> {
-    let mut key = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = run.dir().join(KEY_FILE);
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    writeln!(file, "{digits}").with_context(|| path.display().to_string())
-}
-
 /// Up from [`Lab::up`] until it is dropped.
 #[derive(Debug)]
 pub struct Lab {
@@ -217,7 +198,7 @@ impl Lab {
     /// The networks and the configuration files, but no daemon yet. Sweeps a former lab.
     pub fn up(binary: &Path) -> Result<Self> {
         let clouds = TwoClouds::in_run(Run::lab()?, Wire::Real)?;
-        write_key(&clouds.run)?;
+        clouds.run.write_key(KEY_FILE)?;
         let mut lab = Self { proxies: Vec::new(), daemons: Vec::new(), clouds };
         for side in Side::BOTH {
             let (ns, run) = (lab.ns(side), &lab.clouds.run);

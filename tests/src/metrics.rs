@@ -75,6 +75,18 @@ impl Metrics {
         self.sum(name, |sample| sample.matches(labels))
     }
 
+    /// Dropped packets by `direction reason`, as in `rx unknown_source`, over all peers and networks; only
+    /// what has happened.
+    pub fn drops(&self) -> BTreeMap<String, u64> {
+        let mut drops = BTreeMap::new();
+        for sample in self.named("vxlan_drops_total").filter(|sample| sample.value > 0.0) {
+            let label = |name: &str| sample.labels.get(name).map_or("", String::as_str);
+            let reason = format!("{} {}", label("direction"), label("reason"));
+            *drops.entry(reason).or_default() += sample.value as u64;
+        }
+        drops
+    }
+
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().filter(move |sample| sample.name == name)
     }

@@ -4,6 +4,8 @@
 
 use std::{
     fs::{self, File},
+    io::{Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Once,
@@ -101,6 +103,19 @@ impl Run {
     pub fn write(&self, name: &str, contents: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
         fs::write(&path, contents).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes a key for probes there: 32 random bytes, for root alone.
+    pub fn write_key(&self, name: &str) -> Result<PathBuf> {
+        let mut key = [0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut key)?;
+        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = self.dir.join(name);
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| writeln!(file, "{digits}"));
+        written.with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 }

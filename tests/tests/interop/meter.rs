@@ -1,12 +1,13 @@
 //! What one daemon counts, and beside it what the kernel counts of the same host: the two accounts
 //! that conservation compares.
 
-use std::{collections::BTreeMap, fs, thread, time::Duration, time::Instant};
+use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, Result, ensure};
+pub(crate) use vxlan_tests::conserve::quiet;
 use vxlan_tests::{
     Ns,
-    conserve::{NftCounter, link_stats},
+    conserve::{NftCounter, added, link_stats},
     daemon::Daemon,
 };
 
@@ -88,11 +89,7 @@ impl Meter {
             // GSO frames of TCP count one each here, so TCP itself is asked below.
             reading.offered += overlay.sent.packets()? - overlay.sent_tcp.packets()?;
         }
-        for sample in metrics.named("vxlan_drops_total").filter(|sample| sample.value > 0.0) {
-            let label = |name: &str| sample.labels.get(name).map_or("", String::as_str);
-            let reason = format!("{} {}", label("direction"), label("reason"));
-            *reading.drops.entry(reason).or_default() += sample.value as u64;
-        }
+        reading.drops = metrics.drops();
         let rewritten =
             |field| metrics.total("vxlan_nat_rewritten_packets_total", &[("field", field)]) as u64;
         reading.rewritten_source = rewritten("src_address");
@@ -119,10 +116,7 @@ impl Reading {
             now.delivered -= old.delivered;
             now.delivered_bytes -= old.delivered_bytes;
         }
-        for (reason, count) in &mut change.drops {
-            *count -= before.drops.get(reason).copied().unwrap_or_default();
-        }
-        change.drops.retain(|_, count| *count > 0);
+        change.drops = added(&self.drops, &before.drops);
         change.rewritten_source -= before.rewritten_source;
         change.rewritten_destination -= before.rewritten_destination;
         change.offered -= before.offered;
@@ -160,19 +154,4 @@ fn tcp_segments(ns: &Ns) -> Result<u64> {
     }
     ensure!(found == 2, "no OutSegs and RetransSegs among {names}");
     Ok(total)
-}
-
-/// Reads until nothing moves between two readings, so that no packet is on its way.
-pub(crate) fn quiet<T: PartialEq>(read: impl Fn() -> Result<T>) -> Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut last = read()?;
-    loop {
-        thread::sleep(Duration::from_millis(60));
-        let now = read()?;
-        if now == last {
-            return Ok(now);
-        }
-        ensure!(Instant::now() < deadline, "the counters do not come to rest");
-        last = now;
-    }
 }

@@ -1,10 +1,11 @@
 //! Traffic between two hosts through the tunnel, and its account: what one daemon sent the other has
 //! received, to the packet, and each that a NAT has rewritten is counted as such.
 
-use std::{collections::BTreeMap, thread, time::Duration, time::Instant};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
+    conserve::{added, quiet},
     nat_lab::{Nat, PORT},
     traffic::{ping, tcp_transfer, udp_exchange},
 };
@@ -67,11 +68,7 @@ impl Host {
             };
             reading.peers.insert(peer, of_peer);
         }
-        for sample in metrics.named("vxlan_drops_total").filter(|sample| sample.value > 0.0) {
-            let label = |name: &str| sample.labels.get(name).map_or("", String::as_str);
-            let reason = format!("{} {}", label("direction"), label("reason"));
-            *reading.drops.entry(reason).or_default() += sample.value as u64;
-        }
+        reading.drops = metrics.drops();
         Ok(reading)
     }
 }
@@ -92,10 +89,7 @@ impl Reading {
             now.src_port -= old.src_port;
             now.checksum -= old.checksum;
         }
-        for (reason, count) in &mut change.drops {
-            *count -= before.drops.get(reason).copied().unwrap_or_default();
-        }
-        change.drops.retain(|_, count| *count > 0);
+        change.drops = added(&self.drops, &before.drops);
         change
     }
 
@@ -111,18 +105,7 @@ impl Reading {
 impl World {
     /// All hosts at once, when nothing is on its way.
     pub(crate) fn read(&self) -> Result<Vec<Reading>> {
-        let read = || self.hosts.iter().map(Host::read).collect::<Result<Vec<_>>>();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let mut last = read()?;
-        loop {
-            thread::sleep(Duration::from_millis(60));
-            let now = read()?;
-            if now == last {
-                return Ok(now);
-            }
-            ensure!(Instant::now() < deadline, "the counters do not come to rest: {now:?}");
-            last = now;
-        }
+        quiet(|| self.hosts.iter().map(Host::read).collect())
     }
 
     /// What has been added on two hosts since `before`.

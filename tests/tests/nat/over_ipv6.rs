@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vxlan_tests::{Pair, Run, Wire, daemon::Daemon, link::hush_ipv6, traffic::ping};
+use vxlan_tests::{Pair, Wire, daemon::Daemon, link::hush_ipv6, traffic::ping};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,13 +38,6 @@ allowed_ips = ["192.168.{theirs}.0/24"]
     )
 }
 
-fn key(run: &Run) -> Result<String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = run.write("v6.key", &"5a".repeat(32))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(path.display().to_string())
-}
-
 /// The daemon's report on its one peer, once it is as wanted.
 fn report(daemon: &Daemon, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
@@ -68,7 +61,7 @@ fn an_endpoint_is_learned_and_the_way_is_known() -> Result<()> {
     for ns in [&pair.a, &pair.b] {
         hush_ipv6(ns, "eth0")?;
     }
-    let key = key(&pair.run)?;
+    let key = pair.run.write_key("v6.key")?.display().to_string();
     let fixed = "source_port = \"fixed\"\n";
     let a = configuration("a", "b", "[2001:db8:1::2]:4789", fixed, &key);
     let b = configuration("b", "a", "learn", "", &key);

@@ -1,7 +1,7 @@
 //! Keeps a running data plane in line with what changes under it: routes and neighbours, the
 //! underlay's MTU, what routers say of the paths, and where probes prove that peers are.
 
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 use vxlan_common::addr::Address;
 
@@ -27,14 +27,6 @@ pub(super) struct Follower<'a> {
     found: Vec<Option<u32>>,
     /// Something was learned that is not on disk yet.
     unsaved: bool,
-}
-
-/// A peer that has another endpoint now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) peer: usize,
-    /// Absent: this is the first.
-    pub(super) from: Option<SocketAddr>,
 }
 
 /// A router has said that the path to a peer is narrower than was known.
@@ -139,14 +131,13 @@ impl<'a> Follower<'a> {
     }
 
     /// An accepted probe proves where a peer is: what it says of its latest way here, and whether that
-    /// is old, is the caller's to judge. Returns the peers that have another endpoint now: more than one
-    /// if a NAT has exchanged theirs.
+    /// is old, is the caller's to judge.
     pub(super) async fn learn(
         &mut self,
         running: &mut Started,
         peer: usize,
         to: Learned,
-    ) -> anyhow::Result<Vec<Moved>> {
+    ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plane, .. } = &mut *running;
         let peers = &findings.config.peers;
         let (before, said) = (endpoints.all().to_vec(), endpoints.refused(peer));
@@ -161,7 +152,7 @@ impl<'a> Follower<'a> {
                         peers[by].name
                     );
                 }
-                return Ok(Vec::new());
+                return Ok(());
             }
         }
         self.follow_endpoints(running, &before).await
@@ -181,7 +172,7 @@ impl<'a> Follower<'a> {
             peer = %findings.config.peers[peer].name,
             "it is not heard of any more, and its endpoint is another peer's by now"
         );
-        self.follow_endpoints(running, &before).await.map(drop)
+        self.follow_endpoints(running, &before).await
     }
 
     /// Brings everything in line with the endpoints, which were `before`.
@@ -189,16 +180,15 @@ impl<'a> Follower<'a> {
         &mut self,
         running: &mut Started,
         before: &[Option<Learned>],
-    ) -> anyhow::Result<Vec<Moved>> {
+    ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plan, .. } = &mut *running;
         let peers = findings.config.peers.len();
         let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
         let changed: Vec<usize> = (0..peers).filter(changed).collect();
         if changed.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         plan.senders = Senders::of(&findings.config, endpoints.all());
-        let mut moved = Vec::new();
         for index in changed {
             let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
@@ -211,13 +201,12 @@ impl<'a> Follower<'a> {
                 let was = from.map_or_else(String::new, |from| format!(", was {from}"));
                 let name = &running.findings.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
-                moved.push(Moved { peer: index, from });
             }
             let Started { findings, endpoints, plan, .. } = &*running;
             let way = ways::to(findings, endpoints, self.host, &plan.peers, index).await;
             self.follow_way(running, index, &way)?;
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// Writes down what was learned since the last time, for the next start.

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vxlan_common::{
-    addr::{Address, IPV4},
-    table::Peer,
-};
+use vxlan_common::{addr::IPV6, table::Peer};
 
 use crate::plan::Plan;
 
@@ -50,9 +47,8 @@ impl Ours {
     pub(super) fn of(plan: &Plan) -> Self {
         let settings = &plan.settings;
         let v4 = [settings.address, settings.public_address].map(Ipv4Addr::from);
-        let v6 =
-            [settings.address6, settings.public_address6].map(|at| Ipv6Addr::from(octets(&at)));
-        let all = v4.into_iter().map(IpAddr::V4).chain(v6.into_iter().map(IpAddr::V6));
+        let v6 = [settings.address6, settings.public_address6].map(|at| at.to_ip(IPV6));
+        let all = v4.into_iter().map(IpAddr::V4).chain(v6);
         let port = u16::from_be_bytes(settings.port);
         Self {
             addresses: all.filter(|address| !address.is_unspecified()).collect(),
@@ -136,18 +132,7 @@ const UDP: u8 = 17;
 
 /// Where packets for a peer are sent at present.
 pub(super) fn endpoint(peer: &Peer) -> SocketAddr {
-    let ip = if peer.family == IPV4 {
-        Ipv4Addr::from(peer.endpoint.first()).into()
-    } else {
-        Ipv6Addr::from(octets(&peer.endpoint)).into()
-    };
-    SocketAddr::new(ip, u16::from_be_bytes(peer.port))
-}
-
-fn octets(address: &Address) -> [u8; 16] {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(address.0.as_flattened());
-    octets
+    SocketAddr::new(peer.endpoint.to_ip(peer.family), u16::from_be_bytes(peer.port))
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

@@ -133,17 +133,9 @@ fn array<V: Pod>(bpf: &mut Ebpf, name: &'static str, values: &[V]) -> Result<(),
 fn hash<K: Pod, V: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,
-    entries: impl Iterator<Item = (K, V)>,
+    mut entries: impl Iterator<Item = (K, V)>,
 ) -> Result<(), DataPlaneError> {
-    let map = map(bpf, name)?;
-    let capacity = capacity(map);
-    let failed =
-        |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
-    let mut hash: HashMap<&mut MapData, K, V> = map.try_into().map_err(failed)?;
-    for (key, value) in entries {
-        hash.insert(key, value, 0).map_err(failed)?;
-    }
-    Ok(())
+    with_hash(bpf, name, |hash| entries.try_for_each(|(key, value)| hash.insert(key, value, 0)))
 }
 
 fn remove<K: Pod, V: Pod>(
@@ -151,12 +143,19 @@ fn remove<K: Pod, V: Pod>(
     name: &'static str,
     key: &K,
 ) -> Result<(), DataPlaneError> {
+    with_hash(bpf, name, |hash: &mut HashMap<_, K, V>| hash.remove(key))
+}
+
+fn with_hash<K: Pod, V: Pod>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    change: impl FnOnce(&mut HashMap<&mut MapData, K, V>) -> Result<(), MapError>,
+) -> Result<(), DataPlaneError> {
     let map = map(bpf, name)?;
     let capacity = capacity(map);
-    let failed =
-        |source: MapError| DataPlaneError::Map { name, capacity, source: Box::new(source) };
-    let mut hash: HashMap<&mut MapData, K, V> = map.try_into().map_err(failed)?;
-    hash.remove(key).map_err(failed)
+    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let mut hash = map.try_into().map_err(failed)?;
+    change(&mut hash).map_err(failed)
 }
 
 fn routes(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {

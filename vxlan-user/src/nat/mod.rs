@@ -10,7 +10,7 @@ mod verdict;
 pub use evidence::{
     DataCounts, DataWindow, Evidence, Facts, Passive, Ports, Probed, Reported, Unsolicited, WINDOW,
 };
-pub use verdict::{Verdict, judge, vary};
+pub use verdict::{Standing, Verdict, judge, vary};
 
 use serde::{Deserialize, Serialize};
 

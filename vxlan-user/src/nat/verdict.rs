@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    time::Duration,
 };
 
 use super::{
@@ -25,6 +26,22 @@ pub struct Verdict {
     pub kind: Kind,
     /// Why, one sentence each, that of the verdict first. At least one.
     pub evidence: Vec<String>,
+}
+
+/// Since when the latest verdict has been the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing(Option<(Kind, Duration)>);
+
+impl Standing {
+    /// For how long it has been `kind`, which it is at `now`.
+    pub fn lasted(&mut self, kind: Kind, now: Duration) -> Duration {
+        let since = match self.0 {
+            Some((before, since)) if before == kind => since,
+            _ => now,
+        };
+        self.0 = Some((kind, since));
+        now.saturating_sub(since)
+    }
 }
 
 /// The first that is true of: blocked, one_way, checksum_breaking, symmetric, a kind of rewriting, none.

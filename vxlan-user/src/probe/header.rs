@@ -1,7 +1,6 @@
-//! The outer header of a received probe, from what the data plane hands over, and the address forms of
-//! the two.
+//! The outer header of a received probe, from what the data plane hands over.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use vxlan_common::{
     addr::{Address, IPV6},
@@ -15,7 +14,7 @@ use super::{Checksum, Header};
 impl Header {
     /// As it arrived. `None`: no packet is that long.
     pub fn of(arrived: &Arrived) -> Option<Self> {
-        let at = |address, port| SocketAddr::new(ip(address, arrived.family), port);
+        let at = |address: &Address, port| SocketAddr::new(address.to_ip(arrived.family), port);
         Some(Self {
             source: at(&arrived.source, arrived.source_port),
             destination: at(&arrived.destination, arrived.destination_port),
@@ -26,17 +25,6 @@ impl Header {
             dont_fragment: arrived.dont_fragment != 0,
         })
     }
-}
-
-fn ip(address: &Address, family: u8) -> IpAddr {
-    if family != IPV6 {
-        return Ipv4Addr::from(address.first()).into();
-    }
-    let mut octets = [0; 16];
-    for (word, bytes) in octets.chunks_exact_mut(4).zip(&address.0) {
-        word.copy_from_slice(bytes);
-    }
-    Ipv6Addr::from(octets).into()
 }
 
 /// Is the UDP checksum right? The padding, which is not here, is zero and adds nothing to it; a padding

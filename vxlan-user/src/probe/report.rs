@@ -38,6 +38,30 @@ pub struct Report {
     pub mapping_changes: u64,
 }
 
+impl Report {
+    /// Of a peer of which nothing is known, and whom nobody asks.
+    pub fn empty(peer: &str) -> Self {
+        Self {
+            peer: peer.to_owned(),
+            nat: Kind::Unknown,
+            since: 0.0,
+            evidence: Vec::new(),
+            liveness: Liveness { by: By::Nothing, up: None, last_seen: None },
+            endpoint: None,
+            learned: false,
+            data: None,
+            ours: None,
+            theirs: None,
+            rtt: None,
+            loss: BothWays::default(),
+            hops: BothWays::default(),
+            path_mtu: BothWays::default(),
+            probes: Counts::default(),
+            mapping_changes: 0,
+        }
+    }
+}
+
 /// From us to the peer, and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BothWays<T> {

@@ -33,23 +33,7 @@ pub struct NatReports {
 /// A report to build others from: a peer with a key, of which nothing is known yet.
 #[cfg(test)]
 pub(crate) fn sample(peer: &str) -> Report {
-    use super::{BothWays, By, Counts, Liveness};
-    Report {
-        peer: peer.to_owned(),
-        nat: crate::nat::Kind::Unknown,
-        since: 0.0,
-        evidence: Vec::new(),
-        liveness: Liveness { by: By::Probes, up: None, last_seen: None },
-        endpoint: None,
-        learned: false,
-        data: None,
-        ours: None,
-        theirs: None,
-        rtt: None,
-        loss: BothWays::default(),
-        hops: BothWays::default(),
-        path_mtu: BothWays::default(),
-        probes: Counts::default(),
-        mapping_changes: 0,
-    }
+    use super::{By, Liveness};
+    let liveness = Liveness { by: By::Probes, up: None, last_seen: None };
+    Report { liveness, ..Report::empty(peer) }
 }

@@ -3,8 +3,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{BothWays, By, Counts, DataMapping, Liveness, Report, loss::Crossing, rtt::RoundTrips};
-use crate::nat::{self, DataCounts, DataWindow, Evidence, Facts, Kind, Verdict, WINDOW};
+use super::{By, DataMapping, Liveness, Report, loss::Crossing, rtt::RoundTrips};
+use crate::nat::{self, DataCounts, DataWindow, Evidence, Facts, Standing, Verdict, WINDOW};
 
 /// Echo requests that loss is reckoned over.
 const LATEST: u64 = 32;
@@ -19,7 +19,7 @@ pub struct Unkeyed {
     /// Since the latest data packet.
     heard: Option<Duration>,
     echo: Option<Echoed>,
-    verdict: Option<(Kind, Duration)>,
+    standing: Standing,
 }
 
 /// Echo requests to one address.
@@ -45,7 +45,7 @@ impl Unkeyed {
             data: DataWindow::default(),
             heard: None,
             echo: None,
-            verdict: None,
+            standing: Standing::default(),
         }
     }
 
@@ -99,29 +99,16 @@ impl Unkeyed {
             probes: None,
         };
         let Verdict { kind, evidence: mut why } = nat::judge(&evidence);
-        let since = match self.verdict {
-            Some((before, since)) if before == kind => since,
-            _ => now,
-        };
-        self.verdict = Some((kind, since));
         why.extend(self.echo.as_ref().map(Echoed::sentence));
         Report {
-            peer: evidence.peer,
             nat: kind,
-            since: now.saturating_sub(since).as_secs_f64(),
+            since: self.standing.lasted(kind, now).as_secs_f64(),
             evidence: why,
             liveness: self.liveness(now),
             endpoint: self.facts.endpoint,
-            learned: false,
             data: evidence.data.mapping,
-            ours: None,
-            theirs: None,
             rtt: self.echo.as_ref().and_then(|echo| echo.trips.rtt()),
-            loss: BothWays::default(),
-            hops: BothWays::default(),
-            path_mtu: BothWays::default(),
-            probes: Counts::default(),
-            mapping_changes: 0,
+            ..Report::empty(&self.peer)
         }
     }
 

@@ -5,30 +5,19 @@ use vxlan_common::counters::NatField;
 use crate::{
     cli::count,
     metrics::Snapshot,
-    nat::Kind,
-    probe::{BothWays, By, Counts, Heard, Liveness, NatReports, Report},
+    probe::{BothWays, Heard, NatReports, Report},
 };
 
 /// One for each peer, without a verdict.
 pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     let peers = snapshot.state.peers.iter().zip(&snapshot.heard).zip(&snapshot.path_mtus);
     let peers = peers.map(|((peer, heard), path_mtu)| Report {
-        peer: peer.name.clone(),
-        nat: Kind::Unknown,
-        since: 0.0,
         evidence: evidence(snapshot, &peer.name, heard),
-        liveness: Liveness { by: By::Nothing, up: None, last_seen: None },
         endpoint: peer.endpoint,
         learned: peer.endpoints.is_empty(),
         data: heard.mapping,
-        ours: None,
-        theirs: None,
-        rtt: None,
-        loss: BothWays::default(),
-        hops: BothWays::default(),
         path_mtu: BothWays { tx: Some(*path_mtu), rx: None },
-        probes: Counts::default(),
-        mapping_changes: 0,
+        ..Report::empty(&peer.name)
     });
     NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
 }

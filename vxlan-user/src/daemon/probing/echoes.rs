@@ -5,7 +5,6 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     io,
     net::IpAddr,
-    time::Duration,
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -89,9 +88,4 @@ impl Echoes {
             None => std::future::pending().await,
         }
     }
-}
-
-/// Between two requests to the same address.
-pub(super) fn pause(config: &Config) -> Duration {
-    config.probe.interval
 }

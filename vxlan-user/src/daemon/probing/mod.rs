@@ -155,13 +155,13 @@ impl Probing {
             }
             self.hurry(peer);
         }
-        if let Err(error) = self.reassign(running, follower).await {
-            tracing::error!("{error:#}");
-        }
         let now = now();
         if self.reporting <= now {
             self.reporting = now + REPORTING;
-            if let Err(error) = self.report(running, now) {
+            if let Err(error) = self.reassign(running, follower).await {
+                tracing::error!("{error:#}");
+            }
+            if let Err(error) = self.report(now) {
                 tracing::warn!("no report on NAT this time: {error}");
             }
         }
@@ -211,7 +211,7 @@ impl Probing {
                 Asked::Prober(_) => {}
                 Asked::Echo { unkeyed, next } if *next <= now => {
                     let config = &running.findings.config;
-                    *next = now + echoes::pause(config);
+                    *next = now + config.probe.interval;
                     if unkeyed.is_heard_lately() {
                         continue;
                     }
@@ -240,7 +240,7 @@ impl Probing {
     }
 
     /// Looks at the counters, and writes a report on each peer.
-    fn report(&mut self, running: &Started, now: Duration) -> anyhow::Result<()> {
+    fn report(&mut self, now: Duration) -> anyhow::Result<()> {
         let ours: Vec<_> = self
             .asked
             .iter()
@@ -252,16 +252,13 @@ impl Probing {
         let mut reports = Vec::with_capacity(self.asked.len());
         for (peer, (asked, varies)) in self.asked.iter_mut().zip(nat::vary(&ours)).enumerate() {
             let counted = self.counting.of(peer)?;
-            let endpoint = destination(running, peer);
             reports.push(match asked {
                 Asked::Prober(prober) => {
                     prober.set_varies(varies, now);
-                    prober.set_endpoint(endpoint, now);
                     prober.data(counted.total, counted.mapping, now);
                     prober.report(now)
                 }
                 Asked::Echo { unkeyed, .. } => {
-                    unkeyed.set_endpoint(endpoint);
                     unkeyed.data(counted.total, counted.mapping, counted.heard, now);
                     unkeyed.report(now)
                 }
@@ -280,7 +277,7 @@ impl Probing {
     ) -> anyhow::Result<()> {
         match action {
             Action::Transmit(packet) => self.send(peer, &packet),
-            Action::MoveEndpoint { to, sent_from, .. } => {
+            Action::MoveEndpoint { to, sent_from } => {
                 let to = Learned { endpoint: to, sent_from };
                 follower.learn(running, peer, to).await?;
                 self.settle(running, follower);
@@ -351,7 +348,7 @@ impl Probing {
                     prober.set_endpoint(destination(running, peer), now);
                     prober.set_mtu(length(follower.widest(peer).unwrap_or(entry.mtu)), now);
                 }
-                Asked::Echo { unkeyed, .. } => unkeyed.set_endpoint(way(entry)),
+                Asked::Echo { unkeyed, .. } => unkeyed.set_endpoint(destination(running, peer)),
             }
         }
         self.due = self.next_due(now);

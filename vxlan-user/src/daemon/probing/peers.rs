@@ -3,9 +3,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::way;
 use crate::{
-    config::{self, OuterField, PeerSourcePort, SourcePort},
+    config::{self, Config, OuterField, PeerSourcePort, SourcePort},
     daemon::Started,
     nat::{Facts, Ports},
     probe::{Key, Prober, Settings, Unkeyed, name_id},
@@ -68,7 +67,7 @@ fn settings(
         addresses: findings.facts.addresses().collect(),
         public_addresses: config.underlay.public_address.iter().map(|at| at.value).collect(),
         private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
-        ports: ports(running, index, peer),
+        ports: ports(&running.findings.config, peer),
         ttl: match config.underlay.ttl {
             OuterField::Fixed(ttl) => ttl,
             OuterField::Inherit => TTL,
@@ -84,26 +83,21 @@ fn settings(
 }
 
 fn facts(running: &Started, index: usize, peer: &config::Peer) -> Facts {
-    let endpoint = running.plan.peers.get(index).and_then(way);
-    let like = endpoint.or_else(|| peer.endpoint().map(|at| at.value)).map(|at| at.ip());
+    let endpoint = super::destination(running, index);
+    let like = endpoint.map(|at| at.ip());
     let own = |like: IpAddr| running.findings.config.underlay.public_address.of_family(like);
     Facts {
         endpoint,
         learned: false,
         private: like.and_then(|like| peer.private_behind(like)),
         public: like.and_then(own).map(|at| at.value),
-        ports: ports(running, index, peer),
+        ports: ports(&running.findings.config, peer),
     }
 }
 
 /// The ports that a peer sends data from.
-fn ports(running: &Started, index: usize, peer: &config::Peer) -> Ports {
-    let port = || {
-        let declared = peer.endpoint().map(|at| at.value.port());
-        let used = running.plan.peers.get(index).and_then(way).map(|at| at.port());
-        let own = running.findings.config.underlay.port.value;
-        if peer.learns { own } else { declared.or(used).unwrap_or(own) }
-    };
+fn ports(config: &Config, peer: &config::Peer) -> Ports {
+    let port = || peer.endpoint().map_or(config.underlay.port.value, |at| at.value.port());
     match peer.source_port {
         PeerSourcePort::Flow => Ports::Flow,
         PeerSourcePort::Fixed => Ports::Fixed(port()),

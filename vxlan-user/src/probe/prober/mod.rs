@@ -21,11 +21,11 @@ use bytes::Bytes;
 
 use self::{account::Account, sizing::Sizing};
 use super::{
-    Association, DataMapping, Header, Key, NameId, PathSearch, Rewrite,
+    Association, DataMapping, Key, NameId, PathSearch, Rewrite,
     endpoint::Endpoint,
     path_search::{BASE_IPV4, BASE_IPV6},
 };
-use crate::nat::{DataCounts, DataWindow, Kind, Ports, WINDOW};
+use crate::nat::{DataCounts, DataWindow, Ports, Standing, WINDOW};
 
 /// Where random numbers come from.
 pub type Random<'a> = &'a mut dyn FnMut() -> u64;
@@ -92,8 +92,6 @@ pub enum Action {
     Transmit(Transmit),
     /// Data goes somewhere else from now on.
     MoveEndpoint {
-        /// Absent: it was not known.
-        from: Option<SocketAddr>,
         to: SocketAddr,
         /// The address that the peer says it sent from.
         sent_from: IpAddr,
@@ -127,8 +125,7 @@ pub struct Prober {
     varies: bool,
     /// Since when that is seen.
     varies_since: Option<Duration>,
-    /// The latest verdict, and when it came.
-    verdict: Option<(Kind, Duration)>,
+    standing: Standing,
 }
 
 impl Prober {
@@ -148,7 +145,7 @@ impl Prober {
             since_unsolicited: 0,
             varies: false,
             varies_since: None,
-            verdict: None,
+            standing: Standing::default(),
             settings,
         }
     }
@@ -282,7 +279,7 @@ impl Prober {
         self.rerouted(from, Some(to), now);
         let said = self.account.theirs().map(|theirs| theirs.sent.source.ip());
         let sent_from = said.unwrap_or(to.ip());
-        actions.push(Action::MoveEndpoint { from, to, sent_from });
+        actions.push(Action::MoveEndpoint { to, sent_from });
     }
 
     /// Another address is another path.
@@ -317,9 +314,4 @@ fn base_of(endpoint: Option<SocketAddr>) -> u16 {
         Some(SocketAddr::V6(_)) => BASE_IPV6,
         Some(SocketAddr::V4(_)) | None => BASE_IPV4,
     }
-}
-
-/// Two addresses of a header are of one family.
-fn is_ipv6(header: &Header) -> bool {
-    header.destination.is_ipv6()
 }

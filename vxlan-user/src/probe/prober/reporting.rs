@@ -39,17 +39,12 @@ impl Prober {
     pub fn report(&mut self, now: Duration) -> Report {
         let evidence = self.evidence(now);
         let Verdict { kind, evidence: why } = nat::judge(&evidence);
-        let since = match self.verdict {
-            Some((before, since)) if before == kind => since,
-            _ => now,
-        };
-        self.verdict = Some((kind, since));
         let (ours, theirs) = (self.account.ours(), self.account.theirs());
         let [tx, rx] = self.account.losses();
         Report {
             peer: evidence.peer.clone(),
             nat: kind,
-            since: now.saturating_sub(since).as_secs_f64(),
+            since: self.standing.lasted(kind, now).as_secs_f64(),
             evidence: why,
             liveness: self.liveness(&evidence, now),
             endpoint: evidence.facts.endpoint,

@@ -153,13 +153,12 @@ impl Prober {
 
     /// The outer header of a packet that is `length` long, or as short as a probe can be.
     fn header(&self, source: SocketAddr, destination: SocketAddr, length: u16) -> Header {
-        let least = if destination.is_ipv6() { LENGTH_V6 } else { LENGTH_V4 };
         Header {
             source,
             destination,
             ttl: self.settings.ttl,
             tos: self.settings.tos,
-            length: length.max(least),
+            length: length.max(least(destination)),
             checksum: Checksum::Zero,
             dont_fragment: true,
         }
@@ -167,8 +166,8 @@ impl Prober {
 
     fn packet(&self, probe: &Probe) -> Action {
         let Header { source, destination, ttl, tos, length, .. } = probe.as_sent;
-        let least = if super::is_ipv6(&probe.as_sent) { LENGTH_V6 } else { LENGTH_V4 };
-        let frame = probe.encode(&self.settings.key, usize::from(length - least));
+        let padding = length - least(destination);
+        let frame = probe.encode(&self.settings.key, padding.into());
         let mut payload = BytesMut::with_capacity(VXLAN_LEN + frame.len());
         payload.put_slice(&[I_FLAG, 0, 0, 0]);
         payload.put_slice(&self.settings.vni);
@@ -183,6 +182,11 @@ impl Prober {
         let port = UNSOLICITED_FIRST + any;
         if port == self.settings.port { port ^ 1 } else { port }
     }
+}
+
+/// Length of the IP packet with a probe that is not padded.
+fn least(destination: SocketAddr) -> u16 {
+    if destination.is_ipv6() { LENGTH_V6 } else { LENGTH_V4 }
 }
 
 /// In 585 years it is over.
