@@ -2,7 +2,12 @@
 //!
 //! Never removes a package: where an installation would, it stops and says so.
 
-use std::{fs, process::Command, sync::OnceLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Uid;
@@ -97,6 +102,40 @@ fn candidate_in(policy: &str) -> bool {
     policy.lines().any(|line| {
         line.trim().strip_prefix("Candidate:").is_some_and(|version| version.trim() != "(none)")
     })
+}
+
+/// Names of packages that begin with `prefix`; also of some that only others speak of.
+pub(crate) fn names(prefix: &str) -> Vec<String> {
+    let known = || query("apt-cache", &["pkgnames", prefix]).unwrap_or_default();
+    let mut text = known();
+    if text.is_empty() && may_install() && update().is_ok() {
+        text = known();
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Fetches `package` and unpacks it below `work`, without installing it; `why` is for the display.
+/// Returns where its root is. Needs no root.
+pub(crate) fn unpack(package: &str, why: &str, work: &Path) -> Result<PathBuf> {
+    // What an interrupted run left. Where nothing is left, there is nothing to remove.
+    let _ = fs::remove_dir_all(work);
+    fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+
+    let mut download = Command::new("apt-get");
+    // As root apt would hand the download to its own user, who cannot write into our cache.
+    download.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]);
+    progress::step(
+        &format!("fetching {package} for {why} (it is not installed)"),
+        download.current_dir(work),
+    )?;
+    let file = fs::read_dir(work)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|ext| ext == "deb"))
+        .with_context(|| format!("apt-get download left no package in {}", work.display()))?;
+    let tree = work.join("tree");
+    let unpack = &mut Command::new("dpkg");
+    progress::step(&format!("unpacking {why}"), unpack.arg("-x").arg(&file).arg(&tree))?;
+    Ok(tree)
 }
 
 /// The major version of the LLVM that `package`, installed or not, is linked to.

@@ -17,6 +17,7 @@ mod rustup;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Verb {
     Run(run::Args),
     /// Every test; after `--`: arguments for `cargo test`
     Test(test::Args),
+    /// The tests in guests, on Debian's kernels; after `--`: a command to run in one
+    Vm(vm::Args),
     /// rustfmt, clippy for the host and for BPF, cargo-deny
     Lint,
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(),
         Verb::Run(args) => run::run(args),
         Verb::Test(args) => test::run(&args),
+        Verb::Vm(args) => vm::run(&args),
         Verb::Lint => lint::run(),
     };
     done.unwrap_or_else(|err| {

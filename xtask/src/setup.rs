@@ -27,6 +27,8 @@ pub(crate) enum Scope {
     Lab,
     /// To run every test.
     Test,
+    /// To run them in guests, on other kernels.
+    Vm,
 }
 
 /// The programs that the lab and the suites call, and the packages that have them.
@@ -41,6 +43,19 @@ const LAB_TOOLS: [(&str, &str); 8] = [
     ("faketime", "faketime"),
 ];
 
+/// The programs that make guests and run them, and the packages that have them.
+const VM_TOOLS: [(&str, &str); 4] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("depmod", "kmod"),
+    ("strip", "binutils"),
+];
+
+/// The programs that the lab and the suites call.
+pub(crate) fn lab_tools() -> impl Iterator<Item = &'static str> {
+    LAB_TOOLS.into_iter().map(|(program, _)| program)
+}
+
 pub(crate) fn run() -> Result<ExitCode> {
     let record = ensure(Scope::Test)?;
     progress::note(&format!("BPF programs are built by {}", record.rustc));
@@ -54,7 +69,7 @@ pub(crate) fn ensure(scope: Scope) -> Result<Record> {
     let cache = paths::cache()?;
     let _lock = lock(&cache)?;
 
-    let tools = if scope >= Scope::Lab { missing_tools() } else { Vec::new() };
+    let tools = missing_tools(scope);
     let mut choice = survey(&cache)?;
     if apt::may_install() {
         let mut rounds = 0;
@@ -79,8 +94,8 @@ pub(crate) fn ensure(scope: Scope) -> Result<Record> {
     };
     let record = install(compiler, &cache, scope)?;
     // The record is written by now: building works even where the lab does not.
-    match missing_tools() {
-        missing if scope >= Scope::Lab && !missing.is_empty() => Err(advice(&missing, false)?),
+    match missing_tools(scope) {
+        missing if !missing.is_empty() => Err(advice(&missing, false)?),
         _ => Ok(record),
     }
 }
@@ -187,9 +202,9 @@ fn found() -> Result<String> {
     Ok(lines.join("; "))
 }
 
-fn missing_tools() -> Vec<String> {
-    LAB_TOOLS
-        .iter()
+fn missing_tools(scope: Scope) -> Vec<String> {
+    let lab = LAB_TOOLS.iter().filter(|_| scope >= Scope::Lab);
+    lab.chain(VM_TOOLS.iter().filter(|_| scope >= Scope::Vm))
         .filter(|(program, _)| paths::which(program).is_none())
         .map(|(_, package)| (*package).to_owned())
         .collect()

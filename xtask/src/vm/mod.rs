@@ -1,0 +1,197 @@
+//! `cargo xtask vm`: the suites on the kernels of Debian 12 and 13, each in a guest of its own.
+//!
+//! Owns the order of things and the display. The kernels come from `kernel`, what is in a guest from
+//! `initramfs`, what runs there from `suites` and `guest`; `qemu` starts it. Nothing of this machine
+//! is changed: no kernel is installed, no network is touched, and no root is needed.
+
+mod cpio;
+mod guest;
+mod initramfs;
+mod kernel;
+mod modules;
+mod outcome;
+mod programs;
+mod qemu;
+mod suites;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::mpsc::RecvTimeoutError,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use vxlan_tests::signals::Stop;
+
+use crate::{
+    paths, progress,
+    setup::{self, Scope},
+    test::build_vxlan,
+};
+use guest::Mark;
+use initramfs::Contents;
+use kernel::{Kernel, Line};
+use outcome::Report;
+use qemu::{Accel, Guest, Machine};
+use suites::{Job, Suite};
+
+/// For both guests together, this much memory is taken.
+const MEMORY_MIB: u32 = 3072;
+const TICK: Duration = Duration::from_millis(200);
+/// For a guest to come up and for each of its jobs, by our clock.
+const PATIENCE: Duration = Duration::from_secs(40 * 60);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Every suite, instead of the part that CI runs
+    #[arg(long)]
+    all: bool,
+    /// On this kernel only
+    #[arg(long, value_enum)]
+    kernel: Option<Line>,
+    /// These suites, whole
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// A command to run in the guest instead, by its shell; the suites are in /suites
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    ensure!(cfg!(target_arch = "x86_64"), "the guests are x86-64, and so must this machine be");
+    let record = setup::ensure(Scope::Vm)?;
+    let promtool = record.promtool.context("setup left no promtool in its record")?;
+    let cache = paths::cache()?;
+    let lines = args.kernel.map_or(Line::ALL.to_vec(), |line| vec![line]);
+    let kernels: Vec<_> =
+        lines.into_iter().map(|line| kernel::ensure(line, &cache)).collect::<Result<_>>()?;
+
+    progress::heading("building the vxlan binary and the suites");
+    let vxlan = PathBuf::from(build_vxlan()?);
+    let suites = suites::build()?;
+    let jobs = jobs(args, &suites)?;
+
+    let stop = Stop::install()?;
+    let programs = Programs::gather(&suites, &vxlan, promtool)?;
+    let first = kernels.first().context("no kernel")?;
+    let (accel, why) = qemu::probe(first, &cache)?;
+    progress::note(&format!("guests run by {}: {why}", accel.name()));
+
+    let environment = [("VXLAN_BIN", "/usr/bin/vxlan"), ("PROMTOOL", "/usr/bin/promtool")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let init = guest::init(&jobs, &environment);
+    let live = !args.command.is_empty();
+    let one = |kernel: &Kernel| -> Result<Report> {
+        let contents = Contents { kernel, programs: &programs.files, init: &init };
+        let initrd = initramfs::make(&contents, &cache)?;
+        let machine =
+            Machine { accel, cpus: cpus(accel, kernel.line), memory_mib: MEMORY_MIB, cards: true };
+        let start = Instant::now();
+        let guest = Guest::boot(kernel, &initrd, machine)?;
+        let mut report = Report::new(kernel, start, live);
+        watch(guest, &mut report, &jobs, &stop)?;
+        Ok(report)
+    };
+    // Side by side: an emulated guest keeps one processor busy.
+    let reports: Vec<Result<Report>> = thread::scope(|scope| {
+        let threads: Vec<_> = kernels.iter().map(|kernel| scope.spawn(|| one(kernel))).collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    drop(programs);
+    let reports = reports.into_iter().collect::<Result<Vec<_>>>()?;
+    if stop.requested()? {
+        bail!("interrupted");
+    }
+    outcome::print(&reports);
+    let good = reports.iter().all(Report::is_good);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the guests shall do.
+fn jobs(args: &Args, suites: &[Suite]) -> Result<Vec<Job>> {
+    if !args.command.is_empty() {
+        let command = args.command.join(" ");
+        return Ok(vec![Job { name: "command".to_owned(), command, limit: None, tests: None }]);
+    }
+    if !args.suite.is_empty() {
+        let find = |name: &String| {
+            let found = suites.iter().find(|suite| suite.name == *name);
+            let names: Vec<_> = suites.iter().map(|suite| &*suite.name).collect();
+            found.with_context(|| format!("no suite {name}; there are {}", names.join(", ")))
+        };
+        return args.suite.iter().map(|name| find(name).map(suites::whole)).collect();
+    }
+    let mut jobs = vec![suites::lab(if args.all { 64 } else { 4 })];
+    if args.all {
+        jobs.extend(suites.iter().map(suites::whole));
+    } else {
+        jobs.extend(suites::quick(suites)?);
+    }
+    Ok(jobs)
+}
+
+/// Emulated, Linux 6.1 does not get past the start of a second processor when time is counted in
+/// instructions. So only 6.12 has two there.
+fn cpus(accel: Accel, line: Line) -> u32 {
+    match (accel, line) {
+        (Accel::Kvm, _) | (Accel::Emulated, Line::V6_12) => 2,
+        (Accel::Emulated, Line::V6_1) => 1,
+    }
+}
+
+/// Follows a guest to its end.
+fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Result<()> {
+    let mut deadline = Instant::now() + PATIENCE;
+    loop {
+        match guest.console.recv_timeout(TICK) {
+            Ok(line) => match Mark::of(&line) {
+                Some(mark) => {
+                    deadline = Instant::now() + PATIENCE;
+                    report.mark(&mark, jobs);
+                }
+                None => report.line(line),
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = guest.wait()?;
+                report.ended(&format!("qemu ended with {status}"));
+                return Ok(());
+            }
+        }
+        if stop.requested()? {
+            report.ended("interrupted");
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            report.ended(&format!("nothing new for {} s, so it was ended", PATIENCE.as_secs()));
+            return Ok(());
+        }
+    }
+}
+
+/// The programs for the guests, and the directory of their stripped copies, which goes with it.
+struct Programs {
+    files: Vec<(String, PathBuf)>,
+    _work: tempfile::TempDir,
+}
+
+impl Programs {
+    fn gather(suites: &[Suite], vxlan: &Path, promtool: PathBuf) -> Result<Self> {
+        let target = paths::target_dir();
+        fs::create_dir_all(&target)?;
+        let work = tempfile::tempdir_in(&target).context("making a directory for the guests")?;
+        let this = env::current_exe().context("finding this program")?;
+        let mut files = vec![("/usr/bin/promtool".to_owned(), promtool)];
+        let ours = [("/usr/bin/vxlan", vxlan), ("/usr/bin/xtask", &this)];
+        let ours = ours.map(|(path, file)| (path.to_owned(), file.to_owned()));
+        let suites = suites.iter().map(|suite| (suite.path(), suite.program.clone()));
+        for (path, file) in ours.into_iter().chain(suites) {
+            files.push((path, programs::stripped(&file, work.path())?));
+        }
+        Ok(Self { files, _work: work })
+    }
+}

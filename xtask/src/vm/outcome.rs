@@ -1,0 +1,269 @@
+//! How the guests' jobs went: gathered line by line, shown as they end, and as a table at the end.
+
+use std::{
+    collections::BTreeMap,
+    io::{Write as _, stderr},
+    time::{Duration, Instant},
+};
+
+use super::{
+    guest::Mark,
+    kernel::Kernel,
+    suites::{Job, Tally},
+};
+use crate::progress;
+
+/// Lines of output that are shown of what failed.
+const TAIL: usize = 150;
+
+/// How one job went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) tally: Tally,
+    /// By our clock.
+    pub(crate) took: Duration,
+    /// What is wrong; empty when nothing is.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// How one guest went.
+#[derive(Debug)]
+pub(crate) struct Report {
+    line: &'static str,
+    release: String,
+    live: bool,
+    since: Instant,
+    /// The job that is at work, what it has left behind and what the kernel complained of.
+    now: Option<(String, Vec<String>)>,
+    /// What was printed since the last mark.
+    output: Vec<String>,
+    outcomes: Vec<Outcome>,
+    done: bool,
+}
+
+impl Report {
+    /// Of a guest that has been started at `since`. `live`: what it prints is shown at once.
+    pub(crate) fn new(kernel: &Kernel, since: Instant, live: bool) -> Self {
+        Self {
+            line: kernel.line.name(),
+            release: kernel.release.clone(),
+            live,
+            since,
+            now: None,
+            output: Vec::new(),
+            outcomes: Vec::new(),
+            done: false,
+        }
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        self.done && self.outcomes.iter().all(|outcome| outcome.wrong.is_empty())
+    }
+
+    /// A line that is not a mark.
+    pub(crate) fn line(&mut self, line: String) {
+        if self.live && self.now.is_some() {
+            println!("{line}");
+        }
+        self.output.push(line);
+    }
+
+    pub(crate) fn mark(&mut self, mark: &Mark<'_>, jobs: &[Job]) {
+        match mark {
+            Mark::Begin(name) => {
+                if self.outcomes.is_empty() {
+                    self.note(&format!("{} is up after {}", self.release, seconds(self.since)));
+                }
+                self.output.clear();
+                self.since = Instant::now();
+                self.now = Some(((*name).to_owned(), Vec::new()));
+            }
+            Mark::Left(what) => self.wrong(format!("left behind: {what}")),
+            Mark::Kernel(what) => self.wrong(format!("the kernel said: {what}")),
+            Mark::End(name, code) => {
+                let job = jobs.iter().find(|job| job.name == *name);
+                self.end(*code, job.and_then(|job| job.tests));
+            }
+            Mark::Done => self.done = true,
+        }
+    }
+
+    fn wrong(&mut self, what: String) {
+        if let Some((_, wrong)) = &mut self.now {
+            wrong.push(what);
+        }
+    }
+
+    /// The job that is at work has ended; `tests`: so many tests it must have run at least.
+    fn end(&mut self, code: i32, tests: Option<usize>) {
+        let Some((name, mut wrong)) = self.now.take() else { return };
+        let tally = Tally::read(&self.output);
+        match code {
+            0 => {}
+            124 | 137 => wrong.push("did not end in time".to_owned()),
+            _ if tally.failed > 0 => wrong.push(format!("{} tests failed", tally.failed)),
+            _ => wrong.push(format!("ended with exit code {code}")),
+        }
+        let ran = tally.passed + tally.failed + tally.left_out.len();
+        if tests.is_some_and(|tests| ran < tests) {
+            wrong.push(format!("ran {ran} tests, fewer than were named"));
+        }
+        let outcome = Outcome { name, tally, took: self.since.elapsed(), wrong };
+        self.note(&outcome.sentence());
+        if !outcome.wrong.is_empty() && !self.live {
+            self.show();
+        }
+        self.outcomes.push(outcome);
+        self.output.clear();
+    }
+
+    /// The guest has ended, in good order or not.
+    pub(crate) fn ended(&mut self, how: &str) {
+        if self.done {
+            return;
+        }
+        let name = self.now.take().map_or_else(|| "boot".to_owned(), |(name, _)| name);
+        let wrong = vec![format!("the guest was not through: {how}")];
+        let outcome =
+            Outcome { name, tally: Tally::read(&self.output), took: self.since.elapsed(), wrong };
+        self.note(&outcome.sentence());
+        self.show();
+        self.outcomes.push(outcome);
+    }
+
+    fn note(&self, text: &str) {
+        progress::note(&format!("{:<5} {text}", self.line));
+    }
+
+    /// The end of what was printed since the last mark; in one piece, as the other guest prints too.
+    fn show(&self) {
+        let skipped = self.output.len().saturating_sub(TAIL);
+        let mut text = String::new();
+        for line in self.output.iter().skip(skipped) {
+            text.push_str(&format!("{:<5} | {line}\n", self.line));
+        }
+        // Nobody to tell when this fails.
+        let _ = stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+impl Outcome {
+    fn sentence(&self) -> String {
+        let mut text = format!("{}: ", self.name);
+        let Tally { passed, failed, left_out } = &self.tally;
+        if passed + failed + left_out.len() > 0 {
+            text.push_str(&format!("{passed} passed, {failed} failed"));
+            if !left_out.is_empty() {
+                text.push_str(&format!(", {} left out", left_out.len()));
+            }
+            text.push_str(", ");
+        }
+        text.push_str(&format!("{:.0?}", self.took));
+        for wrong in &self.wrong {
+            text.push_str(&format!("; {wrong}"));
+        }
+        text
+    }
+}
+
+fn seconds(since: Instant) -> String {
+    format!("{:.0?}", since.elapsed())
+}
+
+/// Every job of every guest in a row, and why tests were left out.
+pub(crate) fn print(reports: &[Report]) {
+    println!("\n{}", table(reports).join("\n"));
+}
+
+fn table(reports: &[Report]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:<28}{:<12}{:>8}{:>8}{:>10}{:>8}",
+        "kernel", "", "passed", "failed", "left out", "s"
+    )];
+    let mut reasons: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for report in reports {
+        for Outcome { name, tally, took, wrong } in &report.outcomes {
+            lines.push(format!(
+                "{:<28}{name:<12}{:>8}{:>8}{:>10}{:>8}{}",
+                report.release,
+                tally.passed,
+                tally.failed,
+                tally.left_out.len(),
+                took.as_secs(),
+                if wrong.is_empty() { String::new() } else { format!("  {}", wrong.join("; ")) }
+            ));
+            for why in &tally.left_out {
+                *reasons.entry((&report.release, why)).or_default() += 1;
+            }
+        }
+    }
+    for ((release, why), count) in reasons {
+        lines.push(format!("{release}: {count} left out: {why}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::kernel::Line;
+
+    fn report(lines: &[&str]) -> Report {
+        let kernel = Kernel {
+            line: Line::V6_1,
+            release: "6.1.0-x".into(),
+            image: "/i".into(),
+            tree: "/t".into(),
+        };
+        let mut report = Report::new(&kernel, Instant::now(), false);
+        let tests = Job { name: "nat".into(), command: "".into(), limit: None, tests: Some(2) };
+        for line in lines {
+            match Mark::of(line) {
+                Some(mark) => report.mark(&mark, std::slice::from_ref(&tests)),
+                None => report.line((*line).to_owned()),
+            }
+        }
+        report
+    }
+
+    const RESULT: &str = "test result: ok. 2 passed; 0 failed; 0 ignored";
+
+    #[test]
+    fn a_guest_is_good_only_when_it_is_through_and_nothing_is_wrong() {
+        let good = ["vm: begin nat", RESULT, "vm: end nat 0", "vm: done"];
+        assert!(report(&good).is_good());
+        assert!(!report(&good[..3]).is_good(), "it never said that it was through");
+        for (place, line, why) in [
+            (2, "vm: left /run/netns/x", "left behind: /run/netns/x"),
+            (2, "vm: kernel BUG: y", "the kernel said: BUG: y"),
+            (2, "vm: end nat 124", "did not end in time"),
+            (2, "vm: end nat 2", "ended with exit code 2"),
+        ] {
+            let mut lines = good.to_vec();
+            lines.insert(place, line);
+            let report = report(&lines);
+            assert!(!report.is_good() && report.outcomes[0].wrong == [why], "{report:?}");
+        }
+        let few = ["vm: begin nat", "test result: ok. 1 passed;", "vm: end nat 0", "vm: done"];
+        assert_eq!(report(&few).outcomes[0].wrong, ["ran 1 tests, fewer than were named"]);
+    }
+
+    #[test]
+    fn a_guest_that_dies_says_in_which_job() {
+        let mut report = report(&["vm: begin nat", "Kernel panic"]);
+        report.ended("qemu ended with exit status: 0");
+        assert_eq!(report.outcomes[0].name, "nat");
+        assert!(!report.is_good());
+    }
+
+    #[test]
+    fn the_table_has_a_row_a_job_and_counts_reasons() {
+        let why = "test a ... left out: needs TCX";
+        let lines = ["vm: begin nat", why, why, RESULT, "vm: end nat 0", "vm: done"];
+        let rows = table(&[report(&lines)]);
+        assert_eq!(rows.len(), 3);
+        assert!(rows[1].starts_with("6.1.0-x ") && rows[1].contains(" nat "), "{}", rows[1]);
+        assert_eq!(rows[2], "6.1.0-x: 2 left out: needs TCX");
+    }
+}
