@@ -30,6 +30,7 @@ pub mod signals;
 pub mod sniff;
 mod socket;
 pub mod sweep;
+pub mod systemd;
 mod tcp;
 pub mod topology;
 pub mod traffic;

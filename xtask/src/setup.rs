@@ -32,7 +32,7 @@ pub(crate) enum Scope {
 }
 
 /// The programs that the lab and the suites call, and the packages that have them.
-const LAB_TOOLS: [(&str, &str); 8] = [
+const LAB_TOOLS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
@@ -41,6 +41,7 @@ const LAB_TOOLS: [(&str, &str); 8] = [
     ("iperf3", "iperf3"),
     ("conntrack", "conntrack"),
     ("faketime", "faketime"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// The programs that make guests and run them, and the packages that have them.

@@ -270,12 +270,18 @@ fn a_second_daemon_on_the_same_interface() -> Result<()> {
 #[test]
 fn missing_capabilities() -> Result<()> {
     let host = Host::new(CONFIG)?;
+    let each = [
+        "CAP_NET_ADMIN (for interfaces, routes and attaching programs to them)",
+        "CAP_NET_RAW (for probes and for hearing ICMP)",
+        "CAP_BPF (for loading programs and making maps)",
+        "CAP_PERFMON (for programs that compare the addresses of packets)",
+    ];
     for (dropped, missing) in [
-        ("-net_admin", "CAP_NET_ADMIN"),
-        ("-net_raw", "CAP_NET_RAW"),
-        ("-sys_admin,-bpf", "CAP_BPF"),
-        ("-sys_admin,-perfmon", "CAP_PERFMON"),
-        ("-all", "CAP_NET_ADMIN and CAP_NET_RAW and CAP_BPF and CAP_PERFMON"),
+        ("-net_admin", each[0]),
+        ("-net_raw", each[1]),
+        ("-sys_admin,-bpf", each[2]),
+        ("-sys_admin,-perfmon", each[3]),
+        ("-all", &each.join(" and ")),
     ] {
         let before = host.state()?;
         for verb in ["run", "check"] {

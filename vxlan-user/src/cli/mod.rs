@@ -11,13 +11,15 @@ mod table;
 
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::{config, daemon::Places, dataplane::Pins, state::RunDir};
+use crate::{config, daemon::Places, dataplane::Pins, host::capabilities, state::RunDir};
 
 /// A VXLAN data plane for links between clouds: XDP and TC programs, counted drops, NAT insight.
 #[derive(Debug, Parser)]
@@ -59,24 +61,44 @@ enum Verb {
 }
 
 /// Runs the command line and returns the exit code.
-pub async fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.options.log);
-    let places = Places {
-        config: cli.options.config,
-        run_dir: RunDir::new(&cli.options.run_dir),
-        pins: Pins::new(&cli.options.pin_dir),
-    };
-    let result = match cli.verb {
-        Verb::Run => run::run(&places, cli.options.log).await,
-        Verb::Down => down::down(&places).await,
-        Verb::Check(args) => check::check(&places, &args).await,
-        Verb::Show(args) => show::show(&places, &args),
+    let result = match runtime() {
+        Ok(runtime) => runtime.block_on(perform(cli)),
+        Err(error) => Err(error),
     };
     result.unwrap_or_else(|error| {
         eprintln!("vxlan: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Gives up what is not needed while there is one thread yet, and makes the others. What `block_on`
+/// runs, which is the daemon's event loop, has this thread's capabilities; what is spawned has fewer.
+fn runtime() -> anyhow::Result<Runtime> {
+    capabilities::keep_needed()?;
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().on_thread_start(|| {
+        if let Err(error) = capabilities::keep_for_netlink() {
+            tracing::error!("a thread has more rights than it needs: {error}");
+        }
+    });
+    builder.build().context("cannot start threads")
+}
+
+async fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
+    let places = Places {
+        config: cli.options.config,
+        run_dir: RunDir::new(&cli.options.run_dir),
+        pins: Pins::new(&cli.options.pin_dir),
+    };
+    match cli.verb {
+        Verb::Run => run::run(&places, cli.options.log).await,
+        Verb::Down => down::down(&places).await,
+        Verb::Check(args) => check::check(&places, &args).await,
+        Verb::Show(args) => show::show(&places, &args),
+    }
 }
 
 /// Our own messages at the level asked for, those of the BPF programs among them; other crates' only

@@ -16,6 +16,7 @@ use super::{
     checks,
     follow::{self, Follower},
     probing::Probing,
+    service::Service,
 };
 use crate::{
     dataplane::{LoadOptions, Reader},
@@ -59,6 +60,8 @@ pub async fn run(
     ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);
+    let mut service = Service::of_environment();
+    service.ready(&running);
 
     let mut follower = Follower::new(places, &host, &running);
     let mut retry = tokio::time::interval(RETRY);
@@ -88,8 +91,10 @@ pub async fn run(
                 let event = event.context("cannot hear of probes")?;
                 probing.handle(event, &mut running, &mut follower).await?;
             }
+            () = service.due() => service.alive(),
             _ = retry.tick() => {
                 follower.save(&running);
+                service.follow(&running);
                 let forgotten = follower.forget();
                 if forgotten || running.may_improve() {
                     follower.follow(&mut running).await?;
@@ -98,6 +103,7 @@ pub async fn run(
             }
         }
     }
+    service.stopping();
     follower.save(&running);
     follow::unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");

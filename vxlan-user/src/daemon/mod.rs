@@ -17,6 +17,7 @@ mod keys;
 mod path_mtu;
 mod probing;
 mod record;
+mod service;
 mod ways;
 
 use std::path::PathBuf;

@@ -1,44 +1,133 @@
-//! Which capabilities the program lacks. Owns the list of what is needed and nothing else.
+//! Capabilities: which ones the program needs and what for, which it lacks, and giving up all others.
+//!
+//! Capabilities belong to a thread, and a new thread begins with those of the one that starts it. So
+//! all this is for a process that has one thread yet, or for a thread about itself.
 
-use caps::{CapSet, Capability, CapsHashSet};
+use std::collections::HashSet;
 
-/// The capabilities that are needed and not effective in this thread, as a user would write them.
+use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
+
+use super::HostError;
+
+/// What is needed, and what for: for messages and documents.
+pub const NEEDED: [(Capability, &str); 4] = [
+    (Capability::CAP_NET_ADMIN, "for interfaces, routes and attaching programs to them"),
+    (Capability::CAP_NET_RAW, "for probes and for hearing ICMP"),
+    (Capability::CAP_BPF, "for loading programs and making maps"),
+    (Capability::CAP_PERFMON, "for programs that compare the addresses of packets"),
+];
+
+/// The capabilities that are needed and not effective in this thread, each as a user would write it,
+/// with what it is for.
 ///
 /// Before Linux 5.8 CAP_SYS_ADMIN stood for CAP_BPF and CAP_PERFMON; it still implies both.
 #[must_use]
-pub fn missing() -> Vec<&'static str> {
+pub fn missing() -> Vec<String> {
     // A kernel that does not say what we have is treated as having given us nothing: the message
     // that follows is then at worst too cautious.
     missing_from(&caps::read(None, CapSet::Effective).unwrap_or_default())
 }
 
-fn missing_from(effective: &CapsHashSet) -> Vec<&'static str> {
-    let has = |capability| effective.contains(&capability);
-    let admin = has(Capability::CAP_SYS_ADMIN);
-    let needed = [
-        ("CAP_NET_ADMIN", has(Capability::CAP_NET_ADMIN)),
-        ("CAP_NET_RAW", has(Capability::CAP_NET_RAW)),
-        ("CAP_BPF", admin || has(Capability::CAP_BPF)),
-        ("CAP_PERFMON", admin || has(Capability::CAP_PERFMON)),
-    ];
-    needed.into_iter().filter(|(_, present)| !present).map(|(name, _)| name).collect()
+fn missing_from(effective: &CapsHashSet) -> Vec<String> {
+    let lacks = |(capability, _): &&(Capability, &str)| {
+        let instead = implied(*capability) && effective.contains(&Capability::CAP_SYS_ADMIN);
+        !effective.contains(capability) && !instead
+    };
+    let named = |(capability, purpose): &(Capability, &str)| format!("{capability} ({purpose})");
+    NEEDED.iter().filter(lacks).map(named).collect()
+}
+
+/// Does CAP_SYS_ADMIN do as well?
+fn implied(capability: Capability) -> bool {
+    matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON)
+}
+
+/// Leaves this thread, and those that it starts from now on, the needed capabilities alone, and no way
+/// to get another one back: nothing that is executed later gains any either (`no_new_privs`).
+///
+/// # Errors
+/// The kernel does not let go of something.
+pub fn keep_needed() -> Result<(), HostError> {
+    let keep = kept_of(&caps::read(None, CapSet::Permitted).map_err(failed)?);
+    caps::clear(None, CapSet::Ambient).map_err(failed)?;
+    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(failed)? {
+        let bound = caps::read(None, CapSet::Bounding).map_err(failed)?;
+        for capability in bound.difference(&keep) {
+            caps::drop(None, CapSet::Bounding, *capability).map_err(failed)?;
+        }
+    }
+    caps::clear(None, CapSet::Inheritable).map_err(failed)?;
+    only(&keep)?;
+    nix::sys::prctl::set_no_new_privs().map_err(|error| HostError::Privileges(error.to_string()))
+}
+
+/// For a thread that neither loads programs nor opens raw sockets: what answers at the metrics page
+/// has no more than that.
+///
+/// # Errors
+/// The kernel does not let go of something.
+pub fn keep_for_netlink() -> Result<(), HostError> {
+    let mut keep = caps::read(None, CapSet::Permitted).map_err(failed)?;
+    keep.retain(|capability| *capability == Capability::CAP_NET_ADMIN);
+    only(&keep)
+}
+
+/// Makes `keep` what is effective, and all that can become so.
+fn only(keep: &CapsHashSet) -> Result<(), HostError> {
+    caps::set(None, CapSet::Effective, keep).map_err(failed)?;
+    caps::set(None, CapSet::Permitted, keep).map_err(failed)
+}
+
+/// The needed ones, or what implies them.
+fn kept_of(permitted: &CapsHashSet) -> CapsHashSet {
+    let needed: HashSet<Capability> = NEEDED.iter().map(|(capability, _)| *capability).collect();
+    let mut keep: CapsHashSet = permitted.intersection(&needed).copied().collect();
+    let admin = Capability::CAP_SYS_ADMIN;
+    if permitted.contains(&admin) && needed.iter().any(|of| implied(*of) && !keep.contains(of)) {
+        keep.insert(admin);
+    }
+    keep
+}
+
+fn failed(error: CapsError) -> HostError {
+    HostError::Privileges(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Capability::{
+        CAP_BPF, CAP_DAC_OVERRIDE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN,
+    };
+
+    fn set(capabilities: &[Capability]) -> CapsHashSet {
+        capabilities.iter().copied().collect()
+    }
+
+    /// The names alone, without what they are for.
+    fn missing_from(effective: &[Capability]) -> Vec<String> {
+        let missing = super::missing_from(&set(effective));
+        missing.iter().filter_map(|text| Some(text.split_once(' ')?.0.to_owned())).collect()
+    }
 
     #[test]
     fn each_capability_is_asked_for_by_its_own_name() {
-        let set = |capabilities: &[Capability]| capabilities.iter().copied().collect();
-        use Capability::{CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_SYS_ADMIN};
-
         let all = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF", "CAP_PERFMON"];
-        assert_eq!(missing_from(&set(&[])), all);
-        assert_eq!(missing_from(&set(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF])), ["CAP_PERFMON"]);
-        assert_eq!(missing_from(&set(&[CAP_SYS_ADMIN])), ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
-        assert!(missing_from(&set(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN])).is_empty());
-        let enough = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON];
-        assert!(missing_from(&set(&enough)).is_empty());
+        assert_eq!(missing_from(&[]), all);
+        assert_eq!(missing_from(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF]), ["CAP_PERFMON"]);
+        assert_eq!(missing_from(&[CAP_SYS_ADMIN]), ["CAP_NET_ADMIN", "CAP_NET_RAW"]);
+        assert!(missing_from(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN]).is_empty());
+        assert!(missing_from(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON]).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_needed_is_given_up() {
+        let four = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON];
+        assert_eq!(kept_of(&caps::all()), set(&four));
+        assert_eq!(kept_of(&set(&four)), set(&four));
+        assert_eq!(kept_of(&set(&[CAP_NET_RAW, CAP_DAC_OVERRIDE])), set(&[CAP_NET_RAW]));
+        let instead = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN];
+        assert_eq!(kept_of(&set(&instead)), set(&instead));
+        assert_eq!(kept_of(&set(&[CAP_BPF, CAP_SYS_ADMIN])), set(&[CAP_BPF, CAP_SYS_ADMIN]));
     }
 }

@@ -14,6 +14,9 @@ pub enum HostError {
     #[error("cannot open a netlink socket: {0}; the kernel must have been built with networking")]
     Open(#[source] io::Error),
 
+    #[error("cannot give up capabilities that are not needed: {0}")]
+    Privileges(String),
+
     #[error(
         "interface {name} does not exist; this host has {}; name one of these instead",
         Listed(existing)

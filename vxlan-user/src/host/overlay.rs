@@ -28,7 +28,7 @@ pub struct OverlaySpec {
     pub name: String,
     pub hidden_name: String,
     pub vni: u32,
-    /// `None`: the kernel draws one.
+    /// `None`: one is drawn.
     pub mac: Option<[u8; 6]>,
     pub mtu: u32,
     /// The first of each family becomes the primary one.
@@ -168,12 +168,12 @@ impl Host {
 
     async fn make(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
         let hidden = LinkUnspec::new_with_name(&spec.hidden_name).mtu(spec.mtu).build();
-        let mut overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
+        // udev replaces an address that the kernel has drawn, a moment after it was read here, and
+        // leaves one that was asked for (systemd.link(5), MACAddressPolicy=).
+        let overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(hidden)))
-            .mtu(spec.mtu);
-        if let Some(mac) = spec.mac {
-            overlay = overlay.address(mac.to_vec());
-        }
+            .mtu(spec.mtu)
+            .address(spec.mac.unwrap_or_else(drawn_mac).to_vec());
         let doing = || {
             format!(
                 "create overlay interface {} and its hidden port {} with MTU {}",
@@ -313,6 +313,13 @@ impl Host {
         let request = self.handle.link().del(link.ifindex);
         request.execute().await.during(|| format!("delete interface {}", link.name))
     }
+}
+
+/// A locally administered unicast address (IEEE 802, section 8.2).
+fn drawn_mac() -> [u8; 6] {
+    let mut mac: [u8; 6] = rand::random();
+    mac[0] = mac[0] & !1 | 2;
+    mac
 }
 
 fn foreign(link: &Link) -> HostError {

@@ -3,6 +3,7 @@
 //! docs/configuration.md has its own tests, beside the configuration room.
 
 mod markdown;
+mod unit;
 
 use std::{collections::BTreeSet, path::Path};
 

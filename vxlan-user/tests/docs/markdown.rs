@@ -22,9 +22,10 @@ pub(crate) fn read(path: &str) -> String {
 
 pub(crate) fn documents() -> Vec<Document> {
     let mut paths = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
-    for room in ["docs", "deploy"] {
+    for room in ["docs", "deploy", "deploy/systemd"] {
         let entries = fs::read_dir(root().join(room)).expect(room).map(|entry| entry.expect(room));
-        let names = entries.map(|entry| entry.file_name().into_string().expect("UTF-8"));
+        let files = entries.filter(|entry| entry.path().is_file());
+        let names = files.map(|entry| entry.file_name().into_string().expect("UTF-8"));
         paths.extend(names.map(|name| format!("{room}/{name}")));
     }
     paths.into_iter().map(|path| Document { text: read(&path), path }).collect()

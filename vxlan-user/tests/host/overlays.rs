@@ -82,6 +82,24 @@ fn creates_the_pair_as_asked() {
     });
 }
 
+/// udev keeps its hands off an address that user space has chosen (NET_ADDR_SET, 3), and gives another
+/// one to interfaces with one of the kernel's (NET_ADDR_RANDOM, 1).
+#[test]
+fn the_address_of_a_pair_is_nobody_else_s_to_change() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let mut wanted = spec(&["192.0.2.1/24"]);
+        wanted.mac = None;
+        let overlay = host.create_overlay(&wanted).await.expect("an overlay");
+        assert_eq!(overlay.mac[0] & 3, 2, "{overlay:?}");
+        assert_eq!(link("vxlan43")["address"], mac_text(overlay.mac));
+        let read = "mount -t sysfs none /sys && cat /sys/class/net/vxlan43/addr_assign_type";
+        let out = Command::new("unshare").args(["--mount", "sh", "-c", read]).output();
+        let out = out.expect("util-linux");
+        assert_eq!(String::from_utf8_lossy(&out.stdout), "3\n", "{out:?}");
+    });
+}
+
 #[test]
 fn an_ipv4_overlay_says_nothing_in_ipv6() {
     isolated(async || {

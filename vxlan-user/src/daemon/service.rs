@@ -1,0 +1,92 @@
+//! What a service manager is told (sd_notify(3)): that traffic can pass, how things stand in one line,
+//! that the event loop still turns, and that the daemon ends. Without one all of this does nothing.
+//!
+//! Owns the words and when the loop is due to say that it lives. The loop itself must say so: a task
+//! beside it would go on when the loop hangs, and nobody would restart it.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::bring_up::Started;
+
+/// A sign of life comes this many times in the time that the manager waits for one.
+const SIGNS: u32 = 3;
+
+/// The service manager, as the environment names it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
+pub(super) struct Service {
+    /// Absent: nobody waits for signs of life.
+    watchdog: Option<Interval>,
+    /// As it was told last.
+    status: String,
+}
+
+impl Service {
+    /// To be called within a tokio runtime.
+    pub(super) fn of_environment() -> Self {
+        let within = sd_notify::watchdog_enabled();
+        Self { watchdog: within.map(signs_of_life), status: String::new() }
+    }
+
+    /// Traffic can pass.
+    pub(super) fn ready(&mut self, running: &Started) {
+        self.status = status(running);
+        tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+    }
+
+    /// Says how things stand, if that has changed.
+    pub(super) fn follow(&mut self, running: &Started) {
+        let now = status(running);
+        if now != self.status {
+            tell(&[NotifyState::Status(&now)]);
+            self.status = now;
+        }
+    }
+
+    /// The daemon ends by its own will.
+    pub(super) fn stopping(&self) {
+        tell(&[NotifyState::Stopping, NotifyState::Status("traffic goes on without the daemon")]);
+    }
+
+    /// Waits until the loop is due to say that it lives.
+    pub(super) async fn due(&mut self) {
+        match &mut self.watchdog {
+            Some(watchdog) => {
+                watchdog.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// For the event loop, from one of its turns.
+    pub(super) fn alive(&self) {
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
+fn signs_of_life(within: Duration) -> Interval {
+    let mut signs = interval((within / SIGNS).max(Duration::from_millis(1)));
+    // After a pause one sign is enough.
+    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    signs
+}
+
+fn status(running: &Started) -> String {
+    let peers = &running.plan.peers;
+    let reachable = peers.iter().filter(|peer| peer.ifindex != 0).count();
+    format!(
+        "{}, XDP {}; {reachable} of {} peers reachable; networks: {}",
+        running.findings.underlay.name,
+        running.attachment.mode.label(),
+        peers.len(),
+        running.state.networks.len()
+    )
+}
+
+/// A manager that does not listen is no reason to stop carrying traffic.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("cannot tell the service manager: {error}");
+    }
+}
