@@ -275,7 +275,8 @@ pub enum Cast {
     Multicast = 2,
 }
 
-/// Another host: where packets for it go.
+/// Another host: where packets for it go. There are two elements for each, of which one counts
+/// ([`current`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Peer {
@@ -307,6 +308,12 @@ pub struct Peer {
     pub private6: Address,
     /// Zero.
     pub pad_end: [u8; 4],
+}
+
+/// Which of the two elements of a peer counts, by the number of its latest change.
+#[inline(always)]
+pub const fn current(peer: u32, version: u32) -> u32 {
+    2 * peer + (version & 1)
 }
 
 impl Peer {
@@ -407,13 +414,16 @@ pub struct NonMember {
 
 /// What `decap` writes in front of an accepted frame and `deliver` reads. The network stack never
 /// lets a frame from the wire bring its own.
+///
+/// The `deliver` of the next generation reads it too, so it names nothing by an index that another
+/// configuration gives to somebody else, and its layout stays through all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Tag {
     /// [`Settings::secret`].
     pub secret: [u8; 8],
-    /// Index of the network; also keeps GRO from merging two of them.
-    pub network: u32,
+    /// The overlay interface; also keeps GRO from merging two networks.
+    pub ifindex: u32,
     /// Counter slot.
     pub slot: u32,
 }
@@ -422,10 +432,12 @@ pub struct Tag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct TaggedMember {
-    /// Index of the network.
-    pub network: u32,
+    /// The overlay interface.
+    pub ifindex: u32,
     /// Counter slot.
     pub slot: u32,
+    /// MAC address of the overlay interface.
+    pub mac: Mac,
 }
 
 abi! {
@@ -447,7 +459,7 @@ abi! {
     Neighbour: 32,
     NonMember: 8,
     Tag: 16,
-    TaggedMember: 8,
+    TaggedMember: 16,
 }
 
 #[cfg(test)]

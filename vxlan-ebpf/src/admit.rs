@@ -16,10 +16,10 @@ use vxlan_common::{
 use crate::{
     count::Refused,
     maps::{
-        MAPPINGS, MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, PEERS, ROUTES, RouteKey,
-        SOURCES,
+        MAPPINGS, MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, ROUTES, RouteKey, SOURCES,
     },
     receive::Received,
+    way,
 };
 
 /// Who sent it, and into what.
@@ -97,7 +97,7 @@ pub(crate) fn peer_index(family: u8, address: &Address) -> Option<u32> {
 
 #[inline(always)]
 pub(crate) fn peer_slot(index: u32) -> u32 {
-    PEERS.get(index).map_or(NOBODY, |peer| peer.slot)
+    way::part(index).map_or(NOBODY, |peer| peer.slot)
 }
 
 /// May this member send from that inner address?

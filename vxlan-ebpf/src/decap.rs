@@ -21,12 +21,13 @@ use crate::{
     count::{Refused, Rewritten},
     frame::{self, Known, Place},
     learn, limit,
-    maps::{CLOCK, LEARNED, PEERS, SETTINGS},
+    maps::{CLOCK, LEARNED, SETTINGS},
     nat,
     packet::View,
     probe,
     receive::{self, Received},
     verify::{self, Sum},
+    way,
 };
 
 /// What became of a packet that was not refused.
@@ -143,7 +144,7 @@ fn clamp_segments(frame: &View, inner: &Inner, sender: &Sender) {
     if inner.segment_at == 0 {
         return;
     }
-    let Some(peer) = PEERS.get(sender.member.peer) else { return };
+    let Some(peer) = way::part(sender.member.peer) else { return };
     let Some(clamp) = Clamp::of(inner, peer.inner_mtu()) else { return };
     let Some(checksum) = frame.window::<2>(clamp.checksum_at) else { return };
     checksum.set2(0, clamp.checksum(checksum.u16(0)).to_be_bytes());
@@ -192,7 +193,7 @@ fn tag(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
         }
         return tag_mac(ctx, sender, inner);
     }
-    let tag = Tag { secret, network: sender.member.network, slot: sender.member.slot };
+    let tag = Tag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
     View::of_xdp_metadata(ctx).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
 }
 

@@ -14,12 +14,12 @@ use vxlan_common::{
     inner,
     outer::{ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
     reason::RxDrop,
-    table::{Cast, Network, TAG_MAC},
+    table::{Cast, TAG_MAC},
 };
 
 use crate::{
     count::{self, Failed},
-    maps::{NETWORKS, SETTINGS, TAGS},
+    maps::{SETTINGS, TAGS},
     packet::{SkbInfo, View},
 };
 
@@ -33,10 +33,10 @@ pub(crate) enum Verdict {
 
 /// Where a tagged frame goes.
 struct Target {
-    network: u32,
+    ifindex: u32,
     slot: u32,
-    /// The destination MAC to put back.
-    cast: Option<Cast>,
+    /// The destination MAC to put back: what kind of address it was, and the interface's own.
+    cast: Option<(Cast, Mac)>,
 }
 
 pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
@@ -49,15 +49,11 @@ pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     if info.vlan {
         return Err(failed(RxDrop::MalformedOuter));
     }
-    let network = *NETWORKS
-        .get(target.network)
-        .filter(|network| network.ifindex != 0)
-        .ok_or_else(|| failed(RxDrop::RedirectFailed))?;
-    if let Some(cast) = target.cast {
-        restore(ctx, &network, cast).ok_or_else(|| failed(RxDrop::RedirectFailed))?;
+    if let Some((cast, own)) = &target.cast {
+        restore(ctx, own, cast).ok_or_else(|| failed(RxDrop::RedirectFailed))?;
     }
     // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
-    let verdict = unsafe { bpf_redirect(network.ifindex, u64::from(BPF_F_INGRESS)) };
+    let verdict = unsafe { bpf_redirect(target.ifindex, u64::from(BPF_F_INGRESS)) };
     if verdict != i64::from(TC_ACT_REDIRECT) {
         return Err(failed(RxDrop::RedirectFailed));
     }
@@ -78,11 +74,12 @@ fn target(ctx: &TcContext) -> Option<Target> {
             2 => Cast::Multicast,
             _ => return None,
         };
-        return Some(Target { network: member.network, slot: member.slot, cast: Some(cast) });
+        let cast = Some((cast, member.mac));
+        return Some(Target { ifindex: member.ifindex, slot: member.slot, cast });
     }
     let tag = View::of_skb_metadata(ctx).tag()?;
     (tag.secret == settings.secret).then_some(Target {
-        network: tag.network,
+        ifindex: tag.ifindex,
         slot: tag.slot,
         cast: None,
     })
@@ -103,9 +100,9 @@ fn repeated_headers(ctx: &TcContext, info: &SkbInfo) -> u32 {
 
 /// Puts the destination MAC back that the tag stood in for.
 #[inline(always)]
-fn restore(ctx: &TcContext, network: &Network, cast: Cast) -> Option<()> {
+fn restore(ctx: &TcContext, own: &Mac, cast: &Cast) -> Option<()> {
     let mac = match cast {
-        Cast::Unicast => network.mac.octets(),
+        Cast::Unicast => own.octets(),
         Cast::Broadcast => [0xff; 6],
         Cast::Multicast => multicast_mac(&View::of_skb(ctx))?,
     };

@@ -30,9 +30,9 @@ use crate::{
     forward::{self, To},
     frame::{self, Frame, Place, Recipient},
     headers,
-    maps::{MEMBERS, NETWORKS, PEERS, SETTINGS},
+    maps::{MEMBERS, NETWORKS, SETTINGS},
     packet::{SkbInfo, View},
-    replicate, too_big,
+    replicate, too_big, way,
 };
 
 /// Enough to read every header that decides: Ethernet, IPv6 or IPv4 with options, TCP with options.
@@ -107,7 +107,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
         return Ok(verdict);
     }
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
-    let peer = PEERS.get(member.peer).ok_or(TxDrop::NoRoute)?;
+    let peer = way::to(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
     }

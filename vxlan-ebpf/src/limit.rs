@@ -12,7 +12,8 @@ use vxlan_common::{
 
 use crate::{
     admit::Sender,
-    maps::{BROADCASTS, EXCEPTIONS, PEERS, PROBE_SPENT, SPENT},
+    maps::{BROADCASTS, EXCEPTIONS, PROBE_SPENT, SPENT},
+    way,
 };
 
 /// What is done for others: ICMP messages, log messages.
@@ -26,7 +27,7 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
     if sender.member.flags & Member::LIMITED == 0 {
         return Ok(());
     }
-    let limits = PEERS.get(sender.member.peer).zip(SPENT.get_ptr_mut(sender.member.peer));
+    let limits = way::part(sender.member.peer).zip(SPENT.get_ptr_mut(sender.member.peer));
     let Some((peer, spent)) = limits else { return Ok(()) };
     let now = now();
     // SAFETY: points to an element of an array map, which lives as long as the map; both words are

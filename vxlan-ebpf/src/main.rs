@@ -42,6 +42,7 @@ mod receive;
 mod replicate;
 mod too_big;
 mod verify;
+mod way;
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},

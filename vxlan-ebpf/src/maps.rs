@@ -86,9 +86,19 @@ pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
 #[map]
 pub(crate) static MEMBERS: Array<Member> = Array::with_max_entries(16_384, 0);
 
-/// Writer: daemon. Reader: `encap`, and `decap` on the way to a refusal. Index: peer.
+/// Writer: daemon. Reader: all, by [`crate::way`]. Two elements for each peer, of which `VERSIONS` says
+/// which one counts.
 #[map]
-pub(crate) static PEERS: Array<Peer> = Array::with_max_entries(16_384, 0);
+pub(crate) static PEERS: Array<Peer> = Array::with_max_entries(32_768, 0);
+
+/// How often a peer's element was changed. Writer: daemon. Reader: [`crate::way`]. Index: peer.
+#[map]
+pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
+
+/// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on which
+/// no other packet is sent before it is done. One entry.
+#[map]
+pub(crate) static WAY: PerCpuArray<Peer> = PerCpuArray::with_max_entries(1, 0);
 
 /// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the way
 /// to a refusal only.

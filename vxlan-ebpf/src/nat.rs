@@ -11,9 +11,9 @@ use vxlan_common::{
 use crate::{
     admit::Sender,
     count::{self, Rewritten},
-    maps::PEERS,
     receive::Received,
     verify::Sum,
+    way,
 };
 
 /// What was rewritten of a packet.
@@ -101,7 +101,7 @@ pub(crate) fn explain(
 
 #[inline(always)]
 fn source_difference(member: &Member, received: &Received) -> u16 {
-    let Some(peer) = PEERS.get(member.peer) else { return 0 };
+    let Some(peer) = way::part(member.peer) else { return 0 };
     let private = if received.family == IPV6 { peer.private6 } else { Address::ipv4(peer.private) };
     if private.is(&Address::ZERO) {
         return 0;

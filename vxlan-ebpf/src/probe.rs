@@ -18,9 +18,10 @@ use crate::{
     admit,
     count::{self, Refused},
     limit,
-    maps::{PEERS, PROBERS, PROBES},
+    maps::{PROBERS, PROBES},
     packet::View,
     receive::Received,
+    way,
 };
 
 /// Hands it over, or says why not.
@@ -36,8 +37,7 @@ pub(crate) fn hand_over(
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
     let slot = admit::peer_slot(peer);
-    let from_endpoint = PEERS
-        .get(peer)
+    let from_endpoint = way::part(peer)
         .is_some_and(|peer| peer.family == received.family && peer.endpoint.is(&received.source));
     if !limit::probe(peer, from_endpoint) || write(ctx, packet, received, peer).is_none() {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });

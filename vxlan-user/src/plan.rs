@@ -2,10 +2,14 @@
 //!
 //! Pure: configuration and facts about the host in, a [`Plan`] out. Knows no BPF call and no netlink.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
     probe,
@@ -22,11 +26,13 @@ use crate::config::{
 
 mod facts;
 mod learned;
+mod names;
 mod peer;
 mod senders;
 
 pub use facts::{OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead};
 pub use learned::{Endpoints, Learned, Taken};
+pub use names::Names;
 pub use peer::peer_entry;
 pub use senders::{Change, Senders};
 
@@ -34,7 +40,7 @@ pub use senders::{Change, Senders};
 const BURST: u64 = 100_000_000;
 
 /// Whom a counter slot stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotOwner {
     pub peer: Option<String>,
     pub vni: Option<u32>,
@@ -64,8 +70,18 @@ pub struct Plan {
     pub routes: Vec<RouteEntry>,
     pub stations: Vec<(FdbKey, FdbEntry)>,
     pub tags: Vec<(Mac, TaggedMember)>,
-    /// By slot number.
-    pub slots: Vec<SlotOwner>,
+    pub names: Names,
+}
+
+/// What a plan keeps of the one before it, so that a frame that the former programs have let in is known
+/// to the new ones.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// An owner's slot stays; one that is nobody's any more is not given to another at once.
+    pub slots: Vec<Option<SlotOwner>>,
+    pub secret: Option<[u8; 8]>,
+    /// [`TAG_MAC`] where the driver was found to have no metadata.
+    pub tag: Option<u8>,
 }
 
 /// Random numbers that go into the plan; drawn anew at every start.
@@ -91,34 +107,43 @@ impl Plan {
         overlays: &[OverlayFacts],
         ways: &[Option<WayFacts>],
         learned: &[Option<Learned>],
+        kept: &Kept,
         secrets: &mut impl Secrets,
     ) -> Self {
-        let mut plan = Self::empty(config, underlay, secrets);
+        let mut plan = Self::empty(config, underlay, kept, secrets);
+        let mut slots = Slots::of(kept);
         for (index, (peer, way)) in config.peers.iter().zip(ways).enumerate() {
-            let slot = plan.slot(Some(&peer.name.value), None);
+            let slot = slots.of_owner(Some(&peer.name.value), None);
+            plan.names.peers.push(peer.name.value.clone());
             let learned = learned.get(index).and_then(Option::as_ref);
             plan.peers.push(peer_entry(peer, underlay, way.as_ref(), learned, slot));
         }
         for (network, overlay) in config.networks.iter().zip(overlays) {
-            plan.add_network(config, network, overlay, secrets);
+            plan.add_network(config, network, overlay, &mut slots);
         }
+        plan.names.slots = slots.now;
         plan.senders = Senders::of(config, learned);
         plan
     }
 
-    fn empty(config: &Config, underlay: &UnderlayFacts, secrets: &mut impl Secrets) -> Self {
+    fn empty(
+        config: &Config,
+        underlay: &UnderlayFacts,
+        kept: &Kept,
+        secrets: &mut impl Secrets,
+    ) -> Self {
         let public = &config.underlay.public_address;
         let v4 = |at: Option<Ipv4Addr>| at.map_or([0; 4], |at| at.octets());
         let v6 = |at: Option<Ipv6Addr>| at.map_or(Address::ZERO, |at| Address::ipv6(at.octets()));
         let settings = Settings {
-            secret: secrets.bytes(),
+            secret: kept.secret.unwrap_or_else(|| secrets.bytes()),
             address: v4(underlay.v4),
             public_address: v4(public.v4.map(|at| at.value)),
             address6: v6(underlay.v6),
             public_address6: v6(public.v6.map(|at| at.value)),
             port: config.underlay.port.value.to_be_bytes(),
             tag: match config.underlay.tag.value {
-                Tag::Auto => TAG_AUTO,
+                Tag::Auto => kept.tag.unwrap_or(TAG_AUTO),
                 Tag::Metadata => TAG_METADATA,
                 Tag::Mac => TAG_MAC,
             },
@@ -143,13 +168,8 @@ impl Plan {
             routes: Vec::new(),
             stations: Vec::new(),
             tags: Vec::new(),
-            slots: vec![SlotOwner { peer: None, vni: None }],
+            names: Names::default(),
         }
-    }
-
-    fn slot(&mut self, peer: Option<&str>, vni: Option<u32>) -> u32 {
-        self.slots.push(SlotOwner { peer: peer.map(str::to_owned), vni });
-        self.slots.len() as u32 - 1
     }
 
     fn add_network(
@@ -157,12 +177,13 @@ impl Plan {
         config: &Config,
         network: &config::Network,
         overlay: &OverlayFacts,
-        secrets: &mut impl Secrets,
+        slots: &mut Slots,
     ) {
         let index = self.networks.len() as u32;
         let number = network.vni.value.get();
         let vni = vni_bytes(network.vni.value);
-        let slot = self.slot(None, Some(number));
+        let slot = slots.of_owner(None, Some(number));
+        self.names.networks.push(number);
         let pass = match network.nested_tunnels {
             NestedTunnels::Pass => Network::PASS_NESTED,
             NestedTunnels::Drop => 0,
@@ -188,7 +209,7 @@ impl Plan {
                 *place = self.members.len() as u32;
                 group.len += 1;
             }
-            self.add_member(config, network, member, index, vni, overlay, secrets);
+            self.add_member(config, network, member, index, vni, overlay, slots);
         }
         self.groups.push(group);
         // A prefix that a member was given is the member's, though our address lies in it.
@@ -214,13 +235,14 @@ impl Plan {
         network: u32,
         vni: [u8; 3],
         overlay: &OverlayFacts,
-        secrets: &mut impl Secrets,
+        slots: &mut Slots,
     ) {
         let index = self.members.len() as u32;
         let peer = &config.peers[member.peer];
-        let slot = self.slot(Some(&peer.name.value), Some(of.vni.value.get()));
+        let slot = slots.of_owner(Some(&peer.name.value), Some(of.vni.value.get()));
+        self.names.members.push((member.peer as u32, network));
         let any_ipv6 = member.allowed_ips.iter().any(|at| at.value.addr().is_ipv6());
-        let tag = secret_mac(secrets.bytes());
+        let tag = secret_mac(self.settings.secret, slot);
         let (port_low, port_high, sends) = peer::sends(peer, config.underlay.port.value);
         self.members.push(Member {
             peer: member.peer as u32,
@@ -235,7 +257,8 @@ impl Plan {
             mac: member.mac.map_or(Mac::ZERO, Mac::new),
             tag,
         });
-        self.tags.push((tag, TaggedMember { network, slot }));
+        let own = Mac::new(overlay.mac);
+        self.tags.push((tag, TaggedMember { ifindex: overlay.ifindex, slot, mac: own }));
         for at in &member.allowed_ips {
             self.routes.push(route_entry(vni, at.value, index));
         }
@@ -261,6 +284,46 @@ impl Plan {
     /// sees to it that there are no more than [`config::MOST_STATIONS`].
     pub fn stations_for(config: &Config) -> u32 {
         config.stations() as u32
+    }
+}
+
+/// Hands counter slots out.
+struct Slots {
+    /// Of owners that had one.
+    kept: HashMap<SlotOwner, u32>,
+    /// What is nobody's, and was not a moment ago.
+    free: Vec<u32>,
+    now: Vec<Option<SlotOwner>>,
+}
+
+impl Slots {
+    fn of(kept: &Kept) -> Self {
+        let numbered = || (0..).zip(&kept.slots);
+        let nobody = SlotOwner { peer: None, vni: None };
+        let mut now = vec![None; kept.slots.len().max(1)];
+        now[0] = Some(nobody);
+        Self {
+            kept: numbered().filter_map(|(at, owner)| Some((owner.clone()?, at))).collect(),
+            free: numbered()
+                .skip(1)
+                .filter(|(_, owner)| owner.is_none())
+                .map(|(at, _)| at)
+                .collect(),
+            now,
+        }
+    }
+
+    fn of_owner(&mut self, peer: Option<&str>, vni: Option<u32>) -> u32 {
+        let owner = SlotOwner { peer: peer.map(str::to_owned), vni };
+        let slot = self.kept.get(&owner).copied().or_else(|| self.free.pop());
+        let slot = slot.unwrap_or_else(|| {
+            self.now.push(None);
+            self.now.len() as u32 - 1
+        });
+        if let Some(place) = self.now.get_mut(slot as usize) {
+            *place = Some(owner);
+        }
+        slot
     }
 }
 
@@ -315,8 +378,12 @@ fn route_entry(vni: [u8; 3], prefix: IpNet, owner: Owner) -> RouteEntry {
     }
 }
 
-/// A locally administered unicast address whose last two bits are zero: 44 random bits.
-fn secret_mac(mut bytes: [u8; 6]) -> Mac {
+/// A locally administered unicast address whose last two bits are zero: 44 bits that nobody can tell
+/// without the secret, and the same for as long as secret and slot are.
+fn secret_mac(secret: [u8; 8], slot: u32) -> Mac {
+    let digest = Sha256::new().chain_update(secret).chain_update(slot.to_be_bytes()).finalize();
+    let mut bytes = [0; 6];
+    bytes.copy_from_slice(&digest[..6]);
     bytes[0] = (bytes[0] & !0b11) | 0b10;
     bytes[5] &= !0b11;
     Mac::new(bytes)

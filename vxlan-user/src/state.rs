@@ -13,13 +13,16 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataplane::{Attachment, TcHook},
-    plan::{Learned, SlotOwner},
+    dataplane::{Attachment, Generation, TcHook, Totals},
+    plan::Learned,
 };
+
+/// Of the file. It changes when a version would misread another's; what is merely added is left out by
+/// those that do not know it.
+const FORMAT: u32 = 1;
 
 /// The whole of it. Order of peers and networks is the order of their indices in the maps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct State {
     pub node: String,
     pub underlay: Underlay,
@@ -27,8 +30,9 @@ pub struct State {
     pub networks: Vec<Network>,
     /// Members in the order of their indices.
     pub members: Vec<Member>,
-    /// By slot number.
-    pub slots: Vec<SlotOwner>,
+    /// The maps, the oldest first: the last one is at work, or about to be, and those before it have
+    /// counters that were not carried over yet. Empty until there is one.
+    pub generations: Vec<Generation>,
     /// Entries that the daemon put into each map.
     pub entries: Vec<Entries>,
 }
@@ -72,6 +76,22 @@ pub struct Peer {
     pub learned: Option<Learned>,
 }
 
+/// As it is on disk.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    #[serde(flatten)]
+    state: &'a State,
+}
+
+/// What is read of the file first.
+#[derive(Deserialize)]
+struct Format {
+    /// Versions before the first one that had this did not say.
+    #[serde(default)]
+    format: u32,
+}
+
 impl Peer {
     /// Notes which endpoint is in use.
     pub fn use_endpoint(&mut self, endpoint: Option<SocketAddr>) {
@@ -109,6 +129,9 @@ pub struct Entries {
     pub entries: u64,
     pub capacity: u64,
 }
+
+/// The beginning of the name of a file of [`RunDir::carried`].
+const CARRIED: &str = "carried-";
 
 /// The run directory.
 #[derive(Clone, Debug)]
@@ -209,29 +232,87 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.said(&path, &error)),
         };
-        let state = serde_json::from_str(&text).map_err(|error| {
+        let bad = |what: String| {
+            let message = format!("{}: {what}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        };
+        let damaged = |error| {
+            bad(format!(
+                "{error}: the file is damaged. Traffic goes on, and nothing was changed. `vxlan down` \
+                 removes what is pinned, and then a start is possible"
+            ))
+        };
+        let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
+        if format != FORMAT {
+            let who = if format > FORMAT { "a newer" } else { "an older" };
+            return Err(bad(format!(
+                "written by {who} version (format {format}, this program knows {FORMAT}). Traffic goes \
+                 on, and nothing was changed. Start that version, or remove what it made with its \
+                 `vxlan down`"
+            )));
+        }
+        serde_json::from_str(&text).map(Some).map_err(damaged)
+    }
+
+    /// What was counted before a generation. Nothing, if nobody wrote that down.
+    pub fn carried(&self, generation: Option<&Generation>) -> io::Result<Totals> {
+        let Some(generation) = generation else { return Ok(Totals::default()) };
+        let path = self.carried_file(generation.number);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Totals::default()),
+            Err(error) => return Err(self.said(&path, &error)),
+        };
+        serde_json::from_str(&text).map_err(|error| {
             let message = format!(
-                "{}: {error}. It was not written by this version, or is damaged; remove it after \
-                 `ip link delete` of the overlay interfaces",
+                "{}: {error}: the file is damaged. Without it counters would go backwards: remove it if \
+                 they may",
                 path.display()
             );
             io::Error::new(io::ErrorKind::InvalidData, message)
-        })?;
-        Ok(Some(state))
+        })
+    }
+
+    /// Writes that down.
+    pub fn store_carried(&self, generation: &Generation, totals: &Totals) -> io::Result<()> {
+        let text = serde_json::to_string(totals).map_err(io::Error::other)?;
+        self.replace(&self.carried_file(generation.number), &text)
+    }
+
+    fn carried_file(&self, generation: u64) -> PathBuf {
+        self.path.join(format!("{CARRIED}{generation}.json"))
+    }
+
+    /// The files of generations that are no more.
+    pub fn remove_carried_except(&self, keep: Option<&Generation>) -> io::Result<()> {
+        let keep = keep.map(|keep| self.carried_file(keep.number));
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(CARRIED) && Some(&path) != keep.as_ref() {
+                fs::remove_file(&path).map_err(|error| self.said(&path, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the state in one step: a reader sees the old one or the new one.
     pub fn store(&self, state: &State) -> io::Result<()> {
-        let new = self.path.join("state.json.new");
-        let text = serde_json::to_string_pretty(state).map_err(io::Error::other)?;
+        let text = serde_json::to_string_pretty(&Written { format: FORMAT, state });
+        self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
+    }
+
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let new = path.with_extension("new");
         let mut file = File::create(&new).map_err(|error| self.said(&new, &error))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, self.state_file()).map_err(|error| self.said(&new, &error))
+        file.write_all(text.as_bytes()).map_err(|error| self.said(&new, &error))?;
+        file.sync_all().map_err(|error| self.said(&new, &error))?;
+        fs::rename(&new, path).map_err(|error| self.said(path, &error))
     }
 
     /// Removes everything this program ever writes there.
     pub fn clear(&self) -> io::Result<()> {
+        self.remove_carried_except(None)?;
         for path in [self.state_file(), self.api_socket(), self.lock_file()] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

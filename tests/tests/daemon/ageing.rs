@@ -6,9 +6,9 @@ use vxlan_tests::{
     inject::inject,
     packet::{Eth, Icmp, Ipv4, Mac, Packet, Udp, Vxlan},
 };
-use vxlan_user::dataplane::{Pins, Reader};
+use vxlan_user::dataplane::Reader;
 
-use crate::host::{CONFIG, Host, wait_until};
+use crate::host::{CONFIG, Host, reader, wait_until};
 
 const MILLION: u32 = 1_000_000;
 /// Frames of one round; sixteen make the million.
@@ -54,7 +54,7 @@ allowed_ips = ["192.168.53.0/24"]
         let mut host = Host::new(&(config + other))?;
         host.pair.static_neighbours()?;
         host.daemon.launch()?;
-        let reader = Reader::open(&Pins::new(host.daemon.pin_dir()))?;
+        let reader = reader(&host.daemon)?;
         Ok(Self { host, reader, sent: [0; 2] })
     }
 
@@ -157,7 +157,7 @@ fn a_declared_station_does_not_age() -> Result<()> {
     let declared = config.replace("peer = \"c\"\n", "peer = \"c\"\nmac = \"02:00:00:00:00:c1\"\n");
     world.host.daemon.write_config(&declared)?;
     world.host.daemon.launch()?;
-    world.reader = Reader::open(&Pins::new(world.host.daemon.pin_dir()))?;
+    world.reader = reader(&world.host.daemon)?;
     world.sent = [0; 2];
     let mac: Mac = [2, 0, 0, 0, 0, 0xc1];
     assert_eq!(world.learned(Member::Quiet)?, [mac]);

@@ -14,6 +14,11 @@ use anyhow::{Context as _, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
 use vxlan_tests::{Ns, Pair, Wire, cmd, daemon::Daemon, traffic::ping};
+use vxlan_user::{
+    daemon::Places,
+    dataplane::{Pins, Reader},
+    state::RunDir,
+};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -54,6 +59,16 @@ addresses = ["192.168.43.1/24"]
 peer = "b"
 allowed_ips = ["192.168.44.0/24"]
 "#;
+
+/// What the programs of a daemon count, with what they counted before.
+pub(crate) fn reader(of: &Daemon) -> Result<Reader> {
+    let places = Places {
+        config: of.config().to_owned(),
+        run_dir: RunDir::new(of.run_dir()),
+        pins: Pins::new(of.pin_dir()),
+    };
+    places.reader(&places.run_dir.load()?.context("nothing was started here")?)
+}
 
 /// `CONFIG` with one piece replaced, which must be there.
 pub(crate) fn changed(piece: &str, by: &str) -> String {

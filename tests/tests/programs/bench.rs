@@ -19,7 +19,7 @@ use vxlan_tests::packet::Mac;
 use vxlan_user::{
     config,
     dataplane::names,
-    plan::{Learned, OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
+    plan::{Kept, Learned, OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
 };
 
 use crate::{
@@ -170,7 +170,15 @@ impl Bench {
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
         let declared = |peer: &config::Peer| way(peer, peer.endpoint()?.value);
         let ways: Vec<_> = config.peers.iter().map(declared).collect();
-        let mut plan = Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Fixed(0xa0));
+        let mut plan = Plan::new(
+            &config,
+            &underlay,
+            &overlays,
+            &ways,
+            &[],
+            &Kept::default(),
+            &mut Fixed(0xa0),
+        );
         plan.probers = live::probers(&config);
         let mut plane = Pooled::take();
         plane.fill(&plan).expect("maps take the plan");
@@ -235,8 +243,8 @@ impl Bench {
     /// The number of the counter slot that stands for somebody.
     pub(crate) fn slot(&self, who: Who) -> u32 {
         let wanted = who.owner();
-        let position = self.plan.slots.iter().position(|slot| *slot == wanted);
-        position.unwrap_or_else(|| panic!("{who:?} has no slot")) as u32
+        let position = self.plan.names.owners().find(|(_, owner)| **owner == wanted);
+        position.unwrap_or_else(|| panic!("{who:?} has no slot")).0
     }
 
     /// The index of a member, as stations have it.
@@ -252,14 +260,14 @@ impl Bench {
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
         let mut all = Moves::none();
         // The slots in use and one that never is: the rest is looked at by `assert_no_other_slot`.
-        for slot in 0..=(self.plan.slots.len() as u32) {
+        for slot in 0..=(self.plan.names.slots.len() as u32) {
             let mut sum = Counters::ZERO;
             counters.get(&slot, 0).expect("is in range").iter().for_each(|cpu| sum.add(cpu));
             if sum == Counters::ZERO {
                 continue;
             }
             let unnamed = || SlotOwner { peer: Some(format!("slot {slot}")), vni: None };
-            let owner = self.plan.slots.get(slot as usize).cloned().unwrap_or_else(unnamed);
+            let owner = self.plan.names.owner(slot as usize).cloned().unwrap_or_else(unnamed);
             all = all.slot(&owner, &sum);
         }
         let pairs: PerCpuHashMap<_, NonMember, u64> =
@@ -278,7 +286,7 @@ impl Bench {
         let bpf = self.plane.maps();
         let counters: PerCpuArray<_, Counters> =
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
-        for slot in self.plan.slots.len() as u32..counters.len() {
+        for slot in self.plan.names.slots.len() as u32..counters.len() {
             let values = counters.get(&slot, 0).expect("is in range");
             assert!(values.iter().all(|cpu| *cpu == Counters::ZERO), "slot {slot}: {values:?}");
         }

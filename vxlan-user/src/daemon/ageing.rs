@@ -33,7 +33,9 @@ struct Findings {
 
 /// Begins, until the daemon ends.
 pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError> {
-    let (mut clock, mut stations) = (Clock::open(pins)?, Stations::open(pins)?);
+    let generation = running.generation();
+    let mut clock = Clock::open(pins, generation)?;
+    let mut stations = Stations::open(pins, generation)?;
     let ageing = Ageing::of(running);
     let period = ageing.period();
     tokio::spawn(async move {
@@ -68,7 +70,7 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
                 }
                 Err(error) => {
                     tracing::error!("looking for old stations failed: {error}");
-                    match Stations::open(&pins) {
+                    match Stations::open(&pins, generation) {
                         Ok(again) => stations = again,
                         Err(error) => {
                             return tracing::error!("stations do not age any more: {error}");

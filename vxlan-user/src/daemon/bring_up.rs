@@ -1,17 +1,22 @@
-//! The part of a start that changes the host: overlay interfaces, programs, routes. All or nothing.
+//! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
+//! nothing; docs/lifecycle.md has the order.
 
-use std::fs::File;
+use std::{fs::File, sync::Arc};
 
 use anyhow::Context as _;
 
 use super::{
     Places,
-    checks::{self, Findings},
-    keys, record, ways,
+    checks::Findings,
+    keys, record,
+    swap::{self, Predecessors},
+    ways,
 };
 use crate::{
     config::{self, RouteTable},
-    dataplane::{Attachment, DataPlane, Hooks, LoadOptions, TcHook, detach_deliver_filter},
+    dataplane::{
+        Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
+    },
     host::{Host, OverlaySpec, RouteChange},
     plan::{Endpoints, Learned, OverlayFacts, Plan, WayFacts},
     state::State,
@@ -28,13 +33,18 @@ pub struct Started {
     /// Where peers are whose endpoint is learned.
     pub(super) endpoints: Endpoints,
     /// The pins are this process's as long as it is open.
-    _pins_lock: Option<File>,
+    pins_lock: Option<Arc<File>>,
 }
 
 impl Started {
     /// Is it worth asking for the next hops again?
     pub(super) fn may_improve(&self) -> bool {
         ways::may_improve(&self.findings.config, &self.endpoints, &self.plan.peers)
+    }
+
+    /// The generation at work.
+    pub(super) fn generation(&self) -> u64 {
+        self.state.generations.last().map_or(0, |generation| generation.number)
     }
 }
 
@@ -43,24 +53,29 @@ impl Started {
 struct Made {
     overlays: Vec<String>,
     routes: Vec<(ipnet::IpNet, u32)>,
+    /// There were no pins before.
     pinned: bool,
+    /// The links as they were.
+    before: Option<Before>,
     /// Interface of a `deliver` filter, and whether its clsact qdisc is ours too.
     filter: Option<(String, u32, bool)>,
 }
 
-/// Makes everything that `findings` ask for.
+/// Makes everything that `findings` ask for. `running` is what this process made before, and goes on if
+/// this fails.
 pub(super) async fn bring_up(
     places: &Places,
     host: &Host,
     findings: Findings,
     options: LoadOptions,
+    running: Option<&Started>,
 ) -> anyhow::Result<Started> {
     let mut made = Made::default();
     let former = findings.former.clone();
-    match make(places, host, findings, options, &mut made).await {
+    match make(places, host, findings, options, running, &mut made).await {
         Ok(started) => Ok(started),
         Err(error) => {
-            undo(places, host, former, made).await;
+            undo(places, host, former, running, made).await;
             Err(error)
         }
     }
@@ -71,11 +86,14 @@ async fn make(
     host: &Host,
     findings: Findings,
     options: LoadOptions,
+    running: Option<&Started>,
     made: &mut Made,
 ) -> anyhow::Result<Started> {
+    let predecessors = Predecessors::open(places, findings.former.as_ref())?;
+    let kept = predecessors.kept(&findings)?;
     // The verifier's word comes before the first change.
     let options = LoadOptions {
-        slots: Plan::slots_for(&findings.config),
+        slots: Plan::slots_for(&findings.config) + kept.slots.len() as u32,
         stations: Plan::stations_for(&findings.config),
         neighbours: Plan::neighbours_for(&findings.config),
         ..options
@@ -86,10 +104,13 @@ async fn make(
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
     places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
+    made.pinned = !places.pins.exist();
     places.pins.prepare()?;
-    made.pinned = findings.former.is_none();
-    let pins_lock = places.pins.lock()?;
-    remove_obsolete(host, &findings).await?;
+    let pins_lock = match running {
+        Some(running) => running.pins_lock.clone(),
+        None => places.pins.lock()?.map(Arc::new),
+    };
+    make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     make_routes(host, &findings, &mut state, made).await?;
     let ways = ways_at_start(&findings, &endpoints, host).await;
@@ -99,42 +120,52 @@ async fn make(
         &overlays,
         &ways,
         endpoints.all(),
+        &kept,
         &mut rand::rng(),
     );
     plan.probers = keys::probers(&findings.keys);
-    keep_secret(&mut plan, &findings, places);
     plane.fill(&plan)?;
-    // Last: until here the programs of a former run, if any, are untouched and at work.
-    let attachment = attach(places, &findings, &mut plane, &state, made)?;
-    plane.pin_maps(&places.pins)?;
-    leave_clsact(host, &findings).await?;
-    state.underlay.xdp = Some(attachment.clone());
-    state.slots = plan.slots.clone();
-    state.entries = record::entries(&plan, &plane);
-    places.run_dir.store(&state)?;
-    Ok(Started { findings, plane, attachment, state, plan, endpoints, _pins_lock: pins_lock })
-}
-
-/// Frames that the former `decap` tagged, while its successor is not attached yet, shall still be
-/// delivered: with the same slots the same secret serves both.
-fn keep_secret(plan: &mut Plan, findings: &Findings, places: &Places) {
-    let same = findings.former.as_ref().is_some_and(|former| former.slots == plan.slots);
-    if let Some(former) = places.pins.settings().filter(|_| same) {
-        plan.settings.secret = former.secret;
+    if let Some(former) = predecessors.at_work() {
+        plane.inherit(former, &plan)?;
     }
+    let number = places.pins.next_generation(&state.generations);
+    plane.pin(&places.pins, number)?;
+    made.before = Some(Before::of(&places.pins)?);
+    state.generations.push(Generation::new(number, &plane, plan.names.clone()));
+    let left = record::left_over(&state, findings.former.as_ref());
+    state.networks.extend(left.iter().cloned());
+    places.run_dir.store(&state)?;
+    made.filter = state
+        .underlay
+        .tc
+        .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
+        .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
+    let attachment = swap::swap(places, &findings, &mut plane, &plan)?;
+    // From here on nothing is undone: the new generation carries the traffic.
+    state.underlay.xdp = Some(attachment.clone());
+    state.entries = record::entries(&plan, &plane);
+    if let Err(error) = predecessors.retire(places, &mut state) {
+        tracing::warn!("counters are carried over at the next start only: {error:#}");
+    }
+    remove_obsolete(host, &findings, &mut state, left.len()).await;
+    leave_clsact(host, &findings).await;
+    if let Err(error) = places.run_dir.store(&state) {
+        tracing::warn!("{error}");
+    }
+    Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
 /// The clsact qdisc that a former run made on another underlay interface.
-async fn leave_clsact(host: &Host, findings: &Findings) -> anyhow::Result<()> {
-    let Some(former) = findings.former.as_ref().map(|state| &state.underlay) else { return Ok(()) };
+async fn leave_clsact(host: &Host, findings: &Findings) {
+    let Some(former) = findings.former.as_ref().map(|state| &state.underlay) else { return };
     let made = former.tc.is_some_and(|tc| tc.made_clsact);
     if made
         && former.interface != findings.underlay.name
         && let Ok(link) = host.underlay(&former.interface).await
+        && let Err(error) = host.remove_clsact(link.ifindex).await
     {
-        host.remove_clsact(link.ifindex).await?;
+        tracing::warn!("the clsact qdisc of {} stays: {error}", former.interface);
     }
-    Ok(())
 }
 
 async fn make_routes(
@@ -176,39 +207,6 @@ async fn ways_at_start(
         way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
     });
     named.collect()
-}
-
-fn attach(
-    places: &Places,
-    findings: &Findings,
-    plane: &mut DataPlane,
-    state: &State,
-    made: &mut Made,
-) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&findings.config, &places.pins);
-    let underlay = findings.underlay.name.as_str();
-    let former = findings.former.as_ref().map(|state| &state.underlay);
-    let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
-    if let Some(former) = former.filter(|former| former.interface != underlay) {
-        plane.leave(&former.interface, former_hook, pins)?;
-    }
-    let former = former.filter(|former| former.interface == underlay);
-    // From the far end to the near one: a frame that is accepted can be delivered.
-    let hooks = Hooks { now: checks::tc_hook(config), former: former_hook };
-    let on_underlay = Hooks { former: former.and(former_hook), ..hooks };
-    made.filter = state
-        .underlay
-        .tc
-        .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
-        .map(|tc| (underlay.to_owned(), findings.facts.ifindex, tc.made_clsact));
-    plane.attach_deliver(underlay, on_underlay, pins)?;
-    let vnis: Vec<u32> = config.networks.iter().map(|network| network.vni.value.get()).collect();
-    for (network, vni) in config.networks.iter().zip(&vnis) {
-        plane.attach_encap(&network.interface.value, *vni, hooks, pins)?;
-    }
-    plane.forget_encap_except(&vnis, pins)?;
-    let former_xdp = former.and_then(|former| former.xdp.as_ref());
-    Ok(plane.attach_decap(underlay, checks::xdp_modes(config), former_xdp, pins)?)
 }
 
 async fn make_overlays(
@@ -267,23 +265,30 @@ fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::ne
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }
 
-/// Takes away interfaces and routes of a former run that are asked for no more, and would be in the
-/// way of new ones of the same name or prefix.
-async fn remove_obsolete(host: &Host, findings: &Findings) -> anyhow::Result<()> {
+/// Is this the same network, under the same name?
+fn same_network(new: &config::Network, old: &crate::state::Network) -> bool {
+    new.interface.value == old.interface && new.vni.value.get() == old.vni
+}
+
+/// Takes away what new interfaces and routes would find in their way: networks that give their name or
+/// VNI to another, and routes of a prefix that moves to another network.
+async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
     let Some(former) = &findings.former else { return Ok(()) };
+    let networks = &findings.config.networks;
     for old in &former.networks {
-        let same = |new: &&config::Network| {
-            new.interface.value == old.interface && new.vni.value.get() == old.vni
+        let in_the_way = |new: &config::Network| {
+            new.interface.value == old.interface || new.vni.value.get() == old.vni
         };
-        let Some(new) = findings.config.networks.iter().find(same) else {
+        let stays = networks.iter().any(|new| same_network(new, old));
+        if !stays && networks.iter().any(in_the_way) {
             let removed = host.delete_overlay(&old.interface).await;
             removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
             continue;
-        };
-        let routed = new.route_table.value == RouteTable::Main;
+        }
         for route in &old.routes {
-            let mut wanted = new.members.iter().flat_map(|member| &member.allowed_ips);
-            if !routed || !wanted.any(|at| at.value == *route) {
+            let elsewhere = networks.iter().filter(|new| !same_network(new, old));
+            let mut wanted = elsewhere.flat_map(|new| &new.members).flat_map(|at| &at.allowed_ips);
+            if wanted.any(|at| at.value == *route) {
                 host.remove_route(*route, old.ifindex).await?;
             }
         }
@@ -291,11 +296,41 @@ async fn remove_obsolete(host: &Host, findings: &Findings) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn undo(places: &Places, host: &Host, former: Option<State>, made: Made) {
+/// Takes away interfaces and routes of a former run that are asked for no more, and the record of them:
+/// the last `left` networks of the state. What cannot be removed stays on record.
+async fn remove_obsolete(host: &Host, findings: &Findings, state: &mut State, left: usize) {
+    for old in state.networks.split_off(state.networks.len().saturating_sub(left)) {
+        if let Err(error) = host.delete_overlay(&old.interface).await {
+            tracing::warn!("interface {} stays: {error}", old.interface);
+            state.networks.push(old);
+        }
+    }
+    for old in findings.former.iter().flat_map(|former| &former.networks) {
+        let networks = &findings.config.networks;
+        let Some(new) = networks.iter().find(|new| same_network(new, old)) else { continue };
+        let routed = new.route_table.value == RouteTable::Main;
+        for route in &old.routes {
+            let mut wanted = new.members.iter().flat_map(|member| &member.allowed_ips);
+            if (!routed || !wanted.any(|at| at.value == *route))
+                && let Err(error) = host.remove_route(*route, old.ifindex).await
+            {
+                tracing::warn!("the route {route} stays: {error}");
+            }
+        }
+    }
+}
+
+async fn undo(
+    places: &Places,
+    host: &Host,
+    former: Option<State>,
+    running: Option<&Started>,
+    made: Made,
+) {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), String>| problems.extend(result.err());
-    if made.pinned {
-        note(places.pins.remove().map_err(|error| error.to_string()));
+    if let Some(before) = made.before {
+        before.restore(&places.pins).into_iter().for_each(|problem| note(Err(problem)));
     }
     if let Some((interface, ifindex, made_clsact)) = made.filter {
         detach_deliver_filter(&interface);
@@ -310,6 +345,19 @@ async fn undo(places: &Places, host: &Host, former: Option<State>, made: Made) {
     for name in made.overlays {
         note(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
     }
+    if let Some(running) = running {
+        note(revive(host, running).await.map_err(|error| format!("{error:#}")));
+    }
+    if problems.is_empty() {
+        let known = former.as_ref().map_or(&[][..], |former| &former.generations);
+        let numbers: Vec<u64> = known.iter().map(|generation| generation.number).collect();
+        let unpinned = if made.pinned {
+            places.pins.remove()
+        } else {
+            places.pins.remove_generations_except(&numbers)
+        };
+        problems.extend(unpinned.err().map(|error| error.to_string()));
+    }
     if problems.is_empty() {
         let restored = match &former {
             Some(former) => places.run_dir.store(former),
@@ -320,4 +368,15 @@ async fn undo(places: &Places, host: &Host, former: Option<State>, made: Made) {
     for problem in problems {
         tracing::error!("while undoing the failed start: {problem}; `vxlan down` tries again");
     }
+}
+
+/// Interfaces and routes as they were, where making room took them away or their settings were changed.
+async fn revive(host: &Host, running: &Started) -> anyhow::Result<()> {
+    let mut state = running.state.clone();
+    let mut made = Made::default();
+    make_overlays(host, &running.findings, &mut state, &mut made).await?;
+    for network in &mut state.networks {
+        network.routes.clear();
+    }
+    make_routes(host, &running.findings, &mut state, &mut made).await
 }

@@ -19,7 +19,7 @@ use super::{
     service::Service,
 };
 use crate::{
-    dataplane::{LoadOptions, Reader},
+    dataplane::LoadOptions,
     host::{Host, HostEvent, IcmpListener},
     metrics,
 };
@@ -124,7 +124,7 @@ async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Re
         tracing::warn!("{warning}");
     }
     let icmp = IcmpListener::open(&findings.underlay.name)?;
-    let running = bring_up::bring_up(places, host, findings, options).await?;
+    let running = bring_up::bring_up(places, host, findings, options, None).await?;
     Ok(Beginning { running, listener, icmp })
 }
 
@@ -134,7 +134,7 @@ fn serve_metrics(
     listener: TcpListener,
     probing: &Probing,
 ) -> anyhow::Result<()> {
-    let reader = Reader::open(&places.pins)?;
+    let reader = places.reader(&running.state)?;
     let source = metrics::Source::new(reader, running.state.clone())
         .with_prober(probing.reports(), probing.round_trips());
     tokio::spawn(async move {

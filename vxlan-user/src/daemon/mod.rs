@@ -18,6 +18,7 @@ mod path_mtu;
 mod probing;
 mod record;
 mod service;
+mod swap;
 mod ways;
 
 use std::path::PathBuf;
@@ -28,7 +29,10 @@ pub use checks::{Findings, check};
 pub use down::{Removed, down};
 pub use event_loop::run;
 
-use crate::{dataplane::Pins, state::RunDir};
+use crate::{
+    dataplane::{Pins, Reader},
+    state::{RunDir, State},
+};
 
 /// Where one daemon keeps its things.
 #[derive(Clone, Debug)]
@@ -36,4 +40,15 @@ pub struct Places {
     pub config: PathBuf,
     pub run_dir: RunDir,
     pub pins: Pins,
+}
+
+impl Places {
+    /// What the data plane on record counts and knows, also while no daemon runs.
+    ///
+    /// # Errors
+    /// It is not pinned here, or what was counted before is not readable.
+    pub fn reader(&self, state: &State) -> anyhow::Result<Reader> {
+        let carried = self.run_dir.carried(state.generations.first())?;
+        Ok(Reader::open(&self.pins, &state.generations, carried)?)
+    }
 }

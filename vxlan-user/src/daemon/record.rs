@@ -61,7 +61,7 @@ pub(super) async fn planned(
             })
             .collect(),
         members: members.collect(),
-        slots: Vec::new(),
+        generations: findings.former.iter().flat_map(|former| former.generations.clone()).collect(),
         entries: Vec::new(),
     })
 }
@@ -97,6 +97,15 @@ pub(super) fn merged(planned: &State, former: Option<&State>) -> State {
     state
 }
 
+/// Networks of a former run that are wanted no more: on record until they are gone.
+pub(super) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::Network> {
+    let wanted = |old: &&state::Network| {
+        let same = |new: &state::Network| old.interface == new.interface && old.vni == new.vni;
+        !planned.networks.iter().any(same)
+    };
+    former.into_iter().flat_map(|former| &former.networks).filter(wanted).cloned().collect()
+}
+
 /// How full the maps are that the daemon fills.
 pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     let of = |map: &str, entries: usize| state::Entries {
@@ -113,6 +122,6 @@ pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
         of("peers", plan.peers.len()),
         of("members", plan.members.len()),
         of("tags", plan.tags.len()),
-        of("counters", plan.slots.len()),
+        of("counters", plan.names.slots.len()),
     ]
 }

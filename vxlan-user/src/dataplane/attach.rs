@@ -1,17 +1,18 @@
 //! Attaching `decap`: an XDP link, pinned, and taken over from a former run without a gap.
 
-use std::path::Path;
+use std::{os::fd::AsFd as _, path::Path};
 
 use aya::{
-    programs::{
-        ProgramError, Xdp, XdpMode,
-        links::{FdLink, PinnedLink},
-        xdp::XdpLink,
-    },
+    programs::{ProgramError, Xdp, XdpMode, links::FdLink},
     sys::SyscallError,
 };
 
-use super::{DataPlane, DataPlaneError, Pins, detach, names};
+use super::{
+    DataPlane, DataPlaneError, Pins, detach,
+    hook::{self, Pinned},
+    names,
+    object::program_error,
+};
 
 /// How the XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,42 +50,49 @@ pub struct Attachment {
     pub native_refused: Option<String>,
 }
 
+/// Where `decap` is to be attached, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct XdpTarget<'a> {
+    pub interface: &'a str,
+    pub ifindex: u32,
+    /// In the order to try them.
+    pub modes: &'a [XdpAttached],
+    /// How a former run attached it there.
+    pub former: Option<&'a Attachment>,
+}
+
 impl DataPlane {
-    /// Attaches `decap` to the underlay interface, trying `modes` in their order, and pins the link.
-    /// The link of a former run, in the mode of `former`, is taken over if `modes` allow that mode.
+    /// Attaches `decap` to the underlay interface and pins the link. What a former run has pinned gets
+    /// the new program, if it is there and in a mode that is allowed.
     ///
     /// A change of mode has to detach first. If none of the new ones is to be had, the program is
     /// attached in the former mode before this fails.
     pub fn attach_decap(
         &mut self,
-        interface: &str,
-        modes: &[XdpAttached],
-        former: Option<&Attachment>,
+        target: XdpTarget<'_>,
         pins: &Pins,
     ) -> Result<Attachment, DataPlaneError> {
+        let XdpTarget { interface, ifindex, modes, former } = target;
         let path = pins.xdp_link();
+        let mut pinned = Pinned::at(&path)?;
         let program = self.xdp()?;
         let program_id = program_id(program.info(), names::DECAP)?;
-        if let Some(former) = former.filter(|former| modes.contains(&former.mode))
-            && let Some(link) = inherit(&path)
-        {
-            let link =
-                XdpLink::try_from(link).map_err(|error| DataPlaneError::pin(&path, error))?;
-            match program.attach_to_link(link) {
-                Ok(id) => {
-                    pin_xdp(program, id, &path)?;
+        if let Some(link) = pinned.take_if(|link| link.ifindex == ifindex) {
+            let kept = former.filter(|former| modes.contains(&former.mode));
+            if let Some(former) = kept {
+                let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
+                if link.swap(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
                     return Ok(Attachment { program_id, ..former.clone() });
                 }
-                Err(error) => tracing::debug!("the former XDP link is not usable: {error}"),
             }
+            forget(&path)?;
         }
-        forget(&path)?;
         let mut native_refused = None;
         let mut last = String::from("no XDP mode is allowed");
         for &mode in modes {
             match program.attach(interface, mode.mode()) {
                 Ok(id) => {
-                    pin_xdp(program, id, &path)?;
+                    pin_xdp(program, id, &path, pinned.as_ref())?;
                     return Ok(Attachment { mode, program_id, native_refused });
                 }
                 Err(error) => {
@@ -98,7 +106,7 @@ impl DataPlane {
         if let Some(former) = former
             && let Ok(id) = program.attach(interface, former.mode.mode())
         {
-            pin_xdp(program, id, &path)?;
+            pin_xdp(program, id, &path, pinned.as_ref())?;
         }
         let interface = interface.to_owned();
         Err(DataPlaneError::Attach { program: names::DECAP, interface, reason: last })
@@ -109,13 +117,7 @@ fn program_id(
     info: Result<aya::programs::ProgramInfo, ProgramError>,
     name: &'static str,
 ) -> Result<u32, DataPlaneError> {
-    Ok(info.map_err(super::object::program_error(name))?.id())
-}
-
-/// The link that a former run pinned, if there is one.
-pub(super) fn inherit(path: &Path) -> Option<FdLink> {
-    // The pin goes; the link lives on in its descriptor until it is pinned again.
-    PinnedLink::from_pin(path).ok()?.unpin().ok()
+    Ok(info.map_err(program_error(name))?.id())
 }
 
 /// Detaches and unpins what a former run left there.
@@ -127,11 +129,11 @@ fn pin_xdp(
     program: &mut Xdp,
     id: aya::programs::xdp::XdpLinkId,
     path: &Path,
+    former: Option<&Pinned>,
 ) -> Result<(), DataPlaneError> {
-    let link = program.take_link(id).map_err(super::object::program_error(names::DECAP))?;
+    let link = program.take_link(id).map_err(program_error(names::DECAP))?;
     let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
-    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
-    Ok(())
+    hook::pin(link, path, former)
 }
 
 pub(super) fn errno(error: &ProgramError) -> Option<i32> {

@@ -1,7 +1,7 @@
 //! Attaching `deliver` and `encap`: TCX links, pinned and taken over from a former run without a gap;
 //! on kernels before 6.6 filters of the clsact qdisc, which outlive the process by themselves.
 
-use std::{mem, path::Path};
+use std::{mem, os::fd::AsFd as _, path::Path};
 
 use aya::{
     programs::{
@@ -16,7 +16,8 @@ use aya::{
 
 use super::{
     DataPlane, DataPlaneError, Pins,
-    attach::{errno, forget, inherit},
+    attach::{errno, forget},
+    hook::{self, Pinned},
     names,
     object::program_error,
 };
@@ -60,45 +61,37 @@ pub struct Hooks {
     pub former: Option<TcHook>,
 }
 
+/// The interface of a hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    pub interface: &'a str,
+    pub ifindex: u32,
+}
+
 impl DataPlane {
     /// Attaches `deliver` to TC ingress of the underlay interface.
     pub fn attach_deliver(
         &mut self,
-        interface: &str,
+        target: Target<'_>,
         hooks: Hooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.deliver_link();
         let program = self.classifier(names::DELIVER)?;
-        attach(program, names::DELIVER, interface, TcAttachType::Ingress, hooks, &path)
+        attach(program, names::DELIVER, target, TcAttachType::Ingress, hooks, &path)
     }
 
     /// Attaches `encap` to TC egress of an overlay interface.
     pub fn attach_encap(
         &mut self,
-        interface: &str,
+        target: Target<'_>,
         vni: u32,
         hooks: Hooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.encap_link(vni);
         let program = self.classifier(names::ENCAP)?;
-        attach(program, names::ENCAP, interface, TcAttachType::Egress, hooks, &path)
-    }
-
-    /// Gives up another underlay interface than the present one.
-    pub fn leave(
-        &self,
-        interface: &str,
-        former: Option<TcHook>,
-        pins: &Pins,
-    ) -> Result<(), DataPlaneError> {
-        forget(&pins.xdp_link())?;
-        forget(&pins.deliver_link())?;
-        if former == Some(TcHook::Netlink) {
-            detach_deliver_filter(interface);
-        }
-        Ok(())
+        attach(program, names::ENCAP, target, TcAttachType::Egress, hooks, &path)
     }
 
     /// Detaches encap links of networks that are not in `vnis`.
@@ -125,31 +118,33 @@ fn detach_filter(interface: &str, at: TcAttachType) -> bool {
 fn attach(
     program: &mut SchedClassifier,
     name: &'static str,
-    interface: &str,
+    target: Target<'_>,
     at: TcAttachType,
     hooks: Hooks,
     path: &Path,
 ) -> Result<(), DataPlaneError> {
     let failed = |error: &ProgramError| DataPlaneError::Attach {
         program: name,
-        interface: interface.to_owned(),
+        interface: target.interface.to_owned(),
         reason: explain(error),
     };
     let had_filter = hooks.former == Some(TcHook::Netlink);
     match hooks.now {
         TcHook::Tcx => {
-            attach_tcx(program, name, interface, at, path, failed)?;
+            attach_tcx(program, name, target, at, path, failed)?;
             if had_filter {
-                detach_filter(interface, at);
+                detach_filter(target.interface, at);
             }
             Ok(())
         }
         TcHook::Netlink => {
-            forget(path)?;
-            if had_filter {
-                detach_filter(interface, at);
+            let replaced = had_filter && replace_filter(program, name, target.interface, at);
+            if !replaced {
+                attach_filter(program, name, target.interface, at, failed)?;
             }
-            attach_filter(program, name, interface, at, failed)
+            // Now that the filter runs: two at once would do nothing twice, as the first one that
+            // knows a frame takes it.
+            forget(path)
         }
     }
 }
@@ -157,32 +152,46 @@ fn attach(
 fn attach_tcx(
     program: &mut SchedClassifier,
     name: &'static str,
-    interface: &str,
+    target: Target<'_>,
     at: TcAttachType,
     path: &Path,
     failed: impl Fn(&ProgramError) -> DataPlaneError,
 ) -> Result<(), DataPlaneError> {
-    let mut id = None;
-    if let Some(link) = inherit(path) {
-        let link = SchedClassifierLink::try_from(link)
-            .map_err(|error| DataPlaneError::pin(path, error))?;
-        // The kernel refuses (ENOLINK) where the interface of the former run is gone.
-        id = program.attach_to_link(link).ok();
-    }
-    let id = match id {
-        Some(id) => id,
-        None => {
-            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-            program.attach_with_options(interface, at, options).map_err(|error| failed(&error))?
+    let pinned = Pinned::at(path)?;
+    if let Some(link) = pinned.as_ref().filter(|link| link.ifindex == target.ifindex) {
+        let fd = program.fd().map_err(program_error(name))?.as_fd();
+        if link.swap(fd).map_err(|error| DataPlaneError::pin(path, error))? {
+            return Ok(());
         }
-    };
+    }
+    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let id = program
+        .attach_with_options(target.interface, at, options)
+        .map_err(|error| failed(&error))?;
     let link: FdLink = program
         .take_link(id)
         .map_err(program_error(name))?
         .try_into()
         .map_err(|error| DataPlaneError::pin(path, error))?;
-    link.pin(path).map_err(|error| DataPlaneError::pin(path, error))?;
-    Ok(())
+    hook::pin(link, path, pinned.as_ref())
+}
+
+/// Puts the program into our filter of a former run, in one step. `false`: there is none.
+fn replace_filter(
+    program: &mut SchedClassifier,
+    name: &'static str,
+    interface: &str,
+    at: TcAttachType,
+) -> bool {
+    let filter = SchedClassifierLink::attached(interface, at, PRIORITY, HANDLE, None);
+    let Ok(id) = filter.map_err(ProgramError::from).and_then(|it| program.attach_to_link(it))
+    else {
+        return false;
+    };
+    let Ok(link) = program.take_link(id).map_err(program_error(name)) else { return false };
+    // Dropping it would remove the filter.
+    mem::forget(link);
+    true
 }
 
 fn attach_filter(

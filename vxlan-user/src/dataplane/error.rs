@@ -25,6 +25,9 @@ pub enum DataPlaneError {
     #[error("map {name} cannot be read: {source}")]
     Read { name: &'static str, source: Box<aya::maps::MapError> },
 
+    #[error("map {name} of the former generation cannot be read: {source}")]
+    Former { name: String, source: std::io::Error },
+
     #[error(
         "the configuration needs {needed} entries in map {name}, which holds {capacity}; split it \
          over several hosts"

@@ -10,20 +10,33 @@ mod attach;
 mod attach_tc;
 mod detach;
 mod error;
+mod former;
+mod generation;
+mod hook;
+mod inherit;
+mod layout;
 mod object;
 mod pins;
 mod reader;
 mod stations;
+mod syscall;
 mod tables;
+mod totals;
 
 pub use arrivals::Arrivals;
-pub use attach::{Attachment, XdpAttached};
-pub use attach_tc::{Hooks, TcHook, detach_deliver_filter};
+pub use attach::{Attachment, XdpAttached, XdpTarget};
+pub use attach_tc::{Hooks, Target, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
+pub use former::Former;
+pub use generation::Generation;
+pub use hook::Before;
+pub use layout::MapLayout;
 pub use object::{DataPlane, LoadOptions};
 pub use pins::Pins;
 pub use reader::{NonMemberDrops, Reader, Station, Usage};
 pub use stations::{Clock, Stations, now, uptime};
+pub use syscall::wait_for_programs;
+pub use totals::Totals;
 
 /// Program and map names as in the object, for tests that run single programs.
 pub mod names {

@@ -1,12 +1,14 @@
 //! The loaded object: programs in the kernel, maps filled, not necessarily attached.
 
+use std::os::fd::AsFd as _;
+
 use aya::{
     Ebpf, EbpfLoader,
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 
-use super::{DataPlaneError, Pins, names, tables};
+use super::{DataPlaneError, Pins, names, syscall, tables};
 use crate::plan::Plan;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vxlan-ebpf"));
@@ -68,17 +70,22 @@ impl DataPlane {
         tables::change(&mut self.bpf, change)
     }
 
-    /// Pins every map.
-    pub fn pin_maps(&self, pins: &Pins) -> Result<(), DataPlaneError> {
+    /// Pins every map and program, as those of a generation that nobody knows of yet.
+    pub fn pin(&self, pins: &Pins, generation: u64) -> Result<(), DataPlaneError> {
         for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
-            let path = pins.map(name);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(DataPlaneError::pin(path, error));
-                }
-                _ => {}
+            let path = pins.map(generation, name);
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)
+                    .map_err(|error| DataPlaneError::pin(directory, error))?;
             }
             map.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
+        }
+        for name in [names::DECAP, names::DELIVER, names::ENCAP] {
+            let path = pins.program(generation, name);
+            let program = self.bpf.program(name);
+            let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
+            let fd = program.fd().map_err(program_error(name))?.as_fd();
+            syscall::pin(fd, &path).map_err(|error| DataPlaneError::pin(path, error))?;
         }
         Ok(())
     }

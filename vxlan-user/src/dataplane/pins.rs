@@ -1,18 +1,18 @@
-//! Where maps and links are pinned: one directory per ABI version below the pin directory.
+//! Where maps and links are pinned: links in a directory named after the ABI version, below the pin
+//! directory; the maps of each generation in a numbered one below that.
 
 use std::{
     fs, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
-use aya::{
-    maps::{Array, Map, MapData},
-    programs::links::{FdLink, PinnedLink},
-};
-use vxlan_common::{ABI_VERSION, table::Settings};
+use vxlan_common::ABI_VERSION;
 
-use super::{DataPlaneError, detach};
+use super::{DataPlaneError, Generation, detach, hook::NEW, syscall};
 
+/// The beginning of the name of a pinned program; maps have others.
+const PROGRAM: &str = "prog_";
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: libc::__fsword_t = 0xcafe_4a11;
 
@@ -33,8 +33,41 @@ impl Pins {
         self.root.join(format!("v{ABI_VERSION}"))
     }
 
-    pub(super) fn map(&self, name: &str) -> PathBuf {
-        self.directory().join(name.to_lowercase())
+    /// Those of all versions that have pinned something.
+    fn versions(&self) -> Vec<PathBuf> {
+        let is_version = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        entries(&self.root).into_iter().filter(is_version).collect()
+    }
+
+    pub(super) fn map(&self, generation: u64, name: &str) -> PathBuf {
+        self.directory().join(generation.to_string()).join(name.to_lowercase())
+    }
+
+    pub(super) fn map_of(&self, generation: &Generation, name: &str) -> PathBuf {
+        self.maps_of(generation).join(name.to_lowercase())
+    }
+
+    pub(super) fn program(&self, generation: u64, name: &str) -> PathBuf {
+        self.directory().join(generation.to_string()).join(format!("{PROGRAM}{name}"))
+    }
+
+    /// The programs of a generation.
+    pub(super) fn programs_of(&self, generation: &Generation) -> Vec<PathBuf> {
+        entries(&self.maps_of(generation)).into_iter().filter(|path| is_program(path)).collect()
+    }
+
+    /// Those of every generation of every version.
+    pub(super) fn programs(&self) -> Vec<PathBuf> {
+        let generations = self.versions().into_iter().flat_map(|version| entries(&version));
+        let all = generations.flat_map(|generation| entries(&generation));
+        all.filter(|path| is_program(path)).collect()
+    }
+
+    fn maps_of(&self, generation: &Generation) -> PathBuf {
+        self.root.join(format!("v{}", generation.abi)).join(generation.number.to_string())
     }
 
     pub(super) fn xdp_link(&self) -> PathBuf {
@@ -49,6 +82,12 @@ impl Pins {
         self.directory().join(format!("link_encap_{vni}"))
     }
 
+    /// Everything that is attached by a pinned link, of any version.
+    pub(super) fn links(&self) -> Vec<PathBuf> {
+        let all = self.versions().into_iter().flat_map(|version| entries(&version));
+        all.filter(|path| is_link(path)).collect()
+    }
+
     /// VNIs of the networks that are attached by pinned links.
     pub fn attached_vnis(&self) -> Vec<u32> {
         self.encap_links().into_iter().map(|(vni, _)| vni).collect()
@@ -56,11 +95,9 @@ impl Pins {
 
     /// Pinned encap links by VNI.
     pub(super) fn encap_links(&self) -> Vec<(u32, PathBuf)> {
-        let Ok(entries) = fs::read_dir(self.directory()) else { return Vec::new() };
         let vni =
             |path: &Path| path.file_name()?.to_str()?.strip_prefix("link_encap_")?.parse().ok();
-        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-        paths.filter_map(|path| Some((vni(&path)?, path))).collect()
+        self.links().into_iter().filter_map(|path| Some((vni(&path)?, path))).collect()
     }
 
     /// Can pins live there? Changes nothing.
@@ -82,17 +119,31 @@ impl Pins {
         Ok(())
     }
 
-    /// Makes the directory.
+    /// Makes the directory of this version, and brings the links of others into it: a link is what it
+    /// is, whatever the program in it.
     pub fn prepare(&self) -> Result<(), DataPlaneError> {
         let directory = self.directory();
-        fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))
+        fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))?;
+        for link in self.links().into_iter().filter(|link| link.parent() != Some(&directory)) {
+            let Some(name) = link.file_name() else { continue };
+            fs::rename(&link, directory.join(name))
+                .map_err(|error| DataPlaneError::pin(&link, error))?;
+        }
+        for link in self.links() {
+            let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(name) = name.strip_suffix(NEW) {
+                fs::rename(&link, directory.join(name))
+                    .map_err(|error| DataPlaneError::pin(&link, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the pins for this process, as long as the returned file is open. Two run directories
     /// may name the same pins; the daemons must not. `None`: there is no such directory.
     pub fn lock(&self) -> Result<Option<fs::File>, DataPlaneError> {
-        let directory = self.directory();
-        let file = match fs::File::open(&directory) {
+        let directory = &self.root;
+        let file = match fs::File::open(directory) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(DataPlaneError::pin(directory, error)),
@@ -109,48 +160,86 @@ impl Pins {
 
     /// The XDP program behind the pinned link, if there is one.
     pub fn decap_program(&self) -> Option<u32> {
-        let link = FdLink::from(PinnedLink::from_pin(self.xdp_link()).ok()?);
-        Some(link.info().ok()?.program_id())
-    }
-
-    /// The settings that the pinned programs go by.
-    pub fn settings(&self) -> Option<Settings> {
-        let map = Map::Array(MapData::from_pin(self.map("SETTINGS")).ok()?);
-        Array::try_from(map).ok()?.get(&0, 0).ok()
+        let is_decap = |path: &PathBuf| path.file_name() == self.xdp_link().file_name();
+        let link = syscall::pinned(&self.links().into_iter().find(is_decap)?).ok()?;
+        Some(syscall::link_info(link.as_fd()).ok()?.program)
     }
 
     /// Is anything of ours pinned?
     pub fn exist(&self) -> bool {
-        fs::read_dir(self.directory()).is_ok_and(|mut entries| entries.next().is_some())
+        self.versions().iter().any(|version| !entries(version).is_empty())
     }
 
-    /// Unpins everything. Programs whose only reference was a pin are detached by the kernel.
+    /// A number that no generation has, nor ever had of those that are known.
+    pub fn next_generation(&self, known: &[Generation]) -> u64 {
+        let number = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
+        let versions = self.versions();
+        let pinned = versions.iter().flat_map(|version| entries(version));
+        let pinned = pinned.filter_map(|path| number(&path));
+        pinned.chain(known.iter().map(|known| known.number)).max().map_or(1, |last: u64| last + 1)
+    }
+
+    /// Unpins the maps of all generations but those to keep. Their programs, if any is still attached,
+    /// go on.
+    pub fn remove_generations_except(&self, keep: &[u64]) -> Result<(), DataPlaneError> {
+        for directory in self.versions() {
+            for path in entries(&directory).into_iter().filter(|path| !is_link(path)) {
+                let number = path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .and_then(|name| name.parse().ok());
+                if number.is_some_and(|number: u64| !keep.contains(&number)) {
+                    remove_tree(&path).map_err(|error| DataPlaneError::pin(&path, error))?;
+                }
+            }
+            if directory != self.directory() {
+                // What else is in it is not ours to judge.
+                let _not_empty = fs::remove_dir(&directory);
+            }
+        }
+        Ok(())
+    }
+
+    /// Unpins everything, of all versions. Programs whose only reference was a pin are detached.
     pub fn remove(&self) -> Result<(), DataPlaneError> {
-        let directory = self.directory();
-        remove_tree(&directory).map_err(|error| DataPlaneError::pin(&directory, error))?;
-        // Only when nothing else, such as another version's pins, is in it.
+        for directory in self.versions() {
+            remove_tree(&directory).map_err(|error| DataPlaneError::pin(&directory, error))?;
+        }
+        // Only when nothing else is in it.
         let _not_empty = fs::remove_dir(&self.root);
         Ok(())
     }
 }
 
-/// bpffs has no recursive removal of its own, and links must go before the maps they use are missed.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.filter_map(Result::ok).map(|entry| entry.path()).collect()
+}
+
+fn is_link(path: &Path) -> bool {
+    begins_with(path, "link_")
+}
+
+fn is_program(path: &Path) -> bool {
+    begins_with(path, PROGRAM)
+}
+
+fn begins_with(path: &Path, prefix: &str) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix))
+}
+
+/// Links first, detached at once: what they use is missed by nobody then.
 fn remove_tree(directory: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    let is_link = |path: &Path| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("link_"))
-    };
+    let mut paths = entries(directory);
     paths.sort_by_key(|path| !is_link(path));
     for path in paths {
-        if is_link(&path) { detach::pinned_link(&path)? } else { fs::remove_file(path)? }
+        if is_link(&path) {
+            detach::pinned_link(&path)?;
+        } else if path.is_dir() {
+            remove_tree(&path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
     }
     fs::remove_dir(directory)
 }

@@ -8,21 +8,23 @@ use std::{
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use vxlan_common::{
+    ABI_VERSION,
     addr::{Address, IPV4, IPV6},
     counters::Counters,
     nat::Observed,
-    table::{FdbEntry, FdbKey, Learned, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer},
+    table::{
+        FdbEntry, FdbKey, Learned, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer, current,
+    },
 };
 
-use super::{DataPlaneError, Pins};
+use super::{DataPlaneError, Former, Generation, Pins, Totals};
+use crate::plan::Names;
 
 /// Packets of a peer dropped in a network that it is not a member of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonMemberDrops {
-    /// Index of the peer.
-    pub peer: u32,
-    /// Index of the network.
-    pub network: u32,
+    pub peer: String,
+    pub vni: u32,
     pub packets: u64,
 }
 
@@ -50,8 +52,14 @@ pub struct Usage {
 
 /// Open handles of the maps that the programs write, and of the ways to the peers.
 pub struct Reader {
+    names: Names,
+    /// What was counted before the first of `former`, and where there are none, before this generation.
+    carried: Totals,
+    /// Generations before this one that may still be counting.
+    former: Vec<Former>,
     counters: PerCpuArray<MapData, Counters>,
     peers: Array<MapData, Peer>,
+    versions: Array<MapData, u32>,
     learned: Array<MapData, Learned>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
@@ -60,23 +68,48 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Of the last of `generations`. What the others counted, and what was carried to the first of them,
+    /// counts too.
+    ///
     /// # Errors
     /// Nothing is pinned there, or what is pinned is not what this program pins.
-    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
-        let non_members = open(pins, "NON_MEMBERS")?;
-        let fdb = open(pins, "FDB")?;
-        let neighbours = open(pins, "NEIGHBOURS")?;
+    pub fn open(
+        pins: &Pins,
+        generations: &[Generation],
+        carried: Totals,
+    ) -> Result<Self, DataPlaneError> {
+        let Some((generation, former)) = generations.split_last() else {
+            return Err(DataPlaneError::pin(pins.directory(), NOT_LOADED));
+        };
+        if generation.abi != ABI_VERSION {
+            let reason = format!(
+                "version {} of the layouts is at work, and this program has {ABI_VERSION}: ask the                  program that started it, or start this one",
+                generation.abi
+            );
+            return Err(DataPlaneError::pin(pins.directory(), reason));
+        }
+        let open = |name| open(pins, generation.number, name);
+        let former = former.iter().map(|former| Former::open(pins, former));
+        let former = former.collect::<Result<_, _>>()?;
+        let non_members = open("NON_MEMBERS")?;
+        let fdb = open("FDB")?;
+        let neighbours = open("NEIGHBOURS")?;
         let capacities = [
             ("fdb", capacity("FDB", &fdb)?),
             ("neighbours", capacity("NEIGHBOURS", &neighbours)?),
             ("non_members", capacity("NON_MEMBERS", &non_members)?),
         ];
-        let counters = Map::PerCpuArray(open(pins, "COUNTERS")?);
-        let peers = Map::Array(open(pins, "PEERS")?);
-        let learned = Map::Array(open(pins, "LEARNED")?);
+        let counters = Map::PerCpuArray(open("COUNTERS")?);
+        let peers = Map::Array(open("PEERS")?);
+        let versions = Map::Array(open("VERSIONS")?);
+        let learned = Map::Array(open("LEARNED")?);
         Ok(Self {
+            names: generation.names.clone(),
+            carried,
+            former,
             counters: counters.try_into().map_err(read("COUNTERS"))?,
             peers: peers.try_into().map_err(read("PEERS"))?,
+            versions: versions.try_into().map_err(read("VERSIONS"))?,
             learned: learned.try_into().map_err(read("LEARNED"))?,
             non_members: Map::PerCpuHashMap(non_members).try_into().map_err(read("NON_MEMBERS"))?,
             fdb: Map::HashMap(fdb).try_into().map_err(read("FDB"))?,
@@ -85,15 +118,49 @@ impl Reader {
         })
     }
 
+    /// What the indices mean.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Everything counted, up to now.
+    pub fn totals(&self) -> Result<Totals, DataPlaneError> {
+        let mut totals = self.carried.clone();
+        for former in &self.former {
+            former.count(&mut totals)?;
+        }
+        for (slot, owner) in self.names.owners() {
+            totals.add(owner, &self.counted(slot)?);
+        }
+        for (peer, vni, packets) in self.own_non_members()? {
+            totals.add_non_member(&peer, vni, packets);
+        }
+        Ok(totals)
+    }
+
+    /// The entry of a peer that counts. A daemon may change it meanwhile.
+    fn peer(&self, peer: u32) -> Result<Peer, DataPlaneError> {
+        let version = || self.versions.get(&peer, 0).map_err(read("VERSIONS"));
+        let mut before = version()?;
+        loop {
+            let entry = self.peers.get(&current(peer, before), 0).map_err(read("PEERS"))?;
+            let after = version()?;
+            if before == after {
+                return Ok(entry);
+            }
+            before = after;
+        }
+    }
+
     /// The largest outer packet that is sent to a peer, from its IP header on.
     pub fn path_mtu(&self, peer: u32) -> Result<u32, DataPlaneError> {
-        Ok(self.peers.get(&peer, 0).map_err(read("PEERS"))?.mtu)
+        Ok(self.peer(peer)?.mtu)
     }
 
     /// Where packets for a peer are sent: which of its endpoints is in use, or what was learned. Absent:
     /// nothing was learned yet.
     pub fn endpoint(&self, peer: u32) -> Result<Option<SocketAddr>, DataPlaneError> {
-        let peer = self.peers.get(&peer, 0).map_err(read("PEERS"))?;
+        let peer = self.peer(peer)?;
         let address = peer.endpoint.to_ip(peer.family);
         let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
         Ok(Some(endpoint).filter(|_| !address.is_unspecified()))
@@ -123,8 +190,23 @@ impl Reader {
         Ok(self.learned(member)?.observed)
     }
 
-    /// The counters of one slot, all CPUs added up.
+    /// The counters of one slot, all CPUs added up, with what its owner had before.
     pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
+        let mut sum = self.counted(slot)?;
+        let Some(owner) = self.names.owner(slot as usize) else { return Ok(sum) };
+        if let Some(carried) = self.carried.slots.get(owner) {
+            sum.add(carried);
+        }
+        for former in &self.former {
+            let slots = former.generation().names.owners();
+            for (slot, _) in slots.filter(|(_, same)| *same == owner) {
+                sum.add(&former.counters(slot)?);
+            }
+        }
+        Ok(sum)
+    }
+
+    fn counted(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let values = self.counters.get(&slot, 0).map_err(read("COUNTERS"))?;
         let mut sum = Counters::ZERO;
         values.iter().for_each(|cpu| sum.add(cpu));
@@ -133,11 +215,33 @@ impl Reader {
 
     /// Every pair seen so far.
     pub fn non_members(&self) -> Result<Vec<NonMemberDrops>, DataPlaneError> {
-        let entries = self.non_members.iter().map(|entry| {
-            let (NonMember { peer, network }, values) = entry?;
-            Ok(NonMemberDrops { peer, network, packets: values.iter().sum() })
-        });
-        entries.collect::<Result<_, MapError>>().map_err(read("NON_MEMBERS"))
+        let mut all = Totals { non_members: self.carried.non_members.clone(), ..Totals::default() };
+        let mut seen = self.own_non_members()?;
+        for former in &self.former {
+            seen.extend(former.non_members()?);
+        }
+        for (peer, vni, packets) in seen {
+            all.add_non_member(&peer, vni, packets);
+        }
+        // Of peers and networks that are configured still.
+        let known = |(peer, vni): &(String, u32)| {
+            self.names.peers.contains(peer) && self.names.networks.contains(vni)
+        };
+        let mut all: Vec<_> = all.non_members.into_iter().filter(|(pair, _)| known(pair)).collect();
+        all.sort();
+        let drops = all.into_iter();
+        Ok(drops.map(|((peer, vni), packets)| NonMemberDrops { peer, vni, packets }).collect())
+    }
+
+    fn own_non_members(&self) -> Result<Vec<(String, u32, u64)>, DataPlaneError> {
+        let mut found = Vec::new();
+        for entry in self.non_members.iter() {
+            let (NonMember { peer, network }, values) = entry.map_err(read("NON_MEMBERS"))?;
+            if let Some((peer, vni)) = self.names.pair(peer, network) {
+                found.push((peer.to_owned(), vni, values.iter().sum()));
+            }
+        }
+        Ok(found)
     }
 
     /// The forwarding table.
@@ -181,15 +285,20 @@ pub(super) fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
     move |source| DataPlaneError::Read { name, source: Box::new(source) }
 }
 
-pub(super) fn open(pins: &Pins, name: &'static str) -> Result<MapData, DataPlaneError> {
-    let path = pins.map(name);
+const NOT_LOADED: &str = "there is no such pin: no data plane is loaded here. Start one with `vxlan \
+                          run`, or name the right place with --pin-dir";
+
+pub(super) fn open(
+    pins: &Pins,
+    generation: u64,
+    name: &'static str,
+) -> Result<MapData, DataPlaneError> {
+    let path = pins.map(generation, name);
     MapData::from_pin(&path).map_err(|error| {
         if path.exists() {
             return DataPlaneError::pin(path, error);
         }
-        let advice = "there is no such pin: no data plane is loaded here. Start one with `vxlan run`, \
-                      or name the right place with --pin-dir";
-        DataPlaneError::pin(path, advice)
+        DataPlaneError::pin(path, NOT_LOADED)
     })
 }
 

@@ -33,8 +33,8 @@ pub struct Clock(Array<MapData, u32>);
 impl Clock {
     pub(super) const NAME: &str = "CLOCK";
 
-    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
-        let map = Map::Array(open(pins, Self::NAME)?);
+    pub fn open(pins: &Pins, generation: u64) -> Result<Self, DataPlaneError> {
+        let map = Map::Array(open(pins, generation, Self::NAME)?);
         Ok(Self(map.try_into().map_err(read(Self::NAME))?))
     }
 
@@ -53,10 +53,11 @@ pub struct Stations {
 impl Stations {
     /// # Errors
     /// Nothing is pinned there, or what is pinned is not what this program pins.
-    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
-        let fdb = Map::HashMap(open(pins, "FDB")?);
-        let learned = Map::Array(open(pins, "LEARNED")?);
-        let forgotten = Map::Array(open(pins, "FORGOTTEN")?);
+    pub fn open(pins: &Pins, generation: u64) -> Result<Self, DataPlaneError> {
+        let open = |name| open(pins, generation, name);
+        let fdb = Map::HashMap(open("FDB")?);
+        let learned = Map::Array(open("LEARNED")?);
+        let forgotten = Map::Array(open("FORGOTTEN")?);
         Ok(Self {
             fdb: fdb.try_into().map_err(read("FDB"))?,
             learned: learned.try_into().map_err(read("LEARNED"))?,

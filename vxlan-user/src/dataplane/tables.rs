@@ -6,7 +6,7 @@ use aya::{
 };
 use vxlan_common::{
     probe,
-    table::{Mapping, NetworkAddress, Owner, Peer, Source},
+    table::{Mapping, NetworkAddress, Owner, Peer, Source, current},
 };
 
 use super::{DataPlaneError, stations};
@@ -15,9 +15,11 @@ use crate::plan::{Change, Plan};
 const SOURCES: &str = "SOURCES";
 const MAPPINGS: &str = "MAPPINGS";
 const PEER_BY_ADDRESS: &str = "PEER_BY_ADDRESS";
+const PEERS: &str = "PEERS";
+const VERSIONS: &str = "VERSIONS";
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
-pub(super) const NAMES: [&str; 24] = [
+pub(super) const NAMES: [&str; 25] = [
     "SETTINGS",
     SOURCES,
     MAPPINGS,
@@ -27,7 +29,8 @@ pub(super) const NAMES: [&str; 24] = [
     "NETWORK_BY_VNI",
     "NETWORK_BY_IFINDEX",
     "MEMBERS",
-    "PEERS",
+    PEERS,
+    VERSIONS,
     PEER_BY_ADDRESS,
     "PROBERS",
     "FDB",
@@ -61,7 +64,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
     array(bpf, "GROUPS", &plan.groups)?;
-    array(bpf, "PEERS", &plan.peers)?;
+    peers(bpf, &plan.peers)?;
     array(bpf, "MEMBERS", &plan.members)?;
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;
     hash(bpf, "NETWORK_BY_IFINDEX", by_ifindex)?;
@@ -83,14 +86,13 @@ pub(super) fn change(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneErr
     }
 }
 
-/// Writes one peer.
+/// Writes one peer, whole for every packet: first the element that does not count, then the number that
+/// says that it does.
 pub(super) fn set_peer(bpf: &mut Ebpf, index: u32, peer: &Peer) -> Result<(), DataPlaneError> {
-    const NAME: &str = "PEERS";
-    let map: &mut Map = map(bpf, NAME)?;
-    let capacity = capacity(map);
-    let failed = |source| DataPlaneError::Map { name: NAME, capacity, source: Box::new(source) };
-    let mut peers: Array<&mut MapData, Peer> = map.try_into().map_err(failed)?;
-    peers.set(index, peer, 0).map_err(failed)
+    let next =
+        with_array::<u32, _>(bpf, VERSIONS, |versions| versions.get(&index, 0))?.wrapping_add(1);
+    with_array::<Peer, _>(bpf, PEERS, |peers| peers.set(current(index, next), peer, 0))?;
+    with_array(bpf, VERSIONS, |versions| versions.set(index, next, 0))
 }
 
 fn map<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DataPlaneError> {
@@ -114,6 +116,27 @@ pub(super) fn info(map: &Map) -> Option<MapInfo> {
 /// How many entries the map holds; 0 where the kernel does not say.
 fn capacity(map: &Map) -> u32 {
     info(map).map_or(0, |info| info.max_entries())
+}
+
+fn peers(bpf: &mut Ebpf, all: &[Peer]) -> Result<(), DataPlaneError> {
+    array(bpf, VERSIONS, &vec![0_u32; all.len()])?;
+    with_array::<Peer, _>(bpf, PEERS, |peers| {
+        let mut each = (0..).zip(all);
+        each.try_for_each(|(index, peer)| peers.set(current(index, 0), peer, 0))
+    })
+}
+
+/// Does something to an array.
+pub(super) fn with_array<V: Pod, T>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    change: impl FnOnce(&mut Array<&mut MapData, V>) -> Result<T, MapError>,
+) -> Result<T, DataPlaneError> {
+    let map = map(bpf, name)?;
+    let capacity = capacity(map);
+    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
+    let mut array = map.try_into().map_err(failed)?;
+    change(&mut array).map_err(failed)
 }
 
 fn array<V: Pod>(bpf: &mut Ebpf, name: &'static str, values: &[V]) -> Result<(), DataPlaneError> {
@@ -146,11 +169,11 @@ fn remove<K: Pod, V: Pod>(
     with_hash(bpf, name, |hash: &mut HashMap<_, K, V>| hash.remove(key))
 }
 
-fn with_hash<K: Pod, V: Pod>(
+pub(super) fn with_hash<K: Pod, V: Pod, T>(
     bpf: &mut Ebpf,
     name: &'static str,
-    change: impl FnOnce(&mut HashMap<&mut MapData, K, V>) -> Result<(), MapError>,
-) -> Result<(), DataPlaneError> {
+    change: impl FnOnce(&mut HashMap<&mut MapData, K, V>) -> Result<T, MapError>,
+) -> Result<T, DataPlaneError> {
     let map = map(bpf, name)?;
     let capacity = capacity(map);
     let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };

@@ -100,11 +100,11 @@ impl Source {
     pub fn snapshot(&self) -> Result<Snapshot, DataPlaneError> {
         let mut links = Vec::new();
         let mut drops = Vec::new();
-        for (number, owner) in self.state.slots.iter().enumerate() {
-            let counters = self.reader.counters(number as u32)?;
+        for (number, owner) in self.reader.names().owners() {
+            let counters = self.reader.counters(number)?;
             for reason in DropReason::all() {
                 let packets = counters.dropped(reason);
-                if packets != 0 || is_counted_for(reason, number as u32, owner) {
+                if packets != 0 || is_counted_for(reason, number, owner) {
                     let (peer, vni) = (owner.peer.clone(), owner.vni);
                     drops.push(Drop { reason, peer, vni, packets });
                 }
@@ -144,15 +144,11 @@ impl Source {
     /// Peers in networks that they are not members of: there every pair can be dropped.
     fn non_members(&self) -> Result<Vec<Drop>, DataPlaneError> {
         let seen = self.reader.non_members()?;
-        let named = seen.into_iter().filter_map(|entry| {
-            let peer = self.state.peers.get(entry.peer as usize)?;
-            let network = self.state.networks.get(entry.network as usize)?;
-            Some(Drop {
-                reason: DropReason::Rx(RxDrop::NotAMember),
-                peer: Some(peer.name.clone()),
-                vni: Some(network.vni),
-                packets: entry.packets,
-            })
+        let named = seen.into_iter().map(|entry| Drop {
+            reason: DropReason::Rx(RxDrop::NotAMember),
+            peer: Some(entry.peer),
+            vni: Some(entry.vni),
+            packets: entry.packets,
         });
         Ok(named.collect())
     }

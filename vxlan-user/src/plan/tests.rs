@@ -33,7 +33,7 @@ fn plan(text: &str) -> Plan {
         Some(WayFacts { endpoint, gateway, resolved: true, mtu: 1460 })
     };
     let ways: Vec<_> = config.peers.iter().map(way).collect();
-    Plan::new(&config, &underlay, &overlays, &ways, &[], &mut Counting(0))
+    Plan::new(&config, &underlay, &overlays, &ways, &[], &Kept::default(), &mut Counting(0))
 }
 
 const TWO_CLOUDS: &str = r#"
@@ -77,7 +77,8 @@ fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
 #[test]
 fn slots_stand_for_nobody_then_peers_then_networks_and_members() {
     let plan = plan(TWO_CLOUDS);
-    let slots: Vec<_> = plan.slots.iter().map(|slot| (slot.peer.as_deref(), slot.vni)).collect();
+    let slots: Vec<_> =
+        plan.names.owners().map(|(_, owner)| (owner.peer.as_deref(), owner.vni)).collect();
     assert_eq!(
         slots,
         [(None, None), (Some("aws"), None), (None, Some(43)), (Some("aws"), Some(43))]

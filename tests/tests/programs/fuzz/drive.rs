@@ -21,7 +21,7 @@ use vxlan_tests::model::{Mapping, Peer};
 use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
-    plan::{Learned, OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
+    plan::{Kept, Learned, OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
 };
 
 use super::setups::{Setup, UNDERLAY_IFINDEX};
@@ -111,8 +111,15 @@ impl Drive {
             })
         });
         let ways: Vec<_> = ways.collect();
-        let mut plan =
-            Plan::new(&config, &underlay, &overlays, &ways, &learned, &mut Numbered(0xa0));
+        let mut plan = Plan::new(
+            &config,
+            &underlay,
+            &overlays,
+            &ways,
+            &learned,
+            &Kept::default(),
+            &mut Numbered(0xa0),
+        );
         let tags = setup.config.peers.iter().zip(0..);
         plan.probers = tags.filter_map(|(peer, index)| Some((peer.tag?, index))).collect();
         let options = LoadOptions {
@@ -153,7 +160,7 @@ impl Drive {
     }
 
     fn member(&self, peer: &str, vni: u32) -> u32 {
-        let owner = |slot: u32| &self.plan.slots[slot as usize];
+        let owner = |slot: u32| self.plan.names.owner(slot as usize).expect("is somebody's");
         let position = self.plan.members.iter().position(|member| {
             let owner = owner(member.slot);
             owner.peer.as_deref() == Some(peer) && owner.vni == Some(vni)
@@ -161,11 +168,12 @@ impl Drive {
         position.expect("it is a member") as u32
     }
 
-    /// Secret, network and slot: what `decap` puts in front of a frame of that member.
+    /// Secret, interface and slot: what `decap` puts in front of a frame of that member.
     pub(super) fn tag(&self, peer: &str, vni: u32) -> Vec<u8> {
         let member = self.plan.members[self.member(peer, vni) as usize];
-        let (network, slot) = (member.network.to_ne_bytes(), member.slot.to_ne_bytes());
-        [&self.plan.settings.secret[..], &network, &slot].concat()
+        let ifindex = self.plan.networks[member.network as usize].ifindex;
+        let (ifindex, slot) = (ifindex.to_ne_bytes(), member.slot.to_ne_bytes());
+        [&self.plan.settings.secret[..], &ifindex, &slot].concat()
     }
 
     pub(super) fn counted(&mut self) -> Counted {
@@ -173,9 +181,9 @@ impl Drive {
         let counters: PerCpuArray<_, Counters> =
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
         let mut all = Counted::new();
-        for (index, owner) in self.plan.slots.iter().enumerate() {
+        for (slot, owner) in self.plan.names.owners() {
             let mut sum = Counters::ZERO;
-            counters.get(&(index as u32), 0).expect("is there").iter().for_each(|cpu| sum.add(cpu));
+            counters.get(&slot, 0).expect("is there").iter().for_each(|cpu| sum.add(cpu));
             for (what, count) in by_name(&sum) {
                 note(&mut all, what, owner.peer.as_deref(), owner.vni, count);
             }
@@ -224,9 +232,9 @@ impl Drive {
     }
 
     pub(super) fn stations(&mut self) -> Stations {
-        let slots = &self.plan.slots;
-        let slots = self.plan.members.iter().map(|member| slots[member.slot as usize].clone());
-        let names: Vec<_> = slots.map(|slot| slot.peer.unwrap_or_default()).collect();
+        let owner = |slot: u32| self.plan.names.owner(slot as usize).cloned();
+        let owners = self.plan.members.iter().filter_map(|member| owner(member.slot));
+        let names: Vec<_> = owners.map(|owner| owner.peer.unwrap_or_default()).collect();
         let fdb: HashMap<_, FdbKey, FdbEntry> =
             self.plane.maps().map("FDB").expect("is a map").try_into().expect("is a hash");
         let entries = fdb.iter().map(|entry| {

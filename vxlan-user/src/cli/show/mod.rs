@@ -15,7 +15,6 @@ use clap::{Args, ValueEnum};
 use super::ask;
 use crate::{
     daemon::Places,
-    dataplane::Reader,
     metrics::{Snapshot, Source},
     probe::NatReports,
 };
@@ -73,7 +72,7 @@ fn snapshot(places: &Places) -> anyhow::Result<Snapshot> {
              with --run-dir"
         );
     };
-    Ok(Source::new(Reader::open(&places.pins)?, state).snapshot()?)
+    Ok(Source::new(places.reader(&state)?, state).snapshot()?)
 }
 
 /// The daemon's, or what can be said without one.

@@ -8,8 +8,8 @@ use vxlan_common::{
 };
 
 use crate::{
-    daemon::Started,
-    dataplane::{DataPlaneError, Pins, Reader, uptime},
+    daemon::{Places, Started},
+    dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
     probe::{DataMapping, Heard},
 };
@@ -30,14 +30,14 @@ pub(super) struct Counted {
 }
 
 impl Counting {
-    pub(super) fn open(pins: &Pins, running: &Started) -> Result<Self, DataPlaneError> {
+    pub(super) fn open(places: &Places, running: &Started) -> anyhow::Result<Self> {
         let mut members = vec![Vec::new(); running.plan.peers.len()];
         for (member, index) in running.plan.members.iter().zip(0..) {
             if let Some(of_peer) = members.get_mut(member.peer as usize) {
                 of_peer.push((index, member.slot));
             }
         }
-        Ok(Self { reader: Reader::open(pins)?, members })
+        Ok(Self { reader: places.reader(&running.state)?, members })
     }
 
     pub(super) fn reader(&self) -> &Reader {

@@ -93,7 +93,7 @@ impl Probing {
             sender: RawSender::open(&findings.underlay.name)?,
             asked: asked(running, now),
             echoes: Echoes::default(),
-            counting: Counting::open(&places.pins, running)?,
+            counting: Counting::open(places, running)?,
             reports: SharedReports::default(),
             round_trips,
             reporting: now,

@@ -1,0 +1,71 @@
+//! Where the fields of a map's keys and values lie, by name: so that another version of this program can
+//! read what this one has pinned. Which maps have which is the daemon's to say.
+
+use crate::{
+    addr::Mac,
+    nat::Observed,
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
+};
+
+/// One field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: &'static str,
+    /// In bytes, from the start.
+    pub offset: usize,
+    /// In bytes.
+    pub size: usize,
+}
+
+/// A type whose fields are known by name.
+pub trait Layout {
+    /// In the order of their offsets; together they are the whole type.
+    const FIELDS: &'static [Field];
+}
+
+const fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+const fn total(fields: &[Field]) -> usize {
+    let (mut at, mut sum) = (0, 0);
+    while at < fields.len() {
+        assert!(fields[at].offset == sum, "fields out of order, or a gap");
+        sum += fields[at].size;
+        at += 1;
+    }
+    sum
+}
+
+macro_rules! fields {
+    ($($type:ty { $($field:ident),+ $(,)? })+) => {
+        $(
+            impl Layout for $type {
+                const FIELDS: &'static [Field] = &[
+                    $(Field {
+                        name: stringify!($field),
+                        offset: core::mem::offset_of!($type, $field),
+                        size: size_of_field(|of: &$type| &of.$field),
+                    },)+
+                ];
+            }
+            const _: () = assert!(total(<$type>::FIELDS) == size_of::<$type>());
+        )+
+    };
+}
+
+fields! {
+    Settings {
+        secret, address, public_address, address6, public_address6, port, tag, pass_unknown_vni,
+        fixed_source_port, ignore_reserved_bits, ignore_udp_checksum, ttl, dscp, probes, probe_vni, pad,
+    }
+    FdbKey { ifindex, mac }
+    FdbEntry { member, flags, seen }
+    Learned { last, stations, seen, pad, observed }
+    Observed { seen, address, changes, changed, port, ttl, family, pad }
+    NeighbourKey { member, place }
+    Neighbour { address, mac, seen }
+    NonMember { peer, network }
+}
+
+const _: () = assert!(size_of::<Mac>() == 8, "part of keys: a change is a new ABI version");

@@ -1,0 +1,131 @@
+//! From one generation to the next: what is found of former ones, the hooks swapped one by one, counters
+//! carried over. docs/lifecycle.md says in which order and why.
+
+use vxlan_common::table::TAG_MAC;
+
+use super::{
+    Places,
+    checks::{self, Findings},
+};
+use crate::{
+    dataplane::{
+        Attachment, DataPlane, Former, Hooks, Target, TcHook, Totals, XdpTarget,
+        detach_deliver_filter, wait_for_programs,
+    },
+    plan::{Kept, Plan},
+    state::State,
+};
+
+/// The generations of a former run, open.
+pub(super) struct Predecessors {
+    /// The oldest first.
+    opened: Vec<Former>,
+    /// What was counted before the first of them.
+    carried: Totals,
+    /// Which of them `decap` works on.
+    at_work: Option<usize>,
+}
+
+impl Predecessors {
+    /// Looks at every map of theirs, and changes nothing.
+    ///
+    /// # Errors
+    /// A map is missing or another one than was pinned.
+    pub(super) fn open(places: &Places, former: Option<&State>) -> anyhow::Result<Self> {
+        let generations = former.map_or(&[][..], |state| &state.generations);
+        if !generations.is_empty() && !places.pins.exist() {
+            tracing::warn!(
+                "the record of a former run is there, and its pins are not: counters begin at 0"
+            );
+            return Ok(Self { opened: Vec::new(), carried: Totals::default(), at_work: None });
+        }
+        let open = |generation| Former::open(&places.pins, generation);
+        let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let decap = places.pins.decap_program();
+        let at_work =
+            opened.iter().rposition(|former| decap.is_some_and(|decap| former.has_program(decap)));
+        let carried = places.run_dir.carried(generations.first())?;
+        Ok(Self { opened, carried, at_work })
+    }
+
+    /// The one that carries traffic; the latest, if that cannot be told.
+    pub(super) fn at_work(&self) -> Option<&Former> {
+        self.at_work.and_then(|at| self.opened.get(at)).or(self.opened.last())
+    }
+
+    /// What the next plan keeps.
+    pub(super) fn kept(&self, findings: &Findings) -> anyhow::Result<Kept> {
+        let Some(former) = self.at_work() else { return Ok(Kept::default()) };
+        let same_interface = findings
+            .former
+            .as_ref()
+            .is_some_and(|state| state.underlay.interface == findings.underlay.name);
+        let settings = former.settings()?;
+        let mac_tag = |tag: u8| (same_interface && tag == TAG_MAC).then_some(TAG_MAC);
+        // A slot that any of them counts in is its owner's.
+        let mut slots = former.generation().names.slots.clone();
+        for other in &self.opened {
+            let theirs = &other.generation().names.slots;
+            slots.resize(slots.len().max(theirs.len()), None);
+        }
+        Ok(Kept {
+            slots,
+            secret: settings.map(|settings| settings.secret),
+            tag: settings.and_then(|settings| mac_tag(settings.tag)),
+        })
+    }
+
+    /// Once none of their programs is attached: writes down what they have counted, and forgets them.
+    /// Whatever is interrupted in here is done again by the next start, with the same sums.
+    pub(super) fn retire(self, places: &Places, state: &mut State) -> anyhow::Result<()> {
+        let Some(current) = state.generations.last().cloned() else { return Ok(()) };
+        if !self.opened.is_empty() {
+            wait_for_programs()?;
+            let mut totals = self.carried;
+            for former in &self.opened {
+                former.count(&mut totals)?;
+            }
+            let owners = current.names.slots_by_owner();
+            totals.slots.retain(|owner, _| owners.contains_key(owner));
+            places.run_dir.store_carried(&current, &totals)?;
+        }
+        state.generations = vec![current];
+        places.run_dir.store(state)?;
+        let current = state.generations.last();
+        let number: Vec<u64> = current.iter().map(|current| current.number).collect();
+        places.pins.remove_generations_except(&number)?;
+        Ok(places.run_dir.remove_carried_except(current)?)
+    }
+}
+
+/// Swaps every hook, from the far end to the near one: a frame that is accepted can be delivered.
+pub(super) fn swap(
+    places: &Places,
+    findings: &Findings,
+    plane: &mut DataPlane,
+    plan: &Plan,
+) -> anyhow::Result<Attachment> {
+    let (config, pins) = (&findings.config, &places.pins);
+    let (interface, ifindex) = (findings.underlay.name.as_str(), findings.facts.ifindex);
+    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
+    let here = former.filter(|former| former.interface == interface);
+    let hooks = Hooks { now: checks::tc_hook(config), former: former_hook };
+    let on_underlay = Hooks { former: here.and(former_hook), ..hooks };
+    plane.attach_deliver(Target { interface, ifindex }, on_underlay, pins)?;
+    for (network, planned) in config.networks.iter().zip(&plan.networks) {
+        let overlay = Target { interface: &network.interface.value, ifindex: planned.ifindex };
+        plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
+    }
+    let modes = checks::xdp_modes(config);
+    let former_xdp = here.and_then(|former| former.xdp.as_ref());
+    let attachment =
+        plane.attach_decap(XdpTarget { interface, ifindex, modes, former: former_xdp }, pins)?;
+    plane.forget_encap_except(&plan.names.networks, pins)?;
+    if let Some(left) = former.filter(|former| former.interface != interface)
+        && former_hook == Some(TcHook::Netlink)
+    {
+        detach_deliver_filter(&left.interface);
+    }
+    Ok(attachment)
+}

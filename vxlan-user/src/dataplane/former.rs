@@ -1,0 +1,248 @@
+//! Reading the maps of a former generation, whatever version's: by the fields that it described. Nothing
+//! is written here, and nothing is read that is not what was described.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+};
+
+use aya::{Pod, maps::MapData, util::nr_cpus};
+use vxlan_common::{
+    counters::Counters,
+    table::{Learned, Neighbour, NeighbourKey, Settings},
+};
+
+use super::{
+    DataPlaneError, Generation, MapLayout, Pins, Station, layout, syscall,
+    totals::{self, Totals},
+};
+
+/// An open generation.
+#[derive(Debug)]
+pub struct Former {
+    generation: Generation,
+    maps: Vec<Opened>,
+    /// By the kernel's numbers.
+    programs: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    layout: MapLayout,
+    fd: OwnedFd,
+}
+
+impl Former {
+    /// # Errors
+    /// A map is missing, or is not the one that was described.
+    pub fn open(pins: &Pins, generation: &Generation) -> Result<Self, DataPlaneError> {
+        let open = |layout: &MapLayout| {
+            let path = pins.map_of(generation, &layout.name);
+            let failed = |error: &dyn std::fmt::Display| {
+                let reason = format!(
+                    "{error}. It belongs to what the daemon left at work; without it nothing can go \
+                     over to a new start. `vxlan down` removes the rest"
+                );
+                DataPlaneError::pin(&path, reason)
+            };
+            let data = MapData::from_pin(&path).map_err(|error| failed(&chain(&error)))?;
+            let info = data.info().map_err(|error| failed(&chain(&error)))?;
+            layout.check(&path, &info)?;
+            let fd = syscall::pinned(&path).map_err(|error| failed(&error))?;
+            Ok(Opened { layout: layout.clone(), fd })
+        };
+        let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
+        let id = |path: &PathBuf| syscall::program_id(syscall::pinned(path).ok()?.as_fd()).ok();
+        let programs = pins.programs_of(generation).iter().filter_map(id).collect();
+        Ok(Self { generation: generation.clone(), maps, programs })
+    }
+
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Is this program one of its own?
+    pub fn has_program(&self, id: u32) -> bool {
+        self.programs.contains(&id)
+    }
+
+    /// Adds all that it has counted.
+    pub fn count(&self, into: &mut Totals) -> Result<(), DataPlaneError> {
+        for (slot, owner) in self.generation.names.owners() {
+            into.add(owner, &self.counters(slot)?);
+        }
+        for (peer, vni, packets) in self.non_members()? {
+            into.add_non_member(&peer, vni, packets);
+        }
+        Ok(())
+    }
+
+    /// The counters of one slot, all CPUs added up.
+    pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
+        let mut sum = Counters::ZERO;
+        let Some(map) = self.map("COUNTERS") else { return Ok(sum) };
+        let each = map.each_cpu(&slot.to_ne_bytes())?;
+        for cpu in &each {
+            let count = |name: &str| map.layout.value_field(name)?.number(cpu);
+            sum.add(&totals::named(count));
+        }
+        Ok(sum)
+    }
+
+    /// Packets of peers in networks that they are not members of, by name.
+    pub fn non_members(&self) -> Result<Vec<(String, u32, u64)>, DataPlaneError> {
+        let mut found = Vec::new();
+        let Some(map) = self.map("NON_MEMBERS") else { return Ok(found) };
+        for key in map.keys()? {
+            let index = |name: &str| map.layout.key_field(name)?.number(&key).map(|at| at as u32);
+            let packets = |cpu: &Vec<u8>| map.layout.value_field("packets")?.number(cpu);
+            let pair = index("peer").zip(index("network"));
+            let pair = pair.and_then(|(peer, network)| self.generation.names.pair(peer, network));
+            if let Some((peer, vni)) = pair {
+                let sum = map.each_cpu(&key)?.iter().filter_map(packets).sum();
+                found.push((peer.to_owned(), vni, sum));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The settings, as far as this version knows them.
+    pub fn settings(&self) -> Result<Option<Settings>, DataPlaneError> {
+        let Some(map) = self.map("SETTINGS") else { return Ok(None) };
+        Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated("SETTINGS", map, &raw)))
+    }
+
+    /// Every station.
+    pub fn stations(&self) -> Result<Vec<Station>, DataPlaneError> {
+        let mut found = Vec::new();
+        let Some(map) = self.map("FDB") else { return Ok(found) };
+        for key in map.keys()? {
+            let Some(value) = map.value(&key)? else { continue };
+            let of_key = |name: &str| map.layout.key_field(name);
+            let of_value = |name: &str| map.layout.value_field(name)?.number(&value);
+            let mac = of_key("mac").and_then(|field| field.of(&key).first_chunk::<6>().copied());
+            let ifindex = of_key("ifindex").and_then(|field| field.number(&key));
+            let (Some(mac), Some(ifindex), Some(member)) = (mac, ifindex, of_value("member"))
+            else {
+                continue;
+            };
+            found.push(Station {
+                ifindex: ifindex as u32,
+                mac,
+                member: member as u32,
+                is_static: of_value("flags").unwrap_or(0) & 1 != 0,
+                seen: of_value("seen").unwrap_or(0) as u32,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What was learned of a member.
+    pub fn learned(&self, member: u32) -> Result<Option<Learned>, DataPlaneError> {
+        let Some(map) = self.map("LEARNED") else { return Ok(None) };
+        Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated("LEARNED", map, &raw)))
+    }
+
+    /// The addresses heard behind members.
+    pub fn neighbours(&self) -> Result<Vec<(NeighbourKey, Neighbour)>, DataPlaneError> {
+        let mut found = Vec::new();
+        let Some(map) = self.map("NEIGHBOURS") else { return Ok(found) };
+        for key in map.keys()? {
+            let Some(value) = map.value(&key)? else { continue };
+            let index = |name: &str| map.layout.key_field(name)?.number(&key).map(|at| at as u32);
+            let Some((member, place)) = index("member").zip(index("place")) else { continue };
+            found.push((NeighbourKey { member, place }, translated("NEIGHBOURS", map, &value)));
+        }
+        Ok(found)
+    }
+
+    fn map(&self, name: &str) -> Option<&Opened> {
+        self.maps.iter().find(|map| map.layout.name == name)
+    }
+}
+
+impl Opened {
+    fn failed(&self, error: io::Error) -> DataPlaneError {
+        DataPlaneError::Former { name: self.layout.name.clone(), source: error }
+    }
+
+    /// The value of a key.
+    fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DataPlaneError> {
+        self.lookup(key, self.layout.value_size as usize)
+    }
+
+    /// The value of a key on each CPU.
+    fn each_cpu(&self, key: &[u8]) -> Result<Vec<Vec<u8>>, DataPlaneError> {
+        let size = (self.layout.value_size as usize).next_multiple_of(8);
+        let cpus = nr_cpus().map_err(|(_, error)| self.failed(error))?;
+        let all = self.lookup(key, size * cpus)?.unwrap_or_default();
+        Ok(all.chunks(size).map(<[u8]>::to_vec).collect())
+    }
+
+    fn lookup(&self, key: &[u8], size: usize) -> Result<Option<Vec<u8>>, DataPlaneError> {
+        if key.len() != self.layout.key_size as usize {
+            return Ok(None);
+        }
+        let mut value = vec![0; size];
+        let there = syscall::lookup(self.fd.as_fd(), key, &mut value);
+        Ok(there.map_err(|error| self.failed(error))?.then_some(value))
+    }
+
+    /// All keys of a hash. One that goes meanwhile would have the kernel begin again: each is listed
+    /// once, and no more than there is room for.
+    fn keys(&self) -> Result<Vec<Vec<u8>>, DataPlaneError> {
+        let mut seen = std::collections::HashSet::new();
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let mut next = vec![0; self.layout.key_size as usize];
+        let mut rounds = 2 * u64::from(self.layout.max_entries);
+        loop {
+            let key = keys.last().map(Vec::as_slice);
+            let more = syscall::next_key(self.fd.as_fd(), key, &mut next);
+            if rounds == 0 || !more.map_err(|error| self.failed(error))? {
+                return Ok(keys);
+            }
+            if !seen.insert(next.clone()) {
+                return Ok(keys);
+            }
+            keys.push(next.clone());
+            rounds -= 1;
+        }
+    }
+}
+
+/// A value of this version, with every field that both know.
+fn translated<T: Pod>(name: &str, map: &Opened, raw: &[u8]) -> T {
+    let mut bytes = vec![0; size_of::<T>()];
+    for field in layout::value_fields(name) {
+        let Some(theirs) = map.layout.value_field(&field.name) else { continue };
+        let Some(place) =
+            bytes.get_mut(field.offset as usize..(field.offset + field.size) as usize)
+        else {
+            continue;
+        };
+        if theirs.size == field.size {
+            place.copy_from_slice(theirs.of(raw));
+        } else if let Some(number) = theirs.number(raw) {
+            match place.len() {
+                4 => place.copy_from_slice(&(number as u32).to_ne_bytes()),
+                8 => place.copy_from_slice(&number.to_ne_bytes()),
+                _ => {}
+            }
+        }
+    }
+    // SAFETY: as many bytes as the type has, of which every bit pattern is a value (`Pod`); the copy asks
+    // for no alignment.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,27 @@
+//! One set of maps with the programs that use them. A start or a reload makes a new one beside the old,
+//! see docs/lifecycle.md; this is what is remembered of each.
+
+use serde::{Deserialize, Serialize};
+use vxlan_common::ABI_VERSION;
+
+use super::{DataPlane, MapLayout};
+use crate::plan::Names;
+
+/// A pinned generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The directory of its maps.
+    pub number: u64,
+    /// Version of the layouts, and so the directory above.
+    pub abi: u32,
+    /// What its indices mean.
+    pub names: Names,
+    pub maps: Vec<MapLayout>,
+}
+
+impl Generation {
+    /// Of this program.
+    pub fn new(number: u64, plane: &DataPlane, names: Names) -> Self {
+        Self { number, abi: ABI_VERSION, names, maps: plane.layouts() }
+    }
+}

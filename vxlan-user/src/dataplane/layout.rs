@@ -1,0 +1,242 @@
+//! What pinned maps look like, in words that another version of this program can read: type, sizes and
+//! flags of the map, and the fields of its keys and values by name. Owns the list of the maps that
+//! outlive their generation.
+
+use std::path::Path;
+
+use aya::maps::MapInfo;
+use serde::{Deserialize, Serialize};
+use vxlan_common::{
+    counters::{Counters, NatField},
+    layout::{self, Layout},
+    nat::Observed,
+    reason::DropReason,
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
+};
+
+use super::{DataPlane, DataPlaneError, tables};
+
+/// One map of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapLayout {
+    pub name: String,
+    /// Of `enum bpf_map_type`, include/uapi/linux/bpf.h.
+    pub kind: u32,
+    /// In bytes, like all sizes here.
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    pub flags: u32,
+    /// Fields that are known by name; none of a map whose contents do not go over to another
+    /// generation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<Field>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub value: Vec<Field>,
+}
+
+/// Where a field lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    pub name: String,
+    pub offset: u32,
+    pub size: u32,
+}
+
+impl MapLayout {
+    fn of(name: &str, info: &MapInfo) -> Self {
+        let (key, value) = fields_of(name);
+        Self {
+            name: name.to_owned(),
+            kind: info.map_type().map_or(0, |kind| kind as u32),
+            key_size: info.key_size(),
+            value_size: info.value_size(),
+            max_entries: info.max_entries(),
+            flags: info.map_flags(),
+            key,
+            value,
+        }
+    }
+
+    /// Is the map that is pinned at `path` the one that is meant?
+    ///
+    /// # Errors
+    /// Names the map, and everything in which it differs.
+    pub(super) fn check(&self, path: &Path, info: &MapInfo) -> Result<(), DataPlaneError> {
+        let found = Self::of(&self.name, info);
+        let pairs = [
+            ("type", found.kind, self.kind),
+            ("key size", found.key_size, self.key_size),
+            ("value size", found.value_size, self.value_size),
+            ("entries", found.max_entries, self.max_entries),
+            ("flags", found.flags, self.flags),
+        ];
+        let differ = pairs.iter().filter(|(_, found, expected)| found != expected);
+        let differ: Vec<_> = differ
+            .map(|(what, found, expected)| format!("{what} {found}, should be {expected}"))
+            .collect();
+        if differ.is_empty() {
+            return Ok(());
+        }
+        let reason = format!(
+            "this is not the map that the daemon pinned ({}). Somebody has put another one there: find \
+             out who with `bpftool map show pinned PATH`; `vxlan down` removes all pins",
+            differ.join("; ")
+        );
+        Err(DataPlaneError::pin(path, reason))
+    }
+
+    /// Where a field of the value lies, if it is there and lies inside.
+    pub(super) fn value_field(&self, name: &str) -> Option<&Field> {
+        named(&self.value, name, self.value_size)
+    }
+
+    /// The same of the key.
+    pub(super) fn key_field(&self, name: &str) -> Option<&Field> {
+        named(&self.key, name, self.key_size)
+    }
+}
+
+fn named<'a>(fields: &'a [Field], name: &str, size: u32) -> Option<&'a Field> {
+    let inside =
+        |field: &&Field| field.offset.checked_add(field.size).is_some_and(|end| end <= size);
+    fields.iter().find(|field| field.name == name).filter(inside)
+}
+
+impl Field {
+    /// Its bytes in a whole key or value.
+    pub(super) fn of<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
+        let at = self.offset as usize;
+        whole.get(at..at + self.size as usize).unwrap_or_default()
+    }
+
+    /// The same as a number of four or eight bytes, of this machine's order.
+    pub(super) fn number(&self, whole: &[u8]) -> Option<u64> {
+        let bytes = self.of(whole);
+        if let Ok(bytes) = <[u8; 8]>::try_from(bytes) {
+            return Some(u64::from_ne_bytes(bytes));
+        }
+        <[u8; 4]>::try_from(bytes).ok().map(|bytes| u32::from_ne_bytes(bytes).into())
+    }
+}
+
+impl DataPlane {
+    /// What its maps look like, for the record.
+    pub fn layouts(&self) -> Vec<MapLayout> {
+        let ours = self.bpf.maps().filter(|(name, _)| tables::is_ours(name));
+        let mut layouts: Vec<_> =
+            ours.filter_map(|(name, map)| Some(MapLayout::of(name, &tables::info(map)?))).collect();
+        layouts.sort_by(|a, b| a.name.cmp(&b.name));
+        layouts
+    }
+}
+
+/// Fields of keys and values, of maps whose contents go over.
+fn fields_of(map: &str) -> (Vec<Field>, Vec<Field>) {
+    match map {
+        "SETTINGS" => (Vec::new(), fields::<Settings>()),
+        "COUNTERS" => (Vec::new(), counter_fields()),
+        "NON_MEMBERS" => (fields::<NonMember>(), vec![field("packets", 0, 8)]),
+        "FDB" => (fields::<FdbKey>(), fields::<FdbEntry>()),
+        "LEARNED" => (Vec::new(), learned_fields()),
+        "NEIGHBOURS" => (fields::<NeighbourKey>(), fields::<Neighbour>()),
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
+/// Fields of the values of a map, as this version has them.
+pub(super) fn value_fields(map: &str) -> Vec<Field> {
+    fields_of(map).1
+}
+
+fn field(name: impl Into<String>, offset: usize, size: usize) -> Field {
+    Field { name: name.into(), offset: offset as u32, size: size as u32 }
+}
+
+fn fields<T: Layout>() -> Vec<Field> {
+    let own = |of: &layout::Field| field(of.name, of.offset, of.size);
+    T::FIELDS.iter().filter(|of| !of.name.starts_with("pad")).map(own).collect()
+}
+
+/// With those of what is noted of a member's packets, as `observed.…`.
+fn learned_fields() -> Vec<Field> {
+    let mut all = fields::<Learned>();
+    if let Some(place) = all.iter().position(|of| of.name == "observed") {
+        let whole = all.remove(place);
+        all.extend(fields::<Observed>().into_iter().map(|of| Field {
+            name: format!("observed.{}", of.name),
+            offset: whole.offset + of.offset,
+            ..of
+        }));
+    }
+    all
+}
+
+/// One of eight bytes for each number.
+fn counter_fields() -> Vec<Field> {
+    COUNTED.iter().map(|(name, offset)| field(*name, *offset, 8)).chain(labelled()).collect()
+}
+
+/// Fields of [`Counters`] that stand for themselves.
+const COUNTED: [(&str, usize); 7] = [
+    ("rx_packets", std::mem::offset_of!(Counters, rx_packets)),
+    ("rx_bytes", std::mem::offset_of!(Counters, rx_bytes)),
+    ("tx_packets", std::mem::offset_of!(Counters, tx_packets)),
+    ("tx_bytes", std::mem::offset_of!(Counters, tx_bytes)),
+    ("neighbour_replies", std::mem::offset_of!(Counters, neighbour_replies)),
+    ("too_big_sent", std::mem::offset_of!(Counters, too_big_sent)),
+    ("probes", std::mem::offset_of!(Counters, probes)),
+];
+
+fn labelled() -> impl Iterator<Item = Field> {
+    let nat = NatField::ALL.into_iter().map(|of| {
+        let at = std::mem::offset_of!(Counters, nat) + 8 * of as usize;
+        field(format!("nat.{}", of.label()), at, 8)
+    });
+    let drops = DropReason::all().map(|reason| {
+        let at = std::mem::offset_of!(Counters, drops) + 8 * reason.index();
+        field(format!("drops.{}.{}", reason.direction(), reason.label()), at, 8)
+    });
+    nat.chain(drops)
+}
+
+/// Every number of [`Counters`] under its name.
+pub(super) fn counter_names() -> Vec<(String, usize)> {
+    counter_fields().into_iter().map(|of| (of.name, of.offset as usize / 8)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_the_counters_has_a_name_of_its_own() {
+        let mut names = counter_names();
+        // Reasons have numbers to spare.
+        assert_eq!(names.len(), 7 + NatField::ALL.len() + DropReason::all().count());
+        let len = names.len();
+        names.sort_by_key(|(_, at)| *at);
+        names.dedup_by_key(|(_, at)| *at);
+        assert_eq!(names.len(), len);
+        assert!(names.iter().all(|(_, at)| at * 8 < size_of::<Counters>()));
+    }
+
+    #[test]
+    fn a_field_outside_of_the_value_is_none() {
+        let mut layout = MapLayout {
+            name: "FDB".to_owned(),
+            kind: 1,
+            key_size: 12,
+            value_size: 12,
+            max_entries: 1,
+            flags: 0,
+            key: Vec::new(),
+            value: vec![field("seen", 8, 4)],
+        };
+        assert_eq!(layout.value_field("seen").and_then(|f| f.number(&[0; 12])), Some(0));
+        layout.value_size = 11;
+        assert_eq!(layout.value_field("seen"), None);
+        layout.value[0].offset = u32::MAX;
+        assert_eq!(layout.value_field("seen"), None);
+    }
+}
