@@ -286,7 +286,12 @@ impl RunDir {
     /// The files of generations that are no more.
     pub fn remove_carried_except(&self, keep: Option<&Generation>) -> io::Result<()> {
         let keep = keep.map(|keep| self.carried_file(keep.number));
-        for entry in fs::read_dir(&self.path)? {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.said(&self.path, &error)),
+        };
+        for entry in entries {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if name.starts_with(CARRIED) && Some(&path) != keep.as_ref() {

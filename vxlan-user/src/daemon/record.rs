@@ -97,13 +97,13 @@ pub(super) fn merged(planned: &State, former: Option<&State>) -> State {
     state
 }
 
-/// Networks of a former run that are wanted no more: on record until they are gone.
+/// Networks of a former run that are wanted no more, and in nobody's way: on record until they are gone.
 pub(super) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::Network> {
-    let wanted = |old: &&state::Network| {
-        let same = |new: &state::Network| old.interface == new.interface && old.vni == new.vni;
-        !planned.networks.iter().any(same)
+    let unrelated = |old: &&state::Network| {
+        let related = |new: &state::Network| old.interface == new.interface || old.vni == new.vni;
+        !planned.networks.iter().any(related)
     };
-    former.into_iter().flat_map(|former| &former.networks).filter(wanted).cloned().collect()
+    former.into_iter().flat_map(|former| &former.networks).filter(unrelated).cloned().collect()
 }
 
 /// How full the maps are that the daemon fills.

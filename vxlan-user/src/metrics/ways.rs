@@ -164,7 +164,7 @@ mod tests {
                 peers: names.map(peer).to_vec(),
                 networks: Vec::new(),
                 members: Vec::new(),
-                slots: Vec::new(),
+                generations: Vec::new(),
                 entries: Vec::new(),
             },
             links: Vec::new(),

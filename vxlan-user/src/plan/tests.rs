@@ -22,6 +22,10 @@ impl Secrets for Counting {
 }
 
 fn plan(text: &str) -> Plan {
+    plan_after(text, &Kept::default())
+}
+
+fn plan_after(text: &str, kept: &Kept) -> Plan {
     let config = config::parse(text, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
     let overlays: Vec<_> = (0..config.networks.len())
@@ -33,7 +37,7 @@ fn plan(text: &str) -> Plan {
         Some(WayFacts { endpoint, gateway, resolved: true, mtu: 1460 })
     };
     let ways: Vec<_> = config.peers.iter().map(way).collect();
-    Plan::new(&config, &underlay, &overlays, &ways, &[], &Kept::default(), &mut Counting(0))
+    Plan::new(&config, &underlay, &overlays, &ways, &[], kept, &mut Counting(0))
 }
 
 const TWO_CLOUDS: &str = r#"
@@ -111,9 +115,52 @@ fn own_address_and_subnet_are_local_and_allowed_ips_are_the_members() {
 #[test]
 fn secret_macs_are_local_unicast_with_room_for_a_cast() {
     for byte in 0..=255 {
-        let mac = secret_mac([byte; 6]).octets();
+        let mac = secret_mac([byte; 8], byte.into()).octets();
         assert_eq!((mac[0] & 0b11, mac[5] & 0b11), (0b10, 0));
     }
+    let secret = [7; 8];
+    assert_eq!(secret_mac(secret, 3), secret_mac(secret, 3));
+    assert_ne!(secret_mac(secret, 3), secret_mac(secret, 4));
+    assert_ne!(secret_mac(secret, 3), secret_mac([8; 8], 3));
+}
+
+/// What the former programs have tagged, the new ones must put down to the same.
+#[test]
+fn slots_stay_with_their_owners() {
+    let second = TWO_CLOUDS
+        .replace("name = \"aws\"", "name = \"b\"")
+        .replace("peer = \"aws\"", "peer = \"b\"");
+    let both = TWO_CLOUDS.replace(
+        "    [[network]]",
+        "    [[peer]]\n    name = \"b\"\n    endpoint = \"198.51.100.21\"\n    [[network]]",
+    ) + "    [[network.member]]\n    peer = \"b\"\n    allowed_ips = [\"192.168.45.0/24\"]\n";
+    let kept = |plan: &Plan| Kept {
+        slots: plan.names.slots.clone(),
+        secret: Some(plan.settings.secret),
+        tag: None,
+    };
+    let slots = |plan: &Plan| -> Vec<_> {
+        let owners = plan.names.owners();
+        let mut all: Vec<_> = owners.map(|(slot, owner)| (owner.clone(), slot)).collect();
+        all.sort();
+        all
+    };
+    let first = plan(TWO_CLOUDS);
+    let more = plan_after(&both, &kept(&first));
+    for of in slots(&first) {
+        assert!(slots(&more).contains(&of), "{of:?}");
+    }
+    assert_eq!(more.tags[0], first.tags[0], "the same secret MAC");
+    // Whoever leaves, leaves a gap, which is nobody's at once.
+    let less = plan_after(&second, &kept(&more));
+    for of in slots(&less) {
+        assert!(slots(&more).contains(&of), "{of:?}");
+    }
+    assert_eq!(less.names.slots.iter().filter(|slot| slot.is_none()).count(), 2);
+    // Then it is somebody's.
+    let again = plan_after(&both, &kept(&less));
+    assert_eq!(again.names.slots.len(), more.names.slots.len());
+    assert_eq!(again.names.owners().count(), more.names.owners().count());
 }
 
 #[test]
