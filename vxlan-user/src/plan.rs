@@ -3,7 +3,7 @@
 //! Pure: configuration and facts about the host in, a [`Plan`] out. Knows no BPF call and no netlink.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -213,14 +213,13 @@ impl Plan {
         }
         self.groups.push(group);
         // A prefix that a member was given is the member's, though our address lies in it.
-        let taken = |plan: &Self, entry: &RouteEntry| {
-            plan.routes.iter().any(|r| r.bits == entry.bits && r.address == entry.address)
-        };
+        let of_network = self.routes.iter().filter(|route| route.address.vni == vni);
+        let mut taken: HashSet<_> = of_network.map(|at| (at.bits, at.address)).collect();
         let own = network.addresses.iter().map(|at| IpNet::from(at.value.addr()));
         let broadcasts = network.addresses.iter().filter_map(|at| directed_broadcast(at.value));
         for prefix in own.chain(network.local_ips.iter().copied()).chain(broadcasts) {
             let entry = route_entry(vni, prefix, LOCAL);
-            if !taken(self, &entry) {
+            if taken.insert((entry.bits, entry.address)) {
                 self.routes.push(entry);
             }
         }

@@ -1,13 +1,19 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 
 use super::{
     Places,
     checks::Findings,
+    follow::AT_A_TIME,
     keys, record,
     swap::{self, Predecessors},
     ways,
@@ -17,7 +23,7 @@ use crate::{
     dataplane::{
         Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
     },
-    host::{Host, OverlaySpec, RouteChange},
+    host::{Host, OverlaySpec, WantedRoute},
     plan::{Endpoints, Learned, OverlayFacts, Plan, WayFacts},
     state::State,
 };
@@ -37,11 +43,6 @@ pub struct Started {
 }
 
 impl Started {
-    /// Is it worth asking for the next hops again?
-    pub(super) fn may_improve(&self) -> bool {
-        ways::may_improve(&self.findings.config, &self.endpoints, &self.plan.peers)
-    }
-
     /// The generation at work.
     pub(super) fn generation(&self) -> u64 {
         self.state.generations.last().map_or(0, |generation| generation.number)
@@ -52,7 +53,7 @@ impl Started {
 #[derive(Default)]
 struct Made {
     overlays: Vec<String>,
-    routes: Vec<(ipnet::IpNet, u32)>,
+    routes: Vec<WantedRoute>,
     /// There were no pins before.
     pinned: bool,
     /// The links as they were.
@@ -99,7 +100,9 @@ async fn make(
         ..options
     };
     let mut plane = DataPlane::load(options)?;
-    let endpoints = Endpoints::new(&findings.config, |name| former_endpoint(&findings, name));
+    tracing::debug!("start: programs loaded");
+    let former = former_endpoints(&findings);
+    let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
@@ -112,8 +115,11 @@ async fn make(
     };
     make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
+    tracing::debug!("start: interfaces made");
     make_routes(host, &findings, &mut state, made).await?;
+    tracing::debug!("start: routes made");
     let ways = ways_at_start(&findings, &endpoints, host).await;
+    tracing::debug!("start: ways known");
     let mut plan = Plan::new(
         &findings.config,
         &findings.facts,
@@ -128,6 +134,7 @@ async fn make(
     if let Some(former) = predecessors.at_work() {
         plane.inherit(former, &plan)?;
     }
+    tracing::debug!("start: maps filled and inherited");
     let number = places.pins.next_generation(&state.generations);
     plane.pin(&places.pins, number)?;
     made.before = Some(Before::of(&places.pins)?);
@@ -141,6 +148,7 @@ async fn make(
         .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
         .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
     let attachment = swap::swap(places, &findings, &mut plane, &plan)?;
+    tracing::debug!("start: pinned and attached");
     // From here on nothing is undone: the new generation carries the traffic.
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::entries(&plan, &plane);
@@ -152,6 +160,7 @@ async fn make(
     if let Err(error) = places.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
+    tracing::debug!("start: tidied up and recorded");
     Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
@@ -174,37 +183,51 @@ async fn make_routes(
     state: &mut State,
     made: &mut Made,
 ) -> anyhow::Result<()> {
+    let mut wanted = Vec::new();
     for (network, state) in findings.config.networks.iter().zip(&mut state.networks) {
         if network.route_table.value == RouteTable::Off {
             continue;
         }
         for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
-            let source = source_for(network, prefix.value);
-            match host.add_route(prefix.value, state.ifindex, source).await? {
-                RouteChange::Added => made.routes.push((prefix.value, state.ifindex)),
-                RouteChange::AlreadyThere => {}
-            }
-            state.routes.push(prefix.value);
+            let (prefix, source) = (prefix.value, source_for(network, prefix.value));
+            wanted.push(WantedRoute { prefix, ifindex: state.ifindex, source });
+            state.routes.push(prefix);
         }
     }
-    Ok(())
+    Ok(host.add_routes(&wanted, &mut made.routes).await?)
 }
 
-/// Where a former run knew a peer to be.
-fn former_endpoint(findings: &Findings, name: &str) -> Option<Learned> {
+/// Where a former run knew peers to be.
+fn former_endpoints(findings: &Findings) -> HashMap<&str, Learned> {
     let peers = findings.former.iter().flat_map(|former| &former.peers);
-    peers.into_iter().find(|peer| peer.name == name)?.learned
+    peers.filter_map(|peer| Some((peer.name.as_str(), peer.learned?))).collect()
 }
 
-/// A peer without a way is worth a warning, and no reason not to start.
+/// The ways to the first peers, and to those with a choice of endpoints. The others are given the benefit
+/// of the doubt, and looked at once traffic passes. A peer without a way is worth a warning, and no
+/// reason not to start.
 async fn ways_at_start(
     findings: &Findings,
     endpoints: &Endpoints,
     host: &Host,
 ) -> Vec<Option<WayFacts>> {
-    let ways = ways::all(findings, endpoints, host, None).await;
-    let named = findings.config.peers.iter().zip(ways.to_peers).map(|(peer, way)| {
-        way.map_err(|reason| tracing::warn!(peer = %peer.name, "not reachable: {reason}")).ok()
+    let peers = &findings.config.peers;
+    let assumed = |peer| match peer {
+        0..AT_A_TIME => None,
+        _ => ways::assumed(findings, endpoints, peer),
+    };
+    let mut all: Vec<Option<ways::Way>> = (0..peers.len()).map(assumed).collect();
+    let unknown = all.iter().enumerate().filter(|(_, way)| way.is_none());
+    let unknown: Vec<usize> = unknown.map(|(peer, _)| peer).collect();
+    for looked in ways::to(findings, endpoints, host, None, &unknown).await.to_peers {
+        all[looked.peer] = Some(looked.way);
+    }
+    let named = peers.iter().zip(all).map(|(peer, way)| match way? {
+        Ok(way) => Some(way),
+        Err(reason) => {
+            tracing::warn!(peer = %peer.name, "not reachable: {reason}");
+            None
+        }
     });
     named.collect()
 }
@@ -246,7 +269,7 @@ pub(super) fn hidden_name(vni: u32) -> String {
 /// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
 /// link?
 fn speaks_for_others(network: &config::Network) -> bool {
-    let on_link = |prefix: &ipnet::IpNet| {
+    let on_link = |prefix: &IpNet| {
         network.addresses.iter().any(|own| own.value.trunc().contains(prefix))
     };
     let mut ipv4 = network.local_ips.iter().filter(|prefix| prefix.addr().is_ipv4());
@@ -260,7 +283,7 @@ pub(super) fn speaks_ipv6(network: &config::Network) -> bool {
 }
 
 /// The source address that peers let in: our own in that network, of the prefix's family.
-fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::net::IpAddr> {
+fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
 }
@@ -268,6 +291,11 @@ fn source_for(network: &config::Network, prefix: ipnet::IpNet) -> Option<std::ne
 /// Is this the same network, under the same name?
 fn same_network(new: &config::Network, old: &crate::state::Network) -> bool {
     new.interface.value == old.interface && new.vni.value.get() == old.vni
+}
+
+/// What is behind the members of a network.
+fn prefixes(network: &config::Network) -> impl Iterator<Item = IpNet> {
+    network.members.iter().flat_map(|member| &member.allowed_ips).map(|at| at.value)
 }
 
 /// Takes away what new interfaces and routes would find in their way: networks that give their name or
@@ -285,13 +313,11 @@ async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
             removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
             continue;
         }
-        for route in &old.routes {
-            let elsewhere = networks.iter().filter(|new| !same_network(new, old));
-            let mut wanted = elsewhere.flat_map(|new| &new.members).flat_map(|at| &at.allowed_ips);
-            if wanted.any(|at| at.value == *route) {
-                host.remove_route(*route, old.ifindex).await?;
-            }
-        }
+        let elsewhere = networks.iter().filter(|new| !same_network(new, old));
+        let wanted: HashSet<IpNet> = elsewhere.flat_map(prefixes).collect();
+        let moved = old.routes.iter().filter(|route| wanted.contains(route));
+        let moved: Vec<_> = moved.map(|route| (*route, old.ifindex)).collect();
+        host.remove_routes(&moved).await?;
     }
     Ok(())
 }
@@ -309,13 +335,11 @@ async fn remove_obsolete(host: &Host, findings: &Findings, state: &mut State, le
         let networks = &findings.config.networks;
         let Some(new) = networks.iter().find(|new| same_network(new, old)) else { continue };
         let routed = new.route_table.value == RouteTable::Main;
-        for route in &old.routes {
-            let mut wanted = new.members.iter().flat_map(|member| &member.allowed_ips);
-            if (!routed || !wanted.any(|at| at.value == *route))
-                && let Err(error) = host.remove_route(*route, old.ifindex).await
-            {
-                tracing::warn!("the route {route} stays: {error}");
-            }
+        let wanted: HashSet<IpNet> = prefixes(new).filter(|_| routed).collect();
+        let unwanted = old.routes.iter().filter(|route| !wanted.contains(route));
+        let unwanted: Vec<_> = unwanted.map(|route| (*route, old.ifindex)).collect();
+        if let Err(error) = host.remove_routes(&unwanted).await {
+            tracing::warn!("a route stays: {error}");
         }
     }
 }
@@ -338,10 +362,8 @@ async fn undo(
             note(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
         }
     }
-    for (prefix, ifindex) in made.routes {
-        let removed = host.remove_route(prefix, ifindex).await;
-        note(removed.map(drop).map_err(|error| error.to_string()));
-    }
+    let routes: Vec<_> = made.routes.iter().map(|made| (made.prefix, made.ifindex)).collect();
+    note(host.remove_routes(&routes).await.map(drop).map_err(|error| error.to_string()));
     for name in made.overlays {
         note(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
     }

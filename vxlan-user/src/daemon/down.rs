@@ -44,11 +44,10 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
         }
     }
     for network in state.iter().flat_map(|state| &state.networks) {
-        for route in &network.routes {
-            match host.remove_route(*route, network.ifindex).await {
-                Ok(there) => removed.routes += usize::from(there),
-                Err(error) => problems.push(error.to_string()),
-            }
+        let routes: Vec<_> = network.routes.iter().map(|at| (*at, network.ifindex)).collect();
+        match host.remove_routes(&routes).await {
+            Ok(there) => removed.routes += there,
+            Err(error) => problems.push(error.to_string()),
         }
         match host.delete_overlay(&network.interface).await {
             Ok(true) => removed.interfaces.push(network.interface.clone()),

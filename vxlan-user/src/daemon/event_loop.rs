@@ -74,12 +74,12 @@ pub async fn run(
                     if let Some(gone) = batch.iter().find_map(|event| lost_link(event, &running)) {
                         bail!("{gone}");
                     }
-                    if batch.iter().any(|event| follow::concerns(event, &running)) {
-                        follower.follow(&mut running).await?;
-                        probing.follow(&running, &follower);
-                    }
+                    follower.note(&batch, &running);
                 }
-                None => events = host.watch().context("lost the kernel's news of routes")?,
+                None => {
+                    events = host.watch().context("lost the kernel's news of routes")?;
+                    follower.note(&[HostEvent::Overrun], &running);
+                }
             },
             message = icmp.next() => {
                 let message = message.context("cannot hear of packets that are too big")?;
@@ -95,11 +95,13 @@ pub async fn run(
             _ = retry.tick() => {
                 follower.save(&running);
                 service.follow(&running);
-                let forgotten = follower.forget();
-                if forgotten || running.may_improve() {
-                    follower.follow(&mut running).await?;
-                    probing.follow(&running, &follower);
-                }
+                follower.forget();
+                follower.retry(&running);
+            }
+            // As much as does not keep the others waiting.
+            () = std::future::ready(()), if follower.has_work() => {
+                follower.follow(&mut running).await?;
+                probing.follow(&running, &follower);
             }
         }
     }
@@ -119,6 +121,7 @@ struct Beginning {
 
 async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Result<Beginning> {
     let findings = checks::inspect(places, host).await?;
+    tracing::debug!("start: configuration and host fit");
     let listener = checks::bind_metrics(&findings.config).await?;
     for warning in &findings.warnings {
         tracing::warn!("{warning}");

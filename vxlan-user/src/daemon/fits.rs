@@ -1,6 +1,9 @@
 //! Do the networks of the configuration fit this host: MTUs, names of interfaces, routes? Reads only.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, RouteTable},
-    host::{Host, HostError, MIN_IPV6_MTU},
+    host::{Host, MIN_IPV6_MTU},
     plan::{default_overlay_mtu, overhead},
     state::State,
 };
@@ -58,14 +61,16 @@ fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
 fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
     let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
     let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
+    let endpoints: BTreeMap<IpAddr, &config::Peer> = config
+        .peers
+        .iter()
+        .flat_map(|peer| peer.endpoints.iter().map(move |endpoint| (endpoint.value.ip(), peer)))
+        .collect();
     for network in routed {
         let vni = network.vni.value;
         for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
-            let endpoints = config.peers.iter().flat_map(|peer| {
-                peer.endpoints.iter().map(move |endpoint| (peer, endpoint.value.ip()))
-            });
-            let held = endpoints.into_iter().find(|(_, address)| prefix.value.contains(address));
-            if let Some((peer, endpoint)) = held {
+            let mut held = endpoints.range(prefix.value.network()..=prefix.value.broadcast());
+            if let Some((endpoint, peer)) = held.next() {
                 let message = format!(
                     "allowed_ips \"{}\" holds the endpoint {endpoint} of peer \"{}\": a route for it would \
                      lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
@@ -111,14 +116,13 @@ fn made(state: &State, name: &str) -> bool {
 /// A route of somebody else for a prefix that we want.
 async fn routes(findings: &Findings, host: &Host) -> anyhow::Result<()> {
     let own: Vec<u32> = host.list_overlays().await?.iter().map(|own| own.ifindex).collect();
+    let table = host.main_table().await?;
     let config = &findings.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
         for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
-            match host.may_add_route(prefix.value, &own).await {
-                Err(error @ HostError::ForeignRoute { .. }) => {
-                    return Err(config.error(prefix, format!("{error}.")).into());
-                }
-                other => other?,
+            if let Some(present) = table.in_the_way(prefix.value, &own) {
+                let error = host.foreign_route(present).await;
+                return Err(config.error(prefix, format!("{error}.")).into());
             }
         }
     }

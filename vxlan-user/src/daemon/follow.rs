@@ -7,14 +7,18 @@ use vxlan_common::addr::Address;
 
 use super::{
     Places,
+    affected::Affected,
     bring_up::{Started, speaks_ipv6},
     path_mtu::{self, LIFETIME, Ours, PathMtus},
-    ways,
+    ways::{self, Looked},
 };
 use crate::{
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
     plan::{self, Learned, Senders, Taken},
 };
+
+/// So many ways are looked at before everything else has its turn again: some milliseconds.
+pub(super) const AT_A_TIME: usize = 256;
 
 /// What following needs besides the data plane.
 pub(super) struct Follower<'a> {
@@ -25,6 +29,14 @@ pub(super) struct Follower<'a> {
     widest: Vec<u32>,
     /// By peer: what probes have found to pass.
     found: Vec<Option<u32>>,
+    /// Whose ways are to be looked at.
+    affected: Affected,
+    /// So is the underlay, whoever is affected.
+    look: bool,
+    /// Something has happened that affects everybody, and not everybody's way was looked at since.
+    round: bool,
+    /// The underlay has become wider; the overlay interfaces follow when the ways have.
+    widen: bool,
     /// Something was learned that is not on disk yet.
     unsaved: bool,
 }
@@ -35,20 +47,6 @@ pub(super) struct Narrowed {
     pub(super) peer: usize,
     pub(super) was: u32,
     pub(super) mtu: u32,
-}
-
-/// Can this event change the way to a peer, or what fits through it?
-pub(super) fn concerns(event: &HostEvent, running: &Started) -> bool {
-    let underlay = running.findings.facts.ifindex;
-    match event {
-        HostEvent::Overrun | HostEvent::Route(_) | HostEvent::RouteRemoved(_) => true,
-        HostEvent::Link { ifindex, .. }
-        | HostEvent::LinkRemoved { ifindex, .. }
-        | HostEvent::Address { ifindex, .. }
-        | HostEvent::AddressRemoved { ifindex, .. }
-        | HostEvent::NeighbourRemoved { ifindex, .. } => *ifindex == underlay,
-        HostEvent::Neighbour(neighbour) => neighbour.ifindex == underlay,
-    }
 }
 
 /// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
@@ -62,14 +60,60 @@ pub(super) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
 
 impl<'a> Follower<'a> {
     pub(super) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
+        let Started { findings, endpoints, plan, .. } = running;
+        let mut affected = Affected::of(plan.peers.len());
+        for peer in 0..plan.peers.len() {
+            let at = ways::endpoints(findings, endpoints, peer);
+            affected.reached_at(peer, at.map(|endpoint| endpoint.ip()).collect());
+        }
+        // Which next hops lead to them only a look tells.
+        affected.all();
         Self {
             places,
             host,
             paths: PathMtus::new(LIFETIME),
-            widest: running.plan.peers.iter().map(|peer| peer.mtu).collect(),
-            found: vec![None; running.plan.peers.len()],
+            widest: plan.peers.iter().map(|peer| peer.mtu).collect(),
+            found: vec![None; plan.peers.len()],
+            affected,
+            look: true,
+            round: true,
+            widen: false,
             unsaved: false,
         }
+    }
+
+    /// Takes note of what is new on the host.
+    pub(super) fn note(&mut self, events: &[HostEvent], running: &Started) {
+        let underlay = running.findings.facts.ifindex;
+        for event in events {
+            self.affected.note(event, underlay);
+            self.look |= match event {
+                HostEvent::Overrun => true,
+                HostEvent::Link { ifindex, .. }
+                | HostEvent::LinkRemoved { ifindex, .. }
+                | HostEvent::Address { ifindex, .. }
+                | HostEvent::AddressRemoved { ifindex, .. } => *ifindex == underlay,
+                HostEvent::Route(_)
+                | HostEvent::RouteRemoved(_)
+                | HostEvent::Neighbour(_)
+                | HostEvent::NeighbourRemoved { .. } => false,
+            };
+        }
+        self.round |= self.look;
+    }
+
+    /// Some of the peers whose way could be better are to be looked at: of a next hop that does not
+    /// answer there is no news.
+    pub(super) fn retry(&mut self, running: &Started) {
+        let Started { findings, endpoints, plan, .. } = running;
+        self.affected.some(AT_A_TIME, |peer| {
+            ways::may_improve(&findings.config, endpoints, &plan.peers, peer)
+        });
+    }
+
+    /// Is there anything to bring in line?
+    pub(super) fn has_work(&self) -> bool {
+        self.look || !self.affected.is_empty()
     }
 
     /// What link and route to a peer allow, whatever the path beyond takes.
@@ -77,17 +121,31 @@ impl<'a> Follower<'a> {
         self.widest.get(peer).copied()
     }
 
-    /// Brings everything in line with the host's routes, neighbours and underlay.
+    /// Brings the next peers in line with the host's routes, neighbours and underlay; call it again while
+    /// it [has work](Self::has_work).
     pub(super) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
+        let peers = self.affected.take(AT_A_TIME);
         let Started { findings, endpoints, plan, .. } = &*running;
-        let ways = ways::all(findings, endpoints, self.host, Some(&plan.peers)).await;
-        let wider = ways.mtu > running.findings.facts.mtu;
+        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &peers).await;
+        self.look = false;
+        let was = running.findings.facts.mtu;
         running.findings.facts.mtu = ways.mtu;
         running.findings.underlay.mtu = ways.mtu;
+        if ways.mtu != was {
+            self.affected.all();
+            self.widen = ways.mtu > was;
+        }
         // An overlay interface never sends what the ways do not take.
-        let mut changed = !wider && self.follow_mtu(running).await;
-        self.follow_ways(running, &ways.to_peers)?;
-        changed |= wider && self.follow_mtu(running).await;
+        let mut changed = ways.mtu < was && self.follow_mtu(running).await;
+        self.affected.found(&ways);
+        ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))?;
+        if self.affected.is_empty() && std::mem::take(&mut self.round) {
+            tracing::debug!("every way is looked at");
+        }
+        if self.widen && self.affected.is_empty() {
+            self.widen = false;
+            changed |= self.follow_mtu(running).await;
+        }
         if changed && let Err(error) = self.places.run_dir.store(&running.state) {
             // Only `vxlan show` reads it now.
             tracing::warn!("{error}");
@@ -95,16 +153,12 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn follow_ways(&mut self, running: &mut Started, ways: &[ways::Way]) -> anyhow::Result<()> {
-        ways.iter().enumerate().try_for_each(|(index, way)| self.follow_way(running, index, way))
-    }
-
     fn follow_way(
         &mut self,
         running: &mut Started,
-        index: usize,
-        way: &ways::Way,
+        looked: &Looked,
     ) -> anyhow::Result<()> {
+        let (index, way) = (looked.peer, &looked.way);
         let (findings, learned) = (&running.findings, running.endpoints.of(index));
         let peer = &findings.config.peers[index];
         let old = running.plan.peers[index];
@@ -189,7 +243,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         plan.senders = Senders::of(&findings.config, endpoints.all());
-        for index in changed {
+        for &index in &changed {
             let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
                 peer.learned = now;
@@ -202,11 +256,13 @@ impl<'a> Follower<'a> {
                 let name = &running.findings.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
             }
-            let Started { findings, endpoints, plan, .. } = &*running;
-            let way = ways::to(findings, endpoints, self.host, &plan.peers, index).await;
-            self.follow_way(running, index, &way)?;
+            let at = ways::endpoints(&running.findings, &running.endpoints, index);
+            self.affected.reached_at(index, at.map(|endpoint| endpoint.ip()).collect());
         }
-        Ok(())
+        let Started { findings, endpoints, plan, .. } = &*running;
+        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &changed).await;
+        self.affected.found(&ways);
+        ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))
     }
 
     /// Writes down what was learned since the last time, for the next start.
@@ -320,13 +376,11 @@ impl<'a> Follower<'a> {
         Ok(narrowed)
     }
 
-    /// Forgets what routers said long ago. True: something was forgotten, and what it was about must
-    /// be looked at again.
-    pub(super) fn forget(&mut self) -> bool {
-        let old = self.paths.expire(Instant::now());
-        for endpoint in &old {
+    /// Forgets what routers said long ago; what it was about is to be looked at again.
+    pub(super) fn forget(&mut self) {
+        for endpoint in self.paths.expire(Instant::now()) {
             tracing::info!("the path to {endpoint} may be as wide as its route again");
+            self.affected.within(endpoint.ip().into());
         }
-        !old.is_empty()
     }
 }

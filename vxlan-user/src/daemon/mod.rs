@@ -5,6 +5,7 @@
 //! step fail. Prints nothing: that is the command line's part.
 
 mod addresses;
+mod affected;
 mod ageing;
 mod api;
 mod bring_up;

@@ -1,25 +1,61 @@
-//! The way to each peer: endpoint, link, route and link-layer next hop, followed as they change.
+//! The way to each peer: endpoint, link, route and link-layer next hop, as the kernel has them now.
+//! Asks for many peers at a time; which of them to ask for, and when, is not decided here.
 
-use std::net::SocketAddr;
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use vxlan_common::table::Peer;
 
 use super::{addresses, checks::Findings, path_mtu};
 use crate::{
     config::{self, Config},
-    host::{Host, HostError, NeighbourState},
+    host::{Host, Neighbour, NeighbourState, NextHop},
     plan::{Endpoints, WayFacts},
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
 pub(super) type Way = Result<WayFacts, String>;
 
-/// The ways to all peers.
+/// The ways to some peers.
 pub(super) struct Ways {
     /// Of the underlay interface, as it is now.
     pub(super) mtu: u32,
-    /// In the order of the configuration.
-    pub(super) to_peers: Vec<Way>,
+    /// In the order in which they were asked for.
+    pub(super) to_peers: Vec<Looked>,
+    /// How far the kernel was with the next hops of their endpoints.
+    pub(super) standings: HashMap<IpAddr, Standing>,
+}
+
+/// What a look at the way to one peer has found.
+pub(super) struct Looked {
+    pub(super) peer: usize,
+    pub(super) way: Way,
+    /// Of all its endpoints, also of those that are not used.
+    pub(super) next_hops: Vec<IpAddr>,
+}
+
+/// How far the kernel is with a next hop, as far as a way depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Answers,
+    Failed,
+    /// Nothing is known, or it has been asked.
+    Open,
+}
+
+impl Standing {
+    pub(super) fn of(neighbour: Option<&Neighbour>) -> Self {
+        let Some(neighbour) = neighbour else { return Self::Open };
+        if neighbour.usable_mac().is_some() {
+            Self::Answers
+        } else if neighbour.state == NeighbourState::Failed {
+            Self::Failed
+        } else {
+            Self::Open
+        }
+    }
 }
 
 /// The underlay interface as it is now.
@@ -32,7 +68,7 @@ struct Now {
 }
 
 /// What is known of the next hop of an endpoint.
-enum NextHop {
+enum Hop {
     /// It has answered, or is in use and has not failed.
     Works(WayFacts),
     /// Nothing yet: it has been asked for.
@@ -41,35 +77,92 @@ enum NextHop {
     Silent(String),
 }
 
-/// Asks the kernel for the way to every peer: over the first of its endpoints that has a route and a
-/// next hop that answers, or to what was learned. `entries` says which way each had so far; at a start all are given the
-/// benefit of the doubt.
-pub(super) async fn all(
-    findings: &Findings,
-    learned: &Endpoints,
-    host: &Host,
-    entries: Option<&[Peer]>,
-) -> Ways {
-    let underlay = now(findings, host).await;
-    let mut to_peers = Vec::with_capacity(findings.config.peers.len());
-    for index in 0..findings.config.peers.len() {
-        let entry = entries.and_then(|entries| entries.get(index));
-        to_peers.push(to_peer(findings, learned, host, (index, entry), &underlay).await);
-    }
-    Ways { mtu: underlay.mtu, to_peers }
+/// What the kernel has said of endpoints and their next hops.
+struct Answers {
+    underlay: Now,
+    hops: HashMap<IpAddr, Result<NextHop, String>>,
+    neighbours: HashMap<IpAddr, Result<Option<Neighbour>, String>>,
 }
 
-/// The way to one peer, which has another endpoint now.
+/// Asks the kernel for the ways to `peers`: over the first of its endpoints that has a route and a
+/// next hop that answers, or to what was learned. `entries` says which way each of all peers had so far;
+/// at a start all are given the benefit of the doubt.
 pub(super) async fn to(
     findings: &Findings,
     learned: &Endpoints,
     host: &Host,
-    entries: &[Peer],
-    index: usize,
-) -> Way {
-    let underlay = now(findings, host).await;
-    to_peer(findings, learned, host, (index, entries.get(index)), &underlay).await
+    entries: Option<&[Peer]>,
+    peers: &[usize],
+) -> Ways {
+    let answers = ask(findings, learned, host, peers).await;
+    let mut open = HashSet::new();
+    let look = |peer: &usize| {
+        let entry = entries.and_then(|entries| entries.get(*peer));
+        let way = answers.way(findings, learned, (*peer, entry), &mut open);
+        let hops = endpoints(findings, learned, *peer).filter_map(|at| answers.next_hop(at.ip()));
+        Looked { peer: *peer, way, next_hops: hops.collect() }
+    };
+    let to_peers = peers.iter().map(look).collect();
+    let open: Vec<IpAddr> = open.into_iter().collect();
+    if let Err(error) = host.resolve_neighbours(findings.facts.ifindex, &open).await {
+        tracing::debug!("{error}");
+    }
+    let standing = |of: &Result<Option<Neighbour>, String>| {
+        Standing::of(of.as_ref().ok().and_then(Option::as_ref))
+    };
+    let standings = answers.neighbours.iter().map(|(at, of)| (*at, standing(of))).collect();
+    Ways { mtu: answers.underlay.mtu, to_peers, standings }
 }
+
+async fn ask(findings: &Findings, learned: &Endpoints, host: &Host, peers: &[usize]) -> Answers {
+    let facts = &findings.facts;
+    let underlay = now(findings, host).await;
+    if underlay.dead.is_some() {
+        return Answers { underlay, hops: HashMap::new(), neighbours: HashMap::new() };
+    }
+    let all: HashSet<IpAddr> = peers
+        .iter()
+        .flat_map(|peer| endpoints(findings, learned, *peer).map(|endpoint| endpoint.ip()))
+        .collect();
+    let all: Vec<_> = all.into_iter().map(|at| (at, facts.source_for(at))).collect();
+    let hops = host.next_hops(&all, facts.ifindex).await;
+    let hops = hops.into_iter().map(|hop| hop.map_err(|error| error.to_string()));
+    let hops: HashMap<_, _> = all.iter().map(|(at, _)| *at).zip(hops).collect();
+    let gateways: HashSet<IpAddr> = hops
+        .iter()
+        .filter_map(|(at, hop)| Some(hop.as_ref().ok()?.gateway.unwrap_or(*at)))
+        .collect();
+    let gateways: Vec<_> = gateways.into_iter().collect();
+    let neighbours = host.neighbours_at(facts.ifindex, &gateways).await;
+    let neighbours = neighbours.into_iter().map(|of| of.map_err(|error| error.to_string()));
+    let neighbours = gateways.into_iter().zip(neighbours).collect();
+    Answers { underlay, hops, neighbours }
+}
+
+/// Where a peer may be reached: what is declared, and what was learned.
+pub(super) fn endpoints(
+    findings: &Findings,
+    learned: &Endpoints,
+    peer: usize,
+) -> impl Iterator<Item = SocketAddr> {
+    let declared = findings.config.peers.get(peer).into_iter().flat_map(|peer| &peer.endpoints);
+    declared.map(|at| at.value).chain(learned.of(peer).map(|at| at.endpoint))
+}
+
+/// The way to a peer for which nobody has been asked: the kernel looks it up for every packet. `None`
+/// where there is a choice of endpoints, which needs a look.
+pub(super) fn assumed(findings: &Findings, learned: &Endpoints, peer: usize) -> Option<Way> {
+    let mut endpoints = endpoints(findings, learned, peer);
+    let Some(endpoint) = endpoints.next() else { return Some(Err(NOT_LEARNED.to_owned())) };
+    if endpoints.next().is_some() {
+        return None;
+    }
+    findings.facts.source_for(endpoint.ip())?;
+    let (gateway, mtu) = (endpoint.ip(), findings.facts.mtu);
+    Some(Ok(WayFacts { endpoint, gateway, resolved: false, mtu }))
+}
+
+const NOT_LEARNED: &str = "its endpoint is not learned yet";
 
 async fn now(findings: &Findings, host: &Host) -> Now {
     // A device without carrier takes packets and loses them uncounted.
@@ -85,37 +178,79 @@ async fn now(findings: &Findings, host: &Host) -> Now {
     Now { mtu, dead, asks_ipv6 }
 }
 
-/// The way over the first endpoint that works, else over one of which nothing is known yet.
-async fn to_peer(
-    findings: &Findings,
-    learned: &Endpoints,
-    host: &Host,
-    (index, entry): (usize, Option<&Peer>),
-    underlay: &Now,
-) -> Way {
-    let peer = &findings.config.peers[index];
-    if let Some(reason) = &underlay.dead {
-        return Err(reason.clone());
+impl Answers {
+    fn next_hop(&self, endpoint: IpAddr) -> Option<IpAddr> {
+        Some(self.hops.get(&endpoint)?.as_ref().ok()?.gateway.unwrap_or(endpoint))
     }
-    let endpoints = || {
-        let learned = learned.of(index).map(|at| at.endpoint);
-        peer.endpoints.iter().map(|at| at.value).chain(learned)
-    };
-    if endpoints().next().is_none() {
-        return Err("its endpoint is not learned yet".to_owned());
-    }
-    let mut unknown = None;
-    let mut reasons = Vec::new();
-    for endpoint in endpoints() {
-        let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
-        match to_endpoint(findings, host, endpoint, underlay, in_use).await {
-            Ok(NextHop::Works(way)) => return Ok(told(peer, entry, way)),
-            Ok(NextHop::Unknown(way)) => unknown = unknown.or(Some(way)),
-            Ok(NextHop::Silent(reason)) => reasons.push(reason),
-            Err(error) => reasons.push(error.to_string()),
+
+    /// The way over the first endpoint that works, else over one of which nothing is known yet. `open` gets
+    /// the next hops that nobody else asks for.
+    fn way(
+        &self,
+        findings: &Findings,
+        learned: &Endpoints,
+        (index, entry): (usize, Option<&Peer>),
+        open: &mut HashSet<IpAddr>,
+    ) -> Way {
+        let Some(peer) = findings.config.peers.get(index) else {
+            return Err("there is no such peer".to_owned());
+        };
+        if let Some(reason) = &self.underlay.dead {
+            return Err(reason.clone());
         }
+        if endpoints(findings, learned, index).next().is_none() {
+            return Err(NOT_LEARNED.to_owned());
+        }
+        let mut unknown = None;
+        let mut reasons = Vec::new();
+        for endpoint in endpoints(findings, learned, index) {
+            let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
+            match self.hop(findings, endpoint, in_use, open) {
+                Ok(Hop::Works(way)) => return Ok(told(peer, entry, way)),
+                Ok(Hop::Unknown(way)) => unknown = unknown.or(Some(way)),
+                Ok(Hop::Silent(reason)) | Err(reason) => reasons.push(reason),
+            }
+        }
+        unknown.map(|way| told(peer, entry, way)).ok_or_else(|| reasons.join("; "))
     }
-    unknown.map(|way| told(peer, entry, way)).ok_or_else(|| reasons.join("; "))
+
+    fn hop(
+        &self,
+        findings: &Findings,
+        endpoint: SocketAddr,
+        in_use: bool,
+        open: &mut HashSet<IpAddr>,
+    ) -> Result<Hop, String> {
+        let unasked = || "nobody was asked for it".to_owned();
+        let hop = self.hops.get(&endpoint.ip()).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
+        let gateway = hop.gateway.unwrap_or(endpoint.ip());
+        let mtu = hop.mtu.map_or(self.underlay.mtu, |of_route| of_route.min(self.underlay.mtu));
+        let neighbour = self.neighbours.get(&gateway).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
+        let resolved = Standing::of(neighbour.as_ref()) == Standing::Answers;
+        let way = WayFacts { endpoint, gateway, resolved, mtu };
+        if gateway.is_ipv6() && !self.underlay.asks_ipv6 {
+            // Without such an address the kernel asks in the name of packets alone: nothing can be
+            // known.
+            return Ok(Hop::Works(way));
+        }
+        let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
+        // What is in use the kernel has asked for, so only a failure is news. What failed, and what is
+        // not in use, nobody else asks for: until it answers, it is done here.
+        let asked = state == NeighbourState::Incomplete;
+        let silent = state == NeighbourState::Failed || (asked && !in_use);
+        let needs_no_asking = resolved || (asked && in_use);
+        if !needs_no_asking {
+            open.insert(gateway);
+        }
+        Ok(if silent {
+            let name = &findings.underlay.name;
+            Hop::Silent(format!("the next hop {gateway} does not answer on {name}"))
+        } else if resolved || in_use {
+            Hop::Works(way)
+        } else {
+            Hop::Unknown(way)
+        })
+    }
 }
 
 /// Is this endpoint the one that the entry sends to? Another port makes no other way.
@@ -133,49 +268,16 @@ fn told(peer: &config::Peer, entry: Option<&Peer>, way: WayFacts) -> WayFacts {
     way
 }
 
-async fn to_endpoint(
-    findings: &Findings,
-    host: &Host,
-    endpoint: SocketAddr,
-    underlay: &Now,
-    in_use: bool,
-) -> Result<NextHop, HostError> {
-    let facts = &findings.facts;
-    let hop = host.next_hop(endpoint.ip(), facts.ifindex, facts.source_for(endpoint.ip())).await?;
-    let gateway = hop.gateway.unwrap_or(endpoint.ip());
-    let mtu = hop.mtu.map_or(underlay.mtu, |of_route| of_route.min(underlay.mtu));
-    let neighbour = host.neighbour(facts.ifindex, gateway).await?;
-    let resolved = neighbour.is_some_and(|neighbour| neighbour.usable_mac().is_some());
-    let way = WayFacts { endpoint, gateway, resolved, mtu };
-    if gateway.is_ipv6() && !underlay.asks_ipv6 {
-        // Without such an address the kernel asks in the name of packets alone: nothing can be known.
-        return Ok(NextHop::Works(way));
-    }
-    let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
-    // What is in use the kernel has asked for, so only a failure is news. What failed, and what is
-    // not in use, nobody else asks for: until it answers, it is done here.
-    let asked = state == NeighbourState::Incomplete;
-    let silent = state == NeighbourState::Failed || (asked && !in_use);
-    let needs_no_asking = resolved || (asked && in_use);
-    if !needs_no_asking {
-        host.resolve_neighbour(facts.ifindex, gateway).await?;
-    }
-    Ok(if silent {
-        let name = &findings.underlay.name;
-        NextHop::Silent(format!("the next hop {gateway} does not answer on {name}"))
-    } else if resolved || in_use {
-        NextHop::Works(way)
-    } else {
-        NextHop::Unknown(way)
-    })
-}
-
-/// Must next hops be asked for again? So it is where a peer has no way, or one that is not over its
-/// first endpoint. An endpoint that is not learned yet cannot be asked for.
-pub(super) fn may_improve(config: &Config, learned: &Endpoints, entries: &[Peer]) -> bool {
-    config.peers.iter().zip(entries).enumerate().any(|(index, (peer, entry))| {
-        let learned = learned.of(index).map(|at| at.endpoint);
-        let first = peer.endpoint().map(|at| at.value).or(learned);
-        first.is_some_and(|first| !uses(entry, first))
-    })
+/// Could the way to a peer be better? So it is where it has no way, or one that is not over its first
+/// endpoint. An endpoint that is not learned yet cannot be asked for.
+pub(super) fn may_improve(
+    config: &Config,
+    learned: &Endpoints,
+    entries: &[Peer],
+    peer: usize,
+) -> bool {
+    let Some((of, entry)) = config.peers.get(peer).zip(entries.get(peer)) else { return false };
+    let learned = learned.of(peer).map(|at| at.endpoint);
+    let first = of.endpoint().map(|at| at.value).or(learned);
+    first.is_some_and(|first| !uses(entry, first))
 }

@@ -152,18 +152,13 @@ impl Reader {
         }
     }
 
-    /// The largest outer packet that is sent to a peer, from its IP header on.
-    pub fn path_mtu(&self, peer: u32) -> Result<u32, DataPlaneError> {
-        Ok(self.peer(peer)?.mtu)
-    }
-
-    /// Where packets for a peer are sent: which of its endpoints is in use, or what was learned. Absent:
-    /// nothing was learned yet.
-    pub fn endpoint(&self, peer: u32) -> Result<Option<SocketAddr>, DataPlaneError> {
+    /// The way to a peer: which of its endpoints is in use, or what was learned, absent where nothing was yet;
+    /// and the largest outer packet that is sent there, from its IP header on.
+    pub fn way(&self, peer: u32) -> Result<(Option<SocketAddr>, u32), DataPlaneError> {
         let peer = self.peer(peer)?;
         let address = peer.endpoint.to_ip(peer.family);
         let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
-        Ok(Some(endpoint).filter(|_| !address.is_unspecified()))
+        Ok((Some(endpoint).filter(|_| !address.is_unspecified()), peer.mtu))
     }
 
     /// What was learned from a member's packets.

@@ -108,6 +108,15 @@ impl<T> During<T> for Result<T, rtnetlink::Error> {
     }
 }
 
+/// The kernel's error number in a bare netlink error.
+pub(super) fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    if let rtnetlink::Error::NetlinkError(message) = error {
+        Some(message.raw_code().abs())
+    } else {
+        None
+    }
+}
+
 pub(super) fn to_io(error: rtnetlink::Error) -> io::Error {
     if let rtnetlink::Error::NetlinkError(message) = error {
         message.to_io()

@@ -18,6 +18,7 @@ mod link;
 mod neighbour;
 mod next_hop;
 mod overlay;
+mod pipeline;
 mod qdisc;
 mod raw;
 mod route;
@@ -34,7 +35,7 @@ pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
 pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
 pub use raw::{Outer, RawSender};
-pub use route::{ROUTE_PROTOCOL, Route, RouteChange};
+pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
 pub use underlay::Underlay;
 pub use watch::{HostEvent, HostEvents};
 

@@ -1,7 +1,7 @@
 //! The kernel's neighbour cache (ARP and neighbour discovery): reading it, and making the kernel
 //! resolve an address. Never writes an entry of its own: what is true on a link the kernel knows.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::ControlFlow};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use netlink_packet_route::{
@@ -16,6 +16,7 @@ use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use super::{
     Host,
     error::{During as _, HostError},
+    pipeline,
 };
 
 /// How far the kernel is with an address. The names are those of `ip neighbour`.
@@ -153,19 +154,52 @@ impl Host {
         Err(rtnetlink::Error::UnexpectedMessage(answer)).during(doing)
     }
 
-    /// Makes the kernel resolve an address now, as if it had a packet to send there: our packets
+    /// [`Host::neighbour`] of many, in the order of the addresses.
+    pub async fn neighbours_at(
+        &self,
+        ifindex: u32,
+        addresses: &[IpAddr],
+    ) -> Vec<Result<Option<Neighbour>, HostError>> {
+        pipeline::all(addresses.iter().map(|address| self.neighbour(ifindex, *address))).await
+    }
+
+    /// Makes the kernel resolve addresses now, as if it had packets to send there: our packets
     /// leave below the stack, so nothing else would. Returns at once; the result shows in
     /// [`Host::neighbour`] and as a [`super::HostEvent`]. A usable entry is confirmed again.
-    pub async fn resolve_neighbour(&self, ifindex: u32, address: IpAddr) -> Result<(), HostError> {
-        let request = self
-            .handle
-            .neighbours()
-            .add(ifindex, address)
-            .state(KernelState::None)
-            .flags(NeighbourFlags::Use)
-            // Without this an entry that exists already is an error.
-            .replace();
+    ///
+    /// # Errors
+    /// The first that the kernel refuses; the others are resolved all the same.
+    pub async fn resolve_neighbours(
+        &self,
+        ifindex: u32,
+        addresses: &[IpAddr],
+    ) -> Result<(), HostError> {
+        let requests = addresses.iter().map(|address| {
+            let request = self
+                .handle
+                .neighbours()
+                .add(ifindex, *address)
+                .state(KernelState::None)
+                .flags(NeighbourFlags::Use)
+                // Without this an entry that exists already is an error.
+                .replace();
+            async move { (*address, request.execute().await) }
+        });
+        let mut refused = None;
+        pipeline::in_flight(requests, |(address, done)| {
+            if let Err(error) = done {
+                refused.get_or_insert((address, error));
+            }
+            ControlFlow::Continue(())
+        })
+        .await;
+        let Some((address, error)) = refused else { return Ok(()) };
         let name = self.name_of(ifindex).await;
-        request.execute().await.during(|| format!("start resolving {address} on {name}"))
+        Err(error).during(|| format!("start resolving {address} on {name}"))
+    }
+
+    /// [`Host::resolve_neighbours`] of one.
+    pub async fn resolve_neighbour(&self, ifindex: u32, address: IpAddr) -> Result<(), HostError> {
+        self.resolve_neighbours(ifindex, &[address]).await
     }
 }

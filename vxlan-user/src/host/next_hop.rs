@@ -1,6 +1,10 @@
 //! Where a packet to a peer goes next. Asks the kernel's routing; changes nothing.
 
-use std::{io, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    net::IpAddr,
+};
 
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::{
@@ -11,6 +15,7 @@ use netlink_packet_route::{
 use super::{
     Host,
     error::{During as _, HostError},
+    pipeline,
     route::{gateway, ip},
 };
 
@@ -26,9 +31,51 @@ pub struct NextHop {
 }
 
 impl Host {
-    /// Looks up the way to `destination` out of the interface `via_ifindex`, for packets from
-    /// `source` (which must be an address of this host) or from whatever the kernel would choose.
+    /// Looks up the way to each destination out of the interface `via_ifindex`, for packets from the
+    /// source beside it (which must be an address of this host) or from whatever the kernel would
+    /// choose. The answers are in the same order.
+    pub async fn next_hops(
+        &self,
+        destinations: &[(IpAddr, Option<IpAddr>)],
+        via_ifindex: u32,
+    ) -> Vec<Result<NextHop, HostError>> {
+        // One at a time: these are lists.
+        let mut local: HashMap<IpAddr, bool> = HashMap::new();
+        for source in destinations.iter().filter_map(|(_, source)| *source) {
+            if let Entry::Vacant(unknown) = local.entry(source) {
+                // What cannot be known is left to the kernel's answer.
+                unknown.insert(self.is_local(source).await.unwrap_or(true));
+            }
+        }
+        let local = &local;
+        let questions = destinations.iter().map(|(destination, source)| async move {
+            if let Some(address) = *source
+                && local.get(&address) == Some(&false)
+            {
+                // The kernel's answer to this is the one for a missing route, or for IPv6 none at all.
+                let interface = self.name_of(via_ifindex).await;
+                return Err(HostError::SourceNotLocal { address, interface });
+            }
+            self.look_up(*destination, via_ifindex, *source).await
+        });
+        pipeline::all(questions).await
+    }
+
+    /// [`Host::next_hops`] of one.
     pub async fn next_hop(
+        &self,
+        destination: IpAddr,
+        via_ifindex: u32,
+        source: Option<IpAddr>,
+    ) -> Result<NextHop, HostError> {
+        let mut hops = self.next_hops(&[(destination, source)], via_ifindex).await;
+        match hops.pop() {
+            Some(hop) => hop,
+            None => Err(kernel_error(destination, libc::ENETUNREACH)),
+        }
+    }
+
+    async fn look_up(
         &self,
         destination: IpAddr,
         via_ifindex: u32,
@@ -38,13 +85,6 @@ impl Host {
             let kind = if destination.is_multicast() { "multicast" } else { "unspecified" };
             let interface = self.name_of(via_ifindex).await;
             return Err(HostError::NotAnotherHost { destination, interface, kind });
-        }
-        // The kernel's answer to this is the one for a missing route, or for IPv6 none at all.
-        if let Some(address) = source
-            && !self.is_local(address).await?
-        {
-            let interface = self.name_of(via_ifindex).await;
-            return Err(HostError::SourceNotLocal { address, interface });
         }
         let mut message = self.ask(destination, via_ifindex, source).await?;
         // Told a source too, the kernel takes the interface of an IPv6 question for a preference.

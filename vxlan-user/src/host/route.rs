@@ -3,7 +3,7 @@
 //! Owns the protocol number by which our routes are known. Which prefixes a network needs is not
 //! decided here.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::HashMap, fmt, net::IpAddr, ops::ControlFlow};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
@@ -18,7 +18,8 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::{
     Host,
-    error::{During as _, HostError},
+    error::{During as _, HostError, errno},
+    pipeline::in_flight,
 };
 
 /// Marks our routes, as `zebra` or `bird` mark theirs: `ip route show proto 143`. The kernel leaves
@@ -131,104 +132,191 @@ fn default_metric(prefix: IpNet) -> u32 {
     if prefix.addr().is_ipv4() { 0 } else { 1024 }
 }
 
+/// A route straight through an interface that somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedRoute {
+    pub prefix: IpNet,
+    pub ifindex: u32,
+    /// What the kernel shall prefer as source address.
+    pub source: Option<IpAddr>,
+}
+
+/// The main table as it was at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct MainTable {
+    by_prefix: HashMap<IpNet, Vec<Route>>,
+}
+
+impl MainTable {
+    fn of(routes: Vec<Route>) -> Self {
+        let mut table = Self::default();
+        for route in routes {
+            table.by_prefix.entry(route.prefix).or_default().push(route);
+        }
+        table
+    }
+
+    /// The routes for exactly this prefix that would win against one of ours, or bar it.
+    fn before_ours(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
+        let metric = default_metric(prefix);
+        let routes = self.by_prefix.get(&prefix).into_iter().flatten();
+        routes.filter(move |present| present.metric <= metric)
+    }
+
+    /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces `ours`
+    /// and their routes are gone.
+    #[must_use]
+    pub fn in_the_way(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
+        let mut present = self.before_ours(prefix.trunc());
+        present.find(|present| !ours.iter().any(|ifindex| present.leads_to(*ifindex)))
+    }
+}
+
 impl Host {
-    /// Adds a route to the prefix straight through the interface, marked as ours.
+    /// Adds routes to prefixes straight through interfaces, marked as ours; `made` gets those that were
+    /// added, also when not all could be.
     ///
-    /// Does nothing if a route leads there already: ours of an earlier run, or the one that came
-    /// with the interface's own address. Changes ours if it prefers another source address. Any
-    /// other route for exactly this prefix that would win against ours, or bar it, is an error.
+    /// Does nothing where a route leads there already: ours of an earlier run, or the one that came
+    /// with the interface's own address. Changes ours if it prefers another source address.
+    ///
+    /// # Errors
+    /// [`HostError::ForeignRoute`]: another route for exactly one of these prefixes would win against
+    /// ours, or bar it; then nothing was changed. Or the kernel refuses one.
+    pub async fn add_routes(
+        &self,
+        wanted: &[WantedRoute],
+        made: &mut Vec<WantedRoute>,
+    ) -> Result<(), HostError> {
+        let table = self.main_table().await?;
+        let mut missing = Vec::new();
+        for of in wanted {
+            let wanted = WantedRoute { prefix: of.prefix.trunc(), ..*of };
+            let mut replace = false;
+            let mut there = false;
+            for present in table.before_ours(wanted.prefix) {
+                if !present.leads_to(wanted.ifindex) {
+                    return Err(self.foreign_route(present).await);
+                }
+                let as_wanted = !present.is_ours() || present.preferred_source == wanted.source;
+                there |= as_wanted;
+                replace |= !as_wanted;
+            }
+            if !there {
+                missing.push((wanted, replace));
+            }
+        }
+        let requests = missing.into_iter().map(|(wanted, replace)| {
+            let mut message = ours(wanted.prefix, wanted.ifindex);
+            if let Some(source) = wanted.source {
+                message.attributes.push(RouteAttribute::PrefSource(source.into()));
+            }
+            let mut request = self.handle.route().add(message);
+            if replace {
+                request = request.replace();
+            }
+            async move { (wanted, request.execute().await) }
+        });
+        let mut refused = None;
+        in_flight(requests, |(wanted, done)| match done {
+            Ok(()) => {
+                made.push(wanted);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                refused.get_or_insert((wanted, error));
+                ControlFlow::Break(())
+            }
+        })
+        .await;
+        let Some((WantedRoute { prefix, ifindex, source }, error)) = refused else { return Ok(()) };
+        let name = self.name_of(ifindex).await;
+        Err(error).during(|| match source {
+            Some(source) => format!("add route {prefix} dev {name} src {source}"),
+            None => format!("add route {prefix} dev {name}"),
+        })
+    }
+
+    /// [`Host::add_routes`] of one.
     pub async fn add_route(
         &self,
         prefix: IpNet,
         ifindex: u32,
         source: Option<IpAddr>,
     ) -> Result<RouteChange, HostError> {
-        let prefix = prefix.trunc();
-        let metric = default_metric(prefix);
-        let mut replace = false;
-        for present in self.main_table(prefix.addr()).await? {
-            if present.prefix != prefix || present.metric > metric {
-                continue;
-            }
-            if !present.leads_to(ifindex) {
-                let found = self.describe(&present).await;
-                return Err(HostError::ForeignRoute { prefix, found });
-            }
-            if !present.is_ours() || present.preferred_source == source {
-                return Ok(RouteChange::AlreadyThere);
-            }
-            replace = true;
-        }
-        let mut message = ours(prefix, ifindex);
-        if let Some(source) = source {
-            message.attributes.push(RouteAttribute::PrefSource(source.into()));
-        }
-        let mut request = self.handle.route().add(message);
-        if replace {
-            request = request.replace();
-        }
-        let name = self.name_of(ifindex).await;
-        request.execute().await.during(|| match source {
-            Some(source) => format!("add route {prefix} dev {name} src {source}"),
-            None => format!("add route {prefix} dev {name}"),
-        })?;
-        Ok(RouteChange::Added)
+        let mut made = Vec::new();
+        self.add_routes(&[WantedRoute { prefix, ifindex, source }], &mut made).await?;
+        Ok(if made.is_empty() { RouteChange::AlreadyThere } else { RouteChange::Added })
     }
 
-    /// Would [`Host::add_route`] be free to add a route for this prefix, once the interfaces `ours`
-    /// and their routes are gone? Changes nothing.
+    /// What is said of a route that is in the way.
+    pub async fn foreign_route(&self, present: &Route) -> HostError {
+        let found = self.describe(present).await;
+        HostError::ForeignRoute { prefix: present.prefix, found }
+    }
+
+    /// Removes routes to prefixes through interfaces, as far as they are ours and there.
     ///
     /// # Errors
-    /// [`HostError::ForeignRoute`]
-    pub async fn may_add_route(&self, prefix: IpNet, ours: &[u32]) -> Result<(), HostError> {
-        let prefix = prefix.trunc();
-        for present in self.main_table(prefix.addr()).await? {
-            let same = present.prefix == prefix && present.metric <= default_metric(prefix);
-            if same && !ours.iter().any(|ifindex| present.leads_to(*ifindex)) {
-                let found = self.describe(&present).await;
-                return Err(HostError::ForeignRoute { prefix, found });
+    /// The first that the kernel refuses to remove; the others are removed all the same.
+    pub async fn remove_routes(&self, all: &[(IpNet, u32)]) -> Result<usize, HostError> {
+        let requests = all.iter().map(|(prefix, ifindex)| {
+            let mut message = ours(prefix.trunc(), *ifindex);
+            // Whatever its scope: the protocol number is what tells.
+            message.header.scope = RouteScope::NoWhere;
+            let request = self.handle.route().del(message);
+            async move { (*prefix, *ifindex, request.execute().await) }
+        });
+        let (mut removed, mut refused) = (0, None);
+        in_flight(requests, |(prefix, ifindex, done)| {
+            match done {
+                Ok(()) => removed += 1,
+                Err(error) if matches!(errno(&error), Some(libc::ESRCH | libc::ENODEV)) => {}
+                Err(error) => {
+                    refused.get_or_insert((prefix, ifindex, error));
+                }
             }
-        }
-        Ok(())
+            ControlFlow::Continue(())
+        })
+        .await;
+        let Some((prefix, ifindex, error)) = refused else { return Ok(removed) };
+        let name = self.name_of(ifindex).await;
+        Err(error).during(|| format!("remove route {prefix} dev {name}"))
     }
 
-    /// Removes the route to the prefix through the interface if it is ours. `false`: there is none.
+    /// [`Host::remove_routes`] of one. `false`: there is none.
     pub async fn remove_route(&self, prefix: IpNet, ifindex: u32) -> Result<bool, HostError> {
-        let prefix = prefix.trunc();
-        let mut message = ours(prefix, ifindex);
-        // Whatever its scope: the protocol number is what tells.
-        message.header.scope = RouteScope::NoWhere;
-        let name = self.name_of(ifindex).await;
-        let removed = self.handle.route().del(message).execute().await;
-        match removed.during(|| format!("remove route {prefix} dev {name}")) {
-            Ok(()) => Ok(true),
-            Err(error) if matches!(error.errno(), Some(libc::ESRCH | libc::ENODEV)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.remove_routes(&[(prefix, ifindex)]).await? == 1)
     }
 
     /// The routes of both families through this interface, whoever made them.
     pub async fn routes_of(&self, ifindex: u32) -> Result<Vec<Route>, HostError> {
-        let mut routes = self.main_table(IpAddr::from([0; 4])).await?;
-        routes.extend(self.main_table(IpAddr::from([0; 16])).await?);
+        let mut routes = self.routes().await?;
         routes.retain(|route| route.ifindex == Some(ifindex));
         Ok(routes)
     }
 
-    /// The main table of the family of this address.
-    async fn main_table(&self, family: IpAddr) -> Result<Vec<Route>, HostError> {
-        let mut request = RouteMessage::default();
-        request.header.address_family = match family {
-            IpAddr::V4(_) => AddressFamily::Inet,
-            IpAddr::V6(_) => AddressFamily::Inet6,
-        };
-        let dump = self.handle.route().get(request).execute().try_collect::<Vec<RouteMessage>>();
-        match dump.await.during(|| "list the routes".to_owned()) {
-            Ok(messages) => Ok(messages.iter().filter_map(Route::from_message).collect()),
-            // A kernel without IPv6 has no IPv6 routes.
-            Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => Ok(Vec::new()),
-            Err(error) => Err(error),
+    /// The main table, of both families.
+    pub async fn main_table(&self) -> Result<MainTable, HostError> {
+        Ok(MainTable::of(self.routes().await?))
+    }
+
+    async fn routes(&self) -> Result<Vec<Route>, HostError> {
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            let mut dump = self.handle.route().get(request).execute();
+            loop {
+                match dump.try_next().await.during(|| "list the routes".to_owned()) {
+                    Ok(Some(message)) => routes.extend(Route::from_message(&message)),
+                    Ok(None) => break,
+                    // A kernel without IPv6 has no IPv6 routes.
+                    Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => break,
+                    Err(error) => return Err(error),
+                }
+            }
         }
+        Ok(routes)
     }
 
     /// As `ip route` would show it.

@@ -7,6 +7,7 @@ mod render;
 mod round_trips;
 mod server;
 mod snapshot;
+mod text;
 mod ways;
 
 pub use families::{Family, Kind};

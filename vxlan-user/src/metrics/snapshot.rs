@@ -2,6 +2,7 @@
 //! `vxlan show`.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -57,9 +58,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What the prober says of a peer.
-    pub fn report(&self, peer: &str) -> Option<&Report> {
-        self.reports.iter().find(|report| report.peer == peer)
+    /// The traffic of each peer, by its name.
+    pub fn by_peer(&self) -> HashMap<&str, Vec<&Link>> {
+        let mut peers: HashMap<&str, Vec<&Link>> = HashMap::new();
+        for link in &self.links {
+            peers.entry(&link.peer).or_default().push(link);
+        }
+        peers
     }
 
     /// The Unix time, in whole seconds, so many seconds before the snapshot was taken.
@@ -74,13 +79,21 @@ impl Snapshot {
 pub struct Source {
     reader: Reader,
     state: State,
+    /// By peer: the indices of its members.
+    members: Vec<Vec<u32>>,
     reports: SharedReports,
     round_trips: Option<RoundTrips>,
 }
 
 impl Source {
     pub fn new(reader: Reader, state: State) -> Self {
-        Self { reader, state, reports: SharedReports::default(), round_trips: None }
+        let mut members = vec![Vec::new(); state.peers.len()];
+        for (member, index) in state.members.iter().zip(0..) {
+            if let Some(of_peer) = members.get_mut(member.peer) {
+                of_peer.push(index);
+            }
+        }
+        Self { reader, state, members, reports: SharedReports::default(), round_trips: None }
     }
 
     /// With what a prober reports.
@@ -115,12 +128,14 @@ impl Source {
         }
         drops.extend(self.non_members()?);
         let mut state = self.state.clone();
+        let mut path_mtus = Vec::with_capacity(state.peers.len());
         for (peer, index) in state.peers.iter_mut().zip(0..) {
-            peer.use_endpoint(self.reader.endpoint(index)?);
+            let (endpoint, path_mtu) = self.reader.way(index)?;
+            peer.use_endpoint(endpoint);
+            path_mtus.push(path_mtu);
         }
-        let path_mtus = (0..self.state.peers.len() as u32).map(|peer| self.reader.path_mtu(peer));
         Ok(Snapshot {
-            path_mtus: path_mtus.collect::<Result<_, _>>()?,
+            path_mtus,
             state,
             links,
             drops,
@@ -136,8 +151,8 @@ impl Source {
 
     /// What data packets of a peer have shown.
     pub fn heard(&self, peer: usize) -> Result<Heard, DataPlaneError> {
-        let members = self.state.members.iter().zip(0..).filter(|(member, _)| member.peer == peer);
-        let learned = members.map(|(_, index)| self.reader.learned(index));
+        let members = self.members.get(peer).into_iter().flatten();
+        let learned = members.map(|index| self.reader.learned(*index));
         Ok(Heard::of(&learned.collect::<Result<Vec<_>, _>>()?, uptime()))
     }
 

@@ -1,20 +1,24 @@
 //! Metrics of the ways to the peers and back: what is declared, what the data plane has seen, and what
 //! the prober reports.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use std::{collections::HashMap, fmt::Display};
 
-use super::{Snapshot, families::*, render::Scrape};
+use super::{
+    Snapshot,
+    families::*,
+    text::{Page, Samples},
+};
 use crate::{
     nat,
-    probe::{BothWays, By, Heard},
+    probe::{BothWays, By, Heard, Report},
     state,
 };
 
-pub(super) fn render(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
-    declared(scrape, snapshot)?;
-    heard(scrape, snapshot)?;
-    reported(scrape, snapshot)?;
-    probed(scrape, snapshot)
+pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
+    declared(page, snapshot);
+    heard(page, snapshot);
+    reported(page, snapshot);
+    probed(page, snapshot);
 }
 
 /// Peers with what the data plane has heard of them.
@@ -22,35 +26,35 @@ fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::Peer, &Heard)> {
     snapshot.state.peers.iter().zip(&snapshot.heard)
 }
 
-fn declared(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
-    let info = scrape.gauge(&PEER_INFO)?;
+fn declared(page: &mut Page, snapshot: &Snapshot) {
+    let mut info = Samples::of(&PEER_INFO);
+    let reports: HashMap<&str, &Report> =
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
     for (peer, heard) in peers(snapshot) {
-        let report = snapshot.report(&peer.name);
+        let report = reports.get(peer.name.as_str());
         let endpoint = peer.endpoint.map_or_else(String::new, |at| at.to_string());
         let private = peer.private_address.map_or_else(String::new, |at| at.to_string());
         let in_probes = || Some(report?.theirs?.seen.source.ip());
         let observed = heard.mapping.map(|mapping| mapping.address).or_else(in_probes);
         let observed = observed.map_or_else(String::new, |at| at.to_string());
         let nat = report.map_or(nat::Kind::Unknown, |report| report.nat).label();
-        info.with_label_values(&[&*peer.name, &endpoint, &private, &observed, nat]).set(1);
+        info.add(&[&*peer.name, &endpoint, &private, &observed, nat], 1);
     }
-    Ok(())
+    page.add(info);
 }
 
-fn heard(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
-    let mappings = scrape.gauge(&MAPPINGS)?;
-    let changed = scrape.gauge(&MAPPING_CHANGED)?;
-    let last_seen = scrape.gauge(&LAST_SEEN)?;
+fn heard(page: &mut Page, snapshot: &Snapshot) {
+    let mut mappings = Samples::of(&MAPPINGS);
+    let mut changed = Samples::of(&MAPPING_CHANGED);
+    let mut last_seen = Samples::of(&LAST_SEEN);
     for (peer, heard) in peers(snapshot) {
         let name = peer.name.as_str();
-        let count = heard.mapping.map_or(0, |mapping| mapping.mappings);
-        mappings.with_label_values(&[name]).set(i64::from(count));
+        mappings.add(&[name], heard.mapping.map_or(0, |mapping| mapping.mappings));
         if let Some(mapping) = heard.mapping {
-            let at = snapshot.before(f64::from(mapping.changed));
-            changed.with_label_values(&[name]).set(at);
+            changed.add(&[name], snapshot.before(f64::from(mapping.changed)));
         }
         if let Some(ago) = heard.last {
-            last_seen.with_label_values(&[name, "data"]).set(snapshot.before(f64::from(ago)));
+            last_seen.add(&[name, "data"], snapshot.before(f64::from(ago)));
         }
     }
     for report in snapshot.reports.iter() {
@@ -60,67 +64,59 @@ fn heard(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
             By::Nothing => continue,
         };
         if let Some(ago) = report.liveness.last_seen {
-            last_seen.with_label_values(&[report.peer.as_str(), kind]).set(snapshot.before(ago));
+            last_seen.add(&[report.peer.as_str(), kind], snapshot.before(ago));
         }
     }
-    Ok(())
+    [mappings, changed, last_seen].into_iter().for_each(|family| page.add(family));
 }
 
 /// What is known of a peer whether or not it has a key.
-fn reported(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
-    let up = scrape.gauge(&PEER_UP)?;
-    let loss = scrape.real(&PROBE_LOSS)?;
-    let hops = scrape.gauge(&PATH_HOPS)?;
-    let mtus = scrape.gauge(&PATH_MTU)?;
+fn reported(page: &mut Page, snapshot: &Snapshot) {
+    let mut up = Samples::of(&PEER_UP);
+    let mut loss = Samples::of(&PROBE_LOSS);
+    let mut hops = Samples::of(&PATH_HOPS);
+    let mut mtus = Samples::of(&PATH_MTU);
     for (peer, mtu) in snapshot.state.peers.iter().zip(&snapshot.path_mtus) {
-        mtus.with_label_values(&[peer.name.as_str(), "tx"]).set(i64::from(*mtu));
+        mtus.add(&[peer.name.as_str(), "tx"], mtu);
     }
     for report in snapshot.reports.iter() {
         let name = report.peer.as_str();
         if let Some(lives) = report.liveness.up {
-            up.with_label_values(&[name]).set(i64::from(lives));
+            up.add(&[name], u8::from(lives));
         }
-        set_real(&loss, name, report.loss);
-        set(&hops, name, report.hops);
-        set(&mtus, name, BothWays { tx: None, ..report.path_mtu });
+        both(&mut loss, name, report.loss);
+        both(&mut hops, name, report.hops);
+        both(&mut mtus, name, BothWays { tx: None, ..report.path_mtu });
     }
-    Ok(())
+    [up, loss, hops, mtus].into_iter().for_each(|family| page.add(family));
 }
 
-fn set<T: Into<i64>>(gauge: &IntGaugeVec, peer: &str, values: BothWays<T>) {
+fn both<T: Display>(samples: &mut Samples, peer: &str, values: BothWays<T>) {
     for (direction, value) in [("tx", values.tx), ("rx", values.rx)] {
         if let Some(value) = value {
-            gauge.with_label_values(&[peer, direction]).set(value.into());
-        }
-    }
-}
-
-fn set_real(gauge: &GaugeVec, peer: &str, values: BothWays<f64>) {
-    for (direction, value) in [("tx", values.tx), ("rx", values.rx)] {
-        if let Some(value) = value {
-            gauge.with_label_values(&[peer, direction]).set(value);
+            samples.add(&[peer, direction], value);
         }
     }
 }
 
 /// What is known of a peer with a key alone.
-fn probed(scrape: &Scrape, snapshot: &Snapshot) -> prometheus::Result<()> {
-    let sent = scrape.counter(&PROBES_SENT)?;
-    let lost = scrape.counter(&PROBES_LOST)?;
-    let received = scrape.counter(&PROBES_RECEIVED)?;
-    let refused = scrape.counter(&PROBES_REFUSED)?;
-    let moves = scrape.counter(&MAPPING_CHANGES)?;
+fn probed(page: &mut Page, snapshot: &Snapshot) {
+    let mut sent = Samples::of(&PROBES_SENT);
+    let mut lost = Samples::of(&PROBES_LOST);
+    let mut received = Samples::of(&PROBES_RECEIVED);
+    let mut refused = Samples::of(&PROBES_REFUSED);
+    let mut moves = Samples::of(&MAPPING_CHANGES);
     for report in snapshot.reports.iter().filter(|report| report.liveness.by == By::Probes) {
         let name = report.peer.as_str();
-        sent.with_label_values(&[name]).inc_by(report.probes.sent);
-        lost.with_label_values(&[name]).inc_by(report.probes.lost);
-        received.with_label_values(&[name]).inc_by(report.probes.received);
-        moves.with_label_values(&[name]).inc_by(report.mapping_changes);
+        sent.add(&[name], report.probes.sent);
+        lost.add(&[name], report.probes.lost);
+        received.add(&[name], report.probes.received);
+        moves.add(&[name], report.mapping_changes);
         for (reason, probes) in &report.probes.refused {
-            refused.with_label_values(&[name, reason]).inc_by(*probes);
+            refused.add(&[name, reason], probes);
         }
     }
-    snapshot.round_trips.iter().try_for_each(|times| scrape.add(times.collector()))
+    [sent, lost, received, refused, moves].into_iter().for_each(|family| page.add(family));
 }
 
 #[cfg(test)]

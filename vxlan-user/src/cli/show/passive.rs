@@ -4,15 +4,16 @@ use vxlan_common::counters::NatField;
 
 use crate::{
     cli::count,
-    metrics::Snapshot,
+    metrics::{Link, Snapshot},
     probe::{BothWays, Heard, NatReports, Report},
 };
 
 /// One for each peer, without a verdict.
 pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     let peers = snapshot.state.peers.iter().zip(&snapshot.heard).zip(&snapshot.path_mtus);
+    let links = snapshot.by_peer();
     let peers = peers.map(|((peer, heard), path_mtu)| Report {
-        evidence: evidence(snapshot, &peer.name, heard),
+        evidence: evidence(links.get(peer.name.as_str()).map_or(&[], Vec::as_slice), heard),
         endpoint: peer.endpoint,
         learned: peer.endpoints.is_empty(),
         data: heard.mapping,
@@ -22,13 +23,12 @@ pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
 }
 
-fn evidence(snapshot: &Snapshot, peer: &str, heard: &Heard) -> Vec<String> {
+fn evidence(links: &[&Link], heard: &Heard) -> Vec<String> {
     let mut said =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
-    let links = || snapshot.links.iter().filter(|link| link.peer == peer);
-    let received: u64 = links().map(|link| link.counters.rx_packets).sum();
+    let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();
     let rewritten =
-        |field: NatField| -> u64 { links().map(|link| link.counters.nat[field as usize]).sum() };
+        |field: NatField| -> u64 { links.iter().map(|link| link.counters.nat[field as usize]).sum() };
     for field in NatField::ALL {
         let (packets, what) = (rewritten(field), name(field));
         if packets != 0 {

@@ -1,6 +1,6 @@
 //! `vxlan show peers`: traffic, drops and NAT rewrites by peer and network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use vxlan_common::counters::{Counters, NatField};
@@ -36,10 +36,10 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     ];
     let mut table = Table::new(&header);
     let dropped = dropped_by_link(snapshot);
+    let ways = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
+    let ways: HashMap<&str, _> = ways.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
     for link in &snapshot.links {
-        let index = snapshot.state.peers.iter().position(|peer| peer.name == link.peer);
-        let peer = index.and_then(|index| snapshot.state.peers.get(index));
-        let path_mtu = index.and_then(|index| snapshot.path_mtus.get(index));
+        let (peer, path_mtu) = ways.get(link.peer.as_str()).copied().unzip();
         let c = &link.counters;
         let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
         let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());
@@ -77,8 +77,9 @@ fn counters_json(c: &Counters) -> Value {
 
 pub(super) fn json(snapshot: &Snapshot) -> Value {
     let dropped = dropped_by_link(snapshot);
+    let links = snapshot.by_peer();
     let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
-        let networks = snapshot.links.iter().filter(|link| link.peer == peer.name).map(|link| {
+        let networks = links.get(peer.name.as_str()).into_iter().flatten().map(|link| {
             let mut value = counters_json(&link.counters);
             value["vni"] = link.vni.into();
             let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);

@@ -1,0 +1,173 @@
+//! How long a start takes with many peers, and what follows it: the times of each step.
+//!
+//! ```sh
+//! cargo build --release -p vxlan-user --bin vxlan
+//! VXLAN_BIN=target/release/vxlan cargo run -p vxlan-tests --example load_time -- 10000
+//! ```
+//!
+//! A daemon in a namespace of its own gets so many peers (10,000 if nothing is said), each with an endpoint
+//! and one prefix behind it, all behind one router. Everything is done twice: a first start, and one that
+//! takes over what the first has left. What the machine does besides counts too: look at its load.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{Netns, Run, Wire, daemon::Daemon, link};
+
+const PEERS: usize = 10_000;
+/// A prefix each, and a route.
+const MOST: usize = 16_000;
+
+/// Peers are numbered by two bytes.
+fn config(peers: usize) -> String {
+    let mut text = "[node]\nname = \"hub\"\n[underlay]\ninterface = \"eth0\"\n\
+                    [metrics]\nlisten = \"127.0.0.1:9839\"\n"
+        .to_owned();
+    for peer in 0..peers {
+        let (high, low) = (peer / 250, peer % 250 + 1);
+        let _ = writeln!(text, "[[peer]]\nname = \"p{peer}\"\nendpoint = \"198.18.{high}.{low}\"");
+    }
+    text += "[[network]]\nvni = 43\ninterface = \"vxlan43\"\naddresses = [\"192.168.43.1/24\"]\n";
+    for peer in 0..peers {
+        let prefix = format!("10.{}.{}.0/24", peer / 250, peer % 250);
+        let _ = writeln!(text, "[[network.member]]\npeer = \"p{peer}\"\nallowed_ips = [\"{prefix}\"]");
+    }
+    text
+}
+
+/// What it is for: one host, and a router that answers for everybody else.
+struct World {
+    hub: Netns,
+    _router: Netns,
+    run: Run,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        let run = Run::new()?;
+        let world = Self { hub: run.netns("hub")?, _router: run.netns("router")?, run };
+        let (hub, router) = (&world.hub, &world._router);
+        let near = link::End { ns: hub, interface: "eth0", address: "192.0.2.1/24" };
+        let far = link::End { ns: router, interface: "eth0", address: "192.0.2.254/24" };
+        link::connect(near, far, 1_500, Wire::Real)?;
+        hub.run("ip route add default via 192.0.2.254")?;
+        router.run("ip route add blackhole default")?;
+        Ok(world)
+    }
+}
+
+/// When each step of the last start was done, by the daemon's own log.
+fn steps(log: &str) -> Vec<(String, f64)> {
+    let seconds = |stamp: &str| {
+        let clock = stamp.split_once('T')?.1.trim_end_matches('Z');
+        let parts: Vec<f64> = clock.split(':').map_while(|part| part.parse().ok()).collect();
+        let [hours, minutes, seconds] = parts[..] else { return None };
+        Some(hours * 3_600.0 + minutes * 60.0 + seconds)
+    };
+    let step = |line: &str| {
+        let at = seconds(line.split_whitespace().next()?)?;
+        let what = line.split_once("start: ")?.1.to_owned();
+        Some((what, at))
+    };
+    log.lines().filter_map(step).collect()
+}
+
+/// Peak and present size of a process, from /proc.
+fn memory(pid: u32) -> Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let of = |key| {
+        let line = status.lines().find_map(|line: &str| line.strip_prefix(key));
+        line.map_or_else(|| "?".to_owned(), |rest| rest.trim().to_owned())
+    };
+    Ok(format!("{} (peak {})", of("VmRSS:"), of("VmHWM:")))
+}
+
+/// The CPU time of a process so far, from /proc.
+fn cpu(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after = stat.rsplit_once(')').context("no name in stat")?.1;
+    let field = |number: usize| -> Result<u64> {
+        let text = after.split_whitespace().nth(number - 3).context("too few fields")?;
+        Ok(text.parse()?)
+    };
+    // Clock ticks of 10 ms, on every architecture (proc(5)).
+    Ok(Duration::from_millis((field(14)? + field(15)?) * 10))
+}
+
+fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    let done = work()?;
+    println!("{what:32} {:8.3} s", began.elapsed().as_secs_f64());
+    Ok(done)
+}
+
+fn start(daemon: &mut Daemon, what: &str) -> Result<()> {
+    timed(what, || daemon.launch_with(&["--log", "debug", "run"]))?;
+    let log = daemon.log();
+    let steps = steps(&log);
+    for (before, (what, at)) in steps.iter().zip(steps.iter().skip(1)) {
+        println!("    {what:28} {:8.3} s", at - before.1);
+    }
+    Ok(())
+}
+
+/// Until the daemon has nothing to do any more: how long, and how much of a CPU it took.
+fn settle(daemon: &Daemon) -> Result<()> {
+    let pid = daemon.pid().context("it does not run")?;
+    let (began, before) = (Instant::now(), cpu(pid)?);
+    ensure!(
+        daemon.wait_for_log("every way is looked at", Duration::from_secs(60)),
+        "it does not say that it has looked at the ways:\n{}",
+        daemon.log()
+    );
+    let took = cpu(pid)?.saturating_sub(before).as_secs_f64();
+    println!("{:32} {:8.3} s, {took:.2} s of a CPU", "all ways", began.elapsed().as_secs_f64());
+    println!("{:32} {}", "memory", memory(pid)?);
+    Ok(())
+}
+
+fn idle(daemon: &Daemon) -> Result<()> {
+    const WATCHED: Duration = Duration::from_secs(5);
+    let pid = daemon.pid().context("it does not run")?;
+    let before = cpu(pid)?;
+    std::thread::sleep(WATCHED);
+    let share = (cpu(pid)? - before).as_secs_f64() / WATCHED.as_secs_f64();
+    println!("{:32} {:8.1} % of a CPU", "idle", share * 100.0);
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let peers = match env::args().nth(1) {
+        Some(number) => number.parse().context("the argument is a number of peers")?,
+        None => PEERS,
+    };
+    ensure!(peers <= MOST, "there is room for {MOST} peers");
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("{peers} peers; load of this machine: {}", load.trim());
+    let world = World::new()?;
+    let mut daemon = Daemon::prepare(&world.hub, &world.run, "hub", &config(peers))?;
+    timed("check", || {
+        let out = daemon.vxlan(&["check"])?;
+        ensure!(out.success(), "{}{}", out.stdout, out.stderr);
+        Ok(())
+    })?;
+    for what in ["first start", "second start"] {
+        start(&mut daemon, what)?;
+        settle(&daemon)?;
+        for _ in 0..2 {
+            let page = timed("/metrics, fetched and parsed", || daemon.metrics())?;
+            println!("    {:.1} MB, {} samples", page.text.len() as f64 / 1e6, page.samples.len());
+        }
+        timed("show peers", || daemon.vxlan(&["show", "peers"]))?;
+        timed("show drops", || daemon.vxlan(&["show", "drops"]))?;
+        idle(&daemon)?;
+        println!("{:32} {}", "memory", memory(daemon.pid().context("it does not run")?)?);
+        timed("end", || daemon.terminate())?;
+    }
+    timed("down", || daemon.stop())
+}

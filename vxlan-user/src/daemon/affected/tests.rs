@@ -1,0 +1,139 @@
+//! Which peers an event concerns, each rule once.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::{
+    daemon::ways::{Looked, Way},
+    host::{Neighbour, NeighbourState, Route},
+};
+
+const UNDERLAY: u32 = 2;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn route(prefix: &str) -> HostEvent {
+    HostEvent::Route(Route {
+        prefix: prefix.parse().expect("a prefix"),
+        ifindex: Some(UNDERLAY),
+        gateway: None,
+        preferred_source: None,
+        metric: 0,
+        protocol: 4,
+        unicast: true,
+    })
+}
+
+fn neighbour(at: &str, state: NeighbourState) -> HostEvent {
+    let mac = Some([2, 0, 0, 0, 0, 1]);
+    HostEvent::Neighbour(Neighbour { ifindex: UNDERLAY, address: address(at), mac, state })
+}
+
+fn looked(peer: usize, next_hop: &str) -> Looked {
+    let way: Way = Err(String::new());
+    Looked { peer, way, next_hops: vec![address(next_hop)] }
+}
+
+/// Peers 0 and 1 behind one router, 2 behind another, 3 with two addresses on the link.
+fn four() -> Affected {
+    let mut affected = Affected::of(4);
+    let addresses: [&[&str]; 4] =
+        [&["198.51.100.1"], &["198.51.100.130"], &["203.0.113.1"], &["192.0.2.9", "2001:db8::9"]];
+    for (peer, of) in addresses.iter().enumerate() {
+        affected.reached_at(peer, of.iter().map(|at| address(at)).collect());
+    }
+    let hops = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.9"];
+    let standings: HashMap<_, _> = hops.iter().map(|at| (address(at), Standing::Answers)).collect();
+    let to_peers = hops.iter().enumerate().map(|(peer, hop)| looked(peer, hop)).collect();
+    affected.found(&Ways { mtu: 1_500, to_peers, standings });
+    assert!(affected.is_empty());
+    affected
+}
+
+fn after(event: &HostEvent) -> Vec<usize> {
+    let mut affected = four();
+    affected.note(event, UNDERLAY);
+    affected.take(9)
+}
+
+#[test]
+fn a_route_concerns_those_within_it() {
+    assert_eq!(after(&route("198.51.100.0/25")), [0]);
+    assert_eq!(after(&route("198.51.100.0/24")), [0, 1]);
+    assert_eq!(after(&route("0.0.0.0/0")), [3, 0, 1, 2]);
+    assert_eq!(after(&route("::/0")), [3]);
+    assert!(after(&route("10.0.0.0/8")).is_empty());
+}
+
+#[test]
+fn a_neighbour_concerns_those_behind_it_and_only_if_it_stands_otherwise() {
+    let stale = neighbour("192.0.2.1", NeighbourState::Stale);
+    assert!(after(&stale).is_empty(), "usable as before");
+    assert_eq!(after(&neighbour("192.0.2.1", NeighbourState::Failed)), [0, 1]);
+    assert_eq!(after(&neighbour("192.0.2.2", NeighbourState::Incomplete)), [2]);
+    let gone = |ifindex| HostEvent::NeighbourRemoved { ifindex, address: address("192.0.2.9") };
+    assert_eq!(after(&gone(UNDERLAY)), [3]);
+    assert!(after(&gone(9)).is_empty(), "of another interface");
+    assert!(after(&neighbour("192.0.2.77", NeighbourState::Failed)).is_empty(), "nobody's");
+}
+
+#[test]
+fn the_underlay_concerns_all() {
+    let down = |ifindex| HostEvent::Link {
+        ifindex,
+        name: "eth0".to_owned(),
+        mac: None,
+        mtu: 1_500,
+        up: false,
+        carrier: false,
+    };
+    assert_eq!(after(&down(UNDERLAY)), [0, 1, 2, 3]);
+    assert!(after(&down(9)).is_empty());
+    assert_eq!(after(&HostEvent::Overrun), [0, 1, 2, 3]);
+}
+
+/// A look at one peer finds that the router has failed, which the others behind it do not know yet.
+#[test]
+fn what_one_look_finds_is_news_for_others() {
+    let mut affected = four();
+    let standings = [(address("192.0.2.1"), Standing::Failed)].into();
+    affected.found(&Ways { mtu: 1_500, to_peers: vec![looked(0, "192.0.2.1")], standings });
+    let mut found = affected.take(9);
+    found.sort_unstable();
+    assert_eq!(found, [0, 1]);
+}
+
+#[test]
+fn who_has_moved_is_found_where_it_is() {
+    let mut affected = four();
+    affected.reached_at(2, vec![address("198.51.100.77")]);
+    let standings = [(address("192.0.2.1"), Standing::Answers)].into();
+    affected.found(&Ways { mtu: 1_500, to_peers: vec![looked(2, "192.0.2.1")], standings });
+    affected.note(&route("203.0.113.0/24"), UNDERLAY);
+    affected.note(&neighbour("192.0.2.2", NeighbourState::Failed), UNDERLAY);
+    assert!(affected.is_empty());
+    affected.note(&neighbour("192.0.2.1", NeighbourState::Failed), UNDERLAY);
+    assert_eq!(affected.take(9), [0, 1, 2]);
+}
+
+#[test]
+fn everybody_waits_once_and_has_a_turn() {
+    let mut affected = four();
+    affected.peer(2);
+    affected.all();
+    affected.peer(2);
+    affected.peer(99);
+    assert_eq!(affected.take(3), [2, 0, 1]);
+    affected.peer(2);
+    assert_eq!(affected.take(9), [3, 2]);
+    // Of those without a way, two at a time.
+    let without = |peer| peer != 1;
+    affected.some(2, without);
+    assert_eq!(affected.take(9), [0, 2]);
+    affected.some(2, without);
+    assert_eq!(affected.take(9), [3, 0]);
+    affected.some(9, without);
+    assert_eq!(affected.take(9), [2, 3, 0]);
+}

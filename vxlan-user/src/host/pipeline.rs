@@ -1,0 +1,44 @@
+//! Many requests to the kernel at a time: it answers each in some microseconds, and waiting for every
+//! answer before the next question would take the most time.
+
+use std::ops::ControlFlow;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+/// Requests without an answer yet. Answers wait in the socket's buffer of 200 kB or so, in which the
+/// longest take 4 kB each; what does not fit would be lost.
+const AT_A_TIME: usize = 32;
+
+/// Has the requests done, as many at a time as the socket can take, and hands on what becomes of them
+/// in the order in which they are done. After [`ControlFlow::Break`] no further one is begun; those that
+/// were begun are waited for all the same, as the kernel does them.
+///
+/// Only for requests with a single answer: the kernel refuses a second list while it makes one.
+pub(super) async fn in_flight<F: Future>(
+    requests: impl IntoIterator<Item = F>,
+    mut done: impl FnMut(F::Output) -> ControlFlow<()>,
+) {
+    let mut requests = requests.into_iter();
+    let mut running: FuturesUnordered<F> = requests.by_ref().take(AT_A_TIME).collect();
+    let mut stopped = false;
+    while let Some(answer) = running.next().await {
+        stopped |= done(answer).is_break();
+        if !stopped {
+            running.extend(requests.next());
+        }
+    }
+}
+
+/// The same, with all answers in the order of the requests.
+pub(super) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let numbered = requests.into_iter().enumerate();
+    let mut answers = Vec::new();
+    let numbered = numbered.map(async |(number, request)| (number, request.await));
+    in_flight(numbered, |answer| {
+        answers.push(answer);
+        ControlFlow::Continue(())
+    })
+    .await;
+    answers.sort_unstable_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
