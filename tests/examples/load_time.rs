@@ -153,7 +153,8 @@ fn main() -> Result<()> {
     let mut daemon = Daemon::prepare(&world.hub, &world.run, "hub", &config(peers))?;
     timed("check", || {
         let out = daemon.vxlan(&["check"])?;
-        ensure!(out.success(), "{}{}", out.stdout, out.stderr);
+        // 1: with warnings, as that not everybody gets what is for everyone.
+        ensure!(out.status.code().is_some_and(|code| code <= 1), "{}{}", out.stdout, out.stderr);
         Ok(())
     })?;
     for what in ["first start", "second start"] {
