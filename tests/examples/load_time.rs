@@ -35,7 +35,8 @@ fn config(peers: usize) -> String {
     text += "[[network]]\nvni = 43\ninterface = \"vxlan43\"\naddresses = [\"192.168.43.1/24\"]\n";
     for peer in 0..peers {
         let prefix = format!("10.{}.{}.0/24", peer / 250, peer % 250);
-        let _ = writeln!(text, "[[network.member]]\npeer = \"p{peer}\"\nallowed_ips = [\"{prefix}\"]");
+        let _ =
+            writeln!(text, "[[network.member]]\npeer = \"p{peer}\"\nallowed_ips = [\"{prefix}\"]");
     }
     text
 }

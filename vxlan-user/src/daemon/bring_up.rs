@@ -269,9 +269,8 @@ pub(super) fn hidden_name(vni: u32) -> String {
 /// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
 /// link?
 fn speaks_for_others(network: &config::Network) -> bool {
-    let on_link = |prefix: &IpNet| {
-        network.addresses.iter().any(|own| own.value.trunc().contains(prefix))
-    };
+    let on_link =
+        |prefix: &IpNet| network.addresses.iter().any(|own| own.value.trunc().contains(prefix));
     let mut ipv4 = network.local_ips.iter().filter(|prefix| prefix.addr().is_ipv4());
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }

@@ -153,11 +153,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn follow_way(
-        &mut self,
-        running: &mut Started,
-        looked: &Looked,
-    ) -> anyhow::Result<()> {
+    fn follow_way(&mut self, running: &mut Started, looked: &Looked) -> anyhow::Result<()> {
         let (index, way) = (looked.peer, &looked.way);
         let (findings, learned) = (&running.findings, running.endpoints.of(index));
         let peer = &findings.config.peers[index];

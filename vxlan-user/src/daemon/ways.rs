@@ -222,10 +222,12 @@ impl Answers {
         open: &mut HashSet<IpAddr>,
     ) -> Result<Hop, String> {
         let unasked = || "nobody was asked for it".to_owned();
-        let hop = self.hops.get(&endpoint.ip()).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
+        let hop =
+            self.hops.get(&endpoint.ip()).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
         let gateway = hop.gateway.unwrap_or(endpoint.ip());
         let mtu = hop.mtu.map_or(self.underlay.mtu, |of_route| of_route.min(self.underlay.mtu));
-        let neighbour = self.neighbours.get(&gateway).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
+        let neighbour =
+            self.neighbours.get(&gateway).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
         let resolved = Standing::of(neighbour.as_ref()) == Standing::Answers;
         let way = WayFacts { endpoint, gateway, resolved, mtu };
         if gateway.is_ipv6() && !self.underlay.asks_ipv6 {

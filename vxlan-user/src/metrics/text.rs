@@ -27,7 +27,8 @@ impl Samples {
         self.text.push_str(self.family.name);
         let mut open = '{';
         for place in &self.order {
-            if let (Some(label), Some(value)) = (self.family.labels.get(*place), values.get(*place)) {
+            if let (Some(label), Some(value)) = (self.family.labels.get(*place), values.get(*place))
+            {
                 self.text.push(open);
                 self.text.push_str(label);
                 self.text.push_str("=\"");

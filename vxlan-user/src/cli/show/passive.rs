@@ -27,8 +27,9 @@ fn evidence(links: &[&Link], heard: &Heard) -> Vec<String> {
     let mut said =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
     let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();
-    let rewritten =
-        |field: NatField| -> u64 { links.iter().map(|link| link.counters.nat[field as usize]).sum() };
+    let rewritten = |field: NatField| -> u64 {
+        links.iter().map(|link| link.counters.nat[field as usize]).sum()
+    };
     for field in NatField::ALL {
         let (packets, what) = (rewritten(field), name(field));
         if packets != 0 {

@@ -37,7 +37,8 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let mut table = Table::new(&header);
     let dropped = dropped_by_link(snapshot);
     let ways = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
-    let ways: HashMap<&str, _> = ways.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
+    let ways: HashMap<&str, _> =
+        ways.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
     for link in &snapshot.links {
         let (peer, path_mtu) = ways.get(link.peer.as_str()).copied().unzip();
         let c = &link.counters;
