@@ -3,6 +3,7 @@
 //! Names, labels and help texts are in [`families`]; docs/metrics.md lists the same.
 
 mod families;
+mod published;
 mod render;
 mod round_trips;
 mod server;
@@ -11,6 +12,7 @@ mod text;
 mod ways;
 
 pub use families::{Family, Kind};
+pub use published::{LastReload, Published};
 pub use render::render;
 pub use round_trips::RoundTrips;
 pub use server::serve;

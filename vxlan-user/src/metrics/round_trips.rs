@@ -22,6 +22,16 @@ impl RoundTrips {
         Ok(Self(times))
     }
 
+    /// From now on of these peers: what is known of those that stay goes on.
+    pub fn follow<'a>(&self, before: &[String], peers: &[&'a str]) {
+        for gone in before.iter().filter(|before| !peers.contains(&before.as_str())) {
+            let _never_shown = self.0.remove_label_values(&[gone.as_str()]);
+        }
+        for peer in peers {
+            self.0.with_label_values(&[*peer]);
+        }
+    }
+
     /// Notes one, in seconds.
     pub fn observe(&self, peer: &str, seconds: f64) {
         self.0.with_label_values(&[peer]).observe(seconds);

@@ -33,7 +33,7 @@ pub fn name_id(name: &str) -> NameId {
 }
 
 /// 32 bytes that two hosts know and nobody else.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; KEY_LEN]);
 
 /// Why there is no key: one sentence, or two, that say what to do. Shows nothing of the key.

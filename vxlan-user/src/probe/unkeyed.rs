@@ -36,6 +36,12 @@ struct Echoed {
 }
 
 impl Unkeyed {
+    /// Would another one with these do the same? The endpoint is told later.
+    pub fn continues(&self, interval: Duration, facts: &Facts) -> bool {
+        let endpoint = self.facts.endpoint;
+        self.interval == interval && self.facts == Facts { endpoint, ..*facts }
+    }
+
     /// `interval`: between two echo requests.
     pub fn new(peer: &str, interval: Duration, facts: Facts) -> Self {
         Self {

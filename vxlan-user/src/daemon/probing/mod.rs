@@ -6,7 +6,7 @@ mod counting;
 mod echoes;
 mod peers;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use rand::RngCore as _;
@@ -27,6 +27,7 @@ use super::{
     path_mtu,
 };
 use crate::{
+    config::Config,
     dataplane::{Arrivals, now},
     host::{EchoReply, Outer, RawSender},
     metrics::RoundTrips,
@@ -77,21 +78,16 @@ pub(super) struct Probing {
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
     pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
-        let arrivals = running.plane.arrivals()?;
-        // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every
-        // time, and is itself owned by the registration until that ends.
-        let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE) }
-            .context("cannot wait for probes")?;
+        let arrivals = arrivals(running)?;
         let findings = &running.findings;
-        let keyed = findings.config.peers.iter().zip(&findings.keys);
-        let keyed = keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str());
-        let round_trips = RoundTrips::of(keyed).context("cannot keep round-trip times")?;
+        let round_trips =
+            RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
             more: false,
             sender: RawSender::open(&findings.underlay.name)?,
-            asked: asked(running, now),
+            asked: asked(running, HashMap::new(), now),
             echoes: Echoes::default(),
             counting: Counting::open(places, running)?,
             reports: SharedReports::default(),
@@ -100,6 +96,36 @@ impl Probing {
             due: now,
             rested: now,
         })
+    }
+
+    /// Goes on under another configuration, with another generation of maps: `before` are the peers so
+    /// far. Probes that the former programs have handed over are taken first.
+    ///
+    /// # Errors
+    /// The maps or the interface cannot be used; then everything is as it was.
+    pub(super) async fn reload(
+        &mut self,
+        places: &Places,
+        before: &Config,
+        running: &mut Started,
+        follower: &mut Follower<'_>,
+    ) -> anyhow::Result<()> {
+        let arrivals = arrivals(running)?;
+        let counting = Counting::open(places, running)?;
+        let sender = RawSender::open(&running.findings.underlay.name)?;
+        let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
+        // Their indices are those of the former configuration: what follows from them is left to the
+        // next probes.
+        let mut heard = Vec::new();
+        self.take(&mut heard);
+        let former = names.iter().cloned().zip(std::mem::take(&mut self.asked)).collect();
+        self.asked = asked(running, former, now());
+        self.round_trips.follow(&names, &keyed(running).collect::<Vec<_>>());
+        (self.arrivals, self.counting, self.sender, self.more) = (arrivals, counting, sender, false);
+        self.settle(running, follower);
+        self.reporting = now();
+        self.due = self.reporting;
+        Ok(())
     }
 
     pub(super) fn reports(&self) -> SharedReports {
@@ -373,6 +399,21 @@ impl Probing {
         });
         each.min().map_or(self.reporting, |due| due.min(self.reporting))
     }
+}
+
+/// Where probes arrive.
+fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<Arrivals>> {
+    let arrivals = running.plane.arrivals()?;
+    // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every time,
+    // and is itself owned by the registration until that ends.
+    unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE) }
+        .context("cannot wait for probes")
+}
+
+/// Peers that answer probes.
+fn keyed(running: &Started) -> impl Iterator<Item = &str> {
+    let keyed = running.findings.config.peers.iter().zip(&running.findings.keys);
+    keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }
 
 /// Where packets for a peer go at present.

@@ -1,7 +1,7 @@
 //! Who asks each peer, and with which settings: from the configuration, and from what is known of the
 //! way at the start.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
@@ -23,20 +23,40 @@ pub(super) enum Asked {
     },
 }
 
-/// Those of all peers.
-pub(super) fn asked(running: &Started, now: Duration) -> Vec<Asked> {
+/// Those of all peers. `former` are those of a former configuration, by name: who is asked as before goes
+/// on, with all that was heard.
+pub(super) fn asked(
+    running: &Started,
+    mut former: HashMap<String, Asked>,
+    now: Duration,
+) -> Vec<Asked> {
     let session = rand::random::<u64>().max(1);
     let peers = running.findings.config.peers.iter().zip(&running.findings.keys);
-    let each = peers.enumerate().map(|(index, (peer, key))| match key {
-        Some(key) => {
-            let settings = settings(running, index, peer, key, session);
-            Asked::Prober(Box::new(Prober::new(settings, now)))
-        }
-        None => {
-            let facts = facts(running, index, peer);
-            let interval = running.findings.config.probe.interval;
-            let unkeyed = Unkeyed::new(&peer.name, interval, facts);
-            Asked::Echo { unkeyed: Box::new(unkeyed), next: now }
+    let each = peers.enumerate().map(|(index, (peer, key))| {
+        let former = former.remove(&peer.name.value);
+        match key {
+            Some(key) => {
+                let settings = settings(running, index, peer, key, session);
+                match former {
+                    Some(Asked::Prober(prober)) if prober.continues(&settings) => {
+                        Asked::Prober(prober)
+                    }
+                    _ => Asked::Prober(Box::new(Prober::new(settings, now))),
+                }
+            }
+            None => {
+                let facts = facts(running, index, peer);
+                let interval = running.findings.config.probe.interval;
+                match former {
+                    Some(Asked::Echo { unkeyed, next }) if unkeyed.continues(interval, &facts) => {
+                        Asked::Echo { unkeyed, next }
+                    }
+                    _ => {
+                        let unkeyed = Unkeyed::new(&peer.name, interval, facts);
+                        Asked::Echo { unkeyed: Box::new(unkeyed), next: now }
+                    }
+                }
+            }
         }
     });
     each.collect()

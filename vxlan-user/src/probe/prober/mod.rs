@@ -31,7 +31,7 @@ use crate::nat::{DataCounts, DataWindow, Ports, Standing, WINDOW};
 pub type Random<'a> = &'a mut dyn FnMut() -> u64;
 
 /// What holds as long as the configuration does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The peer's name, for reports.
     pub peer: String,
@@ -129,6 +129,13 @@ pub struct Prober {
 }
 
 impl Prober {
+    /// Would a prober with these settings do the same? What is told later, and the session, do not count.
+    pub fn continues(&self, settings: &Settings) -> bool {
+        let own = &self.settings;
+        let Settings { session, endpoint, mtu, .. } = *own;
+        *own == Settings { session, endpoint, mtu, ..settings.clone() }
+    }
+
     pub fn new(settings: Settings, now: Duration) -> Self {
         let endpoint = Endpoint::new(settings.endpoint, settings.learned);
         let base = base_of(settings.endpoint.or_else(|| first(&settings)));
