@@ -1,22 +1,26 @@
 //! Asking a running daemon, at its socket in the run directory.
 
 use std::{
+    fmt,
     io::{self, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::probe::NatReports;
 
 /// The daemon answers from memory: whoever waits longer waits in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A reload loads programs, and may wait for another one.
+const PATIENCE_RELOAD: Duration = Duration::from_secs(60);
 
 /// What the daemon knows of NAT. `None`: no daemon runs.
 pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
-    let Some(text) = get(socket, "/nat")? else { return Ok(None) };
+    let Some(answer) = ask(socket, "GET /nat", PATIENCE)? else { return Ok(None) };
+    let text = answer.map_err(|refused| anyhow!("{refused}"))?;
     let reports = serde_json::from_slice(&text);
     Ok(Some(reports.with_context(|| {
         format!(
@@ -26,8 +30,32 @@ pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
     })?))
 }
 
-/// The page at `path`.
-fn get(socket: &Path, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+/// Has the daemon read its configuration again. `None`: no daemon runs; an error inside: it was not applied,
+/// and why.
+pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<(), String>>> {
+    let answer = ask(socket, "POST /reload", PATIENCE_RELOAD)?;
+    Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.said)))
+}
+
+/// An answer that is no page.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    status: String,
+    said: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.said)
+    }
+}
+
+/// The page that is asked for.
+fn ask(
+    socket: &Path,
+    question: &str,
+    patience: Duration,
+) -> anyhow::Result<Option<Result<Vec<u8>, Refused>>> {
     let stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         // A daemon that was killed leaves the file.
@@ -44,12 +72,12 @@ fn get(socket: &Path, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
         }
         Err(error) => return Err(error).with_context(|| socket.display().to_string()),
     };
-    let answer = match exchange(stream, path) {
+    let answer = match exchange(stream, question, patience) {
         Ok(answer) => answer,
         Err(error)
             if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
         {
-            let (daemon, seconds) = (socket.display(), PATIENCE.as_secs());
+            let (daemon, seconds) = (socket.display(), patience.as_secs());
             bail!("the daemon at {daemon} does not answer within {seconds} seconds")
         }
         Err(error) => {
@@ -61,26 +89,27 @@ fn get(socket: &Path, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 /// HTTP/1.0: the answer is whole when the daemon closes.
-fn exchange(mut stream: UnixStream, path: &str) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+fn exchange(mut stream: UnixStream, question: &str, patience: Duration) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    write!(stream, "{question} HTTP/1.0\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 
 /// What follows the head of an answer, if that says that all is well.
-fn page(answer: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn page(answer: &[u8]) -> anyhow::Result<Result<Vec<u8>, Refused>> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(head) = head else { bail!("the answer broke off") };
     let status = String::from_utf8_lossy(&answer[..head]);
     let status = status.lines().next().unwrap_or_default();
     let body = &answer[head + 4..];
     if status.split(' ').nth(1) != Some("200") {
-        bail!("{status}: {}", String::from_utf8_lossy(body));
+        let said = String::from_utf8_lossy(body).into_owned();
+        return Ok(Err(Refused { status: status.to_owned(), said }));
     }
-    Ok(body.to_vec())
+    Ok(Ok(body.to_vec()))
 }
 
 #[cfg(test)]
@@ -92,6 +121,8 @@ mod tests {
         thread,
     };
 
+    use tokio::sync::{mpsc, oneshot};
+
     use super::*;
     use crate::{daemon::Api, nat::Kind, probe::SharedReports, state::RunDir};
 
@@ -99,6 +130,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = RunDir::new(directory.path()).api_socket();
         (directory, path)
+    }
+
+    /// Nobody reloads.
+    fn nobody() -> mpsc::Sender<oneshot::Sender<Result<(), String>>> {
+        mpsc::channel(1).0
     }
 
     async fn asked(path: &Path) -> anyhow::Result<Option<NatReports>> {
@@ -110,7 +146,7 @@ mod tests {
     async fn the_daemon_s_reports_arrive_as_they_are() {
         let (_directory, path) = place();
         let reports = SharedReports::default();
-        let api = Api::serve(&path, "gcp", reports.clone()).expect("served");
+        let api = Api::serve(&path, "gcp", reports.clone(), nobody()).expect("served");
         let answer = asked(&path).await.expect("an answer");
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
@@ -129,7 +165,7 @@ mod tests {
         let (directory, path) = place();
         drop(UnixListener::bind(&path).expect("what a killed daemon leaves"));
         assert_eq!(asked(&path).await.expect("no trouble"), None);
-        let _api = Api::serve(&path, "gcp", SharedReports::default()).expect("served");
+        let _api = Api::serve(&path, "gcp", SharedReports::default(), nobody()).expect("served");
         let mode = fs::metadata(&path).expect("a socket").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(asked(&path).await.expect("an answer").is_some());
@@ -139,13 +175,13 @@ mod tests {
 
     #[test]
     fn a_daemon_that_says_no_is_quoted() {
-        let said = |answer: &[u8]| page(answer).expect_err("no page").to_string();
-        assert_eq!(
-            said(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck"),
-            "HTTP/1.0 500 Internal Server Error: out of luck"
-        );
-        assert_eq!(said(b"HTTP/1.0 200 OK\r\na: b\r\n"), "the answer broke off");
-        assert_eq!(page(b"HTTP/1.0 200 OK\r\n\r\n\r\n\r\n").expect("a page"), b"\r\n\r\n");
+        let said = page(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck");
+        let said = said.expect("an answer").expect_err("no page").to_string();
+        assert_eq!(said, "HTTP/1.0 500 Internal Server Error: out of luck");
+        let broken = page(b"HTTP/1.0 200 OK\r\na: b\r\n").expect_err("no answer");
+        assert_eq!(broken.to_string(), "the answer broke off");
+        let page = page(b"HTTP/1.0 200 OK\r\n\r\n\r\n\r\n").expect("an answer");
+        assert_eq!(page.expect("a page"), b"\r\n\r\n");
     }
 
     #[test]

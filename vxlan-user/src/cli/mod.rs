@@ -5,6 +5,7 @@
 mod ask;
 mod check;
 mod down;
+mod reload;
 mod run;
 mod show;
 mod table;
@@ -51,7 +52,9 @@ struct Options {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Bring the data plane up and keep it; stay in the foreground until SIGTERM or Ctrl-C.
-    Run,
+    Run(run::Run),
+    /// Have the running daemon read its configuration again, and wait for the outcome.
+    Reload,
     /// Remove programs, pins, routes and overlay interfaces of a daemon that has ended.
     Down,
     /// Look whether the configuration is right and fits this host; change nothing.
@@ -94,7 +97,8 @@ async fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         pins: Pins::new(&cli.options.pin_dir),
     };
     match cli.verb {
-        Verb::Run => run::run(&places, cli.options.log).await,
+        Verb::Run(args) => run::run(&places, cli.options.log, &args).await,
+        Verb::Reload => reload::reload(&places),
         Verb::Down => down::down(&places).await,
         Verb::Check(args) => check::check(&places, &args).await,
         Verb::Show(args) => show::show(&places, &args),

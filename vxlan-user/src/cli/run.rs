@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use clap::Args;
 use tracing::level_filters::LevelFilter;
 
 use super::count;
@@ -10,10 +11,17 @@ use crate::{
     dataplane::LoadOptions,
 };
 
-pub(super) async fn run(places: &Places, log: LevelFilter) -> anyhow::Result<ExitCode> {
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Apply the configuration file whenever it has changed.
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) async fn run(places: &Places, log: LevelFilter, args: &Run) -> anyhow::Result<ExitCode> {
     let trace_packets = log >= LevelFilter::TRACE;
     let options = LoadOptions { trace_packets, ..LoadOptions::default() };
-    daemon::run(places, options, report).await?;
+    daemon::run(places, options, args.watch, report).await?;
     Ok(ExitCode::SUCCESS)
 }
 

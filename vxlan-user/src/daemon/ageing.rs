@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::AbortHandle;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use super::bring_up::Started;
@@ -16,7 +17,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// For how long stations stay, in seconds.
 #[derive(Clone, Debug)]
-struct Ageing {
+struct Rules {
     /// By overlay interface.
     by_ifindex: HashMap<u32, u32>,
     /// By member: how many stations it may have.
@@ -31,14 +32,23 @@ struct Findings {
     left: Vec<u64>,
 }
 
-/// Begins, until the daemon ends.
-pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError> {
+/// The tasks, which go on until this is dropped.
+pub(super) struct Ageing([AbortHandle; 2]);
+
+impl Drop for Ageing {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Begins, for the generation at work.
+pub(super) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
     let mut stations = Stations::open(pins, generation)?;
-    let ageing = Ageing::of(running);
+    let ageing = Rules::of(running);
     let period = ageing.period();
-    tokio::spawn(async move {
+    let clock = tokio::spawn(async move {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tick.tick().await;
@@ -48,7 +58,7 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
         }
     });
     let pins = pins.clone();
-    tokio::spawn(async move {
+    let sweeps = tokio::spawn(async move {
         let mut pause = period;
         loop {
             tokio::time::sleep(pause).await;
@@ -82,12 +92,12 @@ pub(super) fn start(pins: &Pins, running: &Started) -> Result<(), DataPlaneError
             pause = period.max(began.elapsed() * 9);
         }
     });
-    Ok(())
+    Ok(Ageing([clock.abort_handle(), sweeps.abort_handle()]))
 }
 
 /// Takes out what is too old, and brings the programs' count of what is left in line with the table.
 /// That also repairs what CPUs that learned at the same time have miscounted.
-fn sweep(stations: &mut Stations, ageing: &Ageing) -> Result<usize, DataPlaneError> {
+fn sweep(stations: &mut Stations, ageing: &Rules) -> Result<usize, DataPlaneError> {
     let learned = |stations: &Stations| -> Result<Vec<u64>, DataPlaneError> {
         (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
     };
@@ -115,7 +125,7 @@ fn forgotten(before: u64, after: u64, left: u64) -> u64 {
     (if went { after } else { before }).wrapping_sub(left)
 }
 
-impl Ageing {
+impl Rules {
     fn of(running: &Started) -> Self {
         let networks = running.state.networks.iter().zip(&running.findings.config.networks);
         let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
@@ -132,7 +142,7 @@ impl Ageing {
 }
 
 impl Findings {
-    fn note(&mut self, ageing: &Ageing, now: u32, key: FdbKey, entry: FdbEntry) {
+    fn note(&mut self, ageing: &Rules, now: u32, key: FdbKey, entry: FdbEntry) {
         if entry.flags & FdbEntry::STATIC != 0 {
             return;
         }
@@ -155,8 +165,8 @@ mod tests {
 
     use super::*;
 
-    fn ageing() -> Ageing {
-        Ageing { by_ifindex: [(7, 300), (8, 10)].into(), shares: vec![2, 9, 9] }
+    fn ageing() -> Rules {
+        Rules { by_ifindex: [(7, 300), (8, 10)].into(), shares: vec![2, 9, 9] }
     }
 
     #[test]
@@ -186,9 +196,9 @@ mod tests {
     #[test]
     fn a_sweep_comes_ten_times_in_the_shortest_time() {
         assert_eq!(ageing().period(), Duration::from_secs(1));
-        let slow = Ageing { by_ifindex: [(7, 300), (8, 86_400)].into(), shares: vec![9] };
+        let slow = Rules { by_ifindex: [(7, 300), (8, 86_400)].into(), shares: vec![9] };
         assert_eq!(slow.period(), Duration::from_secs(30));
-        let slowest = Ageing { by_ifindex: [(8, 86_400)].into(), shares: vec![9] };
+        let slowest = Rules { by_ifindex: [(8, 86_400)].into(), shares: vec![9] };
         assert_eq!(slowest.period(), Duration::from_secs(60));
     }
 

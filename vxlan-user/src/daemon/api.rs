@@ -1,10 +1,12 @@
 //! What the daemon tells the command line: a Unix socket in the run directory, HTTP, for root alone.
 //!
-//! `GET /nat` is a [`NatReports`] in JSON. Nothing can be changed here.
+//! `GET /nat` is a [`NatReports`] in JSON. `POST /reload` has the configuration read again, and answers
+//! when that is done: 200, or 409 and the reason in a line.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use axum::{
@@ -12,14 +14,16 @@ use axum::{
     extract::State as Shared,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use nix::sys::stat::{Mode, fchmod};
 use tokio::{
     net::{UnixListener, UnixSocket},
+    sync::{mpsc, oneshot},
     task::AbortHandle,
 };
 
+use super::reload::Asked;
 use crate::probe::{NatReports, SharedReports};
 
 /// Questions that may wait to be taken.
@@ -29,25 +33,38 @@ const BACKLOG: u32 = 16;
 #[derive(Debug)]
 pub struct Api {
     path: PathBuf,
+    node: Arc<RwLock<String>>,
     task: AbortHandle,
 }
 
 impl Api {
     /// Answers at `path`, within a tokio runtime. For the holder of the run directory's lock, so what
     /// is there already was left by a daemon that is gone.
-    pub fn serve(path: &Path, node: &str, reports: SharedReports) -> io::Result<Self> {
+    pub fn serve(
+        path: &Path,
+        node: &str,
+        reports: SharedReports,
+        reloads: mpsc::Sender<Asked>,
+    ) -> io::Result<Self> {
         let listener = listen(path).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
         })?;
+        let node = Arc::new(RwLock::new(node.to_owned()));
         let app = Router::new()
             .route("/nat", get(nat))
-            .with_state(Told { node: node.to_owned(), reports });
+            .route("/reload", post(reload))
+            .with_state(Told { node: Arc::clone(&node), reports, reloads });
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!("the socket of the command line ended: {error}");
             }
         });
-        Ok(Self { path: path.to_owned(), task: task.abort_handle() })
+        Ok(Self { path: path.to_owned(), node, task: task.abort_handle() })
+    }
+
+    /// The node has another name now.
+    pub fn rename(&self, node: &str) {
+        node.clone_into(&mut self.node.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -73,14 +90,29 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 #[derive(Clone)]
 struct Told {
-    node: String,
+    node: Arc<RwLock<String>>,
     reports: SharedReports,
+    reloads: mpsc::Sender<Asked>,
 }
 
 async fn nat(Shared(told): Shared<Told>) -> Response {
-    let answer = NatReports { node: told.node, peers: told.reports.latest().to_vec() };
+    let node = told.node.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let answer = NatReports { node, peers: told.reports.latest().to_vec() };
     match serde_json::to_vec(&answer) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn reload(Shared(told): Shared<Told>) -> Response {
+    let (answer, outcome) = oneshot::channel();
+    let outcome = match told.reloads.send(answer).await {
+        Ok(()) => outcome.await.ok(),
+        Err(_) => None,
+    };
+    match outcome {
+        Some(Ok(())) => StatusCode::OK.into_response(),
+        Some(Err(reason)) => (StatusCode::CONFLICT, reason).into_response(),
+        None => (StatusCode::CONFLICT, "the daemon is ending".to_owned()).into_response(),
     }
 }

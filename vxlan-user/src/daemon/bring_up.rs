@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use ipnet::IpNet;
+use vxlan_common::table;
 
 use super::{
     Places,
@@ -130,6 +131,9 @@ async fn make(
         &mut rand::rng(),
     );
     plan.probers = keys::probers(&findings.keys);
+    if let Some(running) = running {
+        keep_ways(&mut plan, &findings, running);
+    }
     plane.fill(&plan)?;
     if let Some(former) = predecessors.at_work() {
         plane.inherit(former, &plan)?;
@@ -162,6 +166,32 @@ async fn make(
     }
     tracing::debug!("start: tidied up and recorded");
     Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
+}
+
+/// Peers whose endpoints stay are reached as they are now, until it is looked at again.
+fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
+    let before = &running.findings;
+    if before.facts.ifindex != findings.facts.ifindex {
+        return;
+    }
+    let known = before.config.peers.iter().zip(&running.plan.peers);
+    let known: HashMap<&str, _> = known.map(|of| (of.0.name.value.as_str(), of)).collect();
+    let endpoints =
+        |of: &config::Peer| -> Vec<_> { of.endpoints.iter().map(|at| at.value).collect() };
+    for (peer, entry) in findings.config.peers.iter().zip(&mut plan.peers) {
+        let Some((config, way)) = known.get(peer.name.value.as_str()) else { continue };
+        if config.learns == peer.learns && endpoints(config) == endpoints(peer) {
+            *entry = table::Peer {
+                endpoint: way.endpoint,
+                gateway: way.gateway,
+                family: way.family,
+                port: way.port,
+                ifindex: way.ifindex,
+                mtu: way.mtu,
+                ..*entry
+            };
+        }
+    }
 }
 
 /// The clsact qdisc that a former run made on another underlay interface.

@@ -11,28 +11,30 @@ use tokio::{
 
 use super::{
     Places, ageing,
-    api::Api,
     bring_up::{self, Started},
     checks,
     follow::{self, Follower},
     probing::Probing,
+    reload::{Parts, Requests},
     service::Service,
+    shown::Shown,
 };
 use crate::{
     dataplane::LoadOptions,
     host::{Host, HostEvent, IcmpListener},
-    metrics,
 };
 
 /// How often the next hops of peers without a way are asked for again, and old news is looked for.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Starts, calls `started` once traffic can pass, and stays until SIGINT or SIGTERM.
+/// Starts, calls `started` once traffic can pass, and stays until SIGINT or SIGTERM. With `watch` a change
+/// of the configuration file is applied, too.
 ///
 /// Afterwards the data plane goes on without the daemon; [`super::down`] is what removes it.
 pub async fn run(
     places: &Places,
     options: LoadOptions,
+    watch: bool,
     started: impl FnOnce(&Started, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -42,7 +44,7 @@ pub async fn run(
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Beginning { mut running, listener, icmp } = match start(places, &host, options).await {
+    let Beginning { mut running, listener, mut icmp } = match start(places, &host, options).await {
         Ok(beginning) => beginning,
         Err(error) => {
             if !places.run_dir.has_state() {
@@ -53,11 +55,9 @@ pub async fn run(
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(places, &mut running)?;
-    serve_metrics(places, &running, listener, &probing)?;
-    let socket = places.run_dir.api_socket();
-    let _api = Api::serve(&socket, &running.state.node, probing.reports())
-        .map_err(|error| tracing::warn!("`vxlan show nat` cannot ask this daemon: {error}"));
-    ageing::start(&places.pins, &running)?;
+    let (mut shown, asked) = Shown::start(places, &running, &probing, listener)?;
+    let mut requests = Requests::new(&places.config, watch, asked)?;
+    let mut ageing = ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);
     let mut service = Service::of_environment();
@@ -90,6 +90,23 @@ pub async fn run(
             event = probing.next() => {
                 let event = event.context("cannot hear of probes")?;
                 probing.handle(event, &mut running, &mut follower).await?;
+            }
+            asked = requests.next() => {
+                let mut parts = Parts {
+                    places,
+                    host: &host,
+                    options,
+                    running: &mut running,
+                    probing: &mut probing,
+                    follower: &mut follower,
+                    icmp: &mut icmp,
+                    ageing: &mut ageing,
+                    shown: &mut shown,
+                };
+                let outcome = parts.reload(&mut requests, &mut service).await;
+                if let Some(asked) = asked {
+                    let _nobody_waits_any_more = asked.send(outcome);
+                }
             }
             () = service.due() => service.alive(),
             _ = retry.tick() => {
@@ -131,25 +148,8 @@ async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Re
     Ok(Beginning { running, listener, icmp })
 }
 
-fn serve_metrics(
-    places: &Places,
-    running: &Started,
-    listener: TcpListener,
-    probing: &Probing,
-) -> anyhow::Result<()> {
-    let reader = places.reader(&running.state)?;
-    let source = metrics::Source::new(reader, running.state.clone())
-        .with_prober(probing.reports(), probing.round_trips());
-    tokio::spawn(async move {
-        if let Err(error) = metrics::serve(listener, source).await {
-            tracing::error!("the metrics server ended: {error}");
-        }
-    });
-    Ok(())
-}
-
 /// Hands the programs' messages to the log.
-fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
+pub(super) fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
     let Some(logger) = running.plane.logger(options) else { return Ok(()) };
     // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
     // time, and is itself owned by the registration until that ends.

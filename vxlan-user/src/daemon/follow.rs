@@ -1,7 +1,7 @@
 //! Keeps a running data plane in line with what changes under it: routes and neighbours, the
 //! underlay's MTU, what routers say of the paths, and where probes prove that peers are.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use vxlan_common::addr::Address;
 
@@ -80,6 +80,18 @@ impl<'a> Follower<'a> {
             widen: false,
             unsaved: false,
         }
+    }
+
+    /// Goes on under another configuration: what is known of paths, and of the peers that stay, stays.
+    pub(super) fn reload(&mut self, former: &Started, running: &Started) {
+        let names = |of: &Started| -> Vec<String> {
+            of.findings.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
+        };
+        let known: HashMap<String, Option<u32>> =
+            names(former).into_iter().zip(std::mem::take(&mut self.found)).collect();
+        let found = names(running).iter().map(|peer| known.get(peer).copied().flatten()).collect();
+        let paths = std::mem::replace(&mut self.paths, PathMtus::new(LIFETIME));
+        *self = Self { paths, found, ..Self::new(self.places, self.host, running) };
     }
 
     /// Takes note of what is new on the host.

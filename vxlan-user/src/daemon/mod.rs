@@ -18,7 +18,9 @@ mod keys;
 mod path_mtu;
 mod probing;
 mod record;
+mod reload;
 mod service;
+mod shown;
 mod swap;
 mod ways;
 

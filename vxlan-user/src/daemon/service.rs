@@ -35,6 +35,14 @@ impl Service {
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
+    /// A reload has begun; [`Self::ready`] ends it.
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!("cannot tell the service manager: {error}"),
+        }
+    }
+
     /// Says how things stand, if that has changed.
     pub(super) fn follow(&mut self, running: &Started) {
         let now = status(running);

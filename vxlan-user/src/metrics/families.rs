@@ -167,6 +167,11 @@ pub(super) const RELOAD: Family = gauge(
     "1 if the configuration was applied when it was last read, else 0.",
     &[],
 );
+pub(super) const RELOAD_SUCCESS: Family = gauge(
+    "vxlan_config_last_reload_success_timestamp_seconds",
+    "Unix time at which the configuration was last applied.",
+    &[],
+);
 
 impl Family {
     /// Every family, in the order of docs/metrics.md.
@@ -196,5 +201,6 @@ impl Family {
         MAP_ENTRIES,
         MAP_CAPACITY,
         RELOAD,
+        RELOAD_SUCCESS,
     ];
 }

@@ -1,7 +1,7 @@
 //! A snapshot as text: which value is a sample of which family. What is known of the ways to the peers
 //! is in [`super::ways`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use vxlan_common::counters::NatField;
@@ -40,8 +40,14 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     build.add(&[env!("CARGO_PKG_VERSION"), env!("VXLAN_COMMIT")], 1);
     page.add(build);
     let mut reload = Samples::of(&RELOAD);
-    reload.add(&[], 1);
+    let mut success = Samples::of(&RELOAD_SUCCESS);
+    if let Some(last) = snapshot.reload {
+        let at = last.success_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        reload.add(&[], u8::from(last.successful));
+        success.add(&[], at.as_secs());
+    }
     page.add(reload);
+    page.add(success);
     let underlay = &snapshot.state.underlay;
     let mut attached = Samples::of(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {

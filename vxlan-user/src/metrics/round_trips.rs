@@ -23,7 +23,7 @@ impl RoundTrips {
     }
 
     /// From now on of these peers: what is known of those that stay goes on.
-    pub fn follow<'a>(&self, before: &[String], peers: &[&'a str]) {
+    pub fn follow(&self, before: &[String], peers: &[&str]) {
         for gone in before.iter().filter(|before| !peers.contains(&before.as_str())) {
             let _never_shown = self.0.remove_label_values(&[gone.as_str()]);
         }

@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use tokio::{net::TcpListener, sync::Mutex};
 
-use super::{Source, render};
+use super::{Published, Snapshot, render};
 
 /// The type of the text exposition format, version 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,26 +21,27 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// # Errors
 /// The listening socket broke.
-pub async fn serve(listener: TcpListener, source: Source) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, published: Published) -> io::Result<()> {
     let app = Router::new()
         .route("/metrics", get(metrics))
         .route("/", get(front))
-        .with_state(Arc::new(Page { source, turn: Mutex::new(()) }));
+        .with_state(Arc::new(Page { published, turn: Mutex::new(()) }));
     axum::serve(listener, app).await
 }
 
 /// What the page is made from, by one scrape at a time.
 struct Page {
-    source: Source,
+    published: Published,
     turn: Mutex<()>,
 }
 
 async fn metrics(Shared(page): Shared<Arc<Page>>) -> impl IntoResponse {
     let _turn = page.turn.lock().await;
-    let source = Arc::clone(&page);
+    let (source, reload) = page.published.latest();
     // Reading maps is a row of system calls: off the threads that serve.
     let page = tokio::task::spawn_blocking(move || {
-        let snapshot = source.source.snapshot().map_err(|error| error.to_string())?;
+        let snapshot = source.snapshot().map_err(|error| error.to_string())?;
+        let snapshot = Snapshot { reload: Some(reload), ..snapshot };
         render(&snapshot).map_err(|error| error.to_string())
     });
     let text = match page.await {

@@ -12,7 +12,7 @@ use vxlan_common::{
     reason::{DropReason, RxDrop, TxDrop},
 };
 
-use super::RoundTrips;
+use super::{LastReload, RoundTrips};
 use crate::{
     dataplane::{DataPlaneError, Reader, Usage, uptime},
     plan::SlotOwner,
@@ -53,6 +53,8 @@ pub struct Snapshot {
     /// What the prober says; none without one.
     pub reports: Arc<[Report]>,
     pub round_trips: Option<RoundTrips>,
+    /// How the daemon's latest reload ended; absent without one.
+    pub reload: Option<LastReload>,
     /// When it was taken, by the wall clock.
     pub at: SystemTime,
 }
@@ -145,6 +147,7 @@ impl Source {
                 .collect::<Result<_, _>>()?,
             reports: self.reports.latest(),
             round_trips: self.round_trips.clone(),
+            reload: None,
             at: SystemTime::now(),
         })
     }

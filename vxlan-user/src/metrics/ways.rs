@@ -163,6 +163,7 @@ mod tests {
                 generations: Vec::new(),
                 entries: Vec::new(),
             },
+            reload: None,
             links: Vec::new(),
             drops: Vec::new(),
             usage: Vec::new(),

@@ -80,8 +80,7 @@ impl Probing {
     pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
         let findings = &running.findings;
-        let round_trips =
-            RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
+        let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
@@ -103,7 +102,7 @@ impl Probing {
     ///
     /// # Errors
     /// The maps or the interface cannot be used; then everything is as it was.
-    pub(super) async fn reload(
+    pub(super) fn reload(
         &mut self,
         places: &Places,
         before: &Config,
@@ -114,14 +113,20 @@ impl Probing {
         let counting = Counting::open(places, running)?;
         let sender = RawSender::open(&running.findings.underlay.name)?;
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
-        // Their indices are those of the former configuration: what follows from them is left to the
-        // next probes.
+        // Their indices are those of the former configuration: they are answered, and what else follows
+        // from them is left to the next ones.
         let mut heard = Vec::new();
         self.take(&mut heard);
+        for (peer, action) in heard {
+            if let Action::Transmit(packet) = action {
+                self.send(peer, &packet);
+            }
+        }
         let former = names.iter().cloned().zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
         self.round_trips.follow(&names, &keyed(running).collect::<Vec<_>>());
-        (self.arrivals, self.counting, self.sender, self.more) = (arrivals, counting, sender, false);
+        (self.arrivals, self.counting, self.sender, self.more) =
+            (arrivals, counting, sender, false);
         self.settle(running, follower);
         self.reporting = now();
         self.due = self.reporting;

@@ -1,0 +1,21 @@
+//! `vxlan reload`: the running daemon reads its configuration again.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use super::ask;
+use crate::daemon::Places;
+
+pub(super) fn reload(places: &Places) -> anyhow::Result<ExitCode> {
+    match ask::reload(&places.run_dir.api_socket())? {
+        Some(Ok(())) => {
+            println!("the configuration {} is in force", places.config.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Err(reason)) => bail!("the former configuration stays in force: {reason}"),
+        None => bail!(
+            "no daemon runs here. Start one with `vxlan run`, or name its run directory with --run-dir"
+        ),
+    }
+}

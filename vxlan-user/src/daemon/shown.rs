@@ -1,0 +1,83 @@
+//! What others can see of the daemon: the metrics page, and the socket of the command line. Both go on
+//! under another configuration.
+
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
+
+use super::{Places, api::Api, bring_up::Started, probing::Probing, reload::Asked};
+use crate::metrics::{self, Published, Source};
+
+/// Requests for a reload that may wait; whoever asks waits for the outcome.
+const WAITING: usize = 16;
+
+/// The servers, which answer until this is dropped.
+pub(super) struct Shown {
+    published: Published,
+    pages: AbortHandle,
+    /// Absent: the socket could not be made.
+    api: Option<Api>,
+}
+
+impl Shown {
+    /// Begins. Requests for a reload come out of the second part.
+    pub(super) fn start(
+        places: &Places,
+        running: &Started,
+        probing: &Probing,
+        listener: TcpListener,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Asked>)> {
+        let published = Published::new(source(places, running, probing)?);
+        let pages = serve(listener, published.clone());
+        let (ask, asked) = mpsc::channel(WAITING);
+        let socket = places.run_dir.api_socket();
+        let api = Api::serve(&socket, &running.state.node, probing.reports(), ask);
+        let api = api
+            .map_err(|error| tracing::warn!("the command line cannot ask this daemon: {error}"))
+            .ok();
+        Ok((Self { published, pages, api }, asked))
+    }
+
+    /// Another configuration is in force; with a listener, at another place too.
+    pub(super) fn reload(
+        &mut self,
+        places: &Places,
+        running: &Started,
+        probing: &Probing,
+        listener: Option<TcpListener>,
+    ) -> anyhow::Result<()> {
+        self.published.replace(source(places, running, probing)?);
+        if let Some(listener) = listener {
+            self.pages.abort();
+            self.pages = serve(listener, self.published.clone());
+        }
+        if let Some(api) = &self.api {
+            api.rename(&running.state.node);
+        }
+        Ok(())
+    }
+
+    /// A reload has failed.
+    pub(super) fn failed(&self) {
+        self.published.failed();
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.pages.abort();
+    }
+}
+
+fn source(places: &Places, running: &Started, probing: &Probing) -> anyhow::Result<Source> {
+    let reader = places.reader(&running.state)?;
+    Ok(Source::new(reader, running.state.clone())
+        .with_prober(probing.reports(), probing.round_trips()))
+}
+
+fn serve(listener: TcpListener, published: Published) -> AbortHandle {
+    let task = tokio::spawn(async move {
+        if let Err(error) = metrics::serve(listener, published).await {
+            tracing::error!("the metrics server ended: {error}");
+        }
+    });
+    task.abort_handle()
+}
