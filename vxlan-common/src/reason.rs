@@ -72,6 +72,8 @@ reasons! {
         RedirectFailed = 17 "redirect_failed",
         /// A probe with no peer's tag, or cut off.
         ProbeDenied = 18 "probe_denied",
+        /// Several packets that the driver or GRO merged into one, received without XDP.
+        Aggregate = 19 "aggregate",
     }
 }
 

@@ -89,10 +89,16 @@ fn stranger(received: &Received, settings: &Settings) -> Result<Option<Sender>, 
 }
 
 #[inline(always)]
-pub(crate) fn peer_index(family: u8, address: &Address) -> Option<u32> {
+fn peer_index(family: u8, address: &Address) -> Option<u32> {
     let key = OuterAddress { family, pad: [0; 3], address: *address };
     // SAFETY: an index, copied out at once.
     unsafe { PEER_BY_ADDRESS.get(key) }.copied()
+}
+
+/// The counter slot of the peer that has this outer address.
+#[inline(always)]
+pub(crate) fn slot_of_address(family: u8, address: &Address) -> u32 {
+    peer_index(family, address).map_or(NOBODY, peer_slot)
 }
 
 #[inline(always)]

@@ -51,25 +51,25 @@ pub(crate) fn dropped(slot: u32, reason: DropReason, packets: u64) {
     });
 }
 
-/// Counts one refused packet.
+/// Counts a refused frame of so many packets.
 #[inline(always)]
-pub(crate) fn rx_drop(refused: &Refused) {
+pub(crate) fn rx_drop(refused: &Refused, packets: u64) {
     if let Some(pair) = refused.pair
-        && add_pair(&pair)
+        && add_pair(&pair, packets)
     {
         return;
     }
-    dropped(refused.slot, DropReason::Rx(refused.reason), 1);
+    dropped(refused.slot, DropReason::Rx(refused.reason), packets);
 }
 
 #[inline(always)]
-fn add_pair(pair: &NonMember) -> bool {
+fn add_pair(pair: &NonMember, packets: u64) -> bool {
     if let Some(count) = NON_MEMBERS.get_ptr_mut(pair) {
         // SAFETY: as in `with`.
-        unsafe { *count += 1 };
+        unsafe { *count += packets };
         return true;
     }
-    NON_MEMBERS.insert(pair, 1, 0).is_ok()
+    NON_MEMBERS.insert(pair, packets, 0).is_ok()
 }
 
 /// Counts packets that were accepted and then not delivered.

@@ -1,4 +1,5 @@
-//! The second half of receive: a tagged frame goes into the overlay interface.
+//! The second half of receive: a tagged frame goes into the overlay interface, or one that needed no
+//! tag.
 //!
 //! This program never writes to the packet directly: a program that does makes the kernel copy a
 //! packet that a capture holds a clone of, before the program runs, and the copy has no metadata.
@@ -19,6 +20,7 @@ use vxlan_common::{
 
 use crate::{
     count::{self, Failed},
+    decap::Accepted,
     maps::{SETTINGS, TAGS},
     packet::{SkbInfo, View},
 };
@@ -49,16 +51,33 @@ pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     if info.vlan {
         return Err(failed(RxDrop::MalformedOuter));
     }
+    let gone = || failed(RxDrop::RedirectFailed);
+    if target.ifindex == 0 {
+        return Err(gone());
+    }
     if let Some((cast, own)) = &target.cast {
-        restore(ctx, own, cast).ok_or_else(|| failed(RxDrop::RedirectFailed))?;
+        restore(ctx, own, cast).ok_or_else(gone)?;
     }
-    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
-    let verdict = unsafe { bpf_redirect(target.ifindex, u64::from(BPF_F_INGRESS)) };
-    if verdict != i64::from(TC_ACT_REDIRECT) {
-        return Err(failed(RxDrop::RedirectFailed));
-    }
+    let verdict = into(target.ifindex).ok_or_else(gone)?;
     count::received(target.slot, packets, info.bytes(headers));
-    Ok(Verdict::Redirected(verdict as i32))
+    Ok(Verdict::Redirected(verdict))
+}
+
+/// The same for a frame that needed no tag. Returns the helper's verdict.
+pub(crate) fn accepted(frame: &Accepted) -> Result<i32, Failed<RxDrop>> {
+    let verdict = if frame.ifindex == 0 { None } else { into(frame.ifindex) };
+    let failed = || Failed { reason: RxDrop::RedirectFailed, slot: frame.slot, packets: 1 };
+    let verdict = verdict.ok_or_else(failed)?;
+    count::received(frame.slot, 1, frame.len.into());
+    Ok(verdict)
+}
+
+/// Redirects into an overlay interface. `None`: the kernel refuses.
+#[inline(always)]
+fn into(ifindex: u32) -> Option<i32> {
+    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
+    let verdict = unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) };
+    (verdict == i64::from(TC_ACT_REDIRECT)).then_some(verdict as i32)
 }
 
 #[inline(always)]

@@ -11,6 +11,9 @@
 //! ingress of the same interface: a frame with our tag is redirected into the overlay interface, any
 //! other goes on as if we were not there.
 //!
+//! Where XDP is not to be had, [`decap_tc`] in TC ingress does by itself what both do, by the same
+//! rules; packets that were merged before it are lost to it.
+//!
 //! A probe ends in [`decap`]: what the daemon must know of it goes through a ring buffer, the packet no
 //! further.
 //!
@@ -25,6 +28,7 @@
 
 mod admit;
 mod answer;
+mod carrier;
 mod count;
 mod decap;
 mod deliver;
@@ -32,6 +36,8 @@ mod encap;
 mod forward;
 mod frame;
 mod headers;
+mod in_tc;
+mod in_xdp;
 mod learn;
 mod limit;
 mod maps;
@@ -53,18 +59,19 @@ use aya_log_ebpf::{
     macro_support::{Level, level_enabled},
     trace,
 };
+use in_tc::Skb;
 
 /// XDP on the underlay interface.
 #[xdp]
 fn decap(ctx: XdpContext) -> u32 {
     match decap::run(&ctx) {
-        Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted) => xdp_action::XDP_PASS,
+        Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted(_)) => xdp_action::XDP_PASS,
         Ok(decap::Verdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_tell() {
                 trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
             }
-            count::rx_drop(&refused);
+            count::rx_drop(&refused, 1);
             xdp_action::XDP_DROP
         }
     }
@@ -79,6 +86,39 @@ fn deliver(ctx: TcContext) -> i32 {
         Err(failed) => {
             if may_tell() {
                 trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
+            }
+            count::rx_drop_many(&failed);
+            TC_ACT_SHOT
+        }
+    }
+}
+
+/// TC ingress on the underlay interface where XDP is not to be had: `decap` and `deliver` in one.
+#[classifier]
+fn decap_tc(ctx: TcContext) -> i32 {
+    let packet = Skb::of(&ctx);
+    // A VLAN's traffic is not ours; its tag is held outside of the bytes.
+    if packet.info.vlan {
+        return TC_ACT_UNSPEC;
+    }
+    let accepted = match decap::run(&packet) {
+        Ok(decap::Verdict::NotOurs) => return TC_ACT_UNSPEC,
+        // TCX knows no other way to take a packet.
+        Ok(decap::Verdict::Probe) => return TC_ACT_SHOT,
+        Ok(decap::Verdict::Accepted(accepted)) => accepted,
+        Err(refused) => {
+            if may_tell() {
+                trace!(&ctx, "decap_tc: dropped, reason {}", refused.reason as u8);
+            }
+            count::rx_drop(&refused, packet.packets());
+            return TC_ACT_SHOT;
+        }
+    };
+    match deliver::accepted(&accepted) {
+        Ok(verdict) => verdict,
+        Err(failed) => {
+            if may_tell() {
+                trace!(&ctx, "decap_tc: dropped, reason {}", failed.reason as u8);
             }
             count::rx_drop_many(&failed);
             TC_ACT_SHOT

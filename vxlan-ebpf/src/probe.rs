@@ -1,14 +1,10 @@
 //! Hands received probes to the daemon, with the outer header as it arrived. Whether they are genuine
 //! is not known here; the tag and a limit keep strangers from filling the buffer.
 
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, generated::bpf_xdp_load_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     bytes::{Bytes as _, Window as _},
-    counters::NOBODY,
     outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4, OVERHEAD_IPV6, VXLAN_LEN},
     probe::{Arrived, FRAME_LEN, TAG_AT},
     reason::RxDrop,
@@ -16,6 +12,7 @@ use vxlan_common::{
 
 use crate::{
     admit,
+    carrier::{Carrier, HEADERS},
     count::{self, Refused},
     limit,
     maps::{PROBERS, PROBES},
@@ -26,20 +23,16 @@ use crate::{
 
 /// Hands it over, or says why not.
 #[inline(always)]
-pub(crate) fn hand_over(
-    ctx: &XdpContext,
-    packet: &View,
-    received: &Received,
-) -> Result<(), Refused> {
+pub(crate) fn hand_over<C: Carrier>(carrier: &C, received: &Received) -> Result<(), Refused> {
+    let packet = &carrier.reach(HEADERS);
     let Some(peer) = peer(packet, received) else {
-        let slot =
-            admit::peer_index(received.family, &received.source).map_or(NOBODY, admit::peer_slot);
+        let slot = admit::slot_of_address(received.family, &received.source);
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
     let slot = admit::peer_slot(peer);
     let from_endpoint = way::part(peer)
         .is_some_and(|peer| peer.family == received.family && peer.endpoint.is(&received.source));
-    if !limit::probe(peer, from_endpoint) || write(ctx, packet, received, peer).is_none() {
+    if !limit::probe(peer, from_endpoint) || write(carrier, packet, received, peer).is_none() {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
     }
     count::probe(slot);
@@ -60,7 +53,7 @@ fn peer(packet: &View, received: &Received) -> Option<u32> {
 
 /// Puts it into the buffer. `None`: the buffer is full.
 #[inline(always)]
-fn write(ctx: &XdpContext, packet: &View, received: &Received, peer: u32) -> Option<()> {
+fn write<C: Carrier>(carrier: &C, packet: &View, received: &Received, peer: u32) -> Option<()> {
     let mut entry = PROBES.reserve::<Arrived>(0)?;
     let place = entry.as_mut_ptr();
     // SAFETY: the entry is memory for one `Arrived`, which nobody else sees before it is submitted;
@@ -80,8 +73,7 @@ fn write(ctx: &XdpContext, packet: &View, received: &Received, peer: u32) -> Opt
             ipv4_headers(packet, received, place)
         };
         let at = (received.overhead() - VXLAN_LEN) as u32;
-        let (bytes, len) = ((&raw mut (*place).bytes).cast(), (VXLAN_LEN + FRAME_LEN) as u32);
-        headers.is_some() && bpf_xdp_load_bytes(ctx.ctx, at, bytes, len) == 0
+        headers.is_some() && carrier.load(at, &raw mut (*place).bytes).is_some()
     };
     if !written {
         entry.discard(0);

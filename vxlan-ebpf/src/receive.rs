@@ -5,7 +5,6 @@ use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     bytes::{Bytes as _, Window as _},
     checksum,
-    counters::NOBODY,
     outer::{
         self, ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4,
         OVERHEAD_IPV6, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
@@ -61,22 +60,26 @@ impl Received {
 /// Why a packet goes no further. `None`: it is not ours.
 type Stopped = Option<RxDrop>;
 
-/// Is the packet ours, and are its outer headers right? `None`: not ours.
+/// Is the packet ours, and are its outer headers right? `len`: bytes of the frame, those that cannot be
+/// read in place included. `None`: not ours.
 #[inline(always)]
-pub(crate) fn headers(packet: &View, settings: &Settings) -> Result<Option<Received>, Refused> {
+pub(crate) fn headers(
+    packet: &View,
+    len: usize,
+    settings: &Settings,
+) -> Result<Option<Received>, Refused> {
     let Some(eth) = packet.window::<ETH_LEN>(0) else { return Ok(None) };
     let mut source = Address::ZERO;
     let (family, result) = match eth.wire2(12) {
-        ETHERTYPE_IPV4 => (IPV4, read_ipv4(packet, settings, &mut source)),
-        ETHERTYPE_IPV6 => (IPV6, read_ipv6(packet, settings, &mut source)),
+        ETHERTYPE_IPV4 => (IPV4, read_ipv4(packet, len, settings, &mut source)),
+        ETHERTYPE_IPV6 => (IPV6, read_ipv6(packet, len, settings, &mut source)),
         _ => return Ok(None),
     };
     match result {
         Ok(received) => Ok(Some(received)),
         Err(None) => Ok(None),
         Err(Some(reason)) => {
-            let slot = admit::peer_index(family, &source).map_or(NOBODY, admit::peer_slot);
-            Err(Refused { reason, slot, pair: None })
+            Err(Refused { reason, slot: admit::slot_of_address(family, &source), pair: None })
         }
     }
 }
@@ -84,6 +87,7 @@ pub(crate) fn headers(packet: &View, settings: &Settings) -> Result<Option<Recei
 #[inline(always)]
 fn read_ipv4(
     packet: &View,
+    len: usize,
     settings: &Settings,
     source: &mut Address,
 ) -> Result<Received, Stopped> {
@@ -123,7 +127,7 @@ fn read_ipv4(
     let udp_len = udp.u16(4);
     let total_len = ip.u16(IP + 2);
     let end = IP + usize::from(total_len);
-    if end > packet.len() {
+    if end > len {
         return Err(Some(RxDrop::MalformedOuter));
     }
     let header = packet.window::<IPV4_LEN>(IP).ok_or(None)?;
@@ -143,13 +147,14 @@ fn read_ipv4(
         source_port: udp.u16(0),
         has_checksum: udp.wire2(6) != [0; 2],
         ttl: ip.byte(IP + 8),
-        trailer: packet.len() - end,
+        trailer: len - end,
     })
 }
 
 #[inline(always)]
 fn read_ipv6(
     packet: &View,
+    len: usize,
     settings: &Settings,
     source: &mut Address,
 ) -> Result<Received, Stopped> {
@@ -172,7 +177,7 @@ fn read_ipv6(
     }
     let payload_len = ip.u16(IP + 4);
     let end = IP + IPV6_LEN + usize::from(payload_len);
-    if end > packet.len() {
+    if end > len {
         return Err(Some(RxDrop::MalformedOuter));
     }
     let udp_len = udp.u16(4);
@@ -188,7 +193,7 @@ fn read_ipv6(
         source_port: udp.u16(0),
         has_checksum: udp.wire2(6) != [0; 2],
         ttl: ip.byte(IP + 7),
-        trailer: packet.len() - end,
+        trailer: len - end,
     })
 }
 

@@ -23,7 +23,7 @@ use vxlan_user::{
 };
 
 use crate::{
-    live,
+    in_tc, live,
     moves::{Moves, Who},
     pool::Pooled,
     world::{GCP_MAC, GCP_PRIVATE, OTHER_MAC, PUBLIC, UNDERLAY_MTU, gcp},
@@ -33,6 +33,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     Decap,
+    /// `Decap` too where [`in_tc::is_on`] says so.
+    DecapTc,
     Deliver,
     Encap,
 }
@@ -193,6 +195,14 @@ impl Bench {
     }
 
     pub(crate) fn run(&mut self, program: Program, context: Context, input: &[u8]) -> Outcome {
+        if program == Program::Decap && in_tc::is_on() {
+            let outcome = self.run_one(Program::DecapTc, context, input);
+            return in_tc::as_decap(self, input, outcome);
+        }
+        self.run_one(program, context, input)
+    }
+
+    fn run_one(&mut self, program: Program, context: Context, input: &[u8]) -> Outcome {
         let mut out = vec![0; input.len() + 256];
         let ctx = context.bytes();
         let options = TestRunOptions {
@@ -203,6 +213,7 @@ impl Bench {
         };
         let result = match program {
             Program::Decap => self.plane.xdp().expect("it is loaded").test_run(options),
+            Program::DecapTc => self.tc(names::DECAP_TC, options),
             Program::Deliver => self.tc(names::DELIVER, options),
             Program::Encap => self.tc(names::ENCAP, options),
         };

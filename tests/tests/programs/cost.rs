@@ -14,18 +14,23 @@ struct Program {
     verified: Option<u32>,
 }
 
-fn programs(trace_packets: bool) -> [Program; 3] {
+fn programs(trace_packets: bool) -> [Program; 4] {
     let options = LoadOptions { trace_packets, slots: 1, ..LoadOptions::default() };
     let mut plane = DataPlane::load(options).expect("loads");
     let decap = plane.xdp().expect("decap").info().expect("its info");
+    let decap_tc = plane.classifier(names::DECAP_TC).expect("decap_tc").info().expect("its info");
     let deliver = plane.classifier(names::DELIVER).expect("deliver").info().expect("its info");
     let encap = plane.classifier(names::ENCAP).expect("encap").info().expect("its info");
-    [(names::DECAP, decap), (names::DELIVER, deliver), (names::ENCAP, encap)].map(|(name, info)| {
-        Program {
-            name,
-            size: info.size_translated().expect("a size"),
-            verified: info.verified_instruction_count(),
-        }
+    [
+        (names::DECAP, decap),
+        (names::DECAP_TC, decap_tc),
+        (names::DELIVER, deliver),
+        (names::ENCAP, encap),
+    ]
+    .map(|(name, info)| Program {
+        name,
+        size: info.size_translated().expect("a size"),
+        verified: info.verified_instruction_count(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! `world` is the configuration and its addresses, `bench` runs a program and sees what moved, `rows`
 //! is the table and its judge, `live` what a daemon does besides; every other module is one table or one property.
 
+mod aggregate;
 mod bench;
 mod checksum;
 mod copies;
@@ -27,6 +28,7 @@ mod extensions;
 mod flow;
 mod fuzz;
 mod heard;
+mod in_tc;
 mod interfaces;
 mod learned;
 mod learning;

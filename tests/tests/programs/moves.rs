@@ -39,7 +39,11 @@ impl Moves {
     }
 
     pub(crate) fn rx_drop(reason: RxDrop, who: Who) -> Self {
-        Self::none().and(&who.owner(), &drop_name(DropReason::Rx(reason)), 1)
+        Self::rx_drops(reason, who, 1)
+    }
+
+    pub(crate) fn rx_drops(reason: RxDrop, who: Who, packets: u64) -> Self {
+        Self::none().and(&who.owner(), &drop_name(DropReason::Rx(reason)), packets)
     }
 
     pub(crate) fn tx_drop(reason: TxDrop, who: Who, packets: u64) -> Self {
@@ -74,6 +78,15 @@ impl Moves {
     pub(crate) fn too_big(who: Who, packets: u64) -> Self {
         let dropped = Self::tx_drop(TxDrop::MtuExceeded, who, packets);
         dropped.and(&who.owner(), "too_big_sent", 1)
+    }
+
+    /// Takes out what was delivered of that member: packets and bytes.
+    pub(crate) fn received_by(&mut self, owner: &SlotOwner) -> Option<(u64, u64)> {
+        let mut take = |what| {
+            let name = Self::none().and(owner, what, 1).0.into_keys().next()?;
+            self.0.remove(&name)
+        };
+        take("rx_packets").zip(take("rx_bytes"))
     }
 
     /// All of these and of those.

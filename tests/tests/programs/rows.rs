@@ -10,6 +10,7 @@ use vxlan_tests::packet::{Packet, diff, hex};
 
 use crate::{
     bench::{Bench, Context, Program, SECRET},
+    in_tc,
     moves::{Moves, Who},
 };
 
@@ -165,6 +166,7 @@ pub(crate) fn check(bench: &mut Bench, program: Program, rows: &[Row]) {
     let mut names = HashSet::new();
     let wrong: Vec<_> = rows
         .iter()
+        .filter(|row| program != Program::Decap || in_tc::takes(&row.input))
         .filter_map(|row| {
             assert!(names.insert(&row.name), "two rows are called {}", row.name);
             row.judge(bench, program)

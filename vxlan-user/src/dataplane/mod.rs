@@ -42,7 +42,9 @@ pub use totals::Totals;
 pub mod names {
     /// XDP on the underlay interface.
     pub const DECAP: &str = "decap";
-    /// TC ingress on the underlay interface.
+    /// TC ingress on the underlay interface, without XDP.
+    pub const DECAP_TC: &str = "decap_tc";
+    /// TC ingress on the underlay interface, behind `decap`.
     pub const DELIVER: &str = "deliver";
     /// TC egress on an overlay interface.
     pub const ENCAP: &str = "encap";

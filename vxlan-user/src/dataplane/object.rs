@@ -45,7 +45,7 @@ impl DataPlane {
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         let mut plane = Self { bpf: loader.load(OBJECT)? };
         plane.xdp()?.load().map_err(program_error(names::DECAP))?;
-        for name in [names::DELIVER, names::ENCAP] {
+        for name in [names::DECAP_TC, names::DELIVER, names::ENCAP] {
             plane.classifier(name)?.load().map_err(program_error(name))?;
         }
         Ok(plane)

@@ -185,12 +185,16 @@ fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
                 | RxDrop::InvalidVxlanHeader
                 | RxDrop::UnknownVni
                 | RxDrop::ProbeDenied
+                | RxDrop::Aggregate
         )
     );
     // Probes have a tag, which is always a peer's, and no network.
     let of_probes = reason == DropReason::Rx(RxDrop::RateLimited);
-    // And after: the UDP checksum; a VLAN tag that the driver took off.
-    let late_too = matches!(reason, DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter));
+    // And after: the UDP checksum; a VLAN tag that the driver took off; what was merged and is no probe.
+    let late_too = matches!(
+        reason,
+        DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter | RxDrop::Aggregate)
+    );
     let network_only = matches!(
         reason,
         DropReason::Rx(RxDrop::UnknownSource)
@@ -240,6 +244,7 @@ mod tests {
             (RxDrop::NestedTunnel, "---x"),
             (RxDrop::RateLimited, "-x-x"),
             (RxDrop::ProbeDenied, "xx--"),
+            (RxDrop::Aggregate, "xx-x"),
             (RxDrop::NoHeadroom, "---x"),
             (RxDrop::RedirectFailed, "---x"),
         ] {

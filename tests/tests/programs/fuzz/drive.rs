@@ -147,6 +147,9 @@ impl Drive {
         let plane = &mut self.plane;
         let result = match program {
             Program::Decap => plane.xdp().expect("it is loaded").test_run(options),
+            Program::DecapTc => {
+                plane.classifier(names::DECAP_TC).expect("it is loaded").test_run(options)
+            }
             Program::Deliver => {
                 plane.classifier(names::DELIVER).expect("it is loaded").test_run(options)
             }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bench::Program,
     live::Told,
-    rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS},
+    rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, XDP_DROP, XDP_PASS},
 };
 
 pub(super) struct Duel<'a> {
@@ -23,6 +23,8 @@ pub(super) struct Duel<'a> {
     model: Model,
     /// What `decap` puts in front of a member's frames, by network and member.
     tags: Vec<Vec<Vec<u8>>>,
+    /// `decap_tc` stands for `decap`.
+    in_tc: bool,
     /// Frames so far.
     number: u64,
 }
@@ -39,7 +41,7 @@ pub(super) struct Failure {
 }
 
 impl<'a> Duel<'a> {
-    pub(super) fn new(setup: &'a Setup) -> Self {
+    pub(super) fn new(setup: &'a Setup, in_tc: bool) -> Self {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
@@ -49,21 +51,26 @@ impl<'a> Duel<'a> {
             network.members.iter().map(|member| tag(member.peer)).collect()
         });
         let tags = tags.collect();
-        Self { setup, drive, model, tags, number: 0 }
+        Self { setup, drive, model, tags, in_tc, number: 0 }
     }
 
     /// Verdict and bytes.
     pub(super) fn fight(&mut self, program: Program, frame: &[u8]) -> Result<(), Failure> {
         self.number += 1;
+        let program =
+            if program == Program::Decap && self.in_tc { Program::DecapTc } else { program };
         let Some(ran) = self.drive.run(program, frame) else { return Ok(()) };
         let fate = match program {
-            Program::Decap => self.model.receive(frame),
+            Program::Decap | Program::DecapTc => self.model.receive(frame),
             Program::Deliver | Program::Encap => self.model.judge(0, frame),
         };
         let tag = match &fate {
-            Fate::Accepted { network, member, .. } => &self.tags[*network][*member][..],
+            Fate::Accepted { network, member, .. } if !self.in_tc => {
+                &self.tags[*network][*member][..]
+            }
             Fate::NotOurs
             | Fate::Refused(_)
+            | Fate::Accepted { .. }
             | Fate::Probe(_)
             | Fate::Sent { .. }
             | Fate::Everyone(_)
@@ -213,8 +220,10 @@ impl<'a> Duel<'a> {
                 Who::Pair { peer, network } => (Some(peer), Some(network)),
             };
             let what = match what {
-                // `deliver` counts these.
-                What::RxPackets | What::RxBytes => continue,
+                // Where there is a `deliver`, it counts these.
+                What::RxPackets | What::RxBytes if !self.in_tc => continue,
+                What::RxPackets => "rx_packets".to_owned(),
+                What::RxBytes => "rx_bytes".to_owned(),
                 What::TxPackets => "tx_packets".to_owned(),
                 What::TxBytes => "tx_bytes".to_owned(),
                 What::RxDrop(reason) => format!("rx {reason}"),
@@ -274,9 +283,12 @@ fn alternatives(fate: &Fate) -> Vec<Fate> {
 /// Verdict and bytes, unless the packet is gone.
 fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Option<&'f [u8]>) {
     let dropped = if program == Program::Decap { XDP_DROP } else { TC_ACT_SHOT };
+    let in_tc = program == Program::DecapTc;
     match fate {
+        Fate::NotOurs if in_tc => (TC_ACT_UNSPEC, Some(frame)),
         Fate::NotOurs => (XDP_PASS, Some(frame)),
         Fate::Refused(_) | Fate::Probe(_) | Fate::Everyone(_) => (dropped, None),
+        Fate::Accepted { inner, .. } if in_tc => (TC_ACT_REDIRECT, Some(inner)),
         Fate::Accepted { inner, .. } => (XDP_PASS, Some(inner)),
         Fate::Sent { outer, .. } => (TC_ACT_REDIRECT, Some(outer)),
         Fate::Answered { reply, .. } | Fate::Told { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),

@@ -54,15 +54,17 @@ impl<'a> Generator<'a> {
     fn built(&mut self, program: Program) -> Vec<u8> {
         self.chaos = self.pick(&[0.0, 0.0, 0.01, 0.03, 0.03, 0.08, 0.25]);
         match program {
-            Program::Decap | Program::Deliver if self.one_in(16) => self.wrapped_probe(),
-            Program::Decap | Program::Deliver => {
-                let (network, member) = self.member();
-                let inner = self.inner(Direction::In, network, member);
-                self.wrapped(network, member, inner)
-            }
             Program::Encap => {
                 let member = self.rng.random_range(0..self.config.networks[0].members.len());
                 self.inner(Direction::Out, 0, member)
+            }
+            Program::Decap | Program::DecapTc | Program::Deliver if self.one_in(16) => {
+                self.wrapped_probe()
+            }
+            Program::Decap | Program::DecapTc | Program::Deliver => {
+                let (network, member) = self.member();
+                let inner = self.inner(Direction::In, network, member);
+                self.wrapped(network, member, inner)
             }
         }
     }

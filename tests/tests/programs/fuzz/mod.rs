@@ -57,6 +57,8 @@ fn from_environment(name: &str) -> Option<u64> {
 #[derive(Clone, Copy)]
 struct Segment<'a> {
     setup: &'a Setup,
+    /// `decap_tc` stands for `decap`.
+    in_tc: bool,
     seed: u64,
     packets: u64,
 }
@@ -67,7 +69,7 @@ impl Segment<'_> {
     /// What was counted of anybody.
     fn run(self, look_closely: Option<u64>) -> Result<BTreeSet<String>, Failure> {
         let mut generator = Generator::new(self.setup, self.seed);
-        let mut duel = Duel::new(self.setup);
+        let mut duel = Duel::new(self.setup, self.in_tc);
         for number in 0..self.packets {
             let (program, frame) = generator.frame();
             duel.fight(program, &frame)?;
@@ -100,6 +102,7 @@ fn programs_and_model_agree() {
     let segments: Vec<_> = (0..packets.div_ceil(SEGMENT))
         .map(|index| Segment {
             setup: &setups[(index % setups.len() as u64) as usize],
+            in_tc: index / setups.len() as u64 % 2 == 1,
             seed: seed.wrapping_add(index.wrapping_mul(0x9e37_79b9)),
             packets: SEGMENT.min(packets - index * SEGMENT),
         })
@@ -135,7 +138,11 @@ fn everything_counted() -> BTreeSet<String> {
     let elsewhere = |reason| match reason {
         DropReason::Rx(reason) => matches!(
             reason,
-            RxDrop::RateLimited | RxDrop::NoHeadroom | RxDrop::RedirectFailed | RxDrop::TtlExpired
+            RxDrop::RateLimited
+                | RxDrop::NoHeadroom
+                | RxDrop::RedirectFailed
+                | RxDrop::TtlExpired
+                | RxDrop::Aggregate
         ),
         DropReason::Tx(reason) => {
             matches!(reason, TxDrop::RateLimited | TxDrop::EncapFailed | TxDrop::RedirectFailed)
@@ -168,6 +175,12 @@ fn report(failures: &[Failure]) -> String {
 #[test]
 fn regressions() {
     own_namespace();
+    for in_tc in [false, true] {
+        replay(in_tc);
+    }
+}
+
+fn replay(in_tc: bool) {
     let setups = setups::all();
     let mut duel = None;
     let (mut frames, mut failures) = (0, Vec::new());
@@ -190,7 +203,7 @@ fn regressions() {
             .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
             .collect();
         let frame = bytes.unwrap_or_else(|| panic!("not hex: {line}"));
-        let duel = duel.get_or_insert_with(|| Duel::new(setup));
+        let duel = duel.get_or_insert_with(|| Duel::new(setup, in_tc));
         let outcome = duel.fight(program, &frame);
         let outcome = outcome.and_then(|()| duel.compare_state(Some((program, &frame))));
         failures.extend(outcome.err());

@@ -1,0 +1,116 @@
+//! Receive in XDP: the frame lies in one piece and is written in place. What passes is tagged, for
+//! [`deliver`](crate::deliver) to know it again in TC.
+
+use aya_ebpf::{
+    helpers::generated::{
+        bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail, bpf_xdp_load_bytes,
+    },
+    programs::XdpContext,
+};
+use vxlan_common::{
+    addr::Mac,
+    bytes::{Bytes as _, Window as _},
+    inner::Inner,
+    mss::Clamp,
+    reason::RxDrop,
+    table::{Cast, Settings, TAG_AUTO, TAG_MAC, Tag},
+};
+
+use crate::{admit::Sender, carrier::Carrier, maps::SETTINGS, packet::View, receive::Received};
+
+impl Carrier for XdpContext {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        View::of_xdp(self).len() as u32
+    }
+
+    #[inline(always)]
+    fn outer(&self) -> View {
+        View::of_xdp(self)
+    }
+
+    #[inline(always)]
+    fn reach(&self, _len: u32) -> View {
+        View::of_xdp(self)
+    }
+
+    /// XDP in the driver runs before packets are merged, and generic XDP is told nothing of it.
+    #[inline(always)]
+    fn is_merged(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    unsafe fn load<const N: usize>(&self, at: u32, to: *mut [u8; N]) -> Option<()> {
+        // SAFETY: the context is the program's own, and the caller vouches for `to`.
+        (unsafe { bpf_xdp_load_bytes(self.ctx, at, to.cast(), N as u32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn strip(&self, received: &Received) -> Option<()> {
+        if received.trailer != 0 {
+            // SAFETY: the context is the program's own; the kernel checks the new length.
+            let result = unsafe { bpf_xdp_adjust_tail(self.ctx, -(received.trailer as i32)) };
+            if result != 0 {
+                return None;
+            }
+        }
+        // SAFETY: as above.
+        (unsafe { bpf_xdp_adjust_head(self.ctx, received.overhead() as i32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn set<const N: usize>(&self, at: usize, bytes: [u8; N]) -> Option<()> {
+        View::of_xdp(self).set(at, bytes)
+    }
+
+    #[inline(always)]
+    fn clamp(&self, clamp: &Clamp) -> Option<()> {
+        let frame = View::of_xdp(self);
+        let checksum = frame.window::<2>(clamp.checksum_at)?;
+        checksum.set2(0, clamp.checksum(checksum.u16(0)).to_be_bytes());
+        frame.window::<2>(clamp.value_at)?.set2(0, clamp.new.to_be_bytes());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
+        // Copies: the entry may be written below.
+        let Some(&Settings { tag, secret, .. }) = SETTINGS.get(0) else {
+            return Err(RxDrop::NoHeadroom);
+        };
+        if tag == TAG_MAC {
+            return tag_mac(self, sender, inner);
+        }
+        // SAFETY: the context is the program's own; the kernel checks the headroom.
+        if unsafe { bpf_xdp_adjust_meta(self.ctx, -(size_of::<Tag>() as i32)) } != 0 {
+            if tag != TAG_AUTO {
+                return Err(RxDrop::NoHeadroom);
+            }
+            if let Some(settings) = SETTINGS.get_ptr_mut(0) {
+                // SAFETY: points into an array map, which is never freed while the program runs, and
+                // no reference into it is used any more. One byte is written, and every CPU that gets
+                // here writes the same.
+                unsafe { (*settings).tag = TAG_MAC };
+            }
+            return tag_mac(self, sender, inner);
+        }
+        let tag = Tag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
+        View::of_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
+    }
+}
+
+/// Puts the member's secret in place of the destination MAC.
+#[inline(always)]
+fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
+    let cast = if !inner.to_group() {
+        Cast::Unicast
+    } else if inner.destination_mac.is(&Mac::BROADCAST) {
+        Cast::Broadcast
+    } else {
+        Cast::Multicast
+    };
+    let secret = sender.member.tag;
+    let secret = secret.with_last(secret.last() | cast as u8);
+    View::of_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom)
+}
