@@ -59,7 +59,9 @@ use aya_log_ebpf::{
     macro_support::{Level, level_enabled},
     trace,
 };
+use count::Failed;
 use in_tc::Skb;
+use vxlan_common::reason::RxDrop;
 
 /// XDP on the underlay interface.
 #[xdp]
@@ -80,50 +82,56 @@ fn decap(ctx: XdpContext) -> u32 {
 /// TC ingress on the underlay interface.
 #[classifier]
 fn deliver(ctx: TcContext) -> i32 {
-    match deliver::run(&ctx) {
-        Ok(deliver::Verdict::NotOurs) => TC_ACT_UNSPEC,
-        Ok(deliver::Verdict::Redirected(verdict)) => verdict,
-        Err(failed) => {
-            if may_tell() {
-                trace!(&ctx, "deliver: dropped, reason {}", failed.reason as u8);
-            }
-            count::rx_drop_many(&failed);
-            TC_ACT_SHOT
-        }
-    }
+    delivered(&ctx).unwrap_or(TC_ACT_UNSPEC)
 }
 
 /// TC ingress on the underlay interface where XDP is not to be had: `decap` and `deliver` in one.
 #[classifier]
 fn decap_tc(ctx: TcContext) -> i32 {
+    // Tagged where `decap` is on its way out, or in.
+    if let Some(verdict) = delivered(&ctx) {
+        return verdict;
+    }
     let packet = Skb::of(&ctx);
     // A VLAN's traffic is not ours; its tag is held outside of the bytes.
     if packet.info.vlan {
         return TC_ACT_UNSPEC;
     }
-    let accepted = match decap::run(&packet) {
-        Ok(decap::Verdict::NotOurs) => return TC_ACT_UNSPEC,
+    match decap::run(&packet) {
+        Ok(decap::Verdict::NotOurs) => TC_ACT_UNSPEC,
         // TCX knows no other way to take a packet.
-        Ok(decap::Verdict::Probe) => return TC_ACT_SHOT,
-        Ok(decap::Verdict::Accepted(accepted)) => accepted,
+        Ok(decap::Verdict::Probe) => TC_ACT_SHOT,
+        Ok(decap::Verdict::Accepted(accepted)) => {
+            deliver::accepted(&accepted).unwrap_or_else(|failed| lost(&ctx, &failed))
+        }
         Err(refused) => {
             if may_tell() {
                 trace!(&ctx, "decap_tc: dropped, reason {}", refused.reason as u8);
             }
             count::rx_drop(&refused, packet.packets());
-            return TC_ACT_SHOT;
-        }
-    };
-    match deliver::accepted(&accepted) {
-        Ok(verdict) => verdict,
-        Err(failed) => {
-            if may_tell() {
-                trace!(&ctx, "decap_tc: dropped, reason {}", failed.reason as u8);
-            }
-            count::rx_drop_many(&failed);
             TC_ACT_SHOT
         }
     }
+}
+
+/// The verdict on a tagged frame. `None`: it has no tag.
+#[inline(always)]
+fn delivered(ctx: &TcContext) -> Option<i32> {
+    match deliver::run(ctx) {
+        Ok(deliver::Verdict::NotOurs) => None,
+        Ok(deliver::Verdict::Redirected(verdict)) => Some(verdict),
+        Err(failed) => Some(lost(ctx, &failed)),
+    }
+}
+
+/// Counts a frame that was accepted and did not get in.
+#[inline(always)]
+fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
+    if may_tell() {
+        trace!(ctx, "deliver: dropped, reason {}", failed.reason as u8);
+    }
+    count::rx_drop_many(failed);
+    TC_ACT_SHOT
 }
 
 /// TC egress on an overlay interface.

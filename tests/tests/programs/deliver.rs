@@ -41,8 +41,10 @@ fn decap_then_deliver_gives_back_every_kind_of_frame() {
         let tagged = to(secret(&frame), &frame);
         let row = Row::accepted_with_mac(name, &packet, &tagged).nat(SrcAddress, AWS_43);
         check(&mut bench, Program::Decap, &[row]);
-        let row = Row::delivered(name, &tagged, &frame, AWS_43);
-        check(&mut bench, Program::Deliver, &[row]);
+        let row = [Row::delivered(name, &tagged, &frame, AWS_43)];
+        check(&mut bench, Program::Deliver, &row);
+        // Also while `decap` comes or goes.
+        check(&mut bench, Program::DecapTc, &row);
     }
 }
 
@@ -131,6 +133,7 @@ fn merged_frames_count_their_segments() {
         merged("TCP, 1 segment", &tcp(0, 1000), 1000, 1, 1, 54),
     ];
     check(&mut with_mac_tag(), Program::Deliver, &rows);
+    check(&mut with_mac_tag(), Program::DecapTc, &rows);
 }
 
 #[test]
