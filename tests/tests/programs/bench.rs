@@ -136,10 +136,10 @@ impl Secrets for Fixed {
 
 /// The first that [`Fixed`] draws: the secret of XDP metadata.
 pub(crate) const SECRET: [u8; 8] = [0xa1; 8];
-/// The next three, as destination MACs of the members of network 43: locally administered unicast,
-/// the last two bits zero.
-pub(crate) const AWS_SECRET_MAC: Mac = [0xa2, 0xa2, 0xa2, 0xa2, 0xa2, 0xa0];
-pub(crate) const OFFICE_SECRET_MAC: Mac = [0xa2, 0xa3, 0xa3, 0xa3, 0xa3, 0xa0];
+/// The destination MACs of members of network 43: of the SHA-256 of that secret and the slot, 5 and 6
+/// in four bytes, the first six; made locally administered unicast, the last two bits zero.
+pub(crate) const AWS_SECRET_MAC: Mac = [0xca, 0xd6, 0xb1, 0xab, 0xfe, 0x2c];
+pub(crate) const OFFICE_SECRET_MAC: Mac = [0x6e, 0x43, 0x54, 0xbb, 0x3b, 0xf8];
 
 /// Copies of a frame for everyone really leave, by the loopback device: not the host's.
 pub(crate) fn own_namespace() {

@@ -68,8 +68,9 @@ impl Row {
         inner: &[u8],
     ) -> Self {
         let member = bench.plan.members[bench.member(from.0, from.1) as usize];
-        let (network, slot) = (member.network.to_ne_bytes(), member.slot.to_ne_bytes());
-        let tag = [&SECRET[..], &network, &slot].concat();
+        let ifindex = bench.plan.networks[member.network as usize].ifindex;
+        let (ifindex, slot) = (ifindex.to_ne_bytes(), member.slot.to_ne_bytes());
+        let tag = [&SECRET[..], &ifindex, &slot].concat();
         Self { tag, accepted: true, ..Self::new(name, input, XDP_PASS, inner) }
     }
 
