@@ -15,6 +15,7 @@ pub mod cmd;
 pub mod conserve;
 pub mod daemon;
 pub mod inject;
+pub mod kernel;
 pub mod kernel_vxlan;
 pub mod lab;
 pub mod link;

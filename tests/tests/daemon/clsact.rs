@@ -2,7 +2,10 @@
 //! never doubled, and go with `down`, which leaves what others have in the same qdisc.
 
 use anyhow::{Result, ensure};
-use vxlan_tests::daemon::Daemon;
+use vxlan_tests::{
+    daemon::Daemon,
+    kernel::{Feature, needs},
+};
 
 use crate::host::{CONFIG_A, Host, changed, tcx};
 
@@ -70,6 +73,9 @@ fn the_qdisc_and_the_filters_of_others_stay() -> Result<()> {
 
 #[test]
 fn a_restart_may_go_from_filters_to_links_and_back() -> Result<()> {
+    if !needs(Feature::Tcx)? {
+        return Ok(());
+    }
     let mut host = Host::new(&config())?;
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     host.daemon.launch()?;

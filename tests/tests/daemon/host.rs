@@ -13,7 +13,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
-use vxlan_tests::{Ns, Pair, Wire, cmd, daemon::Daemon, traffic::ping};
+use vxlan_tests::{
+    Ns, Pair, Wire, cmd,
+    daemon::Daemon,
+    kernel::{self, Feature},
+    traffic::ping,
+};
 use vxlan_user::{
     daemon::Places,
     dataplane::{Pins, Reader},
@@ -233,8 +238,25 @@ fn text_of(path: &Path) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Programs on the TCX hooks of an interface, by name.
+/// Programs on the TC hooks of an interface, by name: links where the kernel has them, else filters.
+pub(crate) fn tc(ns: &Ns, interface: &str) -> Result<[Vec<String>; 2]> {
+    if kernel::has(Feature::Tcx)? {
+        return tcx(ns, interface);
+    }
+    let names = |hook| -> Result<Vec<String>> {
+        let shown = ns.run(&format!("tc -j filter show dev {interface} {hook}"))?;
+        let filters: Vec<Value> = serde_json::from_str(&shown)?;
+        let programs = filters.iter().filter_map(|filter| filter["options"]["bpf_name"].as_str());
+        Ok(programs.map(str::to_owned).collect())
+    };
+    Ok([names("ingress")?, names("egress")?])
+}
+
+/// Programs on the TCX hooks of an interface, by name; none where the kernel has no such hooks.
 pub(crate) fn tcx(ns: &Ns, interface: &str) -> Result<[Vec<String>; 2]> {
+    if !kernel::has(Feature::Tcx)? {
+        return Ok([vec![], vec![]]);
+    }
     let names = |hook| -> Result<Vec<String>> {
         let (_, programs) = SchedClassifier::query_tcx(interface, hook)?;
         let name = |program: &aya::programs::ProgramInfo| {

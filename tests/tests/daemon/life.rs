@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{daemon::Daemon, traffic::ping};
 
-use crate::host::{CONFIG_A, Host, changed, said, tcx, xdp};
+use crate::host::{CONFIG_A, Host, changed, said, tc, xdp};
 
 /// Two prefixes of the member, one of them IPv6, and a second network without a member of its own.
 fn config() -> String {
@@ -84,9 +84,9 @@ fn run_makes_what_is_declared_and_says_so() -> Result<()> {
         [pair("10.9.0.0/16", "192.168.44.1"), pair("192.168.43.0/24", "192.168.44.1")]
     );
     assert_eq!(routes(&host, "-6", "vxlan43")?, [pair("2001:db8:43::/64", "2001:db8:44::1")]);
-    assert_eq!(tcx(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
+    assert_eq!(tc(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
     for overlay in ["vxlan43", "lab"] {
-        assert_eq!(tcx(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]]);
+        assert_eq!(tc(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]]);
     }
     host.daemon.stop()
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{Ns, daemon::Daemon, link::set_queue, traffic::udp_exchange};
 
-use crate::host::{CONFIG, CONFIG_A, Host, changed, tcx, xdp};
+use crate::host::{CONFIG, CONFIG_A, Host, changed, tc, xdp};
 
 const B: [u8; 4] = [192, 168, 44, 1];
 
@@ -25,9 +25,9 @@ allowed_ips = ["10.7.0.2/32"]
 fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> {
     let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     assert_eq!(mode, "native");
-    assert_eq!(tcx(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
+    assert_eq!(tc(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
     for overlay in overlays {
-        assert_eq!(tcx(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]], "{overlay}");
+        assert_eq!(tc(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]], "{overlay}");
     }
     Ok(id)
 }
@@ -230,8 +230,8 @@ fn another_underlay_interface() -> Result<()> {
     host.daemon.write_config(&moved(CONFIG))?;
     host.daemon.launch()?;
     assert!(xdp(host.ns(), "eth0")?.is_none() && xdp(host.ns(), "eth1")?.is_some());
-    assert_eq!(tcx(host.ns(), "eth0")?, [Vec::<String>::new(), vec![]]);
-    assert_eq!(tcx(host.ns(), "eth1")?, [vec!["deliver".to_owned()], vec![]]);
+    assert_eq!(tc(host.ns(), "eth0")?, [Vec::<String>::new(), vec![]]);
+    assert_eq!(tc(host.ns(), "eth1")?, [vec!["deliver".to_owned()], vec![]]);
     host.assert_ping("now")?;
     host.daemon.stop()?;
     other.stop()

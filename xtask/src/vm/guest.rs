@@ -16,6 +16,8 @@ pub(crate) enum Mark<'l> {
     Left(&'l str),
     /// What the kernel complains of since the job's begin.
     Kernel(&'l str),
+    /// What else the kernel said that a reader of the outcome should know.
+    Note(&'l str),
     /// All jobs are through.
     Done,
 }
@@ -32,6 +34,7 @@ impl<'l> Mark<'l> {
             }
             "left" => Some(Self::Left(text)),
             "kernel" => Some(Self::Kernel(text)),
+            "note" => Some(Self::Note(text)),
             "done" => Some(Self::Done),
             _ => None,
         }
@@ -42,6 +45,9 @@ impl<'l> Mark<'l> {
 const COMPLAINTS: &str = "WARNING: |BUG: |Oops|Call Trace|refcount_t|unregister_netdevice: waiting\
                           |hung_task|soft lockup|general protection|KASAN";
 
+/// What a driver says of queues and offloads when XDP does not get all it asks for.
+const NOTES: &str = "XDP request|Too few free|not.* support.*XDP";
+
 /// The script that the guest's kernel starts. `environment` holds for every job.
 pub(crate) fn init(jobs: &[Job], environment: &[(String, String)]) -> String {
     let mut script = format!(
@@ -51,7 +57,9 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 ln -s /proc/self/fd /dev/fd
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts /dev/shm /dev/net
+# Its module is loaded when it is opened; where there is udev, that makes it.
+mknod /dev/net/tun c 10 200
 mount -t devpts pts /dev/pts
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmp /tmp
@@ -59,6 +67,10 @@ mount -t tmpfs run /run
 mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t tracefs tracefs /sys/kernel/tracing
 ip link set lo up
+# What there is of hardware, and then behind its buses; udev does this elsewhere.
+for _ in bus card; do
+    sort -u /sys/bus/*/devices/*/modalias | xargs modprobe -qab
+done
 mkdir -p {tree}
 exec 2>&1
 job() {{
@@ -72,6 +84,7 @@ job() {{
         [ -e "$left" ] && echo "vm: left $left"
     done
     dmesg | grep -E '{COMPLAINTS}' | head -20 | sed 's/^/vm: kernel /'
+    dmesg | grep -E '{NOTES}' | sed 's/^\[[^]]*\] *//' | sort -u | head | sed 's/^/vm: note /'
     echo "vm: end $1 $code"
 }}
 "#,
@@ -106,6 +119,7 @@ mod tests {
         assert_eq!(Mark::of("vm: end daemon 101"), Some(Mark::End("daemon", 101)));
         assert_eq!(Mark::of("vm: left /run/netns/x"), Some(Mark::Left("/run/netns/x")));
         assert_eq!(Mark::of("vm: kernel [1.0] BUG: x y"), Some(Mark::Kernel("[1.0] BUG: x y")));
+        assert_eq!(Mark::of("vm: note eth0: XDP"), Some(Mark::Note("eth0: XDP")));
         assert_eq!(Mark::of("vm: done"), Some(Mark::Done));
         for other in ["", "test a ... ok", "vm: end daemon", "vm: end x y", "vm: unknown"] {
             assert_eq!(Mark::of(other), None, "{other}");

@@ -13,9 +13,9 @@ use super::{cpio::Archive, kernel::Kernel, modules, programs};
 use crate::{paths, setup};
 
 /// Besides those of the lab and busybox's: what the suites call when it is there.
-const TOOLS: [&str; 14] = [
-    "bash", "bpftool", "bridge", "capsh", "grep", "modprobe", "nsenter", "prlimit", "setpriv",
-    "ss", "stat", "tc", "timeout", "unshare",
+const TOOLS: [&str; 15] = [
+    "bash", "bpftool", "bridge", "capsh", "grep", "ls", "modprobe", "nsenter", "prlimit",
+    "setpriv", "ss", "stat", "tc", "timeout", "unshare",
 ];
 /// Of this tree, at the same place: read by suites at run time.
 const TREE: [&str; 2] = ["deploy", "docs"];

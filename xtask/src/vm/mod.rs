@@ -15,7 +15,8 @@ mod qemu;
 mod suites;
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc::RecvTimeoutError,
@@ -72,16 +73,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     progress::heading("building the vxlan binary and the suites");
     let vxlan = PathBuf::from(build_vxlan()?);
     let suites = suites::build()?;
-    let jobs = jobs(args, &suites)?;
 
     let stop = Stop::install()?;
     let programs = Programs::gather(&suites, &vxlan, promtool)?;
     let first = kernels.first().context("no kernel")?;
     let (accel, why) = qemu::probe(first, &cache)?;
     progress::note(&format!("guests run by {}: {why}", accel.name()));
+    let jobs = jobs(args, &suites, accel == Accel::Kvm)?;
+    if accel == Accel::Emulated {
+        progress::note(&suites::without_long());
+    }
 
-    let environment = [("VXLAN_BIN", "/usr/bin/vxlan"), ("PROMTOOL", "/usr/bin/promtool")]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let environment = [
+        ("VXLAN_BIN", "/usr/bin/vxlan"),
+        ("PROMTOOL", "/usr/bin/promtool"),
+        ("VXLAN_TEST_CARDS", &qemu::CARDS.join(",")),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
     let init = guest::init(&jobs, &environment);
     let live = !args.command.is_empty();
     let one = |kernel: &Kernel| -> Result<Report> {
@@ -91,7 +99,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             Machine { accel, cpus: cpus(accel, kernel.line), memory_mib: MEMORY_MIB, cards: true };
         let start = Instant::now();
         let guest = Guest::boot(kernel, &initrd, machine)?;
-        let mut report = Report::new(kernel, start, live);
+        let log = paths::target_dir().join(format!("vm-{}.log", kernel.line.name()));
+        let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        progress::note(&format!("{:<5} console: {}", kernel.line.name(), log.display()));
+        let mut report = Report::new(kernel, start, live, Some(file));
         watch(guest, &mut report, &jobs, &stop)?;
         Ok(report)
     };
@@ -112,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// What the guests shall do.
-fn jobs(args: &Args, suites: &[Suite]) -> Result<Vec<Job>> {
+fn jobs(args: &Args, suites: &[Suite], long: bool) -> Result<Vec<Job>> {
     if !args.command.is_empty() {
         let command = args.command.join(" ");
         return Ok(vec![Job { name: "command".to_owned(), command, limit: None, tests: None }]);
@@ -123,11 +134,15 @@ fn jobs(args: &Args, suites: &[Suite]) -> Result<Vec<Job>> {
             let names: Vec<_> = suites.iter().map(|suite| &*suite.name).collect();
             found.with_context(|| format!("no suite {name}; there are {}", names.join(", ")))
         };
-        return args.suite.iter().map(|name| find(name).map(suites::whole)).collect();
+        return args
+            .suite
+            .iter()
+            .map(|name| find(name).map(|suite| suites::whole(suite, long)))
+            .collect();
     }
     let mut jobs = vec![suites::lab(if args.all { 64 } else { 4 })];
     if args.all {
-        jobs.extend(suites.iter().map(suites::whole));
+        jobs.extend(suites.iter().map(|suite| suites::whole(suite, long)));
     } else {
         jobs.extend(suites::quick(suites)?);
     }
@@ -148,13 +163,16 @@ fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Re
     let mut deadline = Instant::now() + PATIENCE;
     loop {
         match guest.console.recv_timeout(TICK) {
-            Ok(line) => match Mark::of(&line) {
-                Some(mark) => {
-                    deadline = Instant::now() + PATIENCE;
-                    report.mark(&mark, jobs);
+            Ok(line) => {
+                report.log(&line);
+                match Mark::of(&line) {
+                    Some(mark) => {
+                        deadline = Instant::now() + PATIENCE;
+                        report.mark(&mark, jobs);
+                    }
+                    None => report.line(line),
                 }
-                None => report.line(line),
-            },
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 let status = guest.wait()?;

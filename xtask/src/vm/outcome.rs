@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{Write as _, stderr},
     time::{Duration, Instant},
 };
@@ -33,32 +34,45 @@ pub(crate) struct Report {
     line: &'static str,
     release: String,
     live: bool,
+    /// Gets all that the guest prints, as it comes.
+    log: Option<File>,
     since: Instant,
     /// The job that is at work, what it has left behind and what the kernel complained of.
     now: Option<(String, Vec<String>)>,
     /// What was printed since the last mark.
     output: Vec<String>,
     outcomes: Vec<Outcome>,
+    notes: Vec<String>,
     done: bool,
 }
 
 impl Report {
     /// Of a guest that has been started at `since`. `live`: what it prints is shown at once.
-    pub(crate) fn new(kernel: &Kernel, since: Instant, live: bool) -> Self {
+    pub(crate) fn new(kernel: &Kernel, since: Instant, live: bool, log: Option<File>) -> Self {
         Self {
             line: kernel.line.name(),
             release: kernel.release.clone(),
             live,
+            log,
             since,
             now: None,
             output: Vec::new(),
             outcomes: Vec::new(),
+            notes: Vec::new(),
             done: false,
         }
     }
 
     pub(crate) fn is_good(&self) -> bool {
         self.done && self.outcomes.iter().all(|outcome| outcome.wrong.is_empty())
+    }
+
+    /// Any line, before it is taken for what it is.
+    pub(crate) fn log(&mut self, line: &str) {
+        if let Some(file) = &mut self.log {
+            // A full disk is no failure of the guest.
+            let _ = writeln!(file, "{line}");
+        }
     }
 
     /// A line that is not a mark.
@@ -81,6 +95,10 @@ impl Report {
             }
             Mark::Left(what) => self.wrong(format!("left behind: {what}")),
             Mark::Kernel(what) => self.wrong(format!("the kernel said: {what}")),
+            Mark::Note(what) => {
+                self.note(&format!("the kernel: {what}"));
+                self.notes.push((*what).to_owned());
+            }
             Mark::End(name, code) => {
                 let job = jobs.iter().find(|job| job.name == *name);
                 self.end(*code, job.and_then(|job| job.tests));
@@ -198,6 +216,10 @@ fn table(reports: &[Report]) -> Vec<String> {
             }
         }
     }
+    for report in reports {
+        let notes = report.notes.iter();
+        lines.extend(notes.map(|note| format!("{}: the kernel said: {note}", report.release)));
+    }
     for ((release, why), count) in reasons {
         lines.push(format!("{release}: {count} left out: {why}"));
     }
@@ -216,7 +238,7 @@ mod tests {
             image: "/i".into(),
             tree: "/t".into(),
         };
-        let mut report = Report::new(&kernel, Instant::now(), false);
+        let mut report = Report::new(&kernel, Instant::now(), false, None);
         let tests = Job { name: "nat".into(), command: "".into(), limit: None, tests: Some(2) };
         for line in lines {
             match Mark::of(line) {
