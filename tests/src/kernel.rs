@@ -10,6 +10,9 @@ use anyhow::{Context as _, Result};
 pub enum Feature {
     /// BPF links at the TC hooks.
     Tcx,
+    /// A verifier that goes through our programs as the newest ones do. Linux 6.1's counts four times
+    /// as many instructions for `encap`, 6.12's does not; which change between them it was is not known.
+    RecentVerifier,
 }
 
 impl Feature {
@@ -17,6 +20,7 @@ impl Feature {
     const fn origin(self) -> (&'static str, Version, &'static str) {
         match self {
             Self::Tcx => ("TCX links", Version(6, 6), "e420bed02507"),
+            Self::RecentVerifier => ("a recent verifier", Version(6, 12), "no single commit"),
         }
     }
 }
