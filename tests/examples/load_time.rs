@@ -109,6 +109,8 @@ fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn start(daemon: &mut Daemon, what: &str) -> Result<()> {
     timed(what, || daemon.launch_with(&["--log", "debug", "run"]))?;
+    let used = cpu(daemon.pid().context("it does not run")?)?;
+    println!("    {:28} {:8.3} s", "of a CPU", used.as_secs_f64());
     let log = daemon.log();
     let steps = steps(&log);
     for (before, (what, at)) in steps.iter().zip(steps.iter().skip(1)) {

@@ -279,6 +279,13 @@ impl Plan {
         (members as u32).saturating_mul(NEIGHBOURS)
     }
 
+    /// Members of `config` whose peer's endpoint is learned.
+    pub fn learning_for(config: &Config) -> u32 {
+        let members = config.networks.iter().flat_map(|network| &network.members);
+        members.filter(|member| config.peers.get(member.peer).is_some_and(|of| of.learns)).count()
+            as u32
+    }
+
     /// Stations, declared and learned, that the networks of `config` can have. The configuration
     /// sees to it that there are no more than [`config::MOST_STATIONS`].
     pub fn stations_for(config: &Config) -> u32 {

@@ -66,6 +66,18 @@ fn for_a_mistake_in_the_configuration() -> Result<()> {
     Ok(())
 }
 
+/// 65,536 prefixes and one: more than the kernel's table of them holds.
+#[test]
+fn for_more_prefixes_than_there_is_room_for() -> Result<()> {
+    let prefixes: Vec<String> =
+        (0..65_536).map(|n| format!("\"10.{}.{}.{}/32\"", n >> 14, n >> 8 & 63, n & 255)).collect();
+    let all = format!("[\"192.168.43.0/24\", {}]", prefixes.join(", "));
+    let config = changed("[\"192.168.43.0/24\"]", &all);
+    let [before, after] = fails_to_restart(&config, |_| Ok(()), |_| Ok(()))?;
+    after.assert_is(&before, "the failed restart");
+    Ok(())
+}
+
 #[test]
 fn for_a_foreign_route() -> Result<()> {
     let config = changed("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"10.9.0.0/16\"]");

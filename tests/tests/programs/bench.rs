@@ -163,6 +163,11 @@ impl Bench {
 
     /// The same in the namespace of the caller.
     pub(crate) fn here(text: &str, host: Host) -> Self {
+        Self::with(Pooled::take(), text, host)
+    }
+
+    /// The same with a data plane of the caller's.
+    pub(crate) fn with(mut plane: Pooled, text: &str, host: Host) -> Self {
         let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
         let Host { v4, v6, .. } = host;
         let underlay = UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4, v6 };
@@ -182,7 +187,6 @@ impl Bench {
             &mut Fixed(0xa0),
         );
         plan.probers = live::probers(&config);
-        let mut plane = Pooled::take();
         plane.fill(&plan).expect("maps take the plan");
         let learned = vec![None; config.peers.len()];
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();

@@ -19,19 +19,19 @@ use crate::{
     world6::*,
 };
 
-const BRANCH: (&str, u32) = ("branch", VNI);
+pub(crate) const BRANCH: (&str, u32) = ("branch", VNI);
 const SHOP: (&str, u32) = ("shop", VNI);
 const BRANCH_43: Who = Who::Member("branch", VNI);
 const SHOP_43: Who = Who::Member("shop", VNI);
 const NETWORK: Who = Who::Network(VNI);
 /// In front of both.
-const NAPT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 70);
+pub(crate) const NAPT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 70);
 const NAPT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x70);
 /// What `branch` has behind it.
 const BEHIND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 5);
 const BEHIND6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 5);
 const BRANCH_MAC: Mac = [2, 0, 0, 0, 0x47, 1];
-const BRANCH_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 47, 1);
+pub(crate) const BRANCH_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 47, 1);
 const SHOP_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 48, 1);
 
 /// The hosts of `world6`, and `branch` and `shop`, both members of network 43 only.
@@ -67,13 +67,13 @@ fn ip(from: impl Into<IpAddr>) -> Layer {
     }
 }
 
-fn packet(from: impl Into<IpAddr>, port: u16, vni: u32, host: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn packet(from: impl Into<IpAddr>, port: u16, vni: u32, host: Ipv4Addr) -> Vec<u8> {
     let udp = outer_udp().src_port(port);
     wrap(ip(from), udp, Vxlan::new(vni), &inner(host)).build().to_vec()
 }
 
 /// A packet from there is `who`'s, whose host that is; its port, which our own is not, is rewritten.
-fn accepted(
+pub(crate) fn accepted(
     bench: &Bench,
     name: &str,
     from: impl Into<IpAddr>,

@@ -135,9 +135,7 @@ impl Bench {
         let learned = at.map(|(endpoint, sent_from)| Learned { endpoint, sent_from });
         self.learned[index] = learned;
         let after = Senders::of(&self.config, &self.learned);
-        for change in Senders::changes(&before, &after) {
-            self.plane.change(&change).expect("takes it");
-        }
+        self.plane.change(&Senders::changes(&before, &after)).expect("takes it");
         let peer = &self.config.peers[index];
         let way = learned.and_then(|learned| way(peer, learned.endpoint));
         let slot = self.plan.peers[index].slot;

@@ -40,6 +40,7 @@ mod neighbours;
 mod nested;
 mod observed;
 mod pool;
+mod pressure;
 mod probes;
 mod probes_denied;
 mod round_trip;

@@ -29,7 +29,11 @@ static IDLE: Mutex<Vec<DataPlane>> = Mutex::new(Vec::new());
 const MOST: u32 = 128;
 
 /// A data plane that goes back when it is dropped. What a test attaches it must detach itself.
-pub(crate) struct Pooled(Option<DataPlane>);
+pub(crate) struct Pooled {
+    plane: Option<DataPlane>,
+    /// It is like all others.
+    goes_back: bool,
+}
 
 impl Pooled {
     /// As if just loaded. Arrays that a plan fills are not cleared: nothing refers to an entry that
@@ -43,13 +47,21 @@ impl Pooled {
                 plane
             },
         );
-        Self(Some(plane))
+        Self { plane: Some(plane), goes_back: true }
+    }
+
+    /// One that no other test gets.
+    pub(crate) fn alone(options: LoadOptions) -> Self {
+        let plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (root?)"));
+        Self { plane: Some(plane), goes_back: false }
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        IDLE.lock().unwrap_or_else(PoisonError::into_inner).extend(self.0.take());
+        if self.goes_back {
+            IDLE.lock().unwrap_or_else(PoisonError::into_inner).extend(self.plane.take());
+        }
     }
 }
 
@@ -57,13 +69,13 @@ impl Deref for Pooled {
     type Target = DataPlane;
 
     fn deref(&self) -> &DataPlane {
-        self.0.as_ref().expect("until it is dropped")
+        self.plane.as_ref().expect("until it is dropped")
     }
 }
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut DataPlane {
-        self.0.as_mut().expect("until it is dropped")
+        self.plane.as_mut().expect("until it is dropped")
     }
 }
 

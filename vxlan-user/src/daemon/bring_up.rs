@@ -25,7 +25,7 @@ use crate::{
         Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
     },
     host::{Host, OverlaySpec, WantedRoute},
-    plan::{Endpoints, Learned, OverlayFacts, Plan, WayFacts},
+    plan::{Endpoints, Kept, Learned, OverlayFacts, Plan, WayFacts},
     state::State,
 };
 
@@ -98,12 +98,14 @@ async fn make(
         slots: Plan::slots_for(&findings.config) + kept.slots.len() as u32,
         stations: Plan::stations_for(&findings.config),
         neighbours: Plan::neighbours_for(&findings.config),
+        learning: Plan::learning_for(&findings.config),
         ..options
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
     let former = former_endpoints(&findings);
     let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
+    plane.check_room(&provisional(&findings, &endpoints, &kept))?;
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
@@ -192,6 +194,17 @@ fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
             };
         }
     }
+}
+
+/// A plan before there are interfaces and ways: as many entries in every map as the real one.
+fn provisional(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
+    let config = &findings.config;
+    let overlays = vec![OverlayFacts { ifindex: 0, mac: [0; 6] }; config.networks.len()];
+    let ways = vec![None; config.peers.len()];
+    let (facts, learned) = (&findings.facts, endpoints.all());
+    let mut plan = Plan::new(config, facts, &overlays, &ways, learned, kept, &mut rand::rng());
+    plan.probers = keys::probers(&findings.keys);
+    plan
 }
 
 /// The clsact qdisc that a former run made on another underlay interface.

@@ -202,9 +202,15 @@ impl<'a> Follower<'a> {
     ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plane, .. } = &mut *running;
         let peers = &findings.config.peers;
-        let (before, said) = (endpoints.all().to_vec(), endpoints.refused(peer));
+        let (known, said) = (endpoints.clone(), endpoints.refused(peer));
         match endpoints.claim(&findings.config, peer, to) {
-            Ok(changes) => changes.iter().try_for_each(|change| plane.change(change))?,
+            Ok(changes) => {
+                if let Err(error) = plane.change(&changes) {
+                    // Nothing was written: everybody is where the programs think.
+                    *endpoints = known;
+                    return Err(error.into());
+                }
+            }
             Err(Taken { by }) => {
                 if said != Some(to) {
                     tracing::warn!(
@@ -217,7 +223,7 @@ impl<'a> Follower<'a> {
                 return Ok(());
             }
         }
-        self.follow_endpoints(running, &before).await
+        self.follow_endpoints(running, known.all()).await
     }
 
     /// A peer is not where it was any more, and another one is: it has no endpoint until it is heard of.
@@ -227,14 +233,17 @@ impl<'a> Follower<'a> {
         peer: usize,
     ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plane, .. } = &mut *running;
-        let before = endpoints.all().to_vec();
+        let known = endpoints.clone();
         let changes = endpoints.release(&findings.config, peer);
-        changes.iter().try_for_each(|change| plane.change(change))?;
+        if let Err(error) = plane.change(&changes) {
+            *endpoints = known;
+            return Err(error.into());
+        }
         tracing::warn!(
             peer = %findings.config.peers[peer].name,
             "it is not heard of any more, and its endpoint is another peer's by now"
         );
-        self.follow_endpoints(running, &before).await
+        self.follow_endpoints(running, known.all()).await
     }
 
     /// Brings everything in line with the endpoints, which were `before`.

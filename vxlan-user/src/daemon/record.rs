@@ -106,22 +106,27 @@ pub(super) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::N
     former.into_iter().flat_map(|former| &former.networks).filter(unrelated).cloned().collect()
 }
 
-/// How full the maps are that the daemon fills.
+/// How full the maps are that the configuration fills; nothing changes that as long as it is at work.
 pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     let of = |map: &str, entries: usize| state::Entries {
         map: map.to_owned(),
         entries: entries as u64,
         capacity: plane.map_capacity(&map.to_uppercase()),
     };
+    // Of two elements for each peer one counts.
+    let peers = state::Entries {
+        capacity: plane.map_capacity("VERSIONS"),
+        ..of("peers", plan.peers.len())
+    };
     vec![
         of("sources", plan.senders.sources.len()),
-        of("mappings", plan.senders.mappings.len()),
+        of("peer_by_address", plan.senders.peer_addresses.len()),
         of("probers", plan.probers.len()),
         of("routes", plan.routes.len()),
         of("networks", plan.networks.len()),
-        of("peers", plan.peers.len()),
+        peers,
         of("members", plan.members.len()),
         of("tags", plan.tags.len()),
-        of("counters", plan.names.slots.len()),
+        of("counters", plan.names.owners().count()),
     ]
 }

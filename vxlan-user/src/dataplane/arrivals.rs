@@ -34,11 +34,8 @@ impl DataPlane {
     pub fn arrivals(&mut self) -> Result<Arrivals, DataPlaneError> {
         let missing = DataPlaneError::Missing { what: "map", name: NAME };
         let map = self.bpf.take_map(NAME).ok_or(missing)?;
-        let ring = RingBuf::try_from(map).map_err(|source| DataPlaneError::Map {
-            name: NAME,
-            capacity: 0,
-            source: Box::new(source),
-        })?;
+        let ring = RingBuf::try_from(map)
+            .map_err(|source| DataPlaneError::Map { name: NAME, source: Box::new(source) })?;
         Ok(Arrivals(ring))
     }
 }

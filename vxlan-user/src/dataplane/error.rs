@@ -17,10 +17,8 @@ pub enum DataPlaneError {
     )]
     Missing { what: &'static str, name: &'static str },
 
-    #[error(
-        "map {name} is full or refuses an entry ({source}); it holds at most {capacity} entries"
-    )]
-    Map { name: &'static str, capacity: u32, source: Box<aya::maps::MapError> },
+    #[error("map {name} refuses an entry: {source}")]
+    Map { name: &'static str, source: Box<aya::maps::MapError> },
 
     #[error("map {name} cannot be read: {source}")]
     Read { name: &'static str, source: Box<aya::maps::MapError> },
@@ -28,11 +26,12 @@ pub enum DataPlaneError {
     #[error("map {name} of the former generation cannot be read: {source}")]
     Former { name: String, source: std::io::Error },
 
+    /// `E2BIG` of a hash or an array, `ENOSPC` of a trie, or known before.
     #[error(
-        "the configuration needs {needed} entries in map {name}, which holds {capacity}; split it \
-         over several hosts"
+        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was changed. {}",
+        remedy(name)
     )]
-    Capacity { name: &'static str, needed: usize, capacity: u32 },
+    Full { name: &'static str, needed: usize, capacity: u32 },
 
     #[error("cannot attach {program} to {interface}: {reason}")]
     Attach { program: &'static str, interface: String, reason: String },
@@ -44,5 +43,22 @@ pub enum DataPlaneError {
 impl DataPlaneError {
     pub(super) fn pin(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
         Self::Pin { path: path.into(), reason: reason.to_string() }
+    }
+}
+
+/// What makes fewer entries.
+fn remedy(map: &str) -> &'static str {
+    match map {
+        "ROUTES" => {
+            "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the peers to \
+             another host"
+        }
+        "NETWORKS" | "GROUPS" | "NETWORK_BY_VNI" | "NETWORK_BY_IFINDEX" => {
+            "Give some of the networks to another host"
+        }
+        "PEERS" | "VERSIONS" | "PROBERS" | "PEER_BY_ADDRESS" => {
+            "Give some of the peers to another host"
+        }
+        _ => "Take peers out of networks that they need not be in, or give some to another host",
     }
 }

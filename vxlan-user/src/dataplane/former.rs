@@ -14,8 +14,9 @@ use vxlan_common::{
 };
 
 use super::{
-    DataPlaneError, Generation, MapLayout, Pins, Station, layout, syscall,
-    totals::{self, Totals},
+    DataPlaneError, Generation, MapLayout, Pins, Station, Totals,
+    layout::{self, Field},
+    syscall,
 };
 
 /// An open generation.
@@ -25,12 +26,16 @@ pub struct Former {
     maps: Vec<Opened>,
     /// By the kernel's numbers.
     programs: Vec<u32>,
+    /// CPUs that there can be.
+    cpus: usize,
 }
 
 #[derive(Debug)]
 struct Opened {
     layout: MapLayout,
     fd: OwnedFd,
+    /// Fields of values that both versions know: where ours lie, and where theirs do.
+    common: Vec<(Field, Field)>,
 }
 
 impl Former {
@@ -50,12 +55,19 @@ impl Former {
             let info = data.info().map_err(|error| failed(&chain(&error)))?;
             layout.check(&path, &info)?;
             let fd = syscall::pinned(&path).map_err(|error| failed(&error))?;
-            Ok(Opened { layout: layout.clone(), fd })
+            let ours = layout::value_fields(&layout.name).into_iter();
+            let common = ours.filter_map(|field| {
+                let theirs = layout.value_field(&field.name)?.clone();
+                Some((field, theirs))
+            });
+            Ok(Opened { layout: layout.clone(), fd, common: common.collect() })
         };
         let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
         let id = |path: &PathBuf| syscall::program_id(syscall::pinned(path).ok()?.as_fd()).ok();
         let programs = pins.programs_of(generation).iter().filter_map(id).collect();
-        Ok(Self { generation: generation.clone(), maps, programs })
+        let failed = |(_, source)| DataPlaneError::Former { name: "COUNTERS".to_owned(), source };
+        let cpus = nr_cpus().map_err(failed)?;
+        Ok(Self { generation: generation.clone(), maps, programs, cpus })
     }
 
     pub fn generation(&self) -> &Generation {
@@ -82,10 +94,8 @@ impl Former {
     pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let Some(map) = self.map("COUNTERS") else { return Ok(sum) };
-        let each = map.each_cpu(&slot.to_ne_bytes())?;
-        for cpu in &each {
-            let count = |name: &str| map.layout.value_field(name)?.number(cpu);
-            sum.add(&totals::named(count));
+        for cpu in &map.each_cpu(&slot.to_ne_bytes(), self.cpus)? {
+            sum.add(&translated(map, cpu));
         }
         Ok(sum)
     }
@@ -100,7 +110,7 @@ impl Former {
             let pair = index("peer").zip(index("network"));
             let pair = pair.and_then(|(peer, network)| self.generation.names.pair(peer, network));
             if let Some((peer, vni)) = pair {
-                let sum = map.each_cpu(&key)?.iter().filter_map(packets).sum();
+                let sum = map.each_cpu(&key, self.cpus)?.iter().filter_map(packets).sum();
                 found.push((peer.to_owned(), vni, sum));
             }
         }
@@ -110,7 +120,7 @@ impl Former {
     /// The settings, as far as this version knows them.
     pub fn settings(&self) -> Result<Option<Settings>, DataPlaneError> {
         let Some(map) = self.map("SETTINGS") else { return Ok(None) };
-        Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated("SETTINGS", map, &raw)))
+        Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }
 
     /// Every station.
@@ -141,7 +151,7 @@ impl Former {
     /// What was learned of a member.
     pub fn learned(&self, member: u32) -> Result<Option<Learned>, DataPlaneError> {
         let Some(map) = self.map("LEARNED") else { return Ok(None) };
-        Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated("LEARNED", map, &raw)))
+        Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }
 
     /// The addresses heard behind members.
@@ -152,7 +162,7 @@ impl Former {
             let Some(value) = map.value(&key)? else { continue };
             let index = |name: &str| map.layout.key_field(name)?.number(&key).map(|at| at as u32);
             let Some((member, place)) = index("member").zip(index("place")) else { continue };
-            found.push((NeighbourKey { member, place }, translated("NEIGHBOURS", map, &value)));
+            found.push((NeighbourKey { member, place }, translated(map, &value)));
         }
         Ok(found)
     }
@@ -173,9 +183,8 @@ impl Opened {
     }
 
     /// The value of a key on each CPU.
-    fn each_cpu(&self, key: &[u8]) -> Result<Vec<Vec<u8>>, DataPlaneError> {
+    fn each_cpu(&self, key: &[u8], cpus: usize) -> Result<Vec<Vec<u8>>, DataPlaneError> {
         let size = (self.layout.value_size as usize).next_multiple_of(8);
-        let cpus = nr_cpus().map_err(|(_, error)| self.failed(error))?;
         let all = self.lookup(key, size * cpus)?.unwrap_or_default();
         Ok(all.chunks(size).map(<[u8]>::to_vec).collect())
     }
@@ -212,10 +221,9 @@ impl Opened {
 }
 
 /// A value of this version, with every field that both know.
-fn translated<T: Pod>(name: &str, map: &Opened, raw: &[u8]) -> T {
+fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> T {
     let mut bytes = vec![0; size_of::<T>()];
-    for field in layout::value_fields(name) {
-        let Some(theirs) = map.layout.value_field(&field.name) else { continue };
+    for (field, theirs) in &map.common {
         let Some(place) =
             bytes.get_mut(field.offset as usize..(field.offset + field.size) as usize)
         else {

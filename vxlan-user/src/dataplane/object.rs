@@ -24,6 +24,10 @@ pub struct LoadOptions {
     pub stations: u32,
     /// Neighbours that its members can fill.
     pub neighbours: u32,
+    /// Members whose peer's endpoint is learned.
+    pub learning: u32,
+    /// Capacities other than usual, by the names of maps; for tests of full maps.
+    pub capacities: &'static [(&'static str, u32)],
 }
 
 /// Programs and maps of one data plane. Dropping it detaches what is not pinned.
@@ -43,12 +47,25 @@ impl DataPlane {
         // Nobody's stations and neighbours can take the room of another member's.
         loader.map_max_entries("FDB", options.stations.max(16_384));
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
+        // An endpoint that moves is in two places for a moment.
+        loader.map_max_entries("MAPPINGS", options.learning.saturating_mul(2).max(16_384));
+        for (name, entries) in options.capacities {
+            loader.map_max_entries(name, *entries);
+        }
         let mut plane = Self { bpf: loader.load(OBJECT)? };
         plane.xdp()?.load().map_err(program_error(names::DECAP))?;
         for name in [names::DECAP_TC, names::DELIVER, names::ENCAP] {
             plane.classifier(name)?.load().map_err(program_error(name))?;
         }
         Ok(plane)
+    }
+
+    /// Is there room for a plan? To be asked before anything is changed on the host.
+    ///
+    /// # Errors
+    /// [`DataPlaneError::Full`]: the first map that is too small.
+    pub fn check_room(&self, plan: &Plan) -> Result<(), DataPlaneError> {
+        tables::check_room(&self.bpf, plan)
     }
 
     /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.
@@ -65,9 +82,12 @@ impl DataPlane {
         tables::set_peer(&mut self.bpf, index, peer)
     }
 
-    /// Writes or removes one entry of those that tell who sends, at any time.
-    pub fn change(&mut self, change: &crate::plan::Change) -> Result<(), DataPlaneError> {
-        tables::change(&mut self.bpf, change)
+    /// Writes and removes entries of those that tell who sends, at any time, in this order.
+    ///
+    /// # Errors
+    /// Then none of them was written or removed.
+    pub fn change(&mut self, changes: &[crate::plan::Change]) -> Result<(), DataPlaneError> {
+        tables::change(&mut self.bpf, changes)
     }
 
     /// Pins every map and program, as those of a generation that nobody knows of yet.

@@ -3,21 +3,27 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
 };
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::{
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap},
+    util::nr_cpus,
+};
 use vxlan_common::{
     ABI_VERSION,
     addr::{Address, IPV4, IPV6},
     counters::Counters,
     nat::Observed,
     table::{
-        FdbEntry, FdbKey, Learned, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer, current,
+        FdbEntry, FdbKey, Learned, Mapping, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer,
+        Source, current,
     },
 };
 
-use super::{DataPlaneError, Former, Generation, Pins, Totals};
+use super::{DataPlaneError, Former, Generation, Pins, Totals, syscall};
 use crate::plan::Names;
 
 /// Packets of a peer dropped in a network that it is not a member of.
@@ -57,14 +63,18 @@ pub struct Reader {
     carried: Totals,
     /// Generations before this one that may still be counting.
     former: Vec<Former>,
-    counters: PerCpuArray<MapData, Counters>,
+    /// Of type and size as `Counters` for each CPU.
+    counters: MapData,
+    /// CPUs that there can be.
+    cpus: usize,
     peers: Array<MapData, Peer>,
     versions: Array<MapData, u32>,
     learned: Array<MapData, Learned>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     neighbours: HashMap<MapData, NeighbourKey, Neighbour>,
-    capacities: [(&'static str, u64); 3],
+    mappings: HashMap<MapData, Mapping, Source>,
+    capacities: [(&'static str, u64); 4],
 }
 
 impl Reader {
@@ -94,12 +104,25 @@ impl Reader {
         let non_members = open("NON_MEMBERS")?;
         let fdb = open("FDB")?;
         let neighbours = open("NEIGHBOURS")?;
+        let mappings = open("MAPPINGS")?;
         let capacities = [
+            ("mappings", capacity("MAPPINGS", &mappings)?),
             ("fdb", capacity("FDB", &fdb)?),
             ("neighbours", capacity("NEIGHBOURS", &neighbours)?),
             ("non_members", capacity("NON_MEMBERS", &non_members)?),
         ];
-        let counters = Map::PerCpuArray(open("COUNTERS")?);
+        let counters = open("COUNTERS")?;
+        let info = counters.info().map_err(read("COUNTERS"))?;
+        if info.value_size() as usize != size_of::<Counters>() || info.key_size() != 4 {
+            return Err(DataPlaneError::pin(
+                pins.directory(),
+                "the counters are not those of this version",
+            ));
+        }
+        let cpus = nr_cpus().map_err(|(_, source)| DataPlaneError::Former {
+            name: "COUNTERS".to_owned(),
+            source,
+        })?;
         let peers = Map::Array(open("PEERS")?);
         let versions = Map::Array(open("VERSIONS")?);
         let learned = Map::Array(open("LEARNED")?);
@@ -107,13 +130,15 @@ impl Reader {
             names: generation.names.clone(),
             carried,
             former,
-            counters: counters.try_into().map_err(read("COUNTERS"))?,
+            counters,
+            cpus,
             peers: peers.try_into().map_err(read("PEERS"))?,
             versions: versions.try_into().map_err(read("VERSIONS"))?,
             learned: learned.try_into().map_err(read("LEARNED"))?,
             non_members: Map::PerCpuHashMap(non_members).try_into().map_err(read("NON_MEMBERS"))?,
             fdb: Map::HashMap(fdb).try_into().map_err(read("FDB"))?,
             neighbours: Map::HashMap(neighbours).try_into().map_err(read("NEIGHBOURS"))?,
+            mappings: Map::HashMap(mappings).try_into().map_err(read("MAPPINGS"))?,
             capacities,
         })
     }
@@ -202,7 +227,16 @@ impl Reader {
     }
 
     fn counted(&self, slot: u32) -> Result<Counters, DataPlaneError> {
-        let values = self.counters.get(&slot, 0).map_err(read("COUNTERS"))?;
+        let mut values = vec![Counters::ZERO; self.cpus];
+        // SAFETY: as many values as the kernel has CPUs, of the size that was checked at opening; of
+        // which every bit pattern is one (`Pod`).
+        let bytes = unsafe {
+            let length = values.len() * size_of::<Counters>();
+            std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), length)
+        };
+        let found = syscall::lookup(self.counters.fd().as_fd(), &slot.to_ne_bytes(), bytes);
+        let failed = |source| DataPlaneError::Former { name: "COUNTERS".to_owned(), source };
+        found.map_err(failed)?;
         let mut sum = Counters::ZERO;
         values.iter().for_each(|cpu| sum.add(cpu));
         Ok(sum)
@@ -219,9 +253,9 @@ impl Reader {
             all.add_non_member(&peer, vni, packets);
         }
         // Of peers and networks that are configured still.
-        let known = |(peer, vni): &(String, u32)| {
-            self.names.peers.contains(peer) && self.names.networks.contains(vni)
-        };
+        let peers: HashSet<&String> = self.names.peers.iter().collect();
+        let networks: HashSet<&u32> = self.names.networks.iter().collect();
+        let known = |(peer, vni): &(String, u32)| peers.contains(peer) && networks.contains(vni);
         let mut all: Vec<_> = all.non_members.into_iter().filter(|(pair, _)| known(pair)).collect();
         all.sort();
         let drops = all.into_iter();
@@ -254,9 +288,10 @@ impl Reader {
         entries.collect::<Result<_, MapError>>().map_err(read("FDB"))
     }
 
-    /// How full the maps are that the programs fill.
+    /// How full the maps are whose contents change while they are at work.
     pub fn usage(&self) -> Vec<Usage> {
         let entries = [
+            self.mappings.keys().count(),
             self.fdb.keys().count(),
             self.neighbours.keys().count(),
             self.non_members.keys().count(),

@@ -51,6 +51,43 @@ pub(super) fn is_ours(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// How many entries a plan needs in each map that a configuration can fill. Of learned endpoints any may be
+/// known, and one that moves is in two places for a moment.
+pub(super) fn needs(plan: &Plan) -> [(&'static str, usize); 15] {
+    let (networks, peers) = (plan.networks.len(), plan.peers.len());
+    [
+        ("NETWORKS", networks),
+        ("GROUPS", plan.groups.len()),
+        ("NETWORK_BY_VNI", networks),
+        ("NETWORK_BY_IFINDEX", networks),
+        (VERSIONS, peers),
+        (PEERS, 2 * peers),
+        ("PROBE_SPENT", 2 * peers),
+        (PEER_BY_ADDRESS, plan.senders.peer_addresses.len()),
+        ("PROBERS", plan.probers.len()),
+        ("MEMBERS", plan.members.len()),
+        ("LEARNED", plan.members.len()),
+        ("TAGS", plan.tags.len()),
+        ("ROUTES", plan.routes.len()),
+        (SOURCES, plan.senders.sources.len()),
+        (MAPPINGS, plan.senders.mappings.len()),
+    ]
+}
+
+/// Is there room for a plan?
+///
+/// # Errors
+/// [`DataPlaneError::Full`]
+pub(super) fn check_room(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
+    for (name, needed) in needs(plan) {
+        let capacity = bpf.map(name).map_or(0, capacity);
+        if needed > capacity as usize {
+            return Err(DataPlaneError::Full { name, needed, capacity });
+        }
+    }
+    Ok(())
+}
+
 /// Writes a whole plan, and sets the clock by which what is learned from then on will age.
 pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_vni = plan.networks.iter().enumerate().map(|(index, network)| {
@@ -77,13 +114,60 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     hash(bpf, SOURCES, plan.senders.sources.iter().copied())
 }
 
-/// Writes or removes what a move of a learned endpoint changes.
-pub(super) fn change(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
+/// Writes or removes what a move of a learned endpoint changes, in this order.
+///
+/// # Errors
+/// A map is full, or refuses an entry; then all is as it was before.
+pub(super) fn change(bpf: &mut Ebpf, changes: &[Change]) -> Result<(), DataPlaneError> {
+    let mut undo = Vec::with_capacity(changes.len());
+    for change in changes {
+        let back = opposite(bpf, change)?;
+        if let Err(error) = change_one(bpf, change) {
+            for back in undo.iter().rev() {
+                // What could be written before can be written again, and what is removed makes room.
+                change_one(bpf, back)?;
+            }
+            return Err(error);
+        }
+        undo.push(back);
+    }
+    Ok(())
+}
+
+fn change_one(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
     match *change {
         Change::SetSource(key, to) => hash(bpf, SOURCES, [(key, to)].into_iter()),
+        Change::RemoveSource(key) => remove::<NetworkAddress, Source>(bpf, SOURCES, &key),
         Change::SetMapping(key, to) => hash(bpf, MAPPINGS, [(key, to)].into_iter()),
         Change::RemoveMapping(key) => remove::<Mapping, Source>(bpf, MAPPINGS, &key),
     }
+}
+
+/// What takes a change back.
+fn opposite(bpf: &mut Ebpf, change: &Change) -> Result<Change, DataPlaneError> {
+    Ok(match *change {
+        Change::SetSource(key, _) | Change::RemoveSource(key) => {
+            let there = present::<_, Source>(bpf, SOURCES, &key)?;
+            there.map_or(Change::RemoveSource(key), |of| Change::SetSource(key, of))
+        }
+        Change::SetMapping(key, _) | Change::RemoveMapping(key) => {
+            let there = present::<_, Source>(bpf, MAPPINGS, &key)?;
+            there.map_or(Change::RemoveMapping(key), |of| Change::SetMapping(key, of))
+        }
+    })
+}
+
+/// The value of a key, if it is there.
+fn present<K: Pod, V: Pod>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    key: &K,
+) -> Result<Option<V>, DataPlaneError> {
+    with_hash(bpf, name, |hash: &mut HashMap<_, K, V>| match hash.get(key, 0) {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error),
+    })
 }
 
 /// Writes one peer, whole for every packet: first the element that does not count, then the number that
@@ -118,6 +202,23 @@ fn capacity(map: &Map) -> u32 {
     info(map).map_or(0, |info| info.max_entries())
 }
 
+/// What a refusal means. A full hash says `E2BIG`, as does an array behind its end; a full trie `ENOSPC`.
+fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> DataPlaneError {
+    let errno = match &source {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        MapError::OutOfBounds { .. } => Some(libc::E2BIG),
+        _ => None,
+    };
+    let map = bpf.map(name);
+    let capacity = map.map_or(0, capacity);
+    if matches!(errno, Some(libc::E2BIG | libc::ENOSPC)) {
+        // One that is added is one more than there is room for.
+        let needed = needed.max(capacity as usize + 1);
+        return DataPlaneError::Full { name, needed, capacity };
+    }
+    DataPlaneError::Map { name, source: Box::new(source) }
+}
+
 fn peers(bpf: &mut Ebpf, all: &[Peer]) -> Result<(), DataPlaneError> {
     array(bpf, VERSIONS, &vec![0_u32; all.len()])?;
     with_array::<Peer, _>(bpf, PEERS, |peers| {
@@ -132,33 +233,27 @@ pub(super) fn with_array<V: Pod, T>(
     name: &'static str,
     change: impl FnOnce(&mut Array<&mut MapData, V>) -> Result<T, MapError>,
 ) -> Result<T, DataPlaneError> {
-    let map = map(bpf, name)?;
-    let capacity = capacity(map);
-    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
-    let mut array = map.try_into().map_err(failed)?;
-    change(&mut array).map_err(failed)
+    let changed = Array::try_from(map(bpf, name)?).and_then(|mut array| change(&mut array));
+    changed.map_err(|source| refused(bpf, name, 0, source))
 }
 
 fn array<V: Pod>(bpf: &mut Ebpf, name: &'static str, values: &[V]) -> Result<(), DataPlaneError> {
-    let map = map(bpf, name)?;
-    let capacity = capacity(map);
-    if values.len() > capacity as usize {
-        return Err(DataPlaneError::Capacity { name, needed: values.len(), capacity });
-    }
-    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
-    let mut array: Array<&mut MapData, V> = map.try_into().map_err(failed)?;
-    for (index, value) in values.iter().enumerate() {
-        array.set(index as u32, value, 0).map_err(failed)?;
-    }
-    Ok(())
+    let set = Array::<&mut MapData, V>::try_from(map(bpf, name)?).and_then(|mut array| {
+        let mut each = (0..).zip(values);
+        each.try_for_each(|(index, value)| array.set(index, value, 0))
+    });
+    set.map_err(|source| refused(bpf, name, values.len(), source))
 }
 
 fn hash<K: Pod, V: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,
-    mut entries: impl Iterator<Item = (K, V)>,
+    mut entries: impl ExactSizeIterator<Item = (K, V)>,
 ) -> Result<(), DataPlaneError> {
-    with_hash(bpf, name, |hash| entries.try_for_each(|(key, value)| hash.insert(key, value, 0)))
+    let needed = entries.len();
+    let set = HashMap::<&mut MapData, K, V>::try_from(map(bpf, name)?)
+        .and_then(|mut hash| entries.try_for_each(|(key, value)| hash.insert(key, value, 0)));
+    set.map_err(|source| refused(bpf, name, needed, source))
 }
 
 fn remove<K: Pod, V: Pod>(
@@ -174,21 +269,17 @@ pub(super) fn with_hash<K: Pod, V: Pod, T>(
     name: &'static str,
     change: impl FnOnce(&mut HashMap<&mut MapData, K, V>) -> Result<T, MapError>,
 ) -> Result<T, DataPlaneError> {
-    let map = map(bpf, name)?;
-    let capacity = capacity(map);
-    let failed = |source| DataPlaneError::Map { name, capacity, source: Box::new(source) };
-    let mut hash = map.try_into().map_err(failed)?;
-    change(&mut hash).map_err(failed)
+    let changed = HashMap::try_from(map(bpf, name)?).and_then(|mut hash| change(&mut hash));
+    changed.map_err(|source| refused(bpf, name, 0, source))
 }
 
 fn routes(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     const NAME: &str = "ROUTES";
-    let map = map(bpf, NAME)?;
-    let capacity = capacity(map);
-    let failed = |source| DataPlaneError::Map { name: NAME, capacity, source: Box::new(source) };
-    let mut trie: LpmTrie<&mut MapData, NetworkAddress, Owner> = map.try_into().map_err(failed)?;
-    for route in &plan.routes {
-        trie.insert(&Key::new(route.bits, route.address), route.owner, 0).map_err(failed)?;
-    }
-    Ok(())
+    let set = LpmTrie::<&mut MapData, NetworkAddress, Owner>::try_from(map(bpf, NAME)?).and_then(
+        |mut trie| {
+            let mut each = plan.routes.iter();
+            each.try_for_each(|of| trie.insert(&Key::new(of.bits, of.address), of.owner, 0))
+        },
+    );
+    set.map_err(|source| refused(bpf, NAME, plan.routes.len(), source))
 }

@@ -44,7 +44,10 @@ struct Slot {
 impl From<Totals> for Written {
     fn from(totals: Totals) -> Self {
         let names = counter_names();
-        let slots = totals.slots.into_iter().map(|(owner, counters)| {
+        // Most owners have counted nothing.
+        let counted =
+            totals.slots.into_iter().filter(|(_, counters)| words(counters) != [0; WORDS]);
+        let slots = counted.map(|(owner, counters)| {
             let words = words(&counters);
             let named = names.iter().filter_map(|(name, at)| {
                 words.get(*at).filter(|count| **count != 0).map(|count| (name.clone(), *count))
@@ -62,8 +65,9 @@ impl From<Totals> for Written {
 impl From<Written> for Totals {
     fn from(written: Written) -> Self {
         let mut totals = Self::default();
+        let names = counter_names();
         for Slot { owner, counters } in written.slots {
-            totals.add(&owner, &named(|name| counters.get(name).copied()));
+            totals.add(&owner, &named(&names, |name| counters.get(name).copied()));
         }
         for (peer, vni, packets) in written.non_members {
             totals.add_non_member(&peer, vni, packets);
@@ -73,11 +77,11 @@ impl From<Written> for Totals {
 }
 
 /// Counters from their names; what is not known is zero.
-pub(super) fn named(count: impl Fn(&str) -> Option<u64>) -> Counters {
+fn named(names: &[(String, usize)], count: impl Fn(&str) -> Option<u64>) -> Counters {
     let mut counters = [0; WORDS];
-    for (name, at) in counter_names() {
-        if let Some(place) = counters.get_mut(at) {
-            *place = count(&name).unwrap_or(0);
+    for (name, at) in names {
+        if let Some(place) = counters.get_mut(*at) {
+            *place = count(name).unwrap_or(0);
         }
     }
     // SAFETY: an array of as many u64 as the type is long, of which every bit pattern is a value (`Pod`).

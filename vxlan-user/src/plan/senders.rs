@@ -25,6 +25,7 @@ pub struct Senders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     SetSource(NetworkAddress, Source),
+    RemoveSource(NetworkAddress),
     SetMapping(Mapping, Source),
     RemoveMapping(Mapping),
 }

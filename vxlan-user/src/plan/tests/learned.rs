@@ -121,6 +121,7 @@ impl Maps {
             Change::SetSource(key, source) => {
                 assert!(self.sources.insert(key, source).is_some(), "{key:?} is new");
             }
+            Change::RemoveSource(key) => panic!("{key:?} is declared"),
             Change::SetMapping(key, source) => drop(self.mappings.insert(key, source)),
             Change::RemoveMapping(key) => {
                 assert!(self.mappings.remove(&key).is_some(), "{key:?} is not there");

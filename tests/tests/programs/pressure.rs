@@ -1,0 +1,124 @@
+//! Full maps: said clearly, known before, and of a change that does not fit nothing is done.
+
+use std::net::SocketAddr;
+
+use aya::maps::{HashMap, MapData};
+use vxlan_common::table::{Mapping, Source};
+use vxlan_user::{
+    dataplane::{DataPlane, DataPlaneError, LoadOptions},
+    plan::{Learned, Senders},
+};
+
+use crate::{
+    bench::{Bench, Program},
+    learned::{BRANCH, BRANCH_HOST, NAPT, accepted, text},
+    pool::Pooled,
+    rows::check,
+    world6::GCP6,
+};
+
+fn small(capacities: &'static [(&'static str, u32)]) -> LoadOptions {
+    LoadOptions { slots: 64, capacities, ..LoadOptions::default() }
+}
+
+/// The configuration of `gcp` meets a map that is one entry too small.
+fn does_not_fit(
+    capacities: &'static [(&'static str, u32)],
+    needed: usize,
+    remedy: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let bench = Bench::gcp();
+    let mut plane = DataPlane::load(small(capacities))?;
+    let (name, capacity) = capacities[0];
+    let sentence = format!(
+        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was \
+         changed. {remedy}"
+    );
+    // Known before, and what the kernel itself says.
+    let known = plane.check_room(&bench.plan).expect_err("it is too small");
+    assert_eq!(known.to_string(), sentence);
+    let found = plane.fill(&bench.plan).expect_err("it is too small");
+    assert!(matches!(found, DataPlaneError::Full { .. }), "{found:?}");
+    assert_eq!(found.to_string(), sentence);
+    Ok(())
+}
+
+/// The kernel's E2BIG.
+#[test]
+fn a_full_hash() -> Result<(), Box<dyn std::error::Error>> {
+    let remedy =
+        "Take peers out of networks that they need not be in, or give some to another host";
+    does_not_fit(&[("SOURCES", 4)], 5, remedy)
+}
+
+/// The kernel's ENOSPC.
+#[test]
+fn a_full_trie() -> Result<(), Box<dyn std::error::Error>> {
+    let routes = Bench::gcp().plan.routes.len();
+    assert_eq!(routes, 13, "the prefixes of the table below");
+    let remedy = "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the \
+                  peers to another host";
+    does_not_fit(&[("ROUTES", 12)], routes, remedy)
+}
+
+#[test]
+fn an_array_that_ends() -> Result<(), Box<dyn std::error::Error>> {
+    let remedy =
+        "Take peers out of networks that they need not be in, or give some to another host";
+    does_not_fit(&[("MEMBERS", 3)], 4, remedy)
+}
+
+#[test]
+fn what_there_is_room_for_fits() {
+    let bench = Bench::gcp();
+    let exact: &'static [(&'static str, u32)] =
+        &[("SOURCES", 5), ("ROUTES", 13), ("MEMBERS", 4), ("VERSIONS", 3), ("PEERS", 6)];
+    let mut plane = DataPlane::load(small(exact)).expect("it loads");
+    plane.check_room(&bench.plan).expect("there is room");
+    plane.fill(&bench.plan).expect("there is room");
+}
+
+/// `branch` is where it was learned to be. Then `branch` and `shop` move at once, and there is room for
+/// one new mapping: neither does.
+#[test]
+fn a_move_that_does_not_fit_moves_nobody() {
+    crate::bench::own_namespace();
+    let mut bench = Bench::with(Pooled::alone(small(&[("MAPPINGS", 2)])), &text(), GCP6);
+    bench.learns("branch", Some((SocketAddr::new(NAPT.into(), 1_024), NAPT.into())));
+    let before = mappings(&mut bench);
+    assert_eq!(before.len(), 1);
+
+    let at = |port| Some(Learned { endpoint: (NAPT, port).into(), sent_from: NAPT.into() });
+    let mut moved = bench.learned.clone();
+    for (peer, port) in [("branch", 1_025), ("shop", 2_000)] {
+        moved[bench.peer(peer) as usize] = at(port);
+    }
+    let old = Senders::of(&bench.config, &bench.learned);
+    let changes = Senders::changes(&old, &Senders::of(&bench.config, &moved));
+    let refused = bench.plane.change(&changes).expect_err("there is room for one");
+    assert_eq!(
+        refused.to_string(),
+        "map MAPPINGS is full: it holds 2 entries, and 3 are needed. Nothing was changed. Take peers \
+         out of networks that they need not be in, or give some to another host"
+    );
+    assert_eq!(mappings(&mut bench), before);
+    let row = accepted(&bench, "as before", NAPT, 1_024, (BRANCH, BRANCH_HOST));
+    check(&mut bench, Program::Decap, &[row]);
+    // Where there is room, it does.
+    bench.learns("branch", Some((SocketAddr::new(NAPT.into(), 1_025), NAPT.into())));
+    let row = accepted(&bench, "moved", NAPT, 1_025, (BRANCH, BRANCH_HOST));
+    check(&mut bench, Program::Decap, &[row]);
+}
+
+/// Ports and members.
+fn mappings(bench: &mut Bench) -> Vec<(u16, u32)> {
+    let map = bench.plane.maps().map("MAPPINGS").expect("is a map");
+    let map: HashMap<&MapData, Mapping, Source> = map.try_into().expect("is a hash");
+    let entry = |entry: Result<(Mapping, Source), _>| {
+        let (key, to) = entry.expect("can be read");
+        (u16::from_be_bytes(key.port), to.member)
+    };
+    let mut all: Vec<_> = map.iter().map(entry).collect();
+    all.sort_unstable();
+    all
+}
