@@ -203,6 +203,7 @@ fn capacity(map: &Map) -> u32 {
 }
 
 /// What a refusal means. A full hash says `E2BIG`, as does an array behind its end; a full trie `ENOSPC`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "everything else is no matter of room")]
 fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> DataPlaneError {
     let errno = match &source {
         MapError::SyscallError(error) => error.io_error.raw_os_error(),

@@ -127,6 +127,7 @@ impl Drive {
             slots: Plan::slots_for(&config),
             stations: Plan::stations_for(&config),
             neighbours: Plan::neighbours_for(&config),
+            ..LoadOptions::default()
         };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
         plane.fill(&plan).expect("maps take the plan");
