@@ -4,7 +4,11 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vxlan_tests::{daemon::Daemon, traffic::ping};
+use vxlan_tests::{
+    daemon::Daemon,
+    kernel::{self, Feature},
+    traffic::ping,
+};
 
 use crate::host::{CONFIG_A, Host, changed, said, tc, xdp};
 
@@ -63,9 +67,10 @@ fn run_makes_what_is_declared_and_says_so() -> Result<()> {
     host.daemon.launch()?;
     let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     assert_eq!(mode, "native");
+    let hooks = if kernel::has(Feature::Tcx)? { "TCX" } else { "clsact" };
     for line in [
         format!(
-            "eth0: decap in XDP (native mode, program {id}), deliver in TC ingress (TCX); from 203.0.113.2\n"
+            "eth0: decap in XDP (native mode, program {id}), deliver in TC ingress ({hooks}); from 203.0.113.2\n"
         ),
         "vxlan43: VNI 43, 192.168.44.1/24 2001:db8:44::1/64, MTU 1450, encap in TC egress, 3 routes\n"
             .to_owned(),
