@@ -133,8 +133,6 @@ impl Plan {
         secrets: &mut impl Secrets,
     ) -> Self {
         let public = &config.underlay.public_address;
-        let v4 = |at: Option<Ipv4Addr>| at.map_or([0; 4], |at| at.octets());
-        let v6 = |at: Option<Ipv6Addr>| at.map_or(Address::ZERO, |at| Address::ipv6(at.octets()));
         let settings = Settings {
             secret: kept.secret.unwrap_or_else(|| secrets.bytes()),
             address: v4(underlay.v4),
@@ -331,6 +329,19 @@ impl Slots {
         }
         slot
     }
+}
+
+/// The settings with the underlay's addresses as they are now.
+pub fn readdressed(settings: &Settings, underlay: &UnderlayFacts) -> Settings {
+    Settings { address: v4(underlay.v4), address6: v6(underlay.v6), ..*settings }
+}
+
+fn v4(at: Option<Ipv4Addr>) -> [u8; 4] {
+    at.map_or([0; 4], |at| at.octets())
+}
+
+fn v6(at: Option<Ipv6Addr>) -> Address {
+    at.map_or(Address::ZERO, |at| Address::ipv6(at.octets()))
 }
 
 fn field(of: OuterField, inherit: u8) -> u8 {

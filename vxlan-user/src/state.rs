@@ -49,6 +49,9 @@ pub struct Underlay {
     pub xdp: Option<Attachment>,
     /// Absent: nothing was attached, or meant to be.
     pub tc: Option<Tc>,
+    /// Why nothing can pass at present, or not from every address.
+    #[serde(default)]
+    pub lost: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,20 +13,44 @@ pub(super) fn to_send_from(
     config: &Config,
     underlay: &Underlay,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
-    let mut found = (None, None);
+    let (v4, v6, missing) = still_there(config, underlay);
+    missing.into_iter().next().map_or(Ok((v4, v6)), Err)
+}
+
+/// The address of each family that there is, and what is wrong with the others.
+pub(super) fn still_there(
+    config: &Config,
+    underlay: &Underlay,
+) -> (Option<Ipv4Addr>, Option<Ipv6Addr>, Vec<ConfigError>) {
+    let (mut v4, mut v6, mut missing) = (None, None, Vec::new());
     for family in [Family::V4, Family::V6] {
-        let declared = config.underlay.address.iter().find(|at| family.has(at.value));
-        let address = match declared {
-            Some(declared) => Some(on_interface(config, underlay, &declared)?),
-            None => primary(underlay, family),
-        };
-        match address {
-            Some(IpAddr::V4(address)) => found.0 = Some(address),
-            Some(IpAddr::V6(address)) => found.1 = Some(address),
-            None => needed_by_nobody(config, underlay, family)?,
+        match of_one(config, underlay, family) {
+            Ok(Some(IpAddr::V4(address))) => v4 = Some(address),
+            Ok(Some(IpAddr::V6(address))) => v6 = Some(address),
+            Ok(None) => {}
+            Err(error) => missing.push(error),
         }
     }
-    Ok(found)
+    if v4.is_none() && v6.is_none() && missing.is_empty() {
+        missing.push(none_at_all(config, underlay));
+    }
+    (v4, v6, missing)
+}
+
+fn of_one(
+    config: &Config,
+    underlay: &Underlay,
+    family: Family,
+) -> Result<Option<IpAddr>, ConfigError> {
+    let declared = config.underlay.address.iter().find(|at| family.has(at.value));
+    if let Some(declared) = declared {
+        return on_interface(config, underlay, &declared).map(Some);
+    }
+    let address = primary(underlay, family);
+    if address.is_none() {
+        needed_by_nobody(config, underlay, family)?;
+    }
+    Ok(address)
 }
 
 /// An interface that nothing can be sent from, in a configuration that has no peer yet.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpListener,
@@ -18,6 +18,7 @@ use super::{
     reload::{Parts, Requests},
     service::Service,
     shown::Shown,
+    underlay::{self, Underlay},
 };
 use crate::{
     dataplane::LoadOptions,
@@ -44,7 +45,7 @@ pub async fn run(
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Beginning { mut running, listener, mut icmp } = match start(places, &host, options).await {
+    let Beginning { mut running, listener, icmp } = match start(places, &host, options).await {
         Ok(beginning) => beginning,
         Err(error) => {
             if !places.run_dir.has_state() {
@@ -55,7 +56,9 @@ pub async fn run(
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(places, &mut running)?;
-    let (mut shown, asked) = Shown::start(places, &running, &probing, listener)?;
+    let mut underlay = Underlay::new(places, &host, &running, icmp);
+    let (mut shown, asked) =
+        Shown::start(places, &running, &probing, underlay.told(), listener)?;
     let mut requests = Requests::new(&places.config, watch, asked)?;
     let mut ageing = ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
@@ -71,17 +74,19 @@ pub async fn run(
             _ = terminate.recv() => break,
             batch = events.next_batch() => match batch {
                 Some(batch) => {
-                    if let Some(gone) = batch.iter().find_map(|event| lost_link(event, &running)) {
-                        bail!("{gone}");
-                    }
                     follower.note(&batch, &running);
+                    if batch.iter().any(|event| underlay::concerns(event, &running)) {
+                        underlay.look(&mut running, &mut probing).await;
+                        follower.note(&[HostEvent::Overrun], &running);
+                    }
                 }
                 None => {
                     events = host.watch().context("lost the kernel's news of routes")?;
+                    underlay.look(&mut running, &mut probing).await;
                     follower.note(&[HostEvent::Overrun], &running);
                 }
             },
-            message = icmp.next() => {
+            message = underlay.next_icmp() => {
                 let message = message.context("cannot hear of packets that are too big")?;
                 if let Some(narrowed) = follower.too_big(&mut running, &message)? {
                     probing.narrowed(&narrowed);
@@ -99,7 +104,7 @@ pub async fn run(
                     running: &mut running,
                     probing: &mut probing,
                     follower: &mut follower,
-                    icmp: &mut icmp,
+                    underlay: &mut underlay,
                     ageing: &mut ageing,
                     shown: &mut shown,
                 };
@@ -112,6 +117,10 @@ pub async fn run(
             _ = retry.tick() => {
                 follower.save(&running);
                 service.follow(&running);
+                if running.state.underlay.lost.is_some() {
+                    underlay.look(&mut running, &mut probing).await;
+                    follower.note(&[HostEvent::Overrun], &running);
+                }
                 follower.forget();
                 follower.retry(&running);
             }
@@ -162,17 +171,4 @@ pub(super) fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow
         }
     });
     Ok(())
-}
-
-/// Is the underlay interface gone? Its programs went with it, and a start is what brings new ones.
-fn lost_link(event: &HostEvent, running: &Started) -> Option<String> {
-    if let HostEvent::LinkRemoved { ifindex, name } = event
-        && *ifindex == running.findings.facts.ifindex
-    {
-        return Some(format!(
-            "the underlay interface {name} is gone, and what was attached to it; start again when \
-             it is back"
-        ));
-    }
-    None
 }

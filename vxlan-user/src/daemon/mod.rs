@@ -22,6 +22,7 @@ mod reload;
 mod service;
 mod shown;
 mod swap;
+mod underlay;
 mod ways;
 
 use std::path::PathBuf;

@@ -40,6 +40,7 @@ pub(super) async fn planned(
             addresses: findings.facts.addresses().collect(),
             xdp: None,
             tc: Some(tc),
+            lost: None,
         },
         peers: config
             .peers

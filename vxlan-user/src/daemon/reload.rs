@@ -24,6 +24,7 @@ use super::{
     probing::Probing,
     service::Service,
     shown::Shown,
+    underlay::Underlay,
 };
 use crate::{
     config,
@@ -141,7 +142,7 @@ pub(super) struct Parts<'a, 'b> {
     pub(super) running: &'a mut Started,
     pub(super) probing: &'a mut Probing,
     pub(super) follower: &'a mut Follower<'b>,
-    pub(super) icmp: &'a mut IcmpListener,
+    pub(super) underlay: &'a mut Underlay<'b>,
     pub(super) ageing: &'a mut Ageing,
     pub(super) shown: &'a mut Shown,
 }
@@ -204,9 +205,7 @@ impl Parts<'_, '_> {
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
         let Self { places, running, probing, follower, .. } = self;
-        if let Some(icmp) = icmp {
-            *self.icmp = icmp;
-        }
+        self.underlay.reload(running, icmp);
         follower.reload(former, running);
         probing.reload(places, &former.findings.config, running, follower)?;
         *self.ageing = ageing::start(&places.pins, running)?;

@@ -82,11 +82,16 @@ fn signs_of_life(within: Duration) -> Interval {
 
 fn status(running: &Started) -> String {
     let peers = &running.plan.peers;
+    let underlay = match &running.state.underlay.lost {
+        Some(lost) => lost.clone(),
+        None => {
+            let mode = running.attachment.mode.label();
+            format!("{}, XDP {mode}", running.findings.underlay.name)
+        }
+    };
     let reachable = peers.iter().filter(|peer| peer.ifindex != 0).count();
     format!(
-        "{}, XDP {}; {reachable} of {} peers reachable; networks: {}",
-        running.findings.underlay.name,
-        running.attachment.mode.label(),
+        "{underlay}; {reachable} of {} peers reachable; networks: {}",
         peers.len(),
         running.state.networks.len()
     )

@@ -4,7 +4,7 @@
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
 use super::{Places, api::Api, bring_up::Started, probing::Probing, reload::Asked};
-use crate::metrics::{self, Published, Source};
+use crate::metrics::{self, Published, SharedUnderlay, Source};
 
 /// Requests for a reload that may wait; whoever asks waits for the outcome.
 const WAITING: usize = 16;
@@ -12,6 +12,7 @@ const WAITING: usize = 16;
 /// The servers, which answer until this is dropped.
 pub(super) struct Shown {
     published: Published,
+    underlay: SharedUnderlay,
     pages: AbortHandle,
     /// Absent: the socket could not be made.
     api: Option<Api>,
@@ -23,9 +24,10 @@ impl Shown {
         places: &Places,
         running: &Started,
         probing: &Probing,
+        underlay: SharedUnderlay,
         listener: TcpListener,
     ) -> anyhow::Result<(Self, mpsc::Receiver<Asked>)> {
-        let published = Published::new(source(places, running, probing)?);
+        let published = Published::new(source(places, running, probing, &underlay)?);
         let pages = serve(listener, published.clone());
         let (ask, asked) = mpsc::channel(WAITING);
         let socket = places.run_dir.api_socket();
@@ -33,7 +35,7 @@ impl Shown {
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot ask this daemon: {error}"))
             .ok();
-        Ok((Self { published, pages, api }, asked))
+        Ok((Self { published, underlay, pages, api }, asked))
     }
 
     /// Another configuration is in force; with a listener, at another place too.
@@ -44,7 +46,7 @@ impl Shown {
         probing: &Probing,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        self.published.replace(source(places, running, probing)?);
+        self.published.replace(source(places, running, probing, &self.underlay)?);
         if let Some(listener) = listener {
             self.pages.abort();
             self.pages = serve(listener, self.published.clone());
@@ -67,10 +69,16 @@ impl Drop for Shown {
     }
 }
 
-fn source(places: &Places, running: &Started, probing: &Probing) -> anyhow::Result<Source> {
+fn source(
+    places: &Places,
+    running: &Started,
+    probing: &Probing,
+    underlay: &SharedUnderlay,
+) -> anyhow::Result<Source> {
     let reader = places.reader(&running.state)?;
     Ok(Source::new(reader, running.state.clone())
-        .with_prober(probing.reports(), probing.round_trips()))
+        .with_prober(probing.reports(), probing.round_trips())
+        .with_underlay(underlay.clone()))
 }
 
 fn serve(listener: TcpListener, published: Published) -> AbortHandle {

@@ -4,7 +4,7 @@
 use vxlan_common::table::TAG_MAC;
 
 use super::{
-    Places,
+    Places, Started,
     checks::{self, Findings},
 };
 use crate::{
@@ -96,6 +96,20 @@ impl Predecessors {
         places.pins.remove_generations_except(&number)?;
         Ok(places.run_dir.remove_carried_except(current)?)
     }
+}
+
+/// Attaches to the device that is the underlay interface now what was attached to its predecessor.
+pub(super) fn reattach(
+    places: &Places,
+    running: &mut Started,
+    interface: &str,
+    ifindex: u32,
+) -> anyhow::Result<Attachment> {
+    let (config, pins) = (&running.findings.config, &places.pins);
+    let hooks = Hooks { now: checks::tc_hook(config), former: Some(checks::tc_hook(config)) };
+    running.plane.attach_deliver(Target { interface, ifindex }, hooks, pins)?;
+    let (modes, former) = (checks::xdp_modes(config), Some(&running.attachment));
+    Ok(running.plane.attach_decap(XdpTarget { interface, ifindex, modes, former }, pins)?)
 }
 
 /// Swaps every hook, from the far end to the near one: a frame that is accepted can be delivered.

@@ -221,6 +221,10 @@ impl Answers {
         in_use: bool,
         open: &mut HashSet<IpAddr>,
     ) -> Result<Hop, String> {
+        if findings.facts.source_for(endpoint.ip()).is_none() {
+            let name = &findings.underlay.name;
+            return Err(format!("{name} has no address to send to {endpoint} from"));
+        }
         let unasked = || "nobody was asked for it".to_owned();
         let hop =
             self.hops.get(&endpoint.ip()).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;

@@ -73,6 +73,14 @@ impl DataPlane {
         tables::fill(&mut self.bpf, plan)
     }
 
+    /// Has the programs go by other addresses of the underlay interface, at any time.
+    pub fn set_addresses(
+        &mut self,
+        of: &vxlan_common::table::Settings,
+    ) -> Result<(), DataPlaneError> {
+        tables::set_addresses(&mut self.bpf, of)
+    }
+
     /// Changes the way to one peer, at any time.
     pub fn set_peer(
         &mut self,

@@ -9,7 +9,7 @@ use std::{
 
 use vxlan_common::ABI_VERSION;
 
-use super::{DataPlaneError, Generation, detach, hook::NEW, syscall};
+use super::{DataPlaneError, Generation, TcHook, attach::forget, detach, hook::NEW, syscall};
 
 /// The beginning of the name of a pinned program; maps have others.
 const PROGRAM: &str = "prog_";
@@ -163,6 +163,20 @@ impl Pins {
         let is_decap = |path: &PathBuf| path.file_name() == self.xdp_link().file_name();
         let link = syscall::pinned(&self.links().into_iter().find(is_decap)?).ok()?;
         Some(syscall::link_info(link.as_fd()).ok()?.program)
+    }
+
+    /// Are `decap` and, by a link where `tc` has such, `deliver` at work on this device?
+    pub fn are_attached_to(&self, ifindex: u32, tc: Option<TcHook>) -> bool {
+        let on_it = |path: &Path| {
+            let info = syscall::pinned(path).and_then(|link| syscall::link_info(link.as_fd()));
+            info.is_ok_and(|info| info.ifindex == ifindex)
+        };
+        on_it(&self.xdp_link()) && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
+    }
+
+    /// Detaches what is attached to the underlay interface by links, wherever that is by now.
+    pub fn leave_underlay(&self) -> Result<(), DataPlaneError> {
+        [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| forget(path))
     }
 
     /// Is anything of ours pinned?

@@ -6,7 +6,7 @@ use aya::{
 };
 use vxlan_common::{
     probe,
-    table::{Mapping, NetworkAddress, Owner, Peer, Source, current},
+    table::{Mapping, NetworkAddress, Owner, Peer, Settings, Source, current},
 };
 
 use super::{DataPlaneError, stations};
@@ -167,6 +167,15 @@ fn present<K: Pod, V: Pod>(
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
         Err(error) => Err(error),
+    })
+}
+
+/// Writes our addresses, and leaves alone what the programs have written there: the kind of tag.
+pub(super) fn set_addresses(bpf: &mut Ebpf, of: &Settings) -> Result<(), DataPlaneError> {
+    with_array::<Settings, _>(bpf, "SETTINGS", |settings| {
+        let now = settings.get(&0, 0)?;
+        let Settings { address, address6, .. } = *of;
+        settings.set(0, Settings { address, address6, ..now }, 0)
     })
 }
 

@@ -189,7 +189,7 @@ impl Host {
     }
 
     /// A name for messages: never fails, since it is used where something else already has.
-    pub(super) async fn name_of(&self, ifindex: u32) -> String {
+    pub async fn name_of(&self, ifindex: u32) -> String {
         let request = self.handle.link().get().match_index(ifindex);
         match request.execute().try_next().await {
             Ok(Some(message)) => Link::from(&message).name,

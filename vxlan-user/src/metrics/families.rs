@@ -57,6 +57,11 @@ pub(super) const XDP_INFO: Family = gauge(
     "The XDP program on the underlay interface and the mode it runs in; 1.",
     &["interface", "mode", "program_id"],
 );
+pub(super) const UNDERLAY_UP: Family = gauge(
+    "vxlan_underlay_up",
+    "1 if the underlay interface is there with its addresses and the programs, 0 if not.",
+    &["interface"],
+);
 pub(super) const PACKETS: Family = counter(
     "vxlan_packets_total",
     "Tunnel packets on the wire that were delivered (rx) or sent (tx).",
@@ -178,6 +183,7 @@ impl Family {
     pub const ALL: &[Self] = &[
         BUILD_INFO,
         XDP_INFO,
+        UNDERLAY_UP,
         PACKETS,
         BYTES,
         DROPS,

@@ -16,4 +16,4 @@ pub use published::{LastReload, Published};
 pub use render::render;
 pub use round_trips::RoundTrips;
 pub use server::serve;
-pub use snapshot::{Drop, Link, Snapshot, Source};
+pub use snapshot::{Drop, Link, SharedUnderlay, Snapshot, Source};

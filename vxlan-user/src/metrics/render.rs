@@ -49,6 +49,9 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     page.add(reload);
     page.add(success);
     let underlay = &snapshot.state.underlay;
+    let mut up = Samples::of(&UNDERLAY_UP);
+    up.add(&[&underlay.interface], u64::from(underlay.lost.is_none()));
+    page.add(up);
     let mut attached = Samples::of(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {
         let id = xdp.program_id.to_string();

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     dataplane::{DataPlaneError, Reader, Usage, uptime},
     plan::SlotOwner,
     probe::{Heard, Report, SharedReports},
-    state::State,
+    state::{self, State},
 };
 
 /// Traffic of one member: a peer in a network.
@@ -77,12 +77,35 @@ impl Snapshot {
     }
 }
 
+/// How the underlay interface stands, told by the daemon that follows it.
+#[derive(Clone, Debug)]
+pub struct SharedUnderlay(Arc<Mutex<state::Underlay>>);
+
+impl SharedUnderlay {
+    pub fn new(now: state::Underlay) -> Self {
+        Self(Arc::new(Mutex::new(now)))
+    }
+
+    /// False: it was told before.
+    pub fn put(&self, now: &state::Underlay) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *told != *now;
+        told.clone_from(now);
+        changed
+    }
+
+    fn latest(&self) -> state::Underlay {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Where snapshots come from.
 pub struct Source {
     reader: Reader,
     state: State,
     /// By peer: the indices of its members.
     members: Vec<Vec<u32>>,
+    underlay: Option<SharedUnderlay>,
     reports: SharedReports,
     round_trips: Option<RoundTrips>,
 }
@@ -95,12 +118,18 @@ impl Source {
                 of_peer.push(index);
             }
         }
-        Self { reader, state, members, reports: SharedReports::default(), round_trips: None }
+        let reports = SharedReports::default();
+        Self { reader, state, members, underlay: None, reports, round_trips: None }
     }
 
     /// With what a prober reports.
     pub fn with_prober(self, reports: SharedReports, round_trips: RoundTrips) -> Self {
         Self { reports, round_trips: Some(round_trips), ..self }
+    }
+
+    /// With what a daemon tells of the underlay.
+    pub fn with_underlay(self, underlay: SharedUnderlay) -> Self {
+        Self { underlay: Some(underlay), ..self }
     }
 
     pub fn reader(&self) -> &Reader {
@@ -131,6 +160,9 @@ impl Source {
         drops.extend(self.non_members()?);
         let mut state = self.state.clone();
         let mut path_mtus = Vec::with_capacity(state.peers.len());
+        if let Some(underlay) = &self.underlay {
+            state.underlay = underlay.latest();
+        }
         for (peer, index) in state.peers.iter_mut().zip(0..) {
             let (endpoint, path_mtu) = self.reader.way(index)?;
             peer.use_endpoint(endpoint);

@@ -156,6 +156,7 @@ mod tests {
                     addresses: vec![address],
                     xdp: None,
                     tc: None,
+                    lost: None,
                 },
                 peers: names.map(peer).to_vec(),
                 networks: Vec::new(),

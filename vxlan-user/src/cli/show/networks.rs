@@ -32,7 +32,8 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let xdp = underlay.xdp.as_ref().map_or("not attached", |xdp| xdp.mode.label());
     let addresses: Vec<_> = underlay.addresses.iter().map(ToString::to_string).collect();
     let addresses = addresses.join(" and ");
-    let underlay = format!("underlay {}, {addresses}, XDP {xdp}\n", underlay.interface);
+    let lost = underlay.lost.as_ref().map(|reason| format!("{reason}\n")).unwrap_or_default();
+    let underlay = format!("underlay {}, {addresses}, XDP {xdp}\n{lost}", underlay.interface);
     underlay + &table.render("no networks")
 }
 

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::Config,
     dataplane::{Arrivals, now},
-    host::{EchoReply, Outer, RawSender},
+    host::{EchoReply, HostError, Outer, RawSender},
     metrics::RoundTrips,
     nat,
     plan::Learned,
@@ -139,6 +139,20 @@ impl Probing {
 
     pub(super) fn round_trips(&self) -> RoundTrips {
         self.round_trips.clone()
+    }
+
+    /// The underlay interface is another device: what is sent leaves by that one.
+    pub(super) fn reopen(&mut self, running: &Started) -> Result<(), HostError> {
+        self.sender = RawSender::open(&running.findings.underlay.name)?;
+        Ok(())
+    }
+
+    /// Our addresses are others: what was found out of the ways from the old ones says nothing of these.
+    pub(super) fn begin_anew(&mut self, running: &Started) {
+        let names = running.findings.config.peers.iter().map(|peer| peer.name.value.clone());
+        let former = names.zip(std::mem::take(&mut self.asked)).collect();
+        self.asked = asked(running, former, now());
+        self.due = now();
     }
 
     /// Waits for something to do. Nothing is lost when the future is dropped before it is ready.

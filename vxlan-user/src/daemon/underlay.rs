@@ -1,0 +1,232 @@
+//! The underlay interface, which may go, come back as another device, and change its addresses: what is
+//! attached to it, which sockets are open on it, and whether anything can pass.
+//!
+//! The interface of the configured name counts, whichever device that is. While there is none, or none
+//! of its declared addresses, the daemon stays and packets to peers are `no_neighbour`. Maps, counters
+//! and overlay interfaces are not touched. Ways and MTUs are [`super::follow`]'s.
+
+use std::{io, net::IpAddr};
+
+use super::{Places, addresses, bring_up::Started, probing::Probing, swap};
+use crate::{
+    dataplane::{TcHook, detach_deliver_filter},
+    host::{self, Host, HostError, HostEvent, IcmpListener, IcmpMessage},
+    metrics::SharedUnderlay,
+    plan::{self, UnderlayFacts},
+};
+
+/// What is known of it.
+pub(super) struct Underlay<'a> {
+    places: &'a Places,
+    host: &'a Host,
+    icmp: IcmpListener,
+    /// Which device sockets are open on.
+    sockets_on: u32,
+    /// What probes say that they are sent from.
+    probed_from: Vec<IpAddr>,
+    told: SharedUnderlay,
+}
+
+impl<'a> Underlay<'a> {
+    /// As a start has found it.
+    pub(super) fn new(
+        places: &'a Places,
+        host: &'a Host,
+        running: &Started,
+        icmp: IcmpListener,
+    ) -> Self {
+        let facts = &running.findings.facts;
+        Self {
+            places,
+            host,
+            icmp,
+            sockets_on: facts.ifindex,
+            probed_from: facts.addresses().collect(),
+            told: SharedUnderlay::new(running.state.underlay.clone()),
+        }
+    }
+
+    /// How it stands, for the metrics.
+    pub(super) fn told(&self) -> SharedUnderlay {
+        self.told.clone()
+    }
+
+    /// What routers say of packets that were too big.
+    pub(super) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
+        self.icmp.next().await
+    }
+
+    /// Another configuration is in force, with a listener on another interface.
+    pub(super) fn reload(&mut self, running: &Started, icmp: Option<IcmpListener>) {
+        if let Some(icmp) = icmp {
+            self.icmp = icmp;
+        }
+        self.sockets_on = running.findings.facts.ifindex;
+        self.probed_from = running.findings.facts.addresses().collect();
+        self.told.put(&running.state.underlay);
+    }
+
+    /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
+    /// once, and tried again with the next call.
+    pub(super) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
+        let name = running.findings.underlay.name.clone();
+        let lost = match self.host.underlay(&name).await {
+            Ok(now) => self.present(now, running, probing).await.err(),
+            Err(HostError::UnknownInterface { .. }) => {
+                self.leave(running).await;
+                Some(anyhow::anyhow!(
+                    "it is gone; packets pass again when one of that name is there"
+                ))
+            }
+            Err(error @ HostError::NotEthernet { .. }) => {
+                self.leave(running).await;
+                Some(error.into())
+            }
+            Err(error) => Some(error.into()),
+        };
+        self.tell(running, lost.map(|reason| format!("underlay interface {name}: {reason:#}")));
+    }
+
+    async fn present(
+        &mut self,
+        now: host::Underlay,
+        running: &mut Started,
+        probing: &mut Probing,
+    ) -> anyhow::Result<()> {
+        let ifindex = now.ifindex;
+        if !self.is_attached(running, ifindex).await? {
+            self.attach(running, &now.name, ifindex).await?;
+        }
+        let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
+        // The MTU stays as it was known: what follows from another one comes in an order of its own.
+        let mtu = running.findings.facts.mtu;
+        running.findings.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
+        running.findings.underlay = host::Underlay { mtu, ..now };
+        self.readdress(running)?;
+        if self.sockets_on != ifindex {
+            self.icmp = IcmpListener::open(&running.findings.underlay.name)?;
+            probing.reopen(running)?;
+            self.sockets_on = ifindex;
+        }
+        let from: Vec<IpAddr> = running.findings.facts.addresses().collect();
+        if !from.is_empty() && from != self.probed_from {
+            probing.begin_anew(running);
+            self.probed_from = from;
+        }
+        match missing.into_iter().next() {
+            Some(missing) => Err(missing.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Are both programs at work on this device?
+    async fn is_attached(&self, running: &Started, ifindex: u32) -> anyhow::Result<bool> {
+        let hook = running.state.underlay.tc.map(|tc| tc.hook);
+        if !self.places.pins.are_attached_to(ifindex, hook) {
+            return Ok(false);
+        }
+        // A device that moves to another namespace loses its qdiscs.
+        Ok(hook != Some(TcHook::Netlink) || self.host.has_clsact(ifindex).await?)
+    }
+
+    async fn attach(
+        &self,
+        running: &mut Started,
+        interface: &str,
+        ifindex: u32,
+    ) -> anyhow::Result<()> {
+        let had_clsact = self.host.has_clsact(ifindex).await?;
+        let attachment = swap::reattach(self.places, running, interface, ifindex)?;
+        if let Some(tc) = &mut running.state.underlay.tc {
+            tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
+        }
+        tracing::info!(
+            "underlay interface {interface}: attached, decap in XDP ({} mode)",
+            attachment.mode.label()
+        );
+        running.state.underlay.xdp = Some(attachment.clone());
+        running.attachment = attachment;
+        Ok(())
+    }
+
+    /// Takes off what is still attached: the device may live on, under another name or in another
+    /// namespace, where our interfaces' numbers are somebody else's.
+    async fn leave(&mut self, running: &mut Started) {
+        let underlay = &mut running.state.underlay;
+        if underlay.xdp.take().is_none() {
+            return;
+        }
+        if let Err(error) = self.places.pins.leave_underlay() {
+            tracing::warn!("{error}");
+        }
+        let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };
+        let ifindex = running.findings.facts.ifindex;
+        detach_deliver_filter(&self.host.name_of(ifindex).await);
+        // Fails where the device is gone, and the qdisc with it.
+        if tc.made_clsact
+            && let Err(error) = self.host.remove_clsact(ifindex).await
+        {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Has the programs go by the addresses that there are.
+    fn readdress(&self, running: &mut Started) -> anyhow::Result<()> {
+        let settings = plan::readdressed(&running.plan.settings, &running.findings.facts);
+        if settings == running.plan.settings {
+            return Ok(());
+        }
+        running.plane.set_addresses(&settings)?;
+        running.plan.settings = settings;
+        let findings = &mut running.findings;
+        let addresses: Vec<IpAddr> = findings.facts.addresses().collect();
+        tracing::info!(
+            "underlay interface {}: packets leave from {}",
+            findings.underlay.name,
+            if addresses.is_empty() { "no address".to_owned() } else { findings.sends_from() }
+        );
+        if let Some(first) = addresses.first() {
+            findings.address = *first;
+            running.state.underlay.address = *first;
+        }
+        running.state.underlay.addresses = addresses;
+        Ok(())
+    }
+
+    /// Says in log, metrics and state how it stands, if that has changed.
+    fn tell(&self, running: &mut Started, lost: Option<String>) {
+        let before = running.state.underlay.lost.clone();
+        match &lost {
+            Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
+            None if before.is_some() => tracing::info!(
+                "underlay interface {}: packets can pass again",
+                running.findings.underlay.name
+            ),
+            _ => {}
+        }
+        running.state.underlay.lost = lost;
+        if self.told.put(&running.state.underlay)
+            && let Err(error) = self.places.run_dir.store(&running.state)
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Can this event change what [`Underlay::look`] looks at?
+pub(super) fn concerns(event: &HostEvent, running: &Started) -> bool {
+    let findings = &running.findings;
+    match event {
+        HostEvent::Overrun => true,
+        HostEvent::Link { ifindex, name, .. } | HostEvent::LinkRemoved { ifindex, name } => {
+            *ifindex == findings.facts.ifindex || *name == findings.underlay.name
+        }
+        HostEvent::Address { ifindex, .. } | HostEvent::AddressRemoved { ifindex, .. } => {
+            *ifindex == findings.facts.ifindex
+        }
+        HostEvent::Route(_)
+        | HostEvent::RouteRemoved(_)
+        | HostEvent::Neighbour(_)
+        | HostEvent::NeighbourRemoved { .. } => false,
+    }
+}
