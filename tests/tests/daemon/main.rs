@@ -18,3 +18,4 @@ mod restart;
 mod service;
 mod show;
 mod trace;
+mod underlay;
