@@ -65,15 +65,26 @@ fn assert_attached(host: &Host, when: &str) -> Result<()> {
     Ok(())
 }
 
-/// How long it takes until a packet gets from one host to the other and back.
-fn until_traffic(host: &Host, since: Instant) -> Result<Duration> {
+/// Until a packet gets from one host to the other and back.
+fn until_traffic(host: &Host) -> Result<()> {
+    let since = Instant::now();
     let (from, to) = (Some([192, 168, 43, 1].into()), [192, 168, 44, 1].into());
-    loop {
-        if ping_with(&host.pair.a, from, to, 1, "-W 0.05")?.all_answered() {
-            return Ok(since.elapsed());
-        }
+    while !ping_with(&host.pair.a, from, to, 1, "-W 0.05")?.all_answered() {
         ensure!(since.elapsed() < SOON * 10, "no packet gets through\n{}", host.daemon.log());
     }
+    Ok(())
+}
+
+/// How long that takes once the hosts reach each other without us. An ARP request that gets lost while
+/// the kernel brings the link up is repeated after a second, which nobody can shorten.
+fn behind_the_kernel(host: &Host) -> Result<Duration> {
+    let since = Instant::now();
+    while !ping_with(&host.pair.a, None, host.pair.b_address, 1, "-W 0.05")?.all_answered() {
+        ensure!(since.elapsed() < SOON * 10, "the hosts do not reach each other");
+    }
+    let since = Instant::now();
+    until_traffic(host)?;
+    Ok(since.elapsed())
 }
 
 /// A new cable, with everything that a host needs.
@@ -81,6 +92,15 @@ fn plug(host: &Host) -> Result<()> {
     let end = |ns, address| End { ns, interface: "eth0", address };
     let (a, b) = (&host.pair.a, &host.pair.b);
     connect(end(a, "203.0.113.1/24"), end(b, "203.0.113.2/24"), 1500, Wire::Real)
+}
+
+/// A new cable: how long it takes from the first end's birth until the programs are attached, or from
+/// when the hosts reach each other by it until the tunnel works, whichever is longer.
+fn replug(host: &Host) -> Result<Duration> {
+    let born = Instant::now();
+    plug(host)?;
+    wait_until("the daemon says that it is up", || up(host))?;
+    Ok(born.elapsed().max(behind_the_kernel(host)?))
 }
 
 #[test]
@@ -105,15 +125,12 @@ fn deleted_and_made_anew() -> Result<()> {
             Ok(refused(&host.daemon.metrics()?) > before)
         })?;
 
-        let since = Instant::now();
-        plug(&host)?;
-        let took = until_traffic(&host, since)?;
+        let took = replug(&host)?;
         slowest = slowest.max(took);
         assert_attached(&host, &format!("time {time}"))?;
         let now = packets(&host)?;
         ensure!(now > counted, "counters went from {counted} to {now}");
         counted = now;
-        wait_until("the daemon says that it is up", || up(&host))?;
     }
     eprintln!("{times} times, the slowest after {slowest:?}");
     ensure!(slowest < SOON, "attached again after {slowest:?}\n{}", host.daemon.log());
@@ -137,7 +154,7 @@ fn renamed_and_back() -> Result<()> {
     said(&host.daemon, gone)?;
 
     host.ns().run("ip link set other0 name eth0")?;
-    let took = until_traffic(&host, Instant::now())?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON, "attached again after {took:?}");
     assert_attached(&host, "under its name again")?;
     host.daemon.stop()?;
@@ -154,9 +171,7 @@ fn another_device_of_that_name() -> Result<()> {
     for ns in [&host.pair.a, &host.pair.b] {
         ns.run("ip addr flush dev old0")?;
     }
-    let since = Instant::now();
-    plug(&host)?;
-    let took = until_traffic(&host, since)?;
+    let took = replug(&host)?;
     ensure!(took < SOON, "attached after {took:?}");
     assert_attached(&host, "to the new device")?;
     assert!(xdp(host.ns(), "old0")?.is_none());
@@ -175,11 +190,10 @@ fn moved_to_another_namespace_and_back() -> Result<()> {
     assert_eq!(tcx(&elsewhere, "eth0")?, [Vec::<String>::new(), vec![]]);
 
     elsewhere.run(&format!("ip link set eth0 netns {}", host.ns().name()))?;
-    let since = Instant::now();
     host.ns().run("ip addr add 203.0.113.2/24 dev eth0")?;
     host.ns().run("ip link set eth0 up")?;
     set_wire(host.ns(), "eth0", Wire::Real)?;
-    let took = until_traffic(&host, since)?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON, "attached again after {took:?}");
     assert_attached(&host, "back again")?;
     host.daemon.stop()?;
@@ -191,10 +205,9 @@ fn moved_to_another_namespace_and_back() -> Result<()> {
 fn another_mac() -> Result<()> {
     let (host, other) = start()?;
     host.ns().run("ip link set eth0 address 02:00:00:00:00:77")?;
-    let since = Instant::now();
-    // As a host does that gets a new address by itself.
+    // As when a host says by itself that it has another one.
     host.pair.a.run("ip neigh flush dev eth0")?;
-    let took = until_traffic(&host, since)?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON, "after {took:?}");
     assert_attached(&host, "with another MAC")?;
     host.daemon.stop()?;
@@ -209,7 +222,7 @@ fn without_carrier_for_a_while() -> Result<()> {
     // The interface is there all the same.
     assert!(up(&host)?);
     host.pair.a.run("ip link set eth0 up")?;
-    let took = until_traffic(&host, Instant::now())?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON, "after {took:?}");
     assert_attached(&host, "with carrier again")?;
     host.daemon.stop()?;
@@ -227,11 +240,10 @@ fn another_address() -> Result<()> {
     // The kernel makes the secondary one primary, or takes it off as well.
     host.ns().run("ip addr replace 203.0.113.9/24 dev eth0")?;
     said(&host.daemon, "underlay interface eth0: packets leave from 203.0.113.9")?;
-    let since = Instant::now();
     drop(other);
     let there = CONFIG_A.replace("203.0.113.2", "203.0.113.9");
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a2", &there)?;
-    until_traffic(&host, since)?;
+    until_traffic(&host)?;
     let shown = host.vxlan(&["show", "networks"])?.stdout;
     assert!(shown.contains("underlay eth0, 203.0.113.9, XDP native"), "{shown}");
     assert!(up(&host)?);
@@ -251,7 +263,7 @@ fn without_its_declared_address() -> Result<()> {
     ensure!(!ping_with(host.ns(), from, to, 1, "-W 0.1")?.all_answered());
 
     host.ns().run("ip addr add 203.0.113.2/24 dev eth0")?;
-    let took = until_traffic(&host, Instant::now())?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON, "after {took:?}");
     wait_until("the daemon says that it is up", || up(&host))?;
     assert_attached(&host, "with its address")?;
@@ -273,7 +285,7 @@ fn news_that_overrun_the_socket() -> Result<()> {
     host.ns().run_with_input("ip -batch -", &storm)?;
     plug(&host)?;
     kill(pid, Signal::SIGCONT)?;
-    let took = until_traffic(&host, Instant::now())?;
+    let took = behind_the_kernel(&host)?;
     ensure!(took < SOON * 2, "after {took:?}");
     assert_attached(&host, "after the storm")?;
     assert!(up(&host)?);
