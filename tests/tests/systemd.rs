@@ -164,6 +164,10 @@ fn a_life_in_the_unit() -> Result<()> {
     let one_of_one = "eth0, XDP native; 1 of 1 peers reachable; networks: 1";
     machines.wait_for("StatusText", one_of_one)?;
 
+    machines.succeeds(&["reload", "vxlan"])?;
+    assert!(machines.journal().contains("is in force"), "{}", machines.journal());
+    machines.assert_traffic("after a reload")?;
+
     machines.succeeds(&["restart", "vxlan"])?;
     machines.assert_traffic("after a restart")?;
 

@@ -57,8 +57,7 @@ pub async fn run(
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(places, &mut running)?;
     let mut underlay = Underlay::new(places, &host, &running, icmp);
-    let (mut shown, asked) =
-        Shown::start(places, &running, &probing, underlay.told(), listener)?;
+    let (mut shown, asked) = Shown::start(places, &running, &probing, underlay.told(), listener)?;
     let mut requests = Requests::new(&places.config, watch, asked)?;
     let mut ageing = ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
