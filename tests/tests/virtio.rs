@@ -130,7 +130,7 @@ fn assert_carries(cards: &Cards) -> Result<()> {
     Ok(())
 }
 
-/// It is native by the kernel's word, by `show`'s and by the metric's; and packets came that way.
+/// It is native by the kernel's word and by the metric's; and packets came that way.
 fn assert_native(daemon: &Daemon, ns: &Ns) -> Result<()> {
     let links: serde_json::Value = serde_json::from_str(&ns.run("ip -d -j link show eth0")?)?;
     ensure!(links[0]["xdp"]["mode"] == 1, "XDP of the card: {}", links[0]["xdp"]);
@@ -140,8 +140,6 @@ fn assert_native(daemon: &Daemon, ns: &Ns) -> Result<()> {
     let received = metrics.total("vxlan_packets_total", &[("direction", "rx")]);
     // Ten answers, ten requests, and a segment at a time.
     ensure!(received > 20.0 + BYTES as f64 / 1500.0, "{received} packets received");
-    let shown = daemon.vxlan(&["show"])?;
-    ensure!(shown.stdout.contains("native"), "vxlan show: {}", shown.stdout);
     Ok(())
 }
 

@@ -60,7 +60,7 @@ const QUICK: [(&str, &[&str]); 5] = [
         ],
     ),
     ("host", &["links::", "overlays::", "watching::"]),
-    ("interop", &["the_first_ping", "full_frames", "numbered_datagrams"]),
+    ("interop", &["the_first_ping", "full_frames"]),
     ("virtio", &["native_xdp"]),
 ];
 
