@@ -38,7 +38,13 @@ fn build() -> Result<()> {
     println!("cargo:rerun-if-changed=../vxlan-common/src");
     println!("cargo:rerun-if-changed=../Cargo.toml");
 
-    let package = Package { name: "vxlan-ebpf", root_dir: "../vxlan-ebpf", ..Package::default() };
+    let other_layout = env::var_os("CARGO_FEATURE_OTHER_LAYOUT").is_some();
+    let package = Package {
+        name: "vxlan-ebpf",
+        root_dir: "../vxlan-ebpf",
+        features: if other_layout { &["other-layout"] } else { &[] },
+        ..Package::default()
+    };
     if skipped() {
         // So that what embeds the object compiles. It cannot be loaded.
         let object = Path::new(&env::var_os("OUT_DIR").context("OUT_DIR")?).join(package.name);

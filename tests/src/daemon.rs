@@ -139,6 +139,11 @@ impl Daemon {
         )
     }
 
+    /// From now on another version.
+    pub fn set_binary(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
+    }
+
     /// For the daemon, when it is started, and for no other verb.
     pub fn set_environment(&mut self, key: &str, value: &str) {
         self.environment.push((key.to_owned(), value.to_owned()));

@@ -42,6 +42,9 @@ impl NatField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
+    /// Probes handed to the daemon.
+    #[cfg(feature = "other-layout")]
+    pub probes: u64,
     /// Frames handed to the overlay interface.
     pub rx_packets: u64,
     /// Their bytes, from inner Ethernet header to end of payload.
@@ -55,6 +58,7 @@ pub struct Counters {
     /// ICMP messages that told a sender of a packet too big.
     pub too_big_sent: u64,
     /// Probes handed to the daemon.
+    #[cfg(not(feature = "other-layout"))]
     pub probes: u64,
     /// Packets by rewritten field, indexed by [`NatField`].
     pub nat: [u64; 4],

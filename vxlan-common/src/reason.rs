@@ -98,9 +98,9 @@ reasons! {
 }
 
 /// Number of drop counters that [`RxDrop`] may ever use; [`TxDrop`] follows behind them.
-pub const RX_SLOTS: usize = 32;
+pub const RX_SLOTS: usize = if cfg!(feature = "other-layout") { 40 } else { 32 };
 /// Number of drop counters in all.
-pub const SLOTS: usize = 48;
+pub const SLOTS: usize = RX_SLOTS + 16;
 
 /// A reason of either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

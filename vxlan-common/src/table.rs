@@ -338,11 +338,15 @@ pub struct FdbKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FdbEntry {
+    /// When it was last heard, by the daemon's clock (map `CLOCK`).
+    #[cfg(feature = "other-layout")]
+    pub seen: u32,
     /// Index of the member.
     pub member: u32,
     /// [`FdbEntry::STATIC`].
     pub flags: u32,
     /// When it was last heard, by the daemon's clock (map `CLOCK`).
+    #[cfg(not(feature = "other-layout"))]
     pub seen: u32,
 }
 
@@ -355,6 +359,9 @@ impl FdbEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Learned {
+    /// Where its packets came from.
+    #[cfg(feature = "other-layout")]
+    pub observed: Observed,
     /// The station last heard, so that an unchanged one costs no lookup.
     pub last: Mac,
     /// Stations learned, less those that moved to another member. Those that the daemon has
@@ -365,6 +372,7 @@ pub struct Learned {
     /// Zero.
     pub pad: u32,
     /// Where its packets came from.
+    #[cfg(not(feature = "other-layout"))]
     pub observed: Observed,
 }
 
@@ -372,9 +380,13 @@ pub struct Learned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct NeighbourKey {
+    /// Below [`NEIGHBOURS`].
+    #[cfg(feature = "other-layout")]
+    pub place: u32,
     /// Index of the member.
     pub member: u32,
     /// Below [`NEIGHBOURS`].
+    #[cfg(not(feature = "other-layout"))]
     pub place: u32,
 }
 

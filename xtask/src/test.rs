@@ -1,6 +1,10 @@
 //! `cargo xtask test`: every test, after setup, against the real binary.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::unistd::Uid;
@@ -29,13 +33,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let record = setup::ensure(Scope::Test)?;
     let promtool = record.promtool.context("setup left no promtool in its record")?;
 
-    progress::heading("building the vxlan binary");
+    progress::heading("building the vxlan binary, and one with other layouts to migrate to");
+    let other = build_other_layout()?;
     let vxlan = build_vxlan()?;
 
     let mut cmd = cargo();
     cmd.args(["test", "--workspace"])
         .args(&args.args)
         .env("VXLAN_BIN", vxlan)
+        .env("VXLAN_OTHER_BIN", other)
         .env("PROMTOOL", promtool);
     progress::heading(&progress::show(&cmd));
     let status = cmd.status().context("cannot start cargo test")?;
@@ -50,6 +56,18 @@ pub(crate) fn build_vxlan() -> Result<String> {
     cmd.args(["build", "--workspace", "--bin", "vxlan"])
         .arg("--message-format=json-render-diagnostics");
     executable(&mut cmd)
+}
+
+/// The same of the version that migrations are tested with. Kept under another name, as cargo has one
+/// place for both.
+pub(crate) fn build_other_layout() -> Result<PathBuf> {
+    let mut cmd = cargo();
+    cmd.args(["build", "--workspace", "--bin", "vxlan", "--features", "vxlan-user/other-layout"])
+        .arg("--message-format=json-render-diagnostics");
+    let built = PathBuf::from(executable(&mut cmd)?);
+    let kept = built.with_file_name("vxlan-other-layout");
+    fs::copy(&built, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    Ok(kept)
 }
 
 fn executable(cmd: &mut Command) -> Result<String> {

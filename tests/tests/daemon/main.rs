@@ -11,6 +11,7 @@ mod host;
 mod learned;
 mod life;
 mod metrics;
+mod migration;
 mod path_mtu;
 mod privileges;
 mod refused;
