@@ -40,6 +40,8 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    // From now on it does not end the process, also if it comes during the start.
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     checks::privileges()?;
     let _lock = places.run_dir.lock()?;
     let host = Host::new()?;
@@ -58,7 +60,7 @@ pub async fn run(
     let mut probing = Probing::start(places, &mut running)?;
     let mut underlay = Underlay::new(places, &host, &running, icmp);
     let (mut shown, asked) = Shown::start(places, &running, &probing, underlay.told(), listener)?;
-    let mut requests = Requests::new(&places.config, watch, asked)?;
+    let mut requests = Requests::new(hangup, &places.config, watch, asked);
     let mut ageing = ageing::start(&places.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
     time::{Interval, interval},
 };
@@ -52,13 +52,12 @@ pub(super) struct Requests {
 impl Requests {
     /// `watch`: a change of the file is a request too.
     pub(super) fn new(
+        hangup: Signal,
         config: &Path,
         watch: bool,
         asked: mpsc::Receiver<Asked>,
-    ) -> anyhow::Result<Self> {
-        let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-        let watched = watch.then(|| Watched::new(config));
-        Ok(Self { hangup, asked, watched })
+    ) -> Self {
+        Self { hangup, asked, watched: watch.then(|| Watched::new(config)) }
     }
 
     /// The next one. Nothing is lost when the future is dropped before it is ready.

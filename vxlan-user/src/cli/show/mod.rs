@@ -17,6 +17,7 @@ use crate::{
     daemon::Places,
     metrics::{Snapshot, Source},
     probe::NatReports,
+    state::State,
 };
 
 #[derive(Debug, Args)]
@@ -66,13 +67,27 @@ fn pretty(value: &serde_json::Value) -> String {
 }
 
 fn snapshot(places: &Places) -> anyhow::Result<Snapshot> {
+    let mut state = state(places)?;
+    loop {
+        let reader = places.reader(&state);
+        let now = self::state(places)?;
+        // A reload may have taken away what the state named a moment ago.
+        if reader.is_err() && now.generations != state.generations {
+            state = now;
+            continue;
+        }
+        return Ok(Source::new(reader?, state).snapshot()?);
+    }
+}
+
+fn state(places: &Places) -> anyhow::Result<State> {
     let Some(state) = places.run_dir.load()? else {
         bail!(
             "no data plane was started here. Start one with `vxlan run`, or name its run directory \
              with --run-dir"
         );
     };
-    Ok(Source::new(places.reader(&state)?, state).snapshot()?)
+    Ok(state)
 }
 
 /// The daemon's, or what can be said without one.
