@@ -8,6 +8,7 @@ use serde_json::json;
 use super::count;
 use crate::{
     daemon::{self, Places},
+    dataplane::{Ladder, XdpAttached},
     host::Host,
 };
 
@@ -48,6 +49,7 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
                 "underlay": findings.underlay.name,
                 "address": findings.address,
                 "addresses": findings.facts.addresses().collect::<Vec<_>>(),
+                "receive": findings.ladder.rungs.iter().map(|rung| rung.label()).collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
@@ -63,6 +65,17 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             findings.underlay.name,
             findings.sends_from()
         );
+        println!("receive: {}", rungs(&findings.ladder));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The rungs in the order in which they are tried.
+fn rungs(ladder: &Ladder) -> String {
+    let name = |rung: &XdpAttached| match rung {
+        XdpAttached::Native => "native XDP",
+        XdpAttached::Generic => "generic XDP",
+        XdpAttached::Off => "TC alone",
+    };
+    ladder.rungs.iter().map(name).collect::<Vec<_>>().join(", else ")
 }

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::count;
 use crate::{
     daemon::{self, Places, Started},
-    dataplane::LoadOptions,
+    dataplane::{LoadOptions, XdpAttached},
 };
 
 #[derive(Debug, Args)]
@@ -29,16 +29,21 @@ pub(super) async fn run(places: &Places, log: LevelFilter, args: &Run) -> anyhow
 fn report(started: &Started, metrics: SocketAddr) {
     let underlay = &started.findings.underlay;
     let attachment = &started.attachment;
-    println!(
-        "{}: decap in XDP ({} mode, program {}), deliver in TC ingress ({}); from {}",
-        underlay.name,
-        attachment.mode.label(),
-        attachment.program_id,
-        started.state.underlay.tc.map_or("", |tc| tc.hook.label()),
-        started.findings.sends_from()
-    );
-    if let Some(reason) = &attachment.native_refused {
-        println!("{}: no native XDP: {reason}", underlay.name);
+    let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());
+    let receive = match attachment.mode {
+        mode @ (XdpAttached::Native | XdpAttached::Generic) => format!(
+            "decap in XDP ({} mode, program {}), deliver in TC ingress ({hook})",
+            mode.label(),
+            attachment.program_id
+        ),
+        XdpAttached::Off => {
+            format!("decap_tc in TC ingress ({hook}, program {}), no XDP", attachment.program_id)
+        }
+    };
+    println!("{}: {receive}; from {}", underlay.name, started.findings.sends_from());
+    for refused in &attachment.refused {
+        println!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
+        tracing::warn!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
     }
     for network in &started.state.networks {
         let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();

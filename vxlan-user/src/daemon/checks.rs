@@ -10,10 +10,10 @@ use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
 use vxlan_common::table::GROUP_SIZE;
 
-use super::{Places, addresses, fits, keys};
+use super::{Places, addresses, fits, keys, ladder};
 use crate::{
-    config::{self, Config, TcMode, XdpMode},
-    dataplane::{Pins, TcHook, XdpAttached},
+    config::{self, Config, TcMode},
+    dataplane::{Ladder, TcHook},
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
     probe::Key,
@@ -28,6 +28,8 @@ pub struct Findings {
     /// The first of the addresses to send from.
     pub address: IpAddr,
     pub facts: UnderlayFacts,
+    /// Where to receive.
+    pub ladder: Ladder,
     /// By peer.
     pub keys: Vec<Option<Key>>,
     /// What a former run left, if anything.
@@ -79,19 +81,19 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     privileges()?;
     preemption()?;
     let config = config::load(&places.config)?;
-    unsupported(&config)?;
     let keys = keys::load(&config)?;
     let underlay = read_underlay(&config, host).await?;
     let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
     let former = places.run_dir.load()?;
-    foreign_xdp(&config, &underlay, &places.pins)?;
+    let ladder = ladder::of(&config, &underlay, &places.pins)?;
     foreign_pins(places, former.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
     let Some(address) = facts.addresses().next() else {
         return Err(addresses::none_at_all(&config, &underlay).into());
     };
-    let warnings = warnings(&config, &underlay);
-    let findings = Findings { config, underlay, address, facts, keys, former, warnings };
+    let mut warnings = warnings(&config, &underlay);
+    warnings.extend(ladder::warnings(&ladder));
+    let findings = Findings { config, underlay, address, facts, ladder, keys, former, warnings };
     fits::all(&findings, host).await?;
     places.pins.check()?;
     Ok(findings)
@@ -106,17 +108,6 @@ pub(super) fn privileges() -> anyhow::Result<()> {
     bail!("missing {}: run as root, or give the service these capabilities", missing.join(" and "))
 }
 
-/// What the format allows and this version does not do.
-fn unsupported(config: &Config) -> Result<(), config::ConfigError> {
-    let xdp = &config.underlay.xdp;
-    if xdp.value == XdpMode::Off {
-        let message = "xdp = \"off\": this version cannot receive without XDP. Write \"auto\", \
-                       \"native\" or \"generic\".";
-        return Err(config.error(xdp, message));
-    }
-    Ok(())
-}
-
 async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay> {
     let interface = &config.underlay.interface;
     match host.underlay(&interface.value).await {
@@ -126,25 +117,6 @@ async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay>
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// A program that is not ours is never replaced. Ours is the one behind our pinned link.
-fn foreign_xdp(
-    config: &Config,
-    underlay: &Underlay,
-    pins: &Pins,
-) -> Result<(), config::ConfigError> {
-    let Some(found) = &underlay.xdp else { return Ok(()) };
-    if pins.decap_program() == Some(found.program_id) {
-        return Ok(());
-    }
-    let message = format!(
-        "interface {} carries an XDP program already (id {}), which is not ours and stays. See \
-         whose it is with `bpftool prog show id {1}`; stop its owner, or detach it with `ip link \
-         set dev {0} xdp off`.",
-        underlay.name, found.program_id
-    );
-    Err(config.error(&config.underlay.interface, message))
 }
 
 fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
@@ -186,16 +158,6 @@ fn foreign_pins(places: &Places, former: Option<&State>) -> anyhow::Result<()> {
          or another --pin-dir, or remove what they keep alive with `vxlan down`",
         places.pins.directory().display()
     )
-}
-
-/// The XDP modes that the configuration allows, in the order to try them.
-pub(super) fn xdp_modes(config: &Config) -> &'static [XdpAttached] {
-    match config.underlay.xdp.value {
-        XdpMode::Auto => &[XdpAttached::Native, XdpAttached::Generic],
-        XdpMode::Native => &[XdpAttached::Native],
-        XdpMode::Generic => &[XdpAttached::Generic],
-        XdpMode::Off => &[],
-    }
 }
 
 /// How the configuration wants TC programs attached, or what this kernel has.

@@ -15,6 +15,7 @@ mod event_loop;
 mod fits;
 mod follow;
 mod keys;
+mod ladder;
 mod path_mtu;
 mod probing;
 mod record;

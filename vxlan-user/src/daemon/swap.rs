@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     dataplane::{
-        Attachment, DataPlane, Former, Hooks, Target, TcHook, Totals, XdpTarget,
+        Attachment, DataPlane, Former, Hooks, ReceiveTarget, Target, TcHook, Totals,
         detach_deliver_filter, wait_for_programs,
     },
     plan::{Kept, Plan},
@@ -41,7 +41,7 @@ impl Predecessors {
         }
         let open = |generation| Former::open(&places.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let decap = places.pins.decap_program();
+        let decap = places.pins.receiving_program();
         let at_work =
             opened.iter().rposition(|former| decap.is_some_and(|decap| former.has_program(decap)));
         let carried = places.run_dir.carried(generations.first())?;
@@ -107,12 +107,12 @@ pub(super) fn reattach(
 ) -> anyhow::Result<Attachment> {
     let (config, pins) = (&running.findings.config, &places.pins);
     let hooks = Hooks { now: checks::tc_hook(config), former: Some(checks::tc_hook(config)) };
-    running.plane.attach_deliver(Target { interface, ifindex }, hooks, pins)?;
-    let (modes, former) = (checks::xdp_modes(config), Some(&running.attachment));
-    Ok(running.plane.attach_decap(XdpTarget { interface, ifindex, modes, former }, pins)?)
+    let (on, ladder) = (Target { interface, ifindex }, &running.findings.ladder);
+    let receive = ReceiveTarget { on, ladder, former: Some(&running.attachment) };
+    Ok(running.plane.attach_receive(receive, hooks, pins)?)
 }
 
-/// Swaps every hook, from the far end to the near one: a frame that is accepted can be delivered.
+/// Swaps every hook.
 pub(super) fn swap(
     places: &Places,
     findings: &Findings,
@@ -126,15 +126,14 @@ pub(super) fn swap(
     let here = former.filter(|former| former.interface == interface);
     let hooks = Hooks { now: checks::tc_hook(config), former: former_hook };
     let on_underlay = Hooks { former: here.and(former_hook), ..hooks };
-    plane.attach_deliver(Target { interface, ifindex }, on_underlay, pins)?;
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
         let overlay = Target { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
     }
-    let modes = checks::xdp_modes(config);
+    let (on, ladder) = (Target { interface, ifindex }, &findings.ladder);
     let former_xdp = here.and_then(|former| former.xdp.as_ref());
-    let attachment =
-        plane.attach_decap(XdpTarget { interface, ifindex, modes, former: former_xdp }, pins)?;
+    let receive = ReceiveTarget { on, ladder, former: former_xdp };
+    let attachment = plane.attach_receive(receive, on_underlay, pins)?;
     plane.forget_encap_except(&plan.names.networks, pins)?;
     if let Some(left) = former.filter(|former| former.interface != interface)
         && former_hook == Some(TcHook::Netlink)

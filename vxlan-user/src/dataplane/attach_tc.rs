@@ -69,16 +69,16 @@ pub struct Target<'a> {
 }
 
 impl DataPlane {
-    /// Attaches `deliver` to TC ingress of the underlay interface.
-    pub fn attach_deliver(
+    /// Attaches `deliver`, or `decap_tc` in its place, to TC ingress of the underlay interface.
+    pub(super) fn attach_ingress(
         &mut self,
+        name: &'static str,
         target: Target<'_>,
         hooks: Hooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.deliver_link();
-        let program = self.classifier(names::DELIVER)?;
-        attach(program, names::DELIVER, target, TcAttachType::Ingress, hooks, &path)
+        attach(self.classifier(name)?, name, target, TcAttachType::Ingress, hooks, &path)
     }
 
     /// Attaches `encap` to TC egress of an overlay interface.

@@ -24,7 +24,7 @@ mod tables;
 mod totals;
 
 pub use arrivals::Arrivals;
-pub use attach::{Attachment, XdpAttached, XdpTarget};
+pub use attach::{Attachment, Ladder, ReceiveTarget, Refusal, XdpAttached, program_name};
 pub use attach_tc::{Hooks, Target, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
 pub use former::Former;

@@ -108,7 +108,7 @@ impl DataPlane {
             }
             map.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
         }
-        for name in [names::DECAP, names::DELIVER, names::ENCAP] {
+        for name in [names::DECAP, names::DECAP_TC, names::DELIVER, names::ENCAP] {
             let path = pins.program(generation, name);
             let program = self.bpf.program(name);
             let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;

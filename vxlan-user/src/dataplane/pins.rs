@@ -160,8 +160,18 @@ impl Pins {
 
     /// The XDP program behind the pinned link, if there is one.
     pub fn decap_program(&self) -> Option<u32> {
-        let is_decap = |path: &PathBuf| path.file_name() == self.xdp_link().file_name();
-        let link = syscall::pinned(&self.links().into_iter().find(is_decap)?).ok()?;
+        self.program_in(&self.xdp_link())
+    }
+
+    /// The program that looks at packets first, in XDP or, if there is none, in TC.
+    pub fn receiving_program(&self) -> Option<u32> {
+        self.decap_program().or_else(|| self.program_in(&self.deliver_link()))
+    }
+
+    /// What is in the link of that name, of any version.
+    fn program_in(&self, link: &Path) -> Option<u32> {
+        let is_it = |path: &PathBuf| path.file_name() == link.file_name();
+        let link = syscall::pinned(&self.links().into_iter().find(is_it)?).ok()?;
         Some(syscall::link_info(link.as_fd()).ok()?.program)
     }
 

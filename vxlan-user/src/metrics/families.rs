@@ -54,8 +54,8 @@ pub(super) const BUILD_INFO: Family =
     gauge("vxlan_build_info", "Version and commit of this program; 1.", &["version", "commit"]);
 pub(super) const XDP_INFO: Family = gauge(
     "vxlan_xdp_info",
-    "The XDP program on the underlay interface and the mode it runs in; 1.",
-    &["interface", "mode", "program_id"],
+    "The receive program on the underlay interface, its mode, and why it is no better one; 1.",
+    &["interface", "mode", "program_id", "reason"],
 );
 pub(super) const UNDERLAY_UP: Family = gauge(
     "vxlan_underlay_up",

@@ -55,7 +55,7 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     let mut attached = Samples::of(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {
         let id = xdp.program_id.to_string();
-        attached.add(&[&underlay.interface, xdp.mode.label(), &id], 1);
+        attached.add(&[&underlay.interface, xdp.mode.label(), &id, &xdp.reason()], 1);
     }
     page.add(attached);
 }

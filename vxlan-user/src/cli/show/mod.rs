@@ -1,4 +1,4 @@
-//! `vxlan show`: peers, NAT, networks, drops; a file for each. Reads the pinned tables, so it also
+//! `vxlan show`: peers, NAT, networks, underlay, drops; a file for each. Reads the pinned tables, so it also
 //! works while no daemon runs; only what probes have found is asked of the daemon.
 
 mod drops;
@@ -6,6 +6,7 @@ mod nat;
 mod networks;
 mod passive;
 mod peers;
+mod underlay;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum What {
     Nat,
     /// Networks with their interfaces and members.
     Networks,
+    /// How packets are received: in which XDP mode, and why not in a better one.
+    Underlay,
     /// Dropped packets by reason, peer and network.
     Drops,
 }
@@ -55,6 +58,15 @@ pub(super) fn show(places: &Places, args: &Show) -> anyhow::Result<ExitCode> {
         What::Peers => peers::table(&snapshot(places)?),
         What::Networks if args.json => pretty(&networks::json(&snapshot(places)?)),
         What::Networks => networks::table(&snapshot(places)?),
+        What::Underlay => {
+            let snapshot = snapshot(places)?;
+            let tag = underlay::tag(places, &snapshot);
+            if args.json {
+                pretty(&underlay::json(&snapshot, tag))
+            } else {
+                underlay::table(&snapshot, tag)
+            }
+        }
         What::Drops if args.json => pretty(&drops::json(&snapshot(places)?, args.all)),
         What::Drops => drops::table(&snapshot(places)?, args.all),
     };

@@ -1,0 +1,219 @@
+//! Where to receive: the rungs that the configuration allows, less those that a program of somebody
+//! else's has taken; and what is known to keep a driver from native XDP, with the remedy. The kernel
+//! has the last word: what is known here only says why, where it refuses.
+
+use crate::{
+    config::{Config, ConfigError, XdpMode},
+    dataplane::{Ladder, Pins, Refusal, XdpAttached, names, program_name},
+    host::{Device, Underlay},
+};
+
+/// The ladder for this host.
+///
+/// # Errors
+/// The configuration asks for an XDP mode, and a program that is not ours is there.
+pub(super) fn of(config: &Config, underlay: &Underlay, pins: &Pins) -> Result<Ladder, ConfigError> {
+    let mut rungs = match config.underlay.xdp.value {
+        XdpMode::Auto => vec![XdpAttached::Native, XdpAttached::Generic, XdpAttached::Off],
+        XdpMode::Native => vec![XdpAttached::Native],
+        XdpMode::Generic => vec![XdpAttached::Generic],
+        XdpMode::Off => return Ok(Ladder { rungs: vec![XdpAttached::Off], ..Ladder::default() }),
+    };
+    let mut refused = Vec::new();
+    if let Some(foreign) = foreign(underlay, pins) {
+        let (ours, reason) = (foreign.is_ours(), foreign.sentence(&underlay.name));
+        if ours || config.underlay.xdp.value != XdpMode::Auto {
+            return Err(config.error(&config.underlay.interface, format!("{reason}.")));
+        }
+        // The kernel has no place for a second one in either mode.
+        rungs.retain(|rung| *rung == XdpAttached::Off);
+        for mode in [XdpAttached::Native, XdpAttached::Generic] {
+            refused.push(Refusal { mode, reason: reason.clone() });
+        }
+    }
+    let native_limits = if rungs.contains(&XdpAttached::Native) {
+        native_limits(&Device::of(&underlay.name), &underlay.name, underlay.mtu)
+    } else {
+        Vec::new()
+    };
+    Ok(Ladder { rungs, refused, native_limits })
+}
+
+/// What is worth a sentence before anything is tried.
+pub(super) fn warnings(ladder: &Ladder) -> Vec<String> {
+    let limits = ladder.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
+    let refused = ladder.refused.iter().filter(|refused| refused.mode == XdpAttached::Native);
+    let refused = refused.map(|refused| format!("receiving in TC alone: {}", refused.reason));
+    limits.chain(refused).collect()
+}
+
+/// A program that is not behind our pinned link. It is never replaced.
+struct Foreign {
+    id: u32,
+    name: Option<String>,
+}
+
+fn foreign(underlay: &Underlay, pins: &Pins) -> Option<Foreign> {
+    let id = underlay.xdp?.program_id;
+    (pins.decap_program() != Some(id)).then(|| Foreign { id, name: program_name(id) })
+}
+
+impl Foreign {
+    /// Another daemon's: then every packet to the port is that one's.
+    fn is_ours(&self) -> bool {
+        self.name.as_deref() == Some(names::DECAP)
+    }
+
+    fn sentence(&self, interface: &str) -> String {
+        let id = self.id;
+        let name = match self.name.as_deref() {
+            None => String::new(),
+            Some(names::DECAP) => ", decap: another `vxlan`".to_owned(),
+            Some("xdp_dispatcher") => ", xdp_dispatcher: that of libxdp".to_owned(),
+            Some(name) => format!(", {name}"),
+        };
+        format!(
+            "interface {interface} carries an XDP program already (id {id}{name}), which is not ours \
+             and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or detach it \
+             with `ip link set dev {interface} xdp off`"
+        )
+    }
+}
+
+/// What a driver asks for before it takes an XDP program, from its function that sets one, in Linux
+/// 6.12, with pages of 4 KiB.
+struct Driver {
+    name: &'static str,
+    /// The largest MTU.
+    mtu: u32,
+    /// It needs a queue of its own for each, and so takes half of them at most.
+    half_the_queues: bool,
+    /// What the device merges, it must not.
+    no_merging: bool,
+}
+
+const DRIVERS: [Driver; 6] = [
+    // veth_xdp_set; it is the other end's MTU that counts, which mostly is the same.
+    Driver { name: "veth", mtu: 3_506, half_the_queues: false, no_merging: false },
+    // virtnet_xdp_set: merging is the host's, which cannot always be told to stop.
+    Driver { name: "virtio_net", mtu: 3_506, half_the_queues: false, no_merging: true },
+    // ena_xdp_set, ENA_XDP_MAX_MTU.
+    Driver { name: "ena", mtu: 3_498, half_the_queues: true, no_merging: false },
+    // gve_verify_xdp_configuration, in its GQI format.
+    Driver { name: "gve", mtu: 2_032, half_the_queues: true, no_merging: true },
+    // ixgbe_xdp_setup: a frame in one buffer of 3 KiB.
+    Driver { name: "ixgbe", mtu: 3_050, half_the_queues: false, no_merging: true },
+    // netvsc_vf_setxdp and netvsc_xdp_set: frame and headroom in a page.
+    Driver { name: "hv_netvsc", mtu: 3_826, half_the_queues: false, no_merging: true },
+];
+
+/// What is in the way, each with its remedy.
+fn native_limits(device: &Device, interface: &str, mtu: u32) -> Vec<String> {
+    let name = device.driver.as_deref();
+    let Some(driver) = DRIVERS.iter().find(|driver| name == Some(driver.name)) else {
+        return Vec::new();
+    };
+    let (name, most) = (driver.name, driver.mtu);
+    let mut found = Vec::new();
+    if mtu > most {
+        found.push(format!(
+            "MTU {mtu} is more than the {most} that {name} takes with an XDP program: `ip link set \
+             {interface} mtu {most}`"
+        ));
+    }
+    if let Some(channels) = device.channels.filter(|_| driver.half_the_queues) {
+        let half = channels.most / 2;
+        if channels.used > half && half > 0 {
+            found.push(format!(
+                "{name} needs a spare queue for each of the {} in use, and has {} in all: `ethtool -L \
+                 {interface} {}`",
+                channels.used,
+                channels.most,
+                channels.command(half)
+            ));
+        } else if channels.used > half {
+            found.push(format!(
+                "{name} needs a spare queue, and has one in all: give the machine more CPUs or queues"
+            ));
+        }
+    }
+    for offload in device.merging.iter().filter(|_| driver.no_merging) {
+        found.push(if offload.fixed {
+            format!(
+                "{} is on, which {name} cannot have with an XDP program, and the host of this machine \
+                 does not let it be switched off: that is a setting of the hypervisor",
+                offload.name
+            )
+        } else if name == "virtio_net" {
+            // The driver switches it off by itself.
+            continue;
+        } else {
+            format!(
+                "{} is on, which {name} cannot have with an XDP program: `ethtool -K {interface} {} \
+                 off`",
+                offload.name, offload.name
+            )
+        });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Channels, Offload};
+
+    fn limits(driver: &str, mtu: u32, channels: Option<Channels>, merging: &[Offload]) -> String {
+        let device =
+            Device { driver: Some(driver.to_owned()), channels, merging: merging.to_vec() };
+        native_limits(&device, "eth0", mtu).join("\n")
+    }
+
+    #[test]
+    fn an_mtu_is_measured_by_its_driver() {
+        for (driver, most) in DRIVERS.map(|driver| (driver.name, driver.mtu)) {
+            assert_eq!(limits(driver, most, None, &[]), "");
+            let told = limits(driver, most + 1, None, &[]);
+            assert!(told.contains(&format!("`ip link set eth0 mtu {most}`")), "{told}");
+        }
+        assert_eq!(limits("e1000e", 9_000, None, &[]), "", "of which nothing is known");
+    }
+
+    #[test]
+    fn half_the_queues_are_left_for_xdp() {
+        let channels = |used, most, combined| Some(Channels { used, most, combined });
+        assert_eq!(limits("ena", 1_500, channels(4, 8, true), &[]), "");
+        let told = limits("ena", 1_500, channels(5, 8, true), &[]);
+        assert!(told.ends_with("`ethtool -L eth0 combined 4`"), "{told}");
+        let told = limits("gve", 1_460, channels(2, 2, false), &[]);
+        assert!(told.ends_with("`ethtool -L eth0 rx 1 tx 1`"), "{told}");
+        let told = limits("gve", 1_460, channels(1, 1, false), &[]);
+        assert!(told.contains("one in all"), "{told}");
+        assert_eq!(limits("veth", 1_500, channels(8, 8, true), &[]), "");
+    }
+
+    #[test]
+    fn what_a_device_merges_is_named_with_its_remedy() {
+        let on = |name, fixed| [Offload { name, fixed }];
+        let told = limits("gve", 1_460, None, &on("rx-lro", false));
+        assert!(told.ends_with("`ethtool -K eth0 rx-lro off`"), "{told}");
+        let told = limits("virtio_net", 1_500, None, &on("rx-gro-hw", true));
+        assert!(told.contains("hypervisor"), "{told}");
+        assert_eq!(limits("virtio_net", 1_500, None, &on("rx-gro-hw", false)), "");
+        assert_eq!(limits("ena", 1_500, None, &on("rx-lro", false)), "");
+    }
+
+    #[test]
+    fn a_program_is_named_as_far_as_it_is_known() {
+        let foreign = |name: Option<&str>| Foreign { id: 7, name: name.map(str::to_owned) };
+        for (name, said) in [
+            (None, "(id 7)"),
+            (Some("xdp_filter"), "(id 7, xdp_filter)"),
+            (Some("xdp_dispatcher"), "(id 7, xdp_dispatcher: that of libxdp)"),
+            (Some("decap"), "(id 7, decap: another `vxlan`)"),
+        ] {
+            let sentence = foreign(name).sentence("eth0");
+            assert!(sentence.contains(said) && sentence.contains("show id 7`"), "{sentence}");
+        }
+    }
+}

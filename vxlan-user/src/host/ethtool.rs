@@ -1,0 +1,174 @@
+//! What a driver says of itself by way of ethtool(8)'s ioctl: its name, its queues, what it merges.
+//! Reads only. What it does not say is not known, which is no error.
+
+use std::{
+    ffi::c_char,
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+/// include/uapi/linux/sockios.h.
+const SIOCETHTOOL: u32 = 0x8946;
+/// include/uapi/linux/ethtool.h.
+const ETHTOOL_GDRVINFO: u32 = 0x03;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSSET_INFO: u32 = 0x37;
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// A set of strings: the features' names.
+const ETH_SS_FEATURES: u32 = 4;
+/// Bytes of a string.
+const STRING: usize = 32;
+
+/// What merges packets before an XDP program could see them.
+const MERGING: [&str; 2] = ["rx-lro", "rx-gro-hw"];
+
+/// A network device, as its driver describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    pub driver: Option<String>,
+    pub channels: Option<Channels>,
+    /// Those that are on.
+    pub merging: Vec<Offload>,
+}
+
+/// Pairs of a receive and a transmit queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    pub used: u32,
+    pub most: u32,
+    /// They are set in pairs.
+    pub combined: bool,
+}
+
+impl Channels {
+    /// What tells `ethtool -L` to use so many.
+    pub fn command(self, count: u32) -> String {
+        if self.combined { format!("combined {count}") } else { format!("rx {count} tx {count}") }
+    }
+}
+
+/// An offload that is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offload {
+    /// As `ethtool -k` calls it.
+    pub name: &'static str,
+    /// It cannot be switched off.
+    pub fixed: bool,
+}
+
+impl Device {
+    /// Asks the driver of that interface, in the network namespace of the calling thread.
+    pub fn of(interface: &str) -> Self {
+        let Ok(ask) = Ask::new(interface) else { return Self::default() };
+        Self {
+            driver: ask.driver().ok(),
+            channels: ask.channels().ok().flatten(),
+            merging: ask.merging().unwrap_or_default(),
+        }
+    }
+}
+
+struct Ask {
+    socket: OwnedFd,
+    name: [c_char; libc::IFNAMSIZ],
+}
+
+impl Ask {
+    fn new(interface: &str) -> io::Result<Self> {
+        let mut name = [0; libc::IFNAMSIZ];
+        if interface.len() >= name.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (place, byte) in name.iter_mut().zip(interface.bytes()) {
+            *place = byte.cast_signed();
+        }
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
+        Ok(Self { socket, name })
+    }
+
+    /// One command. The first word of `words` is its number.
+    ///
+    /// # Safety
+    /// `words` must be as long as what the kernel reads and writes for that command.
+    unsafe fn run(&self, words: &mut [u32]) -> io::Result<()> {
+        let data = libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() };
+        let mut request = libc::ifreq { ifr_name: self.name, ifr_ifru: data };
+        // SAFETY: the descriptor is open, the request whole, and what it points to long enough by the
+        // function's contract.
+        let result =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// `struct ethtool_drvinfo`: the command, the name, four more strings, and numbers.
+    fn driver(&self) -> io::Result<String> {
+        let mut words = [0; 49];
+        words[0] = ETHTOOL_GDRVINFO;
+        // SAFETY: the structure has 196 bytes.
+        unsafe { self.run(&mut words) }?;
+        Ok(text(bytes(&words[1..9])))
+    }
+
+    /// `struct ethtool_channels`: the most of receive, transmit, other and combined; then how many of
+    /// each are used.
+    fn channels(&self) -> io::Result<Option<Channels>> {
+        let mut words = [0; 9];
+        words[0] = ETHTOOL_GCHANNELS;
+        // SAFETY: the structure has nine words.
+        unsafe { self.run(&mut words) }?;
+        let [_, most_rx, most_tx, _, most, rx, tx, _, combined] = words;
+        Ok(if combined != 0 {
+            Some(Channels { used: combined, most, combined: true })
+        } else if rx != 0 && tx != 0 {
+            Some(Channels { used: rx.max(tx), most: most_rx.min(most_tx), combined: false })
+        } else {
+            None
+        })
+    }
+
+    fn merging(&self) -> io::Result<Vec<Offload>> {
+        // `struct ethtool_sset_info`: the command, nothing, a mask of 64 bits, and for the one set that
+        // is asked for how many strings it has.
+        let mut info = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];
+        // SAFETY: four words, and one for the set.
+        unsafe { self.run(&mut info) }?;
+        let count = info[4] as usize;
+        // `struct ethtool_gstrings`: the command, the set, how many, and the strings.
+        let mut names = vec![0; 3 + count * STRING / 4];
+        names[..3].copy_from_slice(&[ETHTOOL_GSTRINGS, ETH_SS_FEATURES, info[4]]);
+        // SAFETY: room for as many strings as the kernel just said; the features are a constant of
+        // the running kernel.
+        unsafe { self.run(&mut names) }?;
+        // `struct ethtool_gfeatures`: the command, how many blocks of 32 there is room for, and for each
+        // what can be changed, what was asked for, what is on, and what never changes.
+        let blocks = count.div_ceil(32);
+        let mut features = vec![0; 2 + 4 * blocks];
+        features[..2].copy_from_slice(&[ETHTOOL_GFEATURES, blocks as u32]);
+        // SAFETY: the kernel writes no more blocks than it is told that there are.
+        unsafe { self.run(&mut features) }?;
+        let strings = bytes(&names[3..]);
+        let strings: Vec<_> = strings.chunks_exact(STRING).map(text).collect();
+        let found = MERGING.into_iter().filter_map(|name| {
+            let bit = strings.iter().position(|string| string == name)?;
+            let [available, _, active, _] = features.get(2 + bit / 32 * 4..)?.first_chunk()?;
+            let is_set = |block: &u32| block >> (bit % 32) & 1 != 0;
+            is_set(active).then(|| Offload { name, fixed: !is_set(available) })
+        });
+        Ok(found.collect())
+    }
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// Up to the first zero.
+fn text(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
