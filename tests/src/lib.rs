@@ -14,6 +14,7 @@ pub mod clock;
 pub mod cmd;
 pub mod conserve;
 pub mod daemon;
+pub mod foreign;
 pub mod inject;
 pub mod kernel;
 pub mod kernel_vxlan;

@@ -8,6 +8,7 @@ mod failed_restart;
 mod families;
 mod follow;
 mod host;
+mod ladder;
 mod learned;
 mod life;
 mod metrics;

@@ -4,9 +4,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use aya::programs::XdpMode;
 use vxlan_tests::{Pair, daemon::Daemon};
-use vxlan_user::dataplane::{DataPlane, LoadOptions};
 
 use crate::host::{CONFIG, Host, State, changed, line_of};
 
@@ -139,17 +137,6 @@ fn the_public_ipv6_address_as_the_underlay_address() -> Result<()> {
 }
 
 #[test]
-fn xdp_off() -> Result<()> {
-    at_line(
-        &changed("xdp = \"auto\"", "xdp = \"off\""),
-        "xdp",
-        nothing,
-        "xdp = \"off\": this version cannot receive without XDP. Write \"auto\", \"native\" or \
-         \"generic\".",
-    )
-}
-
-#[test]
 fn an_overlay_mtu_that_does_not_fit() -> Result<()> {
     at_line(
         &changed("vni = 43\n", "vni = 43\nmtu = 1451\n"),
@@ -216,39 +203,9 @@ fn a_foreign_interface_with_the_overlays_name() -> Result<()> {
     )
 }
 
-fn a_foreign_xdp_program(mode: XdpMode) -> Result<()> {
-    let host = Host::new(CONFIG)?;
-    // Any program will do; this one is at hand. It goes with `_foreign`.
-    let mut foreign = host.ns().exec(|| -> Result<DataPlane> {
-        let mut plane = DataPlane::load(LoadOptions::default())?;
-        plane.xdp()?.attach("eth0", mode)?;
-        Ok(plane)
-    })??;
-    let id = foreign.xdp()?.info()?.id();
-    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"eth0\""));
-    assert_refused(
-        &host,
-        &format!(
-            "{file}:{line}: interface eth0 carries an XDP program already (id {id}), which is not \
-             ours and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or \
-             detach it with `ip link set dev eth0 xdp off`."
-        ),
-    )
-}
-
-#[test]
-fn a_foreign_xdp_program_in_native_mode() -> Result<()> {
-    a_foreign_xdp_program(XdpMode::Driver)
-}
-
-#[test]
-fn a_foreign_xdp_program_in_generic_mode() -> Result<()> {
-    a_foreign_xdp_program(XdpMode::Skb)
-}
-
 #[test]
 fn a_second_daemon_on_the_same_interface() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&changed("xdp = \"auto\"", "xdp = \"native\""))?;
     let other = changed("9839", "9840").replace("43", "45");
     let mut first = Daemon::start(host.ns(), &host.pair.run, "first", &other)?;
     let id = crate::host::xdp(host.ns(), "eth0")?.context("no XDP program")?.1;

@@ -10,8 +10,8 @@ use vxlan_tests::{
 use crate::{
     row::{Row, assert_fates, assert_good_is_delivered},
     victim::{
-        Count, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, MANY, NATIVE, NATIVE_MAC, STATION,
-        Victim, Way,
+        Count, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, MANY, NATIVE, NATIVE_MAC, OFF,
+        STATION, Victim, Way,
     },
 };
 
@@ -159,4 +159,9 @@ fn the_secret_mac_is_taken_off_before_the_overlay() -> Result<()> {
     assert_eq!(grown, Count { arrived: 100, ..Count::default() });
     second.stop()?;
     victim.stop()
+}
+
+#[test]
+fn forged_frames_enter_nothing_without_xdp() -> Result<()> {
+    forged_frames_enter_nothing(OFF)
 }

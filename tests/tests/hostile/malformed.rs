@@ -9,7 +9,7 @@ use vxlan_tests::packet::{
 use crate::{
     row::{Row, assert_fates},
     victim::{
-        ATTACKER, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, STATION,
+        ATTACKER, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF, STATION,
         UNLISTED, VICTIM, Victim,
     },
 };
@@ -221,6 +221,13 @@ fn nothing_malformed_enters_native_mac() -> Result<()> {
 #[test]
 fn nothing_malformed_enters_generic_metadata() -> Result<()> {
     let victim = Victim::new(GENERIC)?;
+    assert_fates(&victim, &rows(&victim))?;
+    victim.stop()
+}
+
+#[test]
+fn nothing_malformed_enters_without_xdp() -> Result<()> {
+    let victim = Victim::new(OFF)?;
     assert_fates(&victim, &rows(&victim))?;
     victim.stop()
 }

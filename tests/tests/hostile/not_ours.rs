@@ -13,8 +13,8 @@ use vxlan_tests::{
 };
 
 use crate::victim::{
-    ATTACKER, Count, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, UNLISTED,
-    VICTIM, Victim, Way,
+    ATTACKER, Count, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF,
+    UNLISTED, VICTIM, Victim, Way,
 };
 
 /// Frames that look like ours in all but one thing.
@@ -117,4 +117,9 @@ fn conversations_pass_native() -> Result<()> {
 #[test]
 fn conversations_pass_generic() -> Result<()> {
     conversations_pass(GENERIC)
+}
+
+#[test]
+fn passes_byte_for_byte_without_xdp() -> Result<()> {
+    passes_byte_for_byte(OFF)
 }

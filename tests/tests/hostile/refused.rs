@@ -6,8 +6,8 @@ use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Packet, Vxlan};
 use crate::{
     row::{Row, assert_fates, assert_good_is_delivered},
     victim::{
-        Count, FRIEND, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OTHER,
-        STATION, UNLISTED, VICTIM, Victim, Way, blame,
+        Count, FRIEND, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF,
+        OTHER, STATION, UNLISTED, VICTIM, Victim, Way, blame,
     },
 };
 
@@ -193,4 +193,9 @@ fn senders_are_held_to_what_they_may_generic_metadata() -> Result<()> {
     let victim = Victim::new(GENERIC)?;
     assert_fates(&victim, &rows(&victim))?;
     victim.stop()
+}
+
+#[test]
+fn unlisted_sources_deliver_nothing_without_xdp() -> Result<()> {
+    unlisted_sources_deliver_nothing(OFF)
 }

@@ -48,6 +48,9 @@ pub(crate) const NATIVE_MAC: Way = Way { xdp: "native", tag: "mac" };
 pub(crate) const GENERIC: Way = Way { xdp: "generic", tag: "metadata" };
 pub(crate) const GENERIC_MAC: Way = Way { xdp: "generic", tag: "mac" };
 
+/// In TC alone.
+pub(crate) const OFF: Way = Way { xdp: "off", tag: "auto" };
+
 /// Reason, peer and VNI as the labels say them.
 pub(crate) type Blame = (String, String, String);
 
