@@ -41,6 +41,7 @@ struct Target {
     cast: Option<(Cast, Mac)>,
 }
 
+#[inline(always)]
 pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
     let Some(target) = target(ctx) else { return Ok(Verdict::NotOurs) };
     let info = SkbInfo::of(ctx);
