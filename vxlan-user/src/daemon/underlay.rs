@@ -205,11 +205,14 @@ impl<'a> Underlay<'a> {
             _ => {}
         }
         running.state.underlay.lost = lost;
-        if self.told.put(&running.state.underlay)
-            && let Err(error) = self.places.run_dir.store(&running.state)
-        {
+        if self.told.latest() == running.state.underlay {
+            return;
+        }
+        // In this order: whoever sees it in the metrics finds it in `vxlan show`, too.
+        if let Err(error) = self.places.run_dir.store(&running.state) {
             tracing::warn!("{error}");
         }
+        self.told.put(&running.state.underlay);
     }
 }
 

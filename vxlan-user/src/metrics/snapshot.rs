@@ -86,15 +86,11 @@ impl SharedUnderlay {
         Self(Arc::new(Mutex::new(now)))
     }
 
-    /// False: it was told before.
-    pub fn put(&self, now: &state::Underlay) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *told != *now;
-        told.clone_from(now);
-        changed
+    pub fn put(&self, now: &state::Underlay) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(now);
     }
 
-    fn latest(&self) -> state::Underlay {
+    pub fn latest(&self) -> state::Underlay {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
