@@ -164,8 +164,12 @@ fn main() -> Result<()> {
         start(&mut daemon, what)?;
         settle(&daemon)?;
         for _ in 0..2 {
+            let pid = daemon.pid().context("it does not run")?;
+            let before = cpu(pid)?;
             let page = timed("/metrics, fetched and parsed", || daemon.metrics())?;
-            println!("    {:.1} MB, {} samples", page.text.len() as f64 / 1e6, page.samples.len());
+            let used = cpu(pid)?.saturating_sub(before).as_secs_f64();
+            let (size, samples) = (page.text.len() as f64 / 1e6, page.samples.len());
+            println!("    {used:.2} s of the daemon's CPU, {size:.1} MB, {samples} samples");
         }
         timed("show peers", || daemon.vxlan(&["show", "peers"]))?;
         timed("show drops", || daemon.vxlan(&["show", "drops"]))?;

@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashSet,
+    collections::{HashMap as StdHashMap, HashSet},
     net::{IpAddr, SocketAddr},
     os::fd::AsFd as _,
 };
@@ -24,7 +24,7 @@ use vxlan_common::{
 };
 
 use super::{DataPlaneError, Former, Generation, Pins, Totals, syscall};
-use crate::plan::Names;
+use crate::plan::{Names, SlotOwner};
 
 /// Packets of a peer dropped in a network that it is not a member of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Reader {
     /// What was counted before the first of `former`, and where there are none, before this generation.
     carried: Totals,
     /// Generations before this one that may still be counting.
-    former: Vec<Former>,
+    former: Vec<(Former, StdHashMap<SlotOwner, u32>)>,
     /// Of type and size as `Counters` for each CPU.
     counters: MapData,
     /// CPUs that there can be.
@@ -99,8 +99,11 @@ impl Reader {
             return Err(DataPlaneError::pin(pins.directory(), reason));
         }
         let open = |name| open(pins, generation.number, name);
-        let former = former.iter().map(|former| Former::open(pins, former));
-        let former = former.collect::<Result<_, _>>()?;
+        let former = former.iter().map(|former| {
+            let slots = former.names.owners().map(|(slot, owner)| (owner.clone(), slot));
+            Ok((Former::open(pins, former)?, slots.collect()))
+        });
+        let former = former.collect::<Result<_, DataPlaneError>>()?;
         let non_members = open("NON_MEMBERS")?;
         let fdb = open("FDB")?;
         let neighbours = open("NEIGHBOURS")?;
@@ -151,7 +154,7 @@ impl Reader {
     /// Everything counted, up to now.
     pub fn totals(&self) -> Result<Totals, DataPlaneError> {
         let mut totals = self.carried.clone();
-        for former in &self.former {
+        for (former, _) in &self.former {
             former.count(&mut totals)?;
         }
         for (slot, owner) in self.names.owners() {
@@ -217,10 +220,9 @@ impl Reader {
         if let Some(carried) = self.carried.slots.get(owner) {
             sum.add(carried);
         }
-        for former in &self.former {
-            let slots = former.generation().names.owners();
-            for (slot, _) in slots.filter(|(_, same)| *same == owner) {
-                sum.add(&former.counters(slot)?);
+        for (former, slots) in &self.former {
+            if let Some(slot) = slots.get(owner) {
+                sum.add(&former.counters(*slot)?);
             }
         }
         Ok(sum)
@@ -246,7 +248,7 @@ impl Reader {
     pub fn non_members(&self) -> Result<Vec<NonMemberDrops>, DataPlaneError> {
         let mut all = Totals { non_members: self.carried.non_members.clone(), ..Totals::default() };
         let mut seen = self.own_non_members()?;
-        for former in &self.former {
+        for (former, _) in &self.former {
             seen.extend(former.non_members()?);
         }
         for (peer, vni, packets) in seen {

@@ -33,7 +33,7 @@ pub struct Link {
 pub struct Drop {
     pub reason: DropReason,
     /// Absent: not attributable.
-    pub peer: Option<String>,
+    pub peer: Option<Arc<str>>,
     pub vni: Option<u32>,
     pub packets: u64,
 }
@@ -142,10 +142,11 @@ impl Source {
         let mut drops = Vec::new();
         for (number, owner) in self.reader.names().owners() {
             let counters = self.reader.counters(number)?;
+            let peer: Option<Arc<str>> = owner.peer.as_deref().map(Arc::from);
             for reason in DropReason::all() {
                 let packets = counters.dropped(reason);
                 if packets != 0 || is_counted_for(reason, number, owner) {
-                    let (peer, vni) = (owner.peer.clone(), owner.vni);
+                    let (peer, vni) = (peer.clone(), owner.vni);
                     drops.push(Drop { reason, peer, vni, packets });
                 }
             }
@@ -192,7 +193,7 @@ impl Source {
         let seen = self.reader.non_members()?;
         let named = seen.into_iter().map(|entry| Drop {
             reason: DropReason::Rx(RxDrop::NotAMember),
-            peer: Some(entry.peer),
+            peer: Some(entry.peer.into()),
             vni: Some(entry.vni),
             packets: entry.packets,
         });

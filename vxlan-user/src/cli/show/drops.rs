@@ -13,7 +13,7 @@ pub(super) fn table(snapshot: &Snapshot, all: bool) -> String {
             drop.packets.to_string(),
             drop.reason.direction().to_owned(),
             drop.reason.label().to_owned(),
-            drop.peer.clone().unwrap_or_else(|| "-".to_owned()),
+            drop.peer.as_deref().unwrap_or("-").to_owned(),
             drop.vni.map_or_else(|| "-".to_owned(), |vni| vni.to_string()),
             drop.reason.meaning().trim().to_owned(),
         ]);
@@ -26,7 +26,7 @@ pub(super) fn json(snapshot: &Snapshot, all: bool) -> Value {
         json!({
             "direction": drop.reason.direction(),
             "reason": drop.reason.label(),
-            "peer": drop.peer,
+            "peer": drop.peer.as_deref(),
             "vni": drop.vni,
             "packets": drop.packets,
         })

@@ -1,17 +1,17 @@
 //! `vxlan show peers`: traffic, drops and NAT rewrites by peer and network.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use vxlan_common::counters::{Counters, NatField};
 
 use crate::{cli::table::Table, metrics::Snapshot};
 
-fn dropped_by_link(snapshot: &Snapshot) -> BTreeMap<(String, u32), u64> {
-    let mut sums = BTreeMap::new();
+fn dropped_by_link(snapshot: &Snapshot) -> HashMap<(&str, u32), u64> {
+    let mut sums = HashMap::new();
     for drop in &snapshot.drops {
         if let (Some(peer), Some(vni)) = (&drop.peer, drop.vni) {
-            *sums.entry((peer.clone(), vni)).or_default() += drop.packets;
+            *sums.entry((&**peer, vni)).or_default() += drop.packets;
         }
     }
     sums
@@ -42,7 +42,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     for link in &snapshot.links {
         let (peer, path_mtu) = ways.get(link.peer.as_str()).copied().unzip();
         let c = &link.counters;
-        let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
+        let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);
         let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());
         let mut row = vec![
             link.peer.clone(),
@@ -83,7 +83,7 @@ pub(super) fn json(snapshot: &Snapshot) -> Value {
         let networks = links.get(peer.name.as_str()).into_iter().flatten().map(|link| {
             let mut value = counters_json(&link.counters);
             value["vni"] = link.vni.into();
-            let drops = dropped.get(&(link.peer.clone(), link.vni)).copied().unwrap_or(0);
+            let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);
             value["drops"] = drops.into();
             value
         });

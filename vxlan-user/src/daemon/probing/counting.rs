@@ -17,8 +17,19 @@ use crate::{
 /// The tables, and who is where in them.
 pub(super) struct Counting {
     reader: Reader,
-    /// By peer: index and counter slot of each of its members.
-    members: Vec<Vec<(u32, u32)>>,
+    /// By peer: each of its members.
+    members: Vec<Vec<Place>>,
+}
+
+/// Where a member is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Among all members.
+    pub(super) index: u32,
+    slot: u32,
+    pub(super) network: usize,
+    /// Among the members of its network.
+    pub(super) number: usize,
 }
 
 /// Of one peer.
@@ -32,10 +43,14 @@ pub(super) struct Counted {
 impl Counting {
     pub(super) fn open(places: &Places, running: &Started) -> anyhow::Result<Self> {
         let mut members = vec![Vec::new(); running.plan.peers.len()];
+        let mut numbers = vec![0; running.plan.networks.len()];
         for (member, index) in running.plan.members.iter().zip(0..) {
+            let network = member.network as usize;
+            let Some(next) = numbers.get_mut(network) else { continue };
             if let Some(of_peer) = members.get_mut(member.peer as usize) {
-                of_peer.push((index, member.slot));
+                of_peer.push(Place { index, slot: member.slot, network, number: *next });
             }
+            *next += 1;
         }
         Ok(Self { reader: places.reader(&running.state)?, members })
     }
@@ -44,17 +59,17 @@ impl Counting {
         &self.reader
     }
 
-    /// The members that a peer is, by their indices.
-    pub(super) fn members_of(&self, peer: usize) -> impl Iterator<Item = u32> {
-        self.members.get(peer).into_iter().flatten().map(|(member, _)| *member)
+    /// The members that a peer is, in the order of the networks.
+    pub(super) fn members_of(&self, peer: usize) -> &[Place] {
+        self.members.get(peer).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn of(&self, peer: usize) -> Result<Counted, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let mut learned = Vec::new();
-        for (member, slot) in self.members.get(peer).into_iter().flatten() {
-            sum.add(&self.reader.counters(*slot)?);
-            learned.push(self.reader.learned(*member)?);
+        for member in self.members_of(peer) {
+            sum.add(&self.reader.counters(member.slot)?);
+            learned.push(self.reader.learned(member.index)?);
         }
         let heard = Heard::of(&learned, uptime());
         Ok(Counted {

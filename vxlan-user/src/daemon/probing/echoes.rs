@@ -34,13 +34,11 @@ pub(super) struct Target {
 /// Whom to ask of a peer: a declared address, else the one that was heard last behind it. Of a family that
 /// this host has an address of, in the first of its networks where there is one.
 pub(super) fn target(config: &Config, counting: &Counting, peer: usize) -> Option<Target> {
-    let memberships = config.networks.iter().enumerate().flat_map(|(index, network)| {
-        let of_peer = network.members.iter().filter(move |member| member.peer == peer);
-        of_peer.map(move |member| (index, network, member))
-    });
-    memberships.zip(counting.members_of(peer)).find_map(|((index, network, member), number)| {
+    counting.members_of(peer).iter().find_map(|place| {
+        let network = config.networks.get(place.network)?;
+        let member = network.members.get(place.number)?;
         let declared = member.probe_address.map(|at| at.value);
-        let heard = || counting.reader().neighbours(number).unwrap_or_default();
+        let heard = || counting.reader().neighbours(place.index).unwrap_or_default();
         let candidates: Vec<IpAddr> = match declared {
             Some(declared) => vec![declared],
             None => heard(),
@@ -48,7 +46,7 @@ pub(super) fn target(config: &Config, counting: &Counting, peer: usize) -> Optio
         let own = || network.addresses.iter().map(|at| at.value.addr());
         candidates.into_iter().find_map(|address| {
             let source = own().find(|own| own.is_ipv4() == address.is_ipv4())?;
-            Some(Target { network: index, source, address })
+            Some(Target { network: place.network, source, address })
         })
     })
 }

@@ -42,6 +42,8 @@ const REST: Duration = Duration::from_millis(10);
 const REPORTING: Duration = Duration::from_secs(1);
 /// Probes taken at a time, so that everything else has its turn too.
 const AT_A_TIME: usize = 1024;
+/// Peers without a key looked after at a time, for the same reason.
+const ECHOES_AT_A_TIME: usize = 1024;
 
 /// What has happened.
 pub(super) enum Event {
@@ -247,6 +249,7 @@ impl Probing {
     fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) {
         let now = now();
         self.rested = now + REST;
+        let mut echoes = 0;
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             match asked {
                 Asked::Prober(prober) if prober.next_poll(now) <= now => {
@@ -254,7 +257,8 @@ impl Probing {
                     todo.extend(actions.into_iter().map(|action| (peer, action)));
                 }
                 Asked::Prober(_) => {}
-                Asked::Echo { unkeyed, next } if *next <= now => {
+                Asked::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
+                    echoes += 1;
                     let config = &running.findings.config;
                     *next = now + config.probe.interval;
                     if unkeyed.is_heard_lately() {
