@@ -242,6 +242,12 @@ impl Daemon {
         Ok(())
     }
 
+    /// SIGKILL, and what it made stays for another daemon with the same directories.
+    pub fn abandon(mut self) -> Result<()> {
+        self.launched = false;
+        self.kill()
+    }
+
     /// SIGTERM, then `vxlan down` if it was ever ready. Either failing is an error.
     pub fn stop(mut self) -> Result<()> {
         self.terminate()?;

@@ -133,6 +133,8 @@ pub struct Entries {
     pub capacity: u64,
 }
 
+/// The end of the name of a file that is being written.
+const HALF: &str = "new";
 /// The beginning of the name of a file of [`RunDir::carried`].
 const CARRIED: &str = "carried-";
 
@@ -228,6 +230,9 @@ impl RunDir {
     }
 
     /// The state of the present or the former run. `None`: nothing was made, or `down` removed it.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::InvalidData`] where the file is damaged, so that nobody can read it.
     pub fn load(&self) -> io::Result<Option<State>> {
         let path = self.state_file();
         let text = match fs::read_to_string(&path) {
@@ -235,24 +240,26 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.said(&path, &error)),
         };
-        let bad = |what: String| {
+        let bad = |kind, what: String| {
             let message = format!("{}: {what}", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, message)
+            io::Error::new(kind, message)
         };
         let damaged = |error| {
-            bad(format!(
+            let what = format!(
                 "{error}: the file is damaged. Traffic goes on, and nothing was changed. `vxlan down` \
                  removes what is pinned, and then a start is possible"
-            ))
+            );
+            bad(io::ErrorKind::InvalidData, what)
         };
         let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
         if format != FORMAT {
             let who = if format > FORMAT { "a newer" } else { "an older" };
-            return Err(bad(format!(
+            let what = format!(
                 "written by {who} version (format {format}, this program knows {FORMAT}). Traffic goes \
                  on, and nothing was changed. Start that version, or remove what it made with its \
                  `vxlan down`"
-            )));
+            );
+            return Err(bad(io::ErrorKind::Unsupported, what));
         }
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }
@@ -311,7 +318,7 @@ impl RunDir {
     }
 
     fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let new = path.with_extension("new");
+        let new = path.with_extension(HALF);
         let mut file = File::create(&new).map_err(|error| self.said(&new, &error))?;
         file.write_all(text.as_bytes()).map_err(|error| self.said(&new, &error))?;
         file.sync_all().map_err(|error| self.said(&new, &error))?;
@@ -321,7 +328,9 @@ impl RunDir {
     /// Removes everything this program ever writes there.
     pub fn clear(&self) -> io::Result<()> {
         self.remove_carried_except(None)?;
-        for path in [self.state_file(), self.api_socket(), self.lock_file()] {
+        // The second one is what somebody has left who was killed while writing the first.
+        let half = self.state_file().with_extension(HALF);
+        for path in [self.state_file(), half, self.api_socket(), self.lock_file()] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.said(&path, &error));

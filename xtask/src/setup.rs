@@ -32,7 +32,7 @@ pub(crate) enum Scope {
 }
 
 /// The programs that the lab and the suites call, and the packages that have them.
-const LAB_TOOLS: [(&str, &str); 9] = [
+const LAB_TOOLS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
@@ -42,6 +42,7 @@ const LAB_TOOLS: [(&str, &str); 9] = [
     ("conntrack", "conntrack"),
     ("faketime", "faketime"),
     ("systemd-analyze", "systemd"),
+    ("strace", "strace"),
 ];
 
 /// The programs that make guests and run them, and the packages that have them.

@@ -16,6 +16,7 @@ mod migration;
 mod path_mtu;
 mod privileges;
 mod refused;
+mod reload;
 mod restart;
 mod service;
 mod show;

@@ -85,6 +85,8 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     let underlay = read_underlay(&config, host).await?;
     let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
     let former = places.run_dir.load()?;
+    // Without pins our own programs look foreign.
+    places.pins.check()?;
     let ladder = ladder::of(&config, &underlay, &places.pins)?;
     foreign_pins(places, former.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
@@ -95,7 +97,6 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     warnings.extend(ladder::warnings(&ladder));
     let findings = Findings { config, underlay, address, facts, ladder, keys, former, warnings };
     fits::all(&findings, host).await?;
-    places.pins.check()?;
     Ok(findings)
 }
 

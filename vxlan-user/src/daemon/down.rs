@@ -1,5 +1,7 @@
 //! Removing what a run made, and nothing else.
 
+use std::io;
+
 use super::Places;
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
@@ -19,7 +21,14 @@ pub struct Removed {
 pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     let lock = places.run_dir.lock()?;
     let pins_lock = places.pins.lock()?;
-    let state = places.run_dir.load()?;
+    let state = match places.run_dir.load() {
+        // Nobody can read it any more: the pins tell what they can.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            tracing::warn!("{error}");
+            None
+        }
+        state => state?,
+    };
     let host = Host::new()?;
     let mut removed = Removed::default();
     let mut problems = Vec::new();

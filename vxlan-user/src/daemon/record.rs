@@ -38,7 +38,8 @@ pub(super) async fn planned(
             interface: findings.underlay.name.clone(),
             address: findings.address,
             addresses: findings.facts.addresses().collect(),
-            xdp: None,
+            // Attached as it was, until its hook is swapped.
+            xdp: former.and_then(|former| former.xdp.clone()),
             tc: Some(tc),
             lost: None,
         },

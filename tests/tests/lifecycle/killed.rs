@@ -1,0 +1,232 @@
+//! The daemon dies at every step of a start and of a reload, as docs/lifecycle.md lists them: at each of
+//! the system calls that change anything (`strace` kills it there). Traffic goes on, and the next start
+//! makes everything as it should be.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use vxlan_tests::daemon::{self, Daemon};
+
+use crate::{
+    hooks::assert_one_of_each, host::CONFIG, lost::larger, rounds, tunnel::Tunnel, watch::Watch,
+};
+
+/// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and routes;
+/// files. Some exist on other processors only.
+const CALLS: &str = "bpf,sendto,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,?unlinkat,?rmdir,\
+                     fsync,ftruncate";
+
+/// From so many rounds on, every point is tried.
+const ALL: u32 = 100;
+
+/// The so many'th call of this name.
+#[derive(Clone, Debug)]
+struct Point {
+    call: String,
+    number: u32,
+}
+
+/// Every call that a process's first thread made, from what strace has written.
+fn points(log: &str, process: u32) -> Vec<Point> {
+    let mut counts = BTreeMap::<String, u32>::new();
+    let process = process.to_string();
+    let calls = log.lines().filter_map(|line| {
+        let (thread, said) = line.split_once(char::is_whitespace)?;
+        let (call, _) = said.trim_start().split_once('(')?;
+        let is_call = thread == process && call.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_call.then(|| call.to_owned())
+    });
+    calls
+        .map(|call| {
+            let number = counts.entry(call.clone()).or_default();
+            *number += 1;
+            Point { call, number: *number }
+        })
+        .collect()
+}
+
+/// As many as there are rounds, evenly; or all.
+fn sample(points: Vec<Point>) -> Vec<Point> {
+    let wanted = rounds() as usize;
+    if rounds() >= ALL || points.len() <= wanted {
+        return points;
+    }
+    (0..wanted)
+        .map(|at| points[at * points.len() / wanted + points.len() / wanted / 2].clone())
+        .collect()
+}
+
+/// Options of strace.
+fn options(log: &str, kill_at: Option<&Point>) -> String {
+    let kill = kill_at.map_or_else(String::new, |Point { call, number }| {
+        format!("-e inject={call}:signal=SIGKILL:when={number}")
+    });
+    format!("-f -o {log} -e trace={CALLS} {kill}")
+}
+
+/// The daemon `b` under strace, with its directories.
+struct Traced {
+    log: PathBuf,
+    program: PathBuf,
+}
+
+impl Traced {
+    fn new(tunnel: &Tunnel) -> Self {
+        let dir = tunnel.host.pair.run.dir();
+        Self { log: dir.join("strace.log"), program: dir.join("traced") }
+    }
+
+    fn prepare(&self, tunnel: &Tunnel, config: &str, kill_at: Option<&Point>) -> Result<Daemon> {
+        let options = options(&self.log.display().to_string(), kill_at);
+        // -D: the daemon is our child, and strace is not.
+        let script = format!(
+            "#!/bin/sh\nexec strace -D -qq {options} {} \"$@\"\n",
+            daemon::binary()?.display()
+        );
+        fs::write(&self.program, script)?;
+        fs::set_permissions(&self.program, fs::Permissions::from_mode(0o755))?;
+        let pair = &tunnel.host.pair;
+        Daemon::prepare_with(self.program.clone(), &pair.b, &pair.run, "b", config)
+    }
+
+    fn points(&self, process: u32) -> Result<Vec<Point>> {
+        let found = points(&fs::read_to_string(&self.log)?, process);
+        ensure!(found.iter().filter(|point| point.call == "bpf").count() > 50, "{found:?}");
+        ensure!(found.iter().any(|point| point.call == "sendto"), "{found:?}");
+        Ok(found)
+    }
+}
+
+fn overlays(config: &str) -> &'static [&'static str] {
+    if config == CONFIG { &["vxlan43"] } else { &["vxlan43", "lab"] }
+}
+
+/// The configuration that was to be, and in turns that or the former one for the start after it.
+fn turns(round: usize) -> [String; 2] {
+    let (old, new) = match round % 4 {
+        0 | 1 => (CONFIG.to_owned(), larger()),
+        _ => (larger(), CONFIG.to_owned()),
+    };
+    let after = if round.is_multiple_of(2) { old } else { new.clone() };
+    [new, after]
+}
+
+#[test]
+fn at_any_step_of_a_start() -> Result<()> {
+    let mut tunnel = Tunnel::up()?;
+    let traced = Traced::new(&tunnel);
+    tunnel.host.daemon.kill()?;
+    let mut whole = traced.prepare(&tunnel, &larger(), None)?;
+    whole.launch()?;
+    let process = whole.pid().context("no process")?;
+    whole.abandon()?;
+    let all = traced.points(process)?;
+    tunnel.host.daemon.write_config(CONFIG)?;
+    tunnel.host.daemon.launch()?;
+
+    let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
+    let some = sample(all);
+    let what = format!("killed at {} points of a start", some.len());
+    tunnel.carries_all(&what, |tunnel, stream| {
+        for (round, point) in some.iter().enumerate() {
+            let [config, after] = turns(round);
+            tunnel.host.daemon.kill()?;
+            let mut killed = traced.prepare(tunnel, &config, Some(point))?;
+            // Ready, where this time there were fewer calls.
+            let _ended = killed.launch();
+            killed.abandon()?;
+            stream.wait_for(100)?;
+            start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
+            stream.wait_for(100)?;
+        }
+        Ok(())
+    })?;
+    let looked = watch.finish()?;
+    ensure!(looked.shows > 0 && looked.scrapes > 0, "{looked:?}");
+    tunnel.down()
+}
+
+fn start_again(tunnel: &mut Tunnel, config: &str) -> Result<()> {
+    tunnel.host.daemon.write_config(config)?;
+    tunnel.host.daemon.launch()?;
+    assert_one_of_each(&tunnel.host, overlays(config))?;
+    let lab = tunnel.host.ns().has_interface("lab")?;
+    ensure!(lab == (config != CONFIG), "lab is there: {lab}");
+    Ok(())
+}
+
+/// Strace on a running daemon; it ends with it.
+fn attach(process: u32, log: &str, kill_at: Option<&Point>) -> Result<Child> {
+    let mut command = Command::new("strace");
+    command.args(["-p", &process.to_string()]).args(options(log, kill_at).split_whitespace());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut strace = command.spawn().context("starting strace (apt-get install strace)")?;
+    // The first line is written once all threads are held.
+    let mut line = String::new();
+    let said = strace.stderr.take().context("no stderr")?;
+    let mut said = BufReader::new(said);
+    said.read_line(&mut line)?;
+    if !line.contains("attached") {
+        let _ended = strace.wait();
+        bail!("strace said: {line}");
+    }
+    // It goes on to speak of threads, to somebody who must not be gone.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    Ok(strace)
+}
+
+#[test]
+fn at_any_step_of_a_reload() -> Result<()> {
+    let mut tunnel = Tunnel::up()?;
+    let log = tunnel.host.pair.run.dir().join("strace.log");
+    let path = log.display().to_string();
+    let process = tunnel.host.daemon.pid().context("no daemon")?;
+    let mut strace = attach(process, &path, None)?;
+    tunnel.host.daemon.write_config(&larger())?;
+    let out = tunnel.host.daemon.vxlan(&["reload"])?;
+    ensure!(out.success(), "{}", out.stderr);
+    tunnel.host.daemon.kill()?;
+    strace.wait()?;
+    let all = Traced { log, program: PathBuf::new() }.points(process)?;
+    start_again(&mut tunnel, CONFIG)?;
+
+    let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
+    let some = sample(all);
+    let what = format!("killed at {} points of a reload", some.len());
+    tunnel.carries_all(&what, |tunnel, stream| {
+        for (round, point) in some.iter().enumerate() {
+            let [config, after] = turns(round);
+            let process = tunnel.host.daemon.pid().context("no daemon")?;
+            let mut strace = attach(process, &path, Some(point))?;
+            tunnel.host.daemon.write_config(&config)?;
+            // In force, or the daemon died of it.
+            let _asked = tunnel.host.daemon.vxlan(&["reload"])?;
+            tunnel.host.daemon.kill()?;
+            strace.wait()?;
+            stream.wait_for(100)?;
+            start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
+            stream.wait_for(100)?;
+        }
+        Ok(())
+    })?;
+    watch.finish()?;
+    tunnel.down()
+}
+
+#[test]
+fn calls_are_counted_by_name_and_of_one_thread() {
+    let log = "7  bpf(BPF_MAP_CREATE, {}) = 3\n7 sendto(4, [<unfinished ...>\n8  bpf(X) = 3\n7  <... \
+               sendto resumed>) = 5\n7  bpf(BPF_PROG_LOAD\n7 +++ killed by SIGKILL +++\n7 --- SIGTERM \
+               {si_signo=SIGTERM} ---\n";
+    let found: Vec<_> =
+        points(log, 7).into_iter().map(|point| (point.call, point.number)).collect();
+    let expected = [("bpf", 1), ("sendto", 1), ("bpf", 2)].map(|(call, n)| (call.to_owned(), n));
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,21 @@
+//! It stays up: restarts, deaths and reloads under traffic, where nothing may be lost. One suite for what
+//! docs/lifecycle.md promises of the change from one generation to the next. `VXLAN_ROUNDS=100` does
+//! everything as often as is claimed; ten times is what CI has time for.
+
+mod bpf;
+mod flips;
+mod hooks;
+#[path = "../daemon/host.rs"]
+#[expect(dead_code, reason = "the suite of the daemon needs more of it")]
+mod host;
+mod killed;
+mod lost;
+mod planted;
+mod stream;
+mod tunnel;
+mod watch;
+
+/// How often each thing is done.
+pub(crate) fn rounds() -> u32 {
+    std::env::var("VXLAN_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(10)
+}

@@ -1,0 +1,139 @@
+//! Two daemons with a tunnel between them that is full of traffic both ways, and what must be true of it
+//! at the end of whatever was done meanwhile.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Result, ensure};
+use vxlan_tests::{
+    Ns,
+    conserve::{driver_stats, link_stats, quiet, softnet_dropped},
+    daemon::Daemon,
+    link::set_queue,
+};
+
+use crate::{
+    host::{CONFIG, CONFIG_A, Host},
+    stream::{Stream, Tally},
+};
+
+const A: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
+const B: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
+
+/// Both ends of the tunnel of [`CONFIG`]. `b` is the one that things are done to.
+pub(crate) struct Tunnel {
+    pub(crate) other: Daemon,
+    pub(crate) host: Host,
+}
+
+/// Packets that both daemons have counted: received and sent by `a`, received and sent by `b`.
+type Counted = [u64; 4];
+
+impl Tunnel {
+    pub(crate) fn up() -> Result<Self> {
+        Self::with(CONFIG)
+    }
+
+    pub(crate) fn with(config: &str) -> Result<Self> {
+        let mut host = Host::new(config)?;
+        // What the cable's ring has no room for waits, as at a network card.
+        for ns in [&host.pair.a, &host.pair.b] {
+            set_queue(ns, "eth0")?;
+        }
+        let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+        host.daemon.launch()?;
+        host.assert_ping("at the beginning")?;
+        Ok(Self { other, host })
+    }
+
+    fn ends(&self) -> [(&Ns, Ipv4Addr); 2] {
+        [(&self.host.pair.a, A), (&self.host.pair.b, B)]
+    }
+
+    fn counted(&self) -> Result<Counted> {
+        quiet(|| {
+            let mut counted = [0; 4];
+            let pairs = [(&self.other, "b"), (&self.host.daemon, "a")];
+            for (both, (daemon, peer)) in counted.chunks_exact_mut(2).zip(pairs) {
+                let metrics = daemon.metrics()?;
+                for (count, direction) in both.iter_mut().zip(["rx", "tx"]) {
+                    let labels = [("peer", peer), ("vni", "43"), ("direction", direction)];
+                    *count = metrics.get("vxlan_packets_total", &labels) as u64;
+                }
+            }
+            Ok(counted)
+        })
+    }
+
+    /// Does something while traffic goes both ways: every datagram arrives once, both daemons have counted
+    /// each of them, and nothing but them. Both must run at the end.
+    pub(crate) fn carries_all(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&mut Self, &Stream) -> Result<()>,
+    ) -> Result<()> {
+        let before = self.counted()?;
+        let softnet = softnet_dropped()?;
+        let [a, b] = self.ends();
+        let (to_b, to_a) = (Stream::start(a, b)?, Stream::start(b, a)?);
+        to_b.wait_for(200)?;
+        let done = work(self, &to_b);
+        let elsewhere = softnet_dropped()? - softnet;
+        let (to_b, to_a) = (to_b.finish()?, to_a.finish()?);
+        done?;
+        if !(to_b.is_whole() && to_a.is_whole()) {
+            let kernel = self.kernels_word()?;
+            anyhow::bail!(
+                "{what}: to b {to_b:?}, to a {to_a:?}; {elsewhere} dropped by some backlog of the \
+                 machine; {kernel}\n{}",
+                self.host.daemon.log()
+            );
+        }
+        self.assert_counted(what, before, &to_b, &to_a)?;
+        eprintln!("{what}: {} datagrams to b, {} to a, none lost", to_b.sent, to_a.sent);
+        Ok(())
+    }
+
+    fn assert_counted(
+        &self,
+        what: &str,
+        before: Counted,
+        to_b: &Tally,
+        to_a: &Tally,
+    ) -> Result<()> {
+        let after = self.counted()?;
+        let added: Vec<u64> = after.iter().zip(before).map(|(now, then)| now - then).collect();
+        ensure!(
+            added == [to_a.sent, to_b.sent, to_b.sent, to_a.sent],
+            "{what}: {} were sent to b and {} to a, and [rx a, tx a, rx b, tx b] are {added:?}",
+            to_b.sent,
+            to_a.sent
+        );
+        for daemon in [&self.other, &self.host.daemon] {
+            let drops = daemon.metrics()?.drops();
+            ensure!(drops.is_empty(), "{what}: {drops:?}");
+        }
+        Ok(())
+    }
+
+    /// Where else packets can get lost.
+    fn kernels_word(&self) -> Result<String> {
+        let mut said = String::new();
+        for (ns, _) in self.ends() {
+            let driver = driver_stats(ns, "eth0")?;
+            let drops = driver.iter().filter(|(name, n)| name.contains("drop") && **n > 0);
+            for (name, count) in drops {
+                said += &format!("{} eth0 {name} {count}; ", ns.name());
+            }
+            for interface in ["eth0", "vxlan43", "vxport43"] {
+                said += &format!("{} {interface} {:?}; ", ns.name(), link_stats(ns, interface)?);
+            }
+            said += &ns.run("tc -s qdisc show dev eth0")?;
+        }
+        Ok(said)
+    }
+
+    pub(crate) fn down(self) -> Result<()> {
+        self.host.daemon.stop()?;
+        self.other.stop()
+    }
+}
