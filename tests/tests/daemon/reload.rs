@@ -288,10 +288,16 @@ fn a_file_that_is_no_configuration_at_all() -> Result<()> {
 fn a_route_of_somebody_else_in_the_way() -> Result<()> {
     let mut tunnel = Tunnel::up()?;
     tunnel.host.ns().run("ip route add 10.7.0.2 via 203.0.113.1")?;
+    let config = larger();
+    let line = line_of(&config, "10.7.0.2/32");
+    let at = format!("{}:{line}", tunnel.host.daemon.config().display());
     tunnel.refuses(
-        &larger(),
-        "there is already a route for 10.7.0.2/32, and it is not ours: via 203.0.113.1 dev eth0; \
-         remove it with `ip route del 10.7.0.2/32`, or leave 10.7.0.2/32 out of allowed_ips",
+        &config,
+        &format!(
+            "{at}: there is already a route for 10.7.0.2/32, and it is not ours: 10.7.0.2/32 via \
+             203.0.113.1 dev eth0 proto boot; remove it with `ip route del 10.7.0.2/32`, or leave \
+             10.7.0.2/32 out of allowed_ips."
+        ),
     )?;
     tunnel.host.ns().run("ip route del 10.7.0.2")?;
     tunnel.reload(&larger())?;

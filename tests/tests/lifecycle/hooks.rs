@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     Ns,
     packet::{VXLAN_PORT, fields},
-    sniff::Sniffer,
+    sniff::{Captured, Sniffer},
 };
 
 use crate::{
@@ -57,10 +57,12 @@ pub(crate) fn assert_depth_is_one(tunnel: &Tunnel) -> Result<()> {
 
 fn depth_is_one(ns: &Ns) -> Result<()> {
     let sniffer = Sniffer::start(ns, "eth0", |frame| frame.len() > 200)?;
-    let frames = sniffer.wait_for(20, Duration::from_secs(10));
-    drop(sniffer);
-    ensure!(frames.len() >= 20, "{} frames on eth0 of {}", frames.len(), ns.name());
-    for captured in frames {
+    // What has come in and was decapsulated is seen, too.
+    let sent = |frames: &[Captured]| frames.iter().filter(|frame| frame.outgoing).count();
+    let enough = sniffer.wait_until(Duration::from_secs(10), |frames| sent(frames) >= 20);
+    ensure!(enough, "fewer than 20 frames leave eth0 of {}", ns.name());
+    let frames = sniffer.finish()?.frames;
+    for captured in frames.iter().filter(|frame| frame.outgoing) {
         let frame = &captured.frame;
         let fields = fields(frame);
         let ports = fields.iter().filter(|field| field.name.ends_with("udp dst port"));

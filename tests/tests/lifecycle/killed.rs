@@ -3,7 +3,7 @@
 //! makes everything as it should be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
@@ -20,36 +20,37 @@ use crate::{
 
 /// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and routes;
 /// files. Some exist on other processors only.
-const CALLS: &str = "bpf,sendto,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,?unlinkat,?rmdir,\
+const CALLS: &str = "bpf,sendto,sendmsg,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,?unlinkat,?rmdir,\
                      fsync,ftruncate";
 
 /// From so many rounds on, every point is tried.
 const ALL: u32 = 100;
 
-/// The so many'th call of this name.
-#[derive(Clone, Debug)]
+/// The so many'th call of this name in some thread: interfaces and routes are not the first one's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
     call: String,
     number: u32,
 }
 
-/// Every call that a process's first thread made, from what strace has written.
-fn points(log: &str, process: u32) -> Vec<Point> {
-    let mut counts = BTreeMap::<String, u32>::new();
-    let process = process.to_string();
-    let calls = log.lines().filter_map(|line| {
-        let (thread, said) = line.split_once(char::is_whitespace)?;
-        let (call, _) = said.trim_start().split_once('(')?;
-        let is_call = thread == process && call.bytes().all(|b| b.is_ascii_alphanumeric());
-        is_call.then(|| call.to_owned())
-    });
-    calls
-        .map(|call| {
-            let number = counts.entry(call.clone()).or_default();
+/// Every point that a process went through, from what strace has written.
+fn points(log: &str) -> Vec<Point> {
+    let (mut counts, mut known) = (BTreeMap::<(&str, &str), u32>::new(), BTreeSet::new());
+    let mut found = Vec::new();
+    for line in log.lines() {
+        let Some((thread, said)) = line.split_once(char::is_whitespace) else { continue };
+        let Some((call, _)) = said.trim_start().split_once('(') else { continue };
+        // Others are the ends of calls, and deaths.
+        if call.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let number = counts.entry((thread, call)).or_default();
             *number += 1;
-            Point { call, number: *number }
-        })
-        .collect()
+            let point = Point { call: call.to_owned(), number: *number };
+            if known.insert(point.clone()) {
+                found.push(point);
+            }
+        }
+    }
+    found
 }
 
 /// As many as there are rounds, evenly; or all.
@@ -96,10 +97,11 @@ impl Traced {
         Daemon::prepare_with(self.program.clone(), &pair.b, &pair.run, "b", config)
     }
 
-    fn points(&self, process: u32) -> Result<Vec<Point>> {
-        let found = points(&fs::read_to_string(&self.log)?, process);
-        ensure!(found.iter().filter(|point| point.call == "bpf").count() > 50, "{found:?}");
-        ensure!(found.iter().any(|point| point.call == "sendto"), "{found:?}");
+    fn points(&self) -> Result<Vec<Point>> {
+        let found = points(&fs::read_to_string(&self.log)?);
+        let count = |name: &str| found.iter().filter(|point| point.call.starts_with(name)).count();
+        let counts = ["bpf", "send", "rename", "mkdir", "unlink"].map(|name| (name, count(name)));
+        ensure!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
         Ok(found)
     }
 }
@@ -125,9 +127,8 @@ fn at_any_step_of_a_start() -> Result<()> {
     tunnel.host.daemon.kill()?;
     let mut whole = traced.prepare(&tunnel, &larger(), None)?;
     whole.launch()?;
-    let process = whole.pid().context("no process")?;
     whole.abandon()?;
-    let all = traced.points(process)?;
+    let all = traced.points()?;
     tunnel.host.daemon.write_config(CONFIG)?;
     tunnel.host.daemon.launch()?;
 
@@ -142,8 +143,11 @@ fn at_any_step_of_a_start() -> Result<()> {
             // Ready, where this time there were fewer calls.
             let _ended = killed.launch();
             killed.abandon()?;
+            let dead = stream.sent();
             stream.wait_for(100)?;
             start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
+            // If any is lost, these tell where.
+            eprintln!("{point:?}: dead after {dead}, there again after {}", stream.sent());
             stream.wait_for(100)?;
         }
         Ok(())
@@ -194,7 +198,7 @@ fn at_any_step_of_a_reload() -> Result<()> {
     ensure!(out.success(), "{}", out.stderr);
     tunnel.host.daemon.kill()?;
     strace.wait()?;
-    let all = Traced { log, program: PathBuf::new() }.points(process)?;
+    let all = Traced { log, program: PathBuf::new() }.points()?;
     start_again(&mut tunnel, CONFIG)?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
@@ -210,8 +214,11 @@ fn at_any_step_of_a_reload() -> Result<()> {
             let _asked = tunnel.host.daemon.vxlan(&["reload"])?;
             tunnel.host.daemon.kill()?;
             strace.wait()?;
+            let dead = stream.sent();
             stream.wait_for(100)?;
             start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
+            // If any is lost, these tell where.
+            eprintln!("{point:?}: dead after {dead}, there again after {}", stream.sent());
             stream.wait_for(100)?;
         }
         Ok(())
@@ -221,12 +228,12 @@ fn at_any_step_of_a_reload() -> Result<()> {
 }
 
 #[test]
-fn calls_are_counted_by_name_and_of_one_thread() {
+fn calls_are_counted_by_thread_and_name() {
     let log = "7  bpf(BPF_MAP_CREATE, {}) = 3\n7 sendto(4, [<unfinished ...>\n8  bpf(X) = 3\n7  <... \
                sendto resumed>) = 5\n7  bpf(BPF_PROG_LOAD\n7 +++ killed by SIGKILL +++\n7 --- SIGTERM \
                {si_signo=SIGTERM} ---\n";
-    let found: Vec<_> =
-        points(log, 7).into_iter().map(|point| (point.call, point.number)).collect();
+    let found = points(log).into_iter().map(|point| (point.call, point.number));
+    let found: Vec<_> = found.collect();
     let expected = [("bpf", 1), ("sendto", 1), ("bpf", 2)].map(|(call, n)| (call.to_owned(), n));
     assert_eq!(found, expected);
 }
