@@ -13,10 +13,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{LinkOrder, TcAttachType, tc::TcAttachOptions};
+use aya::programs::{
+    LinkOrder, TcAttachType,
+    tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
+};
 use vxlan_tests::{
     Ns, Pair, Wire,
     conserve::{link_stats, quiet},
+    kernel::{self, Feature},
     link::set_queue,
     packet::hex,
     sniff::Sniffer,
@@ -151,7 +155,12 @@ fn every_packet_goes_to_the_old_endpoint_or_the_new_one() -> Result<()> {
     let mut plane = ns.exec(|| -> Result<DataPlane> {
         let mut plane = DataPlane::load(LoadOptions::default())?;
         plane.fill(&plan)?;
-        let hook = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let hook = if kernel::has(Feature::Tcx)? {
+            TcAttachOptions::TcxOrder(LinkOrder::default())
+        } else {
+            qdisc_add_clsact("vxlan43")?;
+            TcAttachOptions::Netlink(NlOptions::default())
+        };
         let encap = plane.classifier(names::ENCAP)?;
         encap.attach_with_options("vxlan43", TcAttachType::Egress, hook)?;
         Ok(plane)

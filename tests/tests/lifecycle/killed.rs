@@ -53,15 +53,17 @@ fn points(log: &str) -> Vec<Point> {
     found
 }
 
-/// As many as there are rounds, evenly; or all.
+/// As many as there are rounds, evenly, and besides whenever a file is about to be replaced: between two
+/// records most is at stake. Or all.
 fn sample(points: Vec<Point>) -> Vec<Point> {
-    let wanted = rounds() as usize;
-    if rounds() >= ALL || points.len() <= wanted {
+    if rounds() >= ALL {
         return points;
     }
-    (0..wanted)
-        .map(|at| points[at * points.len() / wanted + points.len() / wanted / 2].clone())
-        .collect()
+    let every = (points.len() / rounds().max(1) as usize).max(1);
+    let is_one =
+        |at: usize, point: &Point| at % every == every / 2 || point.call.starts_with("rename");
+    let some = points.into_iter().enumerate().filter(|(at, point)| is_one(*at, point));
+    some.map(|(_, point)| point).collect()
 }
 
 /// Options of strace.

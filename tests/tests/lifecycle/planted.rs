@@ -5,11 +5,11 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vxlan_tests::{cmd, daemon::Daemon};
+use vxlan_tests::{cmd, daemon::Daemon, traffic::ping};
 
 use crate::{
     bpf,
-    host::{CONFIG, CONFIG_A, Host},
+    host::{CONFIG, CONFIG_A, Host, wait_until},
 };
 
 /// One line of the tables below.
@@ -164,7 +164,11 @@ const SURROUNDINGS: &[Fault] = &[
             after_mounting(&format!("mount -o remount,bind,ro {}", host.pair.run.bpffs().display()))
         },
         sentence: |host| {
-            Ok(format!("{}: Read-only file system (os error 30)", host.daemon.pin_dir().display()))
+            // Where the next generation would be.
+            let now = generation(host)?;
+            let number = now.file_name().and_then(|name| name.to_str()).context("no number")?;
+            let next = now.with_file_name((number.parse::<u64>()? + 1).to_string());
+            Ok(format!("{}: Read-only file system (os error 30)", next.display()))
         },
         down: Down::Works,
     },
@@ -307,7 +311,7 @@ fn fails(host: &mut Host, fault: &Fault) -> Result<()> {
     // Twice, so that there are former counts.
     host.daemon.launch()?;
     host.daemon.terminate()?;
-    forget_neighbours(host)?;
+    introduce(host)?;
     host.assert_ping(what)?;
     (fault.plant)(host)?;
     let before = host.state()?;
@@ -341,9 +345,14 @@ fn assert_says(out: &cmd::Output, sentence: &str, what: &str) {
     assert!(said, "{what}:\n{}instead of\n{sentence}", out.stderr);
 }
 
-/// `a` remembers a MAC address that went with `down`.
-fn forget_neighbours(host: &Host) -> Result<()> {
-    host.pair.a.run("ip neigh flush dev vxlan43").map(drop)
+/// `a` and its daemon remember a MAC address that went with `down`, until they hear of another.
+fn introduce(host: &Host) -> Result<()> {
+    wait_until("b is heard", || {
+        host.pair.a.run("ip neigh flush dev vxlan43")?;
+        Ok(ping(&host.pair.a, Some([192, 168, 43, 1].into()), [192, 168, 44, 1].into(), 1)?
+            .received
+            > 0)
+    })
 }
 
 fn all_goes(host: &Host, what: &str) -> Result<cmd::Output> {
@@ -414,7 +423,7 @@ fn in_a_state_that_is_cut_off() -> Result<()> {
     fs::write(state_file(&host), &whole[..whole.len() / 2])?;
     all_goes(&host, "a state that is cut off")?;
     host.daemon.launch()?;
-    forget_neighbours(&host)?;
+    introduce(&host)?;
     host.assert_ping("after `down`")?;
     host.daemon.stop()?;
     other.stop()
