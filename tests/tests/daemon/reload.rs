@@ -369,7 +369,8 @@ fn by_sighup() -> Result<()> {
     let mut tunnel = Tunnel::up()?;
     tunnel.host.daemon.write_config(&larger())?;
     hang_up(&tunnel)?;
-    wait_until("the larger configuration", || has_lab(&tunnel))?;
+    let in_force = tunnel.host.daemon.wait_for_log("is in force", Duration::from_secs(10));
+    ensure!(in_force && has_lab(&tunnel)?, "{}", tunnel.host.daemon.log());
     tunnel.host.daemon.write_config("[node]\nnonsense = 1\n")?;
     let before = tunnel.host.state()?;
     hang_up(&tunnel)?;
