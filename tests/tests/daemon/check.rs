@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::daemon::Daemon;
 
 use crate::{
@@ -84,11 +84,14 @@ fn native_xdp_with_an_mtu_that_is_too_large() -> Result<()> {
     for ns in [&host.pair.a, &host.pair.b] {
         ns.run("ip link set eth0 mtu 4000")?;
     }
-    assert_run_refused(
-        &host,
-        "cannot attach decap to eth0: the interface's MTU is larger than its driver's native XDP \
-         mode allows. Lower the MTU, or write xdp = \"generic\"",
-    )
+    let before = host.state()?;
+    let out = host.vxlan(&["run"])?;
+    assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
+    let expected = "vxlan: cannot attach decap to eth0: MTU 4000 is more than the 3506 that veth takes \
+                    with an XDP program: `ip link set eth0 mtu 3506`\n";
+    ensure!(out.stderr.ends_with(expected), "{}", out.stderr);
+    host.state()?.assert_is(&before, "the failed start");
+    Ok(())
 }
 
 #[test]
@@ -103,8 +106,8 @@ fn auto_falls_back_to_generic_and_says_why() -> Result<()> {
     said(&host.daemon, &format!("eth0: decap in XDP (generic mode, program {id})"))?;
     said(
         &host.daemon,
-        "eth0: no native XDP: the interface's MTU is larger than its driver's native XDP mode \
-         allows",
+        "eth0: no native XDP: MTU 4000 is more than the 3506 that veth takes with an XDP program: \
+         `ip link set eth0 mtu 3506`\n",
     )?;
     let id = id.to_string();
     let labels = [("interface", "eth0"), ("mode", "generic"), ("program_id", id.as_str())];
@@ -142,6 +145,9 @@ fn a_foreign_route_for_a_members_prefix() -> Result<()> {
     Ok(())
 }
 
+/// How a start will try to receive.
+pub(crate) const RECEIVE: &str = "receive: native XDP, else generic XDP, else TC alone\n";
+
 /// What is fine is said to be fine, and still nothing is touched.
 #[test]
 fn what_fits_is_said_to_fit() -> Result<()> {
@@ -150,7 +156,8 @@ fn what_fits_is_said_to_fit() -> Result<()> {
     let out = host.vxlan(&["check"])?;
     assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
     let file = host.daemon.config().display();
-    assert_eq!(out.stdout, format!("{file}: 1 peer, 1 network; eth0 from 203.0.113.2\n"));
+    let expected = format!("{file}: 1 peer, 1 network; eth0 from 203.0.113.2\n{RECEIVE}");
+    assert_eq!(out.stdout, expected);
     let out = host.vxlan(&["check", "--json"])?;
     assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
     let answer: serde_json::Value = serde_json::from_str(&out.stdout)?;
@@ -160,6 +167,7 @@ fn what_fits_is_said_to_fit() -> Result<()> {
         "underlay": "eth0",
         "address": "203.0.113.2",
         "addresses": ["203.0.113.2"],
+        "receive": ["native", "generic", "off"],
         "networks": [{ "vni": 43, "interface": "vxlan43", "mtu": 1450, "members": 1 }],
     });
     assert_eq!(answer, expected);

@@ -4,7 +4,10 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::host::{Host, PATIENCE, changed, said, wait_until};
+use crate::{
+    check::RECEIVE,
+    host::{Host, PATIENCE, changed, said, wait_until},
+};
 
 const IPV4: &str = "203.0.113.1:4789";
 const IPV6: &str = "[2001:db8::1]:4789";
@@ -53,7 +56,7 @@ fn an_underlay_of_ipv6_alone() -> Result<()> {
     let out = host.vxlan(&["check"])?;
     assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
     let file = host.daemon.config().display();
-    assert_eq!(out.stdout, format!("{file}: 1 peer, 1 network; eth0 from 2001:db8::2\n"));
+    assert_eq!(out.stdout, format!("{file}: 1 peer, 1 network; eth0 from 2001:db8::2\n{RECEIVE}"));
     let before = host.state()?;
     host.daemon.launch()?;
     said(&host.daemon, "; from 2001:db8::2\n")?;

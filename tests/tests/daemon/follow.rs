@@ -1,10 +1,5 @@
 //! A running daemon follows what changes under it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{daemon::Daemon, traffic::ping_with};
 
@@ -120,26 +115,4 @@ fn the_underlays_carrier() -> Result<()> {
     host.pair.a.run("ip link set eth0 up")?;
     ensure!(host.daemon.wait_for_log("now by way of", PATIENCE), "{}", host.daemon.log());
     host.daemon.stop()
-}
-
-#[test]
-fn the_underlays_end() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
-    host.ns().run("ip link delete eth0")?;
-    let said = "the underlay interface eth0 is gone";
-    ensure!(host.daemon.wait_for_log(said, PATIENCE), "{}", host.daemon.log());
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = host.daemon.exited()? {
-            break status;
-        }
-        ensure!(Instant::now() < deadline, "the daemon goes on");
-        thread::sleep(Duration::from_millis(10));
-    };
-    assert_eq!(status.code(), Some(2));
-    let out = host.vxlan(&["down"])?;
-    assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
-    assert!(!host.ns().has_interface("vxlan43")?);
-    Ok(())
 }
