@@ -141,6 +141,9 @@ fn says_what_it_lacks() {
         caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW).expect("dropped");
         let error = IcmpListener::open("lo").expect_err("not permitted").to_string();
         assert!(error.contains("CAP_NET_RAW"), "{error}");
-        assert_eq!(vxlan_user::host::capabilities::missing(), ["CAP_NET_RAW"]);
+        assert_eq!(
+            vxlan_user::host::capabilities::missing(),
+            ["CAP_NET_RAW (for probes and for hearing ICMP)"]
+        );
     });
 }
