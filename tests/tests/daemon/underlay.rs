@@ -139,6 +139,25 @@ fn deleted_and_made_anew() -> Result<()> {
     other.stop()
 }
 
+/// Without XDP the TC program goes the same way.
+#[test]
+fn deleted_and_made_anew_without_xdp() -> Result<()> {
+    let (host, other) = start_with(&CONFIG.replace("xdp = \"auto\"", "xdp = \"off\""))?;
+    for _ in 0..2 {
+        host.ns().run("ip link delete eth0")?;
+        wait_until("the daemon notices", || Ok(!up(&host)?))?;
+        let took = replug(&host)?;
+        ensure!(took < SOON, "attached again after {took:?}");
+        assert!(xdp(host.ns(), "eth0")?.is_none());
+        assert_eq!(tcx(host.ns(), "eth0")?, [vec!["decap_tc".to_owned()], vec![]]);
+    }
+    // Once for each device, though there was more news of it.
+    let attached = host.daemon.log().matches("underlay interface eth0: attached").count();
+    assert_eq!(attached, 2, "{}", host.daemon.log());
+    host.daemon.stop()?;
+    other.stop()
+}
+
 #[test]
 fn renamed_and_back() -> Result<()> {
     let (host, other) = start()?;
@@ -258,7 +277,7 @@ fn without_its_declared_address() -> Result<()> {
     host.ns().run("ip addr replace 203.0.113.9/24 dev eth0")?;
     host.ns().run("ip addr del 203.0.113.2/24 dev eth0")?;
     said(&host.daemon, "address = \"203.0.113.2\" is not on interface eth0, which has")?;
-    assert!(!up(&host)?);
+    wait_until("the metrics say so", || Ok(!up(&host)?))?;
     let (from, to) = (Some([192, 168, 44, 1].into()), [192, 168, 43, 1].into());
     ensure!(!ping_with(host.ns(), from, to, 1, "-W 0.1")?.all_answered());
 

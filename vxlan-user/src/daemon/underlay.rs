@@ -7,7 +7,7 @@
 
 use std::{io, net::IpAddr};
 
-use super::{Places, addresses, bring_up::Started, probing::Probing, swap};
+use super::{Places, addresses, bring_up::Started, ladder, probing::Probing, swap};
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
     host::{self, Host, HostError, HostEvent, IcmpListener, IcmpMessage},
@@ -95,6 +95,9 @@ impl<'a> Underlay<'a> {
     ) -> anyhow::Result<()> {
         let ifindex = now.ifindex;
         if !self.is_attached(running, ifindex).await? {
+            // What this device allows may be more, or less, than what the former one did.
+            running.findings.ladder =
+                ladder::of(&running.findings.config, &now, &self.places.pins)?;
             self.attach(running, &now.name, ifindex).await?;
         }
         let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
@@ -122,7 +125,8 @@ impl<'a> Underlay<'a> {
     /// Are both programs at work on this device?
     async fn is_attached(&self, running: &Started, ifindex: u32) -> anyhow::Result<bool> {
         let hook = running.state.underlay.tc.map(|tc| tc.hook);
-        if !self.places.pins.are_attached_to(ifindex, hook) {
+        let mode = running.attachment.mode;
+        if !self.places.pins.are_attached_to(ifindex, mode, hook) {
             return Ok(false);
         }
         // A device that moves to another namespace loses its qdiscs.
@@ -140,10 +144,7 @@ impl<'a> Underlay<'a> {
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
-        tracing::info!(
-            "underlay interface {interface}: attached, decap in XDP ({} mode)",
-            attachment.mode.label()
-        );
+        tracing::info!("underlay interface {interface}: attached, XDP {}", attachment.mode.label());
         running.state.underlay.xdp = Some(attachment.clone());
         running.attachment = attachment;
         Ok(())

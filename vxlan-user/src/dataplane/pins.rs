@@ -9,7 +9,9 @@ use std::{
 
 use vxlan_common::ABI_VERSION;
 
-use super::{DataPlaneError, Generation, TcHook, attach::forget, detach, hook::NEW, syscall};
+use super::{
+    DataPlaneError, Generation, TcHook, XdpAttached, attach::forget, detach, hook::NEW, syscall,
+};
 
 /// The beginning of the name of a pinned program; maps have others.
 const PROGRAM: &str = "prog_";
@@ -175,13 +177,14 @@ impl Pins {
         Some(syscall::link_info(link.as_fd()).ok()?.program)
     }
 
-    /// Are `decap` and, by a link where `tc` has such, `deliver` at work on this device?
-    pub fn are_attached_to(&self, ifindex: u32, tc: Option<TcHook>) -> bool {
+    /// Is receive, in this mode and by links where `tc` has such, at work on this device?
+    pub fn are_attached_to(&self, ifindex: u32, mode: XdpAttached, tc: Option<TcHook>) -> bool {
         let on_it = |path: &Path| {
             let info = syscall::pinned(path).and_then(|link| syscall::link_info(link.as_fd()));
             info.is_ok_and(|info| info.ifindex == ifindex)
         };
-        on_it(&self.xdp_link()) && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
+        let in_xdp = mode == XdpAttached::Off || on_it(&self.xdp_link());
+        in_xdp && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
     }
 
     /// Detaches what is attached to the underlay interface by links, wherever that is by now.
