@@ -114,6 +114,11 @@ pub async fn run(
                     let _nobody_waits_any_more = asked.send(outcome);
                 }
             }
+            () = underlay.due() => {
+                if underlay.has_carrier(&running).await {
+                    follower.note(&[HostEvent::Overrun], &running);
+                }
+            }
             () = service.due() => service.alive(),
             _ = retry.tick() => {
                 follower.save(&running);

@@ -5,7 +5,9 @@
 //! of its declared addresses, the daemon stays and packets to peers are `no_neighbour`. Maps, counters
 //! and overlay interfaces are not touched. Ways and MTUs are [`super::follow`]'s.
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
 
 use super::{Places, addresses, bring_up::Started, ladder, probing::Probing, swap};
 use crate::{
@@ -14,6 +16,12 @@ use crate::{
     metrics::SharedUnderlay,
     plan::{self, UnderlayFacts},
 };
+
+/// Of a second change of a link within a second the kernel may not tell until that is over
+/// (net/core/link_watch.c). For so long carrier is looked for, once it was not there.
+const HELD_BACK: Duration = Duration::from_secs(2);
+/// And so often.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What is known of it.
 pub(super) struct Underlay<'a> {
@@ -25,6 +33,8 @@ pub(super) struct Underlay<'a> {
     /// What probes say that they are sent from.
     probed_from: Vec<IpAddr>,
     told: SharedUnderlay,
+    /// When carrier is looked for next, and until when.
+    carrier: Option<(Instant, Instant)>,
 }
 
 impl<'a> Underlay<'a> {
@@ -43,6 +53,7 @@ impl<'a> Underlay<'a> {
             sockets_on: facts.ifindex,
             probed_from: facts.addresses().collect(),
             told: SharedUnderlay::new(running.state.underlay.clone()),
+            carrier: None,
         }
     }
 
@@ -64,6 +75,23 @@ impl<'a> Underlay<'a> {
         self.sockets_on = running.findings.facts.ifindex;
         self.probed_from = running.findings.facts.addresses().collect();
         self.told.put(&running.state.underlay);
+    }
+
+    /// Waits until it is time to look whether carrier has come.
+    pub(super) async fn due(&self) {
+        match self.carrier {
+            Some((next, until)) if next < until => sleep_until(next).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Has it?
+    pub(super) async fn has_carrier(&mut self, running: &Started) -> bool {
+        let now = self.host.underlay(&running.findings.underlay.name).await;
+        let has = now.is_ok_and(|now| now.carrier);
+        let until = self.carrier.map(|(_, until)| until);
+        self.carrier = until.filter(|_| !has).map(|until| (Instant::now() + LOOK, until));
+        has
     }
 
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
@@ -94,6 +122,8 @@ impl<'a> Underlay<'a> {
         probing: &mut Probing,
     ) -> anyhow::Result<()> {
         let ifindex = now.ifindex;
+        let waits = now.up && !now.carrier;
+        self.carrier = waits.then(|| (Instant::now() + LOOK, Instant::now() + HELD_BACK));
         if !self.is_attached(running, ifindex).await? {
             // What this device allows may be more, or less, than what the former one did.
             running.findings.ladder =
