@@ -7,7 +7,7 @@
 //!
 //! A daemon in a namespace of its own gets so many peers (10,000 if nothing is said), each with an endpoint
 //! and one prefix behind it, all behind one router. Everything is done twice: a first start, and one that
-//! takes over what the first has left. What the machine does besides counts too: look at its load.
+//! takes over what the first has left; each with a reload. What the machine does besides counts too: look at its load.
 
 use std::{
     env,
@@ -134,6 +134,20 @@ fn settle(daemon: &Daemon) -> Result<()> {
     Ok(())
 }
 
+/// Another configuration: one peer has another name.
+fn reload(daemon: &mut Daemon, peers: usize) -> Result<()> {
+    let pid = daemon.pid().context("it does not run")?;
+    let before = cpu(pid)?;
+    daemon.write_config(&config(peers).replace("\"p0\"", "\"renamed\""))?;
+    timed("reload", || {
+        let out = daemon.vxlan(&["reload"])?;
+        ensure!(out.success(), "{}{}", out.stdout, out.stderr);
+        Ok(())
+    })?;
+    println!("    {:.2} s of the daemon's CPU", cpu(pid)?.saturating_sub(before).as_secs_f64());
+    daemon.write_config(&config(peers))
+}
+
 fn idle(daemon: &Daemon) -> Result<()> {
     const WATCHED: Duration = Duration::from_secs(5);
     let pid = daemon.pid().context("it does not run")?;
@@ -173,6 +187,7 @@ fn main() -> Result<()> {
         }
         timed("show peers", || daemon.vxlan(&["show", "peers"]))?;
         timed("show drops", || daemon.vxlan(&["show", "drops"]))?;
+        reload(&mut daemon, peers)?;
         idle(&daemon)?;
         println!("{:32} {}", "memory", memory(daemon.pid().context("it does not run")?)?);
         timed("end", || daemon.terminate())?;
