@@ -21,7 +21,7 @@ use nix::{
 
 use crate::{cmd, metrics::Metrics, netns::Ns, run::Run};
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The `vxlan` binary: `$VXLAN_BIN`, else the newest one in the target directory we run from.

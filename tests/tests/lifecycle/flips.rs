@@ -35,7 +35,7 @@ use crate::host::CONFIG;
 
 const FLIPS: u64 = 10_000;
 /// Of each endpoint, at least as many packets must have been seen.
-const SEEN: u64 = 2_000;
+const SEEN: u64 = 50_000;
 const SENDERS: u16 = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
 
