@@ -17,7 +17,8 @@ use vxlan_tests::{
     Ns, Pair, Wire, cmd,
     daemon::Daemon,
     kernel::{self, Feature},
-    traffic::ping,
+    link::set_queue,
+    traffic::{UdpResult, ping, udp_exchange},
 };
 use vxlan_user::{
     daemon::Places,
@@ -73,6 +74,56 @@ pub(crate) fn reader(of: &Daemon) -> Result<Reader> {
         pins: Pins::new(of.pin_dir()),
     };
     places.reader(&places.run_dir.load()?.context("nothing was started here")?)
+}
+
+/// A peer and a network that have nothing to do with those of [`CONFIG`].
+pub(crate) const STRANGER: &str = "[[peer]]\nname = \"stranger\"\nendpoint = \"203.0.113.77\"\n";
+pub(crate) const LAB: &str = r#"[[network]]
+vni = 7
+interface = "lab"
+addresses = ["10.7.0.1/24"]
+[[network.member]]
+peer = "stranger"
+allowed_ips = ["10.7.0.2/32"]
+"#;
+
+/// Exactly one program of ours on every hook. Returns the number of the one in XDP, which is native.
+pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> {
+    let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
+    assert_eq!(mode, "native");
+    assert_eq!(tc(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
+    for overlay in overlays {
+        assert_eq!(tc(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]], "{overlay}");
+    }
+    Ok(id)
+}
+
+/// Numbered datagrams through the tunnel, from `a` to `b`, while something is done.
+pub(crate) struct Numbered {
+    thread: thread::JoinHandle<Result<UdpResult>>,
+    count: u64,
+}
+
+impl Numbered {
+    /// So many, at so many a second.
+    pub(crate) fn start(host: &Host, count: u64, per_second: u64) -> Result<Self> {
+        // A sender that was held up catches up in a burst, which the cable's ring would not take.
+        for ns in [&host.pair.a, &host.pair.b] {
+            set_queue(ns, "eth0")?;
+        }
+        let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
+        let to = [192, 168, 44, 1].into();
+        let thread = thread::spawn(move || udp_exchange(&a, &b, to, count, 200, per_second));
+        Ok(Self { thread, count })
+    }
+
+    /// What was done is done: the stream has outlasted it, and all of it arrives.
+    pub(crate) fn assert_all_arrive(self) -> Result<()> {
+        ensure!(!self.thread.is_finished(), "the stream ended before what it was to outlast");
+        let seen = self.thread.join().expect("the stream's thread panicked")?;
+        assert_eq!((seen.sent, seen.received), (self.count, self.count), "{seen:?}");
+        Ok(())
+    }
 }
 
 /// `CONFIG` with one piece replaced, which must be there.

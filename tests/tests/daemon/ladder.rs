@@ -4,17 +4,12 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{
-    Ns,
     daemon::Daemon,
     foreign::{ForeignXdp, Mode},
     kernel::{self, Feature},
-    link::set_queue,
-    traffic::udp_exchange,
 };
 
-use crate::host::{CONFIG, CONFIG_A, Host, changed, tcx, xdp};
-
-const B: [u8; 4] = [192, 168, 44, 1];
+use crate::host::{CONFIG, CONFIG_A, Host, Numbered, changed, tcx, xdp};
 
 fn with(mode: &str) -> String {
     changed("xdp = \"auto\"", &format!("xdp = \"{mode}\""))
@@ -74,20 +69,14 @@ fn a_change_of_the_rung_loses_no_packet() -> Result<()> {
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     host.daemon.launch()?;
     host.assert_ping("now")?;
-    for ns in [&host.pair.a, &host.pair.b] {
-        set_queue(ns, "eth0")?;
-    }
-    let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
-    let stream = std::thread::spawn(move || udp_exchange(&a, &b, B.into(), 16_000, 200, 2_000));
+    let stream = Numbered::start(&host, 16_000, 2_000)?;
     for mode in ["off", "generic", "off"] {
         host.daemon.terminate()?;
         host.daemon.write_config(&with(mode))?;
         host.daemon.launch()?;
         assert_eq!(shown(&host)?["xdp"], mode);
     }
-    ensure!(!stream.is_finished(), "the stream ended before the last change");
-    let seen = stream.join().expect("the stream's thread panicked")?;
-    assert_eq!((seen.sent, seen.received), (16_000, 16_000), "{seen:?}");
+    stream.assert_all_arrive()?;
     host.daemon.stop()?;
     other.stop()
 }

@@ -5,19 +5,15 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
-    Ns,
     daemon::Daemon,
-    link::set_queue,
     metrics::{Metrics, Sample},
-    traffic::udp_exchange,
 };
 
 use crate::{
-    host::{CONFIG, CONFIG_A, Host, reader, tcx, xdp},
+    host::{CONFIG, CONFIG_A, Host, Numbered, assert_one_of_each, reader},
     refused::assert_run_refused,
 };
 
-const B: [u8; 4] = [192, 168, 44, 1];
 /// Of the unchanged program.
 const OWN: u32 = vxlan_common::ABI_VERSION;
 const OTHER: u32 = OWN + 1;
@@ -41,9 +37,7 @@ fn versions(host: &Host) -> Result<Vec<String>> {
 
 /// Exactly one program on each hook, and pins of one version.
 fn assert_whole(host: &Host, version: u32) -> Result<()> {
-    ensure!(xdp(host.ns(), "eth0")?.is_some(), "no XDP program");
-    assert_eq!(tcx(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
-    assert_eq!(tcx(host.ns(), "vxlan43")?, [vec![], vec!["encap".to_owned()]]);
+    assert_one_of_each(host, &["vxlan43"])?;
     assert_eq!(versions(host)?, [format!("v{version}")]);
     Ok(())
 }
@@ -74,11 +68,7 @@ fn up_and_down_under_traffic_loses_nothing() -> Result<()> {
     let stations = reader(&host.daemon)?.stations()?;
     ensure!(!stations.is_empty(), "nothing was learned");
 
-    for ns in [&host.pair.a, &host.pair.b] {
-        set_queue(ns, "eth0")?;
-    }
-    let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
-    let stream = std::thread::spawn(move || udp_exchange(&a, &b, B.into(), 48_000, 200, 4_000));
+    let stream = Numbered::start(&host, 48_000, 4_000)?;
     let mut before = host.daemon.metrics()?;
     for (binary, version, end) in [
         (&next, OTHER, Daemon::terminate as fn(&mut Daemon) -> Result<()>),
@@ -97,9 +87,7 @@ fn up_and_down_under_traffic_loses_nothing() -> Result<()> {
         }
         before = now;
     }
-    ensure!(!stream.is_finished(), "the stream ended before the last migration");
-    let seen = stream.join().expect("the stream's thread panicked")?;
-    assert_eq!((seen.sent, seen.received), (48_000, 48_000), "{seen:?}");
+    stream.assert_all_arrive()?;
     let now = host.daemon.metrics()?;
     let received = now.total("vxlan_packets_total", &[("direction", "rx")]);
     ensure!(received >= 48_000.0, "{received} of 48000 packets are counted");

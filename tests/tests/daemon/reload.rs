@@ -16,18 +16,9 @@ use nix::{
 use serde_json::Value;
 use vxlan_tests::{daemon::Daemon, metrics::Metrics, sniff::Sniffer, traffic::ping};
 
-use crate::host::{CONFIG, CONFIG_A, Host, changed, line_of, tcx, wait_until, xdp};
-
-const LAB: &str = r#"[[network]]
-vni = 7
-interface = "lab"
-addresses = ["10.7.0.1/24"]
-[[network.member]]
-peer = "stranger"
-allowed_ips = ["10.7.0.2/32"]
-"#;
-
-const STRANGER: &str = "[[peer]]\nname = \"stranger\"\nendpoint = \"203.0.113.77\"\n";
+use crate::host::{
+    CONFIG, CONFIG_A, Host, LAB, STRANGER, assert_one_of_each, changed, line_of, tcx, wait_until,
+};
 
 /// `CONFIG` with another peer before the first one, and a network with it.
 fn larger() -> String {
@@ -110,15 +101,6 @@ fn received(metrics: &Metrics) -> f64 {
 /// Number of the XDP program that the page tells.
 fn program(metrics: &Metrics) -> Vec<String> {
     metrics.named("vxlan_xdp_info").map(|sample| sample.labels["program_id"].clone()).collect()
-}
-
-fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<()> {
-    xdp(host.ns(), "eth0")?.context("no XDP program")?;
-    assert_eq!(tcx(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
-    for overlay in overlays {
-        assert_eq!(tcx(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]], "{overlay}");
-    }
-    Ok(())
 }
 
 fn ping_count(host: &Host, count: u32) -> Result<()> {

@@ -2,11 +2,9 @@
 //! and removes what is asked for no more.
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{Ns, daemon::Daemon, link::set_queue, traffic::udp_exchange};
+use vxlan_tests::daemon::Daemon;
 
-use crate::host::{CONFIG, CONFIG_A, Host, changed, tc, xdp};
-
-const B: [u8; 4] = [192, 168, 44, 1];
+use crate::host::{CONFIG, CONFIG_A, Host, Numbered, assert_one_of_each, changed, tc, xdp};
 
 /// `CONFIG` with a second prefix of the member, and a second network.
 fn larger() -> String {
@@ -19,17 +17,6 @@ addresses = ["10.7.0.1/24"]
 peer = "a"
 allowed_ips = ["10.7.0.2/32"]
 "#
-}
-
-/// Exactly one program of ours on every hook.
-fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> {
-    let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
-    assert_eq!(mode, "native");
-    assert_eq!(tc(host.ns(), "eth0")?, [vec!["deliver".to_owned()], vec![]]);
-    for overlay in overlays {
-        assert_eq!(tc(host.ns(), overlay)?, [vec![], vec!["encap".to_owned()]], "{overlay}");
-    }
-    Ok(id)
 }
 
 fn restarts(end: impl Fn(&mut Daemon) -> Result<()>) -> Result<()> {
@@ -95,19 +82,12 @@ fn a_restart_loses_no_packet() -> Result<()> {
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
     host.daemon.launch()?;
     host.assert_ping("now")?;
-    // A sender that was held up catches up in a burst, which the cable's ring would not take.
-    for ns in [&host.pair.a, &host.pair.b] {
-        set_queue(ns, "eth0")?;
-    }
-    let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
-    let stream = std::thread::spawn(move || udp_exchange(&a, &b, B.into(), 32_000, 200, 4_000));
+    let stream = Numbered::start(&host, 32_000, 4_000)?;
     for _ in 0..3 {
         host.daemon.terminate()?;
         host.daemon.launch()?;
     }
-    ensure!(!stream.is_finished(), "the stream ended before the last restart");
-    let seen = stream.join().expect("the stream's thread panicked")?;
-    assert_eq!((seen.sent, seen.received), (32_000, 32_000), "{seen:?}");
+    stream.assert_all_arrive()?;
     host.daemon.stop()?;
     other.stop()
 }

@@ -12,19 +12,13 @@ use vxlan_tests::{
 };
 
 use crate::{
-    host::{Host, tc, xdp},
+    host::{self, Host},
     tunnel::Tunnel,
 };
 
-/// Exactly one program on every hook, one generation and one file of what was carried, if any.
-pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<()> {
-    let (mode, _) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
-    ensure!(mode == "native", "{mode}");
-    let (ingress, egress) = (vec!["deliver".to_owned()], vec!["encap".to_owned()]);
-    assert_eq!(tc(host.ns(), "eth0")?, [ingress, vec![]]);
-    for overlay in overlays {
-        assert_eq!(tc(host.ns(), overlay)?, [vec![], egress.clone()], "{overlay}");
-    }
+/// One program on every hook, one generation and one file of what was carried, if any.
+pub(crate) fn assert_one_of_all(host: &Host, overlays: &[&str]) -> Result<()> {
+    host::assert_one_of_each(host, overlays)?;
     let version = names(host.daemon.pin_dir())?;
     ensure!(version.len() == 1, "directories of versions: {version:?}");
     let pins = names(&host.daemon.pin_dir().join(&version[0]))?;

@@ -15,7 +15,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use vxlan_tests::daemon::{self, Daemon};
 
 use crate::{
-    hooks::assert_one_of_each, host::CONFIG, lost::larger, rounds, tunnel::Tunnel, watch::Watch,
+    hooks::assert_one_of_all, host::CONFIG, lost::larger, rounds, stream::Stream, tunnel::Tunnel,
+    watch::Watch,
 };
 
 /// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and routes;
@@ -145,12 +146,7 @@ fn at_any_step_of_a_start() -> Result<()> {
             // Ready, where this time there were fewer calls.
             let _ended = killed.launch();
             killed.abandon()?;
-            let dead = stream.sent();
-            stream.wait_for(100)?;
-            start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
-            // If any is lost, these tell where.
-            eprintln!("{point:?}: dead after {dead}, there again after {}", stream.sent());
-            stream.wait_for(100)?;
+            come_back(tunnel, stream, point, &after)?;
         }
         Ok(())
     })?;
@@ -159,10 +155,20 @@ fn at_any_step_of_a_start() -> Result<()> {
     tunnel.down()
 }
 
+/// Traffic goes on without a daemon, and with the next one.
+fn come_back(tunnel: &mut Tunnel, stream: &Stream, point: &Point, config: &str) -> Result<()> {
+    let dead = stream.sent();
+    stream.wait_for(100)?;
+    start_again(tunnel, config).with_context(|| format!("after a death at {point:?}"))?;
+    // If any is lost, these tell where.
+    eprintln!("{point:?}: dead after {dead}, there again after {}", stream.sent());
+    stream.wait_for(100)
+}
+
 fn start_again(tunnel: &mut Tunnel, config: &str) -> Result<()> {
     tunnel.host.daemon.write_config(config)?;
     tunnel.host.daemon.launch()?;
-    assert_one_of_each(&tunnel.host, overlays(config))?;
+    assert_one_of_all(&tunnel.host, overlays(config))?;
     let lab = tunnel.host.ns().has_interface("lab")?;
     ensure!(lab == (config != CONFIG), "lab is there: {lab}");
     Ok(())
@@ -216,12 +222,7 @@ fn at_any_step_of_a_reload() -> Result<()> {
             let _asked = tunnel.host.daemon.vxlan(&["reload"])?;
             tunnel.host.daemon.kill()?;
             strace.wait()?;
-            let dead = stream.sent();
-            stream.wait_for(100)?;
-            start_again(tunnel, &after).with_context(|| format!("after a death at {point:?}"))?;
-            // If any is lost, these tell where.
-            eprintln!("{point:?}: dead after {dead}, there again after {}", stream.sent());
-            stream.wait_for(100)?;
+            come_back(tunnel, stream, point, &after)?;
         }
         Ok(())
     })?;

@@ -4,8 +4,8 @@
 use anyhow::{Result, ensure};
 
 use crate::{
-    hooks::{assert_depth_is_one, assert_one_of_each},
-    host::CONFIG,
+    hooks::{assert_depth_is_one, assert_one_of_all},
+    host::{CONFIG, LAB, STRANGER},
     rounds,
     stream::Stream,
     tunnel::Tunnel,
@@ -20,19 +20,7 @@ const BETWEEN: u64 = 500;
 pub(crate) fn larger() -> String {
     let (peers, networks) = CONFIG.split_once("[[network]]").expect("a network");
     let (head, a) = peers.split_once("[[peer]]").expect("a peer");
-    format!(
-        r#"{head}[[peer]]
-name = "stranger"
-endpoint = "203.0.113.77"
-[[peer]]{a}[[network]]
-vni = 7
-interface = "lab"
-addresses = ["10.7.0.1/24"]
-[[network.member]]
-peer = "stranger"
-allowed_ips = ["10.7.0.2/32"]
-[[network]]{networks}"#
-    )
+    format!("{head}{STRANGER}[[peer]]{a}{LAB}[[network]]{networks}")
 }
 
 #[derive(Clone, Copy)]
@@ -89,7 +77,7 @@ fn nothing_is_lost(what: &str, events: &[Event]) -> Result<()> {
         for round in 0..rounds {
             for event in events {
                 turns.take(*event, tunnel)?;
-                assert_one_of_each(&tunnel.host, turns.overlays())?;
+                assert_one_of_all(&tunnel.host, turns.overlays())?;
                 stream.wait_for(BETWEEN)?;
             }
             if round % 5 == 0 {
