@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod model;
 pub mod nat_lab;
 pub mod netns;
+pub mod numbered;
 pub mod packet;
 pub mod proxy;
 pub mod run;

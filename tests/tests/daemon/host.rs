@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     process::Command,
     thread,
@@ -18,7 +18,8 @@ use vxlan_tests::{
     daemon::Daemon,
     kernel::{self, Feature},
     link::set_queue,
-    traffic::{UdpResult, ping, udp_exchange},
+    numbered::{Stream, Tally},
+    traffic::ping,
 };
 use vxlan_user::{
     daemon::Places,
@@ -98,32 +99,24 @@ pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> 
     Ok(id)
 }
 
-/// Numbered datagrams through the tunnel, from `a` to `b`, while something is done.
-pub(crate) struct Numbered {
-    thread: thread::JoinHandle<Result<UdpResult>>,
-    count: u64,
-}
-
-impl Numbered {
-    /// So many, at so many a second.
-    pub(crate) fn start(host: &Host, count: u64, per_second: u64) -> Result<Self> {
-        // A sender that was held up catches up in a burst, which the cable's ring would not take.
-        for ns in [&host.pair.a, &host.pair.b] {
-            set_queue(ns, "eth0")?;
-        }
-        let (a, b): (Ns, Ns) = ((*host.pair.a).clone(), (*host.pair.b).clone());
-        let to = [192, 168, 44, 1].into();
-        let thread = thread::spawn(move || udp_exchange(&a, &b, to, count, 200, per_second));
-        Ok(Self { thread, count })
+/// So many numbered datagrams each millisecond through the tunnel, from `a` to `b`, while something is
+/// done: all of them arrive.
+pub(crate) fn while_all_arrive(
+    host: &mut Host,
+    per_millisecond: u32,
+    work: impl FnOnce(&mut Host) -> Result<()>,
+) -> Result<Tally> {
+    // A sender that was held up catches up in a burst, which the cable's ring would not take.
+    for ns in [&host.pair.a, &host.pair.b] {
+        set_queue(ns, "eth0")?;
     }
-
-    /// What was done is done: the stream has outlasted it, and all of it arrives.
-    pub(crate) fn assert_all_arrive(self) -> Result<()> {
-        ensure!(!self.thread.is_finished(), "the stream ended before what it was to outlast");
-        let seen = self.thread.join().expect("the stream's thread panicked")?;
-        assert_eq!((seen.sent, seen.received), (self.count, self.count), "{seen:?}");
-        Ok(())
-    }
+    let from = (&*host.pair.a, Ipv4Addr::new(192, 168, 43, 1));
+    let to = (&*host.pair.b, Ipv4Addr::new(192, 168, 44, 1));
+    let stream = Stream::start(from, to, per_millisecond)?;
+    work(host)?;
+    let tally = stream.finish()?;
+    assert!(tally.is_whole(), "{tally:?}");
+    Ok(tally)
 }
 
 /// `CONFIG` with one piece replaced, which must be there.

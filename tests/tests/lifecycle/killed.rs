@@ -12,11 +12,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use vxlan_tests::daemon::{self, Daemon};
+use vxlan_tests::{
+    daemon::{self, Daemon},
+    numbered::Stream,
+};
 
 use crate::{
-    hooks::assert_one_of_all, host::CONFIG, lost::larger, rounds, stream::Stream, tunnel::Tunnel,
-    watch::Watch,
+    hooks::assert_one_of_all, host::CONFIG, lost::larger, rounds, tunnel::Tunnel, watch::Watch,
 };
 
 /// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and routes;

@@ -2,12 +2,12 @@
 //! other configurations.
 
 use anyhow::{Result, ensure};
+use vxlan_tests::numbered::Stream;
 
 use crate::{
     hooks::{assert_depth_is_one, assert_one_of_all},
     host::{CONFIG, LAB, STRANGER},
     rounds,
-    stream::Stream,
     tunnel::Tunnel,
     watch::Watch,
 };

@@ -11,7 +11,6 @@ mod host;
 mod killed;
 mod lost;
 mod planted;
-mod stream;
 mod tunnel;
 mod watch;
 

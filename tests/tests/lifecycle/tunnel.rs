@@ -9,15 +9,15 @@ use vxlan_tests::{
     conserve::{NftCounter, driver_stats, link_stats, quiet, softnet_dropped},
     daemon::Daemon,
     link::set_queue,
+    numbered::{Stream, Tally},
 };
 
-use crate::{
-    host::{CONFIG, CONFIG_A, Host},
-    stream::{Stream, Tally},
-};
+use crate::host::{CONFIG, CONFIG_A, Host};
 
 const A: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
 const B: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
+/// Datagrams each way: 10,000 a second.
+const PER_MILLISECOND: u32 = 10;
 
 /// Both ends of the tunnel of [`CONFIG`]. `b` is the one that things are done to.
 pub(crate) struct Tunnel {
@@ -75,7 +75,8 @@ impl Tunnel {
         let before = self.counted()?;
         let softnet = softnet_dropped()?;
         let [a, b] = self.ends();
-        let (to_b, to_a) = (Stream::start(a, b)?, Stream::start(b, a)?);
+        let (to_b, to_a) =
+            (Stream::start(a, b, PER_MILLISECOND)?, Stream::start(b, a, PER_MILLISECOND)?);
         to_b.wait_for(200)?;
         let done = work(self, &to_b);
         let elsewhere = softnet_dropped()? - softnet;

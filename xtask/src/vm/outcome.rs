@@ -36,6 +36,8 @@ pub(crate) struct Report {
     live: bool,
     /// Gets all that the guest prints, as it comes.
     log: Option<File>,
+    booted: Instant,
+    /// The job that is at work began then.
     since: Instant,
     /// The job that is at work, what it has left behind and what the kernel complained of.
     now: Option<(String, Vec<String>)>,
@@ -43,6 +45,7 @@ pub(crate) struct Report {
     output: Vec<String>,
     outcomes: Vec<Outcome>,
     notes: Vec<String>,
+    begun: bool,
     done: bool,
 }
 
@@ -54,24 +57,31 @@ impl Report {
             release: kernel.release.clone(),
             live,
             log,
+            booted: since,
             since,
             now: None,
             output: Vec::new(),
             outcomes: Vec::new(),
             notes: Vec::new(),
+            begun: false,
             done: false,
         }
+    }
+
+    /// Has the guest come as far as its first job?
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     pub(crate) fn is_good(&self) -> bool {
         self.done && self.outcomes.iter().all(|outcome| outcome.wrong.is_empty())
     }
 
-    /// Any line, before it is taken for what it is.
+    /// Any line, before it is taken for what it is; with the seconds since the boot, by our clock.
     pub(crate) fn log(&mut self, line: &str) {
         if let Some(file) = &mut self.log {
             // A full disk is no failure of the guest.
-            let _ = writeln!(file, "{line}");
+            let _ = writeln!(file, "{:7.1} {line}", self.booted.elapsed().as_secs_f32());
         }
     }
 
@@ -86,7 +96,8 @@ impl Report {
     pub(crate) fn mark(&mut self, mark: &Mark<'_>, jobs: &[Job]) {
         match mark {
             Mark::Begin(name) => {
-                if self.outcomes.is_empty() {
+                if !self.begun {
+                    self.begun = true;
                     self.note(&format!("{} is up after {}", self.release, seconds(self.since)));
                 }
                 self.output.clear();
@@ -276,7 +287,14 @@ mod tests {
         let mut report = report(&["vm: begin nat", "Kernel panic"]);
         report.ended("qemu ended with exit status: 0");
         assert_eq!(report.outcomes[0].name, "nat");
-        assert!(!report.is_good());
+        assert!(!report.is_good() && report.has_begun());
+    }
+
+    #[test]
+    fn a_guest_that_dies_at_boot_has_not_begun() {
+        let mut report = report(&["double fault"]);
+        report.ended("qemu ended with exit status: 0");
+        assert!(!report.is_good() && !report.has_begun());
     }
 
     #[test]

@@ -12,13 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::netns::Ns;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
-use vxlan_tests::Ns;
 
 /// Bytes of each datagram.
 const SIZE: usize = 200;
-const PER_MILLISECOND: u32 = 10;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// A sender that was held up for longer does not make up for it: a burst would be a test of queues.
 const HELD_UP: Duration = Duration::from_millis(3);
@@ -31,26 +30,26 @@ const TOLD: usize = 20;
 
 /// What has become of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) sent: u64,
+pub struct Tally {
+    pub sent: u64,
     /// That the sender's own host would not take.
-    pub(crate) refused: u64,
-    pub(crate) lost: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) damaged: u64,
+    pub refused: u64,
+    pub lost: u64,
+    pub duplicates: u64,
+    pub damaged: u64,
     /// Of those that were lost, the first ones.
-    pub(crate) missing: Vec<u64>,
+    pub missing: Vec<u64>,
 }
 
 impl Tally {
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.sent > 0 && (self.refused, self.lost, self.duplicates, self.damaged) == (0, 0, 0, 0)
     }
 }
 
 /// One direction. Stops when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     stop: Arc<AtomicBool>,
     sender: Option<JoinHandle<Result<Result<u64>>>>,
     receiver: Option<JoinHandle<Result<Tally>>>,
@@ -61,9 +60,9 @@ pub(crate) struct Stream {
 type Total = Arc<AtomicU64>;
 
 impl Stream {
-    /// From an address in one namespace to one in another, 10,000 datagrams a second, as far as the
-    /// machine lets us.
-    pub(crate) fn start(from: (&Ns, Ipv4Addr), to: (&Ns, Ipv4Addr)) -> Result<Self> {
+    /// From an address in one namespace to one in another, so many datagrams each millisecond, as far as
+    /// the machine lets us.
+    pub fn start(from: (&Ns, Ipv4Addr), to: (&Ns, Ipv4Addr), per_millisecond: u32) -> Result<Self> {
         let bind = |(ns, address): (&Ns, Ipv4Addr)| {
             ns.exec(|| UdpSocket::bind((address, 0)))?
                 .with_context(|| format!("binding {address} in {}", ns.name()))
@@ -81,7 +80,7 @@ impl Stream {
         let sender = from.0.spawn({
             let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
             move || {
-                let refused = send(&near, target, &stop, &sent);
+                let refused = send(&near, target, per_millisecond, &stop, &sent);
                 total.store(sent.load(Ordering::Acquire), Ordering::Release);
                 refused
             }
@@ -90,12 +89,12 @@ impl Stream {
     }
 
     /// Datagrams sent up to now.
-    pub(crate) fn sent(&self) -> u64 {
+    pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Acquire)
     }
 
     /// Waits until so many more were sent.
-    pub(crate) fn wait_for(&self, more: u64) -> Result<()> {
+    pub fn wait_for(&self, more: u64) -> Result<()> {
         let enough = self.sent() + more;
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.sent() < enough {
@@ -109,7 +108,7 @@ impl Stream {
     }
 
     /// Stops sending and waits for what is on its way.
-    pub(crate) fn finish(mut self) -> Result<Tally> {
+    pub fn finish(mut self) -> Result<Tally> {
         self.stop.store(true, Ordering::Release);
         let (Some(sender), Some(receiver)) = (self.sender.take(), self.receiver.take()) else {
             bail!("the stream had ended before");
@@ -130,6 +129,7 @@ impl Drop for Stream {
 fn send(
     socket: &UdpSocket,
     target: SocketAddr,
+    per_millisecond: u32,
     stop: &AtomicBool,
     sent: &AtomicU64,
 ) -> Result<u64> {
@@ -138,7 +138,7 @@ fn send(
     let mut number = 0;
     let mut due = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        for _ in 0..PER_MILLISECOND {
+        for _ in 0..per_millisecond {
             match socket.send_to(&datagram(number), target) {
                 Ok(_) => number += 1,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
