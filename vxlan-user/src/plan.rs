@@ -265,12 +265,6 @@ impl Plan {
         }
     }
 
-    /// Counter slots that a plan for `config` uses.
-    pub fn slots_for(config: &Config) -> u32 {
-        let members: usize = config.networks.iter().map(|network| network.members.len()).sum();
-        (1 + config.peers.len() + config.networks.len() + members) as u32
-    }
-
     /// Neighbours that the members of `config` can fill.
     pub fn neighbours_for(config: &Config) -> u32 {
         let members: usize = config.networks.iter().map(|network| network.members.len()).sum();

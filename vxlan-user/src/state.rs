@@ -313,7 +313,7 @@ impl RunDir {
 
     /// Replaces the state in one step: a reader sees the old one or the new one.
     pub fn store(&self, state: &State) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(&Written { format: FORMAT, state });
+        let text = serde_json::to_string(&Written { format: FORMAT, state });
         self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
     }
 

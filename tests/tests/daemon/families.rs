@@ -23,6 +23,11 @@ fn dual_stack(endpoint: &str) -> Result<Host> {
     for (ns, last) in [(&host.pair.a, 1), (&host.pair.b, 2)] {
         ns.run(&format!("ip addr add fe80::{last}/64 dev eth0 nodad"))?;
         ns.run(&format!("ip addr add 2001:db8::{last}/64 dev eth0 nodad"))?;
+        // Without detection too it is the kernel's worker that puts them to use.
+        wait_until("local routes", || {
+            let local = ns.run("ip -6 route show table local")?;
+            Ok(["fe80", "2001:db8"].iter().all(|net| local.contains(&format!("{net}::{last} "))))
+        })?;
     }
     Ok(host)
 }

@@ -141,7 +141,8 @@ fn a_state_of_a_newer_format_is_refused() -> Result<()> {
     host.daemon.kill()?;
     let path = host.daemon.run_dir().join("state.json");
     let state = fs::read_to_string(&path)?;
-    fs::write(&path, state.replace("\"format\": 1,", "\"format\": 2,"))?;
+    ensure!(state.contains("\"format\":1,"), "{state}");
+    fs::write(&path, state.replace("\"format\":1,", "\"format\":2,"))?;
     assert_run_refused(
         &host,
         &format!(

@@ -93,9 +93,13 @@ async fn make(
 ) -> anyhow::Result<Started> {
     let predecessors = Predecessors::open(places, findings.former.as_ref())?;
     let kept = predecessors.kept(&findings)?;
+    let former = former_endpoints(&findings);
+    let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
+    let draft = draft(&findings, &endpoints, &kept);
+    tracing::debug!("start: planned");
     // The verifier's word comes before the first change.
     let options = LoadOptions {
-        slots: Plan::slots_for(&findings.config) + kept.slots.len() as u32,
+        slots: draft.names.slots.len() as u32,
         stations: Plan::stations_for(&findings.config),
         neighbours: Plan::neighbours_for(&findings.config),
         learning: Plan::learning_for(&findings.config),
@@ -103,9 +107,7 @@ async fn make(
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
-    let former = former_endpoints(&findings);
-    let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
-    plane.check_room(&provisional(&findings, &endpoints, &kept))?;
+    plane.check_room(&draft)?;
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
@@ -118,7 +120,7 @@ async fn make(
     };
     make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
-    tracing::debug!("start: interfaces made");
+    tracing::debug!("start: recorded, interfaces made");
     make_routes(host, &findings, &mut state, made).await?;
     tracing::debug!("start: routes made");
     let ways = ways_at_start(&findings, &endpoints, host).await;
@@ -137,10 +139,11 @@ async fn make(
         keep_ways(&mut plan, &findings, running);
     }
     plane.fill(&plan)?;
+    tracing::debug!("start: maps filled");
     if let Some(former) = predecessors.at_work() {
         plane.inherit(former, &plan)?;
     }
-    tracing::debug!("start: maps filled and inherited");
+    tracing::debug!("start: inherited");
     let number = places.pins.next_generation(&state.generations);
     plane.pin(&places.pins, number)?;
     made.before = Some(Before::of(&places.pins)?);
@@ -197,7 +200,7 @@ fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
 }
 
 /// A plan before there are interfaces and ways: as many entries in every map as the real one.
-fn provisional(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
+fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
     let config = &findings.config;
     let overlays = vec![OverlayFacts { ifindex: 0, mac: [0; 6] }; config.networks.len()];
     let ways = vec![None; config.peers.len()];

@@ -48,4 +48,5 @@ pub mod names {
     pub const DELIVER: &str = "deliver";
     /// TC egress on an overlay interface.
     pub const ENCAP: &str = "encap";
+    pub const PROGRAMS: [&str; 4] = [DECAP, DECAP_TC, DELIVER, ENCAP];
 }

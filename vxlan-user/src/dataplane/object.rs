@@ -1,10 +1,10 @@
 //! The loaded object: programs in the kernel, maps filled, not necessarily attached.
 
-use std::os::fd::AsFd as _;
+use std::{os::fd::AsFd as _, thread};
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, SchedClassifier, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 
@@ -42,8 +42,9 @@ impl DataPlane {
         let level = if options.trace_packets { aya_log::Level::Trace as u8 } else { 0 };
         let mut loader = EbpfLoader::new();
         loader.override_global(aya_log::LEVEL, &level, true);
-        // Room for a configuration that grows, as per-CPU arrays cannot.
-        loader.map_max_entries("COUNTERS", options.slots.saturating_mul(2).max(1_024));
+        // A quarter is spare, so that nobody takes it for nearly full.
+        let slots = options.slots.saturating_add(options.slots / 4);
+        loader.map_max_entries("COUNTERS", slots.max(1_024));
         // Nobody's stations and neighbours can take the room of another member's.
         loader.map_max_entries("FDB", options.stations.max(16_384));
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
@@ -53,11 +54,22 @@ impl DataPlane {
             loader.map_max_entries(name, *entries);
         }
         let mut plane = Self { bpf: loader.load(OBJECT)? };
-        plane.xdp()?.load().map_err(program_error(names::DECAP))?;
-        for name in [names::DECAP_TC, names::DELIVER, names::ENCAP] {
-            plane.classifier(name)?.load().map_err(program_error(name))?;
-        }
+        plane.load_programs()?;
         Ok(plane)
+    }
+
+    /// Side by side: the verifier takes most of the time of a start, and looks at each on one CPU.
+    fn load_programs(&mut self) -> Result<(), DataPlaneError> {
+        let named = |name: &str| names::PROGRAMS.into_iter().find(|known| *known == name);
+        let ours = self.bpf.programs_mut().filter_map(|(name, of)| Some((named(name)?, of)));
+        thread::scope(|scope| {
+            let each: Vec<_> =
+                ours.map(|(name, of)| scope.spawn(move || load_program(name, of))).collect();
+            let loaded = each.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            loaded.collect()
+        })
     }
 
     /// Is there room for a plan? To be asked before anything is changed on the host.
@@ -108,7 +120,7 @@ impl DataPlane {
             }
             map.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
         }
-        for name in [names::DECAP, names::DECAP_TC, names::DELIVER, names::ENCAP] {
+        for name in names::PROGRAMS {
             let path = pins.program(generation, name);
             let program = self.bpf.program(name);
             let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
@@ -154,6 +166,14 @@ impl DataPlane {
     pub fn maps(&mut self) -> &mut Ebpf {
         &mut self.bpf
     }
+}
+
+fn load_program(name: &'static str, program: &mut Program) -> Result<(), DataPlaneError> {
+    let loaded = match <&mut Xdp>::try_from(&mut *program) {
+        Ok(xdp) => xdp.load(),
+        Err(_) => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
+    };
+    loaded.map_err(program_error(name))
 }
 
 pub(super) fn program_error(name: &'static str) -> impl Fn(ProgramError) -> DataPlaneError {

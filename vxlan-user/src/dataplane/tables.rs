@@ -230,7 +230,7 @@ fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> D
 }
 
 fn peers(bpf: &mut Ebpf, all: &[Peer]) -> Result<(), DataPlaneError> {
-    array(bpf, VERSIONS, &vec![0_u32; all.len()])?;
+    // Every version is zero at first.
     with_array::<Peer, _>(bpf, PEERS, |peers| {
         let mut each = (0..).zip(all);
         each.try_for_each(|(index, peer)| peers.set(current(index, 0), peer, 0))

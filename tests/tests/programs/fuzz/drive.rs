@@ -124,7 +124,7 @@ impl Drive {
         plan.probers = tags.filter_map(|(peer, index)| Some((peer.tag?, index))).collect();
         let options = LoadOptions {
             trace_packets: false,
-            slots: Plan::slots_for(&config),
+            slots: plan.names.slots.len() as u32,
             stations: Plan::stations_for(&config),
             neighbours: Plan::neighbours_for(&config),
             ..LoadOptions::default()
