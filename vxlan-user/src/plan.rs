@@ -30,7 +30,9 @@ mod names;
 mod peer;
 mod senders;
 
-pub use facts::{OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead};
+pub use facts::{
+    OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead, overlay_mac,
+};
 pub use learned::{Endpoints, Learned, Taken};
 pub use names::Names;
 pub use peer::peer_entry;

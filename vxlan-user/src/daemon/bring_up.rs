@@ -25,7 +25,7 @@ use crate::{
         Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
     },
     host::{Host, OverlaySpec, WantedRoute},
-    plan::{Endpoints, Kept, Learned, OverlayFacts, Plan, WayFacts},
+    plan::{Endpoints, Kept, Learned, OverlayFacts, Plan, WayFacts, overlay_mac},
     state::State,
 };
 
@@ -291,7 +291,7 @@ async fn make_overlays(
             name: network.interface.value.clone(),
             hidden_name: hidden_name(vni),
             vni,
-            mac: None,
+            mac: overlay_mac(findings.underlay.mac, vni),
             mtu: findings.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
             ipv6: speaks_ipv6(network),

@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) kind: Option<String>,
     pub(super) bus: Option<String>,
     pub(super) alias: Option<String>,
+    /// 0 unless somebody gave it another.
+    pub(super) group: u32,
     /// The other end of a veth pair, when it is in this namespace.
     pub(super) peer: Option<u32>,
     pub(super) generates_ipv6: bool,
@@ -65,6 +67,7 @@ impl From<&LinkMessage> for Link {
             kind: None,
             bus: None,
             alias: None,
+            group: 0,
             peer: None,
             generates_ipv6: false,
             xdp: None,
@@ -79,6 +82,8 @@ impl From<&LinkMessage> for Link {
                 link.mtu = *mtu;
             } else if let LinkAttribute::IfAlias(alias) = attribute {
                 link.alias = Some(alias.clone());
+            } else if let LinkAttribute::Group(group) = attribute {
+                link.group = *group;
             } else if let LinkAttribute::Link(peer) = attribute {
                 link.peer = Some(*peer);
             } else if let LinkAttribute::LinkNetNsId(_) = attribute {

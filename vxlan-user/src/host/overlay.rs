@@ -2,7 +2,8 @@
 //! the other, the hidden port.
 //!
 //! Owns their creation, adoption after a restart, and removal. A device is ours when its alias says
-//! so ([`overlay_alias`]); nothing here changes any other. Routes are `route`'s, programs are not
+//! so ([`overlay_alias`]), or, until it has one, its group ([`OVERLAY_GROUP`]); nothing here changes any
+//! other. Routes are `route`'s, programs are not
 //! this room's.
 
 use std::collections::HashSet;
@@ -28,8 +29,8 @@ pub struct OverlaySpec {
     pub name: String,
     pub hidden_name: String,
     pub vni: u32,
-    /// `None`: one is drawn.
-    pub mac: Option<[u8; 6]>,
+    /// Of a new interface; one that is there keeps its own.
+    pub mac: [u8; 6],
     pub mtu: u32,
     /// The first of each family becomes the primary one.
     pub addresses: Vec<IpNet>,
@@ -66,6 +67,10 @@ const IFLA_INET_CONF: u16 = 1;
 
 const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
 const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
+/// A pair is made with these groups and its VNI in their lower 24 bits, as no alias can be given in the
+/// same step: whoever is killed before the next one leaves a pair that can be told from anybody else's.
+const OVERLAY_GROUP: u32 = 0x7600_0000;
+const HIDDEN_GROUP: u32 = 0x7700_0000;
 /// RFC 8200 section 5: no link with a smaller MTU carries IPv6, and the kernel switches it off.
 pub const MIN_IPV6_MTU: u32 = 1280;
 
@@ -77,14 +82,28 @@ fn hidden_alias(vni: u32) -> String {
     format!("{HIDDEN_ALIAS}{vni}")
 }
 
-fn vni_of(link: &Link) -> Option<u32> {
-    let alias = link.alias.as_deref().filter(|_| link.is_veth())?;
-    alias.strip_prefix(OVERLAY_ALIAS)?.parse().ok()
+/// Of a pair of ours: the VNI that one of its ends bears, in its alias or, until it has one, in its group.
+fn marked(link: &Link, alias: &str, group: u32) -> Option<u32> {
+    if !link.is_veth() {
+        return None;
+    }
+    match &link.alias {
+        Some(given) => given.strip_prefix(alias)?.parse().ok(),
+        None => (link.group & 0xff00_0000 == group).then_some(link.group & 0x00ff_ffff),
+    }
+}
+
+fn vni_of(overlay: &Link) -> Option<u32> {
+    marked(overlay, OVERLAY_ALIAS, OVERLAY_GROUP)
+}
+
+fn vni_of_hidden(port: &Link) -> Option<u32> {
+    marked(port, HIDDEN_ALIAS, HIDDEN_GROUP)
 }
 
 impl Host {
-    /// Creates the pair, or adopts it if it is there and ours: then MTU, MAC and addresses are
-    /// brought to what is asked, and both interface indexes stay.
+    /// Creates the pair, or adopts it if it is there and ours: then MTU and addresses are brought to what
+    /// is asked; MAC and both interface indexes stay.
     ///
     /// Adoption may drop routes through the interface (the kernel does when its last address or its
     /// IPv6 mode changes), so call [`Host::add_route`] afterwards. A creation that fails leaves
@@ -98,7 +117,7 @@ impl Host {
             (Some(overlay), Some(hidden)) => (overlay, hidden),
             (Some(lone), None) | (None, Some(lone)) => return Err(foreign(&lone)),
         };
-        if !overlay.is_veth() || overlay.alias != Some(overlay_alias(spec.vni)) {
+        if vni_of(&overlay) != Some(spec.vni) {
             return Err(foreign(&overlay));
         }
         // The overlay's alias speaks for both ends, as they were made together.
@@ -116,12 +135,8 @@ impl Host {
     /// [`HostError::ForeignInterface`]
     pub async fn may_use_name(&self, name: &str, vni: u32, known: bool) -> Result<(), HostError> {
         let Some(link) = self.link_by_name(name).await? else { return Ok(()) };
-        let alias = link.alias.as_deref().filter(|_| link.is_veth()).unwrap_or_default();
-        let ours = if known {
-            alias.starts_with(OVERLAY_ALIAS) || alias.starts_with(HIDDEN_ALIAS)
-        } else {
-            alias == overlay_alias(vni) || alias == hidden_alias(vni)
-        };
+        let found = vni_of(&link).or(vni_of_hidden(&link));
+        let ours = found.is_some_and(|found| known || found == vni);
         if ours { Ok(()) } else { Err(foreign(&link)) }
     }
 
@@ -167,13 +182,17 @@ impl Host {
     }
 
     async fn make(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
-        let hidden = LinkUnspec::new_with_name(&spec.hidden_name).mtu(spec.mtu).build();
+        let hidden = LinkUnspec::new_with_name(&spec.hidden_name)
+            .mtu(spec.mtu)
+            .append_extra_attribute(LinkAttribute::Group(HIDDEN_GROUP | spec.vni))
+            .build();
         // udev replaces an address that the kernel has drawn, a moment after it was read here, and
         // leaves one that was asked for (systemd.link(5), MACAddressPolicy=).
         let overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(hidden)))
             .mtu(spec.mtu)
-            .address(spec.mac.unwrap_or_else(drawn_mac).to_vec());
+            .address(spec.mac.to_vec())
+            .append_extra_attribute(LinkAttribute::Group(OVERLAY_GROUP | spec.vni));
         let doing = || {
             format!(
                 "create overlay interface {} and its hidden port {} with MTU {}",
@@ -203,8 +222,6 @@ impl Host {
     async fn finish(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
         let overlay = self.existing_link(&spec.name).await?;
         let hidden = self.existing_link(&spec.hidden_name).await?;
-        let mark = LinkUnspec::new_with_index(overlay.ifindex).alias(overlay_alias(spec.vni));
-        self.change(&overlay, mark, "mark as ours").await?;
         self.configure(spec, &overlay, &hidden).await?;
         self.read_back(spec, false).await
     }
@@ -221,10 +238,6 @@ impl Host {
                 self.change(link, change, &format!("set MTU {} on", spec.mtu)).await?;
             }
         }
-        if let Some(mac) = spec.mac.filter(|mac| overlay.mac != Some(*mac)) {
-            let change = LinkUnspec::new_with_index(overlay.ifindex).address(mac.to_vec());
-            self.change(overlay, change, "set the MAC address of").await?;
-        }
         if spec.ipv6 && !overlay.generates_ipv6 {
             // The kernel makes a link-local address only when an interface comes up.
             let down = LinkUnspec::new_with_index(overlay.ifindex).down();
@@ -240,9 +253,8 @@ impl Host {
         overlay: &Link,
         hidden: &Link,
     ) -> Result<(), HostError> {
-        // For the reader of `ip link`.
-        let mark = LinkUnspec::new_with_index(hidden.ifindex).alias(hidden_alias(spec.vni));
-        self.change(hidden, mark, "mark as ours").await?;
+        self.mark(overlay, overlay_alias(spec.vni)).await?;
+        self.mark(hidden, hidden_alias(spec.vni)).await?;
         if !spec.ipv6 {
             self.set_ipv6_generation(overlay, In6AddrGenMode::None).await?;
         } else if !overlay.generates_ipv6 {
@@ -254,6 +266,17 @@ impl Host {
             self.change(link, LinkUnspec::new_with_index(link.ifindex).up(), "bring up").await?;
         }
         self.set_addresses(overlay.ifindex, &overlay.name, &spec.addresses, spec.ipv6).await
+    }
+
+    /// For the reader of `ip link` too; the group is whoever's from then on.
+    async fn mark(&self, link: &Link, alias: String) -> Result<(), HostError> {
+        if link.alias.is_some() {
+            return Ok(());
+        }
+        let change = LinkUnspec::new_with_index(link.ifindex)
+            .alias(alias)
+            .append_extra_attribute(LinkAttribute::Group(0));
+        self.change(link, change, "mark as ours").await
     }
 
     /// The ICMP messages of `encap` come from the interface's own address and enter by it: without
@@ -313,13 +336,6 @@ impl Host {
         let request = self.handle.link().del(link.ifindex);
         request.execute().await.during(|| format!("delete interface {}", link.name))
     }
-}
-
-/// A locally administered unicast address (IEEE 802, section 8.2).
-fn drawn_mac() -> [u8; 6] {
-    let mut mac: [u8; 6] = rand::random();
-    mac[0] = mac[0] & !1 | 2;
-    mac
 }
 
 fn foreign(link: &Link) -> HostError {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use sha2::{Digest as _, Sha256};
 use vxlan_common::outer::{OVERHEAD_IPV4, OVERHEAD_IPV6};
 
 use crate::config::{self, Config};
@@ -34,6 +35,16 @@ impl UnderlayFacts {
 pub struct OverlayFacts {
     pub ifindex: u32,
     pub mac: [u8; 6],
+}
+
+/// The overlay interface's address: locally administered, unicast (IEEE 802, section 8.2), and the same
+/// whenever it is made anew, as peers go on to send to the one that they know.
+pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
+    let digest = Sha256::new().chain_update(underlay).chain_update(vni.to_be_bytes()).finalize();
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&digest[..6]);
+    mac[0] = mac[0] & !1 | 2;
+    mac
 }
 
 /// The way to one peer.

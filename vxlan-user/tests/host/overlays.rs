@@ -17,7 +17,7 @@ fn spec(prefixes: &[&str]) -> OverlaySpec {
         name: "vxlan43".into(),
         hidden_name: "vxlan43p".into(),
         vni: 43,
-        mac: Some(MAC),
+        mac: MAC,
         mtu: 1410,
         addresses: prefixes.iter().map(|text| net(text)).collect(),
         ipv6: prefixes.iter().any(|text| text.contains(':')),
@@ -88,11 +88,7 @@ fn creates_the_pair_as_asked() {
 fn the_address_of_a_pair_is_nobody_else_s_to_change() {
     isolated(async || {
         let host = Host::new().expect("a host");
-        let mut wanted = spec(&["192.0.2.1/24"]);
-        wanted.mac = None;
-        let overlay = host.create_overlay(&wanted).await.expect("an overlay");
-        assert_eq!(overlay.mac[0] & 3, 2, "{overlay:?}");
-        assert_eq!(link("vxlan43")["address"], mac_text(overlay.mac));
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
         let read = "mount -t sysfs none /sys && cat /sys/class/net/vxlan43/addr_assign_type";
         let out = Command::new("unshare").args(["--mount", "sh", "-c", read]).output();
         let out = out.expect("util-linux");
@@ -146,13 +142,13 @@ fn adopts_its_own_and_brings_it_to_what_is_asked() {
         let again = Host::new().expect("a second host");
         let mut wanted = spec(&["203.0.113.1/24", "192.0.2.2/24", "2001:db8:43::1/64"]);
         wanted.mtu = 1380;
-        wanted.mac = Some([2, 0, 0, 0, 0x43, 9]);
+        wanted.mac = [2, 0, 0, 0, 0x43, 9];
         let after = again.create_overlay(&wanted).await.expect("adoption");
 
         assert!(after.adopted);
         assert_eq!((after.ifindex, after.hidden_ifindex), (before.ifindex, before.hidden_ifindex));
-        assert_eq!(after.mac, [2, 0, 0, 0, 0x43, 9]);
-        assert_eq!(link("vxlan43")["address"], "02:00:00:00:43:09");
+        assert_eq!(after.mac, MAC, "the old one stays");
+        assert_eq!(link("vxlan43")["address"], mac_text(MAC));
         for name in ["vxlan43", "vxlan43p"] {
             assert_eq!(link(name)["mtu"], 1380, "{name}");
         }
@@ -162,11 +158,8 @@ fn adopts_its_own_and_brings_it_to_what_is_asked() {
         assert_eq!(shown.len(), 4, "{shown:?}");
 
         // And back to IPv4 only: every trace of IPv6 goes.
-        let mut wanted = spec(&["203.0.113.1/24"]);
-        wanted.mac = None;
-        let last = again.create_overlay(&wanted).await.expect("a second adoption");
+        again.create_overlay(&spec(&["203.0.113.1/24"])).await.expect("a second adoption");
         assert_eq!(addresses("vxlan43"), ["203.0.113.1/24"]);
-        assert_eq!(last.mac, [2, 0, 0, 0, 0x43, 9], "no MAC asked for: the old one stays");
     });
 }
 
@@ -188,18 +181,45 @@ fn adoption_puts_the_addresses_in_order() {
     });
 }
 
+/// As a run leaves it that is killed right after it made the pair, or after it marked one end.
 #[test]
 fn adopts_a_pair_that_was_not_finished() {
+    for marked in [false, true] {
+        isolated(async move || {
+            // 0x7600002b and 0x7700002b.
+            ip("link add vxlan43 group 1979711531 type veth peer name vxlan43p group 1996488747");
+            assert!(!marked || set_alias("vxlan43", "vxlan overlay VNI 43"));
+            let host = Host::new().expect("a host");
+            for name in ["vxlan43", "vxlan43p"] {
+                host.may_use_name(name, 43, false).await.expect("ours");
+                host.may_use_name(name, 44, false).await.expect_err("of another network");
+                host.may_use_name(name, 44, true).await.expect("ours all the same");
+            }
+            assert_eq!(host.list_overlays().await.expect("a list").len(), 1);
+            let overlay = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("adoption");
+            assert!(overlay.adopted);
+            assert_eq!(addresses("vxlan43"), ["192.0.2.1/24"]);
+            assert_eq!(link("vxlan43")["ifalias"], "vxlan overlay VNI 43");
+            assert_eq!(link("vxlan43p")["ifalias"], "vxlan hidden port VNI 43");
+            assert!(is_up(&link("vxlan43")) && is_up(&link("vxlan43p")));
+        });
+    }
+}
+
+#[test]
+fn without_an_alias_the_group_tells_whose_it_is() {
     isolated(async || {
-        // As a run leaves it that is killed right after it marked the pair.
-        ip("link add vxlan43 type veth peer name vxlan43p");
-        assert!(set_alias("vxlan43", "vxlan overlay VNI 43"));
         let host = Host::new().expect("a host");
-        let overlay = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("adoption");
-        assert!(overlay.adopted);
-        assert_eq!(addresses("vxlan43"), ["192.0.2.1/24"]);
-        assert_eq!(link("vxlan43p")["ifalias"], "vxlan hidden port VNI 43");
-        assert!(is_up(&link("vxlan43")) && is_up(&link("vxlan43p")));
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
+        for name in ["vxlan43", "vxlan43p"] {
+            assert_eq!(link(name)["group"], "default", "it has its alias now");
+        }
+        // What has no alias and no such group is somebody else's.
+        ip("link add vxlan44 type veth peer name vxlan44p");
+        assert_eq!(host.list_overlays().await.expect("a list").len(), 1);
+        host.delete_overlay("vxlan44").await.expect_err("not ours");
+        ip("link set vxlan44 group 1979711532");
+        assert!(host.delete_overlay("vxlan44").await.expect("ours, as far as can be told"));
     });
 }
 
