@@ -18,6 +18,7 @@ use vxlan_tests::{
     kernel_vxlan::KernelVxlan,
     traffic::{ping, tcp_transfer},
 };
+use vxlan_user::host::VirtioFeatures;
 
 /// MAC addresses of the two cards, with a comma between them.
 const CARDS: &str = "VXLAN_TEST_CARDS";
@@ -81,6 +82,9 @@ impl Cards {
             .map(|((mac, ns), address)| (mac, ns, address))
         {
             let name = card(mac)?;
+            // As the pre-flight reads it; qemu's cards can be told everything.
+            let features = VirtioFeatures::of(&name, bytes(mac)?).context("no virtio features")?;
+            ensure!(!features.leaves_checksums(), "{features:?}");
             for line in [
                 format!("ip link set {name} down"),
                 format!("ip link set {name} netns {} name eth0", ns.name()),
@@ -98,6 +102,13 @@ impl Cards {
     fn ns(&self) -> [&Ns; 2] {
         [&self.a, &self.b]
     }
+}
+
+/// A MAC address, as `ip link` writes it.
+fn bytes(mac: &str) -> Result<[u8; 6]> {
+    let bytes = mac.split(':').map(|byte| u8::from_str_radix(byte, 16));
+    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().with_context(|| mac.to_owned())?;
+    bytes.try_into().ok().with_context(|| mac.to_owned())
 }
 
 /// The interface with that MAC address. A card comes back here some time after its namespace went.

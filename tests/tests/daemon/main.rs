@@ -7,6 +7,7 @@ mod clsact;
 mod failed_restart;
 mod families;
 mod follow;
+mod half_way;
 mod host;
 mod ladder;
 mod learned;

@@ -26,8 +26,8 @@ fn larger() -> String {
 }
 
 /// A tunnel that works. Everything else follows from [`CONFIG`].
-struct Tunnel {
-    host: Host,
+pub(crate) struct Tunnel {
+    pub(crate) host: Host,
     other: Daemon,
 }
 
@@ -36,7 +36,7 @@ impl Tunnel {
         Self::with(CONFIG, &["run"])
     }
 
-    fn with(config: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn with(config: &str, arguments: &[&str]) -> Result<Self> {
         let mut host = Host::new(config)?;
         let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
         host.daemon.launch_with(arguments)?;
@@ -45,7 +45,7 @@ impl Tunnel {
     }
 
     /// The same process, with another configuration.
-    fn reload(&mut self, config: &str) -> Result<Metrics> {
+    pub(crate) fn reload(&mut self, config: &str) -> Result<Metrics> {
         let process = self.host.daemon.pid();
         self.host.daemon.write_config(config)?;
         let out = self.host.vxlan(&["reload"])?;
@@ -59,7 +59,7 @@ impl Tunnel {
     }
 
     /// `reload` ends with this sentence and changes nothing; then it takes a good configuration.
-    fn refuses(&mut self, config: &str, sentence: &str) -> Result<()> {
+    pub(crate) fn refuses(&mut self, config: &str, sentence: &str) -> Result<()> {
         let listen = self.host.daemon.metrics_address();
         let scrape = |tunnel: &Self| Metrics::fetch(tunnel.host.ns(), listen);
         let before = (self.host.state()?, scrape(self)?);
@@ -79,7 +79,7 @@ impl Tunnel {
         Ok(())
     }
 
-    fn down(self) -> Result<()> {
+    pub(crate) fn down(self) -> Result<()> {
         self.host.daemon.stop()?;
         ensure!(!self.host.pair.b.run("ip -br link")?.contains("vx"), "something is left");
         self.other.stop()

@@ -57,7 +57,7 @@ struct Made {
     routes: Vec<WantedRoute>,
     /// There were no pins before.
     pinned: bool,
-    /// The links as they were.
+    /// Links and filters as they were.
     before: Option<Before>,
     /// Interface of a `deliver` filter, and whether its clsact qdisc is ours too.
     filter: Option<(String, u32, bool)>,
@@ -146,7 +146,7 @@ async fn make(
     tracing::debug!("start: inherited");
     let number = places.pins.next_generation(&state.generations);
     plane.pin(&places.pins, number)?;
-    made.before = Some(Before::of(&places.pins)?);
+    made.before = Some(Before::of(&places.pins, predecessors.filters(&findings, &places.pins))?);
     state.generations.push(Generation::new(number, &plane, plan.names.clone()));
     let left = record::left_over(&state, findings.former.as_ref());
     state.networks.extend(left.iter().cloned());

@@ -5,7 +5,7 @@
 use crate::{
     config::{Config, ConfigError, XdpMode},
     dataplane::{Ladder, Pins, Refusal, XdpAttached, names, program_name},
-    host::{Device, Underlay},
+    host::{Device, Underlay, VirtioFeatures},
 };
 
 /// The ladder for this host.
@@ -32,7 +32,7 @@ pub(super) fn of(config: &Config, underlay: &Underlay, pins: &Pins) -> Result<La
         }
     }
     let native_limits = if rungs.contains(&XdpAttached::Native) {
-        native_limits(&Device::of(&underlay.name), &underlay.name, underlay.mtu)
+        native_limits(&Device::of(&underlay.name, underlay.mac), &underlay.name, underlay.mtu)
     } else {
         Vec::new()
     };
@@ -155,6 +155,13 @@ fn native_limits(device: &Device, interface: &str, mtu: u32) -> Vec<String> {
             )
         });
     }
+    if device.virtio.is_some_and(VirtioFeatures::leaves_checksums) {
+        found.push(format!(
+            "the host of this machine leaves checksums to be computed here, which {name} cannot have with \
+             an XDP program, and does not let it be switched off: that is a setting of the hypervisor \
+             (VIRTIO_NET_F_GUEST_CSUM without VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)"
+        ));
+    }
     found
 }
 
@@ -164,8 +171,8 @@ mod tests {
     use crate::host::{Channels, Offload};
 
     fn limits(driver: &str, mtu: u32, channels: Option<Channels>, merging: &[Offload]) -> String {
-        let device =
-            Device { driver: Some(driver.to_owned()), channels, merging: merging.to_vec() };
+        let driver = Some(driver.to_owned());
+        let device = Device { driver, channels, merging: merging.to_vec(), virtio: None };
         native_limits(&device, "eth0", mtu).join("\n")
     }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     dataplane::{
-        Attachment, DataPlane, Former, Hooks, ReceiveTarget, Target, TcHook, Totals,
-        detach_deliver_filter, wait_for_programs,
+        Attachment, DataPlane, Former, FormerFilter, Hooks, Pins, ReceiveTarget, Target, TcHook,
+        Totals, detach_deliver_filter, wait_for_programs,
     },
     plan::{Kept, Plan},
     state::State,
@@ -51,6 +51,23 @@ impl Predecessors {
     /// The one that carries traffic; the latest, if that cannot be told.
     pub(super) fn at_work(&self) -> Option<&Former> {
         self.at_work.and_then(|at| self.opened.get(at)).or(self.opened.last())
+    }
+
+    /// The filters of a former run.
+    pub(super) fn filters(&self, findings: &Findings, pins: &Pins) -> Vec<FormerFilter> {
+        let Some((state, former)) = findings.former.as_ref().zip(self.at_work()) else {
+            return Vec::new();
+        };
+        let (underlay, generation) = (&state.underlay, former.generation());
+        if underlay.tc.is_none_or(|tc| tc.hook != TcHook::Netlink) {
+            return Vec::new();
+        }
+        let ingress = underlay.xdp.iter().map(|receive| {
+            FormerFilter::ingress(&underlay.interface, receive.mode, pins, generation)
+        });
+        let overlays = state.networks.iter();
+        let egress = overlays.map(|of| FormerFilter::egress(&of.interface, pins, generation));
+        egress.chain(ingress).collect()
     }
 
     /// What the next plan keeps.

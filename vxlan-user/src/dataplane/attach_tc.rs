@@ -1,7 +1,11 @@
 //! Attaching `deliver` and `encap`: TCX links, pinned and taken over from a former run without a gap;
 //! on kernels before 6.6 filters of the clsact qdisc, which outlive the process by themselves.
 
-use std::{mem, os::fd::AsFd as _, path::Path};
+use std::{
+    mem,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     programs::{
@@ -15,7 +19,7 @@ use aya::{
 };
 
 use super::{
-    DataPlane, DataPlaneError, Pins,
+    DataPlane, DataPlaneError, Generation, Pins, XdpAttached,
     attach::{errno, forget},
     hook::{self, Pinned},
     names,
@@ -66,6 +70,48 @@ pub struct Hooks {
 pub struct Target<'a> {
     pub interface: &'a str,
     pub ifindex: u32,
+}
+
+/// A filter that a former run has left, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerFilter {
+    interface: String,
+    at: TcAttachType,
+    name: &'static str,
+    program: PathBuf,
+}
+
+impl FormerFilter {
+    /// On the underlay interface, where packets are received in this mode.
+    pub fn ingress(interface: &str, mode: XdpAttached, pins: &Pins, of: &Generation) -> Self {
+        let name = if mode == XdpAttached::Off { names::DECAP_TC } else { names::DELIVER };
+        Self::new(interface, TcAttachType::Ingress, name, pins, of)
+    }
+
+    /// On an overlay interface.
+    pub fn egress(interface: &str, pins: &Pins, of: &Generation) -> Self {
+        Self::new(interface, TcAttachType::Egress, names::ENCAP, pins, of)
+    }
+
+    fn new(
+        interface: &str,
+        at: TcAttachType,
+        name: &'static str,
+        pins: &Pins,
+        of: &Generation,
+    ) -> Self {
+        Self { interface: interface.to_owned(), at, name, program: pins.program_of(of, name) }
+    }
+
+    /// Puts its program back, should another have taken its place. Where its interface is gone, it is
+    /// missed by nobody.
+    pub(super) fn restore(&self) -> Result<(), String> {
+        let failed = |error: String| format!("{} on {}: {error}", self.name, self.interface);
+        let mut program = SchedClassifier::from_pin(&self.program)
+            .map_err(|error| failed(format!("{}: {error}", self.program.display())))?;
+        replace_filter(&mut program, self.name, &self.interface, self.at);
+        Ok(())
+    }
 }
 
 impl DataPlane {

@@ -9,7 +9,7 @@ use std::{
 
 use aya::programs::links::FdLink;
 
-use super::{DataPlaneError, Pins, detach, syscall};
+use super::{DataPlaneError, FormerFilter, Pins, detach, syscall};
 
 /// Ends the name of a link that is not in its place yet. One that a kill has left goes there at the next
 /// start.
@@ -67,14 +67,16 @@ pub(super) fn pin(
     former.map_or(Ok(()), Pinned::detach).map_err(failed)
 }
 
-/// The programs that were in the pinned links before a swap.
+/// The programs that were in the pinned links and in filters before a swap.
 pub struct Before {
     /// `None`: its program is none that was pinned.
     links: Vec<(PathBuf, Option<OwnedFd>)>,
+    filters: Vec<FormerFilter>,
 }
 
 impl Before {
-    pub fn of(pins: &Pins) -> Result<Self, DataPlaneError> {
+    /// Those of links can be read; those of `filters` are told.
+    pub fn of(pins: &Pins, filters: Vec<FormerFilter>) -> Result<Self, DataPlaneError> {
         let mut programs = Vec::new();
         for path in pins.programs() {
             let failed = |error| DataPlaneError::pin(&path, error);
@@ -90,12 +92,13 @@ impl Before {
             let program = program.map(|(_, fd)| fd.try_clone()).transpose().map_err(failed)?;
             links.push((path, program));
         }
-        Ok(Self { links })
+        Ok(Self { links, filters })
     }
 
     /// Puts them back, and takes off what was attached since. Tries all, and returns what failed.
     pub fn restore(self, pins: &Pins) -> Vec<String> {
-        let mut problems = Vec::new();
+        let filters = self.filters.iter().map(FormerFilter::restore);
+        let mut problems: Vec<String> = filters.filter_map(Result::err).collect();
         for path in pins.links() {
             let before = self.links.iter().find(|(known, _)| *known == path);
             let restored = match before {

@@ -25,7 +25,7 @@ mod totals;
 
 pub use arrivals::Arrivals;
 pub use attach::{Attachment, Ladder, ReceiveTarget, Refusal, XdpAttached, program_name};
-pub use attach_tc::{Hooks, Target, TcHook, detach_deliver_filter};
+pub use attach_tc::{FormerFilter, Hooks, Target, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
 pub use former::Former;
 pub use generation::Generation;

@@ -61,6 +61,11 @@ impl Pins {
         entries(&self.maps_of(generation)).into_iter().filter(|path| is_program(path)).collect()
     }
 
+    /// One of them.
+    pub(super) fn program_of(&self, generation: &Generation, name: &str) -> PathBuf {
+        self.maps_of(generation).join(format!("{PROGRAM}{name}"))
+    }
+
     /// Those of every generation of every version.
     pub(super) fn programs(&self) -> Vec<PathBuf> {
         let generations = self.versions().into_iter().flat_map(|version| entries(&version));

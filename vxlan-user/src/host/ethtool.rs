@@ -9,6 +9,8 @@ use std::{
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+use super::VirtioFeatures;
+
 /// include/uapi/linux/sockios.h.
 const SIOCETHTOOL: u32 = 0x8946;
 /// include/uapi/linux/ethtool.h.
@@ -32,6 +34,8 @@ pub struct Device {
     pub channels: Option<Channels>,
     /// Those that are on.
     pub merging: Vec<Offload>,
+    /// Of a virtio card.
+    pub virtio: Option<VirtioFeatures>,
 }
 
 /// Pairs of a receive and a transmit queue.
@@ -61,12 +65,13 @@ pub struct Offload {
 
 impl Device {
     /// Asks the driver of that interface, in the network namespace of the calling thread.
-    pub fn of(interface: &str) -> Self {
+    pub fn of(interface: &str, mac: [u8; 6]) -> Self {
         let Ok(ask) = Ask::new(interface) else { return Self::default() };
         Self {
             driver: ask.driver().ok(),
             channels: ask.channels().ok().flatten(),
             merging: ask.merging().unwrap_or_default(),
+            virtio: VirtioFeatures::of(interface, mac),
         }
     }
 }

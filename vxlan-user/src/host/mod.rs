@@ -25,6 +25,7 @@ mod raw;
 mod route;
 mod socket;
 mod underlay;
+mod virtio;
 mod watch;
 
 pub use address::InterfaceAddress;
@@ -39,6 +40,7 @@ pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
 pub use raw::{Outer, RawSender};
 pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
 pub use underlay::Underlay;
+pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};
 
 /// A connection to the kernel's routing netlink, bound to one network namespace.

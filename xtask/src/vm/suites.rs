@@ -49,14 +49,10 @@ const QUICK: [(&str, &[&str]); 5] = [
     (
         "daemon",
         &[
-            "auto_falls_back",
             "clsact::",
             "run_makes_what_is_declared",
-            "down_leaves_the_host",
-            "traffic_flows_while_both_daemons_are_dead",
-            "adopts_after_sigkill",
             "a_restart_loses_no_packet",
-            "capabilities",
+            "the_four_capabilities",
         ],
     ),
     ("host", &["links::", "overlays::", "watching::"]),

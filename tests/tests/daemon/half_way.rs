@@ -1,0 +1,84 @@
+//! A reload whose last hook refuses, when the others have their new programs already: all of them get the
+//! former ones back.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use vxlan_tests::kernel::{Feature, left_out, needs};
+
+use crate::{
+    host::{Host, LAB, STRANGER, changed},
+    reload::Tunnel,
+};
+
+/// In generic mode, or in native mode with a second network.
+fn config(tc: &str, larger: bool) -> String {
+    let xdp = if larger { "native" } else { "generic" };
+    let own = changed("xdp = \"auto\"", &format!("xdp = \"{xdp}\"\ntc = \"{tc}\""));
+    if larger { format!("{own}{STRANGER}{LAB}") } else { own }
+}
+
+fn json(host: &Host, command: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&host.ns().run(command)?)?)
+}
+
+/// Numbers of the programs in a link, or in the filters of a hook.
+fn linked(host: &Host, link: &str) -> Result<Vec<Value>> {
+    let pins = host.daemon.pin_dir().display().to_string();
+    let shown = json(host, &format!("bpftool -j link show pinned {pins}/v4/{link}"))?;
+    Ok(vec![shown["prog_id"].clone()])
+}
+
+fn filters(host: &Host, interface: &str, hook: &str) -> Result<Vec<Value>> {
+    let shown = json(host, &format!("tc -j filter show dev {interface} {hook}"))?;
+    let ids =
+        shown.as_array().context("no list")?.iter().map(|of| of["options"]["prog"]["id"].clone());
+    Ok(ids.filter(|id| !id.is_null()).collect())
+}
+
+/// A driver refuses native mode as long as the other end of the cable has more queues than this one.
+fn refused(tc: &str, programs: impl Fn(&Host) -> Result<[Vec<Value>; 3]>) -> Result<()> {
+    let mut tunnel = Tunnel::with(&config(tc, false), &["run"])?;
+    let queues = tunnel.host.pair.a.output("ethtool -L eth0 tx 2")?;
+    if !queues.success() {
+        left_out("needs two CPUs, for a veth with two queues");
+        return tunnel.down();
+    }
+    let before = programs(&tunnel.host)?;
+    ensure!(before.iter().all(|of| of.len() == 1), "{before:?}");
+    tunnel.refuses(
+        &config(tc, true),
+        "cannot attach decap to eth0: the driver has no queues left for native XDP. Use fewer: `ethtool -L eth0 combined \
+         N`, with N half of what `ethtool -l eth0` says is the most",
+    )?;
+    assert_eq!(programs(&tunnel.host)?, before);
+    // And once nothing refuses any more it is all done.
+    tunnel.host.pair.a.run("ethtool -L eth0 tx 1")?;
+    tunnel.reload(&config(tc, true))?;
+    tunnel.host.assert_ping("in native mode")?;
+    tunnel.down()
+}
+
+#[test]
+fn of_links() -> Result<()> {
+    if !needs(Feature::Tcx)? {
+        return Ok(());
+    }
+    refused("tcx", |host| {
+        Ok([
+            linked(host, "link_decap")?,
+            linked(host, "link_deliver")?,
+            linked(host, "link_encap_43")?,
+        ])
+    })
+}
+
+#[test]
+fn of_filters() -> Result<()> {
+    refused("clsact", |host| {
+        Ok([
+            linked(host, "link_decap")?,
+            filters(host, "eth0", "ingress")?,
+            filters(host, "vxlan43", "egress")?,
+        ])
+    })
+}
