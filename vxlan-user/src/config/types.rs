@@ -264,6 +264,11 @@ impl Peer {
 }
 
 impl Network {
+    /// What is behind its members.
+    pub fn prefixes(&self) -> impl Iterator<Item = &Located<IpNet>> {
+        self.members.iter().flat_map(|member| &member.allowed_ips)
+    }
+
     /// Stations that may be known in it at the same time: declared ones and learned ones.
     pub fn stations(&self) -> u64 {
         let of_each =

@@ -234,7 +234,7 @@ async fn make_routes(
         if network.route_table.value == RouteTable::Off {
             continue;
         }
-        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+        for prefix in network.prefixes() {
             let (prefix, source) = (prefix.value, source_for(network, prefix.value));
             wanted.push(WantedRoute { prefix, ifindex: state.ifindex, source });
             state.routes.push(prefix);
@@ -323,7 +323,7 @@ fn speaks_for_others(network: &config::Network) -> bool {
 
 pub(super) fn speaks_ipv6(network: &config::Network) -> bool {
     let own = network.addresses.iter().map(|at| at.value);
-    let theirs = network.members.iter().flat_map(|member| &member.allowed_ips).map(|at| at.value);
+    let theirs = network.prefixes().map(|at| at.value);
     own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
 }
 
@@ -336,11 +336,6 @@ fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAd
 /// Is this the same network, under the same name?
 fn same_network(new: &config::Network, old: &crate::state::Network) -> bool {
     new.interface.value == old.interface && new.vni.value.get() == old.vni
-}
-
-/// What is behind the members of a network.
-fn prefixes(network: &config::Network) -> impl Iterator<Item = IpNet> {
-    network.members.iter().flat_map(|member| &member.allowed_ips).map(|at| at.value)
 }
 
 /// Takes away what new interfaces and routes would find in their way: networks that give their name or
@@ -359,7 +354,8 @@ async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
             continue;
         }
         let elsewhere = networks.iter().filter(|new| !same_network(new, old));
-        let wanted: HashSet<IpNet> = elsewhere.flat_map(prefixes).collect();
+        let wanted: HashSet<IpNet> =
+            elsewhere.flat_map(config::Network::prefixes).map(|at| at.value).collect();
         let moved = old.routes.iter().filter(|route| wanted.contains(route));
         let moved: Vec<_> = moved.map(|route| (*route, old.ifindex)).collect();
         host.remove_routes(&moved).await?;
@@ -380,7 +376,7 @@ async fn remove_obsolete(host: &Host, findings: &Findings, state: &mut State, le
         let networks = &findings.config.networks;
         let Some(new) = networks.iter().find(|new| same_network(new, old)) else { continue };
         let routed = new.route_table.value == RouteTable::Main;
-        let wanted: HashSet<IpNet> = prefixes(new).filter(|_| routed).collect();
+        let wanted: HashSet<IpNet> = new.prefixes().filter(|_| routed).map(|at| at.value).collect();
         let unwanted = old.routes.iter().filter(|route| !wanted.contains(route));
         let unwanted: Vec<_> = unwanted.map(|route| (*route, old.ifindex)).collect();
         if let Err(error) = host.remove_routes(&unwanted).await {

@@ -68,7 +68,7 @@ fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
         .collect();
     for network in routed {
         let vni = network.vni.value;
-        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+        for prefix in network.prefixes() {
             let mut held = endpoints.range(prefix.value.network()..=prefix.value.broadcast());
             if let Some((endpoint, peer)) = held.next() {
                 let message = format!(
@@ -119,7 +119,7 @@ async fn routes(findings: &Findings, host: &Host) -> anyhow::Result<()> {
     let table = host.main_table().await?;
     let config = &findings.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
-        for prefix in network.members.iter().flat_map(|member| &member.allowed_ips) {
+        for prefix in network.prefixes() {
             if let Some(present) = table.in_the_way(prefix.value, &own) {
                 let error = host.foreign_route(present).await;
                 return Err(config.error(prefix, format!("{error}.")).into());

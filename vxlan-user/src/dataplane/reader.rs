@@ -151,21 +151,6 @@ impl Reader {
         &self.names
     }
 
-    /// Everything counted, up to now.
-    pub fn totals(&self) -> Result<Totals, DataPlaneError> {
-        let mut totals = self.carried.clone();
-        for (former, _) in &self.former {
-            former.count(&mut totals)?;
-        }
-        for (slot, owner) in self.names.owners() {
-            totals.add(owner, &self.counted(slot)?);
-        }
-        for (peer, vni, packets) in self.own_non_members()? {
-            totals.add_non_member(&peer, vni, packets);
-        }
-        Ok(totals)
-    }
-
     /// The entry of a peer that counts. A daemon may change it meanwhile.
     fn peer(&self, peer: u32) -> Result<Peer, DataPlaneError> {
         let version = || self.versions.get(&peer, 0).map_err(read("VERSIONS"));
