@@ -3,7 +3,7 @@
 
 use crate::{
     nat::Observed,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Peer, Settings},
 };
 
 /// One field.
@@ -64,4 +64,7 @@ fields! {
     NeighbourKey { member, place }
     Neighbour { address, mac, seen }
     NonMember { peer, network }
+    Peer {
+        endpoint, gateway, family, pad, port, ifindex, mtu, slot, packets, bytes, private, private6, pad_end,
+    }
 }

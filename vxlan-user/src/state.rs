@@ -45,6 +45,9 @@ pub struct Underlay {
     /// What packets are sent from: one of each family that there is.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Of the interface. 0: a version that did not say.
+    #[serde(default)]
+    pub mtu: u32,
     /// Absent until attached.
     pub xdp: Option<Attachment>,
     /// Absent: nothing was attached, or meant to be.

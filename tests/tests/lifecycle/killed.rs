@@ -173,6 +173,13 @@ fn start_again(tunnel: &mut Tunnel, config: &str) -> Result<()> {
     assert_one_of_all(&tunnel.host, overlays(config))?;
     let lab = tunnel.host.ns().has_interface("lab")?;
     ensure!(lab == (config != CONFIG), "lab is there: {lab}");
+    let routes = tunnel.host.ns().run("ip route show proto 143 dev vxlan43")?;
+    let expected = if config == CONFIG { 1 } else { 2 };
+    ensure!(
+        routes.lines().count() == expected,
+        "after a start: {routes}\n{}",
+        tunnel.host.daemon.log()
+    );
     Ok(())
 }
 

@@ -16,10 +16,12 @@ use crate::{
 const BETWEEN: u64 = 500;
 
 /// `CONFIG` with a peer and a network that have nothing to do with the traffic, before and after it: so
-/// every index is another one.
+/// every index is another one. And with another prefix behind `a`.
 pub(crate) fn larger() -> String {
     let (peers, networks) = CONFIG.split_once("[[network]]").expect("a network");
     let (head, a) = peers.split_once("[[peer]]").expect("a peer");
+    let networks =
+        networks.replace("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"10.9.0.0/16\"]");
     format!("{head}{STRANGER}[[peer]]{a}{LAB}[[network]]{networks}")
 }
 

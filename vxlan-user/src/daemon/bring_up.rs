@@ -1,13 +1,8 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fs::File,
-    sync::Arc,
-};
+use std::{collections::HashMap, fs::File, sync::Arc};
 
-use anyhow::Context as _;
 use ipnet::IpNet;
 use vxlan_common::table;
 
@@ -15,7 +10,7 @@ use super::{
     Places,
     checks::Findings,
     follow::AT_A_TIME,
-    keys, record,
+    keys, obsolete, path_mtu, record,
     swap::{self, Predecessors},
     ways,
 };
@@ -39,6 +34,8 @@ pub struct Started {
     pub(super) plan: Plan,
     /// Where peers are whose endpoint is learned.
     pub(super) endpoints: Endpoints,
+    /// Peers with a path that a former run knew to be narrower than link and route, which allow so much.
+    pub(super) narrow: Vec<(usize, u32)>,
     /// The pins are this process's as long as it is open.
     pins_lock: Option<Arc<File>>,
 }
@@ -118,7 +115,7 @@ async fn make(
         Some(running) => running.pins_lock.clone(),
         None => places.pins.lock()?.map(Arc::new),
     };
-    make_room(host, &findings).await?;
+    obsolete::make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     tracing::debug!("start: recorded, interfaces made");
     make_routes(host, &findings, &mut state, made).await?;
@@ -135,9 +132,13 @@ async fn make(
         &mut rand::rng(),
     );
     plan.probers = keys::probers(&findings.keys);
-    if let Some(running) = running {
-        keep_ways(&mut plan, &findings, running);
-    }
+    let narrow = match running {
+        Some(running) => {
+            keep_ways(&mut plan, &findings, running);
+            Vec::new()
+        }
+        None => keep_paths(&mut plan, &findings, &predecessors)?,
+    };
     plane.fill(&plan)?;
     tracing::debug!("start: maps filled");
     if let Some(former) = predecessors.at_work() {
@@ -164,13 +165,12 @@ async fn make(
     if let Err(error) = predecessors.retire(places, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    remove_obsolete(host, &findings, &mut state, left.len()).await;
-    leave_clsact(host, &findings).await;
+    obsolete::remove(host, &findings, &mut state, left.len()).await;
     if let Err(error) = places.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
-    Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
+    Ok(Started { findings, plane, attachment, state, plan, endpoints, narrow, pins_lock })
 }
 
 /// Peers whose endpoints stay are reached as they are now, until it is looked at again.
@@ -199,6 +199,31 @@ fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
     }
 }
 
+/// A path that was found to be narrow is taken to be so until something new is known of it: else every
+/// packet that is too long would be lost until it is found once more. Returns whose paths these are, with
+/// what link and route allow.
+fn keep_paths(
+    plan: &mut Plan,
+    findings: &Findings,
+    predecessors: &Predecessors,
+) -> anyhow::Result<Vec<(usize, u32)>> {
+    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let same_link = former.is_some_and(|former| {
+        former.interface == findings.underlay.name && former.mtu == findings.facts.mtu
+    });
+    let known = if same_link { predecessors.paths()? } else { HashMap::new() };
+    let mut narrow = Vec::new();
+    let peers = plan.names.peers.iter().zip(&mut plan.peers).enumerate();
+    for (index, (name, entry)) in peers {
+        let Some(&(endpoint, mtu)) = known.get(name.as_str()) else { continue };
+        if mtu != 0 && mtu < entry.mtu && endpoint == path_mtu::endpoint(entry) {
+            narrow.push((index, entry.mtu));
+            entry.mtu = mtu;
+        }
+    }
+    Ok(narrow)
+}
+
 /// A plan before there are interfaces and ways: as many entries in every map as the real one.
 fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
     let config = &findings.config;
@@ -208,19 +233,6 @@ fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
     let mut plan = Plan::new(config, facts, &overlays, &ways, learned, kept, &mut rand::rng());
     plan.probers = keys::probers(&findings.keys);
     plan
-}
-
-/// The clsact qdisc that a former run made on another underlay interface.
-async fn leave_clsact(host: &Host, findings: &Findings) {
-    let Some(former) = findings.former.as_ref().map(|state| &state.underlay) else { return };
-    let made = former.tc.is_some_and(|tc| tc.made_clsact);
-    if made
-        && former.interface != findings.underlay.name
-        && let Ok(link) = host.underlay(&former.interface).await
-        && let Err(error) = host.remove_clsact(link.ifindex).await
-    {
-        tracing::warn!("the clsact qdisc of {} stays: {error}", former.interface);
-    }
 }
 
 async fn make_routes(
@@ -331,58 +343,6 @@ pub(super) fn speaks_ipv6(network: &config::Network) -> bool {
 fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())
-}
-
-/// Is this the same network, under the same name?
-fn same_network(new: &config::Network, old: &crate::state::Network) -> bool {
-    new.interface.value == old.interface && new.vni.value.get() == old.vni
-}
-
-/// Takes away what new interfaces and routes would find in their way: networks that give their name or
-/// VNI to another, and routes of a prefix that moves to another network.
-async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
-    let Some(former) = &findings.former else { return Ok(()) };
-    let networks = &findings.config.networks;
-    for old in &former.networks {
-        let in_the_way = |new: &config::Network| {
-            new.interface.value == old.interface || new.vni.value.get() == old.vni
-        };
-        let stays = networks.iter().any(|new| same_network(new, old));
-        if !stays && networks.iter().any(in_the_way) {
-            let removed = host.delete_overlay(&old.interface).await;
-            removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
-            continue;
-        }
-        let elsewhere = networks.iter().filter(|new| !same_network(new, old));
-        let wanted: HashSet<IpNet> =
-            elsewhere.flat_map(config::Network::prefixes).map(|at| at.value).collect();
-        let moved = old.routes.iter().filter(|route| wanted.contains(route));
-        let moved: Vec<_> = moved.map(|route| (*route, old.ifindex)).collect();
-        host.remove_routes(&moved).await?;
-    }
-    Ok(())
-}
-
-/// Takes away interfaces and routes of a former run that are asked for no more, and the record of them:
-/// the last `left` networks of the state. What cannot be removed stays on record.
-async fn remove_obsolete(host: &Host, findings: &Findings, state: &mut State, left: usize) {
-    for old in state.networks.split_off(state.networks.len().saturating_sub(left)) {
-        if let Err(error) = host.delete_overlay(&old.interface).await {
-            tracing::warn!("interface {} stays: {error}", old.interface);
-            state.networks.push(old);
-        }
-    }
-    for old in findings.former.iter().flat_map(|former| &former.networks) {
-        let networks = &findings.config.networks;
-        let Some(new) = networks.iter().find(|new| same_network(new, old)) else { continue };
-        let routed = new.route_table.value == RouteTable::Main;
-        let wanted: HashSet<IpNet> = new.prefixes().filter(|_| routed).map(|at| at.value).collect();
-        let unwanted = old.routes.iter().filter(|route| !wanted.contains(route));
-        let unwanted: Vec<_> = unwanted.map(|route| (*route, old.ifindex)).collect();
-        if let Err(error) = host.remove_routes(&unwanted).await {
-            tracing::warn!("a route stays: {error}");
-        }
-    }
 }
 
 async fn undo(

@@ -9,7 +9,7 @@ use super::{
     Places,
     affected::Affected,
     bring_up::{Started, speaks_ipv6},
-    path_mtu::{self, LIFETIME, Ours, PathMtus},
+    path_mtu::{self, LIFETIME, Ours, PathMtus, TooBig},
     ways::{self, Looked},
 };
 use crate::{
@@ -68,11 +68,19 @@ impl<'a> Follower<'a> {
         }
         // Which next hops lead to them only a look tells.
         affected.all();
+        let mut paths = PathMtus::new(LIFETIME);
+        let mut widest: Vec<u32> = plan.peers.iter().map(|peer| peer.mtu).collect();
+        for &(peer, wide) in &running.narrow {
+            let entry = &plan.peers[peer];
+            let known = TooBig { endpoint: path_mtu::endpoint(entry), mtu: entry.mtu };
+            paths.lower(&known, wide, Instant::now());
+            widest[peer] = wide;
+        }
         Self {
             places,
             host,
-            paths: PathMtus::new(LIFETIME),
-            widest: plan.peers.iter().map(|peer| peer.mtu).collect(),
+            paths,
+            widest,
             found: vec![None; plan.peers.len()],
             affected,
             look: true,
@@ -143,12 +151,16 @@ impl<'a> Follower<'a> {
         let was = running.findings.facts.mtu;
         running.findings.facts.mtu = ways.mtu;
         running.findings.underlay.mtu = ways.mtu;
+        running.state.underlay.mtu = ways.mtu;
         if ways.mtu != was {
             self.affected.all();
             self.widen = ways.mtu > was;
         }
         // An overlay interface never sends what the ways do not take.
-        let mut changed = ways.mtu < was && self.follow_mtu(running).await;
+        let mut changed = ways.mtu != was;
+        if ways.mtu < was {
+            self.follow_mtu(running).await;
+        }
         self.affected.found(&ways);
         ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))?;
         if self.affected.is_empty() && std::mem::take(&mut self.round) {
@@ -159,7 +171,6 @@ impl<'a> Follower<'a> {
             changed |= self.follow_mtu(running).await;
         }
         if changed && let Err(error) = self.places.run_dir.store(&running.state) {
-            // Only `vxlan show` reads it now.
             tracing::warn!("{error}");
         }
         Ok(())

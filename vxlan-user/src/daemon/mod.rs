@@ -16,6 +16,7 @@ mod fits;
 mod follow;
 mod keys;
 mod ladder;
+mod obsolete;
 mod path_mtu;
 mod probing;
 mod record;

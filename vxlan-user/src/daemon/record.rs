@@ -38,6 +38,7 @@ pub(super) async fn planned(
             interface: findings.underlay.name.clone(),
             address: findings.address,
             addresses: findings.facts.addresses().collect(),
+            mtu: findings.facts.mtu,
             // Attached as it was, until its hook is swapped.
             xdp: former.and_then(|former| former.xdp.clone()),
             tc: Some(tc),

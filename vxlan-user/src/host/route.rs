@@ -295,6 +295,13 @@ impl Host {
         Ok(routes)
     }
 
+    /// Our routes, of both families, with the interfaces they lead to.
+    pub async fn own_routes(&self) -> Result<Vec<(IpNet, u32)>, HostError> {
+        let routes = self.routes().await?;
+        let ours = routes.iter().filter(|route| route.is_ours());
+        Ok(ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect())
+    }
+
     /// The main table, of both families.
     pub async fn main_table(&self) -> Result<MainTable, HostError> {
         Ok(MainTable::of(self.routes().await?))

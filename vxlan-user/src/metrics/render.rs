@@ -44,7 +44,7 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     if let Some(last) = snapshot.reload {
         let at = last.success_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         reload.add(&[], u8::from(last.successful));
-        success.add(&[], at.as_secs());
+        success.add(&[], at.as_secs_f64());
     }
     page.add(reload);
     page.add(success);

@@ -154,6 +154,7 @@ mod tests {
                     interface: "eth0".to_owned(),
                     address,
                     addresses: vec![address],
+                    mtu: 1_500,
                     xdp: None,
                     tc: None,
                     lost: None,
