@@ -20,7 +20,7 @@ fn filters(host: &Host, interface: &str, hook: &str) -> Result<Vec<String>> {
     Ok(shown.lines().filter(one).map(str::to_owned).collect())
 }
 
-fn assert_one_filter_a_hook(host: &Host) -> Result<()> {
+pub(crate) fn assert_one_filter_a_hook(host: &Host) -> Result<()> {
     for (interface, hook, name) in [("eth0", "ingress", "deliver"), ("vxlan43", "egress", "encap")]
     {
         let found = filters(host, interface, hook)?;

@@ -18,7 +18,10 @@ use vxlan_tests::{
     traffic::ping_with,
 };
 
-use crate::host::{CONFIG, CONFIG_A, Host, said, tcx, wait_until, xdp};
+use crate::{
+    clsact::assert_one_filter_a_hook,
+    host::{CONFIG, CONFIG_A, Host, said, tcx, wait_until, xdp},
+};
 
 /// How often the interface is deleted; `VXLAN_DELETIONS=50` is what was promised.
 const DELETIONS: usize = 10;
@@ -136,6 +139,25 @@ fn deleted_and_made_anew() -> Result<()> {
     ensure!(slowest < SOON, "attached again after {slowest:?}\n{}", host.daemon.log());
     host.assert_ping("after all of it")?;
     host.daemon.stop()?;
+    other.stop()
+}
+
+/// Filters go with their interface, and the qdisc as well.
+#[test]
+fn deleted_and_made_anew_over_clsact() -> Result<()> {
+    let config = CONFIG.replace("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"");
+    let (mut host, other) = start_with(&config)?;
+    for _ in 0..2 {
+        host.ns().run("ip link delete eth0")?;
+        wait_until("the daemon notices", || Ok(!up(&host)?))?;
+        let took = replug(&host)?;
+        ensure!(took < SOON, "attached again after {took:?}");
+        assert_one_filter_a_hook(&host)?;
+    }
+    host.daemon.terminate()?;
+    host.daemon.down()?;
+    let left = host.ns().run("tc qdisc show dev eth0")?;
+    assert!(!left.contains("clsact"), "{left}");
     other.stop()
 }
 

@@ -45,27 +45,48 @@ pub(crate) struct Report {
     output: Vec<String>,
     outcomes: Vec<Outcome>,
     notes: Vec<String>,
+    /// Jobs that have ended, or with which the guest did.
+    through: usize,
+    /// The guest that was started last has come as far as a job.
     begun: bool,
     done: bool,
+    /// How the guest that was started last ended, where it took no job with it.
+    died: Option<String>,
 }
 
 impl Report {
-    /// Of a guest that has been started at `since`. `live`: what it prints is shown at once.
-    pub(crate) fn new(kernel: &Kernel, since: Instant, live: bool, log: Option<File>) -> Self {
+    /// `live`: what guests print is shown at once.
+    pub(crate) fn new(kernel: &Kernel, live: bool, log: Option<File>) -> Self {
+        let now = Instant::now();
         Self {
             line: kernel.line.name(),
             release: kernel.release.clone(),
             live,
             log,
-            booted: since,
-            since,
+            booted: now,
+            since: now,
             now: None,
             output: Vec::new(),
             outcomes: Vec::new(),
             notes: Vec::new(),
+            through: 0,
             begun: false,
             done: false,
+            died: None,
         }
+    }
+
+    /// A guest is started, for the jobs that are left.
+    pub(crate) fn boots(&mut self, at: Instant) {
+        (self.booted, self.since) = (at, at);
+        self.output.clear();
+        self.begun = false;
+        self.died = None;
+    }
+
+    /// Jobs that are not to be done again.
+    pub(crate) fn jobs_through(&self) -> usize {
+        self.through
     }
 
     /// Has the guest come as far as its first job?
@@ -144,6 +165,7 @@ impl Report {
             self.show();
         }
         self.outcomes.push(outcome);
+        self.through += 1;
         self.output.clear();
     }
 
@@ -152,13 +174,28 @@ impl Report {
         if self.done {
             return;
         }
-        let name = self.now.take().map_or_else(|| "boot".to_owned(), |(name, _)| name);
-        let wrong = vec![format!("the guest was not through: {how}")];
-        let outcome =
-            Outcome { name, tally: Tally::read(&self.output), took: self.since.elapsed(), wrong };
+        let how = format!("the guest was not through: {how}");
+        let Some((name, _)) = self.now.take() else {
+            self.note(&how);
+            self.show();
+            self.died = Some(how);
+            return;
+        };
+        let tally = Tally::read(&self.output);
+        let outcome = Outcome { name, tally, took: self.since.elapsed(), wrong: vec![how] };
         self.note(&outcome.sentence());
         self.show();
         self.outcomes.push(outcome);
+        self.through += 1;
+    }
+
+    /// No guest is started any more.
+    pub(crate) fn close(&mut self) {
+        if let Some(how) = self.died.take() {
+            let (name, tally) = ("boot".to_owned(), Tally::default());
+            let outcome = Outcome { name, tally, took: self.since.elapsed(), wrong: vec![how] };
+            self.outcomes.push(outcome);
+        }
     }
 
     fn note(&self, text: &str) {
@@ -249,7 +286,7 @@ mod tests {
             image: "/i".into(),
             tree: "/t".into(),
         };
-        let mut report = Report::new(&kernel, Instant::now(), false, None);
+        let mut report = Report::new(&kernel, false, None);
         let tests = Job { name: "nat".into(), command: "".into(), limit: None, tests: Some(2) };
         for line in lines {
             match Mark::of(line) {
@@ -288,13 +325,21 @@ mod tests {
         report.ended("qemu ended with exit status: 0");
         assert_eq!(report.outcomes[0].name, "nat");
         assert!(!report.is_good() && report.has_begun());
+        // That one is not done again; and what the next guest does well mends nothing.
+        assert_eq!(report.jobs_through(), 1);
+        report.boots(Instant::now());
+        report.mark(&Mark::Done, &[]);
+        report.close();
+        assert!(!report.is_good() && report.outcomes.len() == 1, "{report:?}");
     }
 
     #[test]
     fn a_guest_that_dies_at_boot_has_not_begun() {
         let mut report = report(&["double fault"]);
         report.ended("qemu ended with exit status: 0");
-        assert!(!report.is_good() && !report.has_begun());
+        assert!(!report.is_good() && !report.has_begun() && report.jobs_through() == 0);
+        report.close();
+        assert_eq!(report.outcomes[0].name, "boot");
     }
 
     #[test]
