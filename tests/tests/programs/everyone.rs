@@ -6,10 +6,13 @@ use std::net::Ipv4Addr;
 
 use aya::programs::{
     LinkOrder, TcAttachType,
-    tc::{SchedClassifierLink, TcAttachOptions},
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact},
 };
 use vxlan_common::reason::TxDrop::NoRoute;
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp, Vxlan};
+use vxlan_tests::{
+    kernel::{self, Feature},
+    packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp, Vxlan},
+};
 use vxlan_user::dataplane::names;
 
 use crate::{
@@ -40,8 +43,13 @@ pub(crate) fn text(unknown_unicast: &str) -> String {
 pub(crate) fn attached(text: &str) -> (Bench, SchedClassifierLink) {
     let mut bench = Bench::new(text, GCP);
     let encap = bench.plane.classifier(names::ENCAP).expect("is loaded");
-    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let id = encap.attach_with_options("lo", TcAttachType::Egress, options).expect("attaches");
+    let hook = if kernel::has(Feature::Tcx).expect("a release") {
+        TcAttachOptions::TcxOrder(LinkOrder::default())
+    } else {
+        qdisc_add_clsact("lo").expect("a qdisc");
+        TcAttachOptions::Netlink(NlOptions::default())
+    };
+    let id = encap.attach_with_options("lo", TcAttachType::Egress, hook).expect("attaches");
     let link = encap.take_link(id).expect("its link");
     (bench, link)
 }
