@@ -51,8 +51,9 @@ impl Former {
                 );
                 DataPlaneError::pin(&path, reason)
             };
-            let data = MapData::from_pin(&path).map_err(|error| failed(&chain(&error)))?;
-            let info = data.info().map_err(|error| failed(&chain(&error)))?;
+            let info = MapData::from_pin(&path).and_then(|data| data.info());
+            let info =
+                info.map_err(|error| failed(&format!("{:#}", anyhow::Error::from(error))))?;
             layout.check(&path, &info)?;
             let fd = syscall::pinned(&path).map_err(|error| failed(&error))?;
             let ours = layout::value_fields(&layout.name).into_iter();
@@ -254,15 +255,4 @@ fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> T {
     // SAFETY: as many bytes as the type has, of which every bit pattern is a value (`Pod`); the copy asks
     // for no alignment.
     unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
