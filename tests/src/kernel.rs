@@ -13,6 +13,8 @@ pub enum Feature {
     /// A verifier that goes through our programs as the newest ones do. Linux 6.1's counts four times
     /// as many instructions for `encap`, 6.12's does not; which change between them it was is not known.
     RecentVerifier,
+    /// A vxlan device that counts headers it refuses as `rx_errors`.
+    CountedHeaders,
 }
 
 impl Feature {
@@ -21,6 +23,11 @@ impl Feature {
         match self {
             Self::Tcx => ("TCX links", Version(6, 6), "e420bed02507"),
             Self::RecentVerifier => ("a recent verifier", Version(6, 12), "no single commit"),
+            Self::CountedHeaders => (
+                "a vxlan device that counts refused headers",
+                Version(6, 14),
+                "vxlan: Bump error counters for header mismatches",
+            ),
         }
     }
 }

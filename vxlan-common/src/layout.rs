@@ -3,7 +3,7 @@
 
 use crate::{
     nat::Observed,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Peer, Settings},
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
 };
 
 /// One field.
@@ -64,7 +64,4 @@ fields! {
     NeighbourKey { member, place }
     Neighbour { address, mac, seen }
     NonMember { peer, network }
-    Peer {
-        endpoint, gateway, family, pad, port, ifindex, mtu, slot, packets, bytes, private, private6, pad_end,
-    }
 }

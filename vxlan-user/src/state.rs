@@ -30,6 +30,9 @@ pub struct State {
     pub networks: Vec<Network>,
     /// Members in the order of their indices.
     pub members: Vec<Member>,
+    /// For a start, which then has to lose nothing to find them once more.
+    #[serde(default)]
+    pub narrow_paths: Vec<NarrowPath>,
     /// The maps, the oldest first: the last one is at work, or about to be, and those before it have
     /// counters that were not carried over yet. Empty until there is one.
     pub generations: Vec<Generation>,
@@ -45,9 +48,6 @@ pub struct Underlay {
     /// What packets are sent from: one of each family that there is.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// Of the interface. 0: a version that did not say.
-    #[serde(default)]
-    pub mtu: u32,
     /// Absent until attached.
     pub xdp: Option<Attachment>,
     /// Absent: nothing was attached, or meant to be.
@@ -127,6 +127,16 @@ pub struct Member {
     pub peer: usize,
     pub network: usize,
     pub allowed_ips: Vec<IpNet>,
+}
+
+/// A path that takes less than link and route allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NarrowPath {
+    pub endpoint: SocketAddr,
+    pub mtu: u32,
+    /// From this on it may have become wider: seconds since boot, as [`uptime`](crate::dataplane::uptime)
+    /// counts them.
+    pub until: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{collections::HashMap, fs::File, sync::Arc};
+use std::{collections::HashMap, fs::File, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 use vxlan_common::table;
@@ -10,7 +10,9 @@ use super::{
     Places,
     checks::Findings,
     follow::AT_A_TIME,
-    keys, obsolete, path_mtu, record,
+    keys, obsolete,
+    path_mtu::{self, PathMtus},
+    record,
     swap::{self, Predecessors},
     ways,
 };
@@ -18,10 +20,11 @@ use crate::{
     config::{self, RouteTable},
     dataplane::{
         Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
+        uptime,
     },
     host::{Host, OverlaySpec, WantedRoute},
     plan::{Endpoints, Kept, Learned, OverlayFacts, Plan, WayFacts, overlay_mac},
-    state::State,
+    state::{NarrowPath, State},
 };
 
 /// A data plane that carries traffic.
@@ -34,8 +37,6 @@ pub struct Started {
     pub(super) plan: Plan,
     /// Where peers are whose endpoint is learned.
     pub(super) endpoints: Endpoints,
-    /// Peers with a path that a former run knew to be narrower than link and route, which allow so much.
-    pub(super) narrow: Vec<(usize, u32)>,
     /// The pins are this process's as long as it is open.
     pins_lock: Option<Arc<File>>,
 }
@@ -132,13 +133,10 @@ async fn make(
         &mut rand::rng(),
     );
     plan.probers = keys::probers(&findings.keys);
-    let narrow = match running {
-        Some(running) => {
-            keep_ways(&mut plan, &findings, running);
-            Vec::new()
-        }
-        None => keep_paths(&mut plan, &findings, &predecessors)?,
-    };
+    match running {
+        Some(running) => keep_ways(&mut plan, &findings, running),
+        None => keep_paths(&mut plan, &state.narrow_paths),
+    }
     plane.fill(&plan)?;
     tracing::debug!("start: maps filled");
     if let Some(former) = predecessors.at_work() {
@@ -170,7 +168,7 @@ async fn make(
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
-    Ok(Started { findings, plane, attachment, state, plan, endpoints, narrow, pins_lock })
+    Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
 /// Peers whose endpoints stay are reached as they are now, until it is looked at again.
@@ -199,29 +197,13 @@ fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
     }
 }
 
-/// A path that was found to be narrow is taken to be so until something new is known of it: else every
-/// packet that is too long would be lost until it is found once more. Returns whose paths these are, with
-/// what link and route allow.
-fn keep_paths(
-    plan: &mut Plan,
-    findings: &Findings,
-    predecessors: &Predecessors,
-) -> anyhow::Result<Vec<(usize, u32)>> {
-    let former = findings.former.as_ref().map(|state| &state.underlay);
-    let same_link = former.is_some_and(|former| {
-        former.interface == findings.underlay.name && former.mtu == findings.facts.mtu
-    });
-    let known = if same_link { predecessors.paths()? } else { HashMap::new() };
-    let mut narrow = Vec::new();
-    let peers = plan.names.peers.iter().zip(&mut plan.peers).enumerate();
-    for (index, (name, entry)) in peers {
-        let Some(&(endpoint, mtu)) = known.get(name.as_str()) else { continue };
-        if mtu != 0 && mtu < entry.mtu && endpoint == path_mtu::endpoint(entry) {
-            narrow.push((index, entry.mtu));
-            entry.mtu = mtu;
-        }
+/// Paths that a former run has found to be narrow are taken to be so: else every packet that is too long
+/// would be lost until that is found once more.
+fn keep_paths(plan: &mut Plan, known: &[NarrowPath]) {
+    let paths = PathMtus::of_record(path_mtu::LIFETIME, known, Instant::now(), uptime());
+    for entry in &mut plan.peers {
+        entry.mtu = paths.limit(path_mtu::endpoint(entry), entry.mtu);
     }
-    Ok(narrow)
 }
 
 /// A plan before there are interfaces and ways: as many entries in every map as the real one.

@@ -121,7 +121,7 @@ pub async fn run(
             }
             () = service.due() => service.alive(),
             _ = retry.tick() => {
-                follower.save(&running);
+                follower.save(&mut running);
                 service.follow(&running);
                 if running.state.underlay.lost.is_some() {
                     underlay.look(&mut running, &mut probing).await;
@@ -138,7 +138,7 @@ pub async fn run(
         }
     }
     service.stopping();
-    follower.save(&running);
+    follower.save(&mut running);
     follow::unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())

@@ -9,10 +9,11 @@ use super::{
     Places,
     affected::Affected,
     bring_up::{Started, speaks_ipv6},
-    path_mtu::{self, LIFETIME, Ours, PathMtus, TooBig},
+    path_mtu::{self, LIFETIME, Ours, PathMtus},
     ways::{self, Looked},
 };
 use crate::{
+    dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
     plan::{self, Learned, Senders, Taken},
 };
@@ -68,19 +69,13 @@ impl<'a> Follower<'a> {
         }
         // Which next hops lead to them only a look tells.
         affected.all();
-        let mut paths = PathMtus::new(LIFETIME);
-        let mut widest: Vec<u32> = plan.peers.iter().map(|peer| peer.mtu).collect();
-        for &(peer, wide) in &running.narrow {
-            let entry = &plan.peers[peer];
-            let known = TooBig { endpoint: path_mtu::endpoint(entry), mtu: entry.mtu };
-            paths.lower(&known, wide, Instant::now());
-            widest[peer] = wide;
-        }
+        let known = &running.state.narrow_paths;
+        let paths = PathMtus::of_record(LIFETIME, known, Instant::now(), uptime());
         Self {
             places,
             host,
             paths,
-            widest,
+            widest: plan.peers.iter().map(|peer| peer.mtu).collect(),
             found: vec![None; plan.peers.len()],
             affected,
             look: true,
@@ -151,16 +146,12 @@ impl<'a> Follower<'a> {
         let was = running.findings.facts.mtu;
         running.findings.facts.mtu = ways.mtu;
         running.findings.underlay.mtu = ways.mtu;
-        running.state.underlay.mtu = ways.mtu;
         if ways.mtu != was {
             self.affected.all();
             self.widen = ways.mtu > was;
         }
         // An overlay interface never sends what the ways do not take.
-        let mut changed = ways.mtu != was;
-        if ways.mtu < was {
-            self.follow_mtu(running).await;
-        }
+        let mut changed = ways.mtu < was && self.follow_mtu(running).await;
         self.affected.found(&ways);
         ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))?;
         if self.affected.is_empty() && std::mem::take(&mut self.round) {
@@ -171,6 +162,7 @@ impl<'a> Follower<'a> {
             changed |= self.follow_mtu(running).await;
         }
         if changed && let Err(error) = self.places.run_dir.store(&running.state) {
+            // Only `vxlan show` reads it now.
             tracing::warn!("{error}");
         }
         Ok(())
@@ -294,7 +286,17 @@ impl<'a> Follower<'a> {
     }
 
     /// Writes down what was learned since the last time, for the next start.
-    pub(super) fn save(&mut self, running: &Started) {
+    pub(super) fn save(&mut self, running: &mut Started) {
+        // Until every way is looked at, it is not known what link and route allow.
+        if !self.round {
+            let ways = running.plan.peers.iter().zip(&self.widest);
+            let ways = ways.map(|(peer, widest)| (path_mtu::endpoint(peer), peer.mtu, *widest));
+            let narrow = self.paths.record(ways, Instant::now(), uptime());
+            if path_mtu::differ(&narrow, &running.state.narrow_paths) {
+                running.state.narrow_paths = narrow;
+                self.unsaved = true;
+            }
+        }
         if !self.unsaved {
             return;
         }

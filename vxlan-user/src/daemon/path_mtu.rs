@@ -9,7 +9,7 @@ use std::{
 
 use vxlan_common::{addr::IPV6, table::Peer};
 
-use crate::plan::Plan;
+use crate::{plan::Plan, state::NarrowPath};
 
 /// After this a path may have become wider again (RFC 1191, section 6.3; RFC 8201, section 4).
 pub(super) const LIFETIME: Duration = Duration::from_secs(600);
@@ -168,6 +168,38 @@ impl PathMtus {
         Self { lifetime, narrow: HashMap::new() }
     }
 
+    /// What a former run has found, at the point in time `now`, `uptime` seconds after boot.
+    pub(super) fn of_record(
+        lifetime: Duration,
+        known: &[NarrowPath],
+        now: Instant,
+        uptime: u32,
+    ) -> Self {
+        let narrow = known.iter().filter(|path| path.until > uptime).map(|path| {
+            // Not longer than the lifetime, whatever the clock was then.
+            let left = Duration::from_secs((path.until - uptime).into()).min(lifetime);
+            (path.endpoint, Narrow { mtu: path.mtu, until: now + left })
+        });
+        Self { lifetime, narrow: narrow.collect() }
+    }
+
+    /// For the next start: which of these ways are narrower than link and route allow. Each is to an
+    /// endpoint, with what passes and with what those allow. What probes have found counts as if it was
+    /// said now.
+    pub(super) fn record(
+        &self,
+        ways: impl Iterator<Item = (SocketAddr, u32, u32)>,
+        now: Instant,
+        uptime: u32,
+    ) -> Vec<NarrowPath> {
+        let narrow = ways.filter(|(_, mtu, widest)| mtu < widest).map(|(endpoint, mtu, _)| {
+            let said = self.narrow.get(&endpoint).map(|narrow| narrow.until);
+            let left = said.map_or(self.lifetime, |until| until.saturating_duration_since(now));
+            NarrowPath { endpoint, mtu, until: uptime + left.as_secs() as u32 }
+        });
+        narrow.collect()
+    }
+
     /// Takes note of what was said, if that is less than what is `known`.
     pub(super) fn lower(&mut self, said: &TooBig, known: u32, now: Instant) -> bool {
         let lower = said.mtu < known;
@@ -192,6 +224,16 @@ impl PathMtus {
     pub(super) fn limit(&self, endpoint: SocketAddr, mtu: u32) -> u32 {
         self.narrow.get(&endpoint).map_or(mtu, |narrow| narrow.mtu.min(mtu))
     }
+}
+
+/// Is it worth while to write down the one where the other is on record?
+pub(super) fn differ(found: &[NarrowPath], recorded: &[NarrowPath]) -> bool {
+    let same = |(found, recorded): (&NarrowPath, &NarrowPath)| {
+        let age = found.until.abs_diff(recorded.until);
+        (found.endpoint, found.mtu) == (recorded.endpoint, recorded.mtu)
+            && u64::from(age) < LIFETIME.as_secs() / 2
+    };
+    found.len() != recorded.len() || !found.iter().zip(recorded).all(same)
 }
 
 #[cfg(test)]

@@ -38,7 +38,6 @@ pub(super) async fn planned(
             interface: findings.underlay.name.clone(),
             address: findings.address,
             addresses: findings.facts.addresses().collect(),
-            mtu: findings.facts.mtu,
             // Attached as it was, until its hook is swapped.
             xdp: former.and_then(|former| former.xdp.clone()),
             tc: Some(tc),
@@ -64,6 +63,11 @@ pub(super) async fn planned(
             })
             .collect(),
         members: members.collect(),
+        narrow_paths: findings
+            .former
+            .iter()
+            .flat_map(|former| former.narrow_paths.clone())
+            .collect(),
         generations: findings.former.iter().flat_map(|former| former.generations.clone()).collect(),
         entries: Vec::new(),
     })

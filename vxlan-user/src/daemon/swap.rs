@@ -1,14 +1,11 @@
 //! From one generation to the next: what is found of former ones, the hooks swapped one by one, counters
 //! carried over. docs/lifecycle.md says in which order and why.
 
-use std::{collections::HashMap, net::SocketAddr};
-
 use vxlan_common::table::TAG_MAC;
 
 use super::{
     Places, Started,
     checks::{self, Findings},
-    path_mtu,
 };
 use crate::{
     dataplane::{
@@ -71,18 +68,6 @@ impl Predecessors {
         let overlays = state.networks.iter();
         let egress = overlays.map(|of| FormerFilter::egress(&of.interface, pins, generation));
         egress.chain(ingress).collect()
-    }
-
-    /// Where packets for each peer went, by name, and how long they could be.
-    pub(super) fn paths(&self) -> anyhow::Result<HashMap<&str, (SocketAddr, u32)>> {
-        let Some(former) = self.at_work() else { return Ok(HashMap::new()) };
-        let mut found = HashMap::new();
-        for (index, name) in (0..).zip(&former.generation().names.peers) {
-            if let Some(peer) = former.peer(index)? {
-                found.insert(name.as_str(), (path_mtu::endpoint(&peer), peer.mtu));
-            }
-        }
-        Ok(found)
     }
 
     /// What the next plan keeps.

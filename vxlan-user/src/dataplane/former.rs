@@ -10,7 +10,7 @@ use std::{
 use aya::{Pod, maps::MapData, util::nr_cpus};
 use vxlan_common::{
     counters::Counters,
-    table::{self, Learned, Neighbour, NeighbourKey, Peer, Settings},
+    table::{Learned, Neighbour, NeighbourKey, Settings},
 };
 
 use super::{
@@ -147,18 +147,6 @@ impl Former {
             });
         }
         Ok(found)
-    }
-
-    /// The way to a peer, as it was last.
-    pub fn peer(&self, index: u32) -> Result<Option<Peer>, DataPlaneError> {
-        let Some((peers, versions)) = self.map("PEERS").zip(self.map("VERSIONS")) else {
-            return Ok(None);
-        };
-        let version = versions.value(&index.to_ne_bytes())?;
-        let number = |raw: Vec<u8>| versions.layout.value_field("version")?.number(&raw);
-        let Some(version) = version.and_then(number) else { return Ok(None) };
-        let at = table::current(index, version as u32);
-        Ok(peers.value(&at.to_ne_bytes())?.map(|raw| translated(peers, &raw)))
     }
 
     /// What was learned of a member.

@@ -11,7 +11,7 @@ use vxlan_common::{
     layout::{self, Layout},
     nat::Observed,
     reason::DropReason,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Peer, Settings},
+    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
 };
 
 use super::{DataPlane, DataPlaneError, tables};
@@ -140,8 +140,6 @@ fn fields_of(map: &str) -> (Vec<Field>, Vec<Field>) {
         "FDB" => (fields::<FdbKey>(), fields::<FdbEntry>()),
         "LEARNED" => (Vec::new(), learned_fields()),
         "NEIGHBOURS" => (fields::<NeighbourKey>(), fields::<Neighbour>()),
-        "PEERS" => (Vec::new(), fields::<Peer>()),
-        "VERSIONS" => (Vec::new(), vec![field("version", 0, 4)]),
         _ => (Vec::new(), Vec::new()),
     }
 }

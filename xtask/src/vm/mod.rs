@@ -44,8 +44,10 @@ const MEMORY_MIB: u32 = 3072;
 /// The version that migrations are tested with, in a guest.
 const OTHER_LAYOUT: &str = "/usr/bin/vxlan-other-layout";
 const TICK: Duration = Duration::from_millis(200);
-/// So long a guest may say nothing, by our clock. For a job it has a clock of its own.
-const PATIENCE: Duration = Duration::from_secs(40 * 60);
+/// So long a guest may say nothing, by our clock.
+const SILENCE: Duration = Duration::from_secs(20 * 60);
+/// So long a job may take, by our clock: that of a guest whose kernel is stuck may not go on.
+const PATIENCE: Duration = Duration::from_secs(4 * 60 * 60);
 /// So often a guest is started that does not get as far as a job.
 const BOOTS: usize = 3;
 
@@ -111,16 +113,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let mut boot = 1;
         loop {
             // A guest that dies takes the job with it that is at work, and no other.
-            let left = &jobs[report.jobs_through()..];
-            let init = guest::init(left, &environment);
+            let left = report.left(&jobs);
+            let init = guest::init(&left, &environment);
             let contents = Contents { kernel, programs: &programs.files, init: &init };
             let initrd = initramfs::make(&contents, &cache)?;
             report.boots(Instant::now());
-            watch(Guest::boot(kernel, &initrd, machine)?, &mut report, left, &stop)?;
-            boot = if report.has_begun() { 1 } else { boot + 1 };
-            let through = report.jobs_through() == jobs.len();
-            if through || boot > BOOTS || stop.requested()? {
-                report.close();
+            watch(Guest::boot(kernel, &initrd, machine)?, &mut report, &left, &stop)?;
+            let still = report.left(&jobs);
+            boot = if still.len() < left.len() { 1 } else { boot + 1 };
+            if still.is_empty() || boot > BOOTS || stop.requested()? {
+                report.close(&still);
                 return Ok(report);
             }
             progress::note(&format!("{:<5} once more, for what is left", kernel.line.name()));
@@ -180,14 +182,18 @@ fn cpus(accel: Accel, line: Line) -> u32 {
 
 /// Follows a guest to its end.
 fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Result<()> {
-    let mut deadline = Instant::now() + PATIENCE;
+    let mut heard = Instant::now();
+    let mut marked = heard;
     loop {
         match guest.console.recv_timeout(TICK) {
             Ok(line) => {
-                deadline = Instant::now() + PATIENCE;
+                heard = Instant::now();
                 report.log(&line);
                 match Mark::of(&line) {
-                    Some(mark) => report.mark(&mark, jobs),
+                    Some(mark) => {
+                        marked = heard;
+                        report.mark(&mark, jobs);
+                    }
                     None => report.line(line),
                 }
             }
@@ -202,9 +208,13 @@ fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Re
             report.ended("interrupted");
             return Ok(());
         }
-        if Instant::now() > deadline {
-            report.ended(&format!("nothing new for {} s, so it was ended", PATIENCE.as_secs()));
-            return Ok(());
+        for (what, since, limit) in
+            [("nothing new", heard, SILENCE), ("at one job", marked, PATIENCE)]
+        {
+            if since.elapsed() > limit {
+                report.ended(&format!("{what} for {} s, so it was ended", limit.as_secs()));
+                return Ok(());
+            }
         }
     }
 }

@@ -45,13 +45,9 @@ pub(crate) struct Report {
     output: Vec<String>,
     outcomes: Vec<Outcome>,
     notes: Vec<String>,
-    /// Jobs that have ended, or with which the guest did.
-    through: usize,
     /// The guest that was started last has come as far as a job.
     begun: bool,
     done: bool,
-    /// How the guest that was started last ended, where it took no job with it.
-    died: Option<String>,
 }
 
 impl Report {
@@ -69,10 +65,8 @@ impl Report {
             output: Vec::new(),
             outcomes: Vec::new(),
             notes: Vec::new(),
-            through: 0,
             begun: false,
             done: false,
-            died: None,
         }
     }
 
@@ -81,17 +75,13 @@ impl Report {
         (self.booted, self.since) = (at, at);
         self.output.clear();
         self.begun = false;
-        self.died = None;
+        self.done = false;
     }
 
-    /// Jobs that are not to be done again.
-    pub(crate) fn jobs_through(&self) -> usize {
-        self.through
-    }
-
-    /// Has the guest come as far as its first job?
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun
+    /// Of these jobs, those that have not come to an end, nor a guest with them.
+    pub(crate) fn left(&self, jobs: &[Job]) -> Vec<Job> {
+        let is_left = |job: &&Job| !self.outcomes.iter().any(|outcome| outcome.name == job.name);
+        jobs.iter().filter(is_left).cloned().collect()
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -165,7 +155,6 @@ impl Report {
             self.show();
         }
         self.outcomes.push(outcome);
-        self.through += 1;
         self.output.clear();
     }
 
@@ -175,27 +164,31 @@ impl Report {
             return;
         }
         let how = format!("the guest was not through: {how}");
-        let Some((name, _)) = self.now.take() else {
-            self.note(&how);
-            self.show();
-            self.died = Some(how);
-            return;
+        let name = match self.now.take() {
+            Some((name, _)) => name,
+            // What the job before has done to the kernel may be why.
+            None if self.begun => "between jobs".to_owned(),
+            None => {
+                self.note(&how);
+                self.show();
+                return;
+            }
         };
         let tally = Tally::read(&self.output);
         let outcome = Outcome { name, tally, took: self.since.elapsed(), wrong: vec![how] };
         self.note(&outcome.sentence());
         self.show();
         self.outcomes.push(outcome);
-        self.through += 1;
     }
 
-    /// No guest is started any more.
-    pub(crate) fn close(&mut self) {
-        if let Some(how) = self.died.take() {
-            let (name, tally) = ("boot".to_owned(), Tally::default());
-            let outcome = Outcome { name, tally, took: self.since.elapsed(), wrong: vec![how] };
-            self.outcomes.push(outcome);
-        }
+    /// No guest is started any more, for what is left.
+    pub(crate) fn close(&mut self, left: &[Job]) {
+        self.outcomes.extend(left.iter().map(|job| Outcome {
+            name: job.name.clone(),
+            tally: Tally::default(),
+            took: Duration::ZERO,
+            wrong: vec!["has not run".to_owned()],
+        }));
     }
 
     fn note(&self, text: &str) {
@@ -279,6 +272,10 @@ mod tests {
     use super::*;
     use crate::vm::kernel::Line;
 
+    fn job(name: &str) -> Job {
+        Job { name: name.into(), command: "".into(), limit: None, tests: Some(2) }
+    }
+
     fn report(lines: &[&str]) -> Report {
         let kernel = Kernel {
             line: Line::V6_1,
@@ -287,7 +284,7 @@ mod tests {
             tree: "/t".into(),
         };
         let mut report = Report::new(&kernel, false, None);
-        let tests = Job { name: "nat".into(), command: "".into(), limit: None, tests: Some(2) };
+        let tests = job("nat");
         for line in lines {
             match Mark::of(line) {
                 Some(mark) => report.mark(&mark, std::slice::from_ref(&tests)),
@@ -324,22 +321,33 @@ mod tests {
         let mut report = report(&["vm: begin nat", "Kernel panic"]);
         report.ended("qemu ended with exit status: 0");
         assert_eq!(report.outcomes[0].name, "nat");
-        assert!(!report.is_good() && report.has_begun());
+        assert!(!report.is_good() && report.begun);
         // That one is not done again; and what the next guest does well mends nothing.
-        assert_eq!(report.jobs_through(), 1);
+        assert!(report.left(&[job("nat")]).is_empty() && report.left(&[job("daemon")]).len() == 1);
         report.boots(Instant::now());
         report.mark(&Mark::Done, &[]);
-        report.close();
         assert!(!report.is_good() && report.outcomes.len() == 1, "{report:?}");
     }
 
     #[test]
-    fn a_guest_that_dies_at_boot_has_not_begun() {
+    fn a_guest_that_dies_at_boot_leaves_its_jobs() {
         let mut report = report(&["double fault"]);
         report.ended("qemu ended with exit status: 0");
-        assert!(!report.is_good() && !report.has_begun() && report.jobs_through() == 0);
-        report.close();
-        assert_eq!(report.outcomes[0].name, "boot");
+        assert!(!report.is_good() && !report.begun && report.outcomes.is_empty());
+        report.boots(Instant::now());
+        report.mark(&Mark::Done, &[]);
+        report.close(&report.left(&[job("nat")]));
+        assert_eq!(report.outcomes[0].wrong, ["has not run"]);
+        assert!(!report.is_good());
+    }
+
+    #[test]
+    fn a_guest_that_dies_between_jobs_is_not_forgiven() {
+        let mut report = report(&["vm: begin nat", RESULT, "vm: end nat 0"]);
+        report.ended("qemu ended with exit status: 0");
+        report.boots(Instant::now());
+        report.mark(&Mark::Done, &[]);
+        assert!(!report.is_good() && report.left(&[job("nat")]).is_empty());
     }
 
     #[test]

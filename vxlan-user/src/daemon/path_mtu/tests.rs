@@ -226,3 +226,38 @@ fn a_quotation_that_cannot_be_of_a_dropped_packet_of_ours_says_nothing() {
     let short = &quoted_v6()[..40 + 14];
     assert_eq!(ours().read(&too_big_v6(1400, short), true), None, "without the VNI");
 }
+
+#[test]
+fn a_start_goes_on_with_what_the_former_run_knew() {
+    let (now, lifetime) = (Instant::now(), LIFETIME);
+    let endpoint: SocketAddr = ENDPOINT.parse().unwrap();
+    let mut paths = PathMtus::new(lifetime);
+    assert!(paths.lower(&TooBig { endpoint, mtu: 1400 }, 1500, now));
+    let later = now + Duration::from_secs(100);
+    let record = |mtu, widest| paths.record([(endpoint, mtu, widest)].into_iter(), later, 7_100);
+    assert_eq!(record(1400, 1500), [NarrowPath { endpoint, mtu: 1400, until: 7_600 }]);
+    // Its route is no wider: nothing that anybody had to find out.
+    assert_eq!(record(1400, 1400), []);
+    // Probes found less than the router said; and without a router's word, from now on.
+    assert_eq!(record(1390, 1500)[0].mtu, 1390);
+    let found = PathMtus::new(lifetime);
+    let found = found.record([(endpoint, 1390, 1500)].into_iter(), later, 7_100);
+    assert_eq!(found, [NarrowPath { endpoint, mtu: 1390, until: 7_700 }]);
+
+    let again = |uptime| PathMtus::of_record(lifetime, &record(1400, 1500), later, uptime);
+    assert_eq!(again(7_599).limit(endpoint, 1500), 1400);
+    assert_eq!(again(7_599).expire(later + Duration::from_secs(1)), [endpoint]);
+    assert_eq!(again(7_600).limit(endpoint, 1500), 1500, "too old");
+    // A record of another boot.
+    assert_eq!(again(5).expire(later + lifetime), [endpoint]);
+}
+
+#[test]
+fn only_news_are_written_down() {
+    let endpoint = ENDPOINT.parse().unwrap();
+    let path = |mtu, until| NarrowPath { endpoint, mtu, until };
+    assert!(!differ(&[path(1400, 700)], &[path(1400, 701)]));
+    assert!(differ(&[path(1400, 1000)], &[path(1400, 700)]), "half of the time is over");
+    assert!(differ(&[path(1390, 700)], &[path(1400, 700)]));
+    assert!(differ(&[], &[path(1400, 700)]) && differ(&[path(1400, 700)], &[]));
+}
