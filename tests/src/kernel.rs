@@ -13,6 +13,8 @@ pub enum Feature {
     /// A verifier that goes through our programs as the newest ones do. Linux 6.1's counts four times
     /// as many instructions for `encap`, 6.12's does not; which change between them it was is not known.
     RecentVerifier,
+    /// A veth pair whose sender waits when the other end does not keep up, if it has a queue.
+    VethBackpressure,
     /// A vxlan device that counts headers it refuses as `rx_errors`.
     CountedHeaders,
 }
@@ -23,6 +25,7 @@ impl Feature {
         match self {
             Self::Tcx => ("TCX links", Version(6, 6), "e420bed02507"),
             Self::RecentVerifier => ("a recent verifier", Version(6, 12), "no single commit"),
+            Self::VethBackpressure => ("veth that waits", Version(6, 16), "dc82a33297fc"),
             Self::CountedHeaders => (
                 "a vxlan device that counts refused headers",
                 Version(6, 14),

@@ -23,7 +23,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::cmd;
+use crate::{
+    cmd,
+    kernel::{self, Feature},
+};
 
 /// Where `ip netns` keeps its names.
 pub(crate) const DIR: &str = "/run/netns";
@@ -61,6 +64,11 @@ impl Netns {
             netns.sysctl(&format!("net.ipv4.conf.{scope}.accept_redirects"), "0")?;
             netns.sysctl(&format!("net.ipv4.conf.{scope}.send_redirects"), "0")?;
             netns.sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0")?;
+        }
+        // A ring of a veth pair has 256 places, and drops what does not fit if its sender does not wait: so
+        // what is on its way must be less.
+        if !kernel::has(Feature::VethBackpressure)? {
+            netns.sysctl("net.ipv4.tcp_rmem", "4096 65536 131072")?;
         }
         Ok(netns)
     }

@@ -61,8 +61,10 @@ const QUICK: [(&str, &[&str]); 5] = [
 ];
 
 /// Tests that are left to KVM and to the machine itself, by pieces of their names: they carry a
-/// million packets, which takes an emulated processor many minutes each.
-const LONG: [&str; 4] = ["a_million", "gigabyte::", "a_storm", "programs_and_model_agree"];
+/// million packets, or start many daemons under strace, which takes an emulated processor many minutes
+/// each.
+const LONG: [&str; 5] =
+    ["a_million", "gigabyte::", "a_storm", "programs_and_model_agree", "killed::"];
 
 const LIMIT: Duration = Duration::from_secs(1800);
 
