@@ -13,8 +13,8 @@ use super::{cpio::Archive, kernel::Kernel, modules, programs};
 use crate::{paths, setup};
 
 /// Besides those of the lab and busybox's: what the suites call when it is there.
-const TOOLS: [&str; 15] = [
-    "bash", "bpftool", "bridge", "capsh", "grep", "ls", "modprobe", "nsenter", "prlimit",
+const TOOLS: [&str; 16] = [
+    "bash", "bpftool", "bridge", "capsh", "date", "grep", "ls", "modprobe", "nsenter", "prlimit",
     "setpriv", "ss", "stat", "tc", "timeout", "unshare",
 ];
 /// Of this tree, at the same place: read by suites at run time.
