@@ -9,7 +9,7 @@ use vxlan_tests::{
 
 use crate::host::{CONFIG_A, Host, changed, tcx};
 
-fn config() -> String {
+pub(crate) fn config() -> String {
     changed("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"")
 }
 

@@ -19,7 +19,7 @@ use vxlan_tests::{
 };
 
 use crate::{
-    clsact::assert_one_filter_a_hook,
+    clsact,
     host::{CONFIG, CONFIG_A, Host, said, tcx, wait_until, xdp},
 };
 
@@ -145,14 +145,13 @@ fn deleted_and_made_anew() -> Result<()> {
 /// Filters go with their interface, and the qdisc as well.
 #[test]
 fn deleted_and_made_anew_over_clsact() -> Result<()> {
-    let config = CONFIG.replace("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"");
-    let (mut host, other) = start_with(&config)?;
+    let (mut host, other) = start_with(&clsact::config())?;
     for _ in 0..2 {
         host.ns().run("ip link delete eth0")?;
         wait_until("the daemon notices", || Ok(!up(&host)?))?;
         let took = replug(&host)?;
         ensure!(took < SOON, "attached again after {took:?}");
-        assert_one_filter_a_hook(&host)?;
+        clsact::assert_one_filter_a_hook(&host)?;
     }
     host.daemon.terminate()?;
     host.daemon.down()?;

@@ -163,7 +163,7 @@ async fn make(
     if let Err(error) = predecessors.retire(places, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    obsolete::remove(host, &findings, &mut state, left.len()).await;
+    obsolete::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
     if let Err(error) = places.run_dir.store(&state) {
         tracing::warn!("{error}");
     }

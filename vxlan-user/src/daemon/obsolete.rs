@@ -36,65 +36,69 @@ pub(super) async fn make_room(host: &Host, findings: &Findings) -> anyhow::Resul
             removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
         }
     }
-    let former: HashSet<&str> = former().map(|old| old.interface.as_str()).collect();
-    let mut overlays = host.list_overlays().await?;
-    overlays.retain(|overlay| {
-        let name = overlay.name.as_str();
-        former.contains(name) || networks.iter().any(|new| new.interface.value == name)
-    });
-    let wanted = wanted(networks, |new| new.interface.value.as_str());
-    let names: HashMap<u32, &str> =
-        overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str())).collect();
-    let moves = |(prefix, ifindex): &(IpNet, u32)| {
-        let through = names.get(ifindex);
-        through.is_some_and(|name| wanted.get(prefix).is_some_and(|wanted| wanted != name))
-    };
-    if !names.is_empty() {
-        remove_routes(host, moves).await?;
-    }
-    Ok(())
+    let new = networks.iter().map(|new| new.interface.value.as_str());
+    let ours: HashSet<&str> = former().map(|old| old.interface.as_str()).chain(new).collect();
+    let overlays = host.list_overlays().await?;
+    let through = overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str()));
+    let through = through.filter(|(_, name)| ours.contains(name)).collect();
+    Ok(remove_routes(host, networks, &through, moves).await?)
 }
 
 /// Takes away interfaces and routes of a former run that are asked for no more, and the record of them:
 /// the last `left` networks of the state. What cannot be removed stays on record, or is found again.
-pub(super) async fn remove(host: &Host, findings: &Findings, state: &mut State, left: usize) {
+/// Through the interfaces in `made` are only the routes that were made with them.
+pub(super) async fn remove(
+    host: &Host,
+    findings: &Findings,
+    state: &mut State,
+    left: usize,
+    made: &[String],
+) {
     for old in state.networks.split_off(state.networks.len().saturating_sub(left)) {
         if let Err(error) = host.delete_overlay(&old.interface).await {
             tracing::warn!("interface {} stays: {error}", old.interface);
             state.networks.push(old);
         }
     }
-    let of_config = findings.config.networks.iter().zip(&state.networks);
-    let numbers: HashMap<&str, u32> =
-        of_config.map(|(new, made)| (new.interface.value.as_str(), made.ifindex)).collect();
-    let ours: HashSet<u32> = numbers.values().copied().collect();
-    let wanted = wanted(&findings.config.networks, |new| numbers[new.interface.value.as_str()]);
-    let unwanted = |(prefix, ifindex): &(IpNet, u32)| {
-        ours.contains(ifindex) && wanted.get(prefix) != Some(ifindex)
-    };
-    if let Err(error) = remove_routes(host, unwanted).await {
+    let networks = &findings.config.networks;
+    let stay = state.networks.iter().take(networks.len());
+    let adopted = stay.filter(|network| !made.contains(&network.interface));
+    let through = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
+    if let Err(error) = remove_routes(host, networks, &through, unwanted).await {
         tracing::warn!("a route stays: {error}");
     }
     leave_clsact(host, findings).await;
 }
 
-/// Which network routes a prefix.
-fn wanted<'a, T>(
-    networks: &'a [config::Network],
-    network: impl Fn(&'a config::Network) -> T + Copy,
-) -> HashMap<IpNet, T> {
-    let routed = networks.iter().filter(|new| new.route_table.value == RouteTable::Main);
-    let prefixes = routed
-        .flat_map(|new| new.prefixes().map(move |prefix| (prefix.value.trunc(), network(new))));
-    prefixes.collect()
+/// A route through one interface has a prefix that another one shall have.
+fn moves(through: &str, wanted: Option<&str>) -> bool {
+    wanted.is_some_and(|wanted| wanted != through)
 }
 
+fn unwanted(through: &str, wanted: Option<&str>) -> bool {
+    wanted != Some(through)
+}
+
+/// Removes those of our routes through these interfaces that `go`, by the name of the interface that they
+/// lead to, and of the one whose network routes their prefix.
 async fn remove_routes(
     host: &Host,
-    which: impl FnMut(&(IpNet, u32)) -> bool,
+    networks: &[config::Network],
+    through: &HashMap<u32, &str>,
+    go: fn(&str, Option<&str>) -> bool,
 ) -> Result<(), HostError> {
+    if through.is_empty() {
+        return Ok(());
+    }
+    let routed = networks.iter().filter(|new| new.route_table.value == RouteTable::Main);
+    let wanted = routed.flat_map(|new| {
+        new.prefixes().map(|prefix| (prefix.value.trunc(), new.interface.value.as_str()))
+    });
+    let wanted: HashMap<IpNet, &str> = wanted.collect();
     let mut routes = host.own_routes().await?;
-    routes.retain(which);
+    routes.retain(|(prefix, ifindex)| {
+        through.get(ifindex).is_some_and(|name| go(name, wanted.get(prefix).copied()))
+    });
     host.remove_routes(&routes).await.map(drop)
 }
 

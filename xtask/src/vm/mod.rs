@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             let init = guest::init(&left, &environment);
             let contents = Contents { kernel, programs: &programs.files, init: &init };
             let initrd = initramfs::make(&contents, &cache)?;
-            report.boots(Instant::now());
+            report.boots();
             watch(Guest::boot(kernel, &initrd, machine)?, &mut report, &left, &stop)?;
             let still = report.left(&jobs);
             boot = if still.len() < left.len() { 1 } else { boot + 1 };

@@ -71,8 +71,9 @@ impl Report {
     }
 
     /// A guest is started, for the jobs that are left.
-    pub(crate) fn boots(&mut self, at: Instant) {
-        (self.booted, self.since) = (at, at);
+    pub(crate) fn boots(&mut self) {
+        self.booted = Instant::now();
+        self.since = self.booted;
         self.output.clear();
         self.begun = false;
         self.done = false;
@@ -324,7 +325,7 @@ mod tests {
         assert!(!report.is_good() && report.begun);
         // That one is not done again; and what the next guest does well mends nothing.
         assert!(report.left(&[job("nat")]).is_empty() && report.left(&[job("daemon")]).len() == 1);
-        report.boots(Instant::now());
+        report.boots();
         report.mark(&Mark::Done, &[]);
         assert!(!report.is_good() && report.outcomes.len() == 1, "{report:?}");
     }
@@ -334,7 +335,7 @@ mod tests {
         let mut report = report(&["double fault"]);
         report.ended("qemu ended with exit status: 0");
         assert!(!report.is_good() && !report.begun && report.outcomes.is_empty());
-        report.boots(Instant::now());
+        report.boots();
         report.mark(&Mark::Done, &[]);
         report.close(&report.left(&[job("nat")]));
         assert_eq!(report.outcomes[0].wrong, ["has not run"]);
@@ -345,7 +346,7 @@ mod tests {
     fn a_guest_that_dies_between_jobs_is_not_forgiven() {
         let mut report = report(&["vm: begin nat", RESULT, "vm: end nat 0"]);
         report.ended("qemu ended with exit status: 0");
-        report.boots(Instant::now());
+        report.boots();
         report.mark(&Mark::Done, &[]);
         assert!(!report.is_good() && report.left(&[job("nat")]).is_empty());
     }
