@@ -10,9 +10,9 @@ use aya::{
 
 use super::{
     DataPlane, DataPlaneError, Hooks, Pins, Target, detach,
-    hook::{self, Pinned},
+    link::{self, Pinned},
+    loader::program_error,
     names,
-    object::program_error,
 };
 
 /// Where packets are received: the rungs of the ladder, the best first.
@@ -208,7 +208,7 @@ fn pin_xdp(
 ) -> Result<(), DataPlaneError> {
     let link = program.take_link(id).map_err(program_error(names::DECAP))?;
     let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
-    hook::pin(link, path, former)
+    link::pin(link, path, former)
 }
 
 pub(super) fn errno(error: &ProgramError) -> Option<i32> {

@@ -21,9 +21,9 @@ use aya::{
 use super::{
     DataPlane, DataPlaneError, Generation, Pins, XdpAttached,
     attach::{errno, forget},
-    hook::{self, Pinned},
+    link::{self, Pinned},
+    loader::program_error,
     names,
-    object::program_error,
 };
 
 /// Priority of our filters: fixed, so that a restart finds them instead of adding more. Others may
@@ -219,7 +219,7 @@ fn attach_tcx(
         .map_err(program_error(name))?
         .try_into()
         .map_err(|error| DataPlaneError::pin(path, error))?;
-    hook::pin(link, path, pinned.as_ref())
+    link::pin(link, path, pinned.as_ref())
 }
 
 /// Puts the program into our filter of a former run, in one step. `false`: there is none.

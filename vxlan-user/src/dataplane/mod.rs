@@ -5,36 +5,36 @@
 //! [`Stations`] takes entries out beside the programs, [`Arrivals`] received probes. What the maps shall hold is decided by the
 //! plan, not here.
 
-mod arrivals;
 mod attach;
 mod attach_tc;
 mod detach;
 mod error;
-mod former;
+mod fdb;
 mod generation;
-mod hook;
 mod inherit;
 mod layout;
-mod object;
+mod link;
+mod loader;
 mod pins;
+mod previous;
+mod probe_ring;
 mod reader;
-mod stations;
 mod syscall;
 mod tables;
 mod totals;
 
-pub use arrivals::Arrivals;
 pub use attach::{Attachment, Ladder, ReceiveTarget, Refusal, XdpAttached, program_name};
 pub use attach_tc::{FormerFilter, Hooks, Target, TcHook, detach_deliver_filter};
 pub use error::DataPlaneError;
-pub use former::Former;
+pub use fdb::{Clock, Stations, now, uptime};
 pub use generation::Generation;
-pub use hook::Before;
 pub use layout::MapLayout;
-pub use object::{DataPlane, LoadOptions};
+pub use link::Before;
+pub use loader::{DataPlane, LoadOptions};
 pub use pins::Pins;
+pub use previous::Former;
+pub use probe_ring::Arrivals;
 pub use reader::{NonMemberDrops, Reader, Station, Usage};
-pub use stations::{Clock, Stations, now, uptime};
 pub use syscall::wait_for_programs;
 pub use totals::Totals;
 

@@ -10,7 +10,7 @@ use std::{
 use vxlan_common::ABI_VERSION;
 
 use super::{
-    DataPlaneError, Generation, TcHook, XdpAttached, attach::forget, detach, hook::NEW, syscall,
+    DataPlaneError, Generation, TcHook, XdpAttached, attach::forget, detach, link::NEW, syscall,
 };
 
 /// The beginning of the name of a pinned program; maps have others.

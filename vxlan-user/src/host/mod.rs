@@ -24,7 +24,7 @@ mod qdisc;
 mod raw;
 mod route;
 mod socket;
-mod underlay;
+mod underlay_link;
 mod virtio;
 mod watch;
 
@@ -39,7 +39,7 @@ pub use next_hop::NextHop;
 pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
 pub use raw::{Outer, RawSender};
 pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
-pub use underlay::Underlay;
+pub use underlay_link::Underlay;
 pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};
 
