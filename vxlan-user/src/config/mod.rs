@@ -5,30 +5,21 @@
 //! the interface? does the interface exist?) is checked by the host room, which reports it through
 //! [`Config::error`] so that both kinds of mistake look the same.
 //!
-//! The way of a file: `document` and `raw` read the TOML tree with positions, `schema` says which
-//! keys there are, `value` and `word` turn one text into one value, `validate` and its like give
-//! the whole its meaning. Each goes on after a mistake, so that one run shows all of them.
+//! From file to [`Config`]: `text` reads the TOML tree with positions and the keys that there are,
+//! `values` turns one text into one value, `rules` holds the values against each other. Each goes
+//! on after a mistake, so that one run reports all of them.
+//!
+//! Import order, lowest first: `error`, `choice`, `types`, `text`, `values`, `rules`.
 
 use std::fs;
 use std::path::Path;
 
 mod choice;
-mod document;
 mod error;
-mod overlap;
-mod raw;
-mod schema;
-mod source;
-mod suggest;
+mod rules;
+mod text;
 mod types;
-mod validate;
-mod validate_limits;
-mod validate_network;
-mod validate_peers;
-mod validate_prefixes;
-mod validate_probes;
-mod value;
-mod word;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -38,11 +29,11 @@ pub use choice::{
     TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
 };
 pub use error::{ConfigError, ConfigErrors};
+pub use rules::MOST_STATIONS;
 pub use types::{
     Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
     Vni,
 };
-pub use validate_limits::MOST_STATIONS;
 
 /// Where the configuration is when the command line does not say.
 pub const DEFAULT_PATH: &str = "/etc/vxlan/vxlan.toml";
@@ -64,7 +55,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default());
-            let line = source::Source::new(&text).line(text.len());
+            let line = text::source::Source::new(&text).line(text.len());
             Err(ConfigError::at(
                 path,
                 line,
@@ -79,7 +70,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// relative `key_file` paths are taken from its directory.
 pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
     let mut problems = error::Problems::new(file);
-    let config = document::Document::parse(text, &mut problems)
-        .and_then(|document| validate::config(&document.root(), &mut problems));
+    let config = text::document::Document::parse(text, &mut problems)
+        .and_then(|document| rules::config(&document.root(), &mut problems));
     problems.finish(config)
 }

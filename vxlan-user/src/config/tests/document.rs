@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::choice::Choice;
-use super::super::schema::{Kind, SECTIONS};
-use super::super::validate_probes::KERNEL_PORTS;
+use super::super::rules::KERNEL_PORTS;
+use super::super::text::schema::{Kind, SECTIONS};
 use super::super::{
     NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
     SourcePort, Tag, TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode, parse,

@@ -1,14 +1,14 @@
 //! One text or number, one value: MAC addresses, names, numbers, words of a list. Addresses are the
-//! matter of `value`.
+//! matter of `address`.
 
 use std::ops::RangeInclusive;
 
-use super::choice::Choice;
-use super::error::Problems;
-use super::raw::{Item, Section};
-use super::source::quoted;
-use super::suggest;
-use super::types::{Located, OuterField};
+use crate::config::choice::Choice;
+use crate::config::error::Problems;
+use crate::config::text::section::{Item, Section};
+use crate::config::text::source::quoted;
+use crate::config::text::suggest;
+use crate::config::types::{Located, OuterField};
 
 /// The kernel's IFNAMSIZ without the closing zero.
 const INTERFACE_BYTES: usize = 15;
@@ -16,7 +16,7 @@ const INTERFACE_BYTES: usize = 15;
 const NAME_BYTES: usize = 63;
 
 /// Six octets of a unicast MAC address.
-pub(super) fn mac(item: &Item<&str>, problems: &mut Problems) -> Option<[u8; 6]> {
+pub(in crate::config) fn mac(item: &Item<&str>, problems: &mut Problems) -> Option<[u8; 6]> {
     let octet = |part: &str| match part.len() {
         2 if part.bytes().all(|byte| byte.is_ascii_hexdigit()) => u8::from_str_radix(part, 16).ok(),
         _ => None,
@@ -37,7 +37,10 @@ pub(super) fn mac(item: &Item<&str>, problems: &mut Problems) -> Option<[u8; 6]>
 }
 
 /// The name of a node or peer.
-pub(super) fn name(item: &Item<&str>, problems: &mut Problems) -> Option<Located<String>> {
+pub(in crate::config) fn name(
+    item: &Item<&str>,
+    problems: &mut Problems,
+) -> Option<Located<String>> {
     let text = item.value;
     let why = if text.is_empty() {
         "is empty".to_owned()
@@ -59,7 +62,7 @@ pub(super) fn name(item: &Item<&str>, problems: &mut Problems) -> Option<Located
 }
 
 /// A name the kernel accepts for an interface.
-pub(super) fn interface(
+pub(in crate::config) fn interface(
     item: &Item<&str>,
     example: &str,
     problems: &mut Problems,
@@ -84,7 +87,7 @@ pub(super) fn interface(
 }
 
 /// A number within `low..=high`.
-pub(super) fn range(
+pub(in crate::config) fn range(
     item: &Item<i64>,
     low: u32,
     high: u32,
@@ -104,7 +107,10 @@ pub(super) fn range(
 }
 
 /// Ports from one to another: "low-high".
-pub(super) fn ports(item: &Item<&str>, problems: &mut Problems) -> Option<RangeInclusive<u16>> {
+pub(in crate::config) fn ports(
+    item: &Item<&str>,
+    problems: &mut Problems,
+) -> Option<RangeInclusive<u16>> {
     let port = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => text.parse::<u16>().ok().filter(|port| *port != 0),
         false => None,
@@ -126,7 +132,7 @@ pub(super) fn ports(item: &Item<&str>, problems: &mut Problems) -> Option<RangeI
 }
 
 /// A field of the outer IP header: a number within `low..=high`, or the inner one.
-pub(super) fn outer_field(
+pub(in crate::config) fn outer_field(
     section: &Section<'_>,
     key: &str,
     (low, high): (u8, u8),
@@ -155,7 +161,7 @@ pub(super) fn outer_field(
 }
 
 /// One word of a fixed list; its default where the key is not given.
-pub(super) fn choice<T: Choice>(
+pub(in crate::config) fn choice<T: Choice>(
     section: &Section<'_>,
     key: &str,
     problems: &mut Problems,

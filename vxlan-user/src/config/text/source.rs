@@ -7,31 +7,31 @@ use toml::de::DeValue;
 const SHOWN_CHARS: usize = 60;
 
 /// The file as it was written.
-pub(super) struct Source<'t> {
+pub(in crate::config) struct Source<'t> {
     text: &'t str,
     newlines: Vec<usize>,
 }
 
 impl<'t> Source<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(in crate::config) fn new(text: &'t str) -> Self {
         Self { text, newlines: text.match_indices('\n').map(|(offset, _)| offset).collect() }
     }
 
     /// The line, counted from 1, of the byte at `offset`.
-    pub(super) fn line(&self, offset: usize) -> u32 {
+    pub(in crate::config) fn line(&self, offset: usize) -> u32 {
         let before = self.newlines.partition_point(|newline| *newline < offset);
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// A value as the user wrote it, on one line and of bearable length.
-    pub(super) fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
+    pub(in crate::config) fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
         match value.get_ref().as_str() {
             Some(text) => quoted(text),
             None => cut(self.text.get(value.span()).unwrap_or_default()),
         }
     }
 
-    pub(super) fn line_text(&self, offset: usize) -> &str {
+    pub(in crate::config) fn line_text(&self, offset: usize) -> &str {
         let before = self.newlines.partition_point(|newline| *newline < offset);
         let start = before.checked_sub(1).map_or(0, |last| self.newlines[last] + 1);
         let end = self.newlines.get(before).copied().unwrap_or(self.text.len());
@@ -39,7 +39,7 @@ impl<'t> Source<'t> {
     }
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::config) fn quoted(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),

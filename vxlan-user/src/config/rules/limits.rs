@@ -1,9 +1,9 @@
 //! How much may be kept, copied and taken: rates, stations, ageing. The ranges of these numbers, and
 //! whether all stations together have room.
 
-use super::error::Problems;
-use super::raw::Section;
-use super::types::{Located, Network};
+use crate::config::error::Problems;
+use crate::config::text::section::Section;
+use crate::config::types::{Located, Network};
 
 /// No rate of the programs is exact above these: a unit costs whole 1024ths of a nanosecond.
 const MOST_PACKETS: i64 = 1_000_000_000;
@@ -17,19 +17,19 @@ const DEFAULT_MAX_STATIONS: u32 = 256;
 pub const MOST_STATIONS: u64 = 4_194_304;
 
 /// Limits of what is taken from a peer.
-pub(super) struct PeerLimits {
-    pub(super) packets_per_second: Option<u64>,
-    pub(super) bytes_per_second: Option<u64>,
+pub(in crate::config) struct PeerLimits {
+    pub(in crate::config) packets_per_second: Option<u64>,
+    pub(in crate::config) bytes_per_second: Option<u64>,
 }
 
 /// Limits of a network.
-pub(super) struct NetworkLimits {
-    pub(super) broadcast_rate: u32,
-    pub(super) ageing: u32,
-    pub(super) max_stations: Located<u32>,
+pub(in crate::config) struct NetworkLimits {
+    pub(in crate::config) broadcast_rate: u32,
+    pub(in crate::config) ageing: u32,
+    pub(in crate::config) max_stations: Located<u32>,
 }
 
-pub(super) fn of_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
+pub(in crate::config) fn of_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
     let nothing = Some("would refuse every packet of the peer");
     let mut limit = |key, most| {
         let found = number(section, key, (1, most), nothing, "no limit", problems)?;
@@ -41,7 +41,10 @@ pub(super) fn of_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLim
     }
 }
 
-pub(super) fn of_network(section: &Section<'_>, problems: &mut Problems) -> NetworkLimits {
+pub(in crate::config) fn of_network(
+    section: &Section<'_>,
+    problems: &mut Problems,
+) -> NetworkLimits {
     let mut limit = |key, range, zero, default: u32| {
         let found = number(section, key, range, zero, &default.to_string(), problems);
         let found = found
@@ -89,7 +92,7 @@ fn number(
 }
 
 /// More stations, declared and learned, than the table can be made for. Said where most of them are.
-pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
+pub(in crate::config) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
     let all: u64 = networks.iter().map(Network::stations).sum();
     let Some(largest) = networks.iter().max_by_key(|network| network.stations()) else { return };
     if all <= MOST_STATIONS {

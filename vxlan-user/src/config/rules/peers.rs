@@ -5,28 +5,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::choice::{PeerSourcePort, PeerUdpChecksum};
-use super::error::Problems;
-use super::raw::{Item, Section};
-use super::schema;
-use super::source::quoted;
-use super::types::{Located, Peer, PerFamily, Underlay};
-use super::validate::{on_line, per_family};
-use super::validate_limits::{self, PeerLimits};
-use super::{validate_probes, value, word};
+use super::limits::{self, PeerLimits};
+use super::probes;
+use super::{on_line, per_family};
+use crate::config::choice::{PeerSourcePort, PeerUdpChecksum};
+use crate::config::error::Problems;
+use crate::config::text::schema;
+use crate::config::text::section::{Item, Section};
+use crate::config::text::source::quoted;
+use crate::config::types::{Located, Peer, PerFamily, Underlay};
+use crate::config::values::{address, scalar};
 
 /// In the place of an endpoint: it is what the peer's probes come from.
 const LEARN: &str = "learn";
 
 /// A peer as far as it could be read.
-pub(super) struct PeerDraft {
+pub(in crate::config) struct PeerDraft {
     /// Where its header stands.
     line: Option<u32>,
-    pub(super) name: Option<Located<String>>,
-    pub(super) endpoints: Vec<Located<SocketAddr>>,
+    pub(in crate::config) name: Option<Located<String>>,
+    pub(in crate::config) endpoints: Vec<Located<SocketAddr>>,
     /// The line of `endpoint = "learn"`.
-    pub(super) learns: Option<u32>,
-    pub(super) private_addresses: PerFamily,
+    pub(in crate::config) learns: Option<u32>,
+    pub(in crate::config) private_addresses: PerFamily,
     limits: PeerLimits,
     source_port: PeerSourcePort,
     source_ports: RangeInclusive<u16>,
@@ -36,7 +37,7 @@ pub(super) struct PeerDraft {
 
 impl PeerDraft {
     /// For messages about a peer whose name may be what is wrong.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::config) fn shown(&self) -> String {
         match (&self.name, self.line) {
             (Some(name), _) => quoted(name),
             (None, Some(line)) => format!("on line {line}"),
@@ -44,7 +45,7 @@ impl PeerDraft {
         }
     }
 
-    pub(super) fn finish(self) -> Option<Peer> {
+    pub(in crate::config) fn finish(self) -> Option<Peer> {
         if self.endpoints.is_empty() && self.learns.is_none() {
             return None;
         }
@@ -63,7 +64,7 @@ impl PeerDraft {
     }
 }
 
-pub(super) fn peers(
+pub(in crate::config) fn peers(
     root: &Section<'_>,
     default_port: u16,
     problems: &mut Problems,
@@ -76,20 +77,22 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
     section.refuse_unknown_keys(problems);
     let directory = problems.file().parent().unwrap_or(Path::new("")).to_owned();
     let (endpoints, learns) = endpoints(section, default_port, problems);
-    let source_port = validate_probes::source_port(section, learns, problems);
+    let source_port = probes::source_port(section, learns, problems);
     if let Some(line) = learns {
-        validate_probes::require_key(section, line, problems);
+        probes::require_key(section, line, problems);
     }
     PeerDraft {
         line: section.line,
-        name: section.required_text("name", problems).and_then(|item| word::name(&item, problems)),
+        name: section
+            .required_text("name", problems)
+            .and_then(|item| scalar::name(&item, problems)),
         endpoints,
         learns,
         private_addresses: per_family(section, "private_address", problems),
-        limits: validate_limits::of_peer(section, problems),
+        limits: limits::of_peer(section, problems),
         source_port,
-        source_ports: validate_probes::source_ports(section, source_port, problems),
-        udp_checksum: validate_probes::udp_checksum(section, source_port, problems),
+        source_ports: probes::source_ports(section, source_port, problems),
+        udp_checksum: probes::udp_checksum(section, source_port, problems),
         key_file: section.text("key_file", problems).and_then(|item| {
             if item.value.is_empty() {
                 let good = item.instead("\"/etc/vxlan/aws.key\"");
@@ -128,7 +131,7 @@ fn endpoints(
         );
     }
     for item in items.iter().filter(|item| item.value != LEARN) {
-        let Some(endpoint) = value::endpoint(item, default_port, problems) else { continue };
+        let Some(endpoint) = address::endpoint(item, default_port, problems) else { continue };
         if endpoints.iter().any(|other| other.is_ipv4() == endpoint.is_ipv4()) {
             refuse_second_of_family(item, endpoint.ip(), problems);
         }
@@ -137,7 +140,11 @@ fn endpoints(
     (endpoints, learn.map(|item| item.line))
 }
 
-pub(super) fn refuse_second_of_family(item: &Item<&str>, address: IpAddr, problems: &mut Problems) {
+pub(in crate::config) fn refuse_second_of_family(
+    item: &Item<&str>,
+    address: IpAddr,
+    problems: &mut Problems,
+) {
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     problems.add(
         item.line,
@@ -146,7 +153,7 @@ pub(super) fn refuse_second_of_family(item: &Item<&str>, address: IpAddr, proble
 }
 
 /// Two peers with one name, one source address, or one key.
-pub(super) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
+pub(in crate::config) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
     let mut names: HashMap<&str, Option<u32>> = HashMap::new();
     let mut endpoints: HashMap<IpAddr, (usize, Option<u32>)> = HashMap::new();
     let mut keys: HashMap<&Path, (usize, Option<u32>)> = HashMap::new();
@@ -203,7 +210,7 @@ pub(super) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
 }
 
 /// A peer that is this node.
-pub(super) fn refuse_own_identity(
+pub(in crate::config) fn refuse_own_identity(
     peers: &[PeerDraft],
     node: Option<&Located<String>>,
     underlay: Option<&Underlay>,

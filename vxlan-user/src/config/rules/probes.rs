@@ -8,31 +8,31 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choice::{PeerSourcePort, PeerUdpChecksum, SourcePort};
-use super::error::Problems;
-use super::raw::Section;
-use super::schema;
-use super::types::{Located, Member, Probe, Underlay, Vni};
-use super::validate::on_line;
-use super::validate_peers::PeerDraft;
-use super::word;
+use super::on_line;
+use super::peers::PeerDraft;
+use crate::config::choice::{PeerSourcePort, PeerUdpChecksum, SourcePort};
+use crate::config::error::Problems;
+use crate::config::text::schema;
+use crate::config::text::section::Section;
+use crate::config::types::{Located, Member, Probe, Underlay, Vni};
+use crate::config::values::scalar;
 
 const DEFAULT_INTERVAL: u32 = 5;
 /// Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787 section 4.3 asks for 120.
 const DEFAULT_KEEPALIVE: u32 = 20;
 const MOST_SECONDS: u32 = 3600;
 /// What Linux takes for local ports unless told otherwise, and a `vxlan` device with them.
-pub(super) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
+pub(in crate::config) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
 /// The section `[probe]`.
-pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
+pub(in crate::config) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     let section = root.section("probe", &schema::PROBE, problems);
     if let Some(section) = &section {
         section.refuse_unknown_keys(problems);
     }
     let mut number = |key, low, high, what, default| {
         let item = section.as_ref().and_then(|section| section.number(key, problems));
-        let number = item.and_then(|item| word::range(&item, low, high, what, problems));
+        let number = item.and_then(|item| scalar::range(&item, low, high, what, problems));
         number.unwrap_or(Located::default_of(default))
     };
     let vni = number("vni", 0, Vni::PROBES, "a VNI", Vni::PROBES);
@@ -48,12 +48,12 @@ pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
 }
 
 /// The ports that a peer sends from: a single one, if its endpoint is learned.
-pub(super) fn source_port(
+pub(in crate::config) fn source_port(
     section: &Section<'_>,
     learns: Option<u32>,
     problems: &mut Problems,
 ) -> PeerSourcePort {
-    let written = word::choice::<PeerSourcePort>(section, "source_port", problems);
+    let written = scalar::choice::<PeerSourcePort>(section, "source_port", problems);
     if learns.is_none() {
         return written.value;
     }
@@ -70,7 +70,7 @@ pub(super) fn source_port(
 }
 
 /// The range of [`PeerSourcePort::Any`].
-pub(super) fn source_ports(
+pub(in crate::config) fn source_ports(
     section: &Section<'_>,
     source_port: PeerSourcePort,
     problems: &mut Problems,
@@ -85,17 +85,17 @@ pub(super) fn source_ports(
             ),
         );
     }
-    let ports = word::ports(&item, problems);
+    let ports = scalar::ports(&item, problems);
     ports.unwrap_or(KERNEL_PORTS)
 }
 
 /// This program sends no checksums, others may.
-pub(super) fn udp_checksum(
+pub(in crate::config) fn udp_checksum(
     section: &Section<'_>,
     source_port: PeerSourcePort,
     problems: &mut Problems,
 ) -> PeerUdpChecksum {
-    let written = word::choice::<PeerUdpChecksum>(section, "udp_checksum", problems);
+    let written = scalar::choice::<PeerUdpChecksum>(section, "udp_checksum", problems);
     match source_port {
         PeerSourcePort::Any if written.line.is_none() => PeerUdpChecksum::Any,
         PeerSourcePort::Any | PeerSourcePort::Flow | PeerSourcePort::Fixed => written.value,
@@ -103,7 +103,7 @@ pub(super) fn udp_checksum(
 }
 
 /// A learned endpoint without a key: nothing could be learned.
-pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
+pub(in crate::config) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
     if !section.has("key_file") {
         problems.add(
             line,
@@ -114,7 +114,7 @@ pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Probl
 }
 
 /// Learned endpoints, and an underlay that sends from many ports.
-pub(super) fn refuse_variable_port(
+pub(in crate::config) fn refuse_variable_port(
     peers: &[PeerDraft],
     underlay: Option<&Underlay>,
     problems: &mut Problems,
@@ -137,7 +137,7 @@ pub(super) fn refuse_variable_port(
 }
 
 /// A `probe_address` that is not behind its member.
-pub(super) fn refuse_strange_addresses(
+pub(in crate::config) fn refuse_strange_addresses(
     own: &[Located<IpNet>],
     members: &[Member],
     peers: &[PeerDraft],

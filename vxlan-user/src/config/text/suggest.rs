@@ -19,7 +19,7 @@ const FROM_IP_LINK: [(&str, &str); 10] = [
 ];
 
 /// The candidate that `word` was probably meant to be.
-pub(super) fn nearest<'c>(
+pub(in crate::config) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {

@@ -3,7 +3,7 @@
 
 /// What TOML type a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::config) enum Kind {
     Text,
     Number,
     /// A number, or a word in its place.
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::config) fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Number => "a whole number",
@@ -33,23 +33,23 @@ impl Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
+pub(in crate::config) struct Key {
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) kind: Kind,
     /// What stands behind the `=`; for a section its header.
-    pub(super) example: &'static str,
+    pub(in crate::config) example: &'static str,
 }
 
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(in crate::config) struct Schema {
     /// How errors and the documentation name the section.
-    pub(super) header: &'static str,
-    pub(super) keys: &'static [Key],
+    pub(in crate::config) header: &'static str,
+    pub(in crate::config) keys: &'static [Key],
 }
 
 impl Key {
     /// How messages name it: a section by its header.
-    pub(super) fn written(&self) -> &'static str {
+    pub(in crate::config) fn written(&self) -> &'static str {
         match self.kind {
             Kind::Section | Kind::Sections => self.example,
             Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList => {
@@ -60,11 +60,11 @@ impl Key {
 }
 
 impl Schema {
-    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+    pub(in crate::config) fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+    pub(in crate::config) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name)
     }
 }
@@ -73,7 +73,7 @@ const fn key(name: &'static str, kind: Kind, example: &'static str) -> Key {
     Key { name, kind, example }
 }
 
-pub(super) static ROOT: Schema = Schema {
+pub(in crate::config) static ROOT: Schema = Schema {
     header: "the top of the file",
     keys: &[
         key("node", Kind::Section, "[node]"),
@@ -85,10 +85,10 @@ pub(super) static ROOT: Schema = Schema {
     ],
 };
 
-pub(super) static NODE: Schema =
+pub(in crate::config) static NODE: Schema =
     Schema { header: "[node]", keys: &[key("name", Kind::Text, "\"gcp\"")] };
 
-pub(super) static UNDERLAY: Schema = Schema {
+pub(in crate::config) static UNDERLAY: Schema = Schema {
     header: "[underlay]",
     keys: &[
         key("interface", Kind::Text, "\"ens4\""),
@@ -107,10 +107,10 @@ pub(super) static UNDERLAY: Schema = Schema {
     ],
 };
 
-pub(super) static METRICS: Schema =
+pub(in crate::config) static METRICS: Schema =
     Schema { header: "[metrics]", keys: &[key("listen", Kind::Text, "\"127.0.0.1:9839\"")] };
 
-pub(super) static PROBE: Schema = Schema {
+pub(in crate::config) static PROBE: Schema = Schema {
     header: "[probe]",
     keys: &[
         key("vni", Kind::Number, "16777215"),
@@ -119,7 +119,7 @@ pub(super) static PROBE: Schema = Schema {
     ],
 };
 
-pub(super) static PEER: Schema = Schema {
+pub(in crate::config) static PEER: Schema = Schema {
     header: "[[peer]]",
     keys: &[
         key("name", Kind::Text, "\"aws\""),
@@ -134,7 +134,7 @@ pub(super) static PEER: Schema = Schema {
     ],
 };
 
-pub(super) static NETWORK: Schema = Schema {
+pub(in crate::config) static NETWORK: Schema = Schema {
     header: "[[network]]",
     keys: &[
         key("vni", Kind::Number, "43"),
@@ -152,7 +152,7 @@ pub(super) static NETWORK: Schema = Schema {
     ],
 };
 
-pub(super) static MEMBER: Schema = Schema {
+pub(in crate::config) static MEMBER: Schema = Schema {
     header: "[[network.member]]",
     keys: &[
         key("peer", Kind::Text, "\"aws\""),
@@ -163,5 +163,5 @@ pub(super) static MEMBER: Schema = Schema {
 };
 
 /// Every section that holds keys with values.
-pub(super) static SECTIONS: [&Schema; 7] =
+pub(in crate::config) static SECTIONS: [&Schema; 7] =
     [&NODE, &UNDERLAY, &METRICS, &PROBE, &PEER, &NETWORK, &MEMBER];

@@ -3,18 +3,21 @@
 
 use ipnet::IpNet;
 
-use super::error::Problems;
+use super::on_line;
 use super::overlap::{self, Claim};
-use super::raw::Section;
-use super::types::{Located, Member};
-use super::validate::on_line;
-use super::validate_peers::PeerDraft;
-use super::value;
+use super::peers::PeerDraft;
+use crate::config::error::Problems;
+use crate::config::text::section::Section;
+use crate::config::types::{Located, Member};
+use crate::config::values::address;
 
-pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
+pub(in crate::config) fn addresses(
+    section: &Section<'_>,
+    problems: &mut Problems,
+) -> Vec<Located<IpNet>> {
     let mut addresses: Vec<Located<IpNet>> = Vec::new();
     for item in section.texts("addresses", problems) {
-        let Some(address) = value::interface_address(&item, problems) else { continue };
+        let Some(address) = address::interface_address(&item, problems) else { continue };
         if let Some(first) = addresses.iter().find(|other| other.addr() == address.addr()) {
             let at = on_line(first.line);
             problems
@@ -26,7 +29,10 @@ pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<L
     addresses
 }
 
-pub(super) fn allowed_ips(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
+pub(in crate::config) fn allowed_ips(
+    section: &Section<'_>,
+    problems: &mut Problems,
+) -> Vec<Located<IpNet>> {
     let items = section.texts("allowed_ips", problems);
     section.require("allowed_ips", problems);
     if section.is_empty_list("allowed_ips") {
@@ -36,11 +42,11 @@ pub(super) fn allowed_ips(section: &Section<'_>, problems: &mut Problems) -> Vec
              it, such as allowed_ips = [\"192.168.44.0/24\"].",
         );
     }
-    items.iter().filter_map(|item| value::prefix(item, problems)).collect()
+    items.iter().filter_map(|item| address::prefix(item, problems)).collect()
 }
 
 /// `local_ips`, or where it is not given the networks of `addresses`.
-pub(super) fn local_ips(
+pub(in crate::config) fn local_ips(
     section: &Section<'_>,
     addresses: &[Located<IpNet>],
     members: &[Member],
@@ -72,7 +78,7 @@ pub(super) fn local_ips(
     }
     let mut local_ips: Vec<IpNet> = Vec::new();
     for item in items {
-        let Some(prefix) = value::prefix(&item, problems) else { continue };
+        let Some(prefix) = address::prefix(&item, problems) else { continue };
         if local_ips.contains(&prefix.value) {
             problems.add(item.line, format!("{item} is given twice. Remove one of the two."));
             continue;
@@ -111,7 +117,7 @@ pub(super) fn local_ips(
 }
 
 /// Prefixes that are not their member's: another member's, or this host.
-pub(super) fn refuse_wrong_claims(
+pub(in crate::config) fn refuse_wrong_claims(
     addresses: &[Located<IpNet>],
     members: &[Member],
     peers: &[PeerDraft],

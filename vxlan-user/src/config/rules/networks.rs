@@ -1,20 +1,21 @@
 //! What must hold within a network, between networks, and between a network and the peers.
-//! Which prefixes belong where is the matter of `validate_prefixes`.
+//! Which prefixes belong where is the matter of `prefixes`.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::error::Problems;
-use super::raw::Section;
-use super::schema;
-use super::source::quoted;
-use super::suggest;
-use super::types::{Located, Member, Network, Vni};
-use super::validate::on_line;
-use super::validate_peers::PeerDraft;
-use super::{validate_limits, validate_prefixes, validate_probes, value, word};
+use super::on_line;
+use super::peers::PeerDraft;
+use super::{limits, prefixes, probes};
+use crate::config::error::Problems;
+use crate::config::text::schema;
+use crate::config::text::section::Section;
+use crate::config::text::source::quoted;
+use crate::config::text::suggest;
+use crate::config::types::{Located, Member, Network, Vni};
+use crate::config::values::{address, scalar};
 
 const LEAST_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
@@ -24,16 +25,16 @@ const MOST_MTU: u32 = 65535;
 const LISTED_PEERS: usize = 10;
 
 /// What networks must fit that stands elsewhere in the file.
-pub(super) struct Outside<'a> {
-    pub(super) peers: &'a [PeerDraft],
+pub(in crate::config) struct Outside<'a> {
+    pub(in crate::config) peers: &'a [PeerDraft],
     /// The underlay's.
-    pub(super) interface: Option<&'a Located<String>>,
+    pub(in crate::config) interface: Option<&'a Located<String>>,
     /// VNI of probes.
-    pub(super) probes: &'a Located<u32>,
+    pub(in crate::config) probes: &'a Located<u32>,
 }
 
 /// The networks; None if one of them cannot be used.
-pub(super) fn networks(
+pub(in crate::config) fn networks(
     root: &Section<'_>,
     outside: &Outside<'_>,
     sections_known: bool,
@@ -61,7 +62,7 @@ pub(super) fn networks(
         members_known &= section.is_list_or_absent("member");
         let vni = vni(&section, outside.probes, &mut vnis, problems);
         let interface = interface(&section, &mut interfaces, problems);
-        let addresses = validate_prefixes::addresses(&section, problems);
+        let addresses = prefixes::addresses(&section, problems);
         let (members, all) = members(&section, &names, problems);
         members_known &= all;
         for member in &members {
@@ -70,16 +71,15 @@ pub(super) fn networks(
             }
         }
         refuse_ambiguous_sources(vni, &members, peers, &mut ambiguous, problems);
-        let local_ips =
-            validate_prefixes::local_ips(&section, &addresses, &members, peers, problems);
-        validate_prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
-        validate_probes::refuse_strange_addresses(&addresses, &members, peers, problems);
+        let local_ips = prefixes::local_ips(&section, &addresses, &members, peers, problems);
+        prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
+        probes::refuse_strange_addresses(&addresses, &members, peers, problems);
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
-        let route_table = word::choice(&section, "route_table", problems);
-        let limits = validate_limits::of_network(&section, problems);
-        let unknown_unicast = word::choice(&section, "unknown_unicast", problems).value;
-        let nested_tunnels = word::choice(&section, "nested_tunnels", problems).value;
+        let route_table = scalar::choice(&section, "route_table", problems);
+        let limits = limits::of_network(&section, problems);
+        let unknown_unicast = scalar::choice(&section, "unknown_unicast", problems).value;
+        let nested_tunnels = scalar::choice(&section, "nested_tunnels", problems).value;
         match (vni, interface, &mut networks) {
             (Some(vni), Some(interface), Some(networks)) => {
                 networks.push(Network {
@@ -133,7 +133,7 @@ fn vni(
         );
         return None;
     }
-    let vni = word::range(&item, 0, Vni::MAX, "a VNI", problems).and_then(|at| Vni::new(*at))?;
+    let vni = scalar::range(&item, 0, Vni::MAX, "a VNI", problems).and_then(|at| Vni::new(*at))?;
     if vni.get() == probes.value {
         let at = on_line(probes.line);
         problems.add(
@@ -163,7 +163,7 @@ fn interface(
     problems: &mut Problems,
 ) -> Option<Located<String>> {
     let item = section.required_text("interface", problems)?;
-    let interface = word::interface(&item, "vxlan43", problems)?;
+    let interface = scalar::interface(&item, "vxlan43", problems)?;
     if let Some(first) = taken.get(&interface.value) {
         let at = on_line(*first);
         problems.add(
@@ -207,7 +207,7 @@ fn members(
             Some(*index)
         });
         let mac = section.text("mac", problems).and_then(|item| {
-            let mac = word::mac(&item, problems)?;
+            let mac = scalar::mac(&item, problems)?;
             if let Some(first) = macs.insert(mac, item.line) {
                 problems.add(
                     item.line,
@@ -219,10 +219,10 @@ fn members(
             }
             Some(mac)
         });
-        let allowed_ips = validate_prefixes::allowed_ips(&section, problems);
+        let allowed_ips = prefixes::allowed_ips(&section, problems);
         let probe_address = section
             .text("probe_address", problems)
-            .and_then(|item| value::address(&item, problems));
+            .and_then(|item| address::address(&item, problems));
         match peer {
             Some(peer) => members.push(Member { peer, allowed_ips, mac, probe_address }),
             None => all = false,
@@ -306,5 +306,5 @@ fn mtu(section: &Section<'_>, ipv6: bool, problems: &mut Problems) -> Option<Loc
     } else {
         (LEAST_MTU, "an MTU")
     };
-    word::range(&item, least, MOST_MTU, what, problems)
+    scalar::range(&item, least, MOST_MTU, what, problems)
 }

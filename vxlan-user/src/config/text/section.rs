@@ -10,29 +10,29 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::Problems;
 use super::schema::{self, Key, Kind, Schema};
 use super::source::{Source, quoted};
 use super::suggest;
-use super::types::Located;
+use crate::config::error::Problems;
+use crate::config::types::Located;
 
 /// A value of the right TOML type, with all an error needs to speak of it.
 #[derive(Clone)]
-pub(super) struct Item<T> {
-    pub(super) value: T,
-    pub(super) line: u32,
-    pub(super) key: &'static str,
+pub(in crate::config) struct Item<T> {
+    pub(in crate::config) value: T,
+    pub(in crate::config) line: u32,
+    pub(in crate::config) key: &'static str,
     shown: String,
     in_list: bool,
 }
 
 impl<T> Item<T> {
-    pub(super) fn locate<U>(&self, value: U) -> Located<U> {
+    pub(in crate::config) fn locate<U>(&self, value: U) -> Located<U> {
         Located { value, line: Some(self.line) }
     }
 
     /// What to write instead: `good` as it stands in the file.
-    pub(super) fn instead(&self, good: &str) -> String {
+    pub(in crate::config) fn instead(&self, good: &str) -> String {
         if self.in_list { good.to_owned() } else { format!("{} = {good}", self.key) }
     }
 }
@@ -49,22 +49,22 @@ impl<T> fmt::Display for Item<T> {
 
 /// One section of the file: `[underlay]`, or one of several `[[peer]]`.
 #[derive(Clone, Copy)]
-pub(super) struct Section<'d> {
+pub(in crate::config) struct Section<'d> {
     schema: &'static Schema,
     table: &'d DeTable<'d>,
     /// Where the header stands; absent for the top of the file.
-    pub(super) line: Option<u32>,
+    pub(in crate::config) line: Option<u32>,
     source: &'d Source<'d>,
 }
 
 impl<'d> Section<'d> {
-    pub(super) fn root(table: &'d DeTable<'d>, source: &'d Source<'d>) -> Self {
+    pub(in crate::config) fn root(table: &'d DeTable<'d>, source: &'d Source<'d>) -> Self {
         Self { schema: &schema::ROOT, table, line: None, source }
     }
 
     /// Reports every key that `schema` does not have. Called once for each section.
     /// True if there was none.
-    pub(super) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
+    pub(in crate::config) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
         let mut all_known = true;
         for (name, _) in self.table.iter() {
             let written: &str = name.get_ref();
@@ -90,7 +90,11 @@ impl<'d> Section<'d> {
         all_known
     }
 
-    pub(super) fn text(&self, name: &str, problems: &mut Problems) -> Option<Item<&'d str>> {
+    pub(in crate::config) fn text(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Item<&'d str>> {
         let (key, value) = self.get(name)?;
         match value.get_ref().as_str() {
             Some(text) => Some(self.item(key, value, text, false)),
@@ -98,7 +102,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    pub(super) fn required_text(
+    pub(in crate::config) fn required_text(
         &self,
         name: &str,
         problems: &mut Problems,
@@ -108,7 +112,11 @@ impl<'d> Section<'d> {
     }
 
     /// Numbers beyond `i64` come as its limits: no key takes them either way.
-    pub(super) fn number(&self, name: &str, problems: &mut Problems) -> Option<Item<i64>> {
+    pub(in crate::config) fn number(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Item<i64>> {
         let (key, value) = self.get(name)?;
         match value.get_ref().as_integer() {
             Some(integer) => {
@@ -122,7 +130,7 @@ impl<'d> Section<'d> {
     }
 
     /// A number, or the word that stands in its place.
-    pub(super) fn number_or_text(
+    pub(in crate::config) fn number_or_text(
         &self,
         name: &str,
         problems: &mut Problems,
@@ -135,7 +143,11 @@ impl<'d> Section<'d> {
     }
 
     /// The texts of a list; where the schema allows it, also of a single text.
-    pub(super) fn texts(&self, name: &str, problems: &mut Problems) -> Vec<Item<&'d str>> {
+    pub(in crate::config) fn texts(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Vec<Item<&'d str>> {
         let Some((key, value)) = self.get(name) else { return Vec::new() };
         if let (Kind::TextOrList, Some(text)) = (key.kind, value.get_ref().as_str()) {
             return vec![self.item(key, value, text, false)];
@@ -162,7 +174,7 @@ impl<'d> Section<'d> {
         items
     }
 
-    pub(super) fn section(
+    pub(in crate::config) fn section(
         &self,
         name: &str,
         schema: &'static Schema,
@@ -175,7 +187,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    pub(super) fn sections(
+    pub(in crate::config) fn sections(
         &self,
         name: &str,
         schema: &'static Schema,
@@ -196,7 +208,7 @@ impl<'d> Section<'d> {
     }
 
     /// Reports a key that is not there. True if it is.
-    pub(super) fn require(&self, name: &str, problems: &mut Problems) -> bool {
+    pub(in crate::config) fn require(&self, name: &str, problems: &mut Problems) -> bool {
         let Some(key) = self.schema.key(name) else { return false };
         let present = self.has(name);
         if !present {
@@ -223,21 +235,21 @@ impl<'d> Section<'d> {
         present
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::config) fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
     }
 
-    pub(super) fn is_list_or_absent(&self, name: &str) -> bool {
+    pub(in crate::config) fn is_list_or_absent(&self, name: &str) -> bool {
         self.table.get(name).is_none_or(|value| value.get_ref().is_array())
     }
 
-    pub(super) fn is_empty_list(&self, name: &str) -> bool {
+    pub(in crate::config) fn is_empty_list(&self, name: &str) -> bool {
         let list = self.table.get(name).and_then(|value| value.get_ref().as_array());
         list.is_some_and(|list| list.is_empty())
     }
 
     /// Where the value of a key stands.
-    pub(super) fn line_of(&self, name: &str) -> Option<u32> {
+    pub(in crate::config) fn line_of(&self, name: &str) -> Option<u32> {
         Some(self.source.line(self.table.get(name)?.span().start))
     }
 

@@ -4,18 +4,18 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::error::Problems;
-use super::raw::Section;
+use super::section::Section;
 use super::source::{Source, quoted};
+use crate::config::error::Problems;
 
-pub(super) struct Document<'t> {
+pub(in crate::config) struct Document<'t> {
     source: Source<'t>,
     tree: DeTable<'t>,
 }
 
 impl<'t> Document<'t> {
     /// None if `text` is not TOML: what stands in a half-understood tree only misleads.
-    pub(super) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
+    pub(in crate::config) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let source = Source::new(text);
         let (tree, errors) = DeTable::parse_recoverable(text);
         let mut last_line = None;
@@ -31,7 +31,7 @@ impl<'t> Document<'t> {
         errors.is_empty().then(|| Self { source, tree: tree.into_inner() })
     }
 
-    pub(super) fn root(&self) -> Section<'_> {
+    pub(in crate::config) fn root(&self) -> Section<'_> {
         Section::root(&self.tree, &self.source)
     }
 }

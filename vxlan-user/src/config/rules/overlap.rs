@@ -5,21 +5,21 @@
 
 use ipnet::IpNet;
 
-use super::error::Problems;
-use super::types::Located;
-use super::validate::on_line;
+use super::on_line;
+use crate::config::error::Problems;
+use crate::config::types::Located;
 
 /// One prefix in the `allowed_ips` of one member.
-pub(super) struct Claim {
-    pub(super) prefix: Located<IpNet>,
+pub(in crate::config) struct Claim {
+    pub(in crate::config) prefix: Located<IpNet>,
     /// Which member; only equality counts.
-    pub(super) member: usize,
+    pub(in crate::config) member: usize,
     /// How messages name it.
-    pub(super) name: String,
+    pub(in crate::config) name: String,
 }
 
 /// Reports each claim that collides with another, once, at the later of the two lines.
-pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
+pub(in crate::config) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
     // Two prefixes either nest or are disjoint. In this order every prefix comes after all that
     // hold it, so that one pass with the stack of open prefixes finds every collision.
     claims.sort_by_key(|claim| {

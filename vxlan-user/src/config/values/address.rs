@@ -1,17 +1,17 @@
 //! One text, one address: addresses, endpoints, prefixes. MAC addresses, names, numbers and words
-//! are the matter of `word`.
+//! are the matter of `scalar`.
 //!
 //! Each function returns the value or adds one problem that says what to write instead. How values
-//! relate to each other is the matter of `validate` and `validate_network`.
+//! relate to each other is the matter of `rules`.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::error::Problems;
-use super::raw::Item;
-use super::source::quoted;
-use super::types::Located;
+use crate::config::error::Problems;
+use crate::config::text::section::Item;
+use crate::config::text::source::quoted;
+use crate::config::types::Located;
 
 /// Why an address cannot be an end of a tunnel.
 fn unfit(address: IpAddr) -> Option<&'static str> {
@@ -34,7 +34,10 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
 }
 
 /// An address without port or prefix length that can be an end of a tunnel.
-pub(super) fn address(item: &Item<&str>, problems: &mut Problems) -> Option<Located<IpAddr>> {
+pub(in crate::config) fn address(
+    item: &Item<&str>,
+    problems: &mut Problems,
+) -> Option<Located<IpAddr>> {
     let text = item.value;
     let bare = |address: IpAddr| item.instead(&format!("\"{address}\""));
     let message = if let Ok(address) = text.parse::<IpAddr>() {
@@ -66,7 +69,7 @@ pub(super) fn address(item: &Item<&str>, problems: &mut Problems) -> Option<Loca
 }
 
 /// Where a peer is reached: an address with or without port.
-pub(super) fn endpoint(
+pub(in crate::config) fn endpoint(
     item: &Item<&str>,
     default_port: u16,
     problems: &mut Problems,
@@ -124,7 +127,10 @@ fn no_endpoint(item: &Item<&str>, default_port: u16) -> String {
 }
 
 /// An address and port to listen on.
-pub(super) fn listen(item: &Item<&str>, problems: &mut Problems) -> Option<Located<SocketAddr>> {
+pub(in crate::config) fn listen(
+    item: &Item<&str>,
+    problems: &mut Problems,
+) -> Option<Located<SocketAddr>> {
     let example = item.instead("\"127.0.0.1:9839\"");
     let message = match (item.value.parse::<SocketAddr>(), item.value.parse::<IpAddr>()) {
         (Ok(listen), _) if listen.port() != 0 => return Some(item.locate(listen)),
@@ -145,7 +151,10 @@ pub(super) fn listen(item: &Item<&str>, problems: &mut Problems) -> Option<Locat
 }
 
 /// A prefix without host bits.
-pub(super) fn prefix(item: &Item<&str>, problems: &mut Problems) -> Option<Located<IpNet>> {
+pub(in crate::config) fn prefix(
+    item: &Item<&str>,
+    problems: &mut Problems,
+) -> Option<Located<IpNet>> {
     let message = match (item.value.parse::<IpNet>(), item.value.parse::<IpAddr>()) {
         (Ok(prefix), _) if prefix.addr() == prefix.network() => return Some(item.locate(prefix)),
         (Ok(prefix), _) => {
@@ -165,7 +174,7 @@ pub(super) fn prefix(item: &Item<&str>, problems: &mut Problems) -> Option<Locat
 }
 
 /// A host address with the prefix length of its network, as an interface has it.
-pub(super) fn interface_address(
+pub(in crate::config) fn interface_address(
     item: &Item<&str>,
     problems: &mut Problems,
 ) -> Option<Located<IpNet>> {
