@@ -4,36 +4,23 @@
 //! order of a start is: look at everything, change nothing; then make, and undo all of it should a
 //! step fail. Prints nothing: that is the command line's part.
 
-mod addresses;
-mod affected;
-mod ageing;
-mod api;
-mod bring_up;
-mod checks;
 mod down;
-mod event_loop;
-mod fits;
-mod follow;
-mod keys;
-mod ladder;
-mod obsolete;
-mod path_mtu;
+mod paths;
+mod preflight;
 mod probing;
-mod record;
+mod reconcile;
 mod reload;
-mod service;
-mod shown;
-mod swap;
-mod underlay;
-mod ways;
+mod run;
+mod serve;
+mod takeover;
 
 use std::path::PathBuf;
 
-pub use api::Api;
-pub use bring_up::Started;
-pub use checks::{Findings, check};
 pub use down::{Removed, down};
-pub use event_loop::run;
+pub use preflight::host::{Findings, check};
+pub use run::run;
+pub use serve::api::Api;
+pub use takeover::bring_up::Started;
 
 use crate::{
     dataplane::{Pins, Reader},

@@ -1,5 +1,5 @@
 //! A new configuration for a running daemon: who asks for it, and taking it over whole or not at all.
-//! What happens to the data plane is [`super::bring_up`]'s matter.
+//! What happens to the data plane is [`super::takeover`]'s matter.
 
 use std::{
     fs,
@@ -18,13 +18,16 @@ use tokio::{
 
 use super::{
     Places,
-    ageing::{self, Ageing},
-    bring_up, checks, event_loop,
-    follow::Follower,
+    preflight::host as preflight,
     probing::Probing,
-    service::Service,
-    shown::Shown,
-    underlay::Underlay,
+    reconcile::{
+        ageing::{self, Ageing},
+        reconciler::Follower,
+        underlay::Underlay,
+    },
+    run,
+    serve::{listeners::Shown, service_manager::Service},
+    takeover::bring_up,
 };
 use crate::{
     config,
@@ -175,11 +178,11 @@ impl Parts<'_, '_> {
         let (places, host) = (self.places, self.host);
         // What was learned up to now is in the state that the next generation begins with.
         self.follower.save(self.running);
-        let findings = checks::inspect(places, host).await?;
+        let findings = preflight::inspect(places, host).await?;
         let before = &self.running.findings;
         let listener = match same_listener(&before.config, &findings.config) {
             true => None,
-            false => Some(checks::bind_metrics(&findings.config).await?),
+            false => Some(preflight::bind_metrics(&findings.config).await?),
         };
         let icmp = match before.underlay.name == findings.underlay.name {
             true => None,
@@ -208,7 +211,7 @@ impl Parts<'_, '_> {
         follower.reload(former, running);
         probing.reload(places, &former.findings.config, running, follower)?;
         *self.ageing = ageing::start(&places.pins, running)?;
-        event_loop::forward_log(running, self.options)?;
+        run::forward_log(running, self.options)?;
         self.shown.reload(places, running, probing, listener)
     }
 }

@@ -20,14 +20,13 @@ use self::{
     echoes::Echoes,
     peers::{Asked, asked},
 };
-use super::{
-    Places,
-    bring_up::Started,
-    follow::{Follower, Narrowed},
-    path_mtu,
-};
 use crate::{
     config::Config,
+    daemon::{
+        Places, Started,
+        paths::path_mtu,
+        reconcile::reconciler::{Follower, Narrowed},
+    },
     dataplane::{Arrivals, now},
     host::{EchoReply, HostError, Outer, RawSender},
     metrics::RoundTrips,

@@ -9,13 +9,13 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::bring_up::Started;
+use crate::daemon::Started;
 
 /// A sign of life comes this many times in the time that the manager waits for one.
 const SIGNS: u32 = 3;
 
 /// The service manager, as the environment names it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
-pub(super) struct Service {
+pub(in crate::daemon) struct Service {
     /// Absent: nobody waits for signs of life.
     watchdog: Option<Interval>,
     /// As it was told last.
@@ -24,19 +24,19 @@ pub(super) struct Service {
 
 impl Service {
     /// To be called within a tokio runtime.
-    pub(super) fn of_environment() -> Self {
+    pub(in crate::daemon) fn of_environment() -> Self {
         let within = sd_notify::watchdog_enabled();
         Self { watchdog: within.map(signs_of_life), status: String::new() }
     }
 
     /// Traffic can pass.
-    pub(super) fn ready(&mut self, running: &Started) {
+    pub(in crate::daemon) fn ready(&mut self, running: &Started) {
         self.status = status(running);
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
     /// A reload has begun; [`Self::ready`] ends it.
-    pub(super) fn reloading(&self) {
+    pub(in crate::daemon) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
             Err(error) => tracing::warn!("cannot tell the service manager: {error}"),
@@ -44,7 +44,7 @@ impl Service {
     }
 
     /// Says how things stand, if that has changed.
-    pub(super) fn follow(&mut self, running: &Started) {
+    pub(in crate::daemon) fn follow(&mut self, running: &Started) {
         let now = status(running);
         if now != self.status {
             tell(&[NotifyState::Status(&now)]);
@@ -53,12 +53,12 @@ impl Service {
     }
 
     /// The daemon ends by its own will.
-    pub(super) fn stopping(&self) {
+    pub(in crate::daemon) fn stopping(&self) {
         tell(&[NotifyState::Stopping, NotifyState::Status("traffic goes on without the daemon")]);
     }
 
     /// Waits until the loop is due to say that it lives.
-    pub(super) async fn due(&mut self) {
+    pub(in crate::daemon) async fn due(&mut self) {
         match &mut self.watchdog {
             Some(watchdog) => {
                 watchdog.tick().await;
@@ -68,7 +68,7 @@ impl Service {
     }
 
     /// For the event loop, from one of its turns.
-    pub(super) fn alive(&self) {
+    pub(in crate::daemon) fn alive(&self) {
         tell(&[NotifyState::Watchdog]);
     }
 }

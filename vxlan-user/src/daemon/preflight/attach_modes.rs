@@ -12,7 +12,11 @@ use crate::{
 ///
 /// # Errors
 /// The configuration asks for an XDP mode, and a program that is not ours is there.
-pub(super) fn of(config: &Config, underlay: &Underlay, pins: &Pins) -> Result<Ladder, ConfigError> {
+pub(in crate::daemon) fn of(
+    config: &Config,
+    underlay: &Underlay,
+    pins: &Pins,
+) -> Result<Ladder, ConfigError> {
     let mut rungs = match config.underlay.xdp.value {
         XdpMode::Auto => vec![XdpAttached::Native, XdpAttached::Generic, XdpAttached::Off],
         XdpMode::Native => vec![XdpAttached::Native],
@@ -40,7 +44,7 @@ pub(super) fn of(config: &Config, underlay: &Underlay, pins: &Pins) -> Result<La
 }
 
 /// What is worth a sentence before anything is tried.
-pub(super) fn warnings(ladder: &Ladder) -> Vec<String> {
+pub(in crate::daemon) fn warnings(ladder: &Ladder) -> Vec<String> {
     let limits = ladder.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
     let refused = ladder.refused.iter().filter(|refused| refused.mode == XdpAttached::Native);
     let refused = refused.map(|refused| format!("receiving in TC alone: {}", refused.reason));

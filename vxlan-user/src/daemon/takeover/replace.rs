@@ -3,11 +3,11 @@
 
 use vxlan_common::table::TAG_MAC;
 
-use super::{
-    Places, Started,
-    checks::{self, Findings},
-};
 use crate::{
+    daemon::{
+        Places, Started,
+        preflight::host::{self as preflight, Findings},
+    },
     dataplane::{
         Attachment, DataPlane, Former, FormerFilter, Hooks, Pins, ReceiveTarget, Target, TcHook,
         Totals, detach_deliver_filter, wait_for_programs,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The generations of a former run, open.
-pub(super) struct Predecessors {
+pub(in crate::daemon) struct Predecessors {
     /// The oldest first.
     opened: Vec<Former>,
     /// What was counted before the first of them.
@@ -31,7 +31,7 @@ impl Predecessors {
     ///
     /// # Errors
     /// A map is missing or another one than was pinned.
-    pub(super) fn open(places: &Places, former: Option<&State>) -> anyhow::Result<Self> {
+    pub(in crate::daemon) fn open(places: &Places, former: Option<&State>) -> anyhow::Result<Self> {
         let generations = former.map_or(&[][..], |state| &state.generations);
         if !generations.is_empty() && !places.pins.exist() {
             tracing::warn!(
@@ -49,12 +49,12 @@ impl Predecessors {
     }
 
     /// The one that carries traffic; the latest, if that cannot be told.
-    pub(super) fn at_work(&self) -> Option<&Former> {
+    pub(in crate::daemon) fn at_work(&self) -> Option<&Former> {
         self.at_work.and_then(|at| self.opened.get(at)).or(self.opened.last())
     }
 
     /// The filters of a former run.
-    pub(super) fn filters(&self, findings: &Findings, pins: &Pins) -> Vec<FormerFilter> {
+    pub(in crate::daemon) fn filters(&self, findings: &Findings, pins: &Pins) -> Vec<FormerFilter> {
         let Some((state, former)) = findings.former.as_ref().zip(self.at_work()) else {
             return Vec::new();
         };
@@ -71,7 +71,7 @@ impl Predecessors {
     }
 
     /// What the next plan keeps.
-    pub(super) fn kept(&self, findings: &Findings) -> anyhow::Result<Kept> {
+    pub(in crate::daemon) fn kept(&self, findings: &Findings) -> anyhow::Result<Kept> {
         let Some(former) = self.at_work() else { return Ok(Kept::default()) };
         let same_interface = findings
             .former
@@ -94,7 +94,11 @@ impl Predecessors {
 
     /// Once none of their programs is attached: writes down what they have counted, and forgets them.
     /// Whatever is interrupted in here is done again by the next start, with the same sums.
-    pub(super) fn retire(self, places: &Places, state: &mut State) -> anyhow::Result<()> {
+    pub(in crate::daemon) fn retire(
+        self,
+        places: &Places,
+        state: &mut State,
+    ) -> anyhow::Result<()> {
         let Some(current) = state.generations.last().cloned() else { return Ok(()) };
         if !self.opened.is_empty() {
             wait_for_programs()?;
@@ -116,21 +120,21 @@ impl Predecessors {
 }
 
 /// Attaches to the device that is the underlay interface now what was attached to its predecessor.
-pub(super) fn reattach(
+pub(in crate::daemon) fn reattach(
     places: &Places,
     running: &mut Started,
     interface: &str,
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
     let (config, pins) = (&running.findings.config, &places.pins);
-    let hooks = Hooks { now: checks::tc_hook(config), former: Some(checks::tc_hook(config)) };
+    let hooks = Hooks { now: preflight::tc_hook(config), former: Some(preflight::tc_hook(config)) };
     let (on, ladder) = (Target { interface, ifindex }, &running.findings.ladder);
     let receive = ReceiveTarget { on, ladder, former: Some(&running.attachment) };
     Ok(running.plane.attach_receive(receive, hooks, pins)?)
 }
 
 /// Swaps every hook.
-pub(super) fn swap(
+pub(in crate::daemon) fn swap(
     places: &Places,
     findings: &Findings,
     plane: &mut DataPlane,
@@ -141,7 +145,7 @@ pub(super) fn swap(
     let former = findings.former.as_ref().map(|state| &state.underlay);
     let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
     let here = former.filter(|former| former.interface == interface);
-    let hooks = Hooks { now: checks::tc_hook(config), former: former_hook };
+    let hooks = Hooks { now: preflight::tc_hook(config), former: former_hook };
     let on_underlay = Hooks { former: here.and(former_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
         let overlay = Target { interface: &network.interface.value, ifindex: planned.ifindex };

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The address of each family. One that a peer's endpoint needs must be there.
-pub(super) fn to_send_from(
+pub(in crate::daemon) fn to_send_from(
     config: &Config,
     underlay: &Underlay,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
@@ -18,7 +18,7 @@ pub(super) fn to_send_from(
 }
 
 /// The address of each family that there is, and what is wrong with the others.
-pub(super) fn still_there(
+pub(in crate::daemon) fn still_there(
     config: &Config,
     underlay: &Underlay,
 ) -> (Option<Ipv4Addr>, Option<Ipv6Addr>, Vec<ConfigError>) {
@@ -54,7 +54,7 @@ fn of_one(
 }
 
 /// An interface that nothing can be sent from, in a configuration that has no peer yet.
-pub(super) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
+pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
     let message = format!(
         "interface {} has no address to send from. Give it one, or name another interface.",
         underlay.name
@@ -63,7 +63,7 @@ pub(super) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
 }
 
 /// Has the interface an address to ask for neighbours from (RFC 4861, section 7.2.2)?
-pub(super) fn has_link_local(underlay: &Underlay) -> bool {
+pub(in crate::daemon) fn has_link_local(underlay: &Underlay) -> bool {
     underlay.addresses.iter().any(|at| is_link_local(at.address.addr()))
 }
 

@@ -8,37 +8,38 @@ use std::{
 
 use vxlan_common::table::Peer;
 
-use super::{addresses, checks::Findings, path_mtu};
+use super::path_mtu;
 use crate::{
     config::{self, Config},
+    daemon::preflight::{addresses, host::Findings},
     host::{Host, Neighbour, NeighbourState, NextHop},
     plan::{Endpoints, WayFacts},
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
-pub(super) type Way = Result<WayFacts, String>;
+pub(in crate::daemon) type Way = Result<WayFacts, String>;
 
 /// The ways to some peers.
-pub(super) struct Ways {
+pub(in crate::daemon) struct Ways {
     /// Of the underlay interface, as it is now.
-    pub(super) mtu: u32,
+    pub(in crate::daemon) mtu: u32,
     /// In the order in which they were asked for.
-    pub(super) to_peers: Vec<Looked>,
+    pub(in crate::daemon) to_peers: Vec<Looked>,
     /// How far the kernel was with the next hops of their endpoints.
-    pub(super) standings: HashMap<IpAddr, Standing>,
+    pub(in crate::daemon) standings: HashMap<IpAddr, Standing>,
 }
 
 /// What a look at the way to one peer has found.
-pub(super) struct Looked {
-    pub(super) peer: usize,
-    pub(super) way: Way,
+pub(in crate::daemon) struct Looked {
+    pub(in crate::daemon) peer: usize,
+    pub(in crate::daemon) way: Way,
     /// Of all its endpoints, also of those that are not used.
-    pub(super) next_hops: Vec<IpAddr>,
+    pub(in crate::daemon) next_hops: Vec<IpAddr>,
 }
 
 /// How far the kernel is with a next hop, as far as a way depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(in crate::daemon) enum Standing {
     Answers,
     Failed,
     /// Nothing is known, or it has been asked.
@@ -46,7 +47,7 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) fn of(neighbour: Option<&Neighbour>) -> Self {
+    pub(in crate::daemon) fn of(neighbour: Option<&Neighbour>) -> Self {
         let Some(neighbour) = neighbour else { return Self::Open };
         if neighbour.usable_mac().is_some() {
             Self::Answers
@@ -87,7 +88,7 @@ struct Answers {
 /// Asks the kernel for the ways to `peers`: over the first of its endpoints that has a route and a
 /// next hop that answers, or to what was learned. `entries` says which way each of all peers had so far;
 /// at a start all are given the benefit of the doubt.
-pub(super) async fn to(
+pub(in crate::daemon) async fn to(
     findings: &Findings,
     learned: &Endpoints,
     host: &Host,
@@ -140,7 +141,7 @@ async fn ask(findings: &Findings, learned: &Endpoints, host: &Host, peers: &[usi
 }
 
 /// Where a peer may be reached: what is declared, and what was learned.
-pub(super) fn endpoints(
+pub(in crate::daemon) fn endpoints(
     findings: &Findings,
     learned: &Endpoints,
     peer: usize,
@@ -151,7 +152,11 @@ pub(super) fn endpoints(
 
 /// The way to a peer for which nobody has been asked: the kernel looks it up for every packet. `None`
 /// where there is a choice of endpoints, which needs a look.
-pub(super) fn assumed(findings: &Findings, learned: &Endpoints, peer: usize) -> Option<Way> {
+pub(in crate::daemon) fn assumed(
+    findings: &Findings,
+    learned: &Endpoints,
+    peer: usize,
+) -> Option<Way> {
     let mut endpoints = endpoints(findings, learned, peer);
     let Some(endpoint) = endpoints.next() else { return Some(Err(NOT_LEARNED.to_owned())) };
     if endpoints.next().is_some() {
@@ -276,7 +281,7 @@ fn told(peer: &config::Peer, entry: Option<&Peer>, way: WayFacts) -> WayFacts {
 
 /// Could the way to a peer be better? So it is where it has no way, or one that is not over its first
 /// endpoint. An endpoint that is not learned yet cannot be asked for.
-pub(super) fn may_improve(
+pub(in crate::daemon) fn may_improve(
     config: &Config,
     learned: &Endpoints,
     entries: &[Peer],

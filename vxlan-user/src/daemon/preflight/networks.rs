@@ -7,19 +7,17 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{
-    bring_up::{hidden_name, speaks_ipv6},
-    checks::Findings,
-};
+use super::host::Findings;
 use crate::{
     config::{self, Config, RouteTable},
+    daemon::takeover::bring_up::{hidden_name, speaks_ipv6},
     host::{Host, MIN_IPV6_MTU},
     plan::{default_overlay_mtu, overhead},
     state::State,
 };
 
 /// Everything at which a start would fail half-way.
-pub(super) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+pub(in crate::daemon) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> {
     mtus(findings)?;
     conflicts(&findings.config)?;
     names(findings, host).await?;

@@ -12,7 +12,7 @@ use vxlan_common::{addr::IPV6, table::Peer};
 use crate::{plan::Plan, state::NarrowPath};
 
 /// After this a path may have become wider again (RFC 1191, section 6.3; RFC 8201, section 4).
-pub(super) const LIFETIME: Duration = Duration::from_secs(600);
+pub(in crate::daemon) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// No IPv4 path is taken to be narrower: what every host must be able to receive (RFC 791).
 const LEAST_IPV4: u32 = 576;
@@ -26,7 +26,7 @@ const FIRST_FLOW_PORT: u16 = 49_152;
 
 /// What a packet must have in its headers to be one of ours.
 #[derive(Debug)]
-pub(super) struct Ours {
+pub(in crate::daemon) struct Ours {
     /// Where we send from, and what a NAT makes of that.
     addresses: Vec<IpAddr>,
     /// The one source port, unless it is made from the flow.
@@ -38,13 +38,13 @@ pub(super) struct Ours {
 
 /// What a believable message says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooBig {
-    pub(super) endpoint: SocketAddr,
-    pub(super) mtu: u32,
+pub(in crate::daemon) struct TooBig {
+    pub(in crate::daemon) endpoint: SocketAddr,
+    pub(in crate::daemon) mtu: u32,
 }
 
 impl Ours {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(in crate::daemon) fn of(plan: &Plan) -> Self {
         let settings = &plan.settings;
         let v4 = [settings.address, settings.public_address].map(Ipv4Addr::from);
         let v6 = [settings.address6, settings.public_address6].map(|at| at.to_ip(IPV6));
@@ -62,7 +62,7 @@ impl Ours {
     /// Reads a message from its ICMP header on. Whoever knows the outer addresses
     /// and a VNI can forge one that is believed (over IPv4 also without the VNI, as not every router
     /// quotes as much), and may then lower the path MTU of that peer, within limits.
-    pub(super) fn read(&self, message: &[u8], ipv6: bool) -> Option<TooBig> {
+    pub(in crate::daemon) fn read(&self, message: &[u8], ipv6: bool) -> Option<TooBig> {
         let quoted = message.get(8..)?;
         let kind = [message[0], message[1]];
         if ipv6 {
@@ -123,7 +123,7 @@ impl Ours {
 }
 
 /// Is a message, from its ICMP header on, of the kind that is read here?
-pub(super) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
+pub(in crate::daemon) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
     let kind: [u8; 2] = if ipv6 { [2, 0] } else { [3, 4] };
     message.starts_with(&kind)
 }
@@ -131,7 +131,7 @@ pub(super) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
 const UDP: u8 = 17;
 
 /// Where packets for a peer are sent at present.
-pub(super) fn endpoint(peer: &Peer) -> SocketAddr {
+pub(in crate::daemon) fn endpoint(peer: &Peer) -> SocketAddr {
     SocketAddr::new(peer.endpoint.to_ip(peer.family), u16::from_be_bytes(peer.port))
 }
 
@@ -158,18 +158,18 @@ struct Narrow {
 
 /// What is believed of the paths, by endpoint.
 #[derive(Debug)]
-pub(super) struct PathMtus {
+pub(in crate::daemon) struct PathMtus {
     lifetime: Duration,
     narrow: HashMap<SocketAddr, Narrow>,
 }
 
 impl PathMtus {
-    pub(super) fn new(lifetime: Duration) -> Self {
+    pub(in crate::daemon) fn new(lifetime: Duration) -> Self {
         Self { lifetime, narrow: HashMap::new() }
     }
 
     /// What a former run has found, at the point in time `now`, `uptime` seconds after boot.
-    pub(super) fn of_record(
+    pub(in crate::daemon) fn of_record(
         lifetime: Duration,
         known: &[NarrowPath],
         now: Instant,
@@ -186,7 +186,7 @@ impl PathMtus {
     /// For the next start: which of these ways are narrower than link and route allow. Each is to an
     /// endpoint, with what passes and with what those allow. What probes have found counts as if it was
     /// said now.
-    pub(super) fn record(
+    pub(in crate::daemon) fn record(
         &self,
         ways: impl Iterator<Item = (SocketAddr, u32, u32)>,
         now: Instant,
@@ -201,7 +201,7 @@ impl PathMtus {
     }
 
     /// Takes note of what was said, if that is less than what is `known`.
-    pub(super) fn lower(&mut self, said: &TooBig, known: u32, now: Instant) -> bool {
+    pub(in crate::daemon) fn lower(&mut self, said: &TooBig, known: u32, now: Instant) -> bool {
         let lower = said.mtu < known;
         if lower {
             let until = now + self.lifetime;
@@ -211,23 +211,23 @@ impl PathMtus {
     }
 
     /// Forgets what was said of the path to an endpoint.
-    pub(super) fn forget(&mut self, endpoint: SocketAddr) {
+    pub(in crate::daemon) fn forget(&mut self, endpoint: SocketAddr) {
         self.narrow.remove(&endpoint);
     }
 
     /// Forgets what is too old, and says of which endpoints that was.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<SocketAddr> {
+    pub(in crate::daemon) fn expire(&mut self, now: Instant) -> Vec<SocketAddr> {
         self.narrow.extract_if(|_, narrow| narrow.until <= now).map(|(of, _)| of).collect()
     }
 
     /// The MTU of the path to an endpoint, where link and route allow `mtu`.
-    pub(super) fn limit(&self, endpoint: SocketAddr, mtu: u32) -> u32 {
+    pub(in crate::daemon) fn limit(&self, endpoint: SocketAddr, mtu: u32) -> u32 {
         self.narrow.get(&endpoint).map_or(mtu, |narrow| narrow.mtu.min(mtu))
     }
 }
 
 /// Is it worth while to write down the one where the other is on record?
-pub(super) fn differ(found: &[NarrowPath], recorded: &[NarrowPath]) -> bool {
+pub(in crate::daemon) fn differ(found: &[NarrowPath], recorded: &[NarrowPath]) -> bool {
     let same = |(found, recorded): (&NarrowPath, &NarrowPath)| {
         let age = found.until.abs_diff(recorded.until);
         (found.endpoint, found.mtu) == (recorded.endpoint, recorded.mtu)

@@ -1,11 +1,9 @@
 //! What goes into the state on disk: what a start means to make, together with what a former run left.
 
-use super::{
-    bring_up::hidden_name,
-    checks::{self, Findings},
-};
+use super::bring_up::hidden_name;
 use crate::{
     config,
+    daemon::preflight::host::{self as preflight, Findings},
     dataplane::{DataPlane, TcHook},
     host::Host,
     plan::{Endpoints, Learned, Plan},
@@ -13,7 +11,7 @@ use crate::{
 };
 
 /// The record of what a start is about to make.
-pub(super) async fn planned(
+pub(in crate::daemon) async fn planned(
     findings: &Findings,
     endpoints: &Endpoints,
     host: &Host,
@@ -21,7 +19,7 @@ pub(super) async fn planned(
     let config = &findings.config;
     let former = findings.former.as_ref().map(|state| &state.underlay);
     let former = former.filter(|former| former.interface == findings.underlay.name);
-    let hook = checks::tc_hook(config);
+    let hook = preflight::tc_hook(config);
     let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
     let makes_now = hook == TcHook::Netlink && !host.has_clsact(findings.facts.ifindex).await?;
     let tc = state::Tc { hook, made_clsact: made_before || makes_now };
@@ -89,7 +87,7 @@ fn recorded(peer: &config::Peer, learned: Option<Learned>) -> state::Peer {
 
 /// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,
 /// and `down` removes both.
-pub(super) fn merged(planned: &State, former: Option<&State>) -> State {
+pub(in crate::daemon) fn merged(planned: &State, former: Option<&State>) -> State {
     let Some(former) = former else { return planned.clone() };
     let mut state = former.clone();
     if former.underlay.interface == planned.underlay.interface {
@@ -105,7 +103,7 @@ pub(super) fn merged(planned: &State, former: Option<&State>) -> State {
 }
 
 /// Networks of a former run that are wanted no more, and in nobody's way: on record until they are gone.
-pub(super) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::Network> {
+pub(in crate::daemon) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::Network> {
     let unrelated = |old: &&state::Network| {
         let related = |new: &state::Network| old.interface == new.interface || old.vni == new.vni;
         !planned.networks.iter().any(related)
@@ -114,7 +112,7 @@ pub(super) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::N
 }
 
 /// How full the maps are that the configuration fills; nothing changes that as long as it is at work.
-pub(super) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
+pub(in crate::daemon) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     let of = |map: &str, entries: usize| state::Entries {
         map: map.to_owned(),
         entries: entries as u64,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::{
-    daemon::ways::{Looked, Way},
+    daemon::paths::resolution::{Looked, Way},
     host::{Neighbour, NeighbourState, Route},
 };
 

@@ -10,15 +10,17 @@ use tokio::{
 };
 
 use super::{
-    Places, ageing,
-    bring_up::{self, Started},
-    checks,
-    follow::{self, Follower},
+    Places, Started,
+    preflight::host as preflight,
     probing::Probing,
+    reconcile::{
+        ageing,
+        reconciler::{self, Follower},
+        underlay::{self, Underlay},
+    },
     reload::{Parts, Requests},
-    service::Service,
-    shown::Shown,
-    underlay::{self, Underlay},
+    serve::{listeners::Shown, service_manager::Service},
+    takeover::bring_up,
 };
 use crate::{
     dataplane::LoadOptions,
@@ -42,7 +44,7 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     // From now on it does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    checks::privileges()?;
+    preflight::privileges()?;
     let _lock = places.run_dir.lock()?;
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
@@ -139,7 +141,7 @@ pub async fn run(
     }
     service.stopping();
     follower.save(&mut running);
-    follow::unname_next_hops(&mut running)?;
+    reconciler::unname_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())
 }
@@ -152,9 +154,9 @@ struct Beginning {
 }
 
 async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Result<Beginning> {
-    let findings = checks::inspect(places, host).await?;
+    let findings = preflight::inspect(places, host).await?;
     tracing::debug!("start: configuration and host fit");
-    let listener = checks::bind_metrics(&findings.config).await?;
+    let listener = preflight::bind_metrics(&findings.config).await?;
     for warning in &findings.warnings {
         tracing::warn!("{warning}");
     }

@@ -9,8 +9,10 @@ use std::{
 use tokio::task::AbortHandle;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
-use super::bring_up::Started;
-use crate::dataplane::{Clock, DataPlaneError, Pins, Stations, uptime};
+use crate::{
+    daemon::Started,
+    dataplane::{Clock, DataPlaneError, Pins, Stations, uptime},
+};
 
 /// How often the clock is set; stations are heard in whole seconds.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,7 +35,7 @@ struct Findings {
 }
 
 /// The tasks, which go on until this is dropped.
-pub(super) struct Ageing([AbortHandle; 2]);
+pub(in crate::daemon) struct Ageing([AbortHandle; 2]);
 
 impl Drop for Ageing {
     fn drop(&mut self) {
@@ -42,7 +44,7 @@ impl Drop for Ageing {
 }
 
 /// Begins, for the generation at work.
-pub(super) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
+pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
     let mut stations = Stations::open(pins, generation)?;

@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Context as _;
 use ipnet::IpNet;
 
-use super::checks::Findings;
 use crate::{
     config::{self, RouteTable},
+    daemon::preflight::host::Findings,
     host::{Host, HostError},
     state::{self, State},
 };
@@ -23,7 +23,7 @@ fn same_network(new: &config::Network, old: &state::Network) -> bool {
 
 /// Takes away what new interfaces and routes would find in their way: networks that give their name or
 /// VNI to another, and routes of a prefix that moves to another network.
-pub(super) async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
+pub(in crate::daemon) async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
     let networks = &findings.config.networks;
     let former = || findings.former.iter().flat_map(|former| &former.networks);
     for old in former() {
@@ -47,7 +47,7 @@ pub(super) async fn make_room(host: &Host, findings: &Findings) -> anyhow::Resul
 /// Takes away interfaces and routes of a former run that are asked for no more, and the record of them:
 /// the last `left` networks of the state. What cannot be removed stays on record, or is found again.
 /// Through the interfaces in `made` are only the routes that were made with them.
-pub(super) async fn remove(
+pub(in crate::daemon) async fn remove(
     host: &Host,
     findings: &Findings,
     state: &mut State,

@@ -8,12 +8,14 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::ways::{Standing, Ways};
-use crate::host::HostEvent;
+use crate::{
+    daemon::paths::resolution::{Standing, Ways},
+    host::HostEvent,
+};
 
 /// The peers by what their ways depend on, and those whose turn has not come.
 #[derive(Debug, Default)]
-pub(super) struct Affected {
+pub(in crate::daemon) struct Affected {
     /// Peers by the addresses that they may be reached at, and the other way round.
     by_address: BTreeMap<IpAddr, BTreeSet<usize>>,
     addresses: Vec<Vec<IpAddr>>,
@@ -30,7 +32,7 @@ pub(super) struct Affected {
 
 impl Affected {
     /// Of so many peers, of which nothing is known.
-    pub(super) fn of(peers: usize) -> Self {
+    pub(in crate::daemon) fn of(peers: usize) -> Self {
         Self {
             addresses: vec![Vec::new(); peers],
             hops: vec![Vec::new(); peers],
@@ -40,7 +42,7 @@ impl Affected {
     }
 
     /// A peer may be reached at these addresses from now on.
-    pub(super) fn reached_at(&mut self, peer: usize, addresses: Vec<IpAddr>) {
+    pub(in crate::daemon) fn reached_at(&mut self, peer: usize, addresses: Vec<IpAddr>) {
         let Some(known) = self.addresses.get_mut(peer) else { return };
         for old in std::mem::replace(known, addresses) {
             if let Some(peers) = self.by_address.get_mut(&old) {
@@ -57,7 +59,7 @@ impl Affected {
 
     /// What a look has found. A next hop that stands otherwise than at the look at other peers is news for
     /// these.
-    pub(super) fn found(&mut self, ways: &Ways) {
+    pub(in crate::daemon) fn found(&mut self, ways: &Ways) {
         for (hop, standing) in &ways.standings {
             self.stands(*hop, *standing);
         }
@@ -86,7 +88,7 @@ impl Affected {
     }
 
     /// Takes note of an event. `underlay` is the interface that all ways go by.
-    pub(super) fn note(&mut self, event: &HostEvent, underlay: u32) {
+    pub(in crate::daemon) fn note(&mut self, event: &HostEvent, underlay: u32) {
         match event {
             HostEvent::Route(route) | HostEvent::RouteRemoved(route) => self.within(route.prefix),
             HostEvent::Neighbour(neighbour) if neighbour.ifindex == underlay => {
@@ -124,19 +126,19 @@ impl Affected {
     }
 
     /// The ways to these addresses.
-    pub(super) fn within(&mut self, prefix: IpNet) {
+    pub(in crate::daemon) fn within(&mut self, prefix: IpNet) {
         let found = self.by_address.range(prefix.network()..=prefix.broadcast());
         let peers: Vec<usize> = found.flat_map(|(_, peers)| peers).copied().collect();
         peers.into_iter().for_each(|peer| self.peer(peer));
     }
 
     /// The ways to all peers.
-    pub(super) fn all(&mut self) {
+    pub(in crate::daemon) fn all(&mut self) {
         (0..self.waits.len()).for_each(|peer| self.peer(peer));
     }
 
     /// The way to this peer.
-    pub(super) fn peer(&mut self, peer: usize) {
+    pub(in crate::daemon) fn peer(&mut self, peer: usize) {
         if let Some(waits) = self.waits.get_mut(peer).filter(|waits| !**waits) {
             *waits = true;
             self.waiting.push_back(peer);
@@ -144,7 +146,7 @@ impl Affected {
     }
 
     /// The ways to peers of which this is true, as many at a time; the next call goes on behind them.
-    pub(super) fn some(&mut self, most: usize, which: impl Fn(usize) -> bool) {
+    pub(in crate::daemon) fn some(&mut self, most: usize, which: impl Fn(usize) -> bool) {
         let peers = self.waits.len();
         let mut named = 0;
         for step in 0..peers {
@@ -161,12 +163,12 @@ impl Affected {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::daemon) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Takes so many out, those that have waited longest.
-    pub(super) fn take(&mut self, most: usize) -> Vec<usize> {
+    pub(in crate::daemon) fn take(&mut self, most: usize) -> Vec<usize> {
         let taken: Vec<usize> = self.waiting.drain(..most.min(self.waiting.len())).collect();
         for peer in &taken {
             self.waits[*peer] = false;

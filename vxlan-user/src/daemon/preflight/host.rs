@@ -10,9 +10,10 @@ use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
 use vxlan_common::table::GROUP_SIZE;
 
-use super::{Places, addresses, fits, keys, ladder};
+use super::{addresses, attach_modes, keys, networks};
 use crate::{
     config::{self, Config, TcMode},
+    daemon::Places,
     dataplane::{Ladder, TcHook},
     host::{Host, HostError, Underlay, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
@@ -77,7 +78,7 @@ fn preemption() -> anyhow::Result<()> {
 }
 
 /// Reads configuration and host; changes nothing.
-pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Findings> {
+pub(in crate::daemon) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Findings> {
     privileges()?;
     preemption()?;
     let config = config::load(&places.config)?;
@@ -87,21 +88,21 @@ pub(super) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Find
     let former = places.run_dir.load()?;
     // Without pins our own programs look foreign.
     places.pins.check()?;
-    let ladder = ladder::of(&config, &underlay, &places.pins)?;
+    let ladder = attach_modes::of(&config, &underlay, &places.pins)?;
     foreign_pins(places, former.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
     let Some(address) = facts.addresses().next() else {
         return Err(addresses::none_at_all(&config, &underlay).into());
     };
     let mut warnings = warnings(&config, &underlay);
-    warnings.extend(ladder::warnings(&ladder));
+    warnings.extend(attach_modes::warnings(&ladder));
     let findings = Findings { config, underlay, address, facts, ladder, keys, former, warnings };
-    fits::all(&findings, host).await?;
+    networks::all(&findings, host).await?;
     Ok(findings)
 }
 
 /// May this process do what it is for?
-pub(super) fn privileges() -> anyhow::Result<()> {
+pub(in crate::daemon) fn privileges() -> anyhow::Result<()> {
     let missing = capabilities::missing();
     if missing.is_empty() {
         return Ok(());
@@ -162,7 +163,7 @@ fn foreign_pins(places: &Places, former: Option<&State>) -> anyhow::Result<()> {
 }
 
 /// How the configuration wants TC programs attached, or what this kernel has.
-pub(super) fn tc_hook(config: &Config) -> TcHook {
+pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     match config.underlay.tc {
         TcMode::Auto => TcHook::of_kernel(),
         TcMode::Tcx => TcHook::Tcx,
@@ -171,7 +172,7 @@ pub(super) fn tc_hook(config: &Config) -> TcHook {
 }
 
 /// Binds the metrics port, before anything is made.
-pub(super) async fn bind_metrics(config: &Config) -> anyhow::Result<TcpListener> {
+pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<TcpListener> {
     let listen = &config.metrics.listen;
     let bound = if will_be_ours(config, listen.value.ip()) {
         bind_ahead(listen.value)

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// A file that is missing, unreadable, open to others or without a key in it; one key for two peers.
-pub(super) fn load(config: &Config) -> Result<Vec<Option<Key>>, ConfigError> {
+pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, ConfigError> {
     let mut keys = Vec::with_capacity(config.peers.len());
     let mut owners: HashMap<Tag, usize> = HashMap::new();
     for (index, peer) in config.peers.iter().enumerate() {
@@ -49,7 +49,7 @@ pub(super) fn load(config: &Config) -> Result<Vec<Option<Key>>, ConfigError> {
 }
 
 /// Whose key makes probes with which tag, by index of the peer.
-pub(super) fn probers(keys: &[Option<Key>]) -> Vec<(Tag, u32)> {
+pub(in crate::daemon) fn probers(keys: &[Option<Key>]) -> Vec<(Tag, u32)> {
     let tag = |(key, index): (&Option<Key>, u32)| Some((key.as_ref()?.tag(), index));
     keys.iter().zip(0..).filter_map(tag).collect()
 }

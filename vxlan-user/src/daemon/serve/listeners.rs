@@ -3,14 +3,17 @@
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
-use super::{Places, api::Api, bring_up::Started, probing::Probing, reload::Asked};
-use crate::metrics::{self, Published, SharedUnderlay, Source};
+use super::api::Api;
+use crate::{
+    daemon::{Places, Started, probing::Probing, reload::Asked},
+    metrics::{self, Published, SharedUnderlay, Source},
+};
 
 /// Requests for a reload that may wait; whoever asks waits for the outcome.
 const WAITING: usize = 16;
 
 /// The servers, which answer until this is dropped.
-pub(super) struct Shown {
+pub(in crate::daemon) struct Shown {
     published: Published,
     underlay: SharedUnderlay,
     pages: AbortHandle,
@@ -20,7 +23,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Begins. Requests for a reload come out of the second part.
-    pub(super) fn start(
+    pub(in crate::daemon) fn start(
         places: &Places,
         running: &Started,
         probing: &Probing,
@@ -39,7 +42,7 @@ impl Shown {
     }
 
     /// Another configuration is in force; with a listener, at another place too.
-    pub(super) fn reload(
+    pub(in crate::daemon) fn reload(
         &mut self,
         places: &Places,
         running: &Started,
@@ -58,7 +61,7 @@ impl Shown {
     }
 
     /// A reload has failed.
-    pub(super) fn failed(&self) {
+    pub(in crate::daemon) fn failed(&self) {
         self.published.failed();
     }
 }

@@ -3,14 +3,19 @@
 //!
 //! The interface of the configured name counts, whichever device that is. While there is none, or none
 //! of its declared addresses, the daemon stays and packets to peers are `no_neighbour`. Maps, counters
-//! and overlay interfaces are not touched. Ways and MTUs are [`super::follow`]'s.
+//! and overlay interfaces are not touched. Ways and MTUs are [`super::reconciler`]'s.
 
 use std::{io, net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Places, addresses, bring_up::Started, ladder, probing::Probing, swap};
 use crate::{
+    daemon::{
+        Places, Started,
+        preflight::{addresses, attach_modes},
+        probing::Probing,
+        takeover::replace,
+    },
     dataplane::{TcHook, detach_deliver_filter},
     host::{self, Host, HostError, HostEvent, IcmpListener, IcmpMessage},
     metrics::SharedUnderlay,
@@ -24,7 +29,7 @@ const HELD_BACK: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What is known of it.
-pub(super) struct Underlay<'a> {
+pub(in crate::daemon) struct Underlay<'a> {
     places: &'a Places,
     host: &'a Host,
     icmp: IcmpListener,
@@ -39,7 +44,7 @@ pub(super) struct Underlay<'a> {
 
 impl<'a> Underlay<'a> {
     /// As a start has found it.
-    pub(super) fn new(
+    pub(in crate::daemon) fn new(
         places: &'a Places,
         host: &'a Host,
         running: &Started,
@@ -58,17 +63,17 @@ impl<'a> Underlay<'a> {
     }
 
     /// How it stands, for the metrics.
-    pub(super) fn told(&self) -> SharedUnderlay {
+    pub(in crate::daemon) fn told(&self) -> SharedUnderlay {
         self.told.clone()
     }
 
     /// What routers say of packets that were too big.
-    pub(super) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
+    pub(in crate::daemon) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
         self.icmp.next().await
     }
 
     /// Another configuration is in force, with a listener on another interface.
-    pub(super) fn reload(&mut self, running: &Started, icmp: Option<IcmpListener>) {
+    pub(in crate::daemon) fn reload(&mut self, running: &Started, icmp: Option<IcmpListener>) {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
         }
@@ -78,7 +83,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Waits until it is time to look whether carrier has come.
-    pub(super) async fn due(&self) {
+    pub(in crate::daemon) async fn due(&self) {
         match self.carrier {
             Some((next, until)) if next < until => sleep_until(next).await,
             _ => std::future::pending().await,
@@ -86,7 +91,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Has it?
-    pub(super) async fn has_carrier(&mut self, running: &Started) -> bool {
+    pub(in crate::daemon) async fn has_carrier(&mut self, running: &Started) -> bool {
         let now = self.host.underlay(&running.findings.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
         let until = self.carrier.map(|(_, until)| until);
@@ -96,7 +101,7 @@ impl<'a> Underlay<'a> {
 
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
     /// once, and tried again with the next call.
-    pub(super) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
+    pub(in crate::daemon) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
         let name = running.findings.underlay.name.clone();
         let lost = match self.host.underlay(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),
@@ -127,7 +132,7 @@ impl<'a> Underlay<'a> {
         if !self.is_attached(running, ifindex).await? {
             // What this device allows may be more, or less, than what the former one did.
             running.findings.ladder =
-                ladder::of(&running.findings.config, &now, &self.places.pins)?;
+                attach_modes::of(&running.findings.config, &now, &self.places.pins)?;
             self.attach(running, &now.name, ifindex).await?;
         }
         let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
@@ -170,7 +175,7 @@ impl<'a> Underlay<'a> {
         ifindex: u32,
     ) -> anyhow::Result<()> {
         let had_clsact = self.host.has_clsact(ifindex).await?;
-        let attachment = swap::reattach(self.places, running, interface, ifindex)?;
+        let attachment = replace::reattach(self.places, running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
@@ -248,7 +253,7 @@ impl<'a> Underlay<'a> {
 }
 
 /// Can this event change what [`Underlay::look`] looks at?
-pub(super) fn concerns(event: &HostEvent, running: &Started) -> bool {
+pub(in crate::daemon) fn concerns(event: &HostEvent, running: &Started) -> bool {
     let findings = &running.findings;
     match event {
         HostEvent::Overrun => true,

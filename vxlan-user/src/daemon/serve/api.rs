@@ -23,8 +23,10 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::reload::Asked;
-use crate::probe::{NatReports, SharedReports};
+use crate::{
+    daemon::reload::Asked,
+    probe::{NatReports, SharedReports},
+};
 
 /// Questions that may wait to be taken.
 const BACKLOG: u32 = 16;

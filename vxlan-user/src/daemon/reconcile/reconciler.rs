@@ -5,24 +5,26 @@ use std::{collections::HashMap, time::Instant};
 
 use vxlan_common::addr::Address;
 
-use super::{
-    Places,
-    affected::Affected,
-    bring_up::{Started, speaks_ipv6},
-    path_mtu::{self, LIFETIME, Ours, PathMtus},
-    ways::{self, Looked},
-};
+use super::dirty_set::Affected;
 use crate::{
+    daemon::{
+        Places, Started,
+        paths::{
+            path_mtu::{self, LIFETIME, Ours, PathMtus},
+            resolution::{self as ways, Looked},
+        },
+        takeover::bring_up::speaks_ipv6,
+    },
     dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
     plan::{self, Learned, Senders, Taken},
 };
 
 /// So many ways are looked at before everything else has its turn again: some milliseconds.
-pub(super) const AT_A_TIME: usize = 256;
+pub(in crate::daemon) const AT_A_TIME: usize = 256;
 
 /// What following needs besides the data plane.
-pub(super) struct Follower<'a> {
+pub(in crate::daemon) struct Follower<'a> {
     places: &'a Places,
     host: &'a Host,
     paths: PathMtus,
@@ -44,14 +46,14 @@ pub(super) struct Follower<'a> {
 
 /// A router has said that the path to a peer is narrower than was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Narrowed {
-    pub(super) peer: usize,
-    pub(super) was: u32,
-    pub(super) mtu: u32,
+pub(in crate::daemon) struct Narrowed {
+    pub(in crate::daemon) peer: usize,
+    pub(in crate::daemon) was: u32,
+    pub(in crate::daemon) mtu: u32,
 }
 
 /// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
-pub(super) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
+pub(in crate::daemon) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
     for (index, peer) in running.plan.peers.iter_mut().enumerate() {
         peer.gateway = Address::ZERO;
         running.plane.set_peer(index as u32, peer)?;
@@ -60,7 +62,7 @@ pub(super) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
+    pub(in crate::daemon) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
         let Started { findings, endpoints, plan, .. } = running;
         let mut affected = Affected::of(plan.peers.len());
         for peer in 0..plan.peers.len() {
@@ -86,7 +88,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Goes on under another configuration: what is known of paths, and of the peers that stay, stays.
-    pub(super) fn reload(&mut self, former: &Started, running: &Started) {
+    pub(in crate::daemon) fn reload(&mut self, former: &Started, running: &Started) {
         let names = |of: &Started| -> Vec<String> {
             of.findings.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
@@ -98,7 +100,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Takes note of what is new on the host.
-    pub(super) fn note(&mut self, events: &[HostEvent], running: &Started) {
+    pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &Started) {
         let underlay = running.findings.facts.ifindex;
         for event in events {
             self.affected.note(event, underlay);
@@ -119,7 +121,7 @@ impl<'a> Follower<'a> {
 
     /// Some of the peers whose way could be better are to be looked at: of a next hop that does not
     /// answer there is no news.
-    pub(super) fn retry(&mut self, running: &Started) {
+    pub(in crate::daemon) fn retry(&mut self, running: &Started) {
         let Started { findings, endpoints, plan, .. } = running;
         self.affected.some(AT_A_TIME, |peer| {
             ways::may_improve(&findings.config, endpoints, &plan.peers, peer)
@@ -127,18 +129,18 @@ impl<'a> Follower<'a> {
     }
 
     /// Is there anything to bring in line?
-    pub(super) fn has_work(&self) -> bool {
+    pub(in crate::daemon) fn has_work(&self) -> bool {
         self.look || !self.affected.is_empty()
     }
 
     /// What link and route to a peer allow, whatever the path beyond takes.
-    pub(super) fn widest(&self, peer: usize) -> Option<u32> {
+    pub(in crate::daemon) fn widest(&self, peer: usize) -> Option<u32> {
         self.widest.get(peer).copied()
     }
 
     /// Brings the next peers in line with the host's routes, neighbours and underlay; call it again while
     /// it [has work](Self::has_work).
-    pub(super) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
+    pub(in crate::daemon) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
         let peers = self.affected.take(AT_A_TIME);
         let Started { findings, endpoints, plan, .. } = &*running;
         let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &peers).await;
@@ -197,7 +199,7 @@ impl<'a> Follower<'a> {
 
     /// An accepted probe proves where a peer is: what it says of its latest way here, and whether that
     /// is old, is the caller's to judge.
-    pub(super) async fn learn(
+    pub(in crate::daemon) async fn learn(
         &mut self,
         running: &mut Started,
         peer: usize,
@@ -230,7 +232,7 @@ impl<'a> Follower<'a> {
     }
 
     /// A peer is not where it was any more, and another one is: it has no endpoint until it is heard of.
-    pub(super) async fn release(
+    pub(in crate::daemon) async fn release(
         &mut self,
         running: &mut Started,
         peer: usize,
@@ -286,7 +288,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Writes down what was learned since the last time, for the next start.
-    pub(super) fn save(&mut self, running: &mut Started) {
+    pub(in crate::daemon) fn save(&mut self, running: &mut Started) {
         // Until every way is looked at, it is not known what link and route allow.
         if !self.round {
             let ways = running.plan.peers.iter().zip(&self.widest);
@@ -341,7 +343,7 @@ impl<'a> Follower<'a> {
 
     /// Probes have found what passes to a peer, or that it is not known any more. What they have proved
     /// counts more than a router's word.
-    pub(super) fn found(
+    pub(in crate::daemon) fn found(
         &mut self,
         running: &mut Started,
         peer: usize,
@@ -370,7 +372,7 @@ impl<'a> Follower<'a> {
     }
 
     /// A router says that a packet was too big for it. Returns whose path is narrower now.
-    pub(super) fn too_big(
+    pub(in crate::daemon) fn too_big(
         &mut self,
         running: &mut Started,
         message: &IcmpMessage,
@@ -407,7 +409,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Forgets what routers said long ago; what it was about is to be looked at again.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::daemon) fn forget(&mut self) {
         for endpoint in self.paths.expire(Instant::now()) {
             tracing::info!("the path to {endpoint} may be as wide as its route again");
             self.affected.within(endpoint.ip().into());

@@ -7,17 +7,20 @@ use ipnet::IpNet;
 use vxlan_common::table;
 
 use super::{
-    Places,
-    checks::Findings,
-    follow::AT_A_TIME,
-    keys, obsolete,
-    path_mtu::{self, PathMtus},
-    record,
-    swap::{self, Predecessors},
-    ways,
+    leftover, record,
+    replace::{self, Predecessors},
 };
 use crate::{
     config::{self, RouteTable},
+    daemon::{
+        Places,
+        paths::{
+            path_mtu::{self, PathMtus},
+            resolution as ways,
+        },
+        preflight::{host::Findings, keys},
+        reconcile::reconciler::AT_A_TIME,
+    },
     dataplane::{
         Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
         uptime,
@@ -34,16 +37,16 @@ pub struct Started {
     pub plane: DataPlane,
     pub attachment: Attachment,
     pub state: State,
-    pub(super) plan: Plan,
+    pub(in crate::daemon) plan: Plan,
     /// Where peers are whose endpoint is learned.
-    pub(super) endpoints: Endpoints,
+    pub(in crate::daemon) endpoints: Endpoints,
     /// The pins are this process's as long as it is open.
     pins_lock: Option<Arc<File>>,
 }
 
 impl Started {
     /// The generation at work.
-    pub(super) fn generation(&self) -> u64 {
+    pub(in crate::daemon) fn generation(&self) -> u64 {
         self.state.generations.last().map_or(0, |generation| generation.number)
     }
 }
@@ -63,7 +66,7 @@ struct Made {
 
 /// Makes everything that `findings` ask for. `running` is what this process made before, and goes on if
 /// this fails.
-pub(super) async fn bring_up(
+pub(in crate::daemon) async fn bring_up(
     places: &Places,
     host: &Host,
     findings: Findings,
@@ -116,7 +119,7 @@ async fn make(
         Some(running) => running.pins_lock.clone(),
         None => places.pins.lock()?.map(Arc::new),
     };
-    obsolete::make_room(host, &findings).await?;
+    leftover::make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
     tracing::debug!("start: recorded, interfaces made");
     make_routes(host, &findings, &mut state, made).await?;
@@ -155,7 +158,7 @@ async fn make(
         .tc
         .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
         .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
-    let attachment = swap::swap(places, &findings, &mut plane, &plan)?;
+    let attachment = replace::swap(places, &findings, &mut plane, &plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone: the new generation carries the traffic.
     state.underlay.xdp = Some(attachment.clone());
@@ -163,7 +166,7 @@ async fn make(
     if let Err(error) = predecessors.retire(places, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    obsolete::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
+    leftover::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
     if let Err(error) = places.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
@@ -302,7 +305,7 @@ async fn make_overlays(
 }
 
 /// The hidden port's name: found again by anyone who knows the VNI.
-pub(super) fn hidden_name(vni: u32) -> String {
+pub(in crate::daemon) fn hidden_name(vni: u32) -> String {
     format!("vxport{vni}")
 }
 
@@ -315,7 +318,7 @@ fn speaks_for_others(network: &config::Network) -> bool {
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }
 
-pub(super) fn speaks_ipv6(network: &config::Network) -> bool {
+pub(in crate::daemon) fn speaks_ipv6(network: &config::Network) -> bool {
     let own = network.addresses.iter().map(|at| at.value);
     let theirs = network.prefixes().map(|at| at.value);
     own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
