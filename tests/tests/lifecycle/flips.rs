@@ -28,7 +28,7 @@ use vxlan_tests::{
 use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
-    plan::{Kept, OverlayFacts, Plan, UnderlayFacts, WayFacts, peer_entry},
+    plan::{Inherited, OverlayFacts, PeerPath, Plan, UnderlayFacts, peer_entry},
 };
 
 use crate::host::CONFIG;
@@ -65,9 +65,9 @@ impl Place {
         Ok(self.endpoint.parse()?)
     }
 
-    fn way(&self) -> Result<WayFacts> {
+    fn way(&self) -> Result<PeerPath> {
         let gateway: IpAddr = self.gateway.parse()?;
-        Ok(WayFacts { endpoint: self.endpoint()?, gateway, resolved: true, mtu: 1500 })
+        Ok(PeerPath { endpoint: self.endpoint()?, gateway, resolved: true, mtu: 1500 })
     }
 
     /// What a frame to it says of where it goes: MAC address, IP address, port.
@@ -113,7 +113,7 @@ fn planned(ns: &Ns) -> Result<(config::Config, UnderlayFacts, Plan)> {
     };
     let overlay = OverlayFacts { ifindex: ns.ifindex("vxlan43")?, mac: ns.mac("vxlan43")? };
     let way = PLACES[0].way()?;
-    let (ways, kept) = ([Some(way)], Kept::default());
+    let (ways, kept) = ([Some(way)], Inherited::default());
     let plan = Plan::new(&config, &underlay, &[overlay], &ways, &[], &kept, &mut rand::rng());
     Ok((config, underlay, plan))
 }

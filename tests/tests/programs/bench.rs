@@ -19,7 +19,9 @@ use vxlan_tests::packet::Mac;
 use vxlan_user::{
     config,
     dataplane::names,
-    plan::{Kept, Learned, OverlayFacts, Plan, Secrets, SlotOwner, UnderlayFacts, WayFacts},
+    plan::{
+        Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, Secrets, SlotOwner, UnderlayFacts,
+    },
 };
 
 use crate::{
@@ -98,7 +100,7 @@ pub(crate) struct Bench {
     pub(crate) config: config::Config,
     pub(crate) underlay: UnderlayFacts,
     /// By peer.
-    pub(crate) learned: Vec<Option<Learned>>,
+    pub(crate) learned: Vec<Option<LearnedEndpoint>>,
     peers: Vec<String>,
     vnis: Vec<u32>,
     counts: Moves,
@@ -112,10 +114,10 @@ const GATEWAYS: [IpAddr; 2] = [
 ];
 
 /// The way to an endpoint of a peer.
-pub(crate) fn way(peer: &config::Peer, endpoint: SocketAddr) -> Option<WayFacts> {
+pub(crate) fn way(peer: &config::Peer, endpoint: SocketAddr) -> Option<PeerPath> {
     match peer.name.as_str() {
         "lone" => None,
-        name => Some(WayFacts {
+        name => Some(PeerPath {
             endpoint,
             gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
             resolved: true,
@@ -183,7 +185,7 @@ impl Bench {
             &overlays,
             &ways,
             &[],
-            &Kept::default(),
+            &Inherited::default(),
             &mut Fixed(0xa0),
         );
         plan.probers = live::probers(&config);

@@ -12,7 +12,7 @@ use vxlan_common::{
 };
 use vxlan_user::{
     config::Config,
-    plan::{Learned, Senders, peer_entry},
+    plan::{LearnedEndpoint, Senders, peer_entry},
 };
 
 use crate::bench::{Bench, way};
@@ -132,7 +132,7 @@ impl Bench {
     pub(crate) fn learns(&mut self, peer: &str, at: Option<(SocketAddr, IpAddr)>) {
         let index = self.peer(peer) as usize;
         let before = Senders::of(&self.config, &self.learned);
-        let learned = at.map(|(endpoint, sent_from)| Learned { endpoint, sent_from });
+        let learned = at.map(|(endpoint, sent_from)| LearnedEndpoint { endpoint, sent_from });
         self.learned[index] = learned;
         let after = Senders::of(&self.config, &self.learned);
         self.plane.change(&Senders::changes(&before, &after)).expect("takes it");

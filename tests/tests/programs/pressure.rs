@@ -6,7 +6,7 @@ use aya::maps::{HashMap, MapData};
 use vxlan_common::table::{Mapping, Source};
 use vxlan_user::{
     dataplane::{DataPlane, DataPlaneError, LoadOptions},
-    plan::{Learned, Senders},
+    plan::{LearnedEndpoint, Senders},
 };
 
 use crate::{
@@ -88,7 +88,7 @@ fn a_move_that_does_not_fit_moves_nobody() {
     let before = mappings(&mut bench);
     assert_eq!(before.len(), 1);
 
-    let at = |port| Some(Learned { endpoint: (NAPT, port).into(), sent_from: NAPT.into() });
+    let at = |port| Some(LearnedEndpoint { endpoint: (NAPT, port).into(), sent_from: NAPT.into() });
     let mut moved = bench.learned.clone();
     for (peer, port) in [("branch", 1_025), ("shop", 2_000)] {
         moved[bench.peer(peer) as usize] = at(port);

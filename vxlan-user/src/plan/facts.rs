@@ -49,7 +49,7 @@ pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
 
 /// The way to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WayFacts {
+pub struct PeerPath {
     /// Which of the peer's endpoints it leads to.
     pub endpoint: SocketAddr,
     /// Next hop on the link: the gateway, or the endpoint itself.

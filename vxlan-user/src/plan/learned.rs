@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 
 /// Where a peer is, as its probes have proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct LearnedEndpoint {
     /// Outer source address and UDP source port, as they arrived.
     pub endpoint: SocketAddr,
     /// The outer source address that the peer says it sent from.
@@ -26,14 +26,14 @@ pub struct Taken {
 /// The learned endpoints of all peers.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
-    learned: Vec<Option<Learned>>,
+    learned: Vec<Option<LearnedEndpoint>>,
     /// What was claimed and refused, if it is the latest claim of its peer.
-    refused: Vec<Option<Learned>>,
+    refused: Vec<Option<LearnedEndpoint>>,
 }
 
 impl Endpoints {
     /// With what a former run knew, by peer; what does not suit the configuration any more is left out.
-    pub fn new(config: &Config, former: impl Fn(&str) -> Option<Learned>) -> Self {
+    pub fn new(config: &Config, former: impl Fn(&str) -> Option<LearnedEndpoint>) -> Self {
         let none = vec![None; config.peers.len()];
         let mut endpoints = Self { learned: none.clone(), refused: none };
         for (index, peer) in config.peers.iter().enumerate() {
@@ -47,16 +47,16 @@ impl Endpoints {
     }
 
     /// By peer; `None`: not learned yet, or not to be learned.
-    pub fn all(&self) -> &[Option<Learned>] {
+    pub fn all(&self) -> &[Option<LearnedEndpoint>] {
         &self.learned
     }
 
-    pub fn of(&self, peer: usize) -> Option<Learned> {
+    pub fn of(&self, peer: usize) -> Option<LearnedEndpoint> {
         self.learned.get(peer).copied().flatten()
     }
 
     /// What a peer has claimed last, if that was refused.
-    pub fn refused(&self, peer: usize) -> Option<Learned> {
+    pub fn refused(&self, peer: usize) -> Option<LearnedEndpoint> {
         self.refused.get(peer).copied().flatten()
     }
 
@@ -74,7 +74,7 @@ impl Endpoints {
         &mut self,
         config: &Config,
         peer: usize,
-        to: Learned,
+        to: LearnedEndpoint,
     ) -> Result<Vec<Change>, Taken> {
         if config.peers.get(peer).is_none_or(|peer| !peer.learns) {
             return Ok(Vec::new());
@@ -113,7 +113,7 @@ impl Endpoints {
         Senders::changes(&old, &new)
     }
 
-    fn grant(&mut self, config: &Config, peer: usize, to: Learned) -> Result<(), Taken> {
+    fn grant(&mut self, config: &Config, peer: usize, to: LearnedEndpoint) -> Result<(), Taken> {
         self.refused[peer] = Some(to);
         let declared = |endpoint: SocketAddr| {
             let has = |peer: &config::Peer| peer.endpoints.iter().any(|at| at.value == endpoint);

@@ -31,9 +31,9 @@ mod peer;
 mod senders;
 
 pub use facts::{
-    OverlayFacts, UnderlayFacts, WayFacts, default_overlay_mtu, overhead, overlay_mac,
+    OverlayFacts, PeerPath, UnderlayFacts, default_overlay_mtu, overhead, overlay_mac,
 };
-pub use learned::{Endpoints, Learned, Taken};
+pub use learned::{Endpoints, LearnedEndpoint, Taken};
 pub use names::Names;
 pub use peer::peer_entry;
 pub use senders::{Change, Senders};
@@ -78,7 +78,7 @@ pub struct Plan {
 /// What a plan keeps of the one before it, so that a frame that the former programs have let in is known
 /// to the new ones.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct Inherited {
     /// An owner's slot stays; one that is nobody's any more is not given to another at once.
     pub slots: Vec<Option<SlotOwner>>,
     pub secret: Option<[u8; 8]>,
@@ -107,9 +107,9 @@ impl Plan {
         config: &Config,
         underlay: &UnderlayFacts,
         overlays: &[OverlayFacts],
-        ways: &[Option<WayFacts>],
-        learned: &[Option<Learned>],
-        kept: &Kept,
+        ways: &[Option<PeerPath>],
+        learned: &[Option<LearnedEndpoint>],
+        kept: &Inherited,
         secrets: &mut impl Secrets,
     ) -> Self {
         let mut plan = Self::empty(config, underlay, kept, secrets);
@@ -131,7 +131,7 @@ impl Plan {
     fn empty(
         config: &Config,
         underlay: &UnderlayFacts,
-        kept: &Kept,
+        kept: &Inherited,
         secrets: &mut impl Secrets,
     ) -> Self {
         let public = &config.underlay.public_address;
@@ -297,7 +297,7 @@ struct Slots {
 }
 
 impl Slots {
-    fn of(kept: &Kept) -> Self {
+    fn of(kept: &Inherited) -> Self {
         let numbered = || (0..).zip(&kept.slots);
         let nobody = SlotOwner { peer: None, vni: None };
         let mut now = vec![None; kept.slots.len().max(1)];

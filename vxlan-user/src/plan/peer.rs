@@ -7,7 +7,7 @@ use vxlan_common::{
     table::{Member, Peer, Rate, Source},
 };
 
-use super::{BURST, Learned, UnderlayFacts, WayFacts, family_address};
+use super::{BURST, LearnedEndpoint, PeerPath, UnderlayFacts, family_address};
 use crate::config::{self, PeerSourcePort, PeerUdpChecksum};
 
 /// Packets that may come at once, however low the limit: what one burst of a sender is made of.
@@ -21,8 +21,8 @@ const LEAST_BYTES: u64 = 131_072;
 pub fn peer_entry(
     peer: &config::Peer,
     underlay: &UnderlayFacts,
-    way: Option<&WayFacts>,
-    learned: Option<&Learned>,
+    way: Option<&PeerPath>,
+    learned: Option<&LearnedEndpoint>,
     slot: u32,
 ) -> Peer {
     let known = || learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
@@ -35,7 +35,7 @@ pub fn peer_entry(
     });
     let (family, address) = family_address(endpoint.ip());
     // A gateway of the other family (RFC 8950) is left to the kernel's own lookup.
-    let same_family = |way: &&WayFacts| way.gateway.is_ipv4() == endpoint.is_ipv4();
+    let same_family = |way: &&PeerPath| way.gateway.is_ipv4() == endpoint.is_ipv4();
     let resolved = way.filter(|way| way.resolved).filter(same_family);
     let limit = |units: Option<u64>, least| Rate::per_second(units.unwrap_or(0), BURST, least);
     let private = |v4| {
@@ -60,7 +60,7 @@ pub fn peer_entry(
 }
 
 /// The address of a family that a peer's interface carries, where its packets come from another one.
-fn carried(peer: &config::Peer, learned: Option<&Learned>, v4: bool) -> Option<IpAddr> {
+fn carried(peer: &config::Peer, learned: Option<&LearnedEndpoint>, v4: bool) -> Option<IpAddr> {
     let of_family = |address: &IpAddr| address.is_ipv4() == v4;
     let mut endpoints = peer.endpoints.iter().map(|at| at.value.ip());
     if !peer.learns {

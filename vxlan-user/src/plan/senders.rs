@@ -9,7 +9,7 @@ use std::{
 
 use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, Source};
 
-use super::{Learned, family_address, peer::source_addresses, vni_bytes};
+use super::{LearnedEndpoint, family_address, peer::source_addresses, vni_bytes};
 use crate::config::{self, Config};
 
 /// The contents of three maps.
@@ -32,7 +32,7 @@ pub enum Change {
 
 impl Senders {
     /// `learned` is by peer; those behind its end have not been learned.
-    pub fn of(config: &Config, learned: &[Option<Learned>]) -> Self {
+    pub fn of(config: &Config, learned: &[Option<LearnedEndpoint>]) -> Self {
         let learned_of = |index: usize| learned.get(index).copied().flatten();
         let mut senders = Self { peer_addresses: peer_addresses(config), ..Self::default() };
         let members = config.networks.iter().flat_map(|network| {
@@ -83,7 +83,7 @@ fn mapping(from: NetworkAddress, endpoint: SocketAddr) -> Mapping {
 }
 
 /// Does the peer's interface carry another address than the one that was learned?
-fn rewritten(peer: &config::Peer, learned: &Learned) -> u32 {
+fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
     let said = learned.sent_from != learned.endpoint.ip();
     let declared = peer.private_behind(learned.endpoint.ip()).is_some();
     if said || declared { Source::REWRITTEN } else { 0 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataplane::{Attachment, Generation, TcHook, Totals},
-    plan::Learned,
+    plan::LearnedEndpoint,
 };
 
 /// Of the file. It changes when a version would misread another's; what is merely added is left out by
@@ -79,7 +79,7 @@ pub struct Peer {
     pub private_addresses: Vec<IpAddr>,
     /// What its probes have proved, if its endpoint is learned: a restart begins with it.
     #[serde(default)]
-    pub learned: Option<Learned>,
+    pub learned: Option<LearnedEndpoint>,
 }
 
 /// As it is on disk.

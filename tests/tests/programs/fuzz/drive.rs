@@ -21,7 +21,7 @@ use vxlan_tests::model::{Mapping, Peer};
 use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
-    plan::{Kept, Learned, OverlayFacts, Plan, Secrets, UnderlayFacts, WayFacts},
+    plan::{Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, Secrets, UnderlayFacts},
 };
 
 use super::setups::{Setup, UNDERLAY_IFINDEX};
@@ -62,10 +62,10 @@ pub(super) type Counted = BTreeMap<String, u64>;
 pub(super) type Stations = BTreeMap<(u32, [u8; 6]), String>;
 
 /// What is known of a peer whose endpoint is learned.
-fn learned(peer: &Peer) -> Option<Learned> {
+fn learned(peer: &Peer) -> Option<LearnedEndpoint> {
     let at = *peer.endpoints.first().filter(|_| peer.learn)?;
     let sent_from = peer.sent_from.first().copied().unwrap_or(at);
-    Some(Learned { endpoint: SocketAddr::new(at, peer.port), sent_from })
+    Some(LearnedEndpoint { endpoint: SocketAddr::new(at, peer.port), sent_from })
 }
 
 /// Not secret, as nobody is there to guess.
@@ -103,7 +103,7 @@ impl Drive {
         let ways = peers.map(|((peer, ours), learned)| {
             let declared = || peer.endpoint().map(|endpoint| endpoint.value);
             let endpoint = learned.map(|learned| learned.endpoint).or_else(declared)?;
-            ours.reachable.then(|| WayFacts {
+            ours.reachable.then(|| PeerPath {
                 endpoint,
                 gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
                 resolved: true,
@@ -117,7 +117,7 @@ impl Drive {
             &overlays,
             &ways,
             &learned,
-            &Kept::default(),
+            &Inherited::default(),
             &mut Numbered(0xa0),
         );
         let tags = setup.config.peers.iter().zip(0..);

@@ -13,11 +13,11 @@ use crate::{
     config::{self, Config},
     daemon::preflight::{addresses, host::Findings},
     host::{Host, Neighbour, NeighbourState, NextHop},
-    plan::{Endpoints, WayFacts},
+    plan::{Endpoints, PeerPath},
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
-pub(in crate::daemon) type Way = Result<WayFacts, String>;
+pub(in crate::daemon) type Way = Result<PeerPath, String>;
 
 /// The ways to some peers.
 pub(in crate::daemon) struct Ways {
@@ -71,9 +71,9 @@ struct Now {
 /// What is known of the next hop of an endpoint.
 enum Hop {
     /// It has answered, or is in use and has not failed.
-    Works(WayFacts),
+    Works(PeerPath),
     /// Nothing yet: it has been asked for.
-    Unknown(WayFacts),
+    Unknown(PeerPath),
     /// It does not answer.
     Silent(String),
 }
@@ -164,7 +164,7 @@ pub(in crate::daemon) fn assumed(
     }
     findings.facts.source_for(endpoint.ip())?;
     let (gateway, mtu) = (endpoint.ip(), findings.facts.mtu);
-    Some(Ok(WayFacts { endpoint, gateway, resolved: false, mtu }))
+    Some(Ok(PeerPath { endpoint, gateway, resolved: false, mtu }))
 }
 
 const NOT_LEARNED: &str = "its endpoint is not learned yet";
@@ -238,7 +238,7 @@ impl Answers {
         let neighbour =
             self.neighbours.get(&gateway).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
         let resolved = Standing::of(neighbour.as_ref()) == Standing::Answers;
-        let way = WayFacts { endpoint, gateway, resolved, mtu };
+        let way = PeerPath { endpoint, gateway, resolved, mtu };
         if gateway.is_ipv6() && !self.underlay.asks_ipv6 {
             // Without such an address the kernel asks in the name of packets alone: nothing can be
             // known.
@@ -270,7 +270,7 @@ fn uses(entry: &Peer, endpoint: SocketAddr) -> bool {
 }
 
 /// Says which endpoint is used from now on, where a peer has several.
-fn told(peer: &config::Peer, entry: Option<&Peer>, way: WayFacts) -> WayFacts {
+fn told(peer: &config::Peer, entry: Option<&Peer>, way: PeerPath) -> PeerPath {
     let first = peer.endpoint().is_some_and(|first| first.value == way.endpoint);
     let changed = entry.map_or(!first, |entry| !uses(entry, way.endpoint));
     if peer.endpoints.len() > 1 && changed {

@@ -31,7 +31,7 @@ use crate::{
     host::{EchoReply, HostError, Outer, RawSender},
     metrics::RoundTrips,
     nat,
-    plan::Learned,
+    plan::LearnedEndpoint,
     probe::{Action, SharedReports, Transmit},
 };
 
@@ -326,7 +326,7 @@ impl Probing {
         match action {
             Action::Transmit(packet) => self.send(peer, &packet),
             Action::MoveEndpoint { to, sent_from } => {
-                let to = Learned { endpoint: to, sent_from };
+                let to = LearnedEndpoint { endpoint: to, sent_from };
                 follower.learn(running, peer, to).await?;
                 self.settle(running, follower);
             }

@@ -17,7 +17,7 @@ use crate::{
     },
     dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
-    plan::{self, Learned, Senders, Taken},
+    plan::{self, LearnedEndpoint, Senders, Taken},
 };
 
 /// So many ways are looked at before everything else has its turn again: some milliseconds.
@@ -203,7 +203,7 @@ impl<'a> Follower<'a> {
         &mut self,
         running: &mut Started,
         peer: usize,
-        to: Learned,
+        to: LearnedEndpoint,
     ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plane, .. } = &mut *running;
         let peers = &findings.config.peers;
@@ -255,7 +255,7 @@ impl<'a> Follower<'a> {
     async fn follow_endpoints(
         &mut self,
         running: &mut Started,
-        before: &[Option<Learned>],
+        before: &[Option<LearnedEndpoint>],
     ) -> anyhow::Result<()> {
         let Started { findings, endpoints, plan, .. } = &mut *running;
         let peers = findings.config.peers.len();

@@ -26,7 +26,7 @@ use crate::{
         uptime,
     },
     host::{Host, OverlaySpec, WantedRoute},
-    plan::{Endpoints, Kept, Learned, OverlayFacts, Plan, WayFacts, overlay_mac},
+    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
     state::{NarrowPath, State},
 };
 
@@ -210,7 +210,7 @@ fn keep_paths(plan: &mut Plan, known: &[NarrowPath]) {
 }
 
 /// A plan before there are interfaces and ways: as many entries in every map as the real one.
-fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Kept) -> Plan {
+fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Inherited) -> Plan {
     let config = &findings.config;
     let overlays = vec![OverlayFacts { ifindex: 0, mac: [0; 6] }; config.networks.len()];
     let ways = vec![None; config.peers.len()];
@@ -241,7 +241,7 @@ async fn make_routes(
 }
 
 /// Where a former run knew peers to be.
-fn former_endpoints(findings: &Findings) -> HashMap<&str, Learned> {
+fn former_endpoints(findings: &Findings) -> HashMap<&str, LearnedEndpoint> {
     let peers = findings.former.iter().flat_map(|former| &former.peers);
     peers.filter_map(|peer| Some((peer.name.as_str(), peer.learned?))).collect()
 }
@@ -253,7 +253,7 @@ async fn ways_at_start(
     findings: &Findings,
     endpoints: &Endpoints,
     host: &Host,
-) -> Vec<Option<WayFacts>> {
+) -> Vec<Option<PeerPath>> {
     let peers = &findings.config.peers;
     let assumed = |peer| match peer {
         0..AT_A_TIME => None,

@@ -6,7 +6,7 @@ use crate::{
     daemon::preflight::host::{self as preflight, Findings},
     dataplane::{DataPlane, TcHook},
     host::Host,
-    plan::{Endpoints, Learned, Plan},
+    plan::{Endpoints, LearnedEndpoint, Plan},
     state::{self, State},
 };
 
@@ -71,7 +71,7 @@ pub(in crate::daemon) async fn planned(
     })
 }
 
-fn recorded(peer: &config::Peer, learned: Option<Learned>) -> state::Peer {
+fn recorded(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::Peer {
     let endpoint = learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
     let mut recorded = state::Peer {
         name: peer.name.value.clone(),

@@ -12,7 +12,7 @@ use crate::{
         Attachment, DataPlane, Former, FormerFilter, Hooks, Pins, ReceiveTarget, Target, TcHook,
         Totals, detach_deliver_filter, wait_for_programs,
     },
-    plan::{Kept, Plan},
+    plan::{Inherited, Plan},
     state::State,
 };
 
@@ -71,8 +71,8 @@ impl Predecessors {
     }
 
     /// What the next plan keeps.
-    pub(in crate::daemon) fn kept(&self, findings: &Findings) -> anyhow::Result<Kept> {
-        let Some(former) = self.at_work() else { return Ok(Kept::default()) };
+    pub(in crate::daemon) fn kept(&self, findings: &Findings) -> anyhow::Result<Inherited> {
+        let Some(former) = self.at_work() else { return Ok(Inherited::default()) };
         let same_interface = findings
             .former
             .as_ref()
@@ -85,7 +85,7 @@ impl Predecessors {
             let theirs = &other.generation().names.slots;
             slots.resize(slots.len().max(theirs.len()), None);
         }
-        Ok(Kept {
+        Ok(Inherited {
             slots,
             secret: settings.map(|settings| settings.secret),
             tag: settings.and_then(|settings| mac_tag(settings.tag)),

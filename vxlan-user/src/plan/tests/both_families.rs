@@ -59,7 +59,8 @@ fn settings_say_what_the_configuration_says() {
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     let underlay = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
     let settings =
-        Plan::new(&config, &underlay, &[], &[], &[], &Kept::default(), &mut Counting(0)).settings;
+        Plan::new(&config, &underlay, &[], &[], &[], &Inherited::default(), &mut Counting(0))
+            .settings;
     assert_eq!((settings.ttl, settings.dscp), (0, DSCP_INHERIT));
     assert_eq!((settings.ignore_reserved_bits, settings.ignore_udp_checksum), (1, 1));
     assert_eq!((settings.address, settings.public_address), ([10, 0, 0, 2], [203, 0, 113, 10]));
@@ -68,7 +69,8 @@ fn settings_say_what_the_configuration_says() {
 
     let no_ipv4 = UnderlayFacts { v4: None, ..underlay };
     let settings =
-        Plan::new(&config, &no_ipv4, &[], &[], &[], &Kept::default(), &mut Counting(0)).settings;
+        Plan::new(&config, &no_ipv4, &[], &[], &[], &Inherited::default(), &mut Counting(0))
+            .settings;
     assert_eq!((settings.address, settings.address6), ([0; 4], ipv6("2001:db8:1::10")));
 
     let fixed = TWO_CLOUDS.replace("[[peer]]", "ttl = 1\ndscp = 46\n[[peer]]");
@@ -184,7 +186,7 @@ fn limits_reach_members_and_peers() {
 fn a_peer_s_entry_is_of_the_family_of_its_way() {
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     let peer = &config.peers[0];
-    let over = |endpoint: usize, gateway: &str| WayFacts {
+    let over = |endpoint: usize, gateway: &str| PeerPath {
         endpoint: peer.endpoints[endpoint].value,
         gateway: gateway.parse().expect("an address"),
         resolved: true,

@@ -69,9 +69,9 @@ fn hub() -> Config {
     config::parse(HUB, Path::new("test.toml")).expect("valid")
 }
 
-fn at(endpoint: &str) -> Learned {
+fn at(endpoint: &str) -> LearnedEndpoint {
     let endpoint: SocketAddr = endpoint.parse().expect("an endpoint");
-    Learned { endpoint, sent_from: endpoint.ip() }
+    LearnedEndpoint { endpoint, sent_from: endpoint.ip() }
 }
 
 fn address(text: &str) -> (u8, Address) {
@@ -184,12 +184,12 @@ fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address
 #[test]
 fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_to() {
     let config = hub();
-    let flags = |peer: usize, learned: Learned| {
+    let flags = |peer: usize, learned: LearnedEndpoint| {
         let mut all = vec![None; 4];
         all[peer] = Some(learned);
         Senders::of(&config, &all).mappings[0].1.flags
     };
-    let behind = Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
+    let behind = LearnedEndpoint { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
     assert_eq!(flags(FIRST, at("198.51.100.20:1024")), 0);
     assert_eq!(flags(FIRST, behind), Source::REWRITTEN);
     assert_eq!(flags(SECOND, at("198.51.100.20:1024")), Source::REWRITTEN);
@@ -201,11 +201,11 @@ fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_t
 #[test]
 fn what_a_peer_s_interface_carries_is_declared_or_said() {
     let config = hub();
-    let private = |peer: usize, learned: Option<Learned>| {
+    let private = |peer: usize, learned: Option<LearnedEndpoint>| {
         let entry = peer_entry(&config.peers[peer], &UNDERLAY, None, learned.as_ref(), 1);
         (entry.private, entry.private6)
     };
-    let behind = Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
+    let behind = LearnedEndpoint { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
     assert_eq!(private(FIRST, None), ([0; 4], Address::ZERO));
     assert_eq!(private(FIRST, Some(at("198.51.100.20:1024"))), ([0; 4], Address::ZERO));
     assert_eq!(private(FIRST, Some(behind)), ([10, 1, 1, 1], Address::ZERO));
@@ -224,7 +224,7 @@ fn what_a_peer_s_interface_carries_is_declared_or_said() {
 #[test]
 fn a_peer_whose_endpoint_is_not_learned_is_sent_nothing() {
     let config = hub();
-    let of = |underlay, learned: Option<Learned>| {
+    let of = |underlay, learned: Option<LearnedEndpoint>| {
         let entry = peer_entry(&config.peers[FIRST], &underlay, None, learned.as_ref(), 1);
         (entry.ifindex, entry.family, entry.endpoint, u16::from_be_bytes(entry.port))
     };
@@ -289,7 +289,7 @@ fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
         // To the address of one that is declared, to another port there, and away again.
         (FIRST, at("198.51.100.20:1024")),
         (FIRST, at("198.51.100.20:1025")),
-        (FIRST, Learned { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1025") }),
+        (FIRST, LearnedEndpoint { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1025") }),
         (SECOND, at("198.51.100.20:1024")),
         (FIRST, at("[2001:db8::2]:7")),
         (SECOND, at("192.0.2.7:50000")),

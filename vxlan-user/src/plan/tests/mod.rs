@@ -22,10 +22,10 @@ impl Secrets for Counting {
 }
 
 fn plan(text: &str) -> Plan {
-    plan_after(text, &Kept::default())
+    plan_after(text, &Inherited::default())
 }
 
-fn plan_after(text: &str, kept: &Kept) -> Plan {
+fn plan_after(text: &str, kept: &Inherited) -> Plan {
     let config = config::parse(text, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
     let overlays: Vec<_> = (0..config.networks.len())
@@ -34,7 +34,7 @@ fn plan_after(text: &str, kept: &Kept) -> Plan {
     let way = |peer: &config::Peer| {
         let endpoint = peer.endpoint()?.value;
         let gateway = Ipv4Addr::new(10, 0, 0, 1).into();
-        Some(WayFacts { endpoint, gateway, resolved: true, mtu: 1460 })
+        Some(PeerPath { endpoint, gateway, resolved: true, mtu: 1460 })
     };
     let ways: Vec<_> = config.peers.iter().map(way).collect();
     Plan::new(&config, &underlay, &overlays, &ways, &[], kept, &mut Counting(0))
@@ -133,7 +133,7 @@ fn slots_stay_with_their_owners() {
         "    [[network]]",
         "    [[peer]]\n    name = \"b\"\n    endpoint = \"198.51.100.21\"\n    [[network]]",
     ) + "    [[network.member]]\n    peer = \"b\"\n    allowed_ips = [\"192.168.45.0/24\"]\n";
-    let kept = |plan: &Plan| Kept {
+    let kept = |plan: &Plan| Inherited {
         slots: plan.names.slots.clone(),
         secret: Some(plan.settings.secret),
         tag: None,
@@ -169,7 +169,7 @@ fn a_peer_without_a_way_has_no_interface() {
     assert_eq!(peer_entry(&config.peers[0], &underlay, None, None, 1).ifindex, 0);
     let gateway = Ipv4Addr::new(10, 0, 0, 1);
     let endpoint = config.peers[0].endpoint().expect("declared").value;
-    let mut small = WayFacts { endpoint, gateway: gateway.into(), resolved: true, mtu: 1300 };
+    let mut small = PeerPath { endpoint, gateway: gateway.into(), resolved: true, mtu: 1300 };
     let entry = peer_entry(&config.peers[0], &underlay, Some(&small), None, 1);
     assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
     assert_eq!(entry.gateway, Address::ipv4(gateway.octets()));
