@@ -21,6 +21,7 @@ pub mod outer;
 pub mod probe;
 pub mod reason;
 pub mod table;
+pub mod wire;
 
 /// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin directory's name.
 pub const ABI_VERSION: u32 = if cfg!(feature = "other-layout") { 5 } else { 4 };

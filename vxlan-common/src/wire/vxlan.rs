@@ -1,0 +1,18 @@
+//! The VXLAN header (RFC 7348 section 5).
+
+/// Offsets of the header's fields.
+pub mod field {
+    /// Flags, and 24 reserved bits behind them; 4 bytes.
+    pub const FLAGS: usize = 0;
+    /// VXLAN network identifier, 3 bytes, and a reserved one behind it.
+    pub const VNI: usize = 4;
+}
+
+/// Length of the header.
+pub const HEADER_LEN: usize = 8;
+/// IANA's UDP port of VXLAN.
+pub const PORT: u16 = 4789;
+/// The UDP port that the Linux device takes by default; it predates IANA's assignment.
+pub const LINUX_DEFAULT_PORT: u16 = 8472;
+/// Flag I in the first byte: the VNI is valid. The other bits of that byte are reserved.
+pub const FLAG_I: u8 = 0x08;
