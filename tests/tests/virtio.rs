@@ -83,7 +83,8 @@ impl Cards {
         {
             let name = card(mac)?;
             // As the pre-flight reads it; qemu's cards can be told everything.
-            let features = VirtioFeatures::of(&name, bytes(mac)?).context("no virtio features")?;
+            let features =
+                VirtioFeatures::read(&name, bytes(mac)?).context("no virtio features")?;
             ensure!(!features.leaves_checksums(), "{features:?}");
             for line in [
                 format!("ip link set {name} down"),

@@ -106,7 +106,7 @@ allowed_ips = ["192.168.53.0/24"]
 
     /// Stations in the table, sorted.
     fn learned(&self, member: Member) -> Result<Vec<Mac>> {
-        let all = self.reader.stations()?.into_iter();
+        let all = self.reader.mac_entries()?.into_iter();
         let mut of_it: Vec<Mac> =
             all.filter(|at| at.member == member as u32).map(|at| at.mac).collect();
         of_it.sort_unstable();

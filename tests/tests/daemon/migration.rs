@@ -65,7 +65,7 @@ fn up_and_down_under_traffic_loses_nothing() -> Result<()> {
     // Refused at the sender, so that a drop is among what is carried.
     let lost = vxlan_tests::traffic::ping(host.ns(), None, [192, 168, 44, 77].into(), 1);
     ensure!(!lost?.all_answered(), "nobody has that address");
-    let stations = reader(&host.daemon)?.stations()?;
+    let stations = reader(&host.daemon)?.mac_entries()?;
     ensure!(!stations.is_empty(), "nothing was learned");
 
     let tally = while_all_arrive(&mut host, 4, |host| {
@@ -93,7 +93,7 @@ fn up_and_down_under_traffic_loses_nothing() -> Result<()> {
     let received = now.total("vxlan_packets_total", &[("direction", "rx")]);
     ensure!(received >= tally.sent as f64, "{received} of {} packets are counted", tally.sent);
     // Learned by one version, kept by the other, read by the first again.
-    let kept = reader(&host.daemon)?.stations()?;
+    let kept = reader(&host.daemon)?.mac_entries()?;
     for station in stations {
         ensure!(
             kept.iter().any(|same| same.mac == station.mac),

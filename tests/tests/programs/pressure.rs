@@ -35,7 +35,7 @@ fn does_not_fit(
          changed. {remedy}"
     );
     // Known before, and what the kernel itself says.
-    let known = plane.check_room(&bench.plan).expect_err("it is too small");
+    let known = plane.check_capacity(&bench.plan).expect_err("it is too small");
     assert_eq!(known.to_string(), sentence);
     let found = plane.fill(&bench.plan).expect_err("it is too small");
     assert!(matches!(found, DataPlaneError::Full { .. }), "{found:?}");
@@ -74,7 +74,7 @@ fn what_there_is_room_for_fits() {
     let exact: &'static [(&'static str, u32)] =
         &[("SOURCES", 5), ("ROUTES", 14), ("MEMBERS", 4), ("VERSIONS", 3), ("PEERS", 6)];
     let mut plane = DataPlane::load(small(exact)).expect("it loads");
-    plane.check_room(&bench.plan).expect("there is room");
+    plane.check_capacity(&bench.plan).expect("there is room");
     plane.fill(&bench.plan).expect("there is room");
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::count;
 use crate::{
     daemon::{self, Places},
-    dataplane::{Ladder, XdpAttached},
+    dataplane::{AttachMode, AttachModes},
     host::Host,
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
                 "underlay": findings.underlay.name,
                 "address": findings.address,
                 "addresses": findings.facts.addresses().collect::<Vec<_>>(),
-                "receive": findings.ladder.rungs.iter().map(|rung| rung.label()).collect::<Vec<_>>(),
+                "receive": findings.ladder.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
@@ -65,17 +65,17 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             findings.underlay.name,
             findings.sends_from()
         );
-        println!("receive: {}", rungs(&findings.ladder));
+        println!("receive: {}", modes(&findings.ladder));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// The rungs in the order in which they are tried.
-fn rungs(ladder: &Ladder) -> String {
-    let name = |rung: &XdpAttached| match rung {
-        XdpAttached::Native => "native XDP",
-        XdpAttached::Generic => "generic XDP",
-        XdpAttached::Off => "TC alone",
+/// The modes in the order in which they are tried.
+fn modes(ladder: &AttachModes) -> String {
+    let name = |mode: &AttachMode| match mode {
+        AttachMode::Native => "native XDP",
+        AttachMode::Generic => "generic XDP",
+        AttachMode::Off => "TC alone",
     };
-    ladder.rungs.iter().map(name).collect::<Vec<_>>().join(", else ")
+    ladder.allowed.iter().map(name).collect::<Vec<_>>().join(", else ")
 }

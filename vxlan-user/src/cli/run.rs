@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::count;
 use crate::{
     daemon::{self, Places, Started},
-    dataplane::{LoadOptions, XdpAttached},
+    dataplane::{AttachMode, LoadOptions},
 };
 
 #[derive(Debug, Args)]
@@ -31,12 +31,12 @@ fn report(started: &Started, metrics: SocketAddr) {
     let attachment = &started.attachment;
     let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());
     let receive = match attachment.mode {
-        mode @ (XdpAttached::Native | XdpAttached::Generic) => format!(
+        mode @ (AttachMode::Native | AttachMode::Generic) => format!(
             "decap in XDP ({} mode, program {}), deliver in TC ingress ({hook})",
             mode.label(),
             attachment.program_id
         ),
-        XdpAttached::Off => {
+        AttachMode::Off => {
             format!("decap_tc in TC ingress ({hook}, program {}), no XDP", attachment.program_id)
         }
     };

@@ -46,7 +46,7 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
             detach_deliver_filter(&underlay.interface);
         }
         if tc.made_clsact
-            && let Ok(link) = host.underlay(&underlay.interface).await
+            && let Ok(link) = host.underlay_link(&underlay.interface).await
             && let Err(error) = host.remove_clsact(link.ifindex).await
         {
             problems.push(error.to_string());

@@ -1,4 +1,4 @@
-//! Attaching receive: `decap` by an XDP link, pinned, and taken over from a former run without a gap,
+//! Attaching receive: `decap` by an XDP link, pinned, and taken over from a previous run without a gap,
 //! with `deliver` behind it in TC; or `decap_tc` in its place, where no XDP is to be had.
 
 use std::{os::fd::AsFd as _, path::Path};
@@ -9,16 +9,16 @@ use aya::{
 };
 
 use super::{
-    DataPlane, DataPlaneError, Hooks, Pins, Target, detach,
+    AttachTarget, DataPlane, DataPlaneError, Pins, TcHooks, detach,
     link::{self, Pinned},
     loader::program_error,
     names,
 };
 
-/// Where packets are received: the rungs of the ladder, the best first.
+/// Where packets are received: the attach modes, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum XdpAttached {
+pub enum AttachMode {
     /// In the driver.
     Native,
     /// In the network stack, behind the driver's GRO.
@@ -27,7 +27,7 @@ pub enum XdpAttached {
     Off,
 }
 
-impl XdpAttached {
+impl AttachMode {
     /// The value of the metric's `mode` label.
     pub const fn label(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl XdpAttached {
         }
     }
 
-    const fn mode(self) -> Option<XdpMode> {
+    const fn xdp(self) -> Option<XdpMode> {
         match self {
             Self::Native => Some(XdpMode::Driver),
             Self::Generic => Some(XdpMode::Skb),
@@ -46,18 +46,18 @@ impl XdpAttached {
     }
 }
 
-/// Why a rung was not taken.
+/// Why a mode was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Refusal {
-    pub mode: XdpAttached,
+    pub mode: AttachMode,
     pub reason: String,
 }
 
-/// The rungs that may be tried.
+/// The modes that may be tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ladder {
+pub struct AttachModes {
     /// In the order to try them.
-    pub rungs: Vec<XdpAttached>,
+    pub allowed: Vec<AttachMode>,
     /// Those that need not be tried.
     pub refused: Vec<Refusal>,
     /// What keeps this driver, as it is now, from native mode: the likely reason for its refusal.
@@ -67,16 +67,16 @@ pub struct Ladder {
 /// How packets are received.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Attachment {
-    pub mode: XdpAttached,
+    pub mode: AttachMode,
     /// Of `decap`, or of `decap_tc`.
     pub program_id: u32,
-    /// The better rungs that were tried.
+    /// The better modes that were tried.
     #[serde(default)]
     pub refused: Vec<Refusal>,
 }
 
 impl Attachment {
-    /// Why it is not a better rung, in a line. Empty: it is the best, or the one that was asked for.
+    /// Why it is not a better mode, in a line. Empty: it is the best, or the one that was asked for.
     pub fn reason(&self) -> String {
         let one = |refused: &Refusal| format!("{}: {}", refused.mode.label(), refused.reason);
         self.refused.iter().map(one).collect::<Vec<_>>().join("; ")
@@ -86,14 +86,14 @@ impl Attachment {
 /// Where receive is to be attached, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveTarget<'a> {
-    pub on: Target<'a>,
-    pub ladder: &'a Ladder,
-    /// How a former run attached it there.
-    pub former: Option<&'a Attachment>,
+    pub on: AttachTarget<'a>,
+    pub modes: &'a AttachModes,
+    /// How a previous run attached it there.
+    pub previous: Option<&'a Attachment>,
 }
 
 impl DataPlane {
-    /// Attaches receive to the underlay interface, on the first rung of the ladder that holds.
+    /// Attaches receive to the underlay interface, on the first allowed mode that the kernel accepts.
     ///
     /// `deliver` comes before `decap`, so that a frame that is accepted can be delivered. `decap_tc`
     /// does the work of both, tagged frames included: so it comes before an XDP program goes, and goes
@@ -101,17 +101,17 @@ impl DataPlane {
     pub fn attach_receive(
         &mut self,
         target: ReceiveTarget<'_>,
-        hooks: Hooks,
+        hooks: TcHooks,
         pins: &Pins,
     ) -> Result<Attachment, DataPlaneError> {
-        let ReceiveTarget { on, ladder, former } = target;
-        let in_tc = former.is_some_and(|former| former.mode == XdpAttached::Off);
-        let xdp = ladder.rungs.iter().any(|rung| rung.mode().is_some());
+        let ReceiveTarget { on, modes, previous } = target;
+        let in_tc = previous.is_some_and(|previous| previous.mode == AttachMode::Off);
+        let xdp = modes.allowed.iter().any(|mode| mode.xdp().is_some());
         if xdp && !in_tc {
             self.attach_ingress(names::DELIVER, on, hooks, pins)?;
         }
         let attached =
-            if xdp { self.attach_decap(target, pins)? } else { Err(ladder.refused.clone()) };
+            if xdp { self.attach_decap(target, pins)? } else { Err(modes.refused.clone()) };
         match attached {
             Ok(attachment) => {
                 if in_tc {
@@ -124,53 +124,53 @@ impl DataPlane {
                 forget(&pins.xdp_link())?;
                 let program = self.classifier(names::DECAP_TC)?;
                 let program_id = program_id(program.info(), names::DECAP_TC)?;
-                Ok(Attachment { mode: XdpAttached::Off, program_id, refused })
+                Ok(Attachment { mode: AttachMode::Off, program_id, refused })
             }
         }
     }
 
-    /// Attaches `decap` and pins the link. What a former run has pinned gets the new program, if it is
+    /// Attaches `decap` and pins the link. What a previous run has pinned gets the new program, if it is
     /// there and in a mode that is allowed.
     ///
     /// A change of mode has to detach first. If none of the new ones is to be had, the program is
-    /// attached in the former mode before this fails, unless the ladder goes on below XDP: then what was
+    /// attached in the previous mode before this fails, unless TC alone is allowed too: then what was
     /// refused is the inner error.
     fn attach_decap(
         &mut self,
         target: ReceiveTarget<'_>,
         pins: &Pins,
     ) -> Result<Result<Attachment, Vec<Refusal>>, DataPlaneError> {
-        let ReceiveTarget { on, ladder, former } = target;
+        let ReceiveTarget { on, modes, previous } = target;
         let path = pins.xdp_link();
         let mut pinned = Pinned::at(&path)?;
         let program = self.xdp()?;
         let program_id = program_id(program.info(), names::DECAP)?;
         if let Some(link) = pinned.take_if(|link| link.ifindex == on.ifindex) {
-            let kept = former.filter(|former| ladder.rungs.contains(&former.mode));
-            if let Some(former) = kept {
+            let kept = previous.filter(|previous| modes.allowed.contains(&previous.mode));
+            if let Some(previous) = kept {
                 let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
                 if link.swap(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
-                    return Ok(Ok(Attachment { program_id, ..former.clone() }));
+                    return Ok(Ok(Attachment { program_id, ..previous.clone() }));
                 }
             }
             forget(&path)?;
         }
-        let mut refused = ladder.refused.clone();
-        for &rung in &ladder.rungs {
-            let Some(mode) = rung.mode() else { return Ok(Err(refused)) };
-            match program.attach(on.interface, mode) {
+        let mut refused = modes.refused.clone();
+        for &mode in &modes.allowed {
+            let Some(xdp) = mode.xdp() else { return Ok(Err(refused)) };
+            match program.attach(on.interface, xdp) {
                 Ok(id) => {
                     pin_xdp(program, id, &path, pinned.as_ref())?;
-                    return Ok(Ok(Attachment { mode: rung, program_id, refused }));
+                    return Ok(Ok(Attachment { mode, program_id, refused }));
                 }
                 Err(error) => {
-                    let reason = explain_xdp(&error, rung, on.interface, ladder);
-                    refused.push(Refusal { mode: rung, reason });
+                    let reason = explain_xdp(&error, mode, on.interface, modes);
+                    refused.push(Refusal { mode, reason });
                 }
             }
         }
-        if let Some(mode) = former.and_then(|former| former.mode.mode())
-            && let Ok(id) = program.attach(on.interface, mode)
+        if let Some(xdp) = previous.and_then(|previous| previous.mode.xdp())
+            && let Ok(id) = program.attach(on.interface, xdp)
         {
             pin_xdp(program, id, &path, pinned.as_ref())?;
         }
@@ -195,7 +195,7 @@ pub fn program_name(id: u32) -> Option<String> {
     found.name_as_str().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// Detaches and unpins what a former run left there.
+/// Detaches and unpins what a previous run left there.
 pub(super) fn forget(path: &Path) -> Result<(), DataPlaneError> {
     detach::pinned_link(path).map_err(|error| DataPlaneError::pin(path, error))
 }
@@ -204,11 +204,11 @@ fn pin_xdp(
     program: &mut Xdp,
     id: aya::programs::xdp::XdpLinkId,
     path: &Path,
-    former: Option<&Pinned>,
+    previous: Option<&Pinned>,
 ) -> Result<(), DataPlaneError> {
     let link = program.take_link(id).map_err(program_error(names::DECAP))?;
     let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
-    link::pin(link, path, former)
+    link::pin(link, path, previous)
 }
 
 pub(super) fn errno(error: &ProgramError) -> Option<i32> {
@@ -222,30 +222,30 @@ pub(super) fn errno(error: &ProgramError) -> Option<i32> {
 /// The kernel says a number. What is known of the driver says why, if anything does.
 fn explain_xdp(
     error: &ProgramError,
-    rung: XdpAttached,
+    mode: AttachMode,
     interface: &str,
-    ladder: &Ladder,
+    modes: &AttachModes,
 ) -> String {
-    let mode = rung.label();
+    let name = mode.label();
     let errno = errno(error);
     match errno {
         Some(libc::EBUSY | libc::EEXIST) => format!(
-            "another XDP program is attached already ({mode} mode). Remove it with `ip link set dev \
+            "another XDP program is attached already ({name} mode). Remove it with `ip link set dev \
              {interface} xdp off` or stop the program that owns it"
         ),
         Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
-        _ if rung == XdpAttached::Native && !ladder.native_limits.is_empty() => {
-            ladder.native_limits.join("; ")
+        _ if mode == AttachMode::Native && !modes.native_limits.is_empty() => {
+            modes.native_limits.join("; ")
         }
         Some(libc::ERANGE) => format!(
-            "the interface's MTU is larger than its driver's {mode} XDP mode allows. Lower it with \
+            "the interface's MTU is larger than its driver's {name} XDP mode allows. Lower it with \
              `ip link set {interface} mtu 1500`, or write xdp = \"generic\""
         ),
         Some(libc::ENOSPC | libc::ENOMEM) => format!(
-            "the driver has no queues left for {mode} XDP. Use fewer: `ethtool -L {interface} combined \
+            "the driver has no queues left for {name} XDP. Use fewer: `ethtool -L {interface} combined \
              N`, with N half of what `ethtool -l {interface}` says is the most"
         ),
-        Some(libc::EOPNOTSUPP) => format!("the driver has no {mode} XDP mode"),
-        _ => format!("{error} ({mode} mode)"),
+        Some(libc::EOPNOTSUPP) => format!("the driver has no {name} XDP mode"),
+        _ => format!("{error} ({name} mode)"),
     }
 }

@@ -19,7 +19,7 @@ use aya::{
 };
 
 use super::{
-    DataPlane, DataPlaneError, Generation, Pins, XdpAttached,
+    AttachMode, DataPlane, DataPlaneError, Generation, Pins,
     attach::{errno, forget},
     link::{self, Pinned},
     loader::program_error,
@@ -43,7 +43,7 @@ pub enum TcHook {
 
 impl TcHook {
     /// The best that this kernel has.
-    pub fn of_kernel() -> Self {
+    pub fn for_kernel() -> Self {
         let tcx = KernelVersion::new(6, 6, 0);
         if KernelVersion::current().is_ok_and(|now| now >= tcx) { Self::Tcx } else { Self::Netlink }
     }
@@ -59,32 +59,32 @@ impl TcHook {
 
 /// How to attach, and how a former run did.
 #[derive(Clone, Copy, Debug)]
-pub struct Hooks {
+pub struct TcHooks {
     pub now: TcHook,
     /// Absent: there was none. A filter in our place is then somebody else's, and stays.
-    pub former: Option<TcHook>,
+    pub previous: Option<TcHook>,
 }
 
 /// The interface of a hook.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct AttachTarget<'a> {
     pub interface: &'a str,
     pub ifindex: u32,
 }
 
 /// A filter that a former run has left, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormerFilter {
+pub struct PreviousFilter {
     interface: String,
     at: TcAttachType,
     name: &'static str,
     program: PathBuf,
 }
 
-impl FormerFilter {
+impl PreviousFilter {
     /// On the underlay interface, where packets are received in this mode.
-    pub fn ingress(interface: &str, mode: XdpAttached, pins: &Pins, of: &Generation) -> Self {
-        let name = if mode == XdpAttached::Off { names::DECAP_TC } else { names::DELIVER };
+    pub fn ingress(interface: &str, mode: AttachMode, pins: &Pins, of: &Generation) -> Self {
+        let name = if mode == AttachMode::Off { names::DECAP_TC } else { names::DELIVER };
         Self::new(interface, TcAttachType::Ingress, name, pins, of)
     }
 
@@ -119,8 +119,8 @@ impl DataPlane {
     pub(super) fn attach_ingress(
         &mut self,
         name: &'static str,
-        target: Target<'_>,
-        hooks: Hooks,
+        target: AttachTarget<'_>,
+        hooks: TcHooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.deliver_link();
@@ -130,9 +130,9 @@ impl DataPlane {
     /// Attaches `encap` to TC egress of an overlay interface.
     pub fn attach_encap(
         &mut self,
-        target: Target<'_>,
+        target: AttachTarget<'_>,
         vni: u32,
-        hooks: Hooks,
+        hooks: TcHooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.encap_link(vni);
@@ -141,7 +141,7 @@ impl DataPlane {
     }
 
     /// Detaches encap links of networks that are not in `vnis`.
-    pub fn forget_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
+    pub fn detach_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
         for (vni, path) in pins.encap_links() {
             if !vnis.contains(&vni) {
                 forget(&path)?;
@@ -164,9 +164,9 @@ fn detach_filter(interface: &str, at: TcAttachType) -> bool {
 fn attach(
     program: &mut SchedClassifier,
     name: &'static str,
-    target: Target<'_>,
+    target: AttachTarget<'_>,
     at: TcAttachType,
-    hooks: Hooks,
+    hooks: TcHooks,
     path: &Path,
 ) -> Result<(), DataPlaneError> {
     let failed = |error: &ProgramError| DataPlaneError::Attach {
@@ -174,7 +174,7 @@ fn attach(
         interface: target.interface.to_owned(),
         reason: explain(error),
     };
-    let had_filter = hooks.former == Some(TcHook::Netlink);
+    let had_filter = hooks.previous == Some(TcHook::Netlink);
     match hooks.now {
         TcHook::Tcx => {
             attach_tcx(program, name, target, at, path, failed)?;
@@ -198,7 +198,7 @@ fn attach(
 fn attach_tcx(
     program: &mut SchedClassifier,
     name: &'static str,
-    target: Target<'_>,
+    target: AttachTarget<'_>,
     at: TcAttachType,
     path: &Path,
     failed: impl Fn(&ProgramError) -> DataPlaneError,

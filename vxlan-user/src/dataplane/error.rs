@@ -24,7 +24,7 @@ pub enum DataPlaneError {
     Read { name: &'static str, source: Box<aya::maps::MapError> },
 
     #[error("map {name} of the former generation cannot be read: {source}")]
-    Former { name: String, source: std::io::Error },
+    PreviousGeneration { name: String, source: std::io::Error },
 
     /// `E2BIG` of a hash or an array, `ENOSPC` of a trie, or known before.
     #[error(

@@ -1,4 +1,4 @@
-//! Stations that the programs have learned, for the one who has them forgotten: through the pins,
+//! Fdb that the programs have learned, for the one who has them forgotten: through the pins,
 //! beside the programs at work.
 
 use std::time::Duration;
@@ -44,13 +44,13 @@ impl Clock {
 }
 
 /// Open handles of the tables of stations.
-pub struct Stations {
+pub struct Fdb {
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     learned: Array<MapData, Learned>,
     forgotten: Array<MapData, u64>,
 }
 
-impl Stations {
+impl Fdb {
     /// # Errors
     /// Nothing is pinned there, or what is pinned is not what this program pins.
     pub fn open(pins: &Pins, generation: u64) -> Result<Self, DataPlaneError> {

@@ -7,7 +7,7 @@ use aya::maps::MapError;
 use vxlan_common::table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey};
 
 use super::{
-    DataPlane, DataPlaneError, Former,
+    DataPlane, DataPlaneError, PreviousGeneration,
     tables::{with_array, with_hash},
 };
 use crate::plan::Plan;
@@ -20,7 +20,11 @@ impl DataPlane {
     ///
     /// What a member was heard by last is read before the stations, so it never names one that was not
     /// copied: that one would not be learned again.
-    pub fn inherit(&mut self, former: &Former, plan: &Plan) -> Result<(), DataPlaneError> {
+    pub fn inherit(
+        &mut self,
+        former: &PreviousGeneration,
+        plan: &Plan,
+    ) -> Result<(), DataPlaneError> {
         let members = former.generation().names.members_in(&plan.names);
         let same = |member: u32| members.get(member as usize).copied().flatten();
         let mut learned = Vec::new();
@@ -29,7 +33,7 @@ impl DataPlane {
                 learned.push((new, of));
             }
         }
-        let stations = former.stations()?.into_iter().filter(|station| !station.is_static);
+        let stations = former.mac_entries()?.into_iter().filter(|station| !station.is_static);
         let stations = stations.filter_map(|station| {
             let member = same(station.member)?;
             let on = plan.members.get(member as usize)?;

@@ -9,7 +9,7 @@ use std::{
 
 use aya::programs::links::FdLink;
 
-use super::{DataPlaneError, FormerFilter, Pins, detach, syscall};
+use super::{DataPlaneError, Pins, PreviousFilter, detach, syscall};
 
 /// Ends the name of a link that is not in its place yet. One that a kill has left goes there at the next
 /// start.
@@ -68,15 +68,15 @@ pub(super) fn pin(
 }
 
 /// The programs that were in the pinned links and in filters before a swap.
-pub struct Before {
+pub struct AttachedPrograms {
     /// `None`: its program is none that was pinned.
     links: Vec<(PathBuf, Option<OwnedFd>)>,
-    filters: Vec<FormerFilter>,
+    filters: Vec<PreviousFilter>,
 }
 
-impl Before {
+impl AttachedPrograms {
     /// Those of links can be read; those of `filters` are told.
-    pub fn of(pins: &Pins, filters: Vec<FormerFilter>) -> Result<Self, DataPlaneError> {
+    pub fn read(pins: &Pins, filters: Vec<PreviousFilter>) -> Result<Self, DataPlaneError> {
         let mut programs = Vec::new();
         for path in pins.programs() {
             let failed = |error| DataPlaneError::pin(&path, error);
@@ -97,7 +97,7 @@ impl Before {
 
     /// Puts them back, and takes off what was attached since. Tries all, and returns what failed.
     pub fn restore(self, pins: &Pins) -> Vec<String> {
-        let filters = self.filters.iter().map(FormerFilter::restore);
+        let filters = self.filters.iter().map(PreviousFilter::restore);
         let mut problems: Vec<String> = filters.filter_map(Result::err).collect();
         for path in pins.links() {
             let before = self.links.iter().find(|(known, _)| *known == path);

@@ -20,12 +20,12 @@ pub struct LoadOptions {
     pub trace_packets: bool,
     /// Counter slots that the plan uses.
     pub slots: u32,
-    /// Stations, declared and learned, that the configuration allows.
-    pub stations: u32,
+    /// Fdb, declared and learned, that the configuration allows.
+    pub mac_addresses: u32,
     /// Neighbours that its members can fill.
     pub neighbours: u32,
     /// Members whose peer's endpoint is learned.
-    pub learning: u32,
+    pub learned_endpoints: u32,
     /// Capacities other than usual, by the names of maps; for tests of full maps.
     pub capacities: &'static [(&'static str, u32)],
 }
@@ -46,10 +46,10 @@ impl DataPlane {
         let slots = options.slots.saturating_add(options.slots / 4);
         loader.map_max_entries("COUNTERS", slots.max(1_024));
         // Nobody's stations and neighbours can take the room of another member's.
-        loader.map_max_entries("FDB", options.stations.max(16_384));
+        loader.map_max_entries("FDB", options.mac_addresses.max(16_384));
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         // An endpoint that moves is in two places for a moment.
-        loader.map_max_entries("MAPPINGS", options.learning.saturating_mul(2).max(16_384));
+        loader.map_max_entries("MAPPINGS", options.learned_endpoints.saturating_mul(2).max(16_384));
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }
@@ -76,8 +76,8 @@ impl DataPlane {
     ///
     /// # Errors
     /// [`DataPlaneError::Full`]: the first map that is too small.
-    pub fn check_room(&self, plan: &Plan) -> Result<(), DataPlaneError> {
-        tables::check_room(&self.bpf, plan)
+    pub fn check_capacity(&self, plan: &Plan) -> Result<(), DataPlaneError> {
+        tables::check_capacity(&self.bpf, plan)
     }
 
     /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.

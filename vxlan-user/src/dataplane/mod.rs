@@ -2,7 +2,7 @@
 //!
 //! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
 //! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs;
-//! [`Stations`] takes entries out beside the programs, [`Arrivals`] received probes. What the maps shall hold is decided by the
+//! [`Fdb`] takes entries out beside the programs, [`ProbeRing`] received probes. What the maps shall hold is decided by the
 //! plan, not here.
 
 mod attach;
@@ -23,18 +23,18 @@ mod syscall;
 mod tables;
 mod totals;
 
-pub use attach::{Attachment, Ladder, ReceiveTarget, Refusal, XdpAttached, program_name};
-pub use attach_tc::{FormerFilter, Hooks, Target, TcHook, detach_deliver_filter};
+pub use attach::{AttachMode, AttachModes, Attachment, ReceiveTarget, Refusal, program_name};
+pub use attach_tc::{AttachTarget, PreviousFilter, TcHook, TcHooks, detach_deliver_filter};
 pub use error::DataPlaneError;
-pub use fdb::{Clock, Stations, now, uptime};
+pub use fdb::{Clock, Fdb, now, uptime};
 pub use generation::Generation;
 pub use layout::MapLayout;
-pub use link::Before;
+pub use link::AttachedPrograms;
 pub use loader::{DataPlane, LoadOptions};
 pub use pins::Pins;
-pub use previous::Former;
-pub use probe_ring::Arrivals;
-pub use reader::{NonMemberDrops, Reader, Station, Usage};
+pub use previous::PreviousGeneration;
+pub use probe_ring::ProbeRing;
+pub use reader::{MacEntry, MapUsage, NonMemberDrops, Reader};
 pub use syscall::wait_for_programs;
 pub use totals::Totals;
 

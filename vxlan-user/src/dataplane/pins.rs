@@ -10,7 +10,7 @@ use std::{
 use vxlan_common::ABI_VERSION;
 
 use super::{
-    DataPlaneError, Generation, TcHook, XdpAttached, attach::forget, detach, link::NEW, syscall,
+    AttachMode, DataPlaneError, Generation, TcHook, attach::forget, detach, link::NEW, syscall,
 };
 
 /// The beginning of the name of a pinned program; maps have others.
@@ -183,17 +183,17 @@ impl Pins {
     }
 
     /// Is receive, in this mode and by links where `tc` has such, at work on this device?
-    pub fn are_attached_to(&self, ifindex: u32, mode: XdpAttached, tc: Option<TcHook>) -> bool {
+    pub fn are_attached_to(&self, ifindex: u32, mode: AttachMode, tc: Option<TcHook>) -> bool {
         let on_it = |path: &Path| {
             let info = syscall::pinned(path).and_then(|link| syscall::link_info(link.as_fd()));
             info.is_ok_and(|info| info.ifindex == ifindex)
         };
-        let in_xdp = mode == XdpAttached::Off || on_it(&self.xdp_link());
+        let in_xdp = mode == AttachMode::Off || on_it(&self.xdp_link());
         in_xdp && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
     }
 
     /// Detaches what is attached to the underlay interface by links, wherever that is by now.
-    pub fn leave_underlay(&self) -> Result<(), DataPlaneError> {
+    pub fn detach_from_underlay(&self) -> Result<(), DataPlaneError> {
         [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| forget(path))
     }
 

@@ -14,14 +14,14 @@ use vxlan_common::{
 };
 
 use super::{
-    DataPlaneError, Generation, MapLayout, Pins, Station, Totals,
+    DataPlaneError, Generation, MacEntry, MapLayout, Pins, Totals,
     layout::{self, Field},
     syscall,
 };
 
 /// An open generation.
 #[derive(Debug)]
-pub struct Former {
+pub struct PreviousGeneration {
     generation: Generation,
     maps: Vec<Opened>,
     /// By the kernel's numbers.
@@ -38,7 +38,7 @@ struct Opened {
     common: Vec<(Field, Field)>,
 }
 
-impl Former {
+impl PreviousGeneration {
     /// # Errors
     /// A map is missing, or is not the one that was described.
     pub fn open(pins: &Pins, generation: &Generation) -> Result<Self, DataPlaneError> {
@@ -66,7 +66,10 @@ impl Former {
         let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
         let id = |path: &PathBuf| syscall::program_id(syscall::pinned(path).ok()?.as_fd()).ok();
         let programs = pins.programs_of(generation).iter().filter_map(id).collect();
-        let failed = |(_, source)| DataPlaneError::Former { name: "COUNTERS".to_owned(), source };
+        let failed = |(_, source)| DataPlaneError::PreviousGeneration {
+            name: "COUNTERS".to_owned(),
+            source,
+        };
         let cpus = nr_cpus().map_err(failed)?;
         Ok(Self { generation: generation.clone(), maps, programs, cpus })
     }
@@ -125,7 +128,7 @@ impl Former {
     }
 
     /// Every station.
-    pub fn stations(&self) -> Result<Vec<Station>, DataPlaneError> {
+    pub fn mac_entries(&self) -> Result<Vec<MacEntry>, DataPlaneError> {
         let mut found = Vec::new();
         let Some(map) = self.map("FDB") else { return Ok(found) };
         for key in map.keys()? {
@@ -138,7 +141,7 @@ impl Former {
             else {
                 continue;
             };
-            found.push(Station {
+            found.push(MacEntry {
                 ifindex: ifindex as u32,
                 mac,
                 member: member as u32,
@@ -175,7 +178,7 @@ impl Former {
 
 impl Opened {
     fn failed(&self, error: io::Error) -> DataPlaneError {
-        DataPlaneError::Former { name: self.layout.name.clone(), source: error }
+        DataPlaneError::PreviousGeneration { name: self.layout.name.clone(), source: error }
     }
 
     /// The value of a key.

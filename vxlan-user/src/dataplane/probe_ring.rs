@@ -10,9 +10,9 @@ use super::{DataPlane, DataPlaneError};
 const NAME: &str = "PROBES";
 
 /// The reading end of the ring buffer. Its descriptor is readable while something is in it.
-pub struct Arrivals(RingBuf<MapData>);
+pub struct ProbeRing(RingBuf<MapData>);
 
-impl Arrivals {
+impl ProbeRing {
     /// The oldest one that is left, which is then taken out.
     pub fn take(&mut self) -> Option<Arrived> {
         let item = self.0.next()?;
@@ -23,7 +23,7 @@ impl Arrivals {
     }
 }
 
-impl AsRawFd for Arrivals {
+impl AsRawFd for ProbeRing {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
@@ -31,11 +31,11 @@ impl AsRawFd for Arrivals {
 
 impl DataPlane {
     /// Where received probes come out; once for each load.
-    pub fn arrivals(&mut self) -> Result<Arrivals, DataPlaneError> {
+    pub fn probe_ring(&mut self) -> Result<ProbeRing, DataPlaneError> {
         let missing = DataPlaneError::Missing { what: "map", name: NAME };
         let map = self.bpf.take_map(NAME).ok_or(missing)?;
         let ring = RingBuf::try_from(map)
             .map_err(|source| DataPlaneError::Map { name: NAME, source: Box::new(source) })?;
-        Ok(Arrivals(ring))
+        Ok(ProbeRing(ring))
     }
 }

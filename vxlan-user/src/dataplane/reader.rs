@@ -23,7 +23,7 @@ use vxlan_common::{
     },
 };
 
-use super::{DataPlaneError, Former, Generation, Pins, Totals, syscall};
+use super::{DataPlaneError, Generation, Pins, PreviousGeneration, Totals, syscall};
 use crate::plan::{Names, SlotOwner};
 
 /// Packets of a peer dropped in a network that it is not a member of.
@@ -36,7 +36,7 @@ pub struct NonMemberDrops {
 
 /// One entry of the forwarding table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Station {
+pub struct MacEntry {
     /// Overlay interface.
     pub ifindex: u32,
     pub mac: [u8; 6],
@@ -50,7 +50,7 @@ pub struct Station {
 
 /// How full a map is that fills by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct MapUsage {
     pub map: &'static str,
     pub entries: u64,
     pub capacity: u64,
@@ -62,7 +62,7 @@ pub struct Reader {
     /// What was counted before the first of `former`, and where there are none, before this generation.
     carried: Totals,
     /// Generations before this one that may still be counting.
-    former: Vec<(Former, StdHashMap<SlotOwner, u32>)>,
+    former: Vec<(PreviousGeneration, StdHashMap<SlotOwner, u32>)>,
     /// Of type and size as `Counters` for each CPU.
     counters: MapData,
     /// CPUs that there can be.
@@ -101,7 +101,7 @@ impl Reader {
         let open = |name| open(pins, generation.number, name);
         let former = former.iter().map(|former| {
             let slots = former.names.owners().map(|(slot, owner)| (owner.clone(), slot));
-            Ok((Former::open(pins, former)?, slots.collect()))
+            Ok((PreviousGeneration::open(pins, former)?, slots.collect()))
         });
         let former = former.collect::<Result<_, DataPlaneError>>()?;
         let non_members = open("NON_MEMBERS")?;
@@ -122,7 +122,7 @@ impl Reader {
                 "the counters are not those of this version",
             ));
         }
-        let cpus = nr_cpus().map_err(|(_, source)| DataPlaneError::Former {
+        let cpus = nr_cpus().map_err(|(_, source)| DataPlaneError::PreviousGeneration {
             name: "COUNTERS".to_owned(),
             source,
         })?;
@@ -167,7 +167,7 @@ impl Reader {
 
     /// The way to a peer: which of its endpoints is in use, or what was learned, absent where nothing was yet;
     /// and the largest outer packet that is sent there, from its IP header on.
-    pub fn way(&self, peer: u32) -> Result<(Option<SocketAddr>, u32), DataPlaneError> {
+    pub fn peer_path(&self, peer: u32) -> Result<(Option<SocketAddr>, u32), DataPlaneError> {
         let peer = self.peer(peer)?;
         let address = peer.endpoint.to_ip(peer.family);
         let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
@@ -222,7 +222,8 @@ impl Reader {
             std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), length)
         };
         let found = syscall::lookup(self.counters.fd().as_fd(), &slot.to_ne_bytes(), bytes);
-        let failed = |source| DataPlaneError::Former { name: "COUNTERS".to_owned(), source };
+        let failed =
+            |source| DataPlaneError::PreviousGeneration { name: "COUNTERS".to_owned(), source };
         found.map_err(failed)?;
         let mut sum = Counters::ZERO;
         values.iter().for_each(|cpu| sum.add(cpu));
@@ -261,10 +262,10 @@ impl Reader {
     }
 
     /// The forwarding table.
-    pub fn stations(&self) -> Result<Vec<Station>, DataPlaneError> {
+    pub fn mac_entries(&self) -> Result<Vec<MacEntry>, DataPlaneError> {
         let entries = self.fdb.iter().map(|entry| {
             let (key, value) = entry?;
-            Ok(Station {
+            Ok(MacEntry {
                 ifindex: key.ifindex,
                 mac: key.mac.octets(),
                 member: value.member,
@@ -276,14 +277,14 @@ impl Reader {
     }
 
     /// How full the maps are whose contents change while they are at work.
-    pub fn usage(&self) -> Vec<Usage> {
+    pub fn usage(&self) -> Vec<MapUsage> {
         let entries = [
             self.mappings.keys().count(),
             self.fdb.keys().count(),
             self.neighbours.keys().count(),
             self.non_members.keys().count(),
         ];
-        let with = |(&(map, capacity), entries): (&(&'static str, u64), usize)| Usage {
+        let with = |(&(map, capacity), entries): (&(&'static str, u64), usize)| MapUsage {
             map,
             entries: entries as u64,
             capacity,

@@ -78,7 +78,7 @@ pub(super) fn needs(plan: &Plan) -> [(&'static str, usize); 15] {
 ///
 /// # Errors
 /// [`DataPlaneError::Full`]
-pub(super) fn check_room(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
+pub(super) fn check_capacity(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     for (name, needed) in needs(plan) {
         let capacity = bpf.map(name).map_or(0, capacity);
         if needed > capacity as usize {

@@ -39,7 +39,7 @@ const V6: Types = Types { request: 128, reply: 129 };
 
 /// Asks hosts of one family through one interface.
 #[derive(Debug)]
-pub struct Echo {
+pub struct EchoSocket {
     socket: AsyncFd<OwnedFd>,
     types: Types,
     identifier: u16,
@@ -54,7 +54,7 @@ pub struct EchoReply {
     pub sequence: u16,
 }
 
-impl Echo {
+impl EchoSocket {
     /// Asks from `source`, an address of `interface`, in the network namespace that the calling
     /// thread is in; to be called within a tokio runtime. Needs `CAP_NET_RAW`.
     pub fn open(interface: &str, source: IpAddr) -> Result<Self, HostError> {

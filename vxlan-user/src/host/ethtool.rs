@@ -29,11 +29,11 @@ const MERGING: [&str; 2] = ["rx-lro", "rx-gro-hw"];
 
 /// A network device, as its driver describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Device {
+pub struct DriverInfo {
     pub driver: Option<String>,
     pub channels: Option<Channels>,
     /// Those that are on.
-    pub merging: Vec<Offload>,
+    pub merging_offloads: Vec<Offload>,
     /// Of a virtio card.
     pub virtio: Option<VirtioFeatures>,
 }
@@ -42,7 +42,7 @@ pub struct Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
     pub used: u32,
-    pub most: u32,
+    pub max: u32,
     /// They are set in pairs.
     pub combined: bool,
 }
@@ -63,25 +63,25 @@ pub struct Offload {
     pub fixed: bool,
 }
 
-impl Device {
+impl DriverInfo {
     /// Asks the driver of that interface, in the network namespace of the calling thread.
-    pub fn of(interface: &str, mac: [u8; 6]) -> Self {
-        let Ok(ask) = Ask::new(interface) else { return Self::default() };
+    pub fn read(interface: &str, mac: [u8; 6]) -> Self {
+        let Ok(query) = Ethtool::new(interface) else { return Self::default() };
         Self {
-            driver: ask.driver().ok(),
-            channels: ask.channels().ok().flatten(),
-            merging: ask.merging().unwrap_or_default(),
-            virtio: VirtioFeatures::of(interface, mac),
+            driver: query.driver().ok(),
+            channels: query.channels().ok().flatten(),
+            merging_offloads: query.merging_offloads().unwrap_or_default(),
+            virtio: VirtioFeatures::read(interface, mac),
         }
     }
 }
 
-struct Ask {
+struct Ethtool {
     socket: OwnedFd,
     name: [c_char; libc::IFNAMSIZ],
 }
 
-impl Ask {
+impl Ethtool {
     fn new(interface: &str) -> io::Result<Self> {
         let mut name = [0; libc::IFNAMSIZ];
         if interface.len() >= name.len() {
@@ -125,17 +125,17 @@ impl Ask {
         words[0] = ETHTOOL_GCHANNELS;
         // SAFETY: the structure has nine words.
         unsafe { self.run(&mut words) }?;
-        let [_, most_rx, most_tx, _, most, rx, tx, _, combined] = words;
+        let [_, max_rx, max_tx, _, max, rx, tx, _, combined] = words;
         Ok(if combined != 0 {
-            Some(Channels { used: combined, most, combined: true })
+            Some(Channels { used: combined, max, combined: true })
         } else if rx != 0 && tx != 0 {
-            Some(Channels { used: rx.max(tx), most: most_rx.min(most_tx), combined: false })
+            Some(Channels { used: rx.max(tx), max: max_rx.min(max_tx), combined: false })
         } else {
             None
         })
     }
 
-    fn merging(&self) -> io::Result<Vec<Offload>> {
+    fn merging_offloads(&self) -> io::Result<Vec<Offload>> {
         // `struct ethtool_sset_info`: the command, nothing, a mask of 64 bits, and for the one set that
         // is asked for how many strings it has.
         let mut info = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];

@@ -29,17 +29,17 @@ mod virtio;
 mod watch;
 
 pub use address::InterfaceAddress;
-pub use echo::{Echo, EchoReply};
+pub use echo::{EchoReply, EchoSocket};
 pub use error::HostError;
-pub use ethtool::{Channels, Device, Offload};
+pub use ethtool::{Channels, DriverInfo, Offload};
 pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::{XdpAttachment, XdpMode};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
 pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
-pub use raw::{Outer, RawSender};
+pub use raw::{OuterHeaders, RawSender};
 pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
-pub use underlay_link::Underlay;
+pub use underlay_link::UnderlayLink;
 pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};
 

@@ -30,7 +30,7 @@ const UDP: u8 = libc::IPPROTO_UDP as u8;
 /// The headers of one packet. IPv4 packets have DF and identification 0, IPv6 packets flow label 0;
 /// the UDP checksum is zero, over IPv6 too (RFC 6935).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outer {
+pub struct OuterHeaders {
     /// An address of this host, and any port: the port's user, if there is one, is not asked.
     pub source: SocketAddr,
     /// Of the same family.
@@ -72,7 +72,7 @@ impl RawSender {
     /// Over IPv4 a missing route is no error: for a socket of an interface the kernel then takes the
     /// destination to be on the link. Nor is there an error for what the interface's queue has no room
     /// for, or for an IPv4 source that is not this host's (IPv6: `EINVAL`).
-    pub fn send(&self, outer: &Outer, payload: &[u8]) -> io::Result<()> {
+    pub fn send(&self, outer: &OuterHeaders, payload: &[u8]) -> io::Result<()> {
         match (outer.source.ip(), outer.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let packet = ipv4(outer, source, destination, payload)?;
@@ -141,7 +141,12 @@ fn length(headers: u16, payload: &[u8]) -> io::Result<u16> {
 }
 
 /// RFC 791. The kernel adds the header's checksum.
-fn ipv4(outer: &Outer, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> io::Result<BytesMut> {
+fn ipv4(
+    outer: &OuterHeaders,
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    payload: &[u8],
+) -> io::Result<BytesMut> {
     let total = length(IPV4_LEN + UDP_LEN, payload)?;
     let mut packet = BytesMut::with_capacity(usize::from(total));
     packet.put_u8(VERSION_AND_LENGTH);
@@ -159,7 +164,12 @@ fn ipv4(outer: &Outer, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> io::Resu
 }
 
 /// RFC 8200.
-fn ipv6(outer: &Outer, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> io::Result<BytesMut> {
+fn ipv6(
+    outer: &OuterHeaders,
+    from: Ipv6Addr,
+    to: Ipv6Addr,
+    payload: &[u8],
+) -> io::Result<BytesMut> {
     let behind = length(UDP_LEN, payload)?;
     let mut packet = BytesMut::with_capacity(usize::from(IPV6_LEN) + usize::from(behind));
     packet.put_u32(6 << 28 | u32::from(outer.tos) << 20);
@@ -173,7 +183,7 @@ fn ipv6(outer: &Outer, from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> io::Resu
 }
 
 /// RFC 768.
-fn put_udp(packet: &mut BytesMut, outer: &Outer, length: u16, payload: &[u8]) {
+fn put_udp(packet: &mut BytesMut, outer: &OuterHeaders, length: u16, payload: &[u8]) {
     packet.put_u16(outer.source.port());
     packet.put_u16(outer.destination.port());
     packet.put_u16(length);

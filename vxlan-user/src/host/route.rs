@@ -166,7 +166,7 @@ impl MainTable {
     /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces `ours`
     /// and their routes are gone.
     #[must_use]
-    pub fn in_the_way(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
+    pub fn conflicting_route(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
         let mut present = self.before_ours(prefix.trunc());
         present.find(|present| !ours.iter().any(|ifindex| present.leads_to(*ifindex)))
     }

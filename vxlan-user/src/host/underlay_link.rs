@@ -4,7 +4,7 @@ use super::{Host, InterfaceAddress, XdpAttachment, error::HostError};
 
 /// The interface that VXLAN packets enter and leave by.
 #[derive(Debug, Clone)]
-pub struct Underlay {
+pub struct UnderlayLink {
     pub ifindex: u32,
     pub name: String,
     pub mac: [u8; 6],
@@ -24,7 +24,7 @@ pub struct Underlay {
 
 impl Host {
     /// Reads the interface of this name.
-    pub async fn underlay(&self, name: &str) -> Result<Underlay, HostError> {
+    pub async fn underlay_link(&self, name: &str) -> Result<UnderlayLink, HostError> {
         let link = self.existing_link(name).await?;
         let Some(mac) = link.mac else {
             let found = match &link.kind {
@@ -33,7 +33,7 @@ impl Host {
             };
             return Err(HostError::NotEthernet { name: name.to_owned(), found });
         };
-        Ok(Underlay {
+        Ok(UnderlayLink {
             ifindex: link.ifindex,
             mac,
             mtu: link.mtu,

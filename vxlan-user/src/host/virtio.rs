@@ -13,7 +13,7 @@ pub struct VirtioFeatures(u64);
 impl VirtioFeatures {
     /// `None`: the interface with that name and address is no such card, or /sys does not show it: it may
     /// be that of another network namespace, with other interfaces of the same names.
-    pub fn of(interface: &str, mac: [u8; 6]) -> Option<Self> {
+    pub fn read(interface: &str, mac: [u8; 6]) -> Option<Self> {
         let read = |what: &str| fs::read_to_string(format!("/sys/class/net/{interface}/{what}"));
         let bytes = mac.map(|byte| format!("{byte:02x}"));
         let is_it = read("address").ok()?.trim_end() == bytes.join(":");

@@ -14,7 +14,7 @@ use vxlan_common::{
 
 use super::{LastReload, RoundTrips};
 use crate::{
-    dataplane::{DataPlaneError, Reader, Usage, uptime},
+    dataplane::{DataPlaneError, MapUsage, Reader, uptime},
     plan::SlotOwner,
     probe::{Heard, Report, SharedReports},
     state::{self, State},
@@ -45,7 +45,7 @@ pub struct Snapshot {
     pub links: Vec<Link>,
     /// Every counter that can ever move, also at 0.
     pub drops: Vec<Drop>,
-    pub usage: Vec<Usage>,
+    pub usage: Vec<MapUsage>,
     /// Of the way to each peer, in the order of the state's.
     pub path_mtus: Vec<u32>,
     /// Of each peer's data packets, in the order of the state's.
@@ -161,7 +161,7 @@ impl Source {
             state.underlay = underlay.latest();
         }
         for (peer, index) in state.peers.iter_mut().zip(0..) {
-            let (endpoint, path_mtu) = self.reader.way(index)?;
+            let (endpoint, path_mtu) = self.reader.peer_path(index)?;
             peer.use_endpoint(endpoint);
             path_mtus.push(path_mtu);
         }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use tokio::time::timeout;
-use vxlan_user::host::{Echo, EchoReply, HostError};
+use vxlan_user::host::{EchoReply, EchoSocket, HostError};
 
 use crate::namespace::{Elsewhere, PATIENCE, addr, ip, isolated, wait_until_running};
 
@@ -38,12 +38,12 @@ fn cables() -> Elsewhere {
     far
 }
 
-async fn answer(echo: &Echo) -> EchoReply {
+async fn answer(echo: &EchoSocket) -> EchoReply {
     timeout(PATIENCE, echo.next()).await.expect("an answer").expect("no error")
 }
 
 /// An answer to a later request comes first if there is nothing before it.
-async fn silent(echo: &Echo, there: IpAddr) {
+async fn silent(echo: &EchoSocket, there: IpAddr) {
     echo.send(there, 0xffff).expect("sent");
     assert_eq!(answer(echo).await.sequence, 0xffff);
 }
@@ -53,7 +53,7 @@ fn a_host_that_lives_answers() {
     isolated(async || {
         let _far = cables();
         for (here, there) in PAIRS {
-            let echo = Echo::open("near", addr(here)).expect("an echo socket");
+            let echo = EchoSocket::open("near", addr(here)).expect("an echo socket");
             for sequence in [0, 1, 0x1234, u16::MAX] {
                 echo.send(addr(there), sequence).expect("sent");
                 assert_eq!(answer(&echo).await, EchoReply { from: addr(there), sequence });
@@ -67,8 +67,8 @@ fn hears_only_answers_to_itself() {
     isolated(async || {
         let far = cables();
         for (here, there) in PAIRS {
-            let echo = Echo::open("near", addr(here)).expect("an echo socket");
-            let another = Echo::open("near", addr(here)).expect("another");
+            let echo = EchoSocket::open("near", addr(here)).expect("an echo socket");
+            let another = EchoSocket::open("near", addr(here)).expect("another");
             // The answer to a neighbour's request, to a program's, and requests from outside.
             another.send(addr(there), 7).expect("sent");
             assert_eq!(answer(&another).await.sequence, 7);
@@ -90,7 +90,7 @@ fn asks_through_its_own_interface_alone() {
             std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1").expect("a setting");
         });
         ping("198.51.100.2");
-        let echo = Echo::open("near", addr("192.0.2.1")).expect("an echo socket");
+        let echo = EchoSocket::open("near", addr("192.0.2.1")).expect("an echo socket");
         for sequence in 0..3 {
             let _unreachable = echo.send(addr("198.51.100.2"), sequence);
         }
@@ -109,16 +109,17 @@ fn says_what_it_lacks() {
             ("near", "192.0.2.77"),
             ("near", "2001:db8:1::77"),
         ] {
-            let error = Echo::open(interface, addr(address)).expect_err("not possible");
+            let error = EchoSocket::open(interface, addr(address)).expect_err("not possible");
             assert!(matches!(error, HostError::Echo { .. }), "{error}");
             let error = error.to_string();
             assert!(error.contains(interface) && error.contains(address), "{error}");
         }
-        let echo = Echo::open("near", addr("192.0.2.1")).expect("an echo socket");
+        let echo = EchoSocket::open("near", addr("192.0.2.1")).expect("an echo socket");
         echo.send(addr("2001:db8:1::2"), 1).expect_err("of another family");
         // Of this thread, which ends with the test.
         caps::drop(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW).expect("dropped");
-        let error = Echo::open("near", addr("192.0.2.1")).expect_err("not permitted").to_string();
+        let error =
+            EchoSocket::open("near", addr("192.0.2.1")).expect_err("not permitted").to_string();
         assert!(error.contains("CAP_NET_RAW"), "{error}");
     });
 }

@@ -14,13 +14,13 @@ fn reads_the_underlay() {
         ip("address add 192.0.2.9 peer 192.0.2.10/32 dev eth7");
         let host = Host::new().expect("a host");
 
-        let underlay = host.underlay("eth7").await.expect("eth7");
+        let underlay = host.underlay_link("eth7").await.expect("eth7");
         assert!(!underlay.up && !underlay.carrier);
 
         ip("link set eth7p up");
         ip("link set eth7 up");
         ip("address add 2001:db8::2/64 dev eth7 nodad");
-        let underlay = host.underlay("eth7").await.expect("eth7");
+        let underlay = host.underlay_link("eth7").await.expect("eth7");
         let shown = link("eth7");
         assert!(underlay.up && underlay.carrier);
         assert_eq!(shown["ifindex"], underlay.ifindex);
@@ -51,7 +51,7 @@ fn an_unknown_interface_comes_with_the_known_ones() {
         ip("link add eth7 type veth peer name eth8");
         let host = Host::new().expect("a host");
         for wrong in ["ens4", "a-name-that-no-interface-can-have", ""] {
-            let error = host.underlay(wrong).await.expect_err(wrong);
+            let error = host.underlay_link(wrong).await.expect_err(wrong);
             let HostError::UnknownInterface { name, existing } = &error else {
                 panic!("{error:?}");
             };
@@ -69,7 +69,7 @@ fn an_interface_without_ethernet_is_refused() {
     isolated(async || {
         ip("tuntap add tun7 mode tun");
         let host = Host::new().expect("a host");
-        let error = host.underlay("tun7").await.expect_err("a layer 3 device");
+        let error = host.underlay_link("tun7").await.expect_err("a layer 3 device");
         assert!(matches!(error, HostError::NotEthernet { .. }), "{error:?}");
         assert!(error.to_string().contains("tun7"), "{error}");
     });
@@ -80,18 +80,18 @@ fn an_attached_xdp_program_is_seen() {
     isolated(async || {
         ip("link add eth7 type veth peer name eth7p");
         let host = Host::new().expect("a host");
-        let before = host.underlay("eth7").await.expect("eth7");
+        let before = host.underlay_link("eth7").await.expect("eth7");
         assert_eq!(before.xdp, None);
         for (flags, mode) in [(bpf::NATIVE, XdpMode::Native), (bpf::GENERIC, XdpMode::Generic)] {
             let attached = bpf::attach_pass(before.ifindex, flags);
             let shown = link("eth7");
             let program_id = shown["xdp"]["prog"]["id"].as_u64().expect("ip shows its id");
             let program_id = program_id.try_into().expect("32 bits");
-            let seen = host.underlay("eth7").await.expect("eth7").xdp;
+            let seen = host.underlay_link("eth7").await.expect("eth7").xdp;
             assert_eq!(seen, Some(XdpAttachment { program_id, mode }));
             drop(attached);
         }
-        assert_eq!(host.underlay("eth7").await.expect("eth7").xdp, None);
+        assert_eq!(host.underlay_link("eth7").await.expect("eth7").xdp, None);
     });
 }
 
@@ -115,7 +115,7 @@ fn missing_capabilities_are_named_and_explained() {
         assert_eq!(names(), ["CAP_NET_ADMIN", "CAP_BPF"]);
 
         let before = link("eth7");
-        let index = host.underlay("eth7").await.expect("reading needs none").ifindex;
+        let index = host.underlay_link("eth7").await.expect("reading needs none").ifindex;
         let refused = host.add_route("192.0.2.0/24".parse().expect("a prefix"), index, None).await;
         let message = refused.expect_err("no CAP_NET_ADMIN").to_string();
         assert!(message.contains("192.0.2.0/24 dev eth7"), "{message}");

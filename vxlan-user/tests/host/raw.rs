@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use vxlan_user::host::{HostError, Outer, RawSender};
+use vxlan_user::host::{HostError, OuterHeaders, RawSender};
 
 use crate::namespace::{Elsewhere, PATIENCE, addr, eventually, ip, isolated, wait_until_running};
 
@@ -88,9 +88,9 @@ fn packet_socket() -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(socket) }
 }
 
-fn outer(source: (&str, u16), destination: (&str, u16)) -> Outer {
+fn outer(source: (&str, u16), destination: (&str, u16)) -> OuterHeaders {
     let at = |(address, port)| SocketAddr::new(addr(address), port);
-    Outer { source: at(source), destination: at(destination), ttl: 61, tos: 0xb8 }
+    OuterHeaders { source: at(source), destination: at(destination), ttl: 61, tos: 0xb8 }
 }
 
 /// The one's complement sum of a header that is right (RFC 1071).
@@ -152,7 +152,7 @@ fn source_ttl_and_tos_are_free() {
             [("192.0.2.3", "192.0.2.2"), ("2001:db8:1::3", "2001:db8:1::2")]
         {
             for (port, ttl, tos) in [(4789, 1, 0), (1, 255, 0xff), (65_535, 64, 0x02)] {
-                let outer = Outer { ttl, tos, ..outer((source, port), (destination, 4789)) };
+                let outer = OuterHeaders { ttl, tos, ..outer((source, port), (destination, 4789)) };
                 sender.send(&outer, &[7; 100]).expect("sent");
                 let packet = cable.next();
                 let (address, ttl_seen, tos_seen, header) = if addr(source).is_ipv4() {

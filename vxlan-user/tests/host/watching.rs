@@ -147,6 +147,6 @@ fn lost_events_are_admitted_and_the_watch_goes_on() {
         )
         .await;
         // The other connection is not disturbed by any of it.
-        assert_eq!(host.underlay("near").await.expect("a read").mtu, 1234);
+        assert_eq!(host.underlay_link("near").await.expect("a read").mtu, 1234);
     });
 }

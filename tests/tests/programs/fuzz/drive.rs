@@ -125,7 +125,7 @@ impl Drive {
         let options = LoadOptions {
             trace_packets: false,
             slots: plan.names.slots.len() as u32,
-            stations: Plan::stations_for(&config),
+            mac_addresses: Plan::stations_for(&config),
             neighbours: Plan::neighbours_for(&config),
             ..LoadOptions::default()
         };

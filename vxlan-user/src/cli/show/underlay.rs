@@ -6,7 +6,7 @@ use vxlan_common::table::{TAG_AUTO, TAG_MAC};
 use crate::{
     cli::table::Table,
     daemon::Places,
-    dataplane::{Former, XdpAttached},
+    dataplane::{AttachMode, PreviousGeneration},
     metrics::Snapshot,
 };
 
@@ -14,11 +14,11 @@ use crate::{
 /// metadata shows with the first packet. `None`: not at all, or nobody knows yet.
 pub(super) fn tag(places: &Places, snapshot: &Snapshot) -> Option<&'static str> {
     let xdp = snapshot.state.underlay.xdp.as_ref()?;
-    if xdp.mode == XdpAttached::Off {
+    if xdp.mode == AttachMode::Off {
         return None;
     }
     let generation = snapshot.state.generations.last()?;
-    let settings = Former::open(&places.pins, generation).ok()?.settings().ok()??;
+    let settings = PreviousGeneration::open(&places.pins, generation).ok()?.settings().ok()??;
     let received = snapshot.links.iter().any(|link| link.counters.rx_packets != 0);
     match settings.tag {
         TAG_MAC => Some("mac"),

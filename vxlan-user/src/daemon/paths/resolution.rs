@@ -171,7 +171,7 @@ const NOT_LEARNED: &str = "its endpoint is not learned yet";
 
 async fn now(findings: &Findings, host: &Host) -> Now {
     // A device without carrier takes packets and loses them uncounted.
-    let link = host.underlay(&findings.underlay.name).await;
+    let link = host.underlay_link(&findings.underlay.name).await;
     let (mtu, dead) = match &link {
         Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
         Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
     config::{Config, ConfigError, Located, Peer},
-    host::{InterfaceAddress, Underlay},
+    host::{InterfaceAddress, UnderlayLink},
 };
 
 /// The address of each family. One that a peer's endpoint needs must be there.
 pub(in crate::daemon) fn to_send_from(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
     let (v4, v6, missing) = still_there(config, underlay);
     missing.into_iter().next().map_or(Ok((v4, v6)), Err)
@@ -20,7 +20,7 @@ pub(in crate::daemon) fn to_send_from(
 /// The address of each family that there is, and what is wrong with the others.
 pub(in crate::daemon) fn still_there(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
 ) -> (Option<Ipv4Addr>, Option<Ipv6Addr>, Vec<ConfigError>) {
     let (mut v4, mut v6, mut missing) = (None, None, Vec::new());
     for family in [Family::V4, Family::V6] {
@@ -39,7 +39,7 @@ pub(in crate::daemon) fn still_there(
 
 fn of_one(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
     family: Family,
 ) -> Result<Option<IpAddr>, ConfigError> {
     let declared = config.underlay.address.iter().find(|at| family.has(at.value));
@@ -54,7 +54,7 @@ fn of_one(
 }
 
 /// An interface that nothing can be sent from, in a configuration that has no peer yet.
-pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &Underlay) -> ConfigError {
+pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &UnderlayLink) -> ConfigError {
     let message = format!(
         "interface {} has no address to send from. Give it one, or name another interface.",
         underlay.name
@@ -63,7 +63,7 @@ pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &Underlay) -> Co
 }
 
 /// Has the interface an address to ask for neighbours from (RFC 4861, section 7.2.2)?
-pub(in crate::daemon) fn has_link_local(underlay: &Underlay) -> bool {
+pub(in crate::daemon) fn has_link_local(underlay: &UnderlayLink) -> bool {
     underlay.addresses.iter().any(|at| is_link_local(at.address.addr()))
 }
 
@@ -91,7 +91,7 @@ impl Family {
 }
 
 fn of_family(
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
     family: Family,
 ) -> impl Iterator<Item = (&InterfaceAddress, IpAddr)> {
     let all = underlay.addresses.iter().map(|at| (at, at.address.addr()));
@@ -99,7 +99,7 @@ fn of_family(
 }
 
 /// The one that others would send from too. A link-local address reaches no other link.
-fn primary(underlay: &Underlay, family: Family) -> Option<IpAddr> {
+fn primary(underlay: &UnderlayLink, family: Family) -> Option<IpAddr> {
     let usable = || {
         of_family(underlay, family)
             .filter(|(at, address)| !at.secondary && !is_link_local(*address))
@@ -111,7 +111,7 @@ fn primary(underlay: &Underlay, family: Family) -> Option<IpAddr> {
 /// A declared address must be the interface's.
 fn on_interface(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
     wanted: &Located<IpAddr>,
 ) -> Result<IpAddr, ConfigError> {
     let family = if wanted.value.is_ipv4() { Family::V4 } else { Family::V6 };
@@ -141,7 +141,7 @@ fn on_interface(
 /// Nothing can be sent to an endpoint of a family that the interface has no address of.
 fn needed_by_nobody(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
     family: Family,
 ) -> Result<(), ConfigError> {
     let of_peer = |peer: &Peer| peer.endpoints.iter().find(|at| family.has(at.ip())).copied();

@@ -1,11 +1,11 @@
-//! Where to receive: the rungs that the configuration allows, less those that a program of somebody
+//! Where to receive: the modes that the configuration allows, less those that a program of somebody
 //! else's has taken; and what is known to keep a driver from native XDP, with the remedy. The kernel
 //! has the last word: what is known here only says why, where it refuses.
 
 use crate::{
     config::{Config, ConfigError, XdpMode},
-    dataplane::{Ladder, Pins, Refusal, XdpAttached, names, program_name},
-    host::{Device, Underlay, VirtioFeatures},
+    dataplane::{AttachMode, AttachModes, Pins, Refusal, names, program_name},
+    host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 
 /// The ladder for this host.
@@ -14,14 +14,16 @@ use crate::{
 /// The configuration asks for an XDP mode, and a program that is not ours is there.
 pub(in crate::daemon) fn of(
     config: &Config,
-    underlay: &Underlay,
+    underlay: &UnderlayLink,
     pins: &Pins,
-) -> Result<Ladder, ConfigError> {
-    let mut rungs = match config.underlay.xdp.value {
-        XdpMode::Auto => vec![XdpAttached::Native, XdpAttached::Generic, XdpAttached::Off],
-        XdpMode::Native => vec![XdpAttached::Native],
-        XdpMode::Generic => vec![XdpAttached::Generic],
-        XdpMode::Off => return Ok(Ladder { rungs: vec![XdpAttached::Off], ..Ladder::default() }),
+) -> Result<AttachModes, ConfigError> {
+    let mut modes = match config.underlay.xdp.value {
+        XdpMode::Auto => vec![AttachMode::Native, AttachMode::Generic, AttachMode::Off],
+        XdpMode::Native => vec![AttachMode::Native],
+        XdpMode::Generic => vec![AttachMode::Generic],
+        XdpMode::Off => {
+            return Ok(AttachModes { allowed: vec![AttachMode::Off], ..AttachModes::default() });
+        }
     };
     let mut refused = Vec::new();
     if let Some(foreign) = foreign(underlay, pins) {
@@ -30,23 +32,23 @@ pub(in crate::daemon) fn of(
             return Err(config.error(&config.underlay.interface, format!("{reason}.")));
         }
         // The kernel has no place for a second one in either mode.
-        rungs.retain(|rung| *rung == XdpAttached::Off);
-        for mode in [XdpAttached::Native, XdpAttached::Generic] {
+        modes.retain(|rung| *rung == AttachMode::Off);
+        for mode in [AttachMode::Native, AttachMode::Generic] {
             refused.push(Refusal { mode, reason: reason.clone() });
         }
     }
-    let native_limits = if rungs.contains(&XdpAttached::Native) {
-        native_limits(&Device::of(&underlay.name, underlay.mac), &underlay.name, underlay.mtu)
+    let native_limits = if modes.contains(&AttachMode::Native) {
+        native_limits(&DriverInfo::read(&underlay.name, underlay.mac), &underlay.name, underlay.mtu)
     } else {
         Vec::new()
     };
-    Ok(Ladder { rungs, refused, native_limits })
+    Ok(AttachModes { allowed: modes, refused, native_limits })
 }
 
 /// What is worth a sentence before anything is tried.
-pub(in crate::daemon) fn warnings(ladder: &Ladder) -> Vec<String> {
+pub(in crate::daemon) fn warnings(ladder: &AttachModes) -> Vec<String> {
     let limits = ladder.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
-    let refused = ladder.refused.iter().filter(|refused| refused.mode == XdpAttached::Native);
+    let refused = ladder.refused.iter().filter(|refused| refused.mode == AttachMode::Native);
     let refused = refused.map(|refused| format!("receiving in TC alone: {}", refused.reason));
     limits.chain(refused).collect()
 }
@@ -57,7 +59,7 @@ struct Foreign {
     name: Option<String>,
 }
 
-fn foreign(underlay: &Underlay, pins: &Pins) -> Option<Foreign> {
+fn foreign(underlay: &UnderlayLink, pins: &Pins) -> Option<Foreign> {
     let id = underlay.xdp?.program_id;
     (pins.decap_program() != Some(id)).then(|| Foreign { id, name: program_name(id) })
 }
@@ -112,7 +114,7 @@ const DRIVERS: [Driver; 6] = [
 ];
 
 /// What is in the way, each with its remedy.
-fn native_limits(device: &Device, interface: &str, mtu: u32) -> Vec<String> {
+fn native_limits(device: &DriverInfo, interface: &str, mtu: u32) -> Vec<String> {
     let name = device.driver.as_deref();
     let Some(driver) = DRIVERS.iter().find(|driver| name == Some(driver.name)) else {
         return Vec::new();
@@ -126,13 +128,13 @@ fn native_limits(device: &Device, interface: &str, mtu: u32) -> Vec<String> {
         ));
     }
     if let Some(channels) = device.channels.filter(|_| driver.half_the_queues) {
-        let half = channels.most / 2;
+        let half = channels.max / 2;
         if channels.used > half && half > 0 {
             found.push(format!(
                 "{name} needs a spare queue for each of the {} in use, and has {} in all: `ethtool -L \
                  {interface} {}`",
                 channels.used,
-                channels.most,
+                channels.max,
                 channels.command(half)
             ));
         } else if channels.used > half {
@@ -141,7 +143,7 @@ fn native_limits(device: &Device, interface: &str, mtu: u32) -> Vec<String> {
             ));
         }
     }
-    for offload in device.merging.iter().filter(|_| driver.no_merging) {
+    for offload in device.merging_offloads.iter().filter(|_| driver.no_merging) {
         found.push(if offload.fixed {
             format!(
                 "{} is on, which {name} cannot have with an XDP program, and the host of this machine \
@@ -176,7 +178,8 @@ mod tests {
 
     fn limits(driver: &str, mtu: u32, channels: Option<Channels>, merging: &[Offload]) -> String {
         let driver = Some(driver.to_owned());
-        let device = Device { driver, channels, merging: merging.to_vec(), virtio: None };
+        let device =
+            DriverInfo { driver, channels, merging_offloads: merging.to_vec(), virtio: None };
         native_limits(&device, "eth0", mtu).join("\n")
     }
 
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn half_the_queues_are_left_for_xdp() {
-        let channels = |used, most, combined| Some(Channels { used, most, combined });
+        let channels = |used, max, combined| Some(Channels { used, max, combined });
         assert_eq!(limits("ena", 1_500, channels(4, 8, true), &[]), "");
         let told = limits("ena", 1_500, channels(5, 8, true), &[]);
         assert!(told.ends_with("`ethtool -L eth0 combined 4`"), "{told}");

@@ -14,8 +14,8 @@ use super::{addresses, attach_modes, keys, networks};
 use crate::{
     config::{self, Config, TcMode},
     daemon::Places,
-    dataplane::{Ladder, TcHook},
-    host::{Host, HostError, Underlay, capabilities},
+    dataplane::{AttachModes, TcHook},
+    host::{Host, HostError, UnderlayLink, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
     probe::Key,
     state::State,
@@ -25,12 +25,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Findings {
     pub config: Config,
-    pub underlay: Underlay,
+    pub underlay: UnderlayLink,
     /// The first of the addresses to send from.
     pub address: IpAddr,
     pub facts: UnderlayFacts,
     /// Where to receive.
-    pub ladder: Ladder,
+    pub ladder: AttachModes,
     /// By peer.
     pub keys: Vec<Option<Key>>,
     /// What a former run left, if anything.
@@ -110,9 +110,9 @@ pub(in crate::daemon) fn privileges() -> anyhow::Result<()> {
     bail!("missing {}: run as root, or give the service these capabilities", missing.join(" and "))
 }
 
-async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay> {
+async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<UnderlayLink> {
     let interface = &config.underlay.interface;
-    match host.underlay(&interface.value).await {
+    match host.underlay_link(&interface.value).await {
         Ok(underlay) => Ok(underlay),
         Err(error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. })) => {
             Err(config.error(interface, format!("underlay.interface: {error}.")).into())
@@ -121,7 +121,7 @@ async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<Underlay>
     }
 }
 
-fn warnings(config: &Config, underlay: &Underlay) -> Vec<String> {
+fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> {
     let mut warnings = Vec::new();
     if !underlay.up || !underlay.carrier {
         let what = if underlay.up { "has no carrier" } else { "is down" };
@@ -165,7 +165,7 @@ fn foreign_pins(places: &Places, former: Option<&State>) -> anyhow::Result<()> {
 /// How the configuration wants TC programs attached, or what this kernel has.
 pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     match config.underlay.tc {
-        TcMode::Auto => TcHook::of_kernel(),
+        TcMode::Auto => TcHook::for_kernel(),
         TcMode::Tcx => TcHook::Tcx,
         TcMode::Clsact => TcHook::Netlink,
     }

@@ -118,7 +118,7 @@ async fn routes(findings: &Findings, host: &Host) -> anyhow::Result<()> {
     let config = &findings.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
         for prefix in network.prefixes() {
-            if let Some(present) = table.in_the_way(prefix.value, &own) {
+            if let Some(present) = table.conflicting_route(prefix.value, &own) {
                 let error = host.foreign_route(present).await;
                 return Err(config.error(prefix, format!("{error}.")).into());
             }

@@ -12,13 +12,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use super::counting::Counting;
 use crate::{
     config::Config,
-    host::{Echo, EchoReply},
+    host::{EchoReply, EchoSocket},
 };
 
 /// Sockets by network and family, opened when they are first needed.
 #[derive(Default)]
 pub(super) struct Echoes {
-    sockets: HashMap<(usize, bool), Echo>,
+    sockets: HashMap<(usize, bool), EchoSocket>,
     sequence: u16,
 }
 
@@ -58,7 +58,7 @@ impl Echoes {
         let interface = &config.networks.get(target.network)?.interface.value;
         let socket = match self.sockets.entry(key) {
             Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(none) => match Echo::open(interface, target.source) {
+            Entry::Vacant(none) => match EchoSocket::open(interface, target.source) {
                 Ok(socket) => none.insert(socket),
                 Err(error) => {
                     tracing::debug!("{error}");
@@ -80,7 +80,7 @@ impl Echoes {
 
     /// The next answer. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&self) -> io::Result<EchoReply> {
-        let mut all: FuturesUnordered<_> = self.sockets.values().map(Echo::next).collect();
+        let mut all: FuturesUnordered<_> = self.sockets.values().map(EchoSocket::next).collect();
         match all.next().await {
             Some(reply) => reply,
             None => std::future::pending().await,

@@ -27,8 +27,8 @@ use crate::{
         paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
     },
-    dataplane::{Arrivals, now},
-    host::{EchoReply, HostError, Outer, RawSender},
+    dataplane::{ProbeRing, now},
+    host::{EchoReply, HostError, OuterHeaders, RawSender},
     metrics::RoundTrips,
     nat,
     plan::LearnedEndpoint,
@@ -58,7 +58,7 @@ pub(super) enum Event {
 
 /// Everything that probing needs while the daemon runs.
 pub(super) struct Probing {
-    arrivals: AsyncFd<Arrivals>,
+    arrivals: AsyncFd<ProbeRing>,
     /// Not everything was taken out.
     more: bool,
     sender: RawSender,
@@ -404,7 +404,7 @@ impl Probing {
 
     fn send(&mut self, peer: usize, packet: &Transmit) {
         let Transmit { source, destination, ttl, tos, length, ref payload } = *packet;
-        let outer = Outer { source, destination, ttl, tos };
+        let outer = OuterHeaders { source, destination, ttl, tos };
         let Err(error) = self.sender.send(&outer, payload) else { return };
         tracing::debug!("no probe of {length} bytes to {destination}: {error}");
         if error.raw_os_error() == Some(libc::EMSGSIZE)
@@ -424,8 +424,8 @@ impl Probing {
 }
 
 /// Where probes arrive.
-fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<Arrivals>> {
-    let arrivals = running.plane.arrivals()?;
+fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
+    let arrivals = running.plane.probe_ring()?;
     // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every time,
     // and is itself owned by the registration until that ends.
     unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE) }

@@ -11,7 +11,7 @@ use vxlan_common::table::{FdbEntry, FdbKey};
 
 use crate::{
     daemon::Started,
-    dataplane::{Clock, DataPlaneError, Pins, Stations, uptime},
+    dataplane::{Clock, DataPlaneError, Fdb, Pins, uptime},
 };
 
 /// How often the clock is set; stations are heard in whole seconds.
@@ -47,7 +47,7 @@ impl Drop for Ageing {
 pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
-    let mut stations = Stations::open(pins, generation)?;
+    let mut stations = Fdb::open(pins, generation)?;
     let ageing = Rules::of(running);
     let period = ageing.period();
     let clock = tokio::spawn(async move {
@@ -82,7 +82,7 @@ pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing,
                 }
                 Err(error) => {
                     tracing::error!("looking for old stations failed: {error}");
-                    match Stations::open(&pins, generation) {
+                    match Fdb::open(&pins, generation) {
                         Ok(again) => stations = again,
                         Err(error) => {
                             return tracing::error!("stations do not age any more: {error}");
@@ -99,8 +99,8 @@ pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing,
 
 /// Takes out what is too old, and brings the programs' count of what is left in line with the table.
 /// That also repairs what CPUs that learned at the same time have miscounted.
-fn sweep(stations: &mut Stations, ageing: &Rules) -> Result<usize, DataPlaneError> {
-    let learned = |stations: &Stations| -> Result<Vec<u64>, DataPlaneError> {
+fn sweep(stations: &mut Fdb, ageing: &Rules) -> Result<usize, DataPlaneError> {
+    let learned = |stations: &Fdb| -> Result<Vec<u64>, DataPlaneError> {
         (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
     };
     let before = learned(stations)?;

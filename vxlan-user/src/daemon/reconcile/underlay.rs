@@ -92,7 +92,7 @@ impl<'a> Underlay<'a> {
 
     /// Has it?
     pub(in crate::daemon) async fn has_carrier(&mut self, running: &Started) -> bool {
-        let now = self.host.underlay(&running.findings.underlay.name).await;
+        let now = self.host.underlay_link(&running.findings.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
         let until = self.carrier.map(|(_, until)| until);
         self.carrier = until.filter(|_| !has).map(|until| (Instant::now() + LOOK, until));
@@ -103,7 +103,7 @@ impl<'a> Underlay<'a> {
     /// once, and tried again with the next call.
     pub(in crate::daemon) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
         let name = running.findings.underlay.name.clone();
-        let lost = match self.host.underlay(&name).await {
+        let lost = match self.host.underlay_link(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),
             Err(HostError::UnknownInterface { .. }) => {
                 self.leave(running).await;
@@ -122,7 +122,7 @@ impl<'a> Underlay<'a> {
 
     async fn present(
         &mut self,
-        now: host::Underlay,
+        now: host::UnderlayLink,
         running: &mut Started,
         probing: &mut Probing,
     ) -> anyhow::Result<()> {
@@ -139,7 +139,7 @@ impl<'a> Underlay<'a> {
         // The MTU stays as it was known: what follows from another one comes in an order of its own.
         let mtu = running.findings.facts.mtu;
         running.findings.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
-        running.findings.underlay = host::Underlay { mtu, ..now };
+        running.findings.underlay = host::UnderlayLink { mtu, ..now };
         self.readdress(running)?;
         if self.sockets_on != ifindex {
             self.icmp = IcmpListener::open(&running.findings.underlay.name)?;
@@ -192,7 +192,7 @@ impl<'a> Underlay<'a> {
         if underlay.xdp.take().is_none() {
             return;
         }
-        if let Err(error) = self.places.pins.leave_underlay() {
+        if let Err(error) = self.places.pins.detach_from_underlay() {
             tracing::warn!("{error}");
         }
         let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };

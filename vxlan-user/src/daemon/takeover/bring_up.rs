@@ -22,8 +22,8 @@ use crate::{
         reconcile::reconciler::AT_A_TIME,
     },
     dataplane::{
-        Attachment, Before, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter,
-        uptime,
+        AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook,
+        detach_deliver_filter, uptime,
     },
     host::{Host, OverlaySpec, WantedRoute},
     plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
@@ -59,7 +59,7 @@ struct Made {
     /// There were no pins before.
     pinned: bool,
     /// Links and filters as they were.
-    before: Option<Before>,
+    before: Option<AttachedPrograms>,
     /// Interface of a `deliver` filter, and whether its clsact qdisc is ours too.
     filter: Option<(String, u32, bool)>,
 }
@@ -101,14 +101,14 @@ async fn make(
     // The verifier's word comes before the first change.
     let options = LoadOptions {
         slots: draft.names.slots.len() as u32,
-        stations: Plan::stations_for(&findings.config),
+        mac_addresses: Plan::stations_for(&findings.config),
         neighbours: Plan::neighbours_for(&findings.config),
-        learning: Plan::learning_for(&findings.config),
+        learned_endpoints: Plan::learning_for(&findings.config),
         ..options
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
-    plane.check_room(&draft)?;
+    plane.check_capacity(&draft)?;
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
@@ -148,7 +148,8 @@ async fn make(
     tracing::debug!("start: inherited");
     let number = places.pins.next_generation(&state.generations);
     plane.pin(&places.pins, number)?;
-    made.before = Some(Before::of(&places.pins, predecessors.filters(&findings, &places.pins))?);
+    made.before =
+        Some(AttachedPrograms::read(&places.pins, predecessors.filters(&findings, &places.pins))?);
     state.generations.push(Generation::new(number, &plane, plan.names.clone()));
     let left = record::left_over(&state, findings.former.as_ref());
     state.networks.extend(left.iter().cloned());

@@ -108,7 +108,7 @@ async fn leave_clsact(host: &Host, findings: &Findings) {
     let made = former.tc.is_some_and(|tc| tc.made_clsact);
     if made
         && former.interface != findings.underlay.name
-        && let Ok(link) = host.underlay(&former.interface).await
+        && let Ok(link) = host.underlay_link(&former.interface).await
         && let Err(error) = host.remove_clsact(link.ifindex).await
     {
         tracing::warn!("the clsact qdisc of {} stays: {error}", former.interface);

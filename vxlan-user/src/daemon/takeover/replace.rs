@@ -9,8 +9,8 @@ use crate::{
         preflight::host::{self as preflight, Findings},
     },
     dataplane::{
-        Attachment, DataPlane, Former, FormerFilter, Hooks, Pins, ReceiveTarget, Target, TcHook,
-        Totals, detach_deliver_filter, wait_for_programs,
+        AttachTarget, Attachment, DataPlane, Pins, PreviousFilter, PreviousGeneration,
+        ReceiveTarget, TcHook, TcHooks, Totals, detach_deliver_filter, wait_for_programs,
     },
     plan::{Inherited, Plan},
     state::State,
@@ -19,7 +19,7 @@ use crate::{
 /// The generations of a former run, open.
 pub(in crate::daemon) struct Predecessors {
     /// The oldest first.
-    opened: Vec<Former>,
+    opened: Vec<PreviousGeneration>,
     /// What was counted before the first of them.
     carried: Totals,
     /// Which of them `decap` works on.
@@ -39,7 +39,7 @@ impl Predecessors {
             );
             return Ok(Self { opened: Vec::new(), carried: Totals::default(), at_work: None });
         }
-        let open = |generation| Former::open(&places.pins, generation);
+        let open = |generation| PreviousGeneration::open(&places.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let decap = places.pins.receiving_program();
         let at_work =
@@ -49,12 +49,16 @@ impl Predecessors {
     }
 
     /// The one that carries traffic; the latest, if that cannot be told.
-    pub(in crate::daemon) fn at_work(&self) -> Option<&Former> {
+    pub(in crate::daemon) fn at_work(&self) -> Option<&PreviousGeneration> {
         self.at_work.and_then(|at| self.opened.get(at)).or(self.opened.last())
     }
 
     /// The filters of a former run.
-    pub(in crate::daemon) fn filters(&self, findings: &Findings, pins: &Pins) -> Vec<FormerFilter> {
+    pub(in crate::daemon) fn filters(
+        &self,
+        findings: &Findings,
+        pins: &Pins,
+    ) -> Vec<PreviousFilter> {
         let Some((state, former)) = findings.former.as_ref().zip(self.at_work()) else {
             return Vec::new();
         };
@@ -63,10 +67,10 @@ impl Predecessors {
             return Vec::new();
         }
         let ingress = underlay.xdp.iter().map(|receive| {
-            FormerFilter::ingress(&underlay.interface, receive.mode, pins, generation)
+            PreviousFilter::ingress(&underlay.interface, receive.mode, pins, generation)
         });
         let overlays = state.networks.iter();
-        let egress = overlays.map(|of| FormerFilter::egress(&of.interface, pins, generation));
+        let egress = overlays.map(|of| PreviousFilter::egress(&of.interface, pins, generation));
         egress.chain(ingress).collect()
     }
 
@@ -127,9 +131,10 @@ pub(in crate::daemon) fn reattach(
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
     let (config, pins) = (&running.findings.config, &places.pins);
-    let hooks = Hooks { now: preflight::tc_hook(config), former: Some(preflight::tc_hook(config)) };
-    let (on, ladder) = (Target { interface, ifindex }, &running.findings.ladder);
-    let receive = ReceiveTarget { on, ladder, former: Some(&running.attachment) };
+    let hooks =
+        TcHooks { now: preflight::tc_hook(config), previous: Some(preflight::tc_hook(config)) };
+    let (on, modes) = (AttachTarget { interface, ifindex }, &running.findings.ladder);
+    let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
     Ok(running.plane.attach_receive(receive, hooks, pins)?)
 }
 
@@ -145,17 +150,18 @@ pub(in crate::daemon) fn swap(
     let former = findings.former.as_ref().map(|state| &state.underlay);
     let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
     let here = former.filter(|former| former.interface == interface);
-    let hooks = Hooks { now: preflight::tc_hook(config), former: former_hook };
-    let on_underlay = Hooks { former: here.and(former_hook), ..hooks };
+    let hooks = TcHooks { now: preflight::tc_hook(config), previous: former_hook };
+    let on_underlay = TcHooks { previous: here.and(former_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
-        let overlay = Target { interface: &network.interface.value, ifindex: planned.ifindex };
+        let overlay =
+            AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
     }
-    let (on, ladder) = (Target { interface, ifindex }, &findings.ladder);
+    let (on, modes) = (AttachTarget { interface, ifindex }, &findings.ladder);
     let former_xdp = here.and_then(|former| former.xdp.as_ref());
-    let receive = ReceiveTarget { on, ladder, former: former_xdp };
+    let receive = ReceiveTarget { on, modes, previous: former_xdp };
     let attachment = plane.attach_receive(receive, on_underlay, pins)?;
-    plane.forget_encap_except(&plan.names.networks, pins)?;
+    plane.detach_encap_except(&plan.names.networks, pins)?;
     if let Some(left) = former.filter(|former| former.interface != interface)
         && former_hook == Some(TcHook::Netlink)
     {
