@@ -1,4 +1,6 @@
-//! The Internet checksum, RFC 1071, in its plainest form.
+//! The Internet checksum, RFC 1071, in its plainest form, and what a checksum field may hold.
+
+use bytes::BytesMut;
 
 /// The one's complement sum of 16-bit words, folded. An odd last byte counts as a high byte.
 pub fn ones_complement_sum(parts: &[&[u8]]) -> u16 {
@@ -16,6 +18,32 @@ pub fn ones_complement_sum(parts: &[&[u8]]) -> u16 {
 /// What goes into a checksum field that was zero while summing.
 pub fn internet_checksum(parts: &[&[u8]]) -> u16 {
     !ones_complement_sum(parts)
+}
+
+/// What a checksum field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    Right,
+    Zero,
+    /// The right one with one bit turned.
+    Wrong,
+    Value(u16),
+}
+
+impl Checksum {
+    /// What stands in the field when the sum is over `parts`.
+    pub(super) fn over(self, parts: &[&[u8]]) -> u16 {
+        match self {
+            Self::Right => internet_checksum(parts),
+            Self::Zero => 0,
+            Self::Wrong => internet_checksum(parts) ^ 0x0100,
+            Self::Value(value) => value,
+        }
+    }
+}
+
+pub(super) fn set_u16(out: &mut BytesMut, at: usize, value: u16) {
+    out[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
 #[cfg(test)]

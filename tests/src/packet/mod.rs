@@ -19,19 +19,38 @@
 //! Lengths, protocol numbers and checksums follow from the layers unless a field says otherwise.
 //! All of it, checksums included, is code of its own: sharing the product's would hide its mistakes.
 
+mod arp;
 mod checksum;
 mod diff;
 mod dissect;
-mod layers;
+mod ethernet;
+pub mod flags;
+mod icmp;
+mod ip;
+mod ipv4;
+mod ipv6;
+mod layer;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod udp;
+mod vxlan;
 
 use bytes::BytesMut;
 
-pub use checksum::{internet_checksum, ones_complement_sum};
+pub use arp::Arp;
+pub use checksum::{Checksum, internet_checksum, ones_complement_sum};
 pub use diff::{assert_frames_equal, diff, hex};
 pub use dissect::{Field, fields};
-pub use layers::{Arp, Checksum, Eth, Icmp, Ipv4, Ipv6, Layer, Tcp, Udp, Vlan, Vxlan, flags};
+pub use ethernet::{Eth, Vlan};
+pub use icmp::Icmp;
+pub use ip::Ip;
+pub use ipv4::Ipv4;
+pub use ipv6::Ipv6;
+pub use layer::Layer;
+pub use tcp::Tcp;
+pub use udp::Udp;
+pub use vxlan::Vxlan;
 
 pub type Mac = [u8; 6];
 
