@@ -207,7 +207,8 @@ fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
     ensure!(rx >= Some(40), "{peers:#}");
     let out = host.vxlan(&["down"])?;
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
-    let answers = ping(&host.pair.a, None, End::B.overlay(Family::V4), 2)?;
+    let [from, to] = End::BOTH.map(|end| end.overlay(Family::V4));
+    let answers = ping(&host.pair.a, Some(from), to, 2)?;
     assert_eq!(answers.received, 0, "{}", answers.output);
     other.stop()
 }
