@@ -150,7 +150,7 @@ async fn make(
     plane.pin(&places.pins, number)?;
     made.before =
         Some(AttachedPrograms::read(&places.pins, predecessors.filters(&findings, &places.pins))?);
-    state.generations.push(Generation::new(number, &plane, plan.names.clone()));
+    state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
     let left = record::left_over(&state, findings.former.as_ref());
     state.networks.extend(left.iter().cloned());
     places.run_dir.store(&state)?;
