@@ -20,7 +20,7 @@ use vxlan_tests::{
     wait,
 };
 use vxlan_user::{
-    daemon::Places,
+    daemon::Directories,
     dataplane::{Pins, Reader},
     state::RunDir,
 };
@@ -40,12 +40,12 @@ pub(crate) static CONFIG_A: LazyLock<String> =
 
 /// What the programs of a daemon count, with what they counted before.
 pub(crate) fn reader(of: &Daemon) -> Result<Reader> {
-    let places = Places {
+    let directories = Directories {
         config: of.config().to_owned(),
         run_dir: RunDir::new(of.run_dir()),
         pins: Pins::new(of.pin_dir()),
     };
-    places.reader(&places.run_dir.load()?.context("nothing was started here")?)
+    directories.reader(&directories.run_dir.load()?.context("nothing was started here")?)
 }
 
 /// A peer that has nothing to do with those of [`CONFIG`].

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::count;
 use crate::{
-    daemon::{self, Places},
+    daemon::{self, Directories},
     dataplane::{AttachMode, AttachModes},
     host::Host,
 };
@@ -20,9 +20,9 @@ pub(super) struct Check {
 }
 
 /// 0: could run as it is. 1: could run, with warnings. 2: could not run.
-pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitCode> {
+pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Result<ExitCode> {
     let host = Host::new()?;
-    let findings = match daemon::check(places, &host).await {
+    let findings = match daemon::check(directories, &host).await {
         Ok(findings) => findings,
         Err(error) if args.json => {
             println!("{:#}", json!({ "ok": false, "error": format!("{error:#}") }));

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::count;
 use crate::{
-    daemon::{self, Places, Started},
+    daemon::{self, Directories, Started},
     dataplane::{AttachMode, LoadOptions},
 };
 
@@ -18,10 +18,14 @@ pub(super) struct Run {
     watch: bool,
 }
 
-pub(super) async fn run(places: &Places, log: LevelFilter, args: &Run) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    directories: &Directories,
+    log: LevelFilter,
+    args: &Run,
+) -> anyhow::Result<ExitCode> {
     let trace_packets = log >= LevelFilter::TRACE;
     let options = LoadOptions { trace_packets, ..LoadOptions::default() };
-    daemon::run(places, options, args.watch, report).await?;
+    daemon::run(directories, options, args.watch, report).await?;
     Ok(ExitCode::SUCCESS)
 }
 

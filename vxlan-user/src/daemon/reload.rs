@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Places,
+    Directories,
     preflight::host as preflight,
     probing::Probing,
     reconcile::{
@@ -138,7 +138,7 @@ impl Watched {
 
 /// What goes on under another configuration.
 pub(super) struct Parts<'a, 'b> {
-    pub(super) places: &'b Places,
+    pub(super) directories: &'b Directories,
     pub(super) host: &'b Host,
     pub(super) options: LoadOptions,
     pub(super) running: &'a mut Started,
@@ -163,7 +163,10 @@ impl Parts<'_, '_> {
         service.ready(self.running);
         match done {
             Ok(()) => {
-                tracing::info!("the configuration {} is in force", self.places.config.display());
+                tracing::info!(
+                    "the configuration {} is in force",
+                    self.directories.config.display()
+                );
                 Ok(())
             }
             Err(error) => {
@@ -175,10 +178,10 @@ impl Parts<'_, '_> {
     }
 
     async fn apply(&mut self) -> anyhow::Result<()> {
-        let (places, host) = (self.places, self.host);
+        let (directories, host) = (self.directories, self.host);
         // What was learned up to now is in the state that the next generation begins with.
         self.follower.save(self.running);
-        let findings = preflight::inspect(places, host).await?;
+        let findings = preflight::inspect(directories, host).await?;
         let before = &self.running.findings;
         let listener = match same_listener(&before.config, &findings.config) {
             true => None,
@@ -192,7 +195,8 @@ impl Parts<'_, '_> {
             tracing::warn!("{warning}");
         }
         let next =
-            bring_up::bring_up(places, host, findings, self.options, Some(self.running)).await?;
+            bring_up::bring_up(directories, host, findings, self.options, Some(self.running))
+                .await?;
         let former = std::mem::replace(self.running, next);
         self.hand_over(&former, icmp, listener).await.context(
             "the new configuration is in force, but the daemon cannot follow it: restart it",
@@ -206,13 +210,13 @@ impl Parts<'_, '_> {
         icmp: Option<IcmpListener>,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let Self { places, running, probing, follower, .. } = self;
+        let Self { directories, running, probing, follower, .. } = self;
         self.underlay.reload(running, icmp);
         follower.reload(former, running);
-        probing.reload(places, &former.findings.config, running, follower)?;
-        *self.ageing = ageing::start(&places.pins, running)?;
+        probing.reload(directories, &former.findings.config, running, follower)?;
+        *self.ageing = ageing::start(&directories.pins, running)?;
         run::forward_log(running, self.options)?;
-        self.shown.reload(places, running, probing, listener)
+        self.shown.reload(directories, running, probing, listener)
     }
 }
 

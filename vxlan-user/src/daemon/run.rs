@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Places, Started,
+    Directories, Started,
     preflight::host as preflight,
     probing::Probing,
     reconcile::{
@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// Afterwards the data plane goes on without the daemon; [`super::down`] is what removes it.
 pub async fn run(
-    places: &Places,
+    directories: &Directories,
     options: LoadOptions,
     watch: bool,
     started: impl FnOnce(&Started, std::net::SocketAddr),
@@ -45,31 +45,32 @@ pub async fn run(
     // From now on it does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     preflight::privileges()?;
-    let _lock = places.run_dir.lock()?;
+    let _lock = directories.run_dir.lock()?;
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Beginning { mut running, listener, icmp } = match start(places, &host, options).await {
+    let Beginning { mut running, listener, icmp } = match start(directories, &host, options).await {
         Ok(beginning) => beginning,
         Err(error) => {
-            if !places.run_dir.has_state() {
-                places.run_dir.clear()?;
+            if !directories.run_dir.has_state() {
+                directories.run_dir.clear()?;
             }
             return Err(error);
         }
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
-    let mut probing = Probing::start(places, &mut running)?;
-    let mut underlay = Underlay::new(places, &host, &running, icmp);
-    let (mut shown, asked) = Shown::start(places, &running, &probing, underlay.told(), listener)?;
-    let mut requests = Requests::new(hangup, &places.config, watch, asked);
-    let mut ageing = ageing::start(&places.pins, &running)?;
+    let mut probing = Probing::start(directories, &mut running)?;
+    let mut underlay = Underlay::new(directories, &host, &running, icmp);
+    let (mut shown, asked) =
+        Shown::start(directories, &running, &probing, underlay.told(), listener)?;
+    let mut requests = Requests::new(hangup, &directories.config, watch, asked);
+    let mut ageing = ageing::start(&directories.pins, &running)?;
     forward_log(&mut running, options)?;
     started(&running, address);
     let mut service = Service::of_environment();
     service.ready(&running);
 
-    let mut follower = Follower::new(places, &host, &running);
+    let mut follower = Follower::new(directories, &host, &running);
     let mut retry = tokio::time::interval(RETRY);
     loop {
         tokio::select! {
@@ -101,7 +102,7 @@ pub async fn run(
             }
             asked = requests.next() => {
                 let mut parts = Parts {
-                    places,
+                    directories,
                     host: &host,
                     options,
                     running: &mut running,
@@ -153,15 +154,19 @@ struct Beginning {
     icmp: IcmpListener,
 }
 
-async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Result<Beginning> {
-    let findings = preflight::inspect(places, host).await?;
+async fn start(
+    directories: &Directories,
+    host: &Host,
+    options: LoadOptions,
+) -> anyhow::Result<Beginning> {
+    let findings = preflight::inspect(directories, host).await?;
     tracing::debug!("start: configuration and host fit");
     let listener = preflight::bind_metrics(&findings.config).await?;
     for warning in &findings.warnings {
         tracing::warn!("{warning}");
     }
     let icmp = IcmpListener::open(&findings.underlay.name)?;
-    let running = bring_up::bring_up(places, host, findings, options, None).await?;
+    let running = bring_up::bring_up(directories, host, findings, options, None).await?;
     Ok(Beginning { running, listener, icmp })
 }
 

@@ -13,7 +13,7 @@ use vxlan_common::table::GROUP_SIZE;
 use super::{addresses, attach_modes, keys, networks};
 use crate::{
     config::{self, Config, TcMode},
-    daemon::Places,
+    daemon::Directories,
     dataplane::{AttachModes, TcHook},
     host::{Host, HostError, UnderlayLink, capabilities},
     plan::{UnderlayFacts, default_overlay_mtu},
@@ -54,10 +54,10 @@ impl Findings {
 }
 
 /// Would a start succeed, as far as can be known without one? Changes nothing.
-pub async fn check(places: &Places, host: &Host) -> anyhow::Result<Findings> {
-    let findings = inspect(places, host).await?;
+pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Findings> {
+    let findings = inspect(directories, host).await?;
     // A daemon that runs has the port, and keeps it for the next one.
-    if !places.run_dir.is_locked() {
+    if !directories.run_dir.is_locked() {
         bind_metrics(&findings.config).await?;
     }
     Ok(findings)
@@ -78,18 +78,21 @@ fn preemption() -> anyhow::Result<()> {
 }
 
 /// Reads configuration and host; changes nothing.
-pub(in crate::daemon) async fn inspect(places: &Places, host: &Host) -> anyhow::Result<Findings> {
+pub(in crate::daemon) async fn inspect(
+    directories: &Directories,
+    host: &Host,
+) -> anyhow::Result<Findings> {
     privileges()?;
     preemption()?;
-    let config = config::load(&places.config)?;
+    let config = config::load(&directories.config)?;
     let keys = keys::load(&config)?;
     let underlay = read_underlay(&config, host).await?;
     let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
-    let former = places.run_dir.load()?;
+    let former = directories.run_dir.load()?;
     // Without pins our own programs look foreign.
-    places.pins.check()?;
-    let ladder = attach_modes::of(&config, &underlay, &places.pins)?;
-    foreign_pins(places, former.as_ref())?;
+    directories.pins.check()?;
+    let ladder = attach_modes::of(&config, &underlay, &directories.pins)?;
+    foreign_pins(directories, former.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
     let Some(address) = facts.addresses().next() else {
         return Err(addresses::none_at_all(&config, &underlay).into());
@@ -151,14 +154,14 @@ fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> {
 }
 
 /// Pins without a state of ours belong to a daemon with another run directory.
-fn foreign_pins(places: &Places, former: Option<&State>) -> anyhow::Result<()> {
-    if former.is_some() || !places.pins.exist() {
+fn foreign_pins(directories: &Directories, former: Option<&State>) -> anyhow::Result<()> {
+    if former.is_some() || !directories.pins.exist() {
         return Ok(());
     }
     bail!(
         "{} holds pins, and this run directory knows nothing of them: name the --run-dir that does, \
          or another --pin-dir, or remove what they keep alive with `vxlan down`",
-        places.pins.directory().display()
+        directories.pins.directory().display()
     )
 }
 

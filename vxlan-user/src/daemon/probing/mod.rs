@@ -23,7 +23,7 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        Places, Started,
+        Directories, Started,
         paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
     },
@@ -78,7 +78,7 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
-    pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
+    pub(super) fn start(directories: &Directories, running: &mut Started) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
         let findings = &running.findings;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
@@ -89,7 +89,7 @@ impl Probing {
             sender: RawSender::open(&findings.underlay.name)?,
             asked: asked(running, HashMap::new(), now),
             echoes: Echoes::default(),
-            counting: Counting::open(places, running)?,
+            counting: Counting::open(directories, running)?,
             reports: SharedReports::default(),
             round_trips,
             reporting: now,
@@ -105,13 +105,13 @@ impl Probing {
     /// The maps or the interface cannot be used; then everything is as it was.
     pub(super) fn reload(
         &mut self,
-        places: &Places,
+        directories: &Directories,
         before: &Config,
         running: &mut Started,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let arrivals = arrivals(running)?;
-        let counting = Counting::open(places, running)?;
+        let counting = Counting::open(directories, running)?;
         let sender = RawSender::open(&running.findings.underlay.name)?;
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // Their indices are those of the former configuration: they are answered, and what else follows

@@ -8,7 +8,7 @@ use vxlan_common::addr::Address;
 use super::dirty_set::Affected;
 use crate::{
     daemon::{
-        Places, Started,
+        Directories, Started,
         paths::{
             path_mtu::{self, LIFETIME, Ours, PathMtus},
             resolution::{self as ways, Looked},
@@ -25,7 +25,7 @@ pub(in crate::daemon) const AT_A_TIME: usize = 256;
 
 /// What following needs besides the data plane.
 pub(in crate::daemon) struct Follower<'a> {
-    places: &'a Places,
+    directories: &'a Directories,
     host: &'a Host,
     paths: PathMtus,
     /// By peer: what link and route to it allow.
@@ -62,7 +62,11 @@ pub(in crate::daemon) fn unname_next_hops(running: &mut Started) -> anyhow::Resu
 }
 
 impl<'a> Follower<'a> {
-    pub(in crate::daemon) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
+    pub(in crate::daemon) fn new(
+        directories: &'a Directories,
+        host: &'a Host,
+        running: &Started,
+    ) -> Self {
         let Started { findings, endpoints, plan, .. } = running;
         let mut affected = Affected::of(plan.peers.len());
         for peer in 0..plan.peers.len() {
@@ -74,7 +78,7 @@ impl<'a> Follower<'a> {
         let known = &running.state.narrow_paths;
         let paths = PathMtus::of_record(LIFETIME, known, Instant::now(), uptime());
         Self {
-            places,
+            directories,
             host,
             paths,
             widest: plan.peers.iter().map(|peer| peer.mtu).collect(),
@@ -96,7 +100,7 @@ impl<'a> Follower<'a> {
             names(former).into_iter().zip(std::mem::take(&mut self.found)).collect();
         let found = names(running).iter().map(|peer| known.get(peer).copied().flatten()).collect();
         let paths = std::mem::replace(&mut self.paths, PathMtus::new(LIFETIME));
-        *self = Self { paths, found, ..Self::new(self.places, self.host, running) };
+        *self = Self { paths, found, ..Self::new(self.directories, self.host, running) };
     }
 
     /// Takes note of what is new on the host.
@@ -163,7 +167,7 @@ impl<'a> Follower<'a> {
             self.widen = false;
             changed |= self.follow_mtu(running).await;
         }
-        if changed && let Err(error) = self.places.run_dir.store(&running.state) {
+        if changed && let Err(error) = self.directories.run_dir.store(&running.state) {
             // Only `vxlan show` reads it now.
             tracing::warn!("{error}");
         }
@@ -302,7 +306,7 @@ impl<'a> Follower<'a> {
         if !self.unsaved {
             return;
         }
-        match self.places.run_dir.store(&running.state) {
+        match self.directories.run_dir.store(&running.state) {
             Ok(()) => self.unsaved = false,
             Err(error) => tracing::warn!("{error}"),
         }

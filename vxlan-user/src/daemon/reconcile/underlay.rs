@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     daemon::{
-        Places, Started,
+        Directories, Started,
         preflight::{addresses, attach_modes},
         probing::Probing,
         takeover::replace,
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What is known of it.
 pub(in crate::daemon) struct Underlay<'a> {
-    places: &'a Places,
+    directories: &'a Directories,
     host: &'a Host,
     icmp: IcmpListener,
     /// Which device sockets are open on.
@@ -45,14 +45,14 @@ pub(in crate::daemon) struct Underlay<'a> {
 impl<'a> Underlay<'a> {
     /// As a start has found it.
     pub(in crate::daemon) fn new(
-        places: &'a Places,
+        directories: &'a Directories,
         host: &'a Host,
         running: &Started,
         icmp: IcmpListener,
     ) -> Self {
         let facts = &running.findings.facts;
         Self {
-            places,
+            directories,
             host,
             icmp,
             sockets_on: facts.ifindex,
@@ -132,7 +132,7 @@ impl<'a> Underlay<'a> {
         if !self.is_attached(running, ifindex).await? {
             // What this device allows may be more, or less, than what the former one did.
             running.findings.ladder =
-                attach_modes::of(&running.findings.config, &now, &self.places.pins)?;
+                attach_modes::of(&running.findings.config, &now, &self.directories.pins)?;
             self.attach(running, &now.name, ifindex).await?;
         }
         let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
@@ -161,7 +161,7 @@ impl<'a> Underlay<'a> {
     async fn is_attached(&self, running: &Started, ifindex: u32) -> anyhow::Result<bool> {
         let hook = running.state.underlay.tc.map(|tc| tc.hook);
         let mode = running.attachment.mode;
-        if !self.places.pins.are_attached_to(ifindex, mode, hook) {
+        if !self.directories.pins.are_attached_to(ifindex, mode, hook) {
             return Ok(false);
         }
         // A device that moves to another namespace loses its qdiscs.
@@ -175,7 +175,7 @@ impl<'a> Underlay<'a> {
         ifindex: u32,
     ) -> anyhow::Result<()> {
         let had_clsact = self.host.has_clsact(ifindex).await?;
-        let attachment = replace::reattach(self.places, running, interface, ifindex)?;
+        let attachment = replace::reattach(self.directories, running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
@@ -192,7 +192,7 @@ impl<'a> Underlay<'a> {
         if underlay.xdp.take().is_none() {
             return;
         }
-        if let Err(error) = self.places.pins.detach_from_underlay() {
+        if let Err(error) = self.directories.pins.detach_from_underlay() {
             tracing::warn!("{error}");
         }
         let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };
@@ -245,7 +245,7 @@ impl<'a> Underlay<'a> {
             return;
         }
         // In this order: whoever sees it in the metrics finds it in `vxlan show`, too.
-        if let Err(error) = self.places.run_dir.store(&running.state) {
+        if let Err(error) = self.directories.run_dir.store(&running.state) {
             tracing::warn!("{error}");
         }
         self.told.put(&running.state.underlay);

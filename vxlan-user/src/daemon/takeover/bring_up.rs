@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{self, RouteTable},
     daemon::{
-        Places,
+        Directories,
         paths::{
             path_mtu::{self, PathMtus},
             resolution as ways,
@@ -67,7 +67,7 @@ struct Made {
 /// Makes everything that `findings` ask for. `running` is what this process made before, and goes on if
 /// this fails.
 pub(in crate::daemon) async fn bring_up(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
     findings: Findings,
     options: LoadOptions,
@@ -75,24 +75,24 @@ pub(in crate::daemon) async fn bring_up(
 ) -> anyhow::Result<Started> {
     let mut made = Made::default();
     let former = findings.former.clone();
-    match make(places, host, findings, options, running, &mut made).await {
+    match make(directories, host, findings, options, running, &mut made).await {
         Ok(started) => Ok(started),
         Err(error) => {
-            undo(places, host, former, running, made).await;
+            undo(directories, host, former, running, made).await;
             Err(error)
         }
     }
 }
 
 async fn make(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
     findings: Findings,
     options: LoadOptions,
     running: Option<&Started>,
     made: &mut Made,
 ) -> anyhow::Result<Started> {
-    let predecessors = Predecessors::open(places, findings.former.as_ref())?;
+    let predecessors = Predecessors::open(directories, findings.former.as_ref())?;
     let kept = predecessors.kept(&findings)?;
     let former = former_endpoints(&findings);
     let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
@@ -112,12 +112,12 @@ async fn make(
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
-    places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
-    made.pinned = !places.pins.exist();
-    places.pins.prepare()?;
+    directories.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
+    made.pinned = !directories.pins.exist();
+    directories.pins.prepare()?;
     let pins_lock = match running {
         Some(running) => running.pins_lock.clone(),
-        None => places.pins.lock()?.map(Arc::new),
+        None => directories.pins.lock()?.map(Arc::new),
     };
     leftover::make_room(host, &findings).await?;
     let overlays = make_overlays(host, &findings, &mut state, made).await?;
@@ -146,29 +146,29 @@ async fn make(
         plane.inherit(former, &plan)?;
     }
     tracing::debug!("start: inherited");
-    let number = places.pins.next_generation(&state.generations);
-    plane.pin(&places.pins, number)?;
+    let number = directories.pins.next_generation(&state.generations);
+    plane.pin(&directories.pins, number)?;
     made.before =
-        Some(AttachedPrograms::read(&places.pins, predecessors.filters(&findings, &places.pins))?);
+        Some(AttachedPrograms::read(&directories.pins, predecessors.filters(&findings, &directories.pins))?);
     state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
     let left = record::left_over(&state, findings.former.as_ref());
     state.networks.extend(left.iter().cloned());
-    places.run_dir.store(&state)?;
+    directories.run_dir.store(&state)?;
     made.filter = state
         .underlay
         .tc
         .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
         .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
-    let attachment = replace::swap(places, &findings, &mut plane, &plan)?;
+    let attachment = replace::swap(directories, &findings, &mut plane, &plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone: the new generation carries the traffic.
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::entries(&plan, &plane);
-    if let Err(error) = predecessors.retire(places, &mut state) {
+    if let Err(error) = predecessors.retire(directories, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
     leftover::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
-    if let Err(error) = places.run_dir.store(&state) {
+    if let Err(error) = directories.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
@@ -332,7 +332,7 @@ fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAd
 }
 
 async fn undo(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
     former: Option<State>,
     running: Option<&Started>,
@@ -341,7 +341,7 @@ async fn undo(
     let mut problems = Vec::new();
     let mut note = |result: Result<(), String>| problems.extend(result.err());
     if let Some(before) = made.before {
-        before.restore(&places.pins).into_iter().for_each(|problem| note(Err(problem)));
+        before.restore(&directories.pins).into_iter().for_each(|problem| note(Err(problem)));
     }
     if let Some((interface, ifindex, made_clsact)) = made.filter {
         detach_deliver_filter(&interface);
@@ -361,16 +361,16 @@ async fn undo(
         let known = former.as_ref().map_or(&[][..], |former| &former.generations);
         let numbers: Vec<u64> = known.iter().map(|generation| generation.number).collect();
         let unpinned = if made.pinned {
-            places.pins.remove()
+            directories.pins.remove()
         } else {
-            places.pins.remove_generations_except(&numbers)
+            directories.pins.remove_generations_except(&numbers)
         };
         problems.extend(unpinned.err().map(|error| error.to_string()));
     }
     if problems.is_empty() {
         let restored = match &former {
-            Some(former) => places.run_dir.store(former),
-            None => places.run_dir.clear(),
+            Some(former) => directories.run_dir.store(former),
+            None => directories.run_dir.clear(),
         };
         problems.extend(restored.err().map(|error| error.to_string()));
     }

@@ -5,7 +5,7 @@ use vxlan_common::table::TAG_MAC;
 
 use crate::{
     daemon::{
-        Places, Started,
+        Directories, Started,
         preflight::host::{self as preflight, Findings},
     },
     dataplane::{
@@ -31,20 +31,23 @@ impl Predecessors {
     ///
     /// # Errors
     /// A map is missing or another one than was pinned.
-    pub(in crate::daemon) fn open(places: &Places, former: Option<&State>) -> anyhow::Result<Self> {
+    pub(in crate::daemon) fn open(
+        directories: &Directories,
+        former: Option<&State>,
+    ) -> anyhow::Result<Self> {
         let generations = former.map_or(&[][..], |state| &state.generations);
-        if !generations.is_empty() && !places.pins.exist() {
+        if !generations.is_empty() && !directories.pins.exist() {
             tracing::warn!(
                 "the record of a former run is there, and its pins are not: counters begin at 0"
             );
             return Ok(Self { opened: Vec::new(), carried: Totals::default(), at_work: None });
         }
-        let open = |generation| PreviousGeneration::open(&places.pins, generation);
+        let open = |generation| PreviousGeneration::open(&directories.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let decap = places.pins.receiving_program();
+        let decap = directories.pins.receiving_program();
         let at_work =
             opened.iter().rposition(|former| decap.is_some_and(|decap| former.has_program(decap)));
-        let carried = places.run_dir.carried(generations.first())?;
+        let carried = directories.run_dir.carried(generations.first())?;
         Ok(Self { opened, carried, at_work })
     }
 
@@ -100,7 +103,7 @@ impl Predecessors {
     /// Whatever is interrupted in here is done again by the next start, with the same sums.
     pub(in crate::daemon) fn retire(
         self,
-        places: &Places,
+        directories: &Directories,
         state: &mut State,
     ) -> anyhow::Result<()> {
         let Some(current) = state.generations.last().cloned() else { return Ok(()) };
@@ -112,25 +115,25 @@ impl Predecessors {
             }
             let owners = current.names.slots_by_owner();
             totals.slots.retain(|owner, _| owners.contains_key(owner));
-            places.run_dir.store_carried(&current, &totals)?;
+            directories.run_dir.store_carried(&current, &totals)?;
         }
         state.generations = vec![current];
-        places.run_dir.store(state)?;
+        directories.run_dir.store(state)?;
         let current = state.generations.last();
         let number: Vec<u64> = current.iter().map(|current| current.number).collect();
-        places.pins.remove_generations_except(&number)?;
-        Ok(places.run_dir.remove_carried_except(current)?)
+        directories.pins.remove_generations_except(&number)?;
+        Ok(directories.run_dir.remove_carried_except(current)?)
     }
 }
 
 /// Attaches to the device that is the underlay interface now what was attached to its predecessor.
 pub(in crate::daemon) fn reattach(
-    places: &Places,
+    directories: &Directories,
     running: &mut Started,
     interface: &str,
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&running.findings.config, &places.pins);
+    let (config, pins) = (&running.findings.config, &directories.pins);
     let hooks =
         TcHooks { now: preflight::tc_hook(config), previous: Some(preflight::tc_hook(config)) };
     let (on, modes) = (AttachTarget { interface, ifindex }, &running.findings.ladder);
@@ -140,12 +143,12 @@ pub(in crate::daemon) fn reattach(
 
 /// Swaps every hook.
 pub(in crate::daemon) fn swap(
-    places: &Places,
+    directories: &Directories,
     findings: &Findings,
     plane: &mut DataPlane,
     plan: &Plan,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&findings.config, &places.pins);
+    let (config, pins) = (&findings.config, &directories.pins);
     let (interface, ifindex) = (findings.underlay.name.as_str(), findings.facts.ifindex);
     let former = findings.former.as_ref().map(|state| &state.underlay);
     let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
