@@ -31,7 +31,7 @@ pub(super) async fn run(
 
 /// Says what was attached, where, and how.
 fn report(started: &Started, metrics: SocketAddr) {
-    let underlay = &started.findings.underlay;
+    let underlay = &started.preflight.underlay;
     let attachment = &started.attachment;
     let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());
     let receive = match attachment.mode {
@@ -44,7 +44,7 @@ fn report(started: &Started, metrics: SocketAddr) {
             format!("decap_tc in TC ingress ({hook}, program {}), no XDP", attachment.program_id)
         }
     };
-    println!("{}: {receive}; from {}", underlay.name, started.findings.sends_from());
+    println!("{}: {receive}; from {}", underlay.name, started.preflight.sends_from());
     for refused in &attachment.refused {
         println!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
         tracing::warn!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);

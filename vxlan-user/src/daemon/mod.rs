@@ -17,7 +17,7 @@ mod takeover;
 
 pub use directories::Directories;
 pub use down::{Removed, down};
-pub use preflight::host::{Findings, check};
+pub use preflight::{Preflight, check};
 pub use run::run;
 pub use serve::api::Api;
 pub use takeover::bring_up::Started;

@@ -17,8 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Directories,
-    preflight::host as preflight,
+    Directories, preflight,
     probing::Probing,
     reconcile::{
         ageing::{self, Ageing},
@@ -181,21 +180,21 @@ impl Parts<'_, '_> {
         let (directories, host) = (self.directories, self.host);
         // What was learned up to now is in the state that the next generation begins with.
         self.follower.save(self.running);
-        let findings = preflight::inspect(directories, host).await?;
-        let before = &self.running.findings;
-        let listener = match same_listener(&before.config, &findings.config) {
+        let preflight = preflight::inspect(directories, host).await?;
+        let before = &self.running.preflight;
+        let listener = match same_listener(&before.config, &preflight.config) {
             true => None,
-            false => Some(preflight::bind_metrics(&findings.config).await?),
+            false => Some(preflight::bind_metrics(&preflight.config).await?),
         };
-        let icmp = match before.underlay.name == findings.underlay.name {
+        let icmp = match before.underlay.name == preflight.underlay.name {
             true => None,
-            false => Some(IcmpListener::open(&findings.underlay.name)?),
+            false => Some(IcmpListener::open(&preflight.underlay.name)?),
         };
-        for warning in &findings.warnings {
+        for warning in &preflight.warnings {
             tracing::warn!("{warning}");
         }
         let next =
-            bring_up::bring_up(directories, host, findings, self.options, Some(self.running))
+            bring_up::bring_up(directories, host, preflight, self.options, Some(self.running))
                 .await?;
         let former = std::mem::replace(self.running, next);
         self.hand_over(&former, icmp, listener).await.context(
@@ -213,7 +212,7 @@ impl Parts<'_, '_> {
         let Self { directories, running, probing, follower, .. } = self;
         self.underlay.reload(running, icmp);
         follower.reload(former, running);
-        probing.reload(directories, &former.findings.config, running, follower)?;
+        probing.reload(directories, &former.preflight.config, running, follower)?;
         *self.ageing = ageing::start(&directories.pins, running)?;
         run::forward_log(running, self.options)?;
         self.shown.reload(directories, running, probing, listener)

@@ -10,8 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Directories, Started,
-    preflight::host as preflight,
+    Directories, Started, preflight,
     probing::Probing,
     reconcile::{
         ageing,
@@ -159,14 +158,14 @@ async fn start(
     host: &Host,
     options: LoadOptions,
 ) -> anyhow::Result<Beginning> {
-    let findings = preflight::inspect(directories, host).await?;
+    let preflight = preflight::inspect(directories, host).await?;
     tracing::debug!("start: configuration and host fit");
-    let listener = preflight::bind_metrics(&findings.config).await?;
-    for warning in &findings.warnings {
+    let listener = preflight::bind_metrics(&preflight.config).await?;
+    for warning in &preflight.warnings {
         tracing::warn!("{warning}");
     }
-    let icmp = IcmpListener::open(&findings.underlay.name)?;
-    let running = bring_up::bring_up(directories, host, findings, options, None).await?;
+    let icmp = IcmpListener::open(&preflight.underlay.name)?;
+    let running = bring_up::bring_up(directories, host, preflight, options, None).await?;
     Ok(Beginning { running, listener, icmp })
 }
 

@@ -80,13 +80,13 @@ impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
     pub(super) fn start(directories: &Directories, running: &mut Started) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
-        let findings = &running.findings;
+        let preflight = &running.preflight;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
             more: false,
-            sender: RawSender::open(&findings.underlay.name)?,
+            sender: RawSender::open(&preflight.underlay.name)?,
             asked: asked(running, HashMap::new(), now),
             echoes: Echoes::default(),
             counting: Counting::open(directories, running)?,
@@ -112,7 +112,7 @@ impl Probing {
     ) -> anyhow::Result<()> {
         let arrivals = arrivals(running)?;
         let counting = Counting::open(directories, running)?;
-        let sender = RawSender::open(&running.findings.underlay.name)?;
+        let sender = RawSender::open(&running.preflight.underlay.name)?;
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // Their indices are those of the former configuration: they are answered, and what else follows
         // from them is left to the next ones.
@@ -144,13 +144,13 @@ impl Probing {
 
     /// The underlay interface is another device: what is sent leaves by that one.
     pub(super) fn reopen(&mut self, running: &Started) -> Result<(), HostError> {
-        self.sender = RawSender::open(&running.findings.underlay.name)?;
+        self.sender = RawSender::open(&running.preflight.underlay.name)?;
         Ok(())
     }
 
     /// Our addresses are others: what was found out of the ways from the old ones says nothing of these.
     pub(super) fn begin_anew(&mut self, running: &Started) {
-        let names = running.findings.config.peers.iter().map(|peer| peer.name.value.clone());
+        let names = running.preflight.config.peers.iter().map(|peer| peer.name.value.clone());
         let former = names.zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
         self.due = now();
@@ -197,7 +197,7 @@ impl Probing {
         for (peer, action) in todo {
             // What one peer's probes ask for, and the kernel refuses, is no reason to leave all others.
             if let Err(error) = self.act(peer, action, running, follower).await {
-                tracing::error!(peer = %running.findings.config.peers[peer].name, "{error:#}");
+                tracing::error!(peer = %running.preflight.config.peers[peer].name, "{error:#}");
             }
             self.hurry(peer);
         }
@@ -258,7 +258,7 @@ impl Probing {
                 Asked::Prober(_) => {}
                 Asked::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
                     echoes += 1;
-                    let config = &running.findings.config;
+                    let config = &running.preflight.config;
                     *next = now + config.probe.interval;
                     if unkeyed.is_heard_lately() {
                         continue;
@@ -338,7 +338,7 @@ impl Probing {
                 follower.found(running, peer, found, proved)?;
             }
             Action::RoundTrip(took) => {
-                if let Some(of) = running.findings.config.peers.get(peer) {
+                if let Some(of) = running.preflight.config.peers.get(peer) {
                     self.round_trips.observe(&of.name, took.as_secs_f64());
                 }
             }
@@ -434,7 +434,7 @@ fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
 
 /// Peers that answer probes.
 fn keyed(running: &Started) -> impl Iterator<Item = &str> {
-    let keyed = running.findings.config.peers.iter().zip(&running.findings.keys);
+    let keyed = running.preflight.config.peers.iter().zip(&running.preflight.keys);
     keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }
 
@@ -446,7 +446,7 @@ fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
 /// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there
 /// is noticed.
 fn destination(running: &Started, peer: usize) -> Option<SocketAddr> {
-    let declared = || running.findings.config.peers.get(peer)?.endpoint().map(|at| at.value);
+    let declared = || running.preflight.config.peers.get(peer)?.endpoint().map(|at| at.value);
     running.plan.peers.get(peer).and_then(way).or_else(declared)
 }
 

@@ -67,10 +67,10 @@ impl<'a> Follower<'a> {
         host: &'a Host,
         running: &Started,
     ) -> Self {
-        let Started { findings, endpoints, plan, .. } = running;
+        let Started { preflight, endpoints, plan, .. } = running;
         let mut affected = Affected::of(plan.peers.len());
         for peer in 0..plan.peers.len() {
-            let at = ways::endpoints(findings, endpoints, peer);
+            let at = ways::endpoints(preflight, endpoints, peer);
             affected.reached_at(peer, at.map(|endpoint| endpoint.ip()).collect());
         }
         // Which next hops lead to them only a look tells.
@@ -94,7 +94,7 @@ impl<'a> Follower<'a> {
     /// Goes on under another configuration: what is known of paths, and of the peers that stay, stays.
     pub(in crate::daemon) fn reload(&mut self, former: &Started, running: &Started) {
         let names = |of: &Started| -> Vec<String> {
-            of.findings.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
+            of.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
         let known: HashMap<String, Option<u32>> =
             names(former).into_iter().zip(std::mem::take(&mut self.found)).collect();
@@ -105,7 +105,7 @@ impl<'a> Follower<'a> {
 
     /// Takes note of what is new on the host.
     pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &Started) {
-        let underlay = running.findings.facts.ifindex;
+        let underlay = running.preflight.facts.ifindex;
         for event in events {
             self.affected.note(event, underlay);
             self.look |= match event {
@@ -126,9 +126,9 @@ impl<'a> Follower<'a> {
     /// Some of the peers whose way could be better are to be looked at: of a next hop that does not
     /// answer there is no news.
     pub(in crate::daemon) fn retry(&mut self, running: &Started) {
-        let Started { findings, endpoints, plan, .. } = running;
+        let Started { preflight, endpoints, plan, .. } = running;
         self.affected.some(AT_A_TIME, |peer| {
-            ways::may_improve(&findings.config, endpoints, &plan.peers, peer)
+            ways::may_improve(&preflight.config, endpoints, &plan.peers, peer)
         });
     }
 
@@ -146,12 +146,12 @@ impl<'a> Follower<'a> {
     /// it [has work](Self::has_work).
     pub(in crate::daemon) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
         let peers = self.affected.take(AT_A_TIME);
-        let Started { findings, endpoints, plan, .. } = &*running;
-        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &peers).await;
+        let Started { preflight, endpoints, plan, .. } = &*running;
+        let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &peers).await;
         self.look = false;
-        let was = running.findings.facts.mtu;
-        running.findings.facts.mtu = ways.mtu;
-        running.findings.underlay.mtu = ways.mtu;
+        let was = running.preflight.facts.mtu;
+        running.preflight.facts.mtu = ways.mtu;
+        running.preflight.underlay.mtu = ways.mtu;
         if ways.mtu != was {
             self.affected.all();
             self.widen = ways.mtu > was;
@@ -176,11 +176,11 @@ impl<'a> Follower<'a> {
 
     fn follow_way(&mut self, running: &mut Started, looked: &Looked) -> anyhow::Result<()> {
         let (index, way) = (looked.peer, &looked.way);
-        let (findings, learned) = (&running.findings, running.endpoints.of(index));
-        let peer = &findings.config.peers[index];
+        let (preflight, learned) = (&running.preflight, running.endpoints.of(index));
+        let peer = &preflight.config.peers[index];
         let old = running.plan.peers[index];
         let known = way.as_ref().ok();
-        let mut new = plan::peer_entry(peer, &findings.facts, known, learned.as_ref(), old.slot);
+        let mut new = plan::peer_entry(peer, &preflight.facts, known, learned.as_ref(), old.slot);
         if let Some(widest) = self.widest.get_mut(index) {
             *widest = new.mtu;
         }
@@ -209,10 +209,10 @@ impl<'a> Follower<'a> {
         peer: usize,
         to: LearnedEndpoint,
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plane, .. } = &mut *running;
-        let peers = &findings.config.peers;
+        let Started { preflight, endpoints, plane, .. } = &mut *running;
+        let peers = &preflight.config.peers;
         let (known, said) = (endpoints.clone(), endpoints.refused(peer));
-        match endpoints.claim(&findings.config, peer, to) {
+        match endpoints.claim(&preflight.config, peer, to) {
             Ok(changes) => {
                 if let Err(error) = plane.change(&changes) {
                     // Nothing was written: everybody is where the programs think.
@@ -241,15 +241,15 @@ impl<'a> Follower<'a> {
         running: &mut Started,
         peer: usize,
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plane, .. } = &mut *running;
+        let Started { preflight, endpoints, plane, .. } = &mut *running;
         let known = endpoints.clone();
-        let changes = endpoints.release(&findings.config, peer);
+        let changes = endpoints.release(&preflight.config, peer);
         if let Err(error) = plane.change(&changes) {
             *endpoints = known;
             return Err(error.into());
         }
         tracing::warn!(
-            peer = %findings.config.peers[peer].name,
+            peer = %preflight.config.peers[peer].name,
             "it is not heard of any more, and its endpoint is another peer's by now"
         );
         self.follow_endpoints(running, known.all()).await
@@ -261,14 +261,14 @@ impl<'a> Follower<'a> {
         running: &mut Started,
         before: &[Option<LearnedEndpoint>],
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plan, .. } = &mut *running;
-        let peers = findings.config.peers.len();
+        let Started { preflight, endpoints, plan, .. } = &mut *running;
+        let peers = preflight.config.peers.len();
         let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
         let changed: Vec<usize> = (0..peers).filter(changed).collect();
         if changed.is_empty() {
             return Ok(());
         }
-        plan.senders = Senders::of(&findings.config, endpoints.all());
+        plan.senders = Senders::of(&preflight.config, endpoints.all());
         for &index in &changed {
             let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
@@ -279,14 +279,14 @@ impl<'a> Follower<'a> {
             let from = before.get(index).copied().flatten().map(|at| at.endpoint);
             if let Some(now) = now.filter(|now| from != Some(now.endpoint)) {
                 let was = from.map_or_else(String::new, |from| format!(", was {from}"));
-                let name = &running.findings.config.peers[index].name;
+                let name = &running.preflight.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
             }
-            let at = ways::endpoints(&running.findings, &running.endpoints, index);
+            let at = ways::endpoints(&running.preflight, &running.endpoints, index);
             self.affected.reached_at(index, at.map(|endpoint| endpoint.ip()).collect());
         }
-        let Started { findings, endpoints, plan, .. } = &*running;
-        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &changed).await;
+        let Started { preflight, endpoints, plan, .. } = &*running;
+        let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &changed).await;
         self.affected.found(&ways);
         ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))
     }
@@ -315,10 +315,10 @@ impl<'a> Follower<'a> {
     /// Has the overlay interfaces of networks without an MTU of their own follow the underlay's.
     /// True: one has changed.
     async fn follow_mtu(&self, running: &mut Started) -> bool {
-        let Started { findings, state, .. } = running;
+        let Started { preflight, state, .. } = running;
         let mut changed = false;
-        for (network, made) in findings.config.networks.iter().zip(&mut state.networks) {
-            let fits = findings.overlay_mtu(network);
+        for (network, made) in preflight.config.networks.iter().zip(&mut state.networks) {
+            let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with it.
             let least = if speaks_ipv6(network) { MIN_IPV6_MTU } else { 0 };
             let (old, new) = (made.mtu, fits.max(least));
@@ -338,7 +338,7 @@ impl<'a> Follower<'a> {
                 tracing::warn!(
                     %vni,
                     "{fits} bytes would fit {}, and IPv6 needs {new}: longer packets are dropped",
-                    findings.underlay.name
+                    preflight.underlay.name
                 );
             }
         }
@@ -367,7 +367,7 @@ impl<'a> Follower<'a> {
         let widest = self.widest.get(peer).copied().unwrap_or(entry.mtu);
         let new = self.paths.limit(endpoint, widest).min(mtu.unwrap_or(u32::MAX));
         if new != entry.mtu {
-            let name = &running.findings.config.peers[peer].name;
+            let name = &running.preflight.config.peers[peer].name;
             tracing::info!(peer = %name, "path MTU {new}, was {}: probes say so", entry.mtu);
             entry.mtu = new;
             running.plane.set_peer(peer as u32, entry)?;
@@ -391,7 +391,7 @@ impl<'a> Follower<'a> {
             return Ok(None);
         };
         let mut narrowed = None;
-        let peers = running.plan.peers.iter_mut().zip(&running.findings.config.peers);
+        let peers = running.plan.peers.iter_mut().zip(&running.preflight.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
             let known = entry.mtu;
             if path_mtu::endpoint(entry) != said.endpoint

@@ -50,7 +50,7 @@ impl<'a> Underlay<'a> {
         running: &Started,
         icmp: IcmpListener,
     ) -> Self {
-        let facts = &running.findings.facts;
+        let facts = &running.preflight.facts;
         Self {
             directories,
             host,
@@ -77,8 +77,8 @@ impl<'a> Underlay<'a> {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
         }
-        self.sockets_on = running.findings.facts.ifindex;
-        self.probed_from = running.findings.facts.addresses().collect();
+        self.sockets_on = running.preflight.facts.ifindex;
+        self.probed_from = running.preflight.facts.addresses().collect();
         self.told.put(&running.state.underlay);
     }
 
@@ -92,7 +92,7 @@ impl<'a> Underlay<'a> {
 
     /// Has it?
     pub(in crate::daemon) async fn has_carrier(&mut self, running: &Started) -> bool {
-        let now = self.host.underlay_link(&running.findings.underlay.name).await;
+        let now = self.host.underlay_link(&running.preflight.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
         let until = self.carrier.map(|(_, until)| until);
         self.carrier = until.filter(|_| !has).map(|until| (Instant::now() + LOOK, until));
@@ -102,7 +102,7 @@ impl<'a> Underlay<'a> {
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
     /// once, and tried again with the next call.
     pub(in crate::daemon) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
-        let name = running.findings.underlay.name.clone();
+        let name = running.preflight.underlay.name.clone();
         let lost = match self.host.underlay_link(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),
             Err(HostError::UnknownInterface { .. }) => {
@@ -131,22 +131,22 @@ impl<'a> Underlay<'a> {
         self.carrier = waits.then(|| (Instant::now() + LOOK, Instant::now() + HELD_BACK));
         if !self.is_attached(running, ifindex).await? {
             // What this device allows may be more, or less, than what the former one did.
-            running.findings.ladder =
-                attach_modes::of(&running.findings.config, &now, &self.directories.pins)?;
+            running.preflight.ladder =
+                attach_modes::of(&running.preflight.config, &now, &self.directories.pins)?;
             self.attach(running, &now.name, ifindex).await?;
         }
-        let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
+        let (v4, v6, missing) = addresses::still_there(&running.preflight.config, &now);
         // The MTU stays as it was known: what follows from another one comes in an order of its own.
-        let mtu = running.findings.facts.mtu;
-        running.findings.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
-        running.findings.underlay = host::UnderlayLink { mtu, ..now };
+        let mtu = running.preflight.facts.mtu;
+        running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
+        running.preflight.underlay = host::UnderlayLink { mtu, ..now };
         self.readdress(running)?;
         if self.sockets_on != ifindex {
-            self.icmp = IcmpListener::open(&running.findings.underlay.name)?;
+            self.icmp = IcmpListener::open(&running.preflight.underlay.name)?;
             probing.reopen(running)?;
             self.sockets_on = ifindex;
         }
-        let from: Vec<IpAddr> = running.findings.facts.addresses().collect();
+        let from: Vec<IpAddr> = running.preflight.facts.addresses().collect();
         if !from.is_empty() && from != self.probed_from {
             probing.begin_anew(running);
             self.probed_from = from;
@@ -196,7 +196,7 @@ impl<'a> Underlay<'a> {
             tracing::warn!("{error}");
         }
         let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };
-        let ifindex = running.findings.facts.ifindex;
+        let ifindex = running.preflight.facts.ifindex;
         detach_deliver_filter(&self.host.name_of(ifindex).await);
         // Fails where the device is gone, and the qdisc with it.
         if tc.made_clsact
@@ -208,21 +208,21 @@ impl<'a> Underlay<'a> {
 
     /// Has the programs go by the addresses that there are.
     fn readdress(&self, running: &mut Started) -> anyhow::Result<()> {
-        let settings = plan::readdressed(&running.plan.settings, &running.findings.facts);
+        let settings = plan::readdressed(&running.plan.settings, &running.preflight.facts);
         if settings == running.plan.settings {
             return Ok(());
         }
         running.plane.set_addresses(&settings)?;
         running.plan.settings = settings;
-        let findings = &mut running.findings;
-        let addresses: Vec<IpAddr> = findings.facts.addresses().collect();
+        let preflight = &mut running.preflight;
+        let addresses: Vec<IpAddr> = preflight.facts.addresses().collect();
         tracing::info!(
             "underlay interface {}: packets leave from {}",
-            findings.underlay.name,
-            if addresses.is_empty() { "no address".to_owned() } else { findings.sends_from() }
+            preflight.underlay.name,
+            if addresses.is_empty() { "no address".to_owned() } else { preflight.sends_from() }
         );
         if let Some(first) = addresses.first() {
-            findings.address = *first;
+            preflight.address = *first;
             running.state.underlay.address = *first;
         }
         running.state.underlay.addresses = addresses;
@@ -236,7 +236,7 @@ impl<'a> Underlay<'a> {
             Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
             None if before.is_some() => tracing::info!(
                 "underlay interface {}: packets can pass again",
-                running.findings.underlay.name
+                running.preflight.underlay.name
             ),
             _ => {}
         }
@@ -254,14 +254,14 @@ impl<'a> Underlay<'a> {
 
 /// Can this event change what [`Underlay::look`] looks at?
 pub(in crate::daemon) fn concerns(event: &HostEvent, running: &Started) -> bool {
-    let findings = &running.findings;
+    let preflight = &running.preflight;
     match event {
         HostEvent::Overrun => true,
         HostEvent::Link { ifindex, name, .. } | HostEvent::LinkRemoved { ifindex, name } => {
-            *ifindex == findings.facts.ifindex || *name == findings.underlay.name
+            *ifindex == preflight.facts.ifindex || *name == preflight.underlay.name
         }
         HostEvent::Address { ifindex, .. } | HostEvent::AddressRemoved { ifindex, .. } => {
-            *ifindex == findings.facts.ifindex
+            *ifindex == preflight.facts.ifindex
         }
         HostEvent::Route(_)
         | HostEvent::RouteRemoved(_)

@@ -86,7 +86,7 @@ fn status(running: &Started) -> String {
         Some(lost) => lost.clone(),
         None => {
             let mode = running.attachment.mode.label();
-            format!("{}, XDP {mode}", running.findings.underlay.name)
+            format!("{}, XDP {mode}", running.preflight.underlay.name)
         }
     };
     let reachable = peers.iter().filter(|peer| peer.ifindex != 0).count();

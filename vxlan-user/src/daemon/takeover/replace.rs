@@ -6,7 +6,7 @@ use vxlan_common::table::TAG_MAC;
 use crate::{
     daemon::{
         Directories, Started,
-        preflight::host::{self as preflight, Findings},
+        preflight::{Preflight, attach_modes},
     },
     dataplane::{
         AttachTarget, Attachment, DataPlane, Pins, PreviousFilter, PreviousGeneration,
@@ -59,10 +59,10 @@ impl Predecessors {
     /// The filters of a former run.
     pub(in crate::daemon) fn filters(
         &self,
-        findings: &Findings,
+        preflight: &Preflight,
         pins: &Pins,
     ) -> Vec<PreviousFilter> {
-        let Some((state, former)) = findings.former.as_ref().zip(self.at_work()) else {
+        let Some((state, former)) = preflight.former.as_ref().zip(self.at_work()) else {
             return Vec::new();
         };
         let (underlay, generation) = (&state.underlay, former.generation());
@@ -78,12 +78,12 @@ impl Predecessors {
     }
 
     /// What the next plan keeps.
-    pub(in crate::daemon) fn kept(&self, findings: &Findings) -> anyhow::Result<Inherited> {
+    pub(in crate::daemon) fn kept(&self, preflight: &Preflight) -> anyhow::Result<Inherited> {
         let Some(former) = self.at_work() else { return Ok(Inherited::default()) };
-        let same_interface = findings
+        let same_interface = preflight
             .former
             .as_ref()
-            .is_some_and(|state| state.underlay.interface == findings.underlay.name);
+            .is_some_and(|state| state.underlay.interface == preflight.underlay.name);
         let settings = former.settings()?;
         let mac_tag = |tag: u8| (same_interface && tag == TAG_MAC).then_some(TAG_MAC);
         // A slot that any of them counts in is its owner's.
@@ -133,10 +133,10 @@ pub(in crate::daemon) fn reattach(
     interface: &str,
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&running.findings.config, &directories.pins);
+    let (config, pins) = (&running.preflight.config, &directories.pins);
     let hooks =
-        TcHooks { now: preflight::tc_hook(config), previous: Some(preflight::tc_hook(config)) };
-    let (on, modes) = (AttachTarget { interface, ifindex }, &running.findings.ladder);
+        TcHooks { now: attach_modes::tc_hook(config), previous: Some(attach_modes::tc_hook(config)) };
+    let (on, modes) = (AttachTarget { interface, ifindex }, &running.preflight.ladder);
     let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
     Ok(running.plane.attach_receive(receive, hooks, pins)?)
 }
@@ -144,23 +144,23 @@ pub(in crate::daemon) fn reattach(
 /// Swaps every hook.
 pub(in crate::daemon) fn swap(
     directories: &Directories,
-    findings: &Findings,
+    preflight: &Preflight,
     plane: &mut DataPlane,
     plan: &Plan,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&findings.config, &directories.pins);
-    let (interface, ifindex) = (findings.underlay.name.as_str(), findings.facts.ifindex);
-    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let (config, pins) = (&preflight.config, &directories.pins);
+    let (interface, ifindex) = (preflight.underlay.name.as_str(), preflight.facts.ifindex);
+    let former = preflight.former.as_ref().map(|state| &state.underlay);
     let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
     let here = former.filter(|former| former.interface == interface);
-    let hooks = TcHooks { now: preflight::tc_hook(config), previous: former_hook };
+    let hooks = TcHooks { now: attach_modes::tc_hook(config), previous: former_hook };
     let on_underlay = TcHooks { previous: here.and(former_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
         let overlay =
             AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
     }
-    let (on, modes) = (AttachTarget { interface, ifindex }, &findings.ladder);
+    let (on, modes) = (AttachTarget { interface, ifindex }, &preflight.ladder);
     let former_xdp = here.and_then(|former| former.xdp.as_ref());
     let receive = ReceiveTarget { on, modes, previous: former_xdp };
     let attachment = plane.attach_receive(receive, on_underlay, pins)?;
