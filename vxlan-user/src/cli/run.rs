@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::count;
 use crate::{
-    daemon::{self, Directories, Started},
+    daemon::{self, Directories, ActivePlane},
     dataplane::{AttachMode, LoadOptions},
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn run(
 }
 
 /// Says what was attached, where, and how.
-fn report(started: &Started, metrics: SocketAddr) {
+fn report(started: &ActivePlane, metrics: SocketAddr) {
     let underlay = &started.preflight.underlay;
     let attachment = &started.attachment;
     let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());

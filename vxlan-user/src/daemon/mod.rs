@@ -12,6 +12,7 @@ mod probing;
 mod reconcile;
 mod reload;
 mod run;
+mod running;
 mod serve;
 mod takeover;
 
@@ -19,5 +20,5 @@ pub use directories::Directories;
 pub use down::{Removed, down};
 pub use preflight::{Preflight, check};
 pub use run::run;
+pub use running::ActivePlane;
 pub use serve::api::Api;
-pub use takeover::bring_up::Started;

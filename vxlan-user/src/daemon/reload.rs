@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config,
-    daemon::Started,
+    daemon::ActivePlane,
     dataplane::LoadOptions,
     host::{Host, IcmpListener},
 };
@@ -140,7 +140,7 @@ pub(super) struct Parts<'a, 'b> {
     pub(super) directories: &'b Directories,
     pub(super) host: &'b Host,
     pub(super) options: LoadOptions,
-    pub(super) running: &'a mut Started,
+    pub(super) running: &'a mut ActivePlane,
     pub(super) probing: &'a mut Probing,
     pub(super) follower: &'a mut Follower<'b>,
     pub(super) underlay: &'a mut Underlay<'b>,
@@ -205,7 +205,7 @@ impl Parts<'_, '_> {
     /// From here on the new configuration is in force.
     async fn hand_over(
         &mut self,
-        former: &Started,
+        former: &ActivePlane,
         icmp: Option<IcmpListener>,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Directories, Started, preflight,
+    Directories, ActivePlane, preflight,
     probing::Probing,
     reconcile::{
         ageing,
@@ -37,7 +37,7 @@ pub async fn run(
     directories: &Directories,
     options: LoadOptions,
     watch: bool,
-    started: impl FnOnce(&Started, std::net::SocketAddr),
+    started: impl FnOnce(&ActivePlane, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -148,7 +148,7 @@ pub async fn run(
 
 /// What a start makes.
 struct Beginning {
-    running: Started,
+    running: ActivePlane,
     listener: TcpListener,
     icmp: IcmpListener,
 }
@@ -170,7 +170,7 @@ async fn start(
 }
 
 /// Hands the programs' messages to the log.
-pub(super) fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
+pub(super) fn forward_log(running: &mut ActivePlane, options: LoadOptions) -> anyhow::Result<()> {
     let Some(logger) = running.plane.logger(options) else { return Ok(()) };
     // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
     // time, and is itself owned by the registration until that ends.

@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use super::result::Preflight;
 use crate::{
     config::{self, Config, RouteTable},
-    daemon::takeover::bring_up::{hidden_name, speaks_ipv6},
-    host::{Host, MIN_IPV6_MTU},
+    host::{Host, MIN_IPV6_MTU, hidden_name},
     plan::{default_overlay_mtu, overhead},
     state::State,
 };
@@ -40,7 +39,7 @@ fn mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
             );
             return Err(config.error(&mtu, message));
         }
-        if network.mtu.is_none() && speaks_ipv6(network) && largest < MIN_IPV6_MTU {
+        if network.mtu.is_none() && network.has_ipv6() && largest < MIN_IPV6_MTU {
             let underlay = &preflight.underlay;
             let message = format!(
                 "network {} has IPv6, which needs {MIN_IPV6_MTU} bytes, and the {} bytes of {name} \

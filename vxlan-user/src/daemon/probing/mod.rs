@@ -23,7 +23,7 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        Directories, Started,
+        Directories, ActivePlane,
         paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
     },
@@ -78,7 +78,7 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
-    pub(super) fn start(directories: &Directories, running: &mut Started) -> anyhow::Result<Self> {
+    pub(super) fn start(directories: &Directories, running: &mut ActivePlane) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
         let preflight = &running.preflight;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
@@ -107,7 +107,7 @@ impl Probing {
         &mut self,
         directories: &Directories,
         before: &Config,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let arrivals = arrivals(running)?;
@@ -143,13 +143,13 @@ impl Probing {
     }
 
     /// The underlay interface is another device: what is sent leaves by that one.
-    pub(super) fn reopen(&mut self, running: &Started) -> Result<(), HostError> {
+    pub(super) fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError> {
         self.sender = RawSender::open(&running.preflight.underlay.name)?;
         Ok(())
     }
 
     /// Our addresses are others: what was found out of the ways from the old ones says nothing of these.
-    pub(super) fn begin_anew(&mut self, running: &Started) {
+    pub(super) fn begin_anew(&mut self, running: &ActivePlane) {
         let names = running.preflight.config.peers.iter().map(|peer| peer.name.value.clone());
         let former = names.zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
@@ -181,7 +181,7 @@ impl Probing {
     pub(super) async fn handle(
         &mut self,
         event: Event,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let mut todo = Vec::new();
@@ -245,7 +245,7 @@ impl Probing {
         self.more = true;
     }
 
-    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) {
+    fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
         let now = now();
         self.rested = now + REST;
         let mut echoes = 0;
@@ -320,7 +320,7 @@ impl Probing {
         &mut self,
         peer: usize,
         action: Action,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         match action {
@@ -349,7 +349,7 @@ impl Probing {
     /// An endpoint that a silent peer has, and another one proves to have now, changes hands.
     async fn reassign(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let now = now();
@@ -376,7 +376,7 @@ impl Probing {
     }
 
     /// Endpoints may have been given and refused.
-    fn settle(&mut self, running: &Started, follower: &Follower<'_>) {
+    fn settle(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             if let Asked::Prober(prober) = asked {
@@ -387,7 +387,7 @@ impl Probing {
     }
 
     /// The ways to the peers may have changed.
-    pub(super) fn follow(&mut self, running: &Started, follower: &Follower<'_>) {
+    pub(super) fn follow(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             let Some(entry) = running.plan.peers.get(peer) else { continue };
@@ -424,7 +424,7 @@ impl Probing {
 }
 
 /// Where probes arrive.
-fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
+fn arrivals(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
     let arrivals = running.plane.probe_ring()?;
     // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every time,
     // and is itself owned by the registration until that ends.
@@ -433,7 +433,7 @@ fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
 }
 
 /// Peers that answer probes.
-fn keyed(running: &Started) -> impl Iterator<Item = &str> {
+fn keyed(running: &ActivePlane) -> impl Iterator<Item = &str> {
     let keyed = running.preflight.config.peers.iter().zip(&running.preflight.keys);
     keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }
@@ -445,7 +445,7 @@ fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
 
 /// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there
 /// is noticed.
-fn destination(running: &Started, peer: usize) -> Option<SocketAddr> {
+fn destination(running: &ActivePlane, peer: usize) -> Option<SocketAddr> {
     let declared = || running.preflight.config.peers.get(peer)?.endpoint().map(|at| at.value);
     running.plan.peers.get(peer).and_then(way).or_else(declared)
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
-    daemon::Started,
+    daemon::ActivePlane,
     nat::{Facts, Ports},
     probe::{Key, Prober, Settings, Unkeyed, name_id},
 };
@@ -26,7 +26,7 @@ pub(super) enum Asked {
 /// Those of all peers. `former` are those of a former configuration, by name: who is asked as before goes
 /// on, with all that was heard.
 pub(super) fn asked(
-    running: &Started,
+    running: &ActivePlane,
     mut former: HashMap<String, Asked>,
     now: Duration,
 ) -> Vec<Asked> {
@@ -63,7 +63,7 @@ pub(super) fn asked(
 }
 
 fn settings(
-    running: &Started,
+    running: &ActivePlane,
     index: usize,
     peer: &config::Peer,
     key: &Key,
@@ -102,7 +102,7 @@ fn settings(
     }
 }
 
-fn facts(running: &Started, index: usize, peer: &config::Peer) -> Facts {
+fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> Facts {
     let endpoint = super::destination(running, index);
     let like = endpoint.map(|at| at.ip());
     let own = |like: IpAddr| running.preflight.config.underlay.public_address.of_family(like);

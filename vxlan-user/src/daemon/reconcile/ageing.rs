@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use crate::{
-    daemon::Started,
+    daemon::ActivePlane,
     dataplane::{Clock, DataPlaneError, Fdb, Pins, uptime},
 };
 
@@ -44,7 +44,7 @@ impl Drop for Ageing {
 }
 
 /// Begins, for the generation at work.
-pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
+pub(in crate::daemon) fn start(pins: &Pins, running: &ActivePlane) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
     let mut stations = Fdb::open(pins, generation)?;
@@ -128,7 +128,7 @@ fn forgotten(before: u64, after: u64, left: u64) -> u64 {
 }
 
 impl Rules {
-    fn of(running: &Started) -> Self {
+    fn of(running: &ActivePlane) -> Self {
         let networks = running.state.networks.iter().zip(&running.preflight.config.networks);
         let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
         let shares = running.plan.members.iter().map(|member| member.max_stations.into()).collect();

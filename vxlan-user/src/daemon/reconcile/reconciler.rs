@@ -8,12 +8,11 @@ use vxlan_common::addr::Address;
 use super::dirty_set::Affected;
 use crate::{
     daemon::{
-        Directories, Started,
+        Directories, ActivePlane,
         paths::{
             path_mtu::{self, LIFETIME, Ours, PathMtus},
             resolution::{self as ways, Looked},
         },
-        takeover::bring_up::speaks_ipv6,
     },
     dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
@@ -53,7 +52,7 @@ pub(in crate::daemon) struct Narrowed {
 }
 
 /// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
-pub(in crate::daemon) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
+pub(in crate::daemon) fn unname_next_hops(running: &mut ActivePlane) -> anyhow::Result<()> {
     for (index, peer) in running.plan.peers.iter_mut().enumerate() {
         peer.gateway = Address::ZERO;
         running.plane.set_peer(index as u32, peer)?;
@@ -65,9 +64,9 @@ impl<'a> Follower<'a> {
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
         host: &'a Host,
-        running: &Started,
+        running: &ActivePlane,
     ) -> Self {
-        let Started { preflight, endpoints, plan, .. } = running;
+        let ActivePlane { preflight, endpoints, plan, .. } = running;
         let mut affected = Affected::of(plan.peers.len());
         for peer in 0..plan.peers.len() {
             let at = ways::endpoints(preflight, endpoints, peer);
@@ -92,8 +91,8 @@ impl<'a> Follower<'a> {
     }
 
     /// Goes on under another configuration: what is known of paths, and of the peers that stay, stays.
-    pub(in crate::daemon) fn reload(&mut self, former: &Started, running: &Started) {
-        let names = |of: &Started| -> Vec<String> {
+    pub(in crate::daemon) fn reload(&mut self, former: &ActivePlane, running: &ActivePlane) {
+        let names = |of: &ActivePlane| -> Vec<String> {
             of.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
         let known: HashMap<String, Option<u32>> =
@@ -104,7 +103,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Takes note of what is new on the host.
-    pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &Started) {
+    pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &ActivePlane) {
         let underlay = running.preflight.facts.ifindex;
         for event in events {
             self.affected.note(event, underlay);
@@ -125,8 +124,8 @@ impl<'a> Follower<'a> {
 
     /// Some of the peers whose way could be better are to be looked at: of a next hop that does not
     /// answer there is no news.
-    pub(in crate::daemon) fn retry(&mut self, running: &Started) {
-        let Started { preflight, endpoints, plan, .. } = running;
+    pub(in crate::daemon) fn retry(&mut self, running: &ActivePlane) {
+        let ActivePlane { preflight, endpoints, plan, .. } = running;
         self.affected.some(AT_A_TIME, |peer| {
             ways::may_improve(&preflight.config, endpoints, &plan.peers, peer)
         });
@@ -144,9 +143,9 @@ impl<'a> Follower<'a> {
 
     /// Brings the next peers in line with the host's routes, neighbours and underlay; call it again while
     /// it [has work](Self::has_work).
-    pub(in crate::daemon) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
+    pub(in crate::daemon) async fn follow(&mut self, running: &mut ActivePlane) -> anyhow::Result<()> {
         let peers = self.affected.take(AT_A_TIME);
-        let Started { preflight, endpoints, plan, .. } = &*running;
+        let ActivePlane { preflight, endpoints, plan, .. } = &*running;
         let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &peers).await;
         self.look = false;
         let was = running.preflight.facts.mtu;
@@ -174,7 +173,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn follow_way(&mut self, running: &mut Started, looked: &Looked) -> anyhow::Result<()> {
+    fn follow_way(&mut self, running: &mut ActivePlane, looked: &Looked) -> anyhow::Result<()> {
         let (index, way) = (looked.peer, &looked.way);
         let (preflight, learned) = (&running.preflight, running.endpoints.of(index));
         let peer = &preflight.config.peers[index];
@@ -205,11 +204,11 @@ impl<'a> Follower<'a> {
     /// is old, is the caller's to judge.
     pub(in crate::daemon) async fn learn(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
         to: LearnedEndpoint,
     ) -> anyhow::Result<()> {
-        let Started { preflight, endpoints, plane, .. } = &mut *running;
+        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
         let peers = &preflight.config.peers;
         let (known, said) = (endpoints.clone(), endpoints.refused(peer));
         match endpoints.claim(&preflight.config, peer, to) {
@@ -238,10 +237,10 @@ impl<'a> Follower<'a> {
     /// A peer is not where it was any more, and another one is: it has no endpoint until it is heard of.
     pub(in crate::daemon) async fn release(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
     ) -> anyhow::Result<()> {
-        let Started { preflight, endpoints, plane, .. } = &mut *running;
+        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
         let known = endpoints.clone();
         let changes = endpoints.release(&preflight.config, peer);
         if let Err(error) = plane.change(&changes) {
@@ -258,10 +257,10 @@ impl<'a> Follower<'a> {
     /// Brings everything in line with the endpoints, which were `before`.
     async fn follow_endpoints(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         before: &[Option<LearnedEndpoint>],
     ) -> anyhow::Result<()> {
-        let Started { preflight, endpoints, plan, .. } = &mut *running;
+        let ActivePlane { preflight, endpoints, plan, .. } = &mut *running;
         let peers = preflight.config.peers.len();
         let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
         let changed: Vec<usize> = (0..peers).filter(changed).collect();
@@ -285,14 +284,14 @@ impl<'a> Follower<'a> {
             let at = ways::endpoints(&running.preflight, &running.endpoints, index);
             self.affected.reached_at(index, at.map(|endpoint| endpoint.ip()).collect());
         }
-        let Started { preflight, endpoints, plan, .. } = &*running;
+        let ActivePlane { preflight, endpoints, plan, .. } = &*running;
         let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &changed).await;
         self.affected.found(&ways);
         ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))
     }
 
     /// Writes down what was learned since the last time, for the next start.
-    pub(in crate::daemon) fn save(&mut self, running: &mut Started) {
+    pub(in crate::daemon) fn save(&mut self, running: &mut ActivePlane) {
         // Until every way is looked at, it is not known what link and route allow.
         if !self.round {
             let ways = running.plan.peers.iter().zip(&self.widest);
@@ -314,13 +313,13 @@ impl<'a> Follower<'a> {
 
     /// Has the overlay interfaces of networks without an MTU of their own follow the underlay's.
     /// True: one has changed.
-    async fn follow_mtu(&self, running: &mut Started) -> bool {
-        let Started { preflight, state, .. } = running;
+    async fn follow_mtu(&self, running: &mut ActivePlane) -> bool {
+        let ActivePlane { preflight, state, .. } = running;
         let mut changed = false;
         for (network, made) in preflight.config.networks.iter().zip(&mut state.networks) {
             let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with it.
-            let least = if speaks_ipv6(network) { MIN_IPV6_MTU } else { 0 };
+            let least = if network.has_ipv6() { MIN_IPV6_MTU } else { 0 };
             let (old, new) = (made.mtu, fits.max(least));
             if network.mtu.is_some() || new == old {
                 continue;
@@ -349,7 +348,7 @@ impl<'a> Follower<'a> {
     /// counts more than a router's word.
     pub(in crate::daemon) fn found(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
         mtu: Option<u32>,
         proved: bool,
@@ -378,7 +377,7 @@ impl<'a> Follower<'a> {
     /// A router says that a packet was too big for it. Returns whose path is narrower now.
     pub(in crate::daemon) fn too_big(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         message: &IcmpMessage,
     ) -> anyhow::Result<Option<Narrowed>> {
         // Anybody can send these: what they are comes before what they are about.

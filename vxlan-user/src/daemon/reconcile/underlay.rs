@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     daemon::{
-        Directories, Started,
+        Directories, ActivePlane,
         preflight::{addresses, attach_modes},
         probing::Probing,
         takeover::replace,
@@ -47,7 +47,7 @@ impl<'a> Underlay<'a> {
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
         host: &'a Host,
-        running: &Started,
+        running: &ActivePlane,
         icmp: IcmpListener,
     ) -> Self {
         let facts = &running.preflight.facts;
@@ -73,7 +73,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Another configuration is in force, with a listener on another interface.
-    pub(in crate::daemon) fn reload(&mut self, running: &Started, icmp: Option<IcmpListener>) {
+    pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane, icmp: Option<IcmpListener>) {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
         }
@@ -91,7 +91,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Has it?
-    pub(in crate::daemon) async fn has_carrier(&mut self, running: &Started) -> bool {
+    pub(in crate::daemon) async fn has_carrier(&mut self, running: &ActivePlane) -> bool {
         let now = self.host.underlay_link(&running.preflight.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
         let until = self.carrier.map(|(_, until)| until);
@@ -101,7 +101,7 @@ impl<'a> Underlay<'a> {
 
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
     /// once, and tried again with the next call.
-    pub(in crate::daemon) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
+    pub(in crate::daemon) async fn look(&mut self, running: &mut ActivePlane, probing: &mut Probing) {
         let name = running.preflight.underlay.name.clone();
         let lost = match self.host.underlay_link(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),
@@ -123,7 +123,7 @@ impl<'a> Underlay<'a> {
     async fn present(
         &mut self,
         now: host::UnderlayLink,
-        running: &mut Started,
+        running: &mut ActivePlane,
         probing: &mut Probing,
     ) -> anyhow::Result<()> {
         let ifindex = now.ifindex;
@@ -158,7 +158,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Are both programs at work on this device?
-    async fn is_attached(&self, running: &Started, ifindex: u32) -> anyhow::Result<bool> {
+    async fn is_attached(&self, running: &ActivePlane, ifindex: u32) -> anyhow::Result<bool> {
         let hook = running.state.underlay.tc.map(|tc| tc.hook);
         let mode = running.attachment.mode;
         if !self.directories.pins.are_attached_to(ifindex, mode, hook) {
@@ -170,7 +170,7 @@ impl<'a> Underlay<'a> {
 
     async fn attach(
         &self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         interface: &str,
         ifindex: u32,
     ) -> anyhow::Result<()> {
@@ -187,7 +187,7 @@ impl<'a> Underlay<'a> {
 
     /// Takes off what is still attached: the device may live on, under another name or in another
     /// namespace, where our interfaces' numbers are somebody else's.
-    async fn leave(&mut self, running: &mut Started) {
+    async fn leave(&mut self, running: &mut ActivePlane) {
         let underlay = &mut running.state.underlay;
         if underlay.xdp.take().is_none() {
             return;
@@ -207,7 +207,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Has the programs go by the addresses that there are.
-    fn readdress(&self, running: &mut Started) -> anyhow::Result<()> {
+    fn readdress(&self, running: &mut ActivePlane) -> anyhow::Result<()> {
         let settings = plan::readdressed(&running.plan.settings, &running.preflight.facts);
         if settings == running.plan.settings {
             return Ok(());
@@ -230,7 +230,7 @@ impl<'a> Underlay<'a> {
     }
 
     /// Says in log, metrics and state how it stands, if that has changed.
-    fn tell(&self, running: &mut Started, lost: Option<String>) {
+    fn tell(&self, running: &mut ActivePlane, lost: Option<String>) {
         let before = running.state.underlay.lost.clone();
         match &lost {
             Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
@@ -253,7 +253,7 @@ impl<'a> Underlay<'a> {
 }
 
 /// Can this event change what [`Underlay::look`] looks at?
-pub(in crate::daemon) fn concerns(event: &HostEvent, running: &Started) -> bool {
+pub(in crate::daemon) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     let preflight = &running.preflight;
     match event {
         HostEvent::Overrun => true,

@@ -5,7 +5,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
 use super::api::Api;
 use crate::{
-    daemon::{Directories, Started, probing::Probing, reload::Asked},
+    daemon::{Directories, ActivePlane, probing::Probing, reload::Asked},
     metrics::{self, Published, SharedUnderlay, Source},
 };
 
@@ -25,7 +25,7 @@ impl Shown {
     /// Begins. Requests for a reload come out of the second part.
     pub(in crate::daemon) fn start(
         directories: &Directories,
-        running: &Started,
+        running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
         listener: TcpListener,
@@ -45,7 +45,7 @@ impl Shown {
     pub(in crate::daemon) fn reload(
         &mut self,
         directories: &Directories,
-        running: &Started,
+        running: &ActivePlane,
         probing: &Probing,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
@@ -74,7 +74,7 @@ impl Drop for Shown {
 
 fn source(
     directories: &Directories,
-    running: &Started,
+    running: &ActivePlane,
     probing: &Probing,
     underlay: &SharedUnderlay,
 ) -> anyhow::Result<Source> {

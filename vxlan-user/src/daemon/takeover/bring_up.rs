@@ -25,31 +25,10 @@ use crate::{
         AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook,
         detach_deliver_filter, uptime,
     },
-    host::{Host, OverlaySpec, WantedRoute},
-    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
+    host::{Host, OverlaySpec, WantedRoute, hidden_name},
+    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, Plan, PeerPath, overlay_mac},
     state::{NarrowPath, State},
 };
-
-/// A data plane that carries traffic.
-#[derive(Debug)]
-pub struct Started {
-    pub preflight: Preflight,
-    pub plane: DataPlane,
-    pub attachment: Attachment,
-    pub state: State,
-    pub(in crate::daemon) plan: Plan,
-    /// Where peers are whose endpoint is learned.
-    pub(in crate::daemon) endpoints: Endpoints,
-    /// The pins are this process's as long as it is open.
-    pins_lock: Option<Arc<File>>,
-}
-
-impl Started {
-    /// The generation at work.
-    pub(in crate::daemon) fn generation(&self) -> u64 {
-        self.state.generations.last().map_or(0, |generation| generation.number)
-    }
-}
 
 /// What a failed start must take back.
 #[derive(Default)]
@@ -71,8 +50,8 @@ pub(in crate::daemon) async fn bring_up(
     host: &Host,
     preflight: Preflight,
     options: LoadOptions,
-    running: Option<&Started>,
-) -> anyhow::Result<Started> {
+    running: Option<&ActivePlane>,
+) -> anyhow::Result<ActivePlane> {
     let mut made = Made::default();
     let former = preflight.former.clone();
     match make(directories, host, preflight, options, running, &mut made).await {
@@ -89,9 +68,9 @@ async fn make(
     host: &Host,
     preflight: Preflight,
     options: LoadOptions,
-    running: Option<&Started>,
+    running: Option<&ActivePlane>,
     made: &mut Made,
-) -> anyhow::Result<Started> {
+) -> anyhow::Result<ActivePlane> {
     let predecessors = Predecessors::open(directories, preflight.former.as_ref())?;
     let kept = predecessors.kept(&preflight)?;
     let former = former_endpoints(&preflight);
@@ -172,11 +151,11 @@ async fn make(
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
-    Ok(Started { preflight, plane, attachment, state, plan, endpoints, pins_lock })
+    Ok(ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
 /// Peers whose endpoints stay are reached as they are now, until it is looked at again.
-fn keep_ways(plan: &mut Plan, preflight: &Preflight, running: &Started) {
+fn keep_ways(plan: &mut Plan, preflight: &Preflight, running: &ActivePlane) {
     let before = &running.preflight;
     if before.facts.ifindex != preflight.facts.ifindex {
         return;
@@ -292,7 +271,7 @@ async fn make_overlays(
             mac: overlay_mac(preflight.underlay.mac, vni),
             mtu: preflight.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
-            ipv6: speaks_ipv6(network),
+            ipv6: network.has_ipv6(),
             proxy_arp: speaks_for_others(network),
         };
         let overlay = host.create_overlay(&spec).await?;
@@ -305,11 +284,6 @@ async fn make_overlays(
     Ok(overlays)
 }
 
-/// The hidden port's name: found again by anyone who knows the VNI.
-pub(in crate::daemon) fn hidden_name(vni: u32) -> String {
-    format!("vxport{vni}")
-}
-
 /// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
 /// link?
 fn speaks_for_others(network: &config::Network) -> bool {
@@ -317,12 +291,6 @@ fn speaks_for_others(network: &config::Network) -> bool {
         |prefix: &IpNet| network.addresses.iter().any(|own| own.value.trunc().contains(prefix));
     let mut ipv4 = network.local_ips.iter().filter(|prefix| prefix.addr().is_ipv4());
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
-}
-
-pub(in crate::daemon) fn speaks_ipv6(network: &config::Network) -> bool {
-    let own = network.addresses.iter().map(|at| at.value);
-    let theirs = network.prefixes().map(|at| at.value);
-    own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
 }
 
 /// The source address that peers let in: our own in that network, of the prefix's family.
@@ -335,7 +303,7 @@ async fn undo(
     directories: &Directories,
     host: &Host,
     former: Option<State>,
-    running: Option<&Started>,
+    running: Option<&ActivePlane>,
     made: Made,
 ) {
     let mut problems = Vec::new();
@@ -380,7 +348,7 @@ async fn undo(
 }
 
 /// Interfaces and routes as they were, where making room took them away or their settings were changed.
-async fn revive(host: &Host, running: &Started) -> anyhow::Result<()> {
+async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut made = Made::default();
     make_overlays(host, &running.preflight, &mut state, &mut made).await?;

@@ -1,11 +1,10 @@
 //! What goes into the state on disk: what a start means to make, together with what a former run left.
 
-use super::bring_up::hidden_name;
 use crate::{
     config,
     daemon::preflight::{Preflight, attach_modes},
     dataplane::{DataPlane, TcHook},
-    host::Host,
+    host::{Host, hidden_name},
     plan::{Endpoints, LearnedEndpoint, Plan},
     state::{self, State},
 };

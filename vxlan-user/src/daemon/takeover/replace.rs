@@ -5,7 +5,7 @@ use vxlan_common::table::TAG_MAC;
 
 use crate::{
     daemon::{
-        Directories, Started,
+        Directories, ActivePlane,
         preflight::{Preflight, attach_modes},
     },
     dataplane::{
@@ -129,7 +129,7 @@ impl Predecessors {
 /// Attaches to the device that is the underlay interface now what was attached to its predecessor.
 pub(in crate::daemon) fn reattach(
     directories: &Directories,
-    running: &mut Started,
+    running: &mut ActivePlane,
     interface: &str,
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
