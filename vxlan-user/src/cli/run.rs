@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::count;
 use crate::{
-    daemon::{self, Directories, ActivePlane},
+    daemon::{self, ActivePlane, Directories},
     dataplane::{AttachMode, LoadOptions},
 };
 

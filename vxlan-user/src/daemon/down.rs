@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Directories;
+use super::directories::Directories;
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
     host::Host,

@@ -11,6 +11,7 @@ mod preflight;
 mod probing;
 mod reconcile;
 mod reload;
+mod reload_requests;
 mod run;
 mod running;
 mod serve;

@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 use super::{
-    Directories, ActivePlane, preflight,
+    directories::Directories,
+    preflight,
     probing::Probing,
     reconcile::{
         ageing,
         reconciler::{self, Follower},
         underlay::{self, Underlay},
     },
-    reload::{Parts, Requests},
-    serve::{listeners::Shown, service_manager::Service},
+    reload::Parts,
+    reload_requests::Requests,
+    running::ActivePlane,
+    serve::{listeners::Shown, program_log, service_manager::Service},
     takeover::bring_up,
 };
 use crate::{
@@ -64,7 +66,7 @@ pub async fn run(
         Shown::start(directories, &running, &probing, underlay.told(), listener)?;
     let mut requests = Requests::new(hangup, &directories.config, watch, asked);
     let mut ageing = ageing::start(&directories.pins, &running)?;
-    forward_log(&mut running, options)?;
+    program_log::forward(&mut running, options)?;
     started(&running, address);
     let mut service = Service::of_environment();
     service.ready(&running);
@@ -167,20 +169,4 @@ async fn start(
     let icmp = IcmpListener::open(&preflight.underlay.name)?;
     let running = bring_up::bring_up(directories, host, preflight, options, None).await?;
     Ok(Beginning { running, listener, icmp })
-}
-
-/// Hands the programs' messages to the log.
-pub(super) fn forward_log(running: &mut ActivePlane, options: LoadOptions) -> anyhow::Result<()> {
-    let Some(logger) = running.plane.logger(options) else { return Ok(()) };
-    // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
-    // time, and is itself owned by the registration until that ends.
-    let mut logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
-        .context("cannot wait for the programs' messages")?;
-    tokio::spawn(async move {
-        while let Ok(mut ready) = logger.readable_mut().await {
-            ready.get_inner_mut().flush();
-            ready.clear_ready();
-        }
-    });
-    Ok(())
 }

@@ -6,7 +6,7 @@ use vxlan_common::table::GROUP_SIZE;
 use super::addresses;
 use crate::{
     config::Config,
-    daemon::Directories,
+    daemon::directories::Directories,
     host::{Host, HostError, UnderlayLink, capabilities},
     state::State,
 };

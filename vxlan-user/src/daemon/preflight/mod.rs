@@ -12,7 +12,7 @@ mod result;
 pub use self::result::Preflight;
 pub(in crate::daemon) use self::{host::privileges, metrics_listener::bind_metrics};
 
-use crate::{config, daemon::Directories, host::Host, plan::UnderlayFacts};
+use crate::{config, daemon::directories::Directories, host::Host, plan::UnderlayFacts};
 
 /// Would a start succeed, as far as can be known without one? Changes nothing.
 pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Preflight> {

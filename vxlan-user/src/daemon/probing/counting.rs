@@ -8,7 +8,7 @@ use vxlan_common::{
 };
 
 use crate::{
-    daemon::{Directories, ActivePlane},
+    daemon::{directories::Directories, running::ActivePlane},
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
     probe::{DataMapping, Heard},

@@ -23,9 +23,10 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        Directories, ActivePlane,
+        directories::Directories,
         paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
+        running::ActivePlane,
     },
     dataplane::{ProbeRing, now},
     host::{EchoReply, HostError, OuterHeaders, RawSender},
@@ -78,7 +79,10 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
-    pub(super) fn start(directories: &Directories, running: &mut ActivePlane) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        directories: &Directories,
+        running: &mut ActivePlane,
+    ) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
         let preflight = &running.preflight;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
-    daemon::ActivePlane,
+    daemon::running::ActivePlane,
     nat::{Facts, Ports},
     probe::{Key, Prober, Settings, Unkeyed, name_id},
 };

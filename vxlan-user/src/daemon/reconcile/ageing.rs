@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use crate::{
-    daemon::ActivePlane,
+    daemon::running::ActivePlane,
     dataplane::{Clock, DataPlaneError, Fdb, Pins, uptime},
 };
 
@@ -44,7 +44,10 @@ impl Drop for Ageing {
 }
 
 /// Begins, for the generation at work.
-pub(in crate::daemon) fn start(pins: &Pins, running: &ActivePlane) -> Result<Ageing, DataPlaneError> {
+pub(in crate::daemon) fn start(
+    pins: &Pins,
+    running: &ActivePlane,
+) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
     let mut stations = Fdb::open(pins, generation)?;

@@ -8,11 +8,12 @@ use vxlan_common::addr::Address;
 use super::dirty_set::Affected;
 use crate::{
     daemon::{
-        Directories, ActivePlane,
+        directories::Directories,
         paths::{
             path_mtu::{self, LIFETIME, Ours, PathMtus},
             resolution::{self as ways, Looked},
         },
+        running::ActivePlane,
     },
     dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
@@ -143,7 +144,10 @@ impl<'a> Follower<'a> {
 
     /// Brings the next peers in line with the host's routes, neighbours and underlay; call it again while
     /// it [has work](Self::has_work).
-    pub(in crate::daemon) async fn follow(&mut self, running: &mut ActivePlane) -> anyhow::Result<()> {
+    pub(in crate::daemon) async fn follow(
+        &mut self,
+        running: &mut ActivePlane,
+    ) -> anyhow::Result<()> {
         let peers = self.affected.take(AT_A_TIME);
         let ActivePlane { preflight, endpoints, plan, .. } = &*running;
         let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &peers).await;

@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     daemon::{
-        Directories, ActivePlane,
+        directories::Directories,
         preflight::{addresses, attach_modes},
         probing::Probing,
+        running::ActivePlane,
         takeover::replace,
     },
     dataplane::{TcHook, detach_deliver_filter},
@@ -101,7 +102,11 @@ impl<'a> Underlay<'a> {
 
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
     /// once, and tried again with the next call.
-    pub(in crate::daemon) async fn look(&mut self, running: &mut ActivePlane, probing: &mut Probing) {
+    pub(in crate::daemon) async fn look(
+        &mut self,
+        running: &mut ActivePlane,
+        probing: &mut Probing,
+    ) {
         let name = running.preflight.underlay.name.clone();
         let lost = match self.host.underlay_link(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),

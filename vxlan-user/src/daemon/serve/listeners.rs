@@ -5,7 +5,9 @@ use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
 use super::api::Api;
 use crate::{
-    daemon::{Directories, ActivePlane, probing::Probing, reload::Asked},
+    daemon::{
+        directories::Directories, probing::Probing, reload_requests::Asked, running::ActivePlane,
+    },
     metrics::{self, Published, SharedUnderlay, Source},
 };
 

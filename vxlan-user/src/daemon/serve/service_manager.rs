@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::daemon::ActivePlane;
+use crate::daemon::running::ActivePlane;
 
 /// A sign of life comes this many times in the time that the manager waits for one.
 const SIGNS: u32 = 3;

@@ -1,7 +1,7 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{collections::HashMap, fs::File, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 use vxlan_common::table;
@@ -13,20 +13,20 @@ use super::{
 use crate::{
     config::{self, RouteTable},
     daemon::{
-        Directories,
+        directories::Directories,
         paths::{
             path_mtu::{self, PathMtus},
             resolution as ways,
         },
         preflight::{Preflight, keys},
         reconcile::reconciler::AT_A_TIME,
+        running::ActivePlane,
     },
     dataplane::{
-        AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook,
-        detach_deliver_filter, uptime,
+        AttachedPrograms, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter, uptime,
     },
     host::{Host, OverlaySpec, WantedRoute, hidden_name},
-    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, Plan, PeerPath, overlay_mac},
+    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
     state::{NarrowPath, State},
 };
 

@@ -5,8 +5,9 @@ use vxlan_common::table::TAG_MAC;
 
 use crate::{
     daemon::{
-        Directories, ActivePlane,
+        directories::Directories,
         preflight::{Preflight, attach_modes},
+        running::ActivePlane,
     },
     dataplane::{
         AttachTarget, Attachment, DataPlane, Pins, PreviousFilter, PreviousGeneration,
