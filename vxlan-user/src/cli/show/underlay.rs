@@ -18,7 +18,8 @@ pub(super) fn tag(directories: &Directories, snapshot: &Snapshot) -> Option<&'st
         return None;
     }
     let generation = snapshot.state.generations.last()?;
-    let settings = PreviousGeneration::open(&directories.pins, generation).ok()?.settings().ok()??;
+    let settings =
+        PreviousGeneration::open(&directories.pins, generation).ok()?.settings().ok()??;
     let received = snapshot.links.iter().any(|link| link.counters.rx_packets != 0);
     match settings.tag {
         TAG_MAC => Some("mac"),

@@ -4,7 +4,7 @@
 
 use crate::{
     config::{Config, ConfigError, TcMode, XdpMode},
-    dataplane::{AttachModes, Pins, Refusal, TcHook, AttachMode, names, program_name},
+    dataplane::{AttachMode, AttachModes, Pins, Refusal, TcHook, names, program_name},
     host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 

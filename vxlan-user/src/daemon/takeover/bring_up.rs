@@ -127,8 +127,10 @@ async fn make(
     tracing::debug!("start: inherited");
     let number = directories.pins.next_generation(&state.generations);
     plane.pin(&directories.pins, number)?;
-    made.before =
-        Some(AttachedPrograms::read(&directories.pins, predecessors.filters(&preflight, &directories.pins))?);
+    made.before = Some(AttachedPrograms::read(
+        &directories.pins,
+        predecessors.filters(&preflight, &directories.pins),
+    )?);
     state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
     let left = record::left_over(&state, preflight.former.as_ref());
     state.networks.extend(left.iter().cloned());

@@ -135,8 +135,10 @@ pub(in crate::daemon) fn reattach(
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
     let (config, pins) = (&running.preflight.config, &directories.pins);
-    let hooks =
-        TcHooks { now: attach_modes::tc_hook(config), previous: Some(attach_modes::tc_hook(config)) };
+    let hooks = TcHooks {
+        now: attach_modes::tc_hook(config),
+        previous: Some(attach_modes::tc_hook(config)),
+    };
     let (on, modes) = (AttachTarget { interface, ifindex }, &running.preflight.ladder);
     let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
     Ok(running.plane.attach_receive(receive, hooks, pins)?)
