@@ -99,6 +99,9 @@ fn prepare(record: &Record) -> Result<()> {
             Some(value) => env::set_var("RUSTC_BOOTSTRAP", value),
             None => env::remove_var("RUSTC_BOOTSTRAP"),
         }
+        // aya-build passes on every line of that cargo as a warning. Without progress only warnings
+        // and errors are left.
+        env::set_var("CARGO_TERM_QUIET", "true");
     }
     Ok(())
 }
