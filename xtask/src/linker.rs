@@ -19,7 +19,7 @@ const SUPPORTED: std::ops::RangeInclusive<u32> = 21..=23;
 
 /// How a bpf-linker for one LLVM version can be had here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum LinkerPlan {
     /// In this directory, ready to run.
     Ready(PathBuf),
     /// From source, against the LLVM under this prefix.
@@ -31,9 +31,9 @@ pub(crate) enum Plan {
 }
 
 /// Finds the plan; changes nothing.
-pub(crate) fn plan(major: u32, cache: &Path) -> Plan {
+pub(crate) fn plan(major: u32, cache: &Path) -> LinkerPlan {
     if !SUPPORTED.contains(&major) {
-        return Plan::No(format!(
+        return LinkerPlan::No(format!(
             "its LLVM is {major}; bpf-linker {VERSION} knows LLVM {} to {}",
             SUPPORTED.start(),
             SUPPORTED.end()
@@ -41,19 +41,19 @@ pub(crate) fn plan(major: u32, cache: &Path) -> Plan {
     }
     let bin = root(cache, major).join("bin");
     if runs(&bin.join("bpf-linker")) {
-        return Plan::Ready(bin);
+        return LinkerPlan::Ready(bin);
     }
     if let Some(prefix) = llvm_prefix(major) {
-        return Plan::Build { prefix, major };
+        return LinkerPlan::Build { prefix, major };
     }
     let packages = packages(major);
     if apt::available() && packages.iter().all(|name| apt::has_candidate(name)) {
-        return Plan::Packages(packages);
+        return LinkerPlan::Packages(packages);
     }
     match paths::which("bpf-linker") {
         // The usual case on other distributions: a prebuilt one, which carries its own LLVM.
-        Some(file) => Plan::Ready(file.parent().unwrap_or(Path::new("/")).to_owned()),
-        None => Plan::No(format!(
+        Some(file) => LinkerPlan::Ready(file.parent().unwrap_or(Path::new("/")).to_owned()),
+        None => LinkerPlan::No(format!(
             "no development files of LLVM {major} (`llvm-config` and `libLLVM`) and no bpf-linker \
              in PATH; set LLVM_PREFIX, or install a prebuilt bpf-linker"
         )),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_llvm_without_a_feature_is_refused_by_name() {
-        let Plan::No(why) = plan(19, Path::new("/nonexistent")) else {
+        let LinkerPlan::No(why) = plan(19, Path::new("/nonexistent")) else {
             panic!("LLVM 19 must be refused");
         };
         assert!(why.contains("LLVM is 19") && why.contains("21 to 23"), "{why}");

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: rustfmt, clippy for the host and for BPF, cargo-deny.
+//! `cargo xtask lint`: rustfmt, clippy for the host and for BPF, typos, cargo-machete, cargo-deny.
 //!
 //! Every check runs, also after one has failed; the exit code is 1 when any found something.
 
@@ -11,21 +11,18 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    apt, cargo, paths, progress,
-    record::Record,
-    rustup,
-    setup::{self, Scope},
+    apt, cargo, cargo_tools, paths, progress, record::Record, required::Scope, rustup, setup,
     toolchain::DEBIAN_PREFIX,
 };
 
-const DENY_VERSION: &str = "0.20.2";
 /// Debian's clippy of the compiler that setup installs.
 const DEBIAN_CLIPPY: &str = "rust-web-clippy";
 
 pub(crate) fn run() -> Result<ExitCode> {
     let record = setup::ensure(Scope::Build)?;
     host_components()?;
-    let deny = deny(&paths::cache()?)?;
+    let cache = paths::cache()?;
+    cargo_tools::ensure_all(&cache)?;
     let bpf = bpf(&record)?;
 
     let mut failed = Vec::new();
@@ -47,7 +44,13 @@ pub(crate) fn run() -> Result<ExitCode> {
             .env("AYA_BUILD_SKIP", "1"),
     )?;
     check("BPF crate", &mut { bpf })?;
-    check("cargo-deny", &mut { deny })?;
+    check("typos", &mut cargo::host(&cargo_tools::TYPOS.ensure(&cache)?))?;
+    check(
+        "cargo-machete",
+        // With metadata it looks only into the directories of a package's targets.
+        cargo::host(&cargo_tools::MACHETE.ensure(&cache)?).arg("--with-metadata"),
+    )?;
+    check("cargo-deny", &mut deny(&cache)?)?;
 
     if failed.is_empty() {
         progress::heading("lint: nothing found");
@@ -136,30 +139,9 @@ fn answers(cmd: &mut Command) -> bool {
     cmd.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// cargo-deny with what it checks here, in our cache: built on first use, which takes minutes.
+/// cargo-deny with what it checks here.
 fn deny(cache: &Path) -> Result<Command> {
-    let root = cache.join(format!("cargo-deny-{DENY_VERSION}"));
-    let file = root.join("bin/cargo-deny");
-    if !paths::is_executable(&file) {
-        let work = cache.join("build-deny");
-        let mut install = cargo::cargo();
-        install
-            .args(["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--root"])
-            .arg(&root)
-            .current_dir(cache)
-            .env("CARGO_TARGET_DIR", &work)
-            // It runs for a second; optimizing it would take longer than it ever saves.
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
-        progress::step(
-            &format!("building cargo-deny {DENY_VERSION} (some minutes, once)"),
-            &mut install,
-        )?;
-        fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
-    }
-    let mut cmd = cargo::host(&file);
+    let mut cmd = cargo::host(&cargo_tools::DENY.ensure(cache)?);
     cmd.args(["--workspace", "check"]);
     if advisories().is_some() {
         cmd.args(["--disable-fetch", "advisories"]);

@@ -3,15 +3,22 @@
 //! This file owns the command line and the exit codes: 0 fine, 1 a check or test failed, 2 could
 //! not run. The verbs own everything else. The crate must build without a BPF toolchain, since
 //! `setup` is what brings one: it never depends on `vxlan-user`.
+//!
+//! Modules import only modules that stand before them here: paths, progress, cargo, cargo_tools,
+//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, vm, lint,
+//! main.
 
 mod apt;
+mod build;
 mod cargo;
+mod cargo_tools;
 mod linker;
 mod lint;
 mod paths;
 mod progress;
 mod promtool;
 mod record;
+mod required;
 mod run;
 mod rustup;
 mod setup;
@@ -40,12 +47,27 @@ enum Verb {
     Test(test::Args),
     /// The tests in guests, on Debian's kernels; after `--`: a command to run in one
     Vm(vm::Args),
-    /// rustfmt, clippy for the host and for BPF, cargo-deny
+    /// rustfmt, clippy for the host and for BPF, typos, cargo-machete, cargo-deny
     Lint,
 }
 
+impl Verb {
+    /// The name of its log file.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Run(_) => "run",
+            Self::Test(_) => "test",
+            Self::Vm(_) => "vm",
+            Self::Lint => "lint",
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let done = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    progress::log_to(paths::target_dir().join(format!("xtask-{}.log", verb.name())));
+    let done = match verb {
         Verb::Setup => setup::run(),
         Verb::Run(args) => run::run(args),
         Verb::Test(args) => test::run(&args),

@@ -1,24 +1,42 @@
-//! What the user sees while a slow step runs. Owns the display only; callers own the commands.
+//! What the user sees while a slow step runs. Owns the display and the log file; callers own the
+//! commands.
 //!
-//! On a terminal one line ticks with the seconds and the command's latest output. Elsewhere (CI)
-//! a line comes at the start, now and then, and at the end. Output is kept and shown on failure.
+//! On a terminal a spinner stands beside the command's latest output. Elsewhere (CI) a step is one
+//! line, with a sign of life each minute. All output goes to the log file, and the end of it into
+//! the error when the step fails.
 
 use std::{
     collections::VecDeque,
+    fs::{self, File},
     io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _, stderr},
+    path::PathBuf,
     process::{Command, Stdio},
-    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Lines of output that are shown when a step fails.
 const TAIL: usize = 40;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two signs of life where no terminal is.
-const QUIET: Duration = Duration::from_secs(10);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+
+/// The log file of this run of xtask; none in unit tests, and none where the file cannot be made.
+static LOG: OnceLock<(PathBuf, File)> = OnceLock::new();
+
+/// Makes `path` the log file of all steps from here on, and empties it.
+pub(crate) fn log_to(path: PathBuf) {
+    // Where there is no target directory (in a guest), nothing is built, and nothing is to be
+    // logged.
+    let made = path.parent().is_some_and(|dir| fs::create_dir_all(dir).is_ok());
+    if let (true, Ok(file)) = (made, File::create(&path)) {
+        LOG.get_or_init(|| (path, file));
+    }
+}
 
 /// A line about something that takes no time.
 pub(crate) fn note(text: &str) {
@@ -32,54 +50,32 @@ pub(crate) fn heading(text: &str) {
 
 /// Runs `cmd` to its end under the name `what`; a failure carries the tail of its output.
 pub(crate) fn step(what: &str, cmd: &mut Command) -> Result<()> {
-    let start = Instant::now();
-    let mut display = Display::new(what, start);
+    let mut step = Step::start(what, cmd);
+    let mut child = step.spawn(cmd)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let output = Mutex::new(&mut step);
+    thread::scope(|scope| {
+        scope.spawn(|| forward(out, &output));
+        forward(err, &output);
+    });
+    step.end(child.wait(), cmd)
+}
 
-    let mut child = cmd
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{what}: cannot start {}", show(cmd)))?;
-
-    let (sender, lines) = channel();
-    let readers: Vec<_> = [
-        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
-        child.stderr.take().map(|pipe| forward(pipe, sender.clone())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    // The channel closes when both readers are through.
-    drop(sender);
-
-    let mut tail = VecDeque::with_capacity(TAIL);
-    loop {
-        match lines.recv_timeout(TICK) {
-            Ok(line) => {
-                if tail.len() == TAIL {
-                    tail.pop_front();
-                }
-                tail.push_back(line);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        display.tick(tail.back().map_or("", String::as_str));
-    }
-    for reader in readers {
-        // A reader only forwards lines; if it panicked its output is lost, the step is not.
-        let _ = reader.join();
-    }
-    let status = child.wait().with_context(|| format!("{what}: lost the child process"))?;
-
-    if status.success() {
-        display.end(&format!("done in {:.0?}", start.elapsed()));
-        return Ok(());
-    }
-    display.end("failed");
-    let tail: Vec<_> = tail.iter().map(|line| format!("    {line}")).collect();
-    bail!("{what}: {} ended with {status}\n{}", show(cmd), tail.join("\n"))
+/// As [`step`]. What the command writes to stdout is for a program: it is returned, not displayed.
+pub(crate) fn step_with_stdout(what: &str, cmd: &mut Command) -> Result<Vec<u8>> {
+    let mut step = Step::start(what, cmd);
+    let mut child = step.spawn(cmd)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let mut stdout = Vec::new();
+    let read = thread::scope(|scope| {
+        let reader = scope.spawn(|| out.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut stdout)));
+        forward(err, &Mutex::new(&mut step));
+        reader.join()
+    });
+    step.end(child.wait(), cmd)?;
+    read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .with_context(|| format!("{what}: reading the output of {}", show(cmd)))?;
+    Ok(stdout)
 }
 
 /// The command as a person would type it, near enough to copy.
@@ -91,58 +87,110 @@ pub(crate) fn show(cmd: &Command) -> String {
     vars.chain(words.map(|word| word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
 }
 
-fn forward(pipe: impl Read + Send + 'static, to: Sender<String>) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        // apt redraws a line with carriage returns: what stands after the last one is the news.
-        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end().rsplit('\r').next().unwrap_or_default();
-            if !line.is_empty() && to.send(line.to_owned()).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-struct Display<'a> {
+/// One command at work.
+struct Step<'a> {
     what: &'a str,
     start: Instant,
-    terminal: bool,
-    last: Instant,
+    tail: VecDeque<String>,
+    /// On a terminal.
+    bar: Option<ProgressBar>,
+    /// Elsewhere: when something was printed last, and whether that line has not ended yet.
+    printed: Instant,
+    line_is_open: bool,
 }
 
-impl<'a> Display<'a> {
-    fn new(what: &'a str, start: Instant) -> Self {
-        let display = Self { what, start, terminal: stderr().is_terminal(), last: start };
-        if !display.terminal {
-            note(&format!("{what} ..."));
+impl<'a> Step<'a> {
+    fn start(what: &'a str, cmd: &Command) -> Self {
+        write_log(&format!("==> {what}: {}", show(cmd)));
+        let start = Instant::now();
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner().with_prefix(what.to_owned());
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg:.dim}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        if bar.is_none() {
+            eprint!("xtask: {what} ...");
         }
-        display
+        let line_is_open = bar.is_none();
+        Self { what, start, tail: VecDeque::new(), bar, printed: start, line_is_open }
     }
 
-    fn tick(&mut self, line: &str) {
-        let every = if self.terminal { TICK } else { QUIET };
-        if self.last.elapsed() < every {
-            return;
+    fn spawn(&mut self, cmd: &mut Command) -> Result<std::process::Child> {
+        cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cmd.spawn().with_context(|| {
+            self.finish("failed");
+            format!("{}: cannot start {}", self.what, show(cmd))
+        })
+    }
+
+    fn line(&mut self, line: String) {
+        write_log(&line);
+        if let Some(bar) = &self.bar {
+            bar.set_message(line.clone());
+        } else if self.printed.elapsed() >= SIGN_OF_LIFE {
+            let end = if std::mem::take(&mut self.line_is_open) { "\n" } else { "" };
+            eprintln!("{end}xtask: {:.0?}: {}", self.start.elapsed(), line.trim());
+            self.printed = Instant::now();
         }
-        self.last = Instant::now();
-        let text =
-            format!("{} ... {} s  {}", self.what, self.start.elapsed().as_secs(), line.trim());
-        if self.terminal {
-            // Cut to a width every terminal has: a wrapped line could not be drawn over.
-            let text: String = text.chars().filter(|c| !c.is_control()).take(72).collect();
-            eprint!("\r\x1b[2Kxtask: {text}");
-            let _ = stderr().flush();
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    fn end(
+        mut self,
+        status: std::io::Result<std::process::ExitStatus>,
+        cmd: &Command,
+    ) -> Result<()> {
+        let what = self.what;
+        let status = status.with_context(|| format!("{what}: lost the child process"))?;
+        if status.success() {
+            self.finish(&format!("done in {:.0?}", self.start.elapsed()));
+            return Ok(());
+        }
+        self.finish("failed");
+        let tail: Vec<_> = self.tail.iter().map(|line| format!("    {line}")).collect();
+        let log = LOG.get().map_or_else(String::new, |(path, _)| {
+            format!("; the whole output is in {}", path.display())
+        });
+        bail!("{what}: {} ended with {status}{log}\n{}", show(cmd), tail.join("\n"))
+    }
+
+    fn finish(&mut self, outcome: &str) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if std::mem::take(&mut self.line_is_open) {
+            eprintln!(" {outcome}");
         } else {
-            note(&text);
+            eprintln!("xtask: {}: {outcome}", self.what);
         }
     }
+}
 
-    fn end(&self, how: &str) {
-        if self.terminal {
-            eprint!("\r\x1b[2K");
+/// Passes on every line of `pipe`.
+fn forward(pipe: Option<impl Read>, step: &Mutex<&mut Step<'_>>) {
+    let Some(pipe) = pipe else { return };
+    // `\r` too: progress bars end their lines with it.
+    for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+        if !text.trim().is_empty() {
+            step.lock().unwrap_or_else(PoisonError::into_inner).line(text.to_owned());
         }
-        note(&format!("{}: {how}", self.what));
+    }
+}
+
+fn write_log(line: &str) {
+    if let Some((_, mut file)) = LOG.get().map(|(path, file)| (path, file)) {
+        // A full disk is no failure of the step.
+        let _ = writeln!(file, "{line}");
     }
 }
 
@@ -176,5 +224,16 @@ mod tests {
     fn a_good_step_is_ok() {
         assert!(step("try", &mut sh("true")).is_ok());
         assert!(step("try", &mut Command::new("/no/such/program")).is_err());
+    }
+
+    #[test]
+    fn output_for_a_program_is_returned_whole_and_messages_are_not_in_it() {
+        let out = step_with_stdout("try", &mut sh("seq 1 1000; echo message >&2")).expect("exit 0");
+        let text = String::from_utf8(out).expect("digits");
+        assert_eq!(text.lines().count(), 1000);
+        let err = step_with_stdout("try", &mut sh("echo data; echo why >&2; exit 1"))
+            .expect_err("exit code 1")
+            .to_string();
+        assert!(err.contains("    why") && !err.contains("    data"), "{err}");
     }
 }

@@ -62,7 +62,7 @@ impl Toolchain {
 pub(crate) fn link(prefix: &Path) -> Result<()> {
     let known = toolchains()?.unwrap_or_default();
     let ours = known.iter().find(|toolchain| toolchain.name == OUR_NAME);
-    if ours.is_some_and(|ours| same_place(&ours.path, prefix)) {
+    if ours.is_some_and(|ours| is_same_directory(&ours.path, prefix)) {
         return Ok(());
     }
     let mut cmd = Command::new("rustup");
@@ -73,7 +73,7 @@ pub(crate) fn link(prefix: &Path) -> Result<()> {
     )
 }
 
-fn same_place(a: &Path, b: &Path) -> bool {
+fn is_same_directory(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

@@ -1,6 +1,6 @@
 //! Which compiler builds the BPF crate: what there is, and the choice among it.
 //!
-//! Owns the order of preference. What a compiler needs besides (bpf-linker) is asked of `linker`.
+//! Owns the order of preference. Whether a bpf-linker fits a compiler is decided in `linker`.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::{linker::Plan, rustup};
+use crate::{linker::LinkerPlan, rustup};
 
 /// Debian's compiler, and its `core` for BPF.
 pub(crate) const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
@@ -20,7 +20,7 @@ pub(crate) const DEBIAN_PREFIX: &str = "/usr";
 /// instead of `1`: with `1` aya-build would add `-Z build-std`, which needs the sources of `core`.
 pub(crate) const DEBIAN_BOOTSTRAP: &str = "aya_ebpf";
 
-/// What `rustc -vV` tells.
+/// What `rustc -vV` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rustc {
     /// The first line, for people and for the record.
@@ -30,8 +30,8 @@ pub(crate) struct Rustc {
 }
 
 impl Rustc {
-    /// Asks the compiler under `prefix`.
-    pub(crate) fn of(prefix: &Path) -> Result<Self> {
+    /// Runs `rustc -vV` of the compiler under `prefix`.
+    pub(crate) fn from_prefix(prefix: &Path) -> Result<Self> {
         let rustc = prefix.join("bin/rustc");
         let out = Command::new(&rustc)
             .arg("-vV")
@@ -65,13 +65,13 @@ impl Rustc {
 /// One compiler that can compile for BPF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compiler {
-    pub(crate) kind: Kind,
+    pub(crate) kind: CompilerKind,
     pub(crate) rustc: Rustc,
-    pub(crate) linker: Plan,
+    pub(crate) linker: LinkerPlan,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CompilerKind {
     /// A rustup nightly with `rust-src`, by its name.
     Nightly(String),
     Debian,
@@ -80,8 +80,8 @@ pub(crate) enum Kind {
 impl Compiler {
     pub(crate) fn label(&self) -> String {
         match &self.kind {
-            Kind::Nightly(name) => format!("rustup's {name} ({})", self.rustc.name),
-            Kind::Debian => format!("Debian's rustc-web ({})", self.rustc.name),
+            CompilerKind::Nightly(name) => format!("rustup's {name} ({})", self.rustc.name),
+            CompilerKind::Debian => format!("Debian's rustc-web ({})", self.rustc.name),
         }
     }
 }
@@ -129,9 +129,9 @@ pub(crate) enum Choice {
 pub(crate) fn choose(compilers: Vec<Compiler>, debian_packages: Vec<String>) -> Choice {
     for compiler in compilers {
         match &compiler.linker {
-            Plan::Ready(_) | Plan::Build { .. } => return Choice::Use(compiler),
-            Plan::Packages(packages) => return Choice::Install(packages.clone()),
-            Plan::No(_) => {}
+            LinkerPlan::Ready(_) | LinkerPlan::Build { .. } => return Choice::Use(compiler),
+            LinkerPlan::Packages(packages) => return Choice::Install(packages.clone()),
+            LinkerPlan::No(_) => {}
         }
     }
     if debian_packages.is_empty() { Choice::Nothing } else { Choice::Install(debian_packages) }
@@ -150,21 +150,21 @@ mod tests {
         binary: rustc\ncommit-hash: ac68faa20c58\ncommit-date: 2026-05-25\n\
         host: x86_64-unknown-linux-gnu\nrelease: 1.96.0\nLLVM version: 22.1.8\n";
 
-    fn compiler(kind: Kind, linker: Plan) -> Compiler {
+    fn compiler(kind: CompilerKind, linker: LinkerPlan) -> Compiler {
         let rustc = Rustc { name: "rustc 1".into(), host: "h".into(), llvm_major: 22 };
         Compiler { kind, rustc, linker }
     }
-    fn nightly(linker: Plan) -> Compiler {
-        compiler(Kind::Nightly("nightly".into()), linker)
+    fn nightly(linker: LinkerPlan) -> Compiler {
+        compiler(CompilerKind::Nightly("nightly".into()), linker)
     }
-    fn ready() -> Plan {
-        Plan::Ready("/l".into())
+    fn ready() -> LinkerPlan {
+        LinkerPlan::Ready("/l".into())
     }
-    fn build() -> Plan {
-        Plan::Build { prefix: "/usr/lib/llvm-22".into(), major: 22 }
+    fn build() -> LinkerPlan {
+        LinkerPlan::Build { prefix: "/usr/lib/llvm-22".into(), major: 22 }
     }
-    fn no() -> Plan {
-        Plan::No("why".into())
+    fn no() -> LinkerPlan {
+        LinkerPlan::No("why".into())
     }
     fn packages() -> Vec<String> {
         vec!["rustc-web".into()]
@@ -190,13 +190,13 @@ mod tests {
 
     #[test]
     fn a_nightly_goes_before_debian() {
-        let (a, b) = (nightly(build()), compiler(Kind::Debian, ready()));
+        let (a, b) = (nightly(build()), compiler(CompilerKind::Debian, ready()));
         assert_eq!(choose(vec![a.clone(), b], packages()), Choice::Use(a));
     }
 
     #[test]
     fn a_nightly_that_no_linker_fits_is_passed_over() {
-        let debian = compiler(Kind::Debian, ready());
+        let debian = compiler(CompilerKind::Debian, ready());
         let got = choose(vec![nightly(no()), debian.clone()], packages());
         assert_eq!(got, Choice::Use(debian));
     }
@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn a_nightly_that_lacks_only_llvm_gets_it_before_debian_is_taken() {
         let llvm = vec!["llvm-22-dev".to_owned()];
-        let debian = compiler(Kind::Debian, ready());
-        let got = choose(vec![nightly(Plan::Packages(llvm.clone())), debian], packages());
+        let debian = compiler(CompilerKind::Debian, ready());
+        let got = choose(vec![nightly(LinkerPlan::Packages(llvm.clone())), debian], packages());
         assert_eq!(got, Choice::Install(llvm));
     }
 

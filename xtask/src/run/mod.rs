@@ -1,5 +1,9 @@
-//! `cargo xtask run`: the lab, shown to a person; with arguments, `vxlan` itself on this host. What
-//! the lab is made of belongs to `vxlan_tests::lab`; here is the order of things and the display.
+//! `cargo xtask run`: the lab, for a person to see; with arguments, `vxlan` itself on this host.
+//!
+//! Owns the order of things and the display, but for the table of counters (`table`). What the lab
+//! is made of belongs to `vxlan_tests::lab`.
+
+mod table;
 
 use std::{
     env,
@@ -13,15 +17,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use vxlan_tests::{
-    lab::{Counters, Lab, Side, VNI},
+    lab::{Lab, Side, VNI},
     signals::Stop,
 };
 
-use crate::{
-    cargo::cargo,
-    paths, progress,
-    setup::{self, Scope},
-};
+use crate::{build, required::Scope, setup};
+use table::{bytes, counters, rate, table};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,13 +51,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let binary = binary(Scope::Lab)?;
     let stop = Stop::install()?;
     let mut lab = Lab::up(&binary)?;
-    let shown = show(&mut lab, &args, &stop);
-    if shown.is_err() && !stop.requested()? {
-        explain(&lab);
+    let outcome = demonstrate(&mut lab, &args, &stop);
+    if outcome.is_err() && !stop.requested()? {
+        print_diagnostics(&lab);
     }
     eprintln!("taking the lab down");
     let down = lab.down();
-    match shown {
+    match outcome {
         Ok(()) => down.map(|()| ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -74,16 +75,12 @@ fn binary(scope: Scope) -> Result<PathBuf> {
         return vxlan_tests::daemon::binary();
     }
     setup::ensure(scope)?;
-    progress::heading("building the vxlan binary");
-    let mut cmd = cargo();
-    cmd.args(["build", "--release", "--package", "vxlan-user", "--bin", "vxlan"]);
-    let status = cmd.status().with_context(|| format!("cannot start {}", progress::show(&cmd)))?;
-    ensure!(status.success(), "{} ended with {status}", progress::show(&cmd));
-    Ok(paths::target_dir().join("release/vxlan"))
+    build::release()
 }
 
-/// Everything there is to see, in its order. Fails at the first thing that does not work.
-fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
+/// Starts both daemons, has traffic cross and prints what came of it. Fails at the first step that
+/// does not work.
+fn demonstrate(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
     println!(
         "\nTwo clouds, each host behind a 1:1 NAT, and one VXLAN network (VNI {VNI}) between:\n"
     );
@@ -100,13 +97,13 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
     }
     println!();
     for side in Side::BOTH {
-        go_on(stop)?;
+        bail_if_interrupted(stop)?;
         lab.start(side)?;
         let pid = lab.daemon(side).pid().unwrap_or_default();
         println!("  vxlan run   {}: ready, process {pid}", side.name());
     }
     for side in Side::BOTH {
-        go_on(stop)?;
+        bail_if_interrupted(stop)?;
         let result = lab.ping(side, 5)?;
         println!(
             "  ping        {} → {}: {} of {} answered, {:.2} ms on average",
@@ -118,7 +115,7 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
         );
     }
     for side in Side::BOTH {
-        go_on(stop)?;
+        bail_if_interrupted(stop)?;
         let transfer = lab.transfer(side, args.size * 1_000_000)?;
         println!(
             "  TCP         {} → {}: {} in {:.2} s, {}, SHA-256 equal on both sides",
@@ -130,17 +127,17 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
         );
     }
     for side in Side::BOTH {
-        go_on(stop)?;
+        bail_if_interrupted(stop)?;
         let found = lab.verdict(side)?;
         let why = found.evidence.first().map_or("", String::as_str);
         println!("  NAT         {}: {}; {why}", side.name(), found.nat);
     }
-    go_on(stop)?;
+    bail_if_interrupted(stop)?;
     for side in Side::BOTH {
         lab.check_counters(side)?;
     }
     if !args.once {
-        invite(lab);
+        print_hints(lab);
     }
     println!();
     let mut lines = table(lab, None)?;
@@ -167,15 +164,15 @@ fn show(lab: &mut Lab, args: &Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn go_on(stop: &Stop) -> Result<()> {
+fn bail_if_interrupted(stop: &Stop) -> Result<()> {
     if stop.requested()? {
         bail!("interrupted");
     }
     Ok(())
 }
 
-/// How to look at it from outside, and from inside.
-fn invite(lab: &Lab) {
+/// Prints how to look at the lab from outside, and from inside.
+fn print_hints(lab: &Lab) {
     println!();
     for side in Side::BOTH {
         if let Some((url, usual)) = lab.metrics_url(side) {
@@ -192,8 +189,8 @@ fn invite(lab: &Lab) {
     println!("  ask gcp          ip netns exec {} {}", lab.ns(Side::Gcp).name(), words.join(" "));
 }
 
-/// What both sides have seen, for somebody who has to find out why a step failed.
-fn explain(lab: &Lab) {
+/// Prints what both sides have counted and logged, to find out why a step failed.
+fn print_diagnostics(lab: &Lab) {
     for side in Side::BOTH {
         let daemon = lab.daemon(side);
         if daemon.pid().is_none() {
@@ -203,110 +200,11 @@ fn explain(lab: &Lab) {
             Ok(counters) => eprintln!("\n{}: {counters:?}", side.name()),
             Err(error) => eprintln!("\n{}: no metrics: {error:#}", side.name()),
         }
-        eprintln!("{}'s daemon said:\n{}", side.name(), daemon.log());
+        eprintln!("{}'s daemon wrote:\n{}", side.name(), daemon.log());
     }
-}
-
-type Both = [Counters; 2];
-
-fn counters(lab: &Lab) -> Result<Both> {
-    Ok([lab.counters(Side::Gcp)?, lab.counters(Side::Aws)?])
-}
-
-/// Totals, and rates when there is an earlier reading.
-fn table(lab: &Lab, before: Option<&(Instant, Both)>) -> Result<Vec<String>> {
-    let now = counters(lab)?;
-    let seconds = before.map(|(when, _)| when.elapsed().as_secs_f64());
-    Ok(lines(&now, before.map(|(_, counters)| counters).zip(seconds)))
-}
-
-fn lines(now: &Both, before: Option<(&Both, f64)>) -> Vec<String> {
-    let mut lines = vec![format!(
-        "  {:<4}{:>12}{:>11}{:>12}{:>11}{:>9}{:>14}{:>14}{:>11}",
-        "",
-        "rx packets",
-        "rx bytes",
-        "tx packets",
-        "tx bytes",
-        "dropped",
-        "NAT src addr",
-        "NAT dst addr",
-        "rx pkt/s"
-    )];
-    for (index, side) in Side::BOTH.into_iter().enumerate() {
-        let counters = &now[index];
-        let speed = before.map_or("-".to_owned(), |(before, seconds)| {
-            format!("{:.0}", (counters.rx_packets - before[index].rx_packets) / seconds)
-        });
-        lines.push(format!(
-            "  {:<4}{:>12}{:>11}{:>12}{:>11}{:>9}{:>14}{:>14}{speed:>11}",
-            side.name(),
-            counters.rx_packets,
-            bytes(counters.rx_bytes),
-            counters.tx_packets,
-            bytes(counters.tx_bytes),
-            counters.dropped(),
-            counters.nat_source,
-            counters.nat_destination,
-        ));
-    }
-    for (index, side) in Side::BOTH.into_iter().enumerate() {
-        for (reason, count) in &now[index].drops {
-            lines.push(format!("  {} dropped {count}: {reason}", side.name()));
-        }
-    }
-    lines
 }
 
 fn print(lines: &[String]) -> Result<()> {
     println!("{}", lines.join("\n"));
     stdout().flush().context("writing to stdout")
-}
-
-fn bytes(count: f64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = count;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value} B") } else { format!("{value:.1} {}", units[unit]) }
-}
-
-fn rate(mbit: f64) -> String {
-    if mbit >= 1000.0 {
-        format!("{:.2} Gbit/s", mbit / 1000.0)
-    } else {
-        format!("{mbit:.0} Mbit/s")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_has_a_row_a_side_and_names_reasons() {
-        let gcp = Counters {
-            rx_packets: 300.0,
-            rx_bytes: 2_500_000.0,
-            drops: vec![("rx unknown_vni".to_owned(), 4.0)],
-            ..Counters::default()
-        };
-        let before = [Counters { rx_packets: 100.0, ..Counters::default() }, Counters::default()];
-        let lines = lines(&[gcp, Counters::default()], Some((&before, 2.0)));
-        assert_eq!(lines.len(), 4);
-        assert!(lines[1].starts_with("  gcp") && lines[1].contains("2.5 MB"), "{}", lines[1]);
-        assert!(lines[1].ends_with(" 100"), "{}", lines[1]);
-        assert_eq!(lines[3], "  gcp dropped 4: rx unknown_vni");
-    }
-
-    #[test]
-    fn quantities_have_units() {
-        assert_eq!(bytes(999.0), "999 B");
-        assert_eq!(bytes(64e6), "64.0 MB");
-        assert_eq!(rate(950.4), "950 Mbit/s");
-        assert_eq!(rate(2_345.0), "2.35 Gbit/s");
-    }
 }

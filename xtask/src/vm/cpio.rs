@@ -95,8 +95,8 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// Thirteen numbers of eight hexadecimal digits after the magic one, the name, the data; both padded
-/// to a multiple of four.
+/// Thirteen numbers of eight hexadecimal digits after the magic one, the name, the data; both
+/// padded to a multiple of four.
 fn write_entry(
     to: &mut impl Write,
     inode: u32,

@@ -1,12 +1,12 @@
-//! What runs in a guest: the script that the kernel starts, and the lines by which it tells on the
-//! console how each job went. Starting guests belongs to `qemu`.
+//! What runs in a guest: the script that the kernel starts, and the lines by which it reports on
+//! the console how each job went. Starting guests belongs to `qemu`.
 
 use std::time::Duration;
 
-use super::suites::Job;
+use super::job::{Job, quoted};
 use crate::paths;
 
-/// Where a guest stands on its way, as its console tells.
+/// What a line of the console reports on the progress of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark<'l> {
     Begin(&'l str),
@@ -14,16 +14,16 @@ pub(crate) enum Mark<'l> {
     End(&'l str, i32),
     /// Something the job should have removed.
     Left(&'l str),
-    /// What the kernel complains of since the job's begin.
+    /// What the kernel complained of since the job began.
     Kernel(&'l str),
-    /// What else the kernel said that a reader of the outcome should know.
+    /// What else the kernel logged that a reader of the outcome should know.
     Note(&'l str),
     /// All jobs are through.
     Done,
 }
 
 impl<'l> Mark<'l> {
-    pub(crate) fn of(line: &'l str) -> Option<Self> {
+    pub(crate) fn parse(line: &'l str) -> Option<Self> {
         let rest = line.strip_prefix("vm: ")?;
         let (word, text) = rest.split_once(' ').unwrap_or((rest, ""));
         match word {
@@ -41,11 +41,11 @@ impl<'l> Mark<'l> {
     }
 }
 
-/// What the kernel says when something is wrong with it, as an extended regular expression.
+/// What the kernel logs when something is wrong with it, as an extended regular expression.
 const COMPLAINTS: &str = "WARNING: |BUG: |Oops|Call Trace|refcount_t|unregister_netdevice: waiting\
                           |hung_task|soft lockup|general protection|KASAN";
 
-/// What a driver says of queues and offloads when XDP does not get all it asks for.
+/// What a driver logs about queues and offloads when XDP does not get all it requests.
 const NOTES: &str = "XDP request|Too few free|not.* support.*XDP";
 
 /// The script that the guest's kernel starts. `environment` holds for every job.
@@ -104,36 +104,20 @@ job() {{
     script
 }
 
-/// One word for a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_told_from_what_tests_print() {
-        assert_eq!(Mark::of("vm: begin daemon"), Some(Mark::Begin("daemon")));
-        assert_eq!(Mark::of("vm: end daemon 101"), Some(Mark::End("daemon", 101)));
-        assert_eq!(Mark::of("vm: left /run/netns/x"), Some(Mark::Left("/run/netns/x")));
-        assert_eq!(Mark::of("vm: kernel [1.0] BUG: x y"), Some(Mark::Kernel("[1.0] BUG: x y")));
-        assert_eq!(Mark::of("vm: note eth0: XDP"), Some(Mark::Note("eth0: XDP")));
-        assert_eq!(Mark::of("vm: done"), Some(Mark::Done));
+    fn marks_are_distinguished_from_what_tests_print() {
+        assert_eq!(Mark::parse("vm: begin daemon"), Some(Mark::Begin("daemon")));
+        assert_eq!(Mark::parse("vm: end daemon 101"), Some(Mark::End("daemon", 101)));
+        assert_eq!(Mark::parse("vm: left /run/netns/x"), Some(Mark::Left("/run/netns/x")));
+        assert_eq!(Mark::parse("vm: kernel [1.0] BUG: x y"), Some(Mark::Kernel("[1.0] BUG: x y")));
+        assert_eq!(Mark::parse("vm: note eth0: XDP"), Some(Mark::Note("eth0: XDP")));
+        assert_eq!(Mark::parse("vm: done"), Some(Mark::Done));
         for other in ["", "test a ... ok", "vm: end daemon", "vm: end x y", "vm: unknown"] {
-            assert_eq!(Mark::of(other), None, "{other}");
+            assert_eq!(Mark::parse(other), None, "{other}");
         }
-    }
-
-    /// A real shell reads the script, with the jobs alone.
-    #[test]
-    fn jobs_are_words_for_a_shell() {
-        let name = "it's";
-        let out = std::process::Command::new("sh")
-            .args(["-c", &format!("printf %s {}", quoted(name))])
-            .output()
-            .expect("a shell");
-        assert_eq!(String::from_utf8_lossy(&out.stdout), name);
     }
 }

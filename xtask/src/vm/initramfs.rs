@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{cpio::Archive, kernel::Kernel, modules, programs};
-use crate::{paths, setup};
+use crate::{paths, required};
 
 /// Besides those of the lab and busybox's: what the suites call when it is there.
 const TOOLS: [&str; 16] = [
@@ -84,7 +84,7 @@ fn finish(archive: Archive<BufWriter<File>>) -> Result<File> {
 }
 
 fn tools<W: Write>(archive: &mut Archive<W>) -> Result<()> {
-    for tool in setup::lab_tools() {
+    for tool in required::lab_tools() {
         ensure!(programs::put(archive, tool)?, "no {tool} in PATH: run `cargo xtask setup`");
     }
     for tool in TOOLS {

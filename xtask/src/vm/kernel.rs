@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{apt, progress};
 
-/// A line of kernels; which of its releases it is depends on what apt has on the day of the first run.
+/// A series of kernels; which of its releases is taken depends on what apt has on the day of the
+/// first run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Line {
+pub(crate) enum Series {
     /// Debian 12's.
     #[value(name = "6.1")]
     V6_1,
@@ -23,7 +24,7 @@ pub(crate) enum Line {
     V6_12,
 }
 
-impl Line {
+impl Series {
     pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
 
     pub(crate) fn name(self) -> &'static str {
@@ -37,8 +38,8 @@ impl Line {
 /// A kernel in the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
-    pub(crate) line: Line,
-    /// As `uname -r` says it.
+    pub(crate) series: Series,
+    /// As `uname -r` prints it.
     pub(crate) release: String,
     /// The image that boots.
     pub(crate) image: PathBuf,
@@ -52,15 +53,15 @@ impl Kernel {
     }
 }
 
-/// The kernel of that line, from the cache or from apt.
-pub(crate) fn ensure(line: Line, cache: &Path) -> Result<Kernel> {
-    let dir = cache.join("kernels").join(line.name());
-    if let Some(kernel) = in_cache(line, &dir) {
+/// The kernel of that series, from the cache or from apt.
+pub(crate) fn ensure(series: Series, cache: &Path) -> Result<Kernel> {
+    let dir = cache.join("kernels").join(series.name());
+    if let Some(kernel) = in_cache(series, &dir) {
         return Ok(kernel);
     }
-    let package = package(line)?;
-    let work = cache.join("kernels").join(format!("{}.unpack", line.name()));
-    let tree = apt::unpack(&package, &format!("the {} guest", line.name()), &work)?;
+    let package = package(series)?;
+    let work = cache.join("kernels").join(format!("{}.unpack", series.name()));
+    let tree = apt::unpack(&package, &format!("the {} guest", series.name()), &work)?;
     // A package for a root where `/lib` is a link has it below `/usr`.
     if !tree.join("lib/modules").is_dir() {
         fs::create_dir_all(tree.join("lib"))?;
@@ -71,7 +72,7 @@ pub(crate) fn ensure(line: Line, cache: &Path) -> Result<Kernel> {
         // Documentation, and symbols that nobody reads.
         let _ = fs::remove_dir_all(tree.join(more));
     }
-    let kernel = in_cache(line, &tree)
+    let kernel = in_cache(series, &tree)
         .with_context(|| format!("{package} holds no kernel of the shape that is known here"))?;
     let mut depmod = Command::new("depmod");
     depmod.arg("-b").arg(&kernel.tree).arg(&kernel.release);
@@ -81,17 +82,17 @@ pub(crate) fn ensure(line: Line, cache: &Path) -> Result<Kernel> {
     let _ = fs::remove_dir_all(&dir);
     fs::rename(&tree, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
     fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
-    in_cache(line, &dir).with_context(|| format!("{} is gone", dir.display()))
+    in_cache(series, &dir).with_context(|| format!("{} is gone", dir.display()))
 }
 
 /// The kernel unpacked in `tree`, when all of it is there.
-fn in_cache(line: Line, tree: &Path) -> Option<Kernel> {
+fn in_cache(series: Series, tree: &Path) -> Option<Kernel> {
     let entries = fs::read_dir(tree.join("boot")).ok()?.filter_map(Result::ok);
     let name = entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .find_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned))?;
     let kernel = Kernel {
-        line,
+        series,
         image: tree.join("boot").join(format!("vmlinuz-{name}")),
         release: name,
         tree: tree.to_owned(),
@@ -99,15 +100,15 @@ fn in_cache(line: Line, tree: &Path) -> Option<Kernel> {
     kernel.modules().is_dir().then_some(kernel)
 }
 
-/// The package with the newest kernel of that line that apt can fetch.
-fn package(line: Line) -> Result<String> {
-    let prefix = format!("linux-image-{}.", line.name());
+/// The package with the newest kernel of that series that apt can fetch.
+fn package(series: Series) -> Result<String> {
+    let prefix = format!("linux-image-{}.", series.name());
     if !apt::available() {
         bail!(
-            "no {} kernel in the cache, and only apt of Debian has one: run this on Debian once, or \
-             unpack the package {prefix}…-cloud-amd64 into kernels/{} there",
-            line.name(),
-            line.name()
+            "no {} kernel in the cache, and only apt of Debian has one: run this on Debian once, \
+             or unpack the package {prefix}…-cloud-amd64 into kernels/{} there",
+            series.name(),
+            series.name()
         );
     }
     let mut found: Vec<_> =
@@ -117,14 +118,15 @@ fn package(line: Line) -> Result<String> {
         found.into_iter().rev().map(|(_, name)| name).find(|name| apt::has_candidate(name));
     newest.with_context(|| {
         format!(
-            "apt has no package {prefix}…-cloud-amd64: 6.1 is Debian 12's kernel, 6.12 Debian 13's \
-             (and in bookworm-security); is that in /etc/apt/sources.list?"
+            "apt has no package {prefix}…-cloud-amd64: 6.1 is Debian 12's kernel, 6.12 Debian \
+             13's (and in bookworm-security); is that in /etc/apt/sources.list?"
         )
     })
 }
 
 /// The numbers in a cloud kernel's package name, to sort by: [6, 1, 0, 56] of
-/// `linux-image-6.1.0-56-cloud-amd64`, [6, 12, 117, 12] of `…-6.12.117+deb12-cloud-amd64-unsigned`.
+/// `linux-image-6.1.0-56-cloud-amd64`, [6, 12, 117, 12] of
+/// `…-6.12.117+deb12-cloud-amd64-unsigned`.
 /// Nothing for other packages. Signed or not, the kernel is the same.
 fn version(package: &str) -> Option<Vec<u32>> {
     let rest = package.strip_prefix("linux-image-")?;
@@ -160,11 +162,11 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("xtask-kernel-{}", std::process::id()));
         let boot = dir.join("boot");
         fs::create_dir_all(&boot).expect("temporary directory");
-        assert!(in_cache(Line::V6_1, &dir).is_none());
+        assert!(in_cache(Series::V6_1, &dir).is_none());
         fs::write(boot.join("vmlinuz-6.1.0-x"), "").expect("writes");
-        assert!(in_cache(Line::V6_1, &dir).is_none());
+        assert!(in_cache(Series::V6_1, &dir).is_none());
         fs::create_dir_all(dir.join("lib/modules/6.1.0-x")).expect("modules");
-        let kernel = in_cache(Line::V6_1, &dir).expect("now it is whole");
+        let kernel = in_cache(Series::V6_1, &dir).expect("now it is whole");
         assert_eq!(kernel.release, "6.1.0-x");
         assert!(kernel.image.ends_with("boot/vmlinuz-6.1.0-x"));
         fs::remove_dir_all(&dir).expect("removes");

@@ -1,18 +1,25 @@
 //! `cargo xtask vm`: the suites on the kernels of Debian 12 and 13, each in a guest of its own.
 //!
-//! Owns the order of things and the display. The kernels come from `kernel`, what is in a guest from
-//! `initramfs`, what runs there from `suites` and `guest`; `qemu` starts it. Nothing of this machine
-//! is changed: no kernel is installed, no network is touched, and no root is needed.
+//! Owns the order of things and the display. The kernels come from `kernel`, what is in a guest
+//! from `initramfs`, what runs there from `suites` and `guest`; `qemu` starts it. Nothing of this
+//! machine is changed: no kernel is installed, no network is touched, and no root is needed.
+//!
+//! Modules import only modules that stand before them here: cpio, job, kernel, modules, programs,
+//! initramfs, qemu, guest, suites, tally, outcome, report, table.
 
 mod cpio;
 mod guest;
 mod initramfs;
+mod job;
 mod kernel;
 mod modules;
 mod outcome;
 mod programs;
 mod qemu;
+mod report;
 mod suites;
+mod table;
+mod tally;
 
 use std::{
     env,
@@ -27,28 +34,25 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use vxlan_tests::signals::Stop;
 
-use crate::{
-    paths, progress,
-    setup::{self, Scope},
-    test::{build_other_layout, build_vxlan},
-};
+use crate::{build, paths, progress, required::Scope, setup};
 use guest::Mark;
 use initramfs::Contents;
-use kernel::{Kernel, Line};
-use outcome::Report;
+use job::Job;
+use kernel::{Kernel, Series};
 use qemu::{Accel, Guest, Machine};
-use suites::{Job, Suite};
+use report::Report;
+use suites::Suite;
 
 /// For both guests together, this much memory is taken.
 const MEMORY_MIB: u32 = 3072;
 /// The version that migrations are tested with, in a guest.
 const OTHER_LAYOUT: &str = "/usr/bin/vxlan-other-layout";
 const TICK: Duration = Duration::from_millis(200);
-/// So long a guest may say nothing, by our clock.
+/// How long a guest may print nothing, by our clock.
 const SILENCE: Duration = Duration::from_secs(20 * 60);
-/// So long a job may take, by our clock: that of a guest whose kernel is stuck may not go on.
+/// How long a job may take, by our clock: that of a guest whose kernel is stuck may stand still.
 const PATIENCE: Duration = Duration::from_secs(4 * 60 * 60);
-/// So often a guest is started that does not get as far as a job.
+/// How often a guest is started that does not get as far as a job.
 const BOOTS: usize = 3;
 
 #[derive(clap::Args)]
@@ -58,7 +62,7 @@ pub(crate) struct Args {
     all: bool,
     /// On this kernel only
     #[arg(long, value_enum)]
-    kernel: Option<Line>,
+    kernel: Option<Series>,
     /// These suites, whole
     #[arg(long, value_name = "NAME")]
     suite: Vec<String>,
@@ -72,15 +76,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let record = setup::ensure(Scope::Vm)?;
     let promtool = record.promtool.context("setup left no promtool in its record")?;
     let cache = paths::cache()?;
-    let lines = args.kernel.map_or(Line::ALL.to_vec(), |line| vec![line]);
+    let series = args.kernel.map_or(Series::ALL.to_vec(), |series| vec![series]);
     let kernels: Vec<_> =
-        lines.into_iter().map(|line| kernel::ensure(line, &cache)).collect::<Result<_>>()?;
+        series.into_iter().map(|series| kernel::ensure(series, &cache)).collect::<Result<_>>()?;
 
-    progress::heading("building the vxlan binary and the suites");
     // What few tests need is built only when they may run.
     let quick = !args.all && args.suite.is_empty() && args.command.is_empty();
-    let other = if quick { None } else { Some(build_other_layout()?) };
-    let vxlan = PathBuf::from(build_vxlan()?);
+    let other = if quick { None } else { Some(build::vxlan_with_other_layout()?) };
+    let vxlan = build::vxlan()?;
     let suites = suites::build()?;
 
     let stop = Stop::install()?;
@@ -104,28 +107,32 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
     let live = !args.command.is_empty();
     let one = |kernel: &Kernel| -> Result<Report> {
-        let machine =
-            Machine { accel, cpus: cpus(accel, kernel.line), memory_mib: MEMORY_MIB, cards: true };
-        let log = paths::target_dir().join(format!("vm-{}.log", kernel.line.name()));
+        let machine = Machine {
+            accel,
+            cpus: cpus(accel, kernel.series),
+            memory_mib: MEMORY_MIB,
+            cards: true,
+        };
+        let log = paths::target_dir().join(format!("vm-{}.log", kernel.series.name()));
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        progress::note(&format!("{:<5} console: {}", kernel.line.name(), log.display()));
+        progress::note(&format!("{:<5} console: {}", kernel.series.name(), log.display()));
         let mut report = Report::new(kernel, live, Some(file));
         let mut boot = 1;
         loop {
             // A guest that dies takes the job with it that is at work, and no other.
-            let left = report.left(&jobs);
+            let left = report.remaining(&jobs);
             let init = guest::init(&left, &environment);
             let contents = Contents { kernel, programs: &programs.files, init: &init };
             let initrd = initramfs::make(&contents, &cache)?;
             report.boots();
             watch(Guest::boot(kernel, &initrd, machine)?, &mut report, &left, &stop)?;
-            let still = report.left(&jobs);
+            let still = report.remaining(&jobs);
             boot = if still.len() < left.len() { 1 } else { boot + 1 };
             if still.is_empty() || boot > BOOTS || stop.requested()? {
                 report.close(&still);
                 return Ok(report);
             }
-            progress::note(&format!("{:<5} once more, for what is left", kernel.line.name()));
+            progress::note(&format!("{:<5} once more, for what is left", kernel.series.name()));
         }
     };
     // Side by side: an emulated guest keeps one processor busy.
@@ -139,12 +146,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if stop.requested()? {
         bail!("interrupted");
     }
-    outcome::print(&reports);
+    table::print(&reports);
     let good = reports.iter().all(Report::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the guests shall do.
+/// The jobs of each guest.
 fn jobs(args: &Args, suites: &[Suite], long: bool) -> Result<Vec<Job>> {
     if !args.command.is_empty() {
         let command = args.command.join(" ");
@@ -173,25 +180,25 @@ fn jobs(args: &Args, suites: &[Suite], long: bool) -> Result<Vec<Job>> {
 
 /// Emulated, Linux 6.1 does not get past the start of a second processor when time is counted in
 /// instructions. So only 6.12 has two there.
-fn cpus(accel: Accel, line: Line) -> u32 {
-    match (accel, line) {
-        (Accel::Kvm, _) | (Accel::Emulated, Line::V6_12) => 2,
-        (Accel::Emulated, Line::V6_1) => 1,
+fn cpus(accel: Accel, series: Series) -> u32 {
+    match (accel, series) {
+        (Accel::Kvm, _) | (Accel::Emulated, Series::V6_12) => 2,
+        (Accel::Emulated, Series::V6_1) => 1,
     }
 }
 
-/// Follows a guest to its end.
+/// Reads the console of a guest to its end.
 fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Result<()> {
-    let mut heard = Instant::now();
-    let mut marked = heard;
+    let mut last_line = Instant::now();
+    let mut last_mark = last_line;
     loop {
         match guest.console.recv_timeout(TICK) {
             Ok(line) => {
-                heard = Instant::now();
+                last_line = Instant::now();
                 report.log(&line);
-                match Mark::of(&line) {
+                match Mark::parse(&line) {
                     Some(mark) => {
-                        marked = heard;
+                        last_mark = last_line;
                         report.mark(&mark, jobs);
                     }
                     None => report.line(line),
@@ -209,7 +216,7 @@ fn watch(mut guest: Guest, report: &mut Report, jobs: &[Job], stop: &Stop) -> Re
             return Ok(());
         }
         for (what, since, limit) in
-            [("nothing new", heard, SILENCE), ("at one job", marked, PATIENCE)]
+            [("nothing new", last_line, SILENCE), ("at one job", last_mark, PATIENCE)]
         {
             if since.elapsed() > limit {
                 report.ended(&format!("{what} for {} s, so it was ended", limit.as_secs()));

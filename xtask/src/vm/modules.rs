@@ -102,7 +102,8 @@ mod tests {
         let text = "kernel/drivers/net/veth.ko.xz:\n\
                     kernel/drivers/net/virtio_net.ko: kernel/net/failover.ko kernel/drivers/x.ko\n\
                     kernel/net/failover.ko:\nkernel/drivers/x.ko:\n\
-                    kernel/net/sched/act_bpf.ko:\nkernel/net/mac80211/mac80211.ko: kernel/drivers/y.ko\n";
+                    kernel/net/sched/act_bpf.ko:\n\
+                    kernel/net/mac80211/mac80211.ko: kernel/drivers/y.ko\n";
         let expected = [
             "kernel/drivers/net/veth.ko.xz",
             "kernel/drivers/net/virtio_net.ko",

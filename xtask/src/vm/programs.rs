@@ -1,5 +1,5 @@
 //! Programs of this machine for the guest: with their libraries, the test binaries without their
-//! debugging information. Which ones is `initramfs`' to say.
+//! debugging information. Which ones is decided in `initramfs`.
 
 use std::{
     fs,
@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::cpio::Archive;
 use crate::paths;
 
-/// Puts `program` of this machine's `PATH` where the guest's `PATH` finds it; false when there is none.
+/// Puts `program` of this machine's `PATH` where the guest's `PATH` finds it; false when there is
+/// none.
 pub(crate) fn put<W: Write>(archive: &mut Archive<W>, program: &str) -> Result<bool> {
     let Some(file) = paths::which(program) else { return Ok(false) };
     put_file(archive, &format!("/usr/bin/{program}"), &file)?;
@@ -47,7 +48,8 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(libraries_in(&text))
 }
 
-/// Every path in what `ldd` prints: `libc.so.6 => /lib/…/libc.so.6 (0x…)`, `/lib64/ld-….so.2 (0x…)`.
+/// Every path in what `ldd` prints: `libc.so.6 => /lib/…/libc.so.6 (0x…)`, `/lib64/ld-….so.2
+/// (0x…)`.
 fn libraries_in(ldd: &str) -> Vec<PathBuf> {
     ldd.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }

@@ -19,13 +19,13 @@ use super::{initramfs, kernel::Kernel};
 use crate::progress;
 
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
-/// MAC addresses of a guest's network cards. A hub of qemu is the wire between them: it needs nothing
-/// of this machine, and has one queue a card. More would take tap devices.
+/// MAC addresses of a guest's network cards. A hub of qemu is the wire between them: it needs
+/// nothing of this machine, and has one queue a card. More would take tap devices.
 pub(crate) const CARDS: [&str; 2] = ["02:00:00:00:0a:00", "02:00:00:00:0a:01"];
 /// A guest under KVM is there within two.
 const PROBE: Duration = Duration::from_secs(10);
-/// Only an emergency on the console: the suites speak there. No wait before the reboot after a panic.
-/// And nothing that costs an emulated machine much and tells nothing of networking.
+/// Only an emergency on the console: the suites print there. No wait before the reboot after a
+/// panic. And nothing that costs an emulated machine much and is no part of networking.
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=1 panic=-1 oops=panic \
                             mitigations=off init_on_alloc=0 lsm= audit=0 nokaslr";
 const ALIVE: &str = "vm: alive";
@@ -35,7 +35,8 @@ const ALIVE: &str = "vm: alive";
 pub(crate) enum Accel {
     Kvm,
     /// qemu itself, one instruction a nanosecond of the guest's time. So the guest sees a steady
-    /// machine however busy this one is, its patience is not ours, and it skips the time it is idle.
+    /// machine however busy this one is, its patience is not ours, and it skips the time it is
+    /// idle.
     Emulated,
 }
 
@@ -44,9 +45,10 @@ impl Accel {
         match self {
             Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
             Self::Emulated => {
-                // Page tables of four levels: a fifth is a twentieth of the time, and for nothing. Without
-                // cmpxchg16b, which the emulator (7.2) sometimes returns from with an address in the flags:
-                // then the kernel dies of a double fault in its allocator, and has other ways.
+                // Page tables of four levels: a fifth is a twentieth of the time, and for nothing.
+                // Without cmpxchg16b, which the emulator (7.2) sometimes returns from with an
+                // address in the flags: then the kernel dies of a double fault in its allocator,
+                // and has other ways.
                 &[
                     "-accel",
                     "tcg",
@@ -114,8 +116,8 @@ impl Guest {
             .spawn()
             .with_context(|| format!("cannot start {}", progress::show(&command)))?;
         let (sender, console) = channel();
-        follow(child.stdout.take(), sender.clone());
-        follow(child.stderr.take(), sender);
+        forward_lines(child.stdout.take(), sender.clone());
+        forward_lines(child.stderr.take(), sender);
         Ok(Self { child, console })
     }
 
@@ -133,7 +135,7 @@ impl Drop for Guest {
     }
 }
 
-fn follow(stream: Option<impl Read + Send + 'static>, to: Sender<String>) {
+fn forward_lines(stream: Option<impl Read + Send + 'static>, to: Sender<String>) {
     let Some(stream) = stream else { return };
     thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
@@ -164,8 +166,8 @@ fn clean(line: &[u8]) -> String {
     clean
 }
 
-/// KVM when a guest of `kernel` comes up with it. That `/dev/kvm` opens, or even runs some code, says
-/// little: in some clouds a whole kernel never gets to its end.
+/// Chooses KVM when a guest of `kernel` comes up with it. That `/dev/kvm` opens, or even runs some
+/// code, proves little: in some clouds a whole kernel never gets to its end.
 pub(crate) fn probe(kernel: &Kernel, cache: &Path) -> Result<(Accel, String)> {
     if File::options().read(true).write(true).open("/dev/kvm").is_err() {
         return Ok((Accel::Emulated, "no usable /dev/kvm".to_owned()));
@@ -217,7 +219,7 @@ mod tests {
             let mut child =
                 Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn()?;
             let (sender, console) = channel();
-            follow(child.stdout.take(), sender);
+            forward_lines(child.stdout.take(), sender);
             Ok(Guest { child, console })
         };
         comes_up(&guest("echo boot; echo 'vm: alive'")?, Duration::from_secs(10))?;

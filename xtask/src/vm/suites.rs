@@ -1,34 +1,21 @@
-//! What is run in a guest: every suite, or of each the part that a kernel can change most, and how
-//! the outcome is read from what a test binary prints.
+//! What is run in a guest: every suite, or of each the part that a kernel can change most.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context as _, Result, ensure};
 
-use super::guest::quoted;
-use crate::{cargo::cargo, progress};
+use super::job::{Job, quoted};
+use crate::build::{self, TestBinary};
 
 /// No suite of these packages needs a kernel, or all of them do.
 const PACKAGES: [&str; 2] = ["tests#vxlan-tests@", "vxlan-user#"];
 /// Suites that do not run in a guest, and why.
 const WITHOUT: [(&str, &str); 2] = [
-    ("docs", "holds papers to the code and asks the kernel nothing"),
+    ("docs", "holds documents to the code and calls nothing of the kernel"),
     ("systemd", "needs systemd, which a guest does not have"),
 ];
 
-/// One command in a guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Job {
-    pub(crate) name: String,
-    pub(crate) command: String,
-    /// By the guest's clock.
-    pub(crate) limit: Option<Duration>,
-    /// For tests: how many there are at least.
-    pub(crate) tests: Option<usize>,
-}
-
-/// A test binary.
+/// A test binary that runs in guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Suite {
     pub(crate) name: String,
@@ -61,8 +48,8 @@ const QUICK: [(&str, &[&str]); 5] = [
 ];
 
 /// Tests that are left to KVM and to the machine itself, by pieces of their names: they carry a
-/// million packets, or start many daemons under strace, which takes an emulated processor many minutes
-/// each.
+/// million packets, or start many daemons under strace, which takes an emulated processor many
+/// minutes each.
 const LONG: [&str; 5] =
     ["a_million", "gigabyte::", "a_storm", "programs_and_model_agree", "killed::"];
 
@@ -110,69 +97,24 @@ fn part(suite: &Suite, tests: &[&str]) -> Job {
     Job { name: suite.name.clone(), command, limit: Some(LIMIT), tests: Some(tests.len().max(1)) }
 }
 
-/// Builds what runs in the guests. As `cargo xtask test` does, so that nothing is built twice.
+/// Builds what runs in the guests.
 pub(crate) fn build() -> Result<Vec<Suite>> {
-    let mut cmd = cargo();
-    cmd.args(["test", "--workspace", "--no-run"])
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit());
-    let out = cmd.output().with_context(|| format!("cannot start {}", progress::show(&cmd)))?;
-    if !out.status.success() {
-        bail!("{} ended with {}", progress::show(&cmd), out.status);
-    }
-    let suites = suites_in(&String::from_utf8_lossy(&out.stdout));
-    ensure!(!suites.is_empty(), "{} named no test binary", progress::show(&cmd));
+    let suites = suites_among(build::tests()?);
+    ensure!(!suites.is_empty(), "no test binary is a suite of {}", PACKAGES.join(" or "));
     Ok(suites)
 }
 
-/// The test binaries in cargo's messages, one JSON object a line.
-fn suites_in(messages: &str) -> Vec<Suite> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut found: Vec<_> = messages.filter_map(|message| suite_in(&message)).collect();
+fn suites_among(binaries: Vec<TestBinary>) -> Vec<Suite> {
+    let mut found: Vec<_> = binaries.into_iter().filter_map(suite).collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
 }
 
-fn suite_in(message: &Value) -> Option<Suite> {
-    let package = message["package_id"].as_str()?;
-    let kinds = message.pointer("/target/kind")?.as_array()?;
-    let name = message.pointer("/target/name")?.as_str()?;
-    let program = message["executable"].as_str()?;
+fn suite(binary: TestBinary) -> Option<Suite> {
+    let TestBinary { package, name, program } = binary;
     let ours = PACKAGES.iter().any(|ours| package.contains(ours));
     let left_out = WITHOUT.iter().any(|(without, _)| *without == name);
-    (ours && !left_out && kinds.iter().any(|kind| kind == "test"))
-        .then(|| Suite { name: name.to_owned(), program: PathBuf::from(program) })
-}
-
-/// What a test binary has told of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: usize,
-    pub(crate) failed: usize,
-    /// Tests that passed because they had nothing to test here, and why.
-    pub(crate) left_out: Vec<String>,
-}
-
-impl Tally {
-    pub(crate) fn read(output: &[String]) -> Self {
-        let mut tally = Self::default();
-        for line in output {
-            if let Some(rest) = line.strip_prefix("test result: ") {
-                tally.passed += number_before(rest, " passed");
-                tally.failed += number_before(rest, " failed");
-            } else if let Some((_, why)) = line.split_once("left out: ") {
-                tally.left_out.push(why.trim().to_owned());
-            }
-        }
-        tally.passed = tally.passed.saturating_sub(tally.left_out.len());
-        tally
-    }
-}
-
-fn number_before(text: &str, what: &str) -> usize {
-    let before = text.split_once(what).map_or("", |(before, _)| before);
-    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next();
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
+    (ours && !left_out).then_some(Suite { name, program })
 }
 
 #[cfg(test)]
@@ -180,40 +122,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suites_are_read_from_cargos_messages() {
-        let message = |package: &str, kind: &str, name: &str| {
-            format!(
-                "{{\"package_id\":\"path+file:///w/{package}\",\"executable\":\"/t/{name}-1\",\
-                 \"target\":{{\"kind\":[\"{kind}\"],\"name\":\"{name}\"}}}}"
-            )
+    fn suites_are_the_tests_of_two_packages_that_need_a_kernel() {
+        let binary = |package: &str, name: &str| TestBinary {
+            package: format!("path+file:///w/{package}"),
+            name: name.to_owned(),
+            program: format!("/t/{name}-1").into(),
         };
-        let text = [
-            message("tests#vxlan-tests@0.1.0", "test", "nat"),
-            message("tests#vxlan-tests@0.1.0", "test", "daemon"),
-            message("tests#vxlan-tests@0.1.0", "lib", "vxlan_tests"),
-            message("vxlan-user#0.1.0", "test", "docs"),
-            message("vxlan-user#0.1.0", "bin", "vxlan"),
-            message("xtask#0.1.0", "test", "other"),
-            "not json".to_owned(),
-        ];
-        let found = suites_in(&text.join("\n"));
+        let found = suites_among(vec![
+            binary("tests#vxlan-tests@0.1.0", "nat"),
+            binary("tests#vxlan-tests@0.1.0", "daemon"),
+            binary("vxlan-user#0.1.0", "docs"),
+            binary("vxlan-user#0.1.0", "host"),
+            binary("xtask#0.1.0", "other"),
+        ]);
         let names: Vec<_> = found.iter().map(|suite| &*suite.name).collect();
-        assert_eq!(names, ["daemon", "nat"]);
-        assert_eq!(found[1].program, PathBuf::from("/t/nat-1"));
-    }
-
-    #[test]
-    fn outcomes_are_read_from_what_tests_print() {
-        let lines = [
-            "test a ... left out: needs TCX links, Linux 6.6 (e420bed02507); this is 6.1.0",
-            "ok",
-            "test result: ok. 41 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out; finished",
-            "test result: FAILED. 3 passed; 12 failed; 0 ignored",
-        ];
-        let tally = Tally::read(&lines.map(str::to_owned));
-        assert_eq!((tally.passed, tally.failed), (43, 12));
-        let why = "needs TCX links, Linux 6.6 (e420bed02507); this is 6.1.0";
-        assert_eq!(tally.left_out, [why]);
+        assert_eq!(names, ["daemon", "host", "nat"]);
+        assert_eq!(found[2].program, PathBuf::from("/t/nat-1"));
     }
 
     #[test]
