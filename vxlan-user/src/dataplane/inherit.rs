@@ -7,9 +7,7 @@ use aya::maps::MapError;
 use vxlan_common::table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey};
 
 use super::{
-    error::DataPlaneError,
-    loader::DataPlane,
-    previous::PreviousGeneration,
+    DataPlane, DataPlaneError, PreviousGeneration,
     tables::{with_array, with_hash},
 };
 use crate::plan::Plan;

@@ -7,20 +7,16 @@ use std::{
     path::PathBuf,
 };
 
-use aya::{Pod, maps::MapData, programs::ProgramInfo, util::nr_cpus};
+use aya::{Pod, maps::MapData, util::nr_cpus};
 use vxlan_common::{
     counters::Counters,
     table::{Learned, Neighbour, NeighbourKey, Settings},
 };
 
 use super::{
-    entries::MacEntry,
-    error::DataPlaneError,
-    generation::Generation,
-    layout::{self, Field, MapLayout},
-    pins::Pins,
-    pod, syscall,
-    totals::Totals,
+    DataPlaneError, Generation, MacEntry, MapLayout, Pins, Totals,
+    layout::{self, Field},
+    syscall,
 };
 
 /// An open generation.
@@ -68,7 +64,7 @@ impl PreviousGeneration {
             Ok(Opened { layout: layout.clone(), fd, common: common.collect() })
         };
         let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
-        let id = |path: &PathBuf| Some(ProgramInfo::from_pin(path).ok()?.id());
+        let id = |path: &PathBuf| syscall::program_id(syscall::pinned(path).ok()?.as_fd()).ok();
         let programs = pins.programs_of(generation).iter().filter_map(id).collect();
         let failed = |(_, source)| DataPlaneError::PreviousGeneration {
             name: "COUNTERS".to_owned(),
@@ -103,9 +99,7 @@ impl PreviousGeneration {
         let mut sum = Counters::ZERO;
         let Some(map) = self.map("COUNTERS") else { return Ok(sum) };
         for cpu in &map.each_cpu(&slot.to_ne_bytes(), self.cpus)? {
-            if let Some(counters) = translated(map, cpu) {
-                sum.add(&counters);
-            }
+            sum.add(&translated(map, cpu));
         }
         Ok(sum)
     }
@@ -130,7 +124,7 @@ impl PreviousGeneration {
     /// The settings, as far as this version knows them.
     pub fn settings(&self) -> Result<Option<Settings>, DataPlaneError> {
         let Some(map) = self.map("SETTINGS") else { return Ok(None) };
-        Ok(map.value(&0_u32.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
+        Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }
 
     /// Every station.
@@ -161,7 +155,7 @@ impl PreviousGeneration {
     /// What was learned of a member.
     pub fn learned(&self, member: u32) -> Result<Option<Learned>, DataPlaneError> {
         let Some(map) = self.map("LEARNED") else { return Ok(None) };
-        Ok(map.value(&member.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
+        Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }
 
     /// The addresses heard behind members.
@@ -172,8 +166,7 @@ impl PreviousGeneration {
             let Some(value) = map.value(&key)? else { continue };
             let index = |name: &str| map.layout.key_field(name)?.number(&key).map(|at| at as u32);
             let Some((member, place)) = index("member").zip(index("place")) else { continue };
-            let neighbour = translated(map, &value);
-            found.extend(neighbour.map(|of| (NeighbourKey { member, place }, of)));
+            found.push((NeighbourKey { member, place }, translated(map, &value)));
         }
         Ok(found)
     }
@@ -232,7 +225,7 @@ impl Opened {
 }
 
 /// A value of this version, with every field that both know.
-fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> Option<T> {
+fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> T {
     let mut bytes = vec![0; size_of::<T>()];
     for (field, theirs) in &map.common {
         let Some(place) =
@@ -250,5 +243,7 @@ fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> Option<T> {
             }
         }
     }
-    pod::read(&bytes)
+    // SAFETY: as many bytes as the type has, of which every bit pattern is a value (`Pod`); the copy asks
+    // for no alignment.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
 }

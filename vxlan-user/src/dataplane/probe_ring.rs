@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use aya::maps::{MapData, RingBuf};
 use vxlan_common::probe::Arrived;
 
-use super::{error::DataPlaneError, loader::DataPlane, pod};
+use super::{DataPlane, DataPlaneError};
 
 const NAME: &str = "PROBES";
 
@@ -16,7 +16,10 @@ impl ProbeRing {
     /// The oldest one that is left, which is then taken out.
     pub fn take(&mut self) -> Option<Arrived> {
         let item = self.0.next()?;
-        pod::read(&item)
+        let bytes = item.first_chunk::<{ size_of::<Arrived>() }>()?;
+        // SAFETY: the bytes are as many as an `Arrived` has, of which every bit pattern is a value
+        // (`Pod`); the copy asks for no alignment.
+        Some(unsafe { bytes.as_ptr().cast::<Arrived>().read_unaligned() })
     }
 }
 

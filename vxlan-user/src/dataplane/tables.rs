@@ -9,7 +9,7 @@ use vxlan_common::{
     table::{Mapping, NetworkAddress, Owner, Peer, Settings, Source, current},
 };
 
-use super::{clock::uptime, error::DataPlaneError, fdb::Clock};
+use super::{DataPlaneError, fdb};
 use crate::plan::{Change, Plan};
 
 const SOURCES: &str = "SOURCES";
@@ -97,7 +97,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_ifindex =
         plan.networks.iter().enumerate().map(|(index, network)| (network.ifindex, index as u32));
 
-    array(bpf, Clock::NAME, &[uptime()])?;
+    array(bpf, fdb::Clock::NAME, &[fdb::uptime()])?;
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
     array(bpf, "GROUPS", &plan.groups)?;

@@ -36,7 +36,7 @@ pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::{XdpAttachment, XdpMode};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
-pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay, hidden_name};
+pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
 pub use raw::{OuterHeaders, RawSender};
 pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
 pub use underlay_link::UnderlayLink;

@@ -40,11 +40,6 @@ pub struct OverlaySpec {
     pub proxy_arp: bool,
 }
 
-/// Names the hidden port of a network, so that anyone who knows the VNI finds the port again.
-pub fn hidden_name(vni: u32) -> String {
-    format!("vxport{vni}")
-}
-
 /// An overlay interface that is up, with what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlay {

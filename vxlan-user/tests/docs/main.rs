@@ -220,8 +220,8 @@ fn every_vxlan_command_that_is_shown_is_understood() {
 }
 
 #[test]
-fn the_readme_tells_every_verb_and_option() {
-    let readme = document("README.md");
+fn the_page_of_commands_tells_every_verb_and_option() {
+    let page = document("docs/commands.md");
     let cli = Cli::command();
     for verb in cli.get_subcommands() {
         let positional = verb.get_positionals().flat_map(|at| at.get_possible_values());
@@ -229,14 +229,14 @@ fn the_readme_tells_every_verb_and_option() {
         let words = if words.is_empty() { vec![String::new()] } else { words };
         for word in words {
             let row = format!("\n| `vxlan {}{word}` |", verb.get_name());
-            assert!(readme.text.contains(&row), "the README's table lacks {row}");
+            assert!(page.text.contains(&row), "the table lacks {row}");
         }
         for argument in cli.get_arguments().chain(verb.get_arguments()) {
             let Some(option) = argument.get_long() else { continue };
             let option = format!("--{option}");
-            let spans = readme.spans();
-            let told = spans.iter().any(|span| span.split(' ').any(|word| word == option));
-            assert!(told, "the README does not mention {option}");
+            let spans = page.spans();
+            let documented = spans.iter().any(|span| span.split(' ').any(|word| word == option));
+            assert!(documented, "docs/commands.md does not mention {option}");
         }
     }
 }

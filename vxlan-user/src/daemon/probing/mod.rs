@@ -23,10 +23,9 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        directories::Directories,
+        Places, Started,
         paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
-        running::ActivePlane,
     },
     dataplane::{ProbeRing, now},
     host::{EchoReply, HostError, OuterHeaders, RawSender},
@@ -79,21 +78,18 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
-    pub(super) fn start(
-        directories: &Directories,
-        running: &mut ActivePlane,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
-        let preflight = &running.preflight;
+        let findings = &running.findings;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
             more: false,
-            sender: RawSender::open(&preflight.underlay.name)?,
+            sender: RawSender::open(&findings.underlay.name)?,
             asked: asked(running, HashMap::new(), now),
             echoes: Echoes::default(),
-            counting: Counting::open(directories, running)?,
+            counting: Counting::open(places, running)?,
             reports: SharedReports::default(),
             round_trips,
             reporting: now,
@@ -109,14 +105,14 @@ impl Probing {
     /// The maps or the interface cannot be used; then everything is as it was.
     pub(super) fn reload(
         &mut self,
-        directories: &Directories,
+        places: &Places,
         before: &Config,
-        running: &mut ActivePlane,
+        running: &mut Started,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let arrivals = arrivals(running)?;
-        let counting = Counting::open(directories, running)?;
-        let sender = RawSender::open(&running.preflight.underlay.name)?;
+        let counting = Counting::open(places, running)?;
+        let sender = RawSender::open(&running.findings.underlay.name)?;
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // Their indices are those of the former configuration: they are answered, and what else follows
         // from them is left to the next ones.
@@ -147,14 +143,14 @@ impl Probing {
     }
 
     /// The underlay interface is another device: what is sent leaves by that one.
-    pub(super) fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError> {
-        self.sender = RawSender::open(&running.preflight.underlay.name)?;
+    pub(super) fn reopen(&mut self, running: &Started) -> Result<(), HostError> {
+        self.sender = RawSender::open(&running.findings.underlay.name)?;
         Ok(())
     }
 
     /// Our addresses are others: what was found out of the ways from the old ones says nothing of these.
-    pub(super) fn begin_anew(&mut self, running: &ActivePlane) {
-        let names = running.preflight.config.peers.iter().map(|peer| peer.name.value.clone());
+    pub(super) fn begin_anew(&mut self, running: &Started) {
+        let names = running.findings.config.peers.iter().map(|peer| peer.name.value.clone());
         let former = names.zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
         self.due = now();
@@ -185,7 +181,7 @@ impl Probing {
     pub(super) async fn handle(
         &mut self,
         event: Event,
-        running: &mut ActivePlane,
+        running: &mut Started,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let mut todo = Vec::new();
@@ -201,7 +197,7 @@ impl Probing {
         for (peer, action) in todo {
             // What one peer's probes ask for, and the kernel refuses, is no reason to leave all others.
             if let Err(error) = self.act(peer, action, running, follower).await {
-                tracing::error!(peer = %running.preflight.config.peers[peer].name, "{error:#}");
+                tracing::error!(peer = %running.findings.config.peers[peer].name, "{error:#}");
             }
             self.hurry(peer);
         }
@@ -249,7 +245,7 @@ impl Probing {
         self.more = true;
     }
 
-    fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
+    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) {
         let now = now();
         self.rested = now + REST;
         let mut echoes = 0;
@@ -262,7 +258,7 @@ impl Probing {
                 Asked::Prober(_) => {}
                 Asked::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
                     echoes += 1;
-                    let config = &running.preflight.config;
+                    let config = &running.findings.config;
                     *next = now + config.probe.interval;
                     if unkeyed.is_heard_lately() {
                         continue;
@@ -324,7 +320,7 @@ impl Probing {
         &mut self,
         peer: usize,
         action: Action,
-        running: &mut ActivePlane,
+        running: &mut Started,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         match action {
@@ -342,7 +338,7 @@ impl Probing {
                 follower.found(running, peer, found, proved)?;
             }
             Action::RoundTrip(took) => {
-                if let Some(of) = running.preflight.config.peers.get(peer) {
+                if let Some(of) = running.findings.config.peers.get(peer) {
                     self.round_trips.observe(&of.name, took.as_secs_f64());
                 }
             }
@@ -353,7 +349,7 @@ impl Probing {
     /// An endpoint that a silent peer has, and another one proves to have now, changes hands.
     async fn reassign(
         &mut self,
-        running: &mut ActivePlane,
+        running: &mut Started,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let now = now();
@@ -380,7 +376,7 @@ impl Probing {
     }
 
     /// Endpoints may have been given and refused.
-    fn settle(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
+    fn settle(&mut self, running: &Started, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             if let Asked::Prober(prober) = asked {
@@ -391,7 +387,7 @@ impl Probing {
     }
 
     /// The ways to the peers may have changed.
-    pub(super) fn follow(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
+    pub(super) fn follow(&mut self, running: &Started, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             let Some(entry) = running.plan.peers.get(peer) else { continue };
@@ -428,7 +424,7 @@ impl Probing {
 }
 
 /// Where probes arrive.
-fn arrivals(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
+fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
     let arrivals = running.plane.probe_ring()?;
     // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every time,
     // and is itself owned by the registration until that ends.
@@ -437,8 +433,8 @@ fn arrivals(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
 }
 
 /// Peers that answer probes.
-fn keyed(running: &ActivePlane) -> impl Iterator<Item = &str> {
-    let keyed = running.preflight.config.peers.iter().zip(&running.preflight.keys);
+fn keyed(running: &Started) -> impl Iterator<Item = &str> {
+    let keyed = running.findings.config.peers.iter().zip(&running.findings.keys);
     keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }
 
@@ -449,8 +445,8 @@ fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
 
 /// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there
 /// is noticed.
-fn destination(running: &ActivePlane, peer: usize) -> Option<SocketAddr> {
-    let declared = || running.preflight.config.peers.get(peer)?.endpoint().map(|at| at.value);
+fn destination(running: &Started, peer: usize) -> Option<SocketAddr> {
+    let declared = || running.findings.config.peers.get(peer)?.endpoint().map(|at| at.value);
     running.plan.peers.get(peer).and_then(way).or_else(declared)
 }
 

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    daemon::reload_requests::Asked,
+    daemon::reload::Asked,
     probe::{NatReports, SharedReports},
 };
 

@@ -2,5 +2,4 @@
 
 pub(in crate::daemon) mod api;
 pub(in crate::daemon) mod listeners;
-pub(in crate::daemon) mod program_log;
 pub(in crate::daemon) mod service_manager;

@@ -1,7 +1,7 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, fs::File, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 use vxlan_common::table;
@@ -13,22 +13,43 @@ use super::{
 use crate::{
     config::{self, RouteTable},
     daemon::{
-        directories::Directories,
+        Places,
         paths::{
             path_mtu::{self, PathMtus},
             resolution as ways,
         },
-        preflight::{Preflight, keys},
+        preflight::{host::Findings, keys},
         reconcile::reconciler::AT_A_TIME,
-        running::ActivePlane,
     },
     dataplane::{
-        AttachedPrograms, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter, uptime,
+        AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook,
+        detach_deliver_filter, uptime,
     },
-    host::{Host, OverlaySpec, WantedRoute, hidden_name},
+    host::{Host, OverlaySpec, WantedRoute},
     plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
     state::{NarrowPath, State},
 };
+
+/// A data plane that carries traffic.
+#[derive(Debug)]
+pub struct Started {
+    pub findings: Findings,
+    pub plane: DataPlane,
+    pub attachment: Attachment,
+    pub state: State,
+    pub(in crate::daemon) plan: Plan,
+    /// Where peers are whose endpoint is learned.
+    pub(in crate::daemon) endpoints: Endpoints,
+    /// The pins are this process's as long as it is open.
+    pins_lock: Option<Arc<File>>,
+}
+
+impl Started {
+    /// The generation at work.
+    pub(in crate::daemon) fn generation(&self) -> u64 {
+        self.state.generations.last().map_or(0, |generation| generation.number)
+    }
+}
 
 /// What a failed start must take back.
 #[derive(Default)]
@@ -43,80 +64,80 @@ struct Made {
     filter: Option<(String, u32, bool)>,
 }
 
-/// Makes everything that `preflight` ask for. `running` is what this process made before, and goes on if
+/// Makes everything that `findings` ask for. `running` is what this process made before, and goes on if
 /// this fails.
 pub(in crate::daemon) async fn bring_up(
-    directories: &Directories,
+    places: &Places,
     host: &Host,
-    preflight: Preflight,
+    findings: Findings,
     options: LoadOptions,
-    running: Option<&ActivePlane>,
-) -> anyhow::Result<ActivePlane> {
+    running: Option<&Started>,
+) -> anyhow::Result<Started> {
     let mut made = Made::default();
-    let former = preflight.former.clone();
-    match make(directories, host, preflight, options, running, &mut made).await {
+    let former = findings.former.clone();
+    match make(places, host, findings, options, running, &mut made).await {
         Ok(started) => Ok(started),
         Err(error) => {
-            undo(directories, host, former, running, made).await;
+            undo(places, host, former, running, made).await;
             Err(error)
         }
     }
 }
 
 async fn make(
-    directories: &Directories,
+    places: &Places,
     host: &Host,
-    preflight: Preflight,
+    findings: Findings,
     options: LoadOptions,
-    running: Option<&ActivePlane>,
+    running: Option<&Started>,
     made: &mut Made,
-) -> anyhow::Result<ActivePlane> {
-    let predecessors = Predecessors::open(directories, preflight.former.as_ref())?;
-    let kept = predecessors.kept(&preflight)?;
-    let former = former_endpoints(&preflight);
-    let endpoints = Endpoints::new(&preflight.config, |name| former.get(name).copied());
-    let draft = draft(&preflight, &endpoints, &kept);
+) -> anyhow::Result<Started> {
+    let predecessors = Predecessors::open(places, findings.former.as_ref())?;
+    let kept = predecessors.kept(&findings)?;
+    let former = former_endpoints(&findings);
+    let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
+    let draft = draft(&findings, &endpoints, &kept);
     tracing::debug!("start: planned");
     // The verifier's word comes before the first change.
     let options = LoadOptions {
         slots: draft.names.slots.len() as u32,
-        mac_addresses: Plan::stations_for(&preflight.config),
-        neighbours: Plan::neighbours_for(&preflight.config),
-        learned_endpoints: Plan::learning_for(&preflight.config),
+        mac_addresses: Plan::stations_for(&findings.config),
+        neighbours: Plan::neighbours_for(&findings.config),
+        learned_endpoints: Plan::learning_for(&findings.config),
         ..options
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&draft)?;
-    let mut state = record::planned(&preflight, &endpoints, host).await?;
+    let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
-    directories.run_dir.store(&record::merged(&state, preflight.former.as_ref()))?;
-    made.pinned = !directories.pins.exist();
-    directories.pins.prepare()?;
+    places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
+    made.pinned = !places.pins.exist();
+    places.pins.prepare()?;
     let pins_lock = match running {
         Some(running) => running.pins_lock.clone(),
-        None => directories.pins.lock()?.map(Arc::new),
+        None => places.pins.lock()?.map(Arc::new),
     };
-    leftover::make_room(host, &preflight).await?;
-    let overlays = make_overlays(host, &preflight, &mut state, made).await?;
+    leftover::make_room(host, &findings).await?;
+    let overlays = make_overlays(host, &findings, &mut state, made).await?;
     tracing::debug!("start: recorded, interfaces made");
-    make_routes(host, &preflight, &mut state, made).await?;
+    make_routes(host, &findings, &mut state, made).await?;
     tracing::debug!("start: routes made");
-    let ways = ways_at_start(&preflight, &endpoints, host).await;
+    let ways = ways_at_start(&findings, &endpoints, host).await;
     tracing::debug!("start: ways known");
     let mut plan = Plan::new(
-        &preflight.config,
-        &preflight.facts,
+        &findings.config,
+        &findings.facts,
         &overlays,
         &ways,
         endpoints.all(),
         &kept,
         &mut rand::rng(),
     );
-    plan.probers = keys::probers(&preflight.keys);
+    plan.probers = keys::probers(&findings.keys);
     match running {
-        Some(running) => keep_ways(&mut plan, &preflight, running),
+        Some(running) => keep_ways(&mut plan, &findings, running),
         None => keep_paths(&mut plan, &state.narrow_paths),
     }
     plane.fill(&plan)?;
@@ -125,48 +146,46 @@ async fn make(
         plane.inherit(former, &plan)?;
     }
     tracing::debug!("start: inherited");
-    let number = directories.pins.next_generation(&state.generations);
-    plane.pin(&directories.pins, number)?;
-    made.before = Some(AttachedPrograms::read(
-        &directories.pins,
-        predecessors.filters(&preflight, &directories.pins),
-    )?);
-    state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
-    let left = record::left_over(&state, preflight.former.as_ref());
+    let number = places.pins.next_generation(&state.generations);
+    plane.pin(&places.pins, number)?;
+    made.before =
+        Some(AttachedPrograms::read(&places.pins, predecessors.filters(&findings, &places.pins))?);
+    state.generations.push(Generation::new(number, &plane, plan.names.clone()));
+    let left = record::left_over(&state, findings.former.as_ref());
     state.networks.extend(left.iter().cloned());
-    directories.run_dir.store(&state)?;
+    places.run_dir.store(&state)?;
     made.filter = state
         .underlay
         .tc
-        .filter(|tc| tc.hook == TcHook::Netlink && preflight.former.is_none())
-        .map(|tc| (preflight.underlay.name.clone(), preflight.facts.ifindex, tc.made_clsact));
-    let attachment = replace::swap(directories, &preflight, &mut plane, &plan)?;
+        .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
+        .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
+    let attachment = replace::swap(places, &findings, &mut plane, &plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone: the new generation carries the traffic.
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::entries(&plan, &plane);
-    if let Err(error) = predecessors.retire(directories, &mut state) {
+    if let Err(error) = predecessors.retire(places, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, &preflight, &mut state, left.len(), &made.overlays).await;
-    if let Err(error) = directories.run_dir.store(&state) {
+    leftover::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
+    if let Err(error) = places.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
-    Ok(ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock })
+    Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
 /// Peers whose endpoints stay are reached as they are now, until it is looked at again.
-fn keep_ways(plan: &mut Plan, preflight: &Preflight, running: &ActivePlane) {
-    let before = &running.preflight;
-    if before.facts.ifindex != preflight.facts.ifindex {
+fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
+    let before = &running.findings;
+    if before.facts.ifindex != findings.facts.ifindex {
         return;
     }
     let known = before.config.peers.iter().zip(&running.plan.peers);
     let known: HashMap<&str, _> = known.map(|of| (of.0.name.value.as_str(), of)).collect();
     let endpoints =
         |of: &config::Peer| -> Vec<_> { of.endpoints.iter().map(|at| at.value).collect() };
-    for (peer, entry) in preflight.config.peers.iter().zip(&mut plan.peers) {
+    for (peer, entry) in findings.config.peers.iter().zip(&mut plan.peers) {
         let Some((config, way)) = known.get(peer.name.value.as_str()) else { continue };
         if config.learns == peer.learns && endpoints(config) == endpoints(peer) {
             *entry = table::Peer {
@@ -192,24 +211,24 @@ fn keep_paths(plan: &mut Plan, known: &[NarrowPath]) {
 }
 
 /// A plan before there are interfaces and ways: as many entries in every map as the real one.
-fn draft(preflight: &Preflight, endpoints: &Endpoints, kept: &Inherited) -> Plan {
-    let config = &preflight.config;
+fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Inherited) -> Plan {
+    let config = &findings.config;
     let overlays = vec![OverlayFacts { ifindex: 0, mac: [0; 6] }; config.networks.len()];
     let ways = vec![None; config.peers.len()];
-    let (facts, learned) = (&preflight.facts, endpoints.all());
+    let (facts, learned) = (&findings.facts, endpoints.all());
     let mut plan = Plan::new(config, facts, &overlays, &ways, learned, kept, &mut rand::rng());
-    plan.probers = keys::probers(&preflight.keys);
+    plan.probers = keys::probers(&findings.keys);
     plan
 }
 
 async fn make_routes(
     host: &Host,
-    preflight: &Preflight,
+    findings: &Findings,
     state: &mut State,
     made: &mut Made,
 ) -> anyhow::Result<()> {
     let mut wanted = Vec::new();
-    for (network, state) in preflight.config.networks.iter().zip(&mut state.networks) {
+    for (network, state) in findings.config.networks.iter().zip(&mut state.networks) {
         if network.route_table.value == RouteTable::Off {
             continue;
         }
@@ -223,8 +242,8 @@ async fn make_routes(
 }
 
 /// Where a former run knew peers to be.
-fn former_endpoints(preflight: &Preflight) -> HashMap<&str, LearnedEndpoint> {
-    let peers = preflight.former.iter().flat_map(|former| &former.peers);
+fn former_endpoints(findings: &Findings) -> HashMap<&str, LearnedEndpoint> {
+    let peers = findings.former.iter().flat_map(|former| &former.peers);
     peers.filter_map(|peer| Some((peer.name.as_str(), peer.learned?))).collect()
 }
 
@@ -232,19 +251,19 @@ fn former_endpoints(preflight: &Preflight) -> HashMap<&str, LearnedEndpoint> {
 /// of the doubt, and looked at once traffic passes. A peer without a way is worth a warning, and no
 /// reason not to start.
 async fn ways_at_start(
-    preflight: &Preflight,
+    findings: &Findings,
     endpoints: &Endpoints,
     host: &Host,
 ) -> Vec<Option<PeerPath>> {
-    let peers = &preflight.config.peers;
+    let peers = &findings.config.peers;
     let assumed = |peer| match peer {
         0..AT_A_TIME => None,
-        _ => ways::assumed(preflight, endpoints, peer),
+        _ => ways::assumed(findings, endpoints, peer),
     };
     let mut all: Vec<Option<ways::Way>> = (0..peers.len()).map(assumed).collect();
     let unknown = all.iter().enumerate().filter(|(_, way)| way.is_none());
     let unknown: Vec<usize> = unknown.map(|(peer, _)| peer).collect();
-    for looked in ways::to(preflight, endpoints, host, None, &unknown).await.to_peers {
+    for looked in ways::to(findings, endpoints, host, None, &unknown).await.to_peers {
         all[looked.peer] = Some(looked.way);
     }
     let named = peers.iter().zip(all).map(|(peer, way)| match way? {
@@ -259,21 +278,21 @@ async fn ways_at_start(
 
 async fn make_overlays(
     host: &Host,
-    preflight: &Preflight,
+    findings: &Findings,
     state: &mut State,
     made: &mut Made,
 ) -> anyhow::Result<Vec<OverlayFacts>> {
     let mut overlays = Vec::new();
-    for (index, network) in preflight.config.networks.iter().enumerate() {
+    for (index, network) in findings.config.networks.iter().enumerate() {
         let vni = network.vni.value.get();
         let spec = OverlaySpec {
             name: network.interface.value.clone(),
             hidden_name: hidden_name(vni),
             vni,
-            mac: overlay_mac(preflight.underlay.mac, vni),
-            mtu: preflight.overlay_mtu(network),
+            mac: overlay_mac(findings.underlay.mac, vni),
+            mtu: findings.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
-            ipv6: network.has_ipv6(),
+            ipv6: speaks_ipv6(network),
             proxy_arp: speaks_for_others(network),
         };
         let overlay = host.create_overlay(&spec).await?;
@@ -286,6 +305,11 @@ async fn make_overlays(
     Ok(overlays)
 }
 
+/// The hidden port's name: found again by anyone who knows the VNI.
+pub(in crate::daemon) fn hidden_name(vni: u32) -> String {
+    format!("vxport{vni}")
+}
+
 /// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
 /// link?
 fn speaks_for_others(network: &config::Network) -> bool {
@@ -295,6 +319,12 @@ fn speaks_for_others(network: &config::Network) -> bool {
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }
 
+pub(in crate::daemon) fn speaks_ipv6(network: &config::Network) -> bool {
+    let own = network.addresses.iter().map(|at| at.value);
+    let theirs = network.prefixes().map(|at| at.value);
+    own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
+}
+
 /// The source address that peers let in: our own in that network, of the prefix's family.
 fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
@@ -302,16 +332,16 @@ fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAd
 }
 
 async fn undo(
-    directories: &Directories,
+    places: &Places,
     host: &Host,
     former: Option<State>,
-    running: Option<&ActivePlane>,
+    running: Option<&Started>,
     made: Made,
 ) {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), String>| problems.extend(result.err());
     if let Some(before) = made.before {
-        before.restore(&directories.pins).into_iter().for_each(|problem| note(Err(problem)));
+        before.restore(&places.pins).into_iter().for_each(|problem| note(Err(problem)));
     }
     if let Some((interface, ifindex, made_clsact)) = made.filter {
         detach_deliver_filter(&interface);
@@ -331,16 +361,16 @@ async fn undo(
         let known = former.as_ref().map_or(&[][..], |former| &former.generations);
         let numbers: Vec<u64> = known.iter().map(|generation| generation.number).collect();
         let unpinned = if made.pinned {
-            directories.pins.remove()
+            places.pins.remove()
         } else {
-            directories.pins.remove_generations_except(&numbers)
+            places.pins.remove_generations_except(&numbers)
         };
         problems.extend(unpinned.err().map(|error| error.to_string()));
     }
     if problems.is_empty() {
         let restored = match &former {
-            Some(former) => directories.run_dir.store(former),
-            None => directories.run_dir.clear(),
+            Some(former) => places.run_dir.store(former),
+            None => places.run_dir.clear(),
         };
         problems.extend(restored.err().map(|error| error.to_string()));
     }
@@ -350,12 +380,12 @@ async fn undo(
 }
 
 /// Interfaces and routes as they were, where making room took them away or their settings were changed.
-async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
+async fn revive(host: &Host, running: &Started) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut made = Made::default();
-    make_overlays(host, &running.preflight, &mut state, &mut made).await?;
+    make_overlays(host, &running.findings, &mut state, &mut made).await?;
     for network in &mut state.networks {
         network.routes.clear();
     }
-    make_routes(host, &running.preflight, &mut state, &mut made).await
+    make_routes(host, &running.findings, &mut state, &mut made).await
 }
