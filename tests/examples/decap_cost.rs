@@ -34,7 +34,7 @@ use nix::{
 };
 use vxlan_common::{
     addr::{Address, IPV4},
-    table::{Mapping, NetworkAddress, Source},
+    table::{Mapping, NetworkAddress, SourceEntry},
 };
 use vxlan_tests::{
     Netns, Run,
@@ -261,12 +261,12 @@ fn test_run(program: &ProgramFd, packet: &[u8]) -> Result<u32> {
 fn learn(pins: &Path) -> Result<()> {
     let path = pinned(pins, "mappings").context("no pin of the learned endpoints")?;
     let map = Map::HashMap(MapData::from_pin(path)?);
-    let mut mappings: HashMap<MapData, Mapping, Source> = map.try_into()?;
+    let mut mappings: HashMap<MapData, Mapping, SourceEntry> = map.try_into()?;
     let kind = KINDS[KINDS.len() - 1];
     let address = Address::ipv4(kind.address().octets());
     let from = NetworkAddress { vni: [0, 0, VNI as u8], family: IPV4, address };
     let key = Mapping { from, port: LEARNED_PORT.to_be_bytes(), pad: [0; 2] };
-    let value = Source { member: KINDS.len() as u32 - 1, flags: Source::REWRITTEN };
+    let value = SourceEntry { member: KINDS.len() as u32 - 1, flags: SourceEntry::REWRITTEN };
     Ok(mappings.insert(key, value, 0)?)
 }
 

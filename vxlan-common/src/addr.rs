@@ -1,7 +1,7 @@
 //! Addresses as keys and values hold them: wire bytes in four-byte alignment, so that programs move
 //! them in words.
 
-use crate::bytes::Window;
+use crate::bytes::HeaderWindow;
 
 /// Family of an [`Address`]: IPv4, in the first four bytes, the others zero.
 pub const IPV4: u8 = 4;
@@ -35,7 +35,7 @@ impl Address {
 
     /// The IPv6 address at `at` of a window.
     #[inline(always)]
-    pub fn read_ipv6(window: &impl Window, at: usize) -> Self {
+    pub fn read_ipv6(window: &impl HeaderWindow, at: usize) -> Self {
         Self([window.wire4(at), window.wire4(at + 4), window.wire4(at + 8), window.wire4(at + 12)])
     }
 
@@ -98,7 +98,7 @@ impl Mac {
 
     /// The MAC address at `at` of a window.
     #[inline(always)]
-    pub fn read(window: &impl Window, at: usize) -> Self {
+    pub fn read(window: &impl HeaderWindow, at: usize) -> Self {
         let [e, f] = window.wire2(at + 4);
         Self { head: window.wire4(at), tail: [e, f, 0, 0] }
     }

@@ -3,7 +3,7 @@
 /// A packet that can be read at any offset. No read goes past its end.
 pub trait Bytes {
     /// Proof that `N` bytes are there.
-    type Window<const N: usize>: Window;
+    type Window<const N: usize>: HeaderWindow;
 
     /// The `N` bytes from `offset`, or `None` where the packet is shorter than `offset + N`.
     fn window<const N: usize>(&self, offset: usize) -> Option<Self::Window<N>>;
@@ -18,7 +18,7 @@ pub trait Bytes {
 }
 
 /// Bytes known to be there. Offsets are constants below the window's size.
-pub trait Window: Copy {
+pub trait HeaderWindow: Copy {
     /// The byte at `at`.
     fn byte(&self, at: usize) -> u8;
     /// Two bytes, as on the wire.
@@ -43,7 +43,7 @@ pub trait Window: Copy {
 #[derive(Clone, Copy, Debug)]
 pub struct SliceWindow<const N: usize>([u8; N]);
 
-impl<const N: usize> Window for SliceWindow<N> {
+impl<const N: usize> HeaderWindow for SliceWindow<N> {
     fn byte(&self, at: usize) -> u8 {
         self.0[at]
     }

@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 
-use crate::bytes::Window;
+use crate::bytes::HeaderWindow;
 
 /// One's complement sum of 16-bit words, not yet folded.
 #[inline(always)]
@@ -34,7 +34,7 @@ pub const fn ipv4_header(header: &[u8; 20]) -> u16 {
 
 /// [`ipv4_header`] over a received header.
 #[inline(always)]
-pub fn ipv4_window(header: &impl Window) -> u16 {
+pub fn ipv4_window(header: &impl HeaderWindow) -> u16 {
     let mut total = 0;
     let mut at = 0;
     while at < 20 {

@@ -6,7 +6,7 @@
 use crate::reason::{DropReason, SLOTS};
 
 /// The slot of packets that cannot be put down to any peer or network.
-pub const NOBODY: u32 = 0;
+pub const UNATTRIBUTED_SLOT: u32 = 0;
 
 /// A field of the outer header that a NAT on the way was seen to have rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

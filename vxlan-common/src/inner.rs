@@ -5,7 +5,7 @@
 
 use crate::{
     addr::{Address, IPV4, IPV6, Mac},
-    bytes::{Bytes, Window as _},
+    bytes::{Bytes, HeaderWindow as _},
     flow,
     outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP},
 };
@@ -23,7 +23,7 @@ pub const PROTOCOL_ICMPV6: u8 = 58;
 
 /// What kind of frame it is, as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     /// IPv4 or IPv6 payload.
     Ip,
     /// ARP request or reply (RFC 826).
@@ -52,7 +52,7 @@ pub struct Inner {
     /// The address that a solicitation asks for or an advertisement speaks for.
     pub target: Address,
     /// What it is.
-    pub kind: Kind,
+    pub kind: FrameKind,
     /// Family of `source` and `destination`.
     pub family: u8,
     /// TOS byte or traffic class; 0 for ARP.
@@ -101,7 +101,7 @@ impl Inner {
         source: Address::ZERO,
         destination: Address::ZERO,
         target: Address::ZERO,
-        kind: Kind::Ip,
+        kind: FrameKind::Ip,
         family: IPV4,
         tos: 0,
         ttl: 64,
@@ -155,8 +155,10 @@ impl Inner {
     #[inline(always)]
     pub const fn wanted(&self) -> &Address {
         match self.kind {
-            Kind::Solicitation => &self.target,
-            Kind::Ip | Kind::Arp | Kind::Advertisement | Kind::LinkControl => &self.destination,
+            FrameKind::Solicitation => &self.target,
+            FrameKind::Ip | FrameKind::Arp | FrameKind::Advertisement | FrameKind::LinkControl => {
+                &self.destination
+            }
         }
     }
 
@@ -178,13 +180,13 @@ impl Inner {
     /// Is it neighbour discovery?
     #[inline(always)]
     pub const fn is_discovery(&self) -> bool {
-        matches!(self.kind, Kind::Solicitation | Kind::Advertisement)
+        matches!(self.kind, FrameKind::Solicitation | FrameKind::Advertisement)
     }
 
     /// Does the frame announce its own address to everybody (RFC 5227 section 3)?
     #[inline(always)]
     pub const fn is_announcement(&self) -> bool {
-        matches!(self.kind, Kind::Arp)
+        matches!(self.kind, FrameKind::Arp)
             && self.to_group()
             && self.source.word(0) == self.destination.word(0)
     }
@@ -199,7 +201,7 @@ impl Inner {
     #[inline(always)]
     pub const fn ethertype(&self) -> [u8; 2] {
         match (self.kind, self.family) {
-            (Kind::Arp, _) => ETHERTYPE_ARP,
+            (FrameKind::Arp, _) => ETHERTYPE_ARP,
             (_, IPV6) => ETHERTYPE_IPV6,
             _ => ETHERTYPE_IPV4,
         }
@@ -237,7 +239,7 @@ impl Inner {
 /// The flow's hash, from which its UDP source port follows.
 #[inline(always)]
 pub const fn flow_hash(inner: &Inner) -> u32 {
-    if matches!(inner.kind, Kind::Arp) {
+    if matches!(inner.kind, FrameKind::Arp) {
         return flow::hash(&inner.source_mac.padded(), &inner.destination_mac.padded(), 0, 0);
     }
     let ports = if inner.has_ports { inner.ports } else { 0 };

@@ -2,8 +2,8 @@
 //! read what this one has pinned. Which maps have which is the daemon's to say.
 
 use crate::{
-    nat::Observed,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
+    nat::ObservedEndpoint,
+    table::{FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember},
 };
 
 /// One field.
@@ -53,14 +53,14 @@ macro_rules! fields {
 }
 
 fields! {
-    Settings {
+    GlobalSettings {
         secret, address, public_address, address6, public_address6, port, tag, pass_unknown_vni,
         fixed_source_port, ignore_reserved_bits, ignore_udp_checksum, ttl, dscp, probes, probe_vni, pad,
     }
     FdbKey { ifindex, mac }
     FdbEntry { member, flags, seen }
-    Learned { last, stations, seen, pad, observed }
-    Observed { seen, address, changes, changed, port, ttl, family, pad }
+    MemberState { last, stations, seen, pad, observed }
+    ObservedEndpoint { seen, address, changes, changed, port, ttl, family, pad }
     NeighbourKey { member, place }
     Neighbour { address, mac, seen }
     NonMember { peer, network }

@@ -3,14 +3,14 @@
 
 use crate::{
     addr::IPV6,
-    bytes::{Bytes, Window as _},
+    bytes::{Bytes, HeaderWindow as _},
     checksum,
     inner::{Inner, PROTOCOL_TCP},
 };
 
 /// An option to be lowered. Offsets are from the start of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clamp {
+pub struct MssClamp {
     /// Of the option's two bytes of value.
     pub value_at: usize,
     /// Of the TCP checksum.
@@ -21,7 +21,7 @@ pub struct Clamp {
     pub new: u16,
 }
 
-impl Clamp {
+impl MssClamp {
     /// The option of a frame, if it announces more than fits an IP packet of `mtu` bytes.
     #[inline(always)]
     pub const fn of(inner: &Inner, mtu: u32) -> Option<Self> {
@@ -134,10 +134,10 @@ mod tests {
         !checksum::fold(sum)
     }
 
-    fn clamp(frame: &[u8], mtu: u32) -> Option<Clamp> {
+    fn clamp(frame: &[u8], mtu: u32) -> Option<MssClamp> {
         let mut inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
         let _found = find(frame, &mut inner);
-        Clamp::of(&inner, mtu)
+        MssClamp::of(&inner, mtu)
     }
 
     #[test]

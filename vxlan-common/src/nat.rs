@@ -1,15 +1,15 @@
 //! What a NAT on the way rewrote, as far as a packet by itself shows it: is the source port one that
-//! the peer sends from, and would the checksum be right with what was rewritten? [`Observed`] is what
+//! the peer sends from, and would the checksum be right with what was rewritten? [`ObservedEndpoint`] is what
 //! is kept of it. Who has which address is not known here.
 
 use crate::{
     addr::Address,
     checksum, flow,
     inner::{self, Inner},
-    table::{Member, abi},
+    table::{MemberEntry, abi},
 };
 
-impl Member {
+impl MemberEntry {
     /// Is this UDP source port one that the member's peer sends this frame from?
     #[inline(always)]
     pub const fn sends_from(&self, port: u16, inner: &Inner) -> bool {
@@ -76,14 +76,14 @@ pub const fn explains(sum: u16, differences: [u16; 3]) -> bool {
     false
 }
 
-/// Words of [`Observed::seen`].
+/// Words of [`ObservedEndpoint::seen`].
 const WORDS: usize = 8;
 
-/// Where a member's packets came from. A part of [`Learned`](crate::table::Learned).
+/// Where a member's packets came from. A part of [`MemberState`](crate::table::MemberState).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Observed {
-    /// A set bit for each mapping seen, at [`Observed::place`].
+pub struct ObservedEndpoint {
+    /// A set bit for each mapping seen, at [`ObservedEndpoint::place`].
     pub seen: [u64; WORDS],
     /// Outer source of the latest packet.
     pub address: Address,
@@ -101,7 +101,7 @@ pub struct Observed {
     pub pad: u32,
 }
 
-impl Observed {
+impl ObservedEndpoint {
     /// Nothing yet.
     pub const NONE: Self = Self {
         seen: [0; WORDS],
@@ -128,7 +128,7 @@ impl Observed {
 }
 
 #[cfg(feature = "user")]
-impl Observed {
+impl ObservedEndpoint {
     /// How many different mappings were seen, from the bits that are set (linear counting): right for
     /// a few, an estimate for hundreds, at most 3194.
     pub fn mappings(seen: &[u64; WORDS]) -> u32 {
@@ -140,7 +140,7 @@ impl Observed {
 }
 
 abi! {
-    Observed: 96,
+    ObservedEndpoint: 96,
 }
 
 #[cfg(test)]
@@ -193,6 +193,6 @@ mod tests {
 
     #[test]
     fn words_of_a_place_fit() {
-        assert!(Observed::place(&PUBLIC, 65_535) < 512);
+        assert!(ObservedEndpoint::place(&PUBLIC, 65_535) < 512);
     }
 }

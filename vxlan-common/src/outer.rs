@@ -1,9 +1,9 @@
-//! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`Outer`] writes them, [`inner_len`] and
+//! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`OuterHeaders`] writes them, [`inner_len`] and
 //! [`vni`] judge received ones. Which packets are ours, and whose, is not decided here.
 
 use crate::{
     addr::{Address, IPV6},
-    bytes::Window,
+    bytes::HeaderWindow,
     checksum,
     reason::RxDrop,
 };
@@ -42,10 +42,10 @@ pub const PROTOCOL_UDP: u8 = 17;
 /// First byte of a VXLAN header: only the I flag is defined, the rest is reserved.
 const I_FLAG: u8 = 0x08;
 
-/// Outer headers to be written in front of an inner frame. The Ethernet addresses are left zero: the
+/// Headers to be written in front of an inner frame. The Ethernet addresses are left zero: the
 /// kernel's neighbour layer fills them in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outer {
+pub struct OuterHeaders {
     /// This host.
     pub source: Address,
     /// The peer.
@@ -66,9 +66,9 @@ pub struct Outer {
 
 /// Room for the headers of either family and for the inner Ethernet header behind them, as 16-bit
 /// words in wire order: every field begins on one.
-pub type Front = [u16; (OVERHEAD_IPV6 + ETH_LEN) / 2];
+pub type HeaderWords = [u16; (OVERHEAD_IPV6 + ETH_LEN) / 2];
 
-impl Outer {
+impl OuterHeaders {
     /// Writes [`OVERHEAD_IPV4`] bytes for an inner frame of `inner_len` bytes, Ethernet header
     /// included.
     ///
@@ -76,7 +76,7 @@ impl Outer {
     /// tunnel must not be fragmented (RFC 7348 section 4.3). For a GSO frame longer than 65,535 bytes
     /// the lengths wrap; segmentation rewrites them for every packet on the wire.
     #[inline(always)]
-    pub const fn write_ipv4(&self, inner_len: u32, front: &mut Front) {
+    pub const fn write_ipv4(&self, inner_len: u32, front: &mut HeaderWords) {
         const DONT_FRAGMENT: u16 = 0x4000;
         let version_tos = 0x4500 | self.tos as u16;
         let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
@@ -107,7 +107,7 @@ impl Outer {
 
     /// The same over IPv6: [`OVERHEAD_IPV6`] bytes.
     #[inline(always)]
-    pub const fn write_ipv6(&self, inner_len: u32, front: &mut Front) {
+    pub const fn write_ipv6(&self, inner_len: u32, front: &mut HeaderWords) {
         let first = 6 << 28 | (self.tos as u32) << 20 | self.flow_label & 0xf_ffff;
         let payload_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
         let next_hops = (PROTOCOL_UDP as u16) << 8 | self.ttl as u16;
@@ -127,7 +127,7 @@ impl Outer {
 
     /// UDP without a checksum (RFC 7348 section 5; RFC 6935 section 5 for IPv6), and VXLAN.
     #[inline(always)]
-    const fn write_udp<const AT: usize>(&self, inner_len: u32, front: &mut Front) {
+    const fn write_udp<const AT: usize>(&self, inner_len: u32, front: &mut HeaderWords) {
         let v = self.vni;
         front[AT] = self.source_port.to_be();
         front[AT + 1] = self.destination_port.to_be();
@@ -142,7 +142,7 @@ impl Outer {
 
 /// An Ethernet header without addresses.
 #[inline(always)]
-const fn ethernet(ethertype: [u8; 2], front: &mut Front) {
+const fn ethernet(ethertype: [u8; 2], front: &mut HeaderWords) {
     let mut at = 0;
     while at < 6 {
         front[at] = 0;
@@ -179,7 +179,7 @@ pub const fn inner_len(udp_len: u16, room: u16) -> Result<u16, RxDrop> {
 /// ignored. RFC 7348 would have them ignored; Linux refuses them (`vxlan_rcv`), because they are
 /// other protocols' flags: GBP, GPE, remote checksum offload.
 #[inline(always)]
-pub fn vni(header: &impl Window, ignore_reserved: bool) -> Result<[u8; 3], RxDrop> {
+pub fn vni(header: &impl HeaderWindow, ignore_reserved: bool) -> Result<[u8; 3], RxDrop> {
     let [a, b, c, reserved] = header.wire4(4);
     let flags = header.u32(0);
     let i_flag = (I_FLAG as u32) << 24;
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::bytes::Bytes as _;
 
-    const OUTER: Outer = Outer {
+    const OUTER: OuterHeaders = OuterHeaders {
         source: Address::ipv4([192, 0, 2, 1]),
         destination: Address::ipv4([198, 51, 100, 2]),
         source_port: 0xc123,
@@ -205,7 +205,7 @@ mod tests {
         flow_label: 0xfff_abcde,
     };
 
-    fn bytes(len: usize, front: &Front) -> Vec<u8> {
+    fn bytes(len: usize, front: &HeaderWords) -> Vec<u8> {
         front.iter().flat_map(|half| half.to_ne_bytes()).take(len).collect()
     }
 
@@ -235,7 +235,7 @@ mod tests {
     fn ipv6_headers_byte_for_byte() {
         let address =
             |last| Address::ipv6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
-        let outer = Outer { source: address(1), destination: address(2), ..OUTER };
+        let outer = OuterHeaders { source: address(1), destination: address(2), ..OUTER };
         let mut front = [0xffff; (OVERHEAD_IPV6 + ETH_LEN) / 2];
         outer.write_ipv6(98, &mut front);
         let expected = [

@@ -18,12 +18,12 @@ pub const TAG_AT: usize = ETH_LEN + 4;
 pub const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 
 /// Tells by whose key a probe claims to be made, before anybody looks at the rest.
-pub type Tag = [u8; 8];
+pub type ProbeTag = [u8; 8];
 
 /// A received probe, not authenticated yet, with the outer header it arrived in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Arrived {
+pub struct ReceivedProbe {
     /// When, in ns of the kernel's monotonic clock.
     pub at: u64,
     /// Index of the peer that the tag is of.
@@ -57,5 +57,5 @@ pub struct Arrived {
 }
 
 abi! {
-    Arrived: 376,
+    ReceivedProbe: 376,
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     addr::{Address, Mac},
-    nat::Observed,
+    nat::ObservedEndpoint,
     outer,
 };
 
@@ -34,7 +34,7 @@ pub const TAG_AUTO: u8 = 2;
 /// What applies to every packet. One entry, written by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Settings {
+pub struct GlobalSettings {
     /// Random at every start; proves to `deliver` that `decap` wrote the tag.
     pub secret: [u8; 8],
     /// The underlay interface's own IPv4 address; zero where it has none.
@@ -69,7 +69,7 @@ pub struct Settings {
     pub pad: [u8; 3],
 }
 
-/// For [`Settings::dscp`].
+/// For [`GlobalSettings::dscp`].
 pub const DSCP_INHERIT: u8 = 0xff;
 
 /// An IP address within a network: key of the sources, data of the prefix trie.
@@ -96,14 +96,14 @@ impl NetworkAddress {
 /// Who may send from an outer address in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Source {
+pub struct SourceEntry {
     /// Index of the member.
     pub member: u32,
-    /// [`Source::REWRITTEN`], [`Source::SHARED`].
+    /// [`SourceEntry::REWRITTEN`], [`SourceEntry::SHARED`].
     pub flags: u32,
 }
 
-impl Source {
+impl SourceEntry {
     /// The peer's interface carries another address than this one: a NAT rewrote it.
     pub const REWRITTEN: u32 = 1;
     /// It is also the address of peers whose endpoint is learned: the port may say that it is one of
@@ -115,7 +115,7 @@ impl Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Mapping {
-    /// Network and outer source.
+    /// NetworkEntry and outer source.
     pub from: NetworkAddress,
     /// UDP source port, network order.
     pub port: [u8; 2],
@@ -143,14 +143,14 @@ pub const LOCAL: Owner = u32::MAX;
 /// A network of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Network {
+pub struct NetworkEntry {
     /// The overlay interface; 0 while it does not exist.
     pub ifindex: u32,
     /// Counter slot of drops that belong to the network but to no peer.
     pub slot: u32,
     /// VNI, network order.
     pub vni: [u8; 3],
-    /// [`Network::PASS_NESTED`], [`Network::FLOOD_UNKNOWN`].
+    /// [`NetworkEntry::PASS_NESTED`], [`NetworkEntry::FLOOD_UNKNOWN`].
     pub flags: u8,
     /// MAC address of the overlay interface.
     pub mac: Mac,
@@ -159,10 +159,10 @@ pub struct Network {
     /// The same of IPv6.
     pub address6: Address,
     /// Frames that are copied to several members.
-    pub broadcast: Rate,
+    pub broadcast: RateLimit,
 }
 
-impl Network {
+impl NetworkEntry {
     /// Tunnels inside the tunnel are traffic like any other.
     pub const PASS_NESTED: u8 = 1;
     /// A frame for a MAC that nobody is known to have goes to every member.
@@ -170,30 +170,30 @@ impl Network {
 }
 
 /// How many members a frame is copied to at most.
-pub const GROUP_SIZE: usize = 64;
+pub const MAX_FLOOD_MEMBERS: usize = 64;
 
 /// The members that get a copy of what is for everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Group {
+pub struct FloodList {
     /// How many of `members` there are.
     pub len: u32,
     /// Indices of members.
-    pub members: [u32; GROUP_SIZE],
+    pub members: [u32; MAX_FLOOD_MEMBERS],
 }
 
 /// A rate limit: a virtual clock runs ahead of the real one by `cost` for every unit, and a packet
 /// that would put it ahead by more than `burst` is refused (the GCRA of ITU-T I.371).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Rate {
+pub struct RateLimit {
     /// Of one unit, in 1/1024 ns; 0: no limit.
     pub cost: u64,
     /// In ns.
     pub burst: u64,
 }
 
-impl Rate {
+impl RateLimit {
     /// No limit.
     pub const NONE: Self = Self { cost: 0, burst: 0 };
     const SECOND: u64 = 1_000_000_000;
@@ -220,7 +220,7 @@ impl Rate {
 /// How far the virtual clocks of a peer's limits are, in ns. Written by `decap` alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Spent {
+pub struct BucketState {
     /// Packets.
     pub packets: u64,
     /// Bytes of inner frames.
@@ -230,14 +230,14 @@ pub struct Spent {
 /// A peer in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Member {
+pub struct MemberEntry {
     /// Index of the peer.
     pub peer: u32,
     /// Index of the network.
     pub network: u32,
     /// Counter slot.
     pub slot: u32,
-    /// [`Member::IPV6`], [`Member::LIMITED`], [`Member::FLOW_PORTS`], [`Member::ZERO_CHECKSUM`].
+    /// [`MemberEntry::IPV6`], [`MemberEntry::LIMITED`], [`MemberEntry::FLOW_PORTS`], [`MemberEntry::ZERO_CHECKSUM`].
     pub flags: u32,
     /// Stations that may be learned behind it.
     pub max_stations: u32,
@@ -252,7 +252,7 @@ pub struct Member {
     pub tag: Mac,
 }
 
-impl Member {
+impl MemberEntry {
     /// Some `allowed_ips` are IPv6, so neighbour discovery may come from link-local addresses.
     pub const IPV6: u32 = 1;
     /// Its peer has a rate limit.
@@ -279,7 +279,7 @@ pub enum Cast {
 /// ([`current`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Peer {
+pub struct PeerEntry {
     /// Outer destination address.
     pub endpoint: Address,
     /// Link-layer next hop: the gateway, or the endpoint itself on the same link. Zero while the
@@ -298,9 +298,9 @@ pub struct Peer {
     /// Counter slot of drops that belong to the peer but to no network.
     pub slot: u32,
     /// Received packets.
-    pub packets: Rate,
+    pub packets: RateLimit,
     /// Bytes of received inner frames.
-    pub bytes: Rate,
+    pub bytes: RateLimit,
     /// What its interface carries, where the address that its packets come from is another one; else
     /// zero.
     pub private: [u8; 4],
@@ -312,11 +312,11 @@ pub struct Peer {
 
 /// Which of the two elements of a peer counts, by the number of its latest change.
 #[inline(always)]
-pub const fn current(peer: u32, version: u32) -> u32 {
+pub const fn active_element(peer: u32, version: u32) -> u32 {
     2 * peer + (version & 1)
 }
 
-impl Peer {
+impl PeerEntry {
     /// Largest inner IP packet in bytes.
     #[inline(always)]
     pub const fn inner_mtu(&self) -> u32 {
@@ -358,10 +358,10 @@ impl FdbEntry {
 /// What `decap` remembers of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Learned {
+pub struct MemberState {
     /// Where its packets came from.
     #[cfg(feature = "other-layout")]
-    pub observed: Observed,
+    pub observed: ObservedEndpoint,
     /// The station last heard, so that an unchanged one costs no lookup.
     pub last: Mac,
     /// Stations learned, less those that moved to another member. Those that the daemon has
@@ -373,7 +373,7 @@ pub struct Learned {
     pub pad: u32,
     /// Where its packets came from.
     #[cfg(not(feature = "other-layout"))]
-    pub observed: Observed,
+    pub observed: ObservedEndpoint,
 }
 
 /// Where a member's neighbours are kept: the low bits of a hash of the address.
@@ -431,8 +431,8 @@ pub struct NonMember {
 /// configuration gives to somebody else, and its layout stays through all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Tag {
-    /// [`Settings::secret`].
+pub struct FrameTag {
+    /// [`GlobalSettings::secret`].
     pub secret: [u8; 8],
     /// The overlay interface; also keeps GRO from merging two networks.
     pub ifindex: u32,
@@ -453,24 +453,24 @@ pub struct TaggedMember {
 }
 
 abi! {
-    Settings: 64,
+    GlobalSettings: 64,
     NetworkAddress: 20,
-    Source: 8,
+    SourceEntry: 8,
     Mapping: 24,
     OuterAddress: 20,
-    Network: 56,
-    Group: 260,
-    Rate: 16,
-    Spent: 16,
-    Member: 40,
-    Peer: 104,
+    NetworkEntry: 56,
+    FloodList: 260,
+    RateLimit: 16,
+    BucketState: 16,
+    MemberEntry: 40,
+    PeerEntry: 104,
     FdbKey: 12,
     FdbEntry: 12,
-    Learned: 120,
+    MemberState: 120,
     NeighbourKey: 8,
     Neighbour: 32,
     NonMember: 8,
-    Tag: 16,
+    FrameTag: 16,
     TaggedMember: 16,
 }
 
@@ -480,16 +480,16 @@ mod tests {
 
     #[test]
     fn a_rate_costs_what_it_says() {
-        let thousand = Rate::per_second(1_000, 0, 1);
+        let thousand = RateLimit::per_second(1_000, 0, 1);
         assert_eq!(
             (thousand.of(1), thousand.of(1_000), thousand.burst),
             (1_000_000, 1_000_000_000, 1_000_000)
         );
         // 10 Gbit/s in bytes: less than a nanosecond each.
-        let fast = Rate::per_second(1_250_000_000, 1_000_000, 1_500);
+        let fast = RateLimit::per_second(1_250_000_000, 1_000_000, 1_500);
         assert!(fast.of(1_250_000_000).abs_diff(1_000_000_000) < 1_000_000, "{fast:?}");
         assert_eq!(fast.burst, 1_000_000);
-        assert_eq!(Rate::per_second(0, 5, 5), Rate::NONE);
-        assert_eq!(Rate::per_second(1, 0, 1).of(1), 1_000_000_000);
+        assert_eq!(RateLimit::per_second(0, 5, 5), RateLimit::NONE);
+        assert_eq!(RateLimit::per_second(1, 0, 1).of(1), 1_000_000_000);
     }
 }

@@ -8,11 +8,11 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::{Address, Mac},
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     checksum,
-    inner::{Inner, Kind},
+    inner::{FrameKind, Inner},
     outer::{ETH_LEN, IPV6_LEN},
-    table::{Member, Neighbour, NeighbourKey},
+    table::{MemberEntry, Neighbour, NeighbourKey},
 };
 
 use crate::{headers, maps::NEIGHBOURS, packet::View};
@@ -28,13 +28,13 @@ pub(crate) fn question(
     ifindex: u32,
     inner: &Inner,
     index: u32,
-    member: &Member,
+    member: &MemberEntry,
 ) -> Option<i32> {
     let mac = known(index, member, inner.wanted())?;
     match inner.kind {
-        Kind::Arp => arp(ctx, inner, &mac)?,
-        Kind::Solicitation => solicitation(ctx, inner, &mac)?,
-        Kind::Ip | Kind::Advertisement | Kind::LinkControl => return None,
+        FrameKind::Arp => arp(ctx, inner, &mac)?,
+        FrameKind::Solicitation => solicitation(ctx, inner, &mac)?,
+        FrameKind::Ip | FrameKind::Advertisement | FrameKind::LinkControl => return None,
     }
     back(ifindex)
 }
@@ -48,7 +48,7 @@ pub(crate) fn back(ifindex: u32) -> Option<i32> {
 }
 
 #[inline(always)]
-fn known(index: u32, member: &Member, address: &Address) -> Option<Mac> {
+fn known(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
     if !member.mac.is(&Mac::ZERO) {
         return Some(member.mac);
     }

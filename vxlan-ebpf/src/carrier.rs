@@ -2,7 +2,7 @@
 //! for both ([`decap`](crate::decap)); how bytes get readable, and how they are taken away and written,
 //! is not.
 
-use vxlan_common::{inner::Inner, mss::Clamp, outer::OVERHEAD_IPV6, reason::RxDrop};
+use vxlan_common::{inner::Inner, mss::MssClamp, outer::OVERHEAD_IPV6, reason::RxDrop};
 
 use crate::{admit::Sender, packet::View, receive::Received};
 
@@ -40,7 +40,7 @@ pub(crate) trait Carrier {
     fn set<const N: usize>(&self, at: usize, bytes: [u8; N]) -> Option<()>;
 
     /// Lowers the segment size that a stripped frame announces.
-    fn clamp(&self, clamp: &Clamp) -> Option<()>;
+    fn clamp(&self, clamp: &MssClamp) -> Option<()>;
 
     /// Marks the frame as one that may enter the overlay, where another program has it do so.
     fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop>;

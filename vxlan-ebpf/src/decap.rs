@@ -4,13 +4,13 @@
 
 use vxlan_common::{
     addr::IPV6,
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     checksum, ecn,
-    inner::{Inner, InnerError, Kind},
-    mss::Clamp,
+    inner::{FrameKind, Inner, InnerError},
+    mss::MssClamp,
     outer::{ETH_LEN, UDP_LEN, VXLAN_LEN},
     reason::RxDrop,
-    table::Settings,
+    table::GlobalSettings,
 };
 
 use crate::{
@@ -82,7 +82,7 @@ pub(crate) fn run<C: Carrier>(carrier: &C) -> Result<Verdict, Refused> {
 #[inline(always)]
 fn accept<C: Carrier>(
     carrier: &C,
-    settings: &Settings,
+    settings: &GlobalSettings,
     received: &Received,
     sender: &Sender,
     (sum, rewritten): (&mut Sum, &mut Rewritten),
@@ -132,7 +132,7 @@ fn accept<C: Carrier>(
 /// Carries a congestion mark from the outer header to the inner one.
 #[inline(always)]
 fn mark_congestion<C: Carrier>(carrier: &C, inner: &Inner, outer_tos: u8) -> Result<(), RxDrop> {
-    if matches!(inner.kind, Kind::Arp) {
+    if matches!(inner.kind, FrameKind::Arp) {
         return Ok(());
     }
     let ecn = ecn::decapsulate(outer_tos, inner.tos)?;
@@ -166,6 +166,6 @@ fn clamp_segments<C: Carrier>(carrier: &C, inner: &Inner, sender: &Sender) {
         return;
     }
     let Some(peer) = way::part(sender.member.peer) else { return };
-    let Some(clamp) = Clamp::of(inner, peer.inner_mtu()) else { return };
+    let Some(clamp) = MssClamp::of(inner, peer.inner_mtu()) else { return };
     let _left_alone = carrier.clamp(&clamp);
 }

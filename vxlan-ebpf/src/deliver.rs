@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::Mac,
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     inner,
     outer::{ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
     reason::RxDrop,

@@ -15,13 +15,13 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::{Address, IPV6},
-    counters::NOBODY,
+    counters::UNATTRIBUTED_SLOT,
     ecn, flow,
-    inner::{self, Inner, Kind},
-    mss::Clamp,
-    outer::{self, ETH_LEN, Front, Outer},
+    inner::{self, FrameKind, Inner},
+    mss::MssClamp,
+    outer::{self, ETH_LEN, HeaderWords, OuterHeaders},
     reason::TxDrop,
-    table::{DSCP_INHERIT, Network, Peer, Settings},
+    table::{DSCP_INHERIT, GlobalSettings, NetworkEntry, PeerEntry},
 };
 
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) struct Stopped {
 /// Sends the frame on its way, or answers it, and returns the helper's verdict.
 pub(crate) fn run(ctx: &TcContext) -> Result<i32, Stopped> {
     let info = SkbInfo::of(ctx);
-    let mut account = Account { slot: NOBODY, packets: info.packets(0), told: None };
+    let mut account = Account { slot: UNATTRIBUTED_SLOT, packets: info.packets(0), told: None };
     encapsulate(ctx, &info, &mut account).map_err(|reason| Stopped {
         failed: Failed { reason, slot: account.slot, packets: account.packets },
         told: account.told,
@@ -123,7 +123,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     clamp_segments(ctx, inner, peer)?;
     let front = headers::workplace().ok_or(TxDrop::EncapFailed)?;
     write(front, settings, network, peer, inner, info.len);
-    if matches!(inner.kind, Kind::Arp) {
+    if matches!(inner.kind, FrameKind::Arp) {
         prepend(ctx, front, peer)?;
     } else {
         make_room(ctx, front, peer)?;
@@ -139,7 +139,7 @@ fn recipient(
     ctx: &TcContext,
     info: &SkbInfo,
     inner: &Inner,
-    settings: &Settings,
+    settings: &GlobalSettings,
     copy: Option<u32>,
     packets: u64,
 ) -> Result<Recipient, TxDrop> {
@@ -158,20 +158,20 @@ fn recipient(
 
 #[inline(always)]
 fn network_slot(ifindex: u32) -> u32 {
-    forward::network(ifindex).map_or(NOBODY, |(_, network)| network.slot)
+    forward::network(ifindex).map_or(UNATTRIBUTED_SLOT, |(_, network)| network.slot)
 }
 
 /// Would every packet on the wire fit the way to the peer?
 #[inline(always)]
-fn fits(info: &SkbInfo, headers: u32, peer: &Peer) -> bool {
+fn fits(info: &SkbInfo, headers: u32, peer: &PeerEntry) -> bool {
     let largest = if info.gso_size == 0 { info.len } else { headers + info.gso_size };
     largest - ETH_LEN as u32 <= peer.inner_mtu()
 }
 
 /// Has the peer's side send no segments that would not fit.
 #[inline(always)]
-fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &Peer) -> Result<(), TxDrop> {
-    let Some(clamp) = Clamp::of(inner, peer.inner_mtu()) else { return Ok(()) };
+fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &PeerEntry) -> Result<(), TxDrop> {
+    let Some(clamp) = MssClamp::of(inner, peer.inner_mtu()) else { return Ok(()) };
     let (from, to) = clamp.words();
     let new = clamp.new.to_be();
     // The helper leaves a checksum alone that is still to be computed.
@@ -184,18 +184,18 @@ fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &Peer) -> Result<(), TxD
 /// Writes the outer headers and the inner Ethernet header behind them.
 #[inline(always)]
 fn write(
-    front: &mut Front,
-    settings: &Settings,
-    network: &Network,
-    peer: &Peer,
+    front: &mut HeaderWords,
+    settings: &GlobalSettings,
+    network: &NetworkEntry,
+    peer: &PeerEntry,
     inner: &Inner,
     len: u32,
 ) {
     let hash = inner::flow_hash(inner);
-    let is_arp = matches!(inner.kind, Kind::Arp);
+    let is_arp = matches!(inner.kind, FrameKind::Arp);
     let dscp =
         if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
-    let outer = Outer {
+    let outer = OuterHeaders {
         source: if peer.family == IPV6 {
             settings.address6
         } else {
@@ -230,7 +230,7 @@ fn write(
 
 /// The inner Ethernet header at word `AT`.
 #[inline(always)]
-fn ethernet<const AT: usize>(front: &mut Front, inner: &Inner) {
+fn ethernet<const AT: usize>(front: &mut HeaderWords, inner: &Inner) {
     let mut at = 0;
     while at < 3 {
         front[AT + at] = inner.destination_mac.half(at);
@@ -247,7 +247,7 @@ fn ethernet<const AT: usize>(front: &mut Front, inner: &Inner) {
 /// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
 /// overlay's MTU and so leaves room for the outer headers.
 #[inline(always)]
-fn make_room(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
+fn make_room(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(), TxDrop> {
     let l3 = if peer.family == IPV6 {
         BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
     } else {
@@ -267,7 +267,7 @@ fn make_room(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> 
 /// sets that. Removing a VLAN tag makes the kernel read it anew from the bytes, so two tags are added
 /// (the second drives the first into the packet) and removed.
 #[inline(always)]
-fn prepend(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
+fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(), TxDrop> {
     let skb = ctx.skb.skb;
     let room = outer::overhead(peer.family);
     // SAFETY: the context is the program's own; views derived before are not used again.
@@ -293,7 +293,7 @@ fn prepend(ctx: &TcContext, front: &Front, peer: &Peer) -> Result<(), TxDrop> {
 /// its own. Should it have to wait for the neighbour's answer, it would be sent by that route: so only
 /// a next hop that is known to have answered is named.
 #[inline(always)]
-fn transmit(peer: &Peer) -> Result<i32, TxDrop> {
+fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
     let verdict = if peer.gateway.is(&Address::ZERO) {
         // SAFETY: takes no pointer that is not null, and null asks for a lookup.
         unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }

@@ -2,8 +2,8 @@
 
 use vxlan_common::{
     addr::Address,
-    inner::{Inner, Kind},
-    table::{FdbEntry, FdbKey, LOCAL, Network, Owner},
+    inner::{FrameKind, Inner},
+    table::{FdbEntry, FdbKey, LOCAL, NetworkEntry, Owner},
 };
 
 use crate::maps::{FDB, MEMBERS, NETWORK_BY_IFINDEX, NETWORKS, ROUTES, RouteKey};
@@ -44,7 +44,7 @@ pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<To> {
     match owner(network, inner, inner.wanted()) {
         Some(LOCAL) => None,
         Some(owner) => Some(To::One(owner)),
-        None => (network.flags & Network::FLOOD_UNKNOWN != 0).then_some(To::Everyone(index)),
+        None => (network.flags & NetworkEntry::FLOOD_UNKNOWN != 0).then_some(To::Everyone(index)),
     }
 }
 
@@ -53,13 +53,13 @@ pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<To> {
 fn group(ifindex: u32, inner: &Inner) -> Option<To> {
     let (index, network) = network(ifindex)?;
     let asks = match inner.kind {
-        Kind::LinkControl => return None,
-        Kind::Arp => !inner.is_announcement(),
-        Kind::Solicitation => true,
-        Kind::Ip | Kind::Advertisement => false,
+        FrameKind::LinkControl => return None,
+        FrameKind::Arp => !inner.is_announcement(),
+        FrameKind::Solicitation => true,
+        FrameKind::Ip | FrameKind::Advertisement => false,
     };
     let wanted = inner.wanted();
-    if !asks && (matches!(inner.kind, Kind::Arp) || inner.is_multicast(wanted)) {
+    if !asks && (matches!(inner.kind, FrameKind::Arp) || inner.is_multicast(wanted)) {
         return Some(To::Everyone(index));
     }
     match owner(network, inner, wanted) {
@@ -72,13 +72,13 @@ fn group(ifindex: u32, inner: &Inner) -> Option<To> {
 
 /// The network of an overlay interface.
 #[inline(always)]
-pub(crate) fn network(ifindex: u32) -> Option<(u32, &'static Network)> {
+pub(crate) fn network(ifindex: u32) -> Option<(u32, &'static NetworkEntry)> {
     // SAFETY: an index, copied out at once.
     let index = *unsafe { NETWORK_BY_IFINDEX.get(ifindex) }?;
     Some((index, NETWORKS.get(index)?))
 }
 
 #[inline(always)]
-fn owner(network: &Network, inner: &Inner, address: &Address) -> Option<Owner> {
+fn owner(network: &NetworkEntry, inner: &Inner, address: &Address) -> Option<Owner> {
     ROUTES.get(RouteKey::whole(network.vni, inner.family, *address)).copied()
 }

@@ -3,14 +3,14 @@
 use aya_ebpf::{helpers::generated::bpf_skb_store_bytes, programs::TcContext};
 use vxlan_common::{
     inner::Inner,
-    outer::{ETH_LEN, Front},
+    outer::{ETH_LEN, HeaderWords},
 };
 
 use crate::maps::HEADERS;
 
 /// The place where they are put together. What it held before is still there.
 #[inline(always)]
-pub(crate) fn workplace() -> Option<&'static mut Front> {
+pub(crate) fn workplace() -> Option<&'static mut HeaderWords> {
     // SAFETY: points to this CPU's element of an array map, which lives as long as the map. `encap`
     // runs with softirqs off and so is alone with it, and holds one reference at a time; where it
     // sends copies, and so runs within itself, it holds none.
@@ -19,7 +19,7 @@ pub(crate) fn workplace() -> Option<&'static mut Front> {
 
 /// Writes the first `len` bytes to the beginning of the packet.
 #[inline(always)]
-pub(crate) fn store(ctx: &TcContext, front: &Front, len: usize) -> Option<()> {
+pub(crate) fn store(ctx: &TcContext, front: &HeaderWords, len: usize) -> Option<()> {
     let from = core::ptr::from_ref(front).cast();
     // SAFETY: the helper reads `len` bytes, which the verifier proves to be within the map's element;
     // views of the packet derived before are not used again.
@@ -29,7 +29,7 @@ pub(crate) fn store(ctx: &TcContext, front: &Front, len: usize) -> Option<()> {
 
 /// The Ethernet header of a frame that goes back to where `inner` came from.
 #[inline(always)]
-pub(crate) fn ethernet_back(inner: &Inner, words: &mut Front) {
+pub(crate) fn ethernet_back(inner: &Inner, words: &mut HeaderWords) {
     let (to, from) = (&inner.source_mac, &inner.destination_mac);
     let mut at = 0;
     while at < 3 {

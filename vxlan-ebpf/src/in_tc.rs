@@ -11,9 +11,9 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::IPV6,
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     inner::Inner,
-    mss::Clamp,
+    mss::MssClamp,
     outer::{ETH_LEN, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN},
     reason::RxDrop,
 };
@@ -133,7 +133,7 @@ impl Carrier for Skb<'_> {
     }
 
     #[inline(always)]
-    fn clamp(&self, clamp: &Clamp) -> Option<()> {
+    fn clamp(&self, clamp: &MssClamp) -> Option<()> {
         let (from, to) = clamp.words();
         let (from, to, new) = (from.to_be(), to.to_be(), clamp.new.to_be());
         // The helper leaves a checksum alone that is still to be computed. What the driver summed up is

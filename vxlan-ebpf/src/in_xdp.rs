@@ -9,11 +9,11 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::Mac,
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     inner::Inner,
-    mss::Clamp,
+    mss::MssClamp,
     reason::RxDrop,
-    table::{Cast, Settings, TAG_AUTO, TAG_MAC, Tag},
+    table::{Cast, FrameTag, GlobalSettings, TAG_AUTO, TAG_MAC},
 };
 
 use crate::{admit::Sender, carrier::Carrier, maps::SETTINGS, packet::View, receive::Received};
@@ -65,7 +65,7 @@ impl Carrier for XdpContext {
     }
 
     #[inline(always)]
-    fn clamp(&self, clamp: &Clamp) -> Option<()> {
+    fn clamp(&self, clamp: &MssClamp) -> Option<()> {
         let frame = View::of_xdp(self);
         let checksum = frame.window::<2>(clamp.checksum_at)?;
         checksum.set2(0, clamp.checksum(checksum.u16(0)).to_be_bytes());
@@ -76,14 +76,14 @@ impl Carrier for XdpContext {
     #[inline(always)]
     fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
         // Copies: the entry may be written below.
-        let Some(&Settings { tag, secret, .. }) = SETTINGS.get(0) else {
+        let Some(&GlobalSettings { tag, secret, .. }) = SETTINGS.get(0) else {
             return Err(RxDrop::NoHeadroom);
         };
         if tag == TAG_MAC {
             return tag_mac(self, sender, inner);
         }
         // SAFETY: the context is the program's own; the kernel checks the headroom.
-        if unsafe { bpf_xdp_adjust_meta(self.ctx, -(size_of::<Tag>() as i32)) } != 0 {
+        if unsafe { bpf_xdp_adjust_meta(self.ctx, -(size_of::<FrameTag>() as i32)) } != 0 {
             if tag != TAG_AUTO {
                 return Err(RxDrop::NoHeadroom);
             }
@@ -95,7 +95,7 @@ impl Carrier for XdpContext {
             }
             return tag_mac(self, sender, inner);
         }
-        let tag = Tag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
+        let tag = FrameTag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
         View::of_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
     }
 }

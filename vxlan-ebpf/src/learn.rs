@@ -4,8 +4,8 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
     addr::{Address, Mac},
-    inner::{Inner, Kind},
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey},
+    inner::{FrameKind, Inner},
+    table::{FdbEntry, FdbKey, MemberState, Neighbour, NeighbourKey},
 };
 
 use crate::{
@@ -16,12 +16,12 @@ use crate::{
 /// Notes what an accepted frame tells. `learned` is the member's element of `LEARNED`, `now` the
 /// daemon's clock.
 #[inline(always)]
-pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut Learned, now: u32) {
+pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut MemberState, now: u32) {
     station(sender, inner.source_mac, learned, now);
     match inner.kind {
-        Kind::Arp => neighbour(sender.index, &inner.source, inner.source_mac),
-        Kind::Advertisement => neighbour(sender.index, &inner.target, inner.source_mac),
-        Kind::Ip | Kind::Solicitation | Kind::LinkControl => {}
+        FrameKind::Arp => neighbour(sender.index, &inner.source, inner.source_mac),
+        FrameKind::Advertisement => neighbour(sender.index, &inner.target, inner.source_mac),
+        FrameKind::Ip | FrameKind::Solicitation | FrameKind::LinkControl => {}
     }
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut Learned, now: u
 /// lookup, or at worst for this one, which is then learned later; and a count that misses one is put
 /// right by the daemon.
 #[inline(always)]
-fn station(sender: &Sender, mac: Mac, learned: *mut Learned, now: u32) {
+fn station(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     // SAFETY: see above; words are copied out.
     if unsafe { (*learned).last.is(&mac) && (*learned).seen == now } {
         return;
@@ -52,7 +52,7 @@ fn station(sender: &Sender, mac: Mac, learned: *mut Learned, now: u32) {
 
 /// A station that is known, perhaps as another member's.
 #[inline(always)]
-fn refresh(entry: *mut FdbEntry, learned: *mut Learned, sender: &Sender, now: u32) {
+fn refresh(entry: *mut FdbEntry, learned: *mut MemberState, sender: &Sender, now: u32) {
     // SAFETY: `station` just got the pointers from the maps, and says why they stay good.
     unsafe {
         if (*entry).flags & FdbEntry::STATIC != 0 {
@@ -77,7 +77,7 @@ fn refresh(entry: *mut FdbEntry, learned: *mut Learned, sender: &Sender, now: u3
 
 /// A station that nobody knew.
 #[inline(always)]
-fn insert(key: &FdbKey, learned: *mut Learned, sender: &Sender, now: u32) {
+fn insert(key: &FdbKey, learned: *mut MemberState, sender: &Sender, now: u32) {
     const ONLY_IF_NEW: u64 = 1;
     let entry = FdbEntry { member: sender.index, flags: 0, seen: now };
     if !full(learned, sender) && FDB.insert(key, entry, ONLY_IF_NEW).is_ok() {
@@ -88,7 +88,7 @@ fn insert(key: &FdbKey, learned: *mut Learned, sender: &Sender, now: u32) {
 
 /// Has the member as many stations as it may have?
 #[inline(always)]
-fn full(learned: *mut Learned, sender: &Sender) -> bool {
+fn full(learned: *mut MemberState, sender: &Sender) -> bool {
     let forgotten = FORGOTTEN.get(sender.index).copied().unwrap_or(0);
     // SAFETY: see `station`.
     let stations = unsafe { (*learned).stations }.wrapping_sub(forgotten);

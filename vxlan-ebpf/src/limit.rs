@@ -1,4 +1,4 @@
-//! Rate limits: what each peer may send, how much is copied to everyone, and how much is done on
+//! RateLimit limits: what each peer may send, how much is copied to everyone, and how much is done on
 //! behalf of strangers.
 //!
 //! Two CPUs may read a clock before either has written it: then one packet is not charged. A limit
@@ -7,7 +7,7 @@
 use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::Array};
 use vxlan_common::{
     reason::{RxDrop, TxDrop},
-    table::{Member, Network, Rate},
+    table::{MemberEntry, NetworkEntry, RateLimit},
 };
 
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// What is done for others: ICMP messages, log messages.
-const EXCEPTION: Rate = Rate::per_second(100, 0, 100);
+const EXCEPTION: RateLimit = RateLimit::per_second(100, 0, 100);
 /// Probes with one peer's tag from one side: what it sends, and more than a search for the path MTU takes.
-const PROBES: Rate = Rate::per_second(64, 0, 64);
+const PROBES: RateLimit = RateLimit::per_second(64, 0, 64);
 
 /// Charges a received packet to its peer.
 #[inline(always)]
 pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
-    if sender.member.flags & Member::LIMITED == 0 {
+    if sender.member.flags & MemberEntry::LIMITED == 0 {
         return Ok(());
     }
     let limits = way::part(sender.member.peer).zip(SPENT.get_ptr_mut(sender.member.peer));
@@ -46,7 +46,7 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
 
 /// Charges a frame that is to be copied to everyone.
 #[inline(always)]
-pub(crate) fn broadcast(index: u32, network: &Network) -> Result<(), TxDrop> {
+pub(crate) fn broadcast(index: u32, network: &NetworkEntry) -> Result<(), TxDrop> {
     if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn exception(service: Service) -> bool {
 }
 
 #[inline(always)]
-fn allow(spent: &Array<u64>, index: u32, rate: &Rate) -> bool {
+fn allow(spent: &Array<u64>, index: u32, rate: &RateLimit) -> bool {
     let Some(spent) = spent.get_ptr_mut(index) else { return false };
     // SAFETY: as in `peer`.
     unsafe {
@@ -85,7 +85,7 @@ fn allow(spent: &Array<u64>, index: u32, rate: &Rate) -> bool {
 
 /// Where the virtual clock of a limit is after `units` more; `None`: too far ahead.
 #[inline(always)]
-fn charge(clock: u64, rate: &Rate, units: u64, now: u64) -> Option<u64> {
+fn charge(clock: u64, rate: &RateLimit, units: u64, now: u64) -> Option<u64> {
     if rate.cost == 0 {
         return Some(clock);
     }

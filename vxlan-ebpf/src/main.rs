@@ -6,7 +6,7 @@
 //! address is ours; everything else passes untouched. Ours is checked from the outside in: outer
 //! headers, VXLAN header, the peer's right to send in that network, the inner frame's source and
 //! destination. What fails is counted under its reason and dropped. What passes loses its outer
-//! headers, gets a [`Tag`](vxlan_common::table::Tag) that no frame from the wire can bring, and goes
+//! headers, gets a [`FrameTag`](vxlan_common::table::FrameTag) that no frame from the wire can bring, and goes
 //! up as a plain frame, so that the NIC's own GRO merges the inner flow. [`deliver`] runs in TC
 //! ingress of the same interface: a frame with our tag is redirected into the overlay interface, any
 //! other goes on as if we were not there.

@@ -12,12 +12,12 @@ use aya_ebpf::{
 use vxlan_common::{
     addr::{Address, IPV6, Mac},
     counters::Counters,
-    outer::Front,
-    probe::Tag,
+    outer::HeaderWords,
+    probe::ProbeTag,
     table::{
-        FdbEntry, FdbKey, Group, Learned, Mapping, Member, Neighbour, NeighbourKey, Network,
-        NetworkAddress, NonMember, OuterAddress, Owner, Peer, Settings, Source, Spent,
-        TaggedMember,
+        BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, Mapping, MemberEntry,
+        MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
+        OuterAddress, Owner, PeerEntry, SourceEntry, TaggedMember,
     },
 };
 
@@ -28,24 +28,24 @@ const NO_PREALLOC: u32 = 1;
 
 /// Writer: daemon; `decap`, the kind of tag alone. Reader: all programs. One entry.
 #[map]
-pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+pub(crate) static SETTINGS: Array<GlobalSettings> = Array::with_max_entries(1, 0);
 
 /// Who may send from an outer address in a network: the one lookup of the receive path.
 /// Writer: daemon. Reader: `decap`. Two entries (public, private) per member.
 #[map]
-pub(crate) static SOURCES: HashMap<NetworkAddress, Source> =
+pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
 
 /// Who sends from a learned endpoint in a network: looked into where `SOURCES` has nobody, or says that
 /// the address is shared. Writer: daemon. Reader: `decap`. One entry per member whose peer's endpoint
 /// is learned.
 #[map]
-pub(crate) static MAPPINGS: HashMap<Mapping, Source> =
+pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
     HashMap::with_max_entries(16_384, NO_PREALLOC);
 
 /// Whose probes have a tag? An index of a peer. Writer: daemon. Reader: `decap`.
 #[map]
-pub(crate) static PROBERS: HashMap<Tag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
 /// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and one
 /// more for what comes from its endpoint.
@@ -65,11 +65,11 @@ pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
 
 /// Writer: daemon. Reader: all programs. Index: network.
 #[map]
-pub(crate) static NETWORKS: Array<Network> = Array::with_max_entries(1_024, 0);
+pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(1_024, 0);
 
 /// Who gets a copy of what is for everyone? Writer: daemon. Reader: `encap`. Index: network.
 #[map]
-pub(crate) static GROUPS: Array<Group> = Array::with_max_entries(1_024, 0);
+pub(crate) static GROUPS: Array<FloodList> = Array::with_max_entries(1_024, 0);
 
 /// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key is
 /// the VNI as on the wire behind a zero byte; the value an index.
@@ -84,12 +84,12 @@ pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
 
 /// Writer: daemon. Reader: `decap`, `encap`. Index: member.
 #[map]
-pub(crate) static MEMBERS: Array<Member> = Array::with_max_entries(16_384, 0);
+pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(16_384, 0);
 
 /// Writer: daemon. Reader: all, by [`crate::way`]. Two elements for each peer, of which `VERSIONS` says
 /// which one counts.
 #[map]
-pub(crate) static PEERS: Array<Peer> = Array::with_max_entries(32_768, 0);
+pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
 
 /// How often a peer's element was changed. Writer: daemon. Reader: [`crate::way`]. Index: peer.
 #[map]
@@ -98,7 +98,7 @@ pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
 /// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on which
 /// no other packet is sent before it is done. One entry.
 #[map]
-pub(crate) static WAY: PerCpuArray<Peer> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static WAY: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
 /// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the way
 /// to a refusal only.
@@ -114,7 +114,7 @@ pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_
 /// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, how
 /// many were learned, and where its packets came from. Writer: `decap`. Reader: `decap`, daemon. Index: member.
 #[map]
-pub(crate) static LEARNED: Array<Learned> = Array::with_max_entries(16_384, 0);
+pub(crate) static LEARNED: Array<MemberState> = Array::with_max_entries(16_384, 0);
 
 /// How many of a member's stations the daemon took out of `FDB`, because they were not heard any
 /// more. Writer: daemon. Reader: `decap`. Index: member.
@@ -139,7 +139,7 @@ pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(1
 
 /// How far the limits of a peer are used up. Writer and reader: `decap`. Index: peer.
 #[map]
-pub(crate) static SPENT: Array<Spent> = Array::with_max_entries(16_384, 0);
+pub(crate) static SPENT: Array<BucketState> = Array::with_max_entries(16_384, 0);
 
 /// The same of the limit of frames for everyone. Writer and reader: `encap`. Index: network.
 #[map]
@@ -153,7 +153,7 @@ pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(2, 0);
 /// Where headers are put together, as the stack has too little room. Writer and reader: `encap`, on
 /// its CPU, on which no other packet is sent before it is done. One entry.
 #[map]
-pub(crate) static HEADERS: PerCpuArray<Front> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static HEADERS: PerCpuArray<HeaderWords> = PerCpuArray::with_max_entries(1, 0);
 
 /// What is known of an inner frame. Not on the stack, for lack of room there; and because the verifier
 /// follows every combination of values on the stack, and no value in a map. Writer and reader:

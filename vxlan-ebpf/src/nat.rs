@@ -4,8 +4,8 @@
 use vxlan_common::{
     addr::{Address, IPV6},
     inner::Inner,
-    nat::{self, Observed},
-    table::{Learned, Member, Settings},
+    nat::{self, ObservedEndpoint},
+    table::{GlobalSettings, MemberEntry, MemberState},
 };
 
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) fn note(
     sender: &Sender,
     received: &Received,
     what: Rewritten,
-    learned: *mut Learned,
+    learned: *mut MemberState,
     now: u32,
 ) {
     count::rewritten(sender.member.slot, what);
@@ -43,13 +43,13 @@ pub(crate) fn note(
 
 /// Does the peer send no UDP checksums?
 #[inline(always)]
-fn sends_none(member: &Member) -> bool {
-    member.flags & Member::ZERO_CHECKSUM != 0
+fn sends_none(member: &MemberEntry) -> bool {
+    member.flags & MemberEntry::ZERO_CHECKSUM != 0
 }
 
 /// Notes where a packet came from. Writes only what is news, as other CPUs read the same element.
 #[inline(always)]
-fn observe(received: &Received, port: u16, learned: *mut Learned, now: u32) {
+fn observe(received: &Received, port: u16, learned: *mut MemberState, now: u32) {
     // SAFETY: the caller got the pointer from an array map, whose elements live as long as the map.
     // Other CPUs may write the same element, word by word: a mixture of two mappings is one that was
     // never seen, and gives way to the next packet's.
@@ -70,7 +70,7 @@ fn observe(received: &Received, port: u16, learned: *mut Learned, now: u32) {
         (*observed).address = received.source;
         (*observed).port = port;
         (*observed).changed = now;
-        let place = Observed::place(&received.source, port);
+        let place = ObservedEndpoint::place(&received.source, port);
         (*observed).seen[((place / 64) & 7) as usize] |= 1 << (place % 64);
     }
 }
@@ -82,7 +82,7 @@ pub(crate) fn explain(
     sender: &Sender,
     received: &Received,
     inner: Option<&Inner>,
-    settings: &Settings,
+    settings: &GlobalSettings,
 ) {
     let member = sender.member;
     let checksum = sends_none(member)
@@ -100,7 +100,7 @@ pub(crate) fn explain(
 }
 
 #[inline(always)]
-fn source_difference(member: &Member, received: &Received) -> u16 {
+fn source_difference(member: &MemberEntry, received: &Received) -> u16 {
     let Some(peer) = way::part(member.peer) else { return 0 };
     let private = if received.family == IPV6 { peer.private6 } else { Address::ipv4(peer.private) };
     if private.is(&Address::ZERO) {
@@ -110,7 +110,7 @@ fn source_difference(member: &Member, received: &Received) -> u16 {
 }
 
 #[inline(always)]
-fn destination_difference(received: &Received, settings: &Settings) -> u16 {
+fn destination_difference(received: &Received, settings: &GlobalSettings) -> u16 {
     if !received.destination_rewritten {
         return 0;
     }
@@ -122,7 +122,7 @@ fn destination_difference(received: &Received, settings: &Settings) -> u16 {
 }
 
 #[inline(always)]
-fn port_difference(member: &Member, received: &Received, inner: Option<&Inner>) -> u16 {
+fn port_difference(member: &MemberEntry, received: &Received, inner: Option<&Inner>) -> u16 {
     match member.source_port(inner) {
         Some(port) => nat::difference(received.source_port.to_be(), port.to_be()),
         None => 0,

@@ -8,8 +8,8 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use vxlan_common::{
-    bytes::{Bytes, Window},
-    table::Tag,
+    bytes::{Bytes, HeaderWindow},
+    table::FrameTag,
 };
 
 /// The readable bytes of a packet.
@@ -70,20 +70,20 @@ impl View {
 
     /// The tag at the start.
     #[inline(always)]
-    pub(crate) fn tag(&self) -> Option<Tag> {
-        let address = self.at(0, size_of::<Tag>())?;
+    pub(crate) fn tag(&self) -> Option<FrameTag> {
+        let address = self.at(0, size_of::<FrameTag>())?;
         // SAFETY: `at` proved that the bytes are inside, and the kernel aligns metadata to four
-        // bytes; `Tag` has no padding and no invalid values.
-        Some(unsafe { *(address as *const Tag) })
+        // bytes; `FrameTag` has no padding and no invalid values.
+        Some(unsafe { *(address as *const FrameTag) })
     }
 
     /// Writes the tag at the start. XDP only: in TC a direct write would have the kernel reallocate
     /// a cloned packet before the program runs, which loses the metadata.
     #[inline(always)]
-    pub(crate) fn set_tag(&self, tag: &Tag) -> Option<()> {
-        let address = self.at(0, size_of::<Tag>())?;
+    pub(crate) fn set_tag(&self, tag: &FrameTag) -> Option<()> {
+        let address = self.at(0, size_of::<FrameTag>())?;
         // SAFETY: as in `tag`; the verifier allows XDP programs to write to metadata and packet.
-        unsafe { *(address as *mut Tag) = *tag };
+        unsafe { *(address as *mut FrameTag) = *tag };
         Some(())
     }
 
@@ -121,7 +121,7 @@ pub(crate) struct PacketWindow<const N: usize>(usize);
 impl<const N: usize> PacketWindow<N> {
     #[inline(always)]
     fn load<T: Copy>(self, at: usize) -> T {
-        // SAFETY: callers below pass an integer type and an offset that `Window` promises to lie with
+        // SAFETY: callers below pass an integer type and an offset that `HeaderWindow` promises to lie with
         // it inside the N bytes; the verifier checks the same again for every load. The address may
         // be aligned to two bytes only. Rust's rules ask for more; on this target a load is one BPF
         // instruction whatever the alignment, and `read_unaligned` would be one for every byte.
@@ -138,7 +138,7 @@ impl<const N: usize> PacketWindow<N> {
     }
 }
 
-impl<const N: usize> Window for PacketWindow<N> {
+impl<const N: usize> HeaderWindow for PacketWindow<N> {
     #[inline(always)]
     fn byte(&self, at: usize) -> u8 {
         self.load(at)

@@ -4,9 +4,9 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4, OVERHEAD_IPV6, VXLAN_LEN},
-    probe::{Arrived, FRAME_LEN, TAG_AT},
+    probe::{FRAME_LEN, ReceivedProbe, TAG_AT},
     reason::RxDrop,
 };
 
@@ -54,9 +54,9 @@ fn peer(packet: &View, received: &Received) -> Option<u32> {
 /// Puts it into the buffer. `None`: the buffer is full.
 #[inline(always)]
 fn write<C: Carrier>(carrier: &C, packet: &View, received: &Received, peer: u32) -> Option<()> {
-    let mut entry = PROBES.reserve::<Arrived>(0)?;
+    let mut entry = PROBES.reserve::<ReceivedProbe>(0)?;
     let place = entry.as_mut_ptr();
-    // SAFETY: the entry is memory for one `Arrived`, which nobody else sees before it is submitted;
+    // SAFETY: the entry is memory for one `ReceivedProbe`, which nobody else sees before it is submitted;
     // every field is written, or it is discarded.
     let written = unsafe {
         (*place).at = bpf_ktime_get_ns();
@@ -84,9 +84,13 @@ fn write<C: Carrier>(carrier: &C, packet: &View, received: &Received, peer: u32)
 }
 
 /// # Safety
-/// `place` is memory for an `Arrived`.
+/// `place` is memory for an `ReceivedProbe`.
 #[inline(always)]
-unsafe fn ipv4_headers(packet: &View, received: &Received, place: *mut Arrived) -> Option<()> {
+unsafe fn ipv4_headers(
+    packet: &View,
+    received: &Received,
+    place: *mut ReceivedProbe,
+) -> Option<()> {
     const DONT_FRAGMENT: u8 = 0x40;
     const UDP: usize = ETH_LEN + IPV4_LEN;
     let headers = packet.window::<OVERHEAD_IPV4>(0)?;
@@ -103,9 +107,13 @@ unsafe fn ipv4_headers(packet: &View, received: &Received, place: *mut Arrived) 
 }
 
 /// # Safety
-/// `place` is memory for an `Arrived`.
+/// `place` is memory for an `ReceivedProbe`.
 #[inline(always)]
-unsafe fn ipv6_headers(packet: &View, received: &Received, place: *mut Arrived) -> Option<()> {
+unsafe fn ipv6_headers(
+    packet: &View,
+    received: &Received,
+    place: *mut ReceivedProbe,
+) -> Option<()> {
     const UDP: usize = ETH_LEN + IPV6_LEN;
     let headers = packet.window::<OVERHEAD_IPV6>(0)?;
     // SAFETY: by the function's contract.

@@ -3,14 +3,14 @@
 
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     checksum,
     outer::{
         self, ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4,
         OVERHEAD_IPV6, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
     },
     reason::RxDrop,
-    table::Settings,
+    table::GlobalSettings,
 };
 
 use crate::{admit, count::Refused, maps::NETWORK_BY_VNI, packet::View};
@@ -66,7 +66,7 @@ type Stopped = Option<RxDrop>;
 pub(crate) fn headers(
     packet: &View,
     len: usize,
-    settings: &Settings,
+    settings: &GlobalSettings,
 ) -> Result<Option<Received>, Refused> {
     let Some(eth) = packet.window::<ETH_LEN>(0) else { return Ok(None) };
     let mut source = Address::ZERO;
@@ -88,7 +88,7 @@ pub(crate) fn headers(
 fn read_ipv4(
     packet: &View,
     len: usize,
-    settings: &Settings,
+    settings: &GlobalSettings,
     source: &mut Address,
 ) -> Result<Received, Stopped> {
     let ip = packet.window::<{ IP + IPV4_LEN }>(0).ok_or(None)?;
@@ -155,7 +155,7 @@ fn read_ipv4(
 fn read_ipv6(
     packet: &View,
     len: usize,
-    settings: &Settings,
+    settings: &GlobalSettings,
     source: &mut Address,
 ) -> Result<Received, Stopped> {
     let ip = packet.window::<{ IP + IPV6_LEN }>(0).ok_or(None)?;
@@ -200,7 +200,7 @@ fn read_ipv6(
 /// Follows a chain of extension headers to UDP to our port, which then is refused: a tunnel needs no
 /// options, and does not reassemble. Beyond six nobody looks (RFC 8504 section 5.3 allows a limit).
 #[inline(always)]
-fn behind_extensions(packet: &View, settings: &Settings, first: u8) -> Stopped {
+fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Stopped {
     const MOST: usize = 6;
     const FRAGMENT: u8 = 44;
     let mut next_header = first;
@@ -235,7 +235,7 @@ fn behind_extensions(packet: &View, settings: &Settings, first: u8) -> Stopped {
 
 /// The VNI of the VXLAN header at `AT`.
 #[inline(always)]
-fn vni<const AT: usize>(packet: &View, settings: &Settings) -> Result<[u8; 3], Stopped> {
+fn vni<const AT: usize>(packet: &View, settings: &GlobalSettings) -> Result<[u8; 3], Stopped> {
     let header = packet.window::<VXLAN_LEN>(AT).ok_or(RxDrop::InvalidVxlanHeader)?;
     let vni = outer::vni(&header, settings.ignore_reserved_bits != 0);
     if vni.is_err() && settings.pass_unknown_vni != 0 {

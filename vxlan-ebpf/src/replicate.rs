@@ -7,7 +7,7 @@ use aya_ebpf::{helpers::generated::bpf_clone_redirect, programs::TcContext};
 use vxlan_common::{
     inner::Inner,
     reason::{DropReason, TxDrop},
-    table::{FdbKey, GROUP_SIZE, Settings},
+    table::{FdbKey, GlobalSettings, MAX_FLOOD_MEMBERS},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ const NOBODY: u32 = u32::MAX;
 /// The mark is in the packet's control block, which the sender of a packet cannot write; what other
 /// layers leave there does not have the secret.
 #[inline(always)]
-pub(crate) fn copy_for(ctx: &TcContext, settings: &Settings) -> Option<u32> {
+pub(crate) fn copy_for(ctx: &TcContext, settings: &GlobalSettings) -> Option<u32> {
     // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each load.
     let [first, second, member, _, _] = unsafe { (*ctx.skb.skb).cb };
     let ([a, b], no_copy) = (secret(settings), first == 0 && second == 0);
@@ -30,7 +30,7 @@ pub(crate) fn copy_for(ctx: &TcContext, settings: &Settings) -> Option<u32> {
 }
 
 #[inline(always)]
-fn secret(settings: &Settings) -> [u32; 2] {
+fn secret(settings: &GlobalSettings) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = settings.secret;
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
@@ -43,7 +43,7 @@ pub(crate) fn to_all(
     ifindex: u32,
     inner: &Inner,
     network: u32,
-    settings: &Settings,
+    settings: &GlobalSettings,
     packets: u64,
 ) -> Result<u32, TxDrop> {
     let limits = NETWORKS.get(network).ok_or(TxDrop::NoRoute)?;
@@ -53,7 +53,7 @@ pub(crate) fn to_all(
     // SAFETY: one word, copied out at once.
     let from = unsafe { FDB.get(key) }.map_or(NOBODY, |entry| entry.member);
     let mut last = NOBODY;
-    for at in 0..GROUP_SIZE {
+    for at in 0..MAX_FLOOD_MEMBERS {
         if at >= group.len as usize {
             break;
         }
@@ -71,7 +71,7 @@ pub(crate) fn to_all(
 }
 
 #[inline(always)]
-fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &Settings, packets: u64) {
+fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &GlobalSettings, packets: u64) {
     mark(ctx, secret(settings), member);
     // What is not negative is the copy's own fate, which it has counted by itself.
     // SAFETY: the context is the program's own; views derived before are not used again.

@@ -8,11 +8,11 @@ use aya_ebpf::{
 };
 use vxlan_common::{
     addr::{Address, IPV6},
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     checksum,
-    inner::{Inner, Kind, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP},
+    inner::{FrameKind, Inner, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP},
     outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
-    table::Network,
+    table::NetworkEntry,
 };
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) fn tell(
     ctx: &TcContext,
     ifindex: u32,
     inner: &Inner,
-    network: &Network,
+    network: &NetworkEntry,
     mtu: u32,
 ) -> Option<i32> {
     if !may_be_told(ctx, inner) {
@@ -74,7 +74,7 @@ fn may_be_told(ctx: &TcContext, inner: &Inner) -> bool {
         })
     };
     !about_icmp
-        && matches!(inner.kind, Kind::Ip)
+        && matches!(inner.kind, FrameKind::Ip)
         && inner.dont_fragment
         && !inner.is_later_fragment
         && !inner.to_group()
@@ -146,7 +146,12 @@ fn icmp_checksum<const AT: usize>(
 }
 
 #[inline(always)]
-fn fragmentation_needed(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -> Option<()> {
+fn fragmentation_needed(
+    ctx: &TcContext,
+    inner: &Inner,
+    network: &NetworkEntry,
+    mtu: u32,
+) -> Option<()> {
     const HEADERS: usize = IPV4_LEN + ICMP_LEN;
     const TOTAL: u16 = HEADERS as u16 + QUOTED as u16;
     const DONT_FRAGMENT: u16 = 0x4000;
@@ -182,7 +187,7 @@ fn fragmentation_needed(ctx: &TcContext, inner: &Inner, network: &Network, mtu: 
 }
 
 #[inline(always)]
-fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &Network, mtu: u32) -> Option<()> {
+fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u32) -> Option<()> {
     const HEADERS: usize = IPV6_LEN + ICMP_LEN;
     const PAYLOAD: u16 = ICMP_LEN as u16 + QUOTED as u16;
     const TYPE_CODE: u16 = 0x0200;

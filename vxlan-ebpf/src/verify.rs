@@ -3,7 +3,7 @@
 
 use vxlan_common::{
     addr::IPV6,
-    bytes::{Bytes as _, Window as _},
+    bytes::{Bytes as _, HeaderWindow as _},
     checksum,
     outer::{ETH_LEN, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN},
 };

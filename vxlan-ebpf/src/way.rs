@@ -2,20 +2,20 @@
 //! byte by byte: so each peer has two, of which the daemon writes the one that does not count, and then
 //! adds one to the number that says which one does.
 
-use vxlan_common::table::{Peer, current};
+use vxlan_common::table::{PeerEntry, active_element};
 
 use crate::maps::{PEERS, VERSIONS, WAY};
 
 /// More changes at once than ever happen: two tries fail only if each met one.
 const TRIES: usize = 3;
-const WORDS: usize = size_of::<Peer>() / size_of::<u64>();
-const _: () = assert!(size_of::<Peer>() == WORDS * size_of::<u64>());
+const WORDS: usize = size_of::<PeerEntry>() / size_of::<u64>();
+const _: () = assert!(size_of::<PeerEntry>() == WORDS * size_of::<u64>());
 
 /// The element that counts. A field at a time is right, of two one may be older.
 #[inline(always)]
-pub(crate) fn part(peer: u32) -> Option<&'static Peer> {
+pub(crate) fn part(peer: u32) -> Option<&'static PeerEntry> {
     let version = *VERSIONS.get(peer)?;
-    PEERS.get(current(peer, version))
+    PEERS.get(active_element(peer, version))
 }
 
 /// A copy that is whole. It lasts until the next call on this CPU.
@@ -24,14 +24,14 @@ pub(crate) fn part(peer: u32) -> Option<&'static Peer> {
 /// still the same afterwards was not written to meanwhile. Loads are kept in order by the compiler, as
 /// they are volatile, and by x86; elsewhere they would have to be delayed by more than a system call.
 #[inline(always)]
-pub(crate) fn to(peer: u32) -> Option<&'static Peer> {
+pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
     let version: *const u32 = VERSIONS.get(peer)?;
     let copy = WAY.get_ptr_mut(0)?;
     let mut tries = 0;
     while tries < TRIES {
         // SAFETY: points to an element of an array map, which lives as long as the map.
         let before = unsafe { version.read_volatile() };
-        let from: *const u64 = core::ptr::from_ref(PEERS.get(current(peer, before))?).cast();
+        let from: *const u64 = core::ptr::from_ref(PEERS.get(active_element(peer, before))?).cast();
         let mut at = 0;
         while at < WORDS {
             // SAFETY: both point to elements of maps that are as long as `WORDS` words and aligned to

@@ -208,7 +208,11 @@ fn every_packet_goes_to_the_old_endpoint_or_the_new_one() -> Result<()> {
 }
 
 /// Until there were enough flips, and enough packets to each endpoint.
-fn flip(plane: &mut DataPlane, entries: &[vxlan_common::table::Peer], seen: &Seen) -> Result<u64> {
+fn flip(
+    plane: &mut DataPlane,
+    entries: &[vxlan_common::table::PeerEntry],
+    seen: &Seen,
+) -> Result<u64> {
     let deadline = Instant::now() + PATIENCE;
     let mut flips = 0;
     while flips < FLIPS || seen.at().iter().any(|seen| *seen < SEEN) {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use aya::maps::{Array, MapData, RingBuf};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
-    nat::Observed,
-    probe::{Arrived, Tag},
+    nat::ObservedEndpoint,
+    probe::{ProbeTag, ReceivedProbe},
     table,
 };
 use vxlan_user::{
@@ -23,13 +23,13 @@ pub(crate) fn key(peer: &str) -> String {
 }
 
 /// What stands for the key of that peer.
-pub(crate) fn tag(peer: &str) -> Tag {
+pub(crate) fn tag(peer: &str) -> ProbeTag {
     let mut tag = [0xc5; 8];
     tag.iter_mut().zip(peer.bytes()).for_each(|(place, byte)| *place = byte);
     tag
 }
 
-pub(crate) fn probers(config: &Config) -> Vec<(Tag, u32)> {
+pub(crate) fn probers(config: &Config) -> Vec<(ProbeTag, u32)> {
     let with_key = config.peers.iter().zip(0..).filter(|(peer, _)| peer.key_file.is_some());
     with_key.map(|(peer, index)| (tag(&peer.name.value), index)).collect()
 }
@@ -76,11 +76,11 @@ pub(crate) fn bytes_of(address: IpAddr) -> Address {
     }
 }
 
-/// Byte by byte: `Arrived` is what the daemon reads the same way.
+/// Byte by byte: `ReceivedProbe` is what the daemon reads the same way.
 fn told(bytes: &[u8]) -> (u64, Told) {
-    assert_eq!(bytes.len(), size_of::<Arrived>());
+    assert_eq!(bytes.len(), size_of::<ReceivedProbe>());
     // SAFETY: as many bytes as it has, and every bit pattern is a value of it.
-    let arrived = unsafe { bytes.as_ptr().cast::<Arrived>().read_unaligned() };
+    let arrived = unsafe { bytes.as_ptr().cast::<ReceivedProbe>().read_unaligned() };
     assert_eq!((arrived.pad, arrived.pad_end), ([0; 2], [0; 6]));
     let told = Told {
         peer: arrived.peer,
@@ -121,7 +121,7 @@ pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
     (0..2 * peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
 }
 
-pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> Observed {
+pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> ObservedEndpoint {
     let map = bpf.map("LEARNED").expect("is a map");
     let learned: Array<_, table::Learned> = map.try_into().expect("is an array");
     learned.get(&member, 0).expect("is in range").observed
@@ -152,7 +152,7 @@ impl Bench {
         refill_probes(self.plane.maps(), peers);
     }
 
-    pub(crate) fn observed(&mut self, peer: &'static str, vni: u32) -> Observed {
+    pub(crate) fn observed(&mut self, peer: &'static str, vni: u32) -> ObservedEndpoint {
         let member = self.member(peer, vni);
         observed(self.plane.maps(), member)
     }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use vxlan_common::{
-    nat::Observed,
+    nat::ObservedEndpoint,
     reason::RxDrop::{BadChecksum, InnerSourceDenied},
 };
 use vxlan_tests::packet::{Checksum, Icmp, Packet};
@@ -32,7 +32,7 @@ fn packet(from: IpAddr, port: u16, ttl: u8, inner: &Packet) -> Vec<u8> {
     packet.build().to_vec()
 }
 
-fn sends(bench: &mut Bench, from: impl Into<IpAddr>, port: u16, ttl: u8) -> Observed {
+fn sends(bench: &mut Bench, from: impl Into<IpAddr>, port: u16, ttl: u8) -> ObservedEndpoint {
     let packet = packet(from.into(), port, ttl, &ping());
     assert_eq!(bench.run(Program::Decap, Context::DEFAULT, &packet).verdict, XDP_PASS);
     bench.observed("aws", VNI)
@@ -41,9 +41,9 @@ fn sends(bench: &mut Bench, from: impl Into<IpAddr>, port: u16, ttl: u8) -> Obse
 /// Address, port, TTL, changes and number of mappings.
 type Summary = (IpAddr, u16, u8, u32, u32);
 
-fn summary(observed: &Observed) -> Summary {
+fn summary(observed: &ObservedEndpoint) -> Summary {
     let address = live::address_of(observed.family, &observed.address);
-    let mappings = Observed::mappings(&observed.seen);
+    let mappings = ObservedEndpoint::mappings(&observed.seen);
     assert_eq!(observed.pad, 0);
     (address, observed.port, observed.ttl, observed.changes, mappings)
 }
@@ -89,7 +89,7 @@ fn a_bit_for_each_mapping() {
     for (from, port) in [(AWS_PUBLIC, 50_000), (AWS_PUBLIC, 1), (AWS_PUBLIC, 2), (AWS_PRIVATE, 2)] {
         let noted = if port < 32_768 { port } else { 0 };
         let address = vxlan_common::addr::Address::ipv4(from.octets());
-        places.push(Observed::place(&address, noted));
+        places.push(ObservedEndpoint::place(&address, noted));
         let observed = sends(&mut bench, from, port, 64);
         let mut expected = [0; 8];
         places.iter().for_each(|place| expected[*place as usize / 64] |= 1 << (place % 64));

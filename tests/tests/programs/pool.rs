@@ -14,11 +14,11 @@ use aya::{
 use vxlan_common::{
     addr::Mac,
     counters::Counters,
-    nat::Observed,
+    nat::ObservedEndpoint,
     probe,
     table::{
-        FdbEntry, FdbKey, Learned, Mapping, Neighbour, NeighbourKey, NetworkAddress, NonMember,
-        OuterAddress, Owner, Source, Spent, TaggedMember,
+        BucketState, FdbEntry, FdbKey, Mapping, MemberState, Neighbour, NeighbourKey,
+        NetworkAddress, NonMember, OuterAddress, Owner, SourceEntry, TaggedMember,
     },
 };
 use vxlan_user::dataplane::{DataPlane, LoadOptions};
@@ -80,10 +80,10 @@ impl DerefMut for Pooled {
 }
 
 fn empty(bpf: &mut Ebpf) {
-    hash::<NetworkAddress, Source>(bpf, "SOURCES");
+    hash::<NetworkAddress, SourceEntry>(bpf, "SOURCES");
     hash::<[u8; 4], u32>(bpf, "NETWORK_BY_VNI");
     hash::<u32, u32>(bpf, "NETWORK_BY_IFINDEX");
-    hash::<Mapping, Source>(bpf, "MAPPINGS");
+    hash::<Mapping, SourceEntry>(bpf, "MAPPINGS");
     hash::<probe::Tag, u32>(bpf, "PROBERS");
     hash::<OuterAddress, u32>(bpf, "PEER_BY_ADDRESS");
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
@@ -92,11 +92,17 @@ fn empty(bpf: &mut Ebpf) {
     array(
         bpf,
         "LEARNED",
-        &Learned { last: Mac::ZERO, stations: 0, seen: 0, pad: 0, observed: Observed::NONE },
+        &MemberState {
+            last: Mac::ZERO,
+            stations: 0,
+            seen: 0,
+            pad: 0,
+            observed: ObservedEndpoint::NONE,
+        },
     );
     array(bpf, "FORGOTTEN", &0_u64);
     array(bpf, "PROBE_SPENT", &0_u64);
-    array(bpf, "SPENT", &Spent { packets: 0, bytes: 0 });
+    array(bpf, "SPENT", &BucketState { packets: 0, bytes: 0 });
     array(bpf, "BROADCASTS", &0_u64);
     array(bpf, "EXCEPTIONS", &0_u64);
 

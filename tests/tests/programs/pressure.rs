@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use aya::maps::{HashMap, MapData};
-use vxlan_common::table::{Mapping, Source};
+use vxlan_common::table::{Mapping, SourceEntry};
 use vxlan_user::{
     dataplane::{DataPlane, DataPlaneError, LoadOptions},
     plan::{LearnedEndpoint, Senders},
@@ -113,8 +113,8 @@ fn a_move_that_does_not_fit_moves_nobody() {
 /// Ports and members.
 fn mappings(bench: &mut Bench) -> Vec<(u16, u32)> {
     let map = bench.plane.maps().map("MAPPINGS").expect("is a map");
-    let map: HashMap<&MapData, Mapping, Source> = map.try_into().expect("is a hash");
-    let entry = |entry: Result<(Mapping, Source), _>| {
+    let map: HashMap<&MapData, Mapping, SourceEntry> = map.try_into().expect("is a hash");
+    let entry = |entry: Result<(Mapping, SourceEntry), _>| {
         let (key, to) = entry.expect("can be read");
         (u16::from_be_bytes(key.port), to.member)
     };

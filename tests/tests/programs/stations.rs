@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use aya::maps::{Array, HashMap, MapData};
 use vxlan_common::{
     addr::Mac as Key,
-    table::{FdbEntry, FdbKey, Learned},
+    table::{FdbEntry, FdbKey, MemberState},
 };
 use vxlan_tests::packet::{Eth, Icmp, Ipv4, Mac, Packet};
 
@@ -76,7 +76,7 @@ fn has(bench: &mut Bench, from: Behind, wanted: &[u8]) {
     let wanted: Vec<_> = wanted.iter().map(|n| station(*n)).collect();
     assert_eq!(learned, wanted, "{}", from.name());
     let map = bench.plane.maps().map_mut("LEARNED").expect("is a map");
-    let counts: Array<&mut MapData, Learned> = map.try_into().expect("is an array");
+    let counts: Array<&mut MapData, MemberState> = map.try_into().expect("is an array");
     let stations = counts.get(&member, 0).expect("is in range").stations;
     let forgotten = forgotten(bench, member);
     assert_eq!(stations.wrapping_sub(forgotten), wanted.len() as u64, "{}", from.name());

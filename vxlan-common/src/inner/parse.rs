@@ -1,9 +1,9 @@
 //! Reading an inner frame: [`parse`] judges its form and notes what decides about it.
 
-use super::{Inner, InnerError, Kind, PROTOCOL_ICMPV6, PROTOCOL_TCP};
+use super::{FrameKind, Inner, InnerError, PROTOCOL_ICMPV6, PROTOCOL_TCP};
 use crate::{
     addr::{Address, IPV6, Mac},
-    bytes::{Bytes, Window as _},
+    bytes::{Bytes, HeaderWindow as _},
     outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV6_LEN, PROTOCOL_UDP},
 };
 
@@ -130,7 +130,7 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     // (RFC 6980 section 5), so fragments may pass.
     let link_local_group = header.u16(24) & 0xff0f == 0xff02;
     if link_local_group && inner.protocol != PROTOCOL_UDP || is_extension(inner.protocol) {
-        inner.kind = Kind::LinkControl;
+        inner.kind = FrameKind::LinkControl;
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mu
     inner.is_later_fragment = header.u16(2) & 0xfff8 != 0;
     // Nobody here follows the chain to what lies behind it.
     if is_extension(inner.upper) || inner.upper == PROTOCOL_FRAGMENT {
-        inner.kind = Kind::LinkControl;
+        inner.kind = FrameKind::LinkControl;
     }
     if !inner.is_later_fragment && len >= FRAGMENT_LEN as u32 + 4 {
         read_ports(packet, at + FRAGMENT_LEN, false, inner);
@@ -174,7 +174,7 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
     let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(0);
     match kind {
         // Listener discovery, router solicitation and advertisement, redirect, listener v2.
-        130..=134 | 137 | 143 => inner.kind = Kind::LinkControl,
+        130..=134 | 137 | 143 => inner.kind = FrameKind::LinkControl,
         // RFC 4861 section 7.1: a hop limit under 255 came from another link and is no discovery.
         135 | 136 if inner.ttl == 255 => {
             let body = match packet.window::<24>(transport) {
@@ -182,7 +182,8 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
                 _ => return Err(InnerError::Malformed),
             };
             inner.target = Address::read_ipv6(&body, 8);
-            inner.kind = if kind == 135 { Kind::Solicitation } else { Kind::Advertisement };
+            inner.kind =
+                if kind == 135 { FrameKind::Solicitation } else { FrameKind::Advertisement };
         }
         _ => {}
     }
@@ -206,7 +207,7 @@ fn parse_arp<P: Bytes + ?Sized>(
     {
         return Err(InnerError::Malformed);
     }
-    inner.kind = Kind::Arp;
+    inner.kind = FrameKind::Arp;
     inner.speaks_for_other_mac = !Mac::read(&body, 8).is(&inner.source_mac);
     inner.source = Address::ipv4(body.wire4(14));
     inner.destination = Address::ipv4(body.wire4(24));

@@ -44,7 +44,7 @@ fn read(frame: &[u8]) -> Result<Inner, InnerError> {
 fn ipv4_fields() {
     let inner = read(&ipv4(17, 0, &[0x12, 0x34, 0, 53, 0, 8, 0, 0])).unwrap();
     assert_eq!((inner.destination_mac.octets(), inner.source_mac.octets()), (DST, SRC));
-    assert_eq!((inner.kind, inner.family, inner.tos), (Kind::Ip, IPV4, 0xb9));
+    assert_eq!((inner.kind, inner.family, inner.tos), (FrameKind::Ip, IPV4, 0xb9));
     assert_eq!(inner.source.first(), [192, 168, 43, 1]);
     assert_eq!(inner.destination.first(), [192, 168, 44, 2]);
     assert_eq!((inner.transport, inner.has_ports), (34, true));
@@ -53,7 +53,7 @@ fn ipv4_fields() {
 #[test]
 fn ipv6_fields() {
     let inner = read(&ipv6(6, 64, NEIGHBOUR, &[0; 20])).unwrap();
-    assert_eq!((inner.kind, inner.family, inner.tos), (Kind::Ip, IPV6, 0xb9));
+    assert_eq!((inner.kind, inner.family, inner.tos), (FrameKind::Ip, IPV6, 0xb9));
     assert_eq!(inner.destination, Address::ipv6(NEIGHBOUR));
     assert_eq!((inner.transport, inner.has_ports), (54, true));
 }
@@ -79,7 +79,7 @@ fn ports_are_read_from_whole_packets_of_protocols_that_have_them() {
 fn arp_names_sender_and_target() {
     for operation in [1, 2] {
         let inner = read(&arp(operation)).unwrap();
-        assert_eq!(inner.kind, Kind::Arp);
+        assert_eq!(inner.kind, FrameKind::Arp);
         assert_eq!(inner.source.first(), [192, 168, 43, 1]);
         assert_eq!(inner.destination.first(), [192, 168, 44, 2]);
     }
@@ -97,7 +97,7 @@ fn discovery_speaks_of_its_target() {
     message.extend(NEIGHBOUR);
     let mut group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 9];
     let solicitation = read(&ipv6(58, 255, group, &message)).unwrap();
-    assert_eq!(solicitation.kind, Kind::Solicitation);
+    assert_eq!(solicitation.kind, FrameKind::Solicitation);
     assert_eq!(solicitation.destination, Address::ipv6(group));
     assert_eq!(solicitation.target, Address::ipv6(NEIGHBOUR));
     assert_eq!(*solicitation.wanted(), Address::ipv6(NEIGHBOUR));
@@ -105,12 +105,12 @@ fn discovery_speaks_of_its_target() {
     message[0] = 136;
     group[15] = 1;
     let advertisement = read(&ipv6(58, 255, group, &message)).unwrap();
-    assert_eq!(advertisement.kind, Kind::Advertisement);
+    assert_eq!(advertisement.kind, FrameKind::Advertisement);
     assert_eq!(advertisement.target, Address::ipv6(NEIGHBOUR));
     assert_eq!(*advertisement.wanted(), Address::ipv6(group));
 
     // RFC 4861 section 7.1: it did not come from this link.
-    assert_eq!(read(&ipv6(58, 254, NEIGHBOUR, &message)).unwrap().kind, Kind::Ip);
+    assert_eq!(read(&ipv6(58, 254, NEIGHBOUR, &message)).unwrap().kind, FrameKind::Ip);
     assert_eq!(read(&ipv6(58, 255, group, &message[..23])), Err(InnerError::Malformed));
     let empty = [ipv6(58, 255, group, &[]), vec![136; 24]].concat();
     assert_eq!(read(&empty), Err(InnerError::Malformed), "what lies behind the packet is not read");
@@ -121,27 +121,35 @@ fn link_control_is_told_from_traffic() {
     let all_nodes = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     for kind in [130, 131, 132, 133, 134, 137, 143] {
         let inner = read(&ipv6(58, 255, all_nodes, &[kind; 24])).unwrap();
-        assert_eq!(inner.kind, Kind::LinkControl, "ICMPv6 type {kind}");
+        assert_eq!(inner.kind, FrameKind::LinkControl, "ICMPv6 type {kind}");
     }
     let report = read(&ipv6(0, 1, all_nodes, &[58, 0, 5, 2, 0, 0, 1, 0])).unwrap();
-    assert_eq!(report.kind, Kind::LinkControl, "behind a hop-by-hop header");
+    assert_eq!(report.kind, FrameKind::LinkControl, "behind a hop-by-hop header");
     for extension in [0, 43, 51, 60, 135, 139, 140] {
         let hidden = [&[58, 0, 1, 4, 0, 0, 0, 0, 136, 0, 0, 0][..], &[0; 20]].concat();
         let inner = read(&ipv6(extension, 255, NEIGHBOUR, &hidden)).unwrap();
-        assert_eq!(inner.kind, Kind::LinkControl, "behind next header {extension}");
+        assert_eq!(inner.kind, FrameKind::LinkControl, "behind next header {extension}");
     }
     let behind_fragment = |next: u8| {
         let payload = [&[next][..], &[0; 15]].concat();
         read(&ipv6(44, 64, NEIGHBOUR, &payload)).unwrap().kind
     };
     for next in [6, 17, 58, 50] {
-        assert_eq!(behind_fragment(next), Kind::Ip, "a fragment of next header {next}");
+        assert_eq!(behind_fragment(next), FrameKind::Ip, "a fragment of next header {next}");
     }
     for next in [0, 43, 44, 51, 60] {
-        assert_eq!(behind_fragment(next), Kind::LinkControl, "{next} behind a fragment header");
+        assert_eq!(
+            behind_fragment(next),
+            FrameKind::LinkControl,
+            "{next} behind a fragment header"
+        );
     }
-    assert_eq!(read(&ipv6(58, 64, NEIGHBOUR, &[128; 8])).unwrap().kind, Kind::Ip, "echo");
-    assert_eq!(read(&ipv6(17, 1, all_nodes, &[0; 8])).unwrap().kind, Kind::Ip, "mDNS and its like");
+    assert_eq!(read(&ipv6(58, 64, NEIGHBOUR, &[128; 8])).unwrap().kind, FrameKind::Ip, "echo");
+    assert_eq!(
+        read(&ipv6(17, 1, all_nodes, &[0; 8])).unwrap().kind,
+        FrameKind::Ip,
+        "mDNS and its like"
+    );
 }
 
 #[test]

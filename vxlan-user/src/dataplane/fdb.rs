@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
-use vxlan_common::table::{FdbEntry, FdbKey, Learned};
+use vxlan_common::table::{FdbEntry, FdbKey, MemberState};
 
 use super::{
     DataPlaneError, Pins,
@@ -46,7 +46,7 @@ impl Clock {
 /// Open handles of the tables of stations.
 pub struct Fdb {
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
-    learned: Array<MapData, Learned>,
+    learned: Array<MapData, MemberState>,
     forgotten: Array<MapData, u64>,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use aya::maps::MapError;
-use vxlan_common::table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey};
+use vxlan_common::table::{FdbEntry, FdbKey, MemberState, Neighbour, NeighbourKey};
 
 use super::{
     DataPlane, DataPlaneError, PreviousGeneration,
@@ -47,7 +47,7 @@ impl DataPlane {
         with_array(&mut self.bpf, "LEARNED", |table| {
             learned.iter().try_for_each(|(member, of)| {
                 let stations = counts.get(member).copied().unwrap_or(0);
-                table.set(*member, Learned { stations, ..*of }, 0)
+                table.set(*member, MemberState { stations, ..*of }, 0)
             })
         })?;
         let neighbours = former.neighbours()?.into_iter().filter_map(|(key, neighbour)| {

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use vxlan_common::{
     counters::{Counters, NatField},
     layout::{self, Layout},
-    nat::Observed,
+    nat::ObservedEndpoint,
     reason::DropReason,
-    table::{FdbEntry, FdbKey, Learned, Neighbour, NeighbourKey, NonMember, Settings},
+    table::{FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember},
 };
 
 use super::{DataPlane, DataPlaneError, tables};
@@ -134,7 +134,7 @@ impl DataPlane {
 /// Fields of keys and values, of maps whose contents go over.
 fn fields_of(map: &str) -> (Vec<Field>, Vec<Field>) {
     match map {
-        "SETTINGS" => (Vec::new(), fields::<Settings>()),
+        "SETTINGS" => (Vec::new(), fields::<GlobalSettings>()),
         "COUNTERS" => (Vec::new(), counter_fields()),
         "NON_MEMBERS" => (fields::<NonMember>(), vec![field("packets", 0, 8)]),
         "FDB" => (fields::<FdbKey>(), fields::<FdbEntry>()),
@@ -160,10 +160,10 @@ fn fields<T: Layout>() -> Vec<Field> {
 
 /// With those of what is noted of a member's packets, as `observed.…`.
 fn learned_fields() -> Vec<Field> {
-    let mut all = fields::<Learned>();
+    let mut all = fields::<MemberState>();
     if let Some(place) = all.iter().position(|of| of.name == "observed") {
         let whole = all.remove(place);
-        all.extend(fields::<Observed>().into_iter().map(|of| Field {
+        all.extend(fields::<ObservedEndpoint>().into_iter().map(|of| Field {
             name: format!("observed.{}", of.name),
             offset: whole.offset + of.offset,
             ..of

@@ -88,7 +88,7 @@ impl DataPlane {
     /// Has the programs go by other addresses of the underlay interface, at any time.
     pub fn set_addresses(
         &mut self,
-        of: &vxlan_common::table::Settings,
+        of: &vxlan_common::table::GlobalSettings,
     ) -> Result<(), DataPlaneError> {
         tables::set_addresses(&mut self.bpf, of)
     }
@@ -97,7 +97,7 @@ impl DataPlane {
     pub fn set_peer(
         &mut self,
         index: u32,
-        peer: &vxlan_common::table::Peer,
+        peer: &vxlan_common::table::PeerEntry,
     ) -> Result<(), DataPlaneError> {
         tables::set_peer(&mut self.bpf, index, peer)
     }

@@ -10,7 +10,7 @@ use std::{
 use aya::{Pod, maps::MapData, util::nr_cpus};
 use vxlan_common::{
     counters::Counters,
-    table::{Learned, Neighbour, NeighbourKey, Settings},
+    table::{GlobalSettings, MemberState, Neighbour, NeighbourKey},
 };
 
 use super::{
@@ -122,7 +122,7 @@ impl PreviousGeneration {
     }
 
     /// The settings, as far as this version knows them.
-    pub fn settings(&self) -> Result<Option<Settings>, DataPlaneError> {
+    pub fn settings(&self) -> Result<Option<GlobalSettings>, DataPlaneError> {
         let Some(map) = self.map("SETTINGS") else { return Ok(None) };
         Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }
@@ -153,7 +153,7 @@ impl PreviousGeneration {
     }
 
     /// What was learned of a member.
-    pub fn learned(&self, member: u32) -> Result<Option<Learned>, DataPlaneError> {
+    pub fn learned(&self, member: u32) -> Result<Option<MemberState>, DataPlaneError> {
         let Some(map) = self.map("LEARNED") else { return Ok(None) };
         Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated(map, &raw)))
     }

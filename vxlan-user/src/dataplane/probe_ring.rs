@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{MapData, RingBuf};
-use vxlan_common::probe::Arrived;
+use vxlan_common::probe::ReceivedProbe;
 
 use super::{DataPlane, DataPlaneError};
 
@@ -14,7 +14,7 @@ pub struct ProbeRing(RingBuf<MapData>);
 
 impl ProbeRing {
     /// The oldest one that is left, which is then taken out.
-    pub fn take(&mut self) -> Option<Arrived> {
+    pub fn take(&mut self) -> Option<ReceivedProbe> {
         let item = self.0.next()?;
         let bytes = item.first_chunk::<{ size_of::<Arrived>() }>()?;
         // SAFETY: the bytes are as many as an `Arrived` has, of which every bit pattern is a value

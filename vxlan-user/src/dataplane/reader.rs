@@ -16,10 +16,10 @@ use vxlan_common::{
     ABI_VERSION,
     addr::{Address, IPV4, IPV6},
     counters::Counters,
-    nat::Observed,
+    nat::ObservedEndpoint,
     table::{
-        FdbEntry, FdbKey, Learned, Mapping, NEIGHBOURS, Neighbour, NeighbourKey, NonMember, Peer,
-        Source, current,
+        FdbEntry, FdbKey, Mapping, MemberState, NEIGHBOURS, Neighbour, NeighbourKey, NonMember,
+        PeerEntry, SourceEntry, active_element,
     },
 };
 
@@ -67,13 +67,13 @@ pub struct Reader {
     counters: MapData,
     /// CPUs that there can be.
     cpus: usize,
-    peers: Array<MapData, Peer>,
+    peers: Array<MapData, PeerEntry>,
     versions: Array<MapData, u32>,
-    learned: Array<MapData, Learned>,
+    learned: Array<MapData, MemberState>,
     non_members: PerCpuHashMap<MapData, NonMember, u64>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     neighbours: HashMap<MapData, NeighbourKey, Neighbour>,
-    mappings: HashMap<MapData, Mapping, Source>,
+    mappings: HashMap<MapData, Mapping, SourceEntry>,
     capacities: [(&'static str, u64); 4],
 }
 
@@ -152,11 +152,11 @@ impl Reader {
     }
 
     /// The entry of a peer that counts. A daemon may change it meanwhile.
-    fn peer(&self, peer: u32) -> Result<Peer, DataPlaneError> {
+    fn peer(&self, peer: u32) -> Result<PeerEntry, DataPlaneError> {
         let version = || self.versions.get(&peer, 0).map_err(read("VERSIONS"));
         let mut before = version()?;
         loop {
-            let entry = self.peers.get(&current(peer, before), 0).map_err(read("PEERS"))?;
+            let entry = self.peers.get(&active_element(peer, before), 0).map_err(read("PEERS"))?;
             let after = version()?;
             if before == after {
                 return Ok(entry);
@@ -175,7 +175,7 @@ impl Reader {
     }
 
     /// What was learned from a member's packets.
-    pub fn learned(&self, member: u32) -> Result<Learned, DataPlaneError> {
+    pub fn learned(&self, member: u32) -> Result<MemberState, DataPlaneError> {
         self.learned.get(&member, 0).map_err(read("LEARNED"))
     }
 
@@ -194,7 +194,7 @@ impl Reader {
     }
 
     /// Where a member's packets came from.
-    pub fn observed(&self, member: u32) -> Result<Observed, DataPlaneError> {
+    pub fn observed(&self, member: u32) -> Result<ObservedEndpoint, DataPlaneError> {
         Ok(self.learned(member)?.observed)
     }
 

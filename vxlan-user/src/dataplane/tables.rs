@@ -6,7 +6,9 @@ use aya::{
 };
 use vxlan_common::{
     probe,
-    table::{Mapping, NetworkAddress, Owner, Peer, Settings, Source, current},
+    table::{
+        GlobalSettings, Mapping, NetworkAddress, Owner, PeerEntry, SourceEntry, active_element,
+    },
 };
 
 use super::{DataPlaneError, fdb};
@@ -106,7 +108,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;
     hash(bpf, "NETWORK_BY_IFINDEX", by_ifindex)?;
     hash(bpf, PEER_BY_ADDRESS, plan.senders.peer_addresses.iter().copied())?;
-    hash::<probe::Tag, u32>(bpf, "PROBERS", plan.probers.iter().copied())?;
+    hash::<probe::ProbeTag, u32>(bpf, "PROBERS", plan.probers.iter().copied())?;
     hash(bpf, "TAGS", plan.tags.iter().copied())?;
     hash(bpf, "FDB", plan.stations.iter().copied())?;
     routes(bpf, plan)?;
@@ -137,9 +139,9 @@ pub(super) fn change(bpf: &mut Ebpf, changes: &[Change]) -> Result<(), DataPlane
 fn change_one(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
     match *change {
         Change::SetSource(key, to) => hash(bpf, SOURCES, [(key, to)].into_iter()),
-        Change::RemoveSource(key) => remove::<NetworkAddress, Source>(bpf, SOURCES, &key),
+        Change::RemoveSource(key) => remove::<NetworkAddress, SourceEntry>(bpf, SOURCES, &key),
         Change::SetMapping(key, to) => hash(bpf, MAPPINGS, [(key, to)].into_iter()),
-        Change::RemoveMapping(key) => remove::<Mapping, Source>(bpf, MAPPINGS, &key),
+        Change::RemoveMapping(key) => remove::<Mapping, SourceEntry>(bpf, MAPPINGS, &key),
     }
 }
 
@@ -147,11 +149,11 @@ fn change_one(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
 fn opposite(bpf: &mut Ebpf, change: &Change) -> Result<Change, DataPlaneError> {
     Ok(match *change {
         Change::SetSource(key, _) | Change::RemoveSource(key) => {
-            let there = present::<_, Source>(bpf, SOURCES, &key)?;
+            let there = present::<_, SourceEntry>(bpf, SOURCES, &key)?;
             there.map_or(Change::RemoveSource(key), |of| Change::SetSource(key, of))
         }
         Change::SetMapping(key, _) | Change::RemoveMapping(key) => {
-            let there = present::<_, Source>(bpf, MAPPINGS, &key)?;
+            let there = present::<_, SourceEntry>(bpf, MAPPINGS, &key)?;
             there.map_or(Change::RemoveMapping(key), |of| Change::SetMapping(key, of))
         }
     })
@@ -171,20 +173,22 @@ fn present<K: Pod, V: Pod>(
 }
 
 /// Writes our addresses, and leaves alone what the programs have written there: the kind of tag.
-pub(super) fn set_addresses(bpf: &mut Ebpf, of: &Settings) -> Result<(), DataPlaneError> {
-    with_array::<Settings, _>(bpf, "SETTINGS", |settings| {
+pub(super) fn set_addresses(bpf: &mut Ebpf, of: &GlobalSettings) -> Result<(), DataPlaneError> {
+    with_array::<GlobalSettings, _>(bpf, "SETTINGS", |settings| {
         let now = settings.get(&0, 0)?;
-        let Settings { address, address6, .. } = *of;
-        settings.set(0, Settings { address, address6, ..now }, 0)
+        let GlobalSettings { address, address6, .. } = *of;
+        settings.set(0, GlobalSettings { address, address6, ..now }, 0)
     })
 }
 
 /// Writes one peer, whole for every packet: first the element that does not count, then the number that
 /// says that it does.
-pub(super) fn set_peer(bpf: &mut Ebpf, index: u32, peer: &Peer) -> Result<(), DataPlaneError> {
+pub(super) fn set_peer(bpf: &mut Ebpf, index: u32, peer: &PeerEntry) -> Result<(), DataPlaneError> {
     let next =
         with_array::<u32, _>(bpf, VERSIONS, |versions| versions.get(&index, 0))?.wrapping_add(1);
-    with_array::<Peer, _>(bpf, PEERS, |peers| peers.set(current(index, next), peer, 0))?;
+    with_array::<PeerEntry, _>(bpf, PEERS, |peers| {
+        peers.set(active_element(index, next), peer, 0)
+    })?;
     with_array(bpf, VERSIONS, |versions| versions.set(index, next, 0))
 }
 
@@ -229,11 +233,11 @@ fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> D
     DataPlaneError::Map { name, source: Box::new(source) }
 }
 
-fn peers(bpf: &mut Ebpf, all: &[Peer]) -> Result<(), DataPlaneError> {
+fn peers(bpf: &mut Ebpf, all: &[PeerEntry]) -> Result<(), DataPlaneError> {
     // Every version is zero at first.
-    with_array::<Peer, _>(bpf, PEERS, |peers| {
+    with_array::<PeerEntry, _>(bpf, PEERS, |peers| {
         let mut each = (0..).zip(all);
-        each.try_for_each(|(index, peer)| peers.set(current(index, 0), peer, 0))
+        each.try_for_each(|(index, peer)| peers.set(active_element(index, 0), peer, 0))
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use vxlan_common::{
-    counters::{Counters, NOBODY},
+    counters::{Counters, UNATTRIBUTED_SLOT},
     reason::{DropReason, RxDrop, TxDrop},
 };
 
@@ -231,7 +231,7 @@ fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
     );
     let overflow = reason == DropReason::Rx(RxDrop::NotAMember);
     match (&owner.peer, owner.vni) {
-        (None, None) => early && slot == NOBODY,
+        (None, None) => early && slot == UNATTRIBUTED_SLOT,
         (Some(_), None) => early || overflow || of_probes,
         (None, Some(_)) => network_only,
         (Some(_), Some(_)) => late_too || !(early || network_only || overflow),
@@ -250,7 +250,7 @@ mod tests {
             vni: vni.then_some(43),
         };
         let slots = [
-            (NOBODY, owner(false, false)),
+            (UNATTRIBUTED_SLOT, owner(false, false)),
             (1, owner(true, false)),
             (2, owner(false, true)),
             (3, owner(true, true)),

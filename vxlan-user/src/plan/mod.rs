@@ -14,8 +14,9 @@ use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
     probe,
     table::{
-        DSCP_INHERIT, FdbEntry, FdbKey, GROUP_SIZE, Group, LOCAL, Member, NEIGHBOURS, Network,
-        NetworkAddress, Owner, Peer, Rate, Settings, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
+        DSCP_INHERIT, FdbEntry, FdbKey, FloodList, GlobalSettings, LOCAL, MAX_FLOOD_MEMBERS,
+        MemberEntry, NEIGHBOURS, NetworkAddress, NetworkEntry, Owner, PeerEntry, RateLimit,
+        TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember,
     },
 };
 
@@ -60,15 +61,15 @@ pub struct RouteEntry {
 /// Contents of every map that the daemon writes.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub settings: Settings,
-    pub networks: Vec<Network>,
+    pub settings: GlobalSettings,
+    pub networks: Vec<NetworkEntry>,
     /// By network: who gets a copy of what is for everyone.
-    pub groups: Vec<Group>,
-    pub peers: Vec<Peer>,
-    pub members: Vec<Member>,
+    pub groups: Vec<FloodList>,
+    pub peers: Vec<PeerEntry>,
+    pub members: Vec<MemberEntry>,
     pub senders: Senders,
     /// Whose key makes probes with this tag. Empty: keys are not known here.
-    pub probers: Vec<(probe::Tag, u32)>,
+    pub probers: Vec<(probe::ProbeTag, u32)>,
     pub routes: Vec<RouteEntry>,
     pub stations: Vec<(FdbKey, FdbEntry)>,
     pub tags: Vec<(Mac, TaggedMember)>,
@@ -135,7 +136,7 @@ impl Plan {
         secrets: &mut impl Secrets,
     ) -> Self {
         let public = &config.underlay.public_address;
-        let settings = Settings {
+        let settings = GlobalSettings {
             secret: kept.secret.unwrap_or_else(|| secrets.bytes()),
             address: v4(underlay.v4),
             public_address: v4(public.v4.map(|at| at.value)),
@@ -185,14 +186,14 @@ impl Plan {
         let slot = slots.of_owner(None, Some(number));
         self.names.networks.push(number);
         let pass = match network.nested_tunnels {
-            NestedTunnels::Pass => Network::PASS_NESTED,
+            NestedTunnels::Pass => NetworkEntry::PASS_NESTED,
             NestedTunnels::Drop => 0,
         };
         let flood = match network.unknown_unicast {
-            UnknownUnicast::Flood => Network::FLOOD_UNKNOWN,
+            UnknownUnicast::Flood => NetworkEntry::FLOOD_UNKNOWN,
             UnknownUnicast::Drop => 0,
         };
-        self.networks.push(Network {
+        self.networks.push(NetworkEntry {
             ifindex: overlay.ifindex,
             slot,
             vni,
@@ -200,10 +201,10 @@ impl Plan {
             mac: Mac::new(overlay.mac),
             address: answers_from(network, true).first(),
             address6: answers_from(network, false),
-            broadcast: Rate::per_second(network.broadcast_rate.into(), BURST, 1),
+            broadcast: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
         });
 
-        let mut group = Group { len: 0, members: [0; GROUP_SIZE] };
+        let mut group = FloodList { len: 0, members: [0; MAX_FLOOD_MEMBERS] };
         for member in &network.members {
             if let Some(place) = group.members.get_mut(group.len as usize) {
                 *place = self.members.len() as u32;
@@ -243,12 +244,12 @@ impl Plan {
         let any_ipv6 = member.allowed_ips.iter().any(|at| at.value.addr().is_ipv6());
         let tag = secret_mac(self.settings.secret, slot);
         let (port_low, port_high, sends) = peer::sends(peer, config.underlay.port.value);
-        self.members.push(Member {
+        self.members.push(MemberEntry {
             peer: member.peer as u32,
             network,
             slot,
-            flags: if any_ipv6 { Member::IPV6 } else { 0 }
-                | if peer.is_limited() { Member::LIMITED } else { 0 }
+            flags: if any_ipv6 { MemberEntry::IPV6 } else { 0 }
+                | if peer.is_limited() { MemberEntry::LIMITED } else { 0 }
                 | sends,
             max_stations: of.max_stations.value,
             port_low,
@@ -328,8 +329,8 @@ impl Slots {
 }
 
 /// The settings with the underlay's addresses as they are now.
-pub fn readdressed(settings: &Settings, underlay: &UnderlayFacts) -> Settings {
-    Settings { address: v4(underlay.v4), address6: v6(underlay.v6), ..*settings }
+pub fn readdressed(settings: &GlobalSettings, underlay: &UnderlayFacts) -> GlobalSettings {
+    GlobalSettings { address: v4(underlay.v4), address6: v6(underlay.v6), ..*settings }
 }
 
 fn v4(at: Option<Ipv4Addr>) -> [u8; 4] {

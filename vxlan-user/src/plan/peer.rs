@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use vxlan_common::{
     addr::Address,
-    table::{Member, Peer, Rate, Source},
+    table::{MemberEntry, PeerEntry, RateLimit, SourceEntry},
 };
 
 use super::{BURST, LearnedEndpoint, PeerPath, UnderlayFacts, family_address};
@@ -24,7 +24,7 @@ pub fn peer_entry(
     way: Option<&PeerPath>,
     learned: Option<&LearnedEndpoint>,
     slot: u32,
-) -> Peer {
+) -> PeerEntry {
     let known = || learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
     let endpoint = way.map(|way| way.endpoint).or_else(known).unwrap_or_else(|| {
         let ip = match underlay.v6 {
@@ -37,12 +37,12 @@ pub fn peer_entry(
     // A gateway of the other family (RFC 8950) is left to the kernel's own lookup.
     let same_family = |way: &&PeerPath| way.gateway.is_ipv4() == endpoint.is_ipv4();
     let resolved = way.filter(|way| way.resolved).filter(same_family);
-    let limit = |units: Option<u64>, least| Rate::per_second(units.unwrap_or(0), BURST, least);
+    let limit = |units: Option<u64>, least| RateLimit::per_second(units.unwrap_or(0), BURST, least);
     let private = |v4| {
         let private = carried(peer, learned, v4);
         private.map_or(Address::ZERO, |address| family_address(address).1)
     };
-    Peer {
+    PeerEntry {
         endpoint: address,
         gateway: resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1),
         family,
@@ -82,7 +82,7 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     }
     for endpoint in peer.endpoints.iter().map(|at| at.value.ip()) {
         let rewritten = peer.private_behind(endpoint).is_some();
-        sources.push((endpoint, if rewritten { Source::REWRITTEN } else { 0 }));
+        sources.push((endpoint, if rewritten { SourceEntry::REWRITTEN } else { 0 }));
     }
     for private in peer.private_addresses.iter().map(|at| at.value) {
         if sources.iter().all(|(known, _)| *known != private) {
@@ -96,7 +96,7 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
 /// and flags of a member. `own_port` is the VXLAN port of this host.
 pub(super) fn sends(peer: &config::Peer, own_port: u16) -> (u16, u16, u32) {
     let (low, high, from_flow) = match peer.source_port {
-        PeerSourcePort::Flow => (0, 0, Member::FLOW_PORTS),
+        PeerSourcePort::Flow => (0, 0, MemberEntry::FLOW_PORTS),
         PeerSourcePort::Fixed => {
             let port = peer.endpoint().map_or(own_port, |at| at.value.port());
             (port, port, 0)
@@ -104,7 +104,7 @@ pub(super) fn sends(peer: &config::Peer, own_port: u16) -> (u16, u16, u32) {
         PeerSourcePort::Any => (*peer.source_ports.start(), *peer.source_ports.end(), 0),
     };
     let checksum = match peer.udp_checksum {
-        PeerUdpChecksum::Zero => Member::ZERO_CHECKSUM,
+        PeerUdpChecksum::Zero => MemberEntry::ZERO_CHECKSUM,
         PeerUdpChecksum::Any => 0,
     };
     (low, high, from_flow | checksum)

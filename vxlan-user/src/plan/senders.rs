@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, Source};
+use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, SourceEntry};
 
 use super::{LearnedEndpoint, family_address, peer::source_addresses, vni_bytes};
 use crate::config::{self, Config};
@@ -15,8 +15,8 @@ use crate::config::{self, Config};
 /// The contents of three maps.
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
-    pub sources: Vec<(NetworkAddress, Source)>,
-    pub mappings: Vec<(Mapping, Source)>,
+    pub sources: Vec<(NetworkAddress, SourceEntry)>,
+    pub mappings: Vec<(Mapping, SourceEntry)>,
     /// These stay as long as the configuration does.
     pub peer_addresses: Vec<(OuterAddress, u32)>,
 }
@@ -24,9 +24,9 @@ pub struct Senders {
 /// One entry to write or to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    SetSource(NetworkAddress, Source),
+    SetSource(NetworkAddress, SourceEntry),
     RemoveSource(NetworkAddress),
-    SetMapping(Mapping, Source),
+    SetMapping(Mapping, SourceEntry),
     RemoveMapping(Mapping),
 }
 
@@ -43,7 +43,7 @@ impl Senders {
                 let (family, address) = family_address(address);
                 NetworkAddress { vni, family, address }
             };
-            let to = |flags| Source { member: index, flags };
+            let to = |flags| SourceEntry { member: index, flags };
             if let Some(learned) = learned_of(peer) {
                 let key = mapping(known_by(learned.endpoint.ip()), learned.endpoint);
                 let flags = rewritten(&config.peers[peer], &learned);
@@ -57,7 +57,7 @@ impl Senders {
             senders.mappings.iter().map(|(mapping, _)| mapping.from).collect();
         for (address, source) in &mut senders.sources {
             if shared.contains(address) {
-                source.flags |= Source::SHARED;
+                source.flags |= SourceEntry::SHARED;
             }
         }
         senders
@@ -86,7 +86,7 @@ fn mapping(from: NetworkAddress, endpoint: SocketAddr) -> Mapping {
 fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
     let said = learned.sent_from != learned.endpoint.ip();
     let declared = peer.private_behind(learned.endpoint.ip()).is_some();
-    if said || declared { Source::REWRITTEN } else { 0 }
+    if said || declared { SourceEntry::REWRITTEN } else { 0 }
 }
 
 /// Declared addresses that are one peer's alone: of different networks peers may have the same private

@@ -6,14 +6,14 @@ use vxlan_common::{
     addr::{Address, IPV6},
     checksum,
     outer::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
-    probe::Arrived,
+    probe::ReceivedProbe,
 };
 
 use super::{Checksum, Header};
 
 impl Header {
     /// As it arrived. `None`: no packet is that long.
-    pub fn of(arrived: &Arrived) -> Option<Self> {
+    pub fn of(arrived: &ReceivedProbe) -> Option<Self> {
         let at = |address: &Address, port| SocketAddr::new(address.to_ip(arrived.family), port);
         Some(Self {
             source: at(&arrived.source, arrived.source_port),
@@ -29,7 +29,7 @@ impl Header {
 
 /// Is the UDP checksum right? The padding, which is not here, is zero and adds nothing to it; a padding
 /// that is not zero makes it wrong.
-fn judge(arrived: &Arrived) -> Checksum {
+fn judge(arrived: &ReceivedProbe) -> Checksum {
     if arrived.checksum == [0; 2] {
         return Checksum::Zero;
     }

@@ -1,6 +1,6 @@
 //! What the data plane has noted of a peer's data packets, made into what is reported.
 
-use vxlan_common::{nat::Observed, table::Learned};
+use vxlan_common::{nat::ObservedEndpoint, table::MemberState};
 
 use super::DataMapping;
 
@@ -16,13 +16,13 @@ pub struct Heard {
 
 impl Heard {
     /// From what was learned of the peer as a member of each network, `now` by the programs' clock.
-    pub fn of(learned: &[Learned], now: u32) -> Self {
+    pub fn of(learned: &[MemberState], now: u32) -> Self {
         let last = learned.iter().map(|member| member.seen).filter(|seen| *seen != 0).max();
         Self { mapping: mapping(learned, now), last: last.map(|seen| now.saturating_sub(seen)) }
     }
 }
 
-fn mapping(learned: &[Learned], now: u32) -> Option<DataMapping> {
+fn mapping(learned: &[MemberState], now: u32) -> Option<DataMapping> {
     let observed = || learned.iter().map(|member| &member.observed).filter(|at| at.family != 0);
     let latest = observed().max_by_key(|at| at.changed)?;
     let mut seen = latest.seen;
@@ -33,7 +33,7 @@ fn mapping(learned: &[Learned], now: u32) -> Option<DataMapping> {
         address: latest.address.to_ip(latest.family),
         port: (latest.port != 0).then_some(latest.port),
         ttl: latest.ttl,
-        mappings: Observed::mappings(&seen),
+        mappings: ObservedEndpoint::mappings(&seen),
         changes: observed().map(|at| at.changes).fold(0, u32::saturating_add),
         changed: now.saturating_sub(latest.changed),
     })
@@ -45,20 +45,26 @@ mod tests {
 
     use super::*;
 
-    fn member(seen: u32, observed: Observed) -> Learned {
-        Learned { last: Mac::ZERO, stations: 0, seen, pad: 0, observed }
+    fn member(seen: u32, observed: ObservedEndpoint) -> MemberState {
+        MemberState { last: Mac::ZERO, stations: 0, seen, pad: 0, observed }
     }
 
-    fn observed(place: u32, family: u8, address: Address, port: u16, changed: u32) -> Observed {
+    fn observed(
+        place: u32,
+        family: u8,
+        address: Address,
+        port: u16,
+        changed: u32,
+    ) -> ObservedEndpoint {
         let mut seen = [0; 8];
         seen[place as usize / 64] |= 1 << (place % 64);
-        Observed { seen, address, changes: 2, changed, port, ttl: 61, family, pad: 0 }
+        ObservedEndpoint { seen, address, changes: 2, changed, port, ttl: 61, family, pad: 0 }
     }
 
     #[test]
     fn nothing_came_yet() {
         assert_eq!(Heard::of(&[], 100), Heard::default());
-        assert_eq!(Heard::of(&[member(0, Observed::NONE); 2], 100), Heard::default());
+        assert_eq!(Heard::of(&[member(0, ObservedEndpoint::NONE); 2], 100), Heard::default());
     }
 
     #[test]
@@ -67,8 +73,10 @@ mod tests {
         let mut v6 = [0; 16];
         v6[..4].copy_from_slice(&[0x20, 1, 0x0d, 0xb8]);
         let second = observed(300, IPV6, Address::ipv6(v6), 1024, 70);
-        let heard =
-            Heard::of(&[member(95, first), member(0, Observed::NONE), member(90, second)], 100);
+        let heard = Heard::of(
+            &[member(95, first), member(0, ObservedEndpoint::NONE), member(90, second)],
+            100,
+        );
         assert_eq!(heard.last, Some(5));
         let expected = DataMapping {
             address: "2001:db8::".parse().expect("an address"),

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use vxlan_common::probe::Tag;
+use vxlan_common::probe::ProbeTag;
 
 /// Length of a key in bytes.
 const KEY_LEN: usize = 32;
@@ -105,7 +105,7 @@ impl Key {
     }
 
     /// By what the data plane knows whose key a probe claims to be made with.
-    pub fn tag(&self) -> Tag {
+    pub fn tag(&self) -> ProbeTag {
         first(&self.authenticator(TAG_TEXT))
     }
 

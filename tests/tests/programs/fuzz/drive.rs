@@ -13,7 +13,7 @@ use aya::{
 };
 use vxlan_common::{
     counters::{Counters, NatField},
-    nat::Observed,
+    nat::ObservedEndpoint,
     reason::DropReason,
     table::{FdbEntry, FdbKey, NonMember},
 };
@@ -225,7 +225,7 @@ impl Drive {
             return (!nothing).then(|| format!("  {peer}: model nothing, program {observed:?}\n"));
         };
         for (address, port) in &expected.seen {
-            let place = Observed::place(&live::bytes_of(*address), *port);
+            let place = ObservedEndpoint::place(&live::bytes_of(*address), *port);
             seen[place as usize / 64] |= 1 << (place % 64);
         }
         let same = observed.family != 0

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use vxlan_common::table::Peer;
+use vxlan_common::table::PeerEntry;
 
 use super::path_mtu;
 use crate::{
@@ -92,7 +92,7 @@ pub(in crate::daemon) async fn to(
     findings: &Findings,
     learned: &Endpoints,
     host: &Host,
-    entries: Option<&[Peer]>,
+    entries: Option<&[PeerEntry]>,
     peers: &[usize],
 ) -> Ways {
     let answers = ask(findings, learned, host, peers).await;
@@ -194,7 +194,7 @@ impl Answers {
         &self,
         findings: &Findings,
         learned: &Endpoints,
-        (index, entry): (usize, Option<&Peer>),
+        (index, entry): (usize, Option<&PeerEntry>),
         open: &mut HashSet<IpAddr>,
     ) -> Way {
         let Some(peer) = findings.config.peers.get(index) else {
@@ -265,12 +265,12 @@ impl Answers {
 }
 
 /// Is this endpoint the one that the entry sends to? Another port makes no other way.
-fn uses(entry: &Peer, endpoint: SocketAddr) -> bool {
+fn uses(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
     entry.ifindex != 0 && path_mtu::endpoint(entry).ip() == endpoint.ip()
 }
 
 /// Says which endpoint is used from now on, where a peer has several.
-fn told(peer: &config::Peer, entry: Option<&Peer>, way: PeerPath) -> PeerPath {
+fn told(peer: &config::Peer, entry: Option<&PeerEntry>, way: PeerPath) -> PeerPath {
     let first = peer.endpoint().is_some_and(|first| first.value == way.endpoint);
     let changed = entry.map_or(!first, |entry| !uses(entry, way.endpoint));
     if peer.endpoints.len() > 1 && changed {
@@ -284,7 +284,7 @@ fn told(peer: &config::Peer, entry: Option<&Peer>, way: PeerPath) -> PeerPath {
 pub(in crate::daemon) fn may_improve(
     config: &Config,
     learned: &Endpoints,
-    entries: &[Peer],
+    entries: &[PeerEntry],
     peer: usize,
 ) -> bool {
     let Some((of, entry)) = config.peers.get(peer).zip(entries.get(peer)) else { return false };

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::bail;
 use tokio::net::{TcpListener, TcpSocket};
-use vxlan_common::table::GROUP_SIZE;
+use vxlan_common::table::MAX_FLOOD_MEMBERS;
 
 use super::{addresses, attach_modes, keys, networks};
 use crate::{
@@ -139,10 +139,12 @@ fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> {
         warnings
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));
     }
-    for network in config.networks.iter().filter(|network| network.members.len() > GROUP_SIZE) {
+    for network in
+        config.networks.iter().filter(|network| network.members.len() > MAX_FLOOD_MEMBERS)
+    {
         warnings.push(format!(
             "network {} has {} members: what is for everyone (broadcast, multicast, unknown \
-             unicast) goes to the first {GROUP_SIZE} of them only",
+             unicast) goes to the first {MAX_FLOOD_MEMBERS} of them only",
             network.vni.value,
             network.members.len()
         ));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use vxlan_common::probe::Tag;
+use vxlan_common::probe::ProbeTag;
 
 use crate::{
     config::{Config, ConfigError},
@@ -16,7 +16,7 @@ use crate::{
 /// A file that is missing, unreadable, open to others or without a key in it; one key for two peers.
 pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, ConfigError> {
     let mut keys = Vec::with_capacity(config.peers.len());
-    let mut owners: HashMap<Tag, usize> = HashMap::new();
+    let mut owners: HashMap<ProbeTag, usize> = HashMap::new();
     for (index, peer) in config.peers.iter().enumerate() {
         let Some(file) = &peer.key_file else {
             keys.push(None);
@@ -49,7 +49,7 @@ pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, Confi
 }
 
 /// Whose key makes probes with which tag, by index of the peer.
-pub(in crate::daemon) fn probers(keys: &[Option<Key>]) -> Vec<(Tag, u32)> {
+pub(in crate::daemon) fn probers(keys: &[Option<Key>]) -> Vec<(ProbeTag, u32)> {
     let tag = |(key, index): (&Option<Key>, u32)| Some((key.as_ref()?.tag(), index));
     keys.iter().zip(0..).filter_map(tag).collect()
 }

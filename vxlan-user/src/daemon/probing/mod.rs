@@ -439,7 +439,7 @@ fn keyed(running: &Started) -> impl Iterator<Item = &str> {
 }
 
 /// Where packets for a peer go at present.
-fn way(entry: &vxlan_common::table::Peer) -> Option<SocketAddr> {
+fn way(entry: &vxlan_common::table::PeerEntry) -> Option<SocketAddr> {
     (entry.ifindex != 0).then(|| path_mtu::endpoint(entry))
 }
 

@@ -188,7 +188,7 @@ fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
     for (peer, entry) in findings.config.peers.iter().zip(&mut plan.peers) {
         let Some((config, way)) = known.get(peer.name.value.as_str()) else { continue };
         if config.learns == peer.learns && endpoints(config) == endpoints(peer) {
-            *entry = table::Peer {
+            *entry = table::PeerEntry {
                 endpoint: way.endpoint,
                 gateway: way.gateway,
                 family: way.family,

@@ -91,7 +91,7 @@ fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
         seen,
         [
             (7, IPV6, ipv6("2001:db8:2::20"), 0, 0),
-            (7, IPV4, Address::ipv4([198, 51, 100, 20]), 0, Source::REWRITTEN),
+            (7, IPV4, Address::ipv4([198, 51, 100, 20]), 0, SourceEntry::REWRITTEN),
             (7, IPV4, Address::ipv4([10, 0, 0, 119]), 0, 0),
             (8, IPV4, Address::ipv4([192, 0, 2, 7]), 1, 0),
             (8, IPV6, ipv6("fd00::7"), 1, 0),
@@ -127,14 +127,14 @@ fn a_private_address_that_two_peers_have_is_nobody_s() {
 fn a_network_has_its_flags_addresses_and_rate() {
     let plan = planned(BOTH_FAMILIES);
     let [sites, other] = plan.networks.as_slice() else { panic!("{:?}", plan.networks) };
-    assert_eq!(sites.flags, Network::PASS_NESTED);
+    assert_eq!(sites.flags, NetworkEntry::PASS_NESTED);
     assert_eq!(sites.address, [10, 7, 0, 1]);
     // Not the link-local one: nobody beyond the link could be told from it who answers.
     assert_eq!(sites.address6, ipv6("2001:db8:7::1"));
-    assert_eq!(sites.broadcast, Rate::per_second(5, 100_000_000, 1));
-    assert_eq!(other.flags, Network::FLOOD_UNKNOWN);
+    assert_eq!(sites.broadcast, RateLimit::per_second(5, 100_000_000, 1));
+    assert_eq!(other.flags, NetworkEntry::FLOOD_UNKNOWN);
     assert_eq!((other.address, other.address6), ([0; 4], Address::ZERO));
-    assert_eq!(other.broadcast, Rate::per_second(1_000, 100_000_000, 1));
+    assert_eq!(other.broadcast, RateLimit::per_second(1_000, 100_000_000, 1));
     let only_link_local = planned(&BOTH_FAMILIES.replace("\"2001:db8:7::1/64\", ", ""));
     assert_eq!(only_link_local.networks[0].address6, ipv6("fe80::1"));
 }
@@ -166,20 +166,23 @@ fn the_broadcast_address_of_an_own_prefix_is_local_unless_a_member_has_it() {
 fn limits_reach_members_and_peers() {
     let plan = planned(BOTH_FAMILIES);
     let members: Vec<_> = plan.members.iter().map(|m| (m.flags, m.max_stations)).collect();
-    let flags = Member::LIMITED | Member::FLOW_PORTS | Member::ZERO_CHECKSUM;
+    let flags = MemberEntry::LIMITED | MemberEntry::FLOW_PORTS | MemberEntry::ZERO_CHECKSUM;
     assert_eq!(members, [(flags, 12), (flags, 256)]);
-    assert_eq!(plan.peers[0].packets, Rate::per_second(1_000, 100_000_000, 32));
-    assert_eq!(plan.peers[0].bytes, Rate::NONE);
-    assert_eq!(plan.peers[1].packets, Rate::NONE);
-    assert_eq!(plan.peers[1].bytes, Rate::per_second(1_000, 100_000_000, 131_072));
+    assert_eq!(plan.peers[0].packets, RateLimit::per_second(1_000, 100_000_000, 32));
+    assert_eq!(plan.peers[0].bytes, RateLimit::NONE);
+    assert_eq!(plan.peers[1].packets, RateLimit::NONE);
+    assert_eq!(plan.peers[1].bytes, RateLimit::per_second(1_000, 100_000_000, 131_072));
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     assert_eq!(Plan::stations_for(&config), 12 + 256 + 1);
     assert_eq!(Plan::neighbours_for(&config), 32);
 
     let unlimited = planned(TWO_CLOUDS);
-    let flags = Member::FLOW_PORTS | Member::ZERO_CHECKSUM;
+    let flags = MemberEntry::FLOW_PORTS | MemberEntry::ZERO_CHECKSUM;
     assert_eq!((unlimited.members[0].flags, unlimited.members[0].max_stations), (flags, 256));
-    assert_eq!((unlimited.peers[0].packets, unlimited.peers[0].bytes), (Rate::NONE, Rate::NONE));
+    assert_eq!(
+        (unlimited.peers[0].packets, unlimited.peers[0].bytes),
+        (RateLimit::NONE, RateLimit::NONE)
+    );
 }
 
 #[test]

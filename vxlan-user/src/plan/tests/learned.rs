@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use vxlan_common::table::{Mapping, OuterAddress, Source};
+use vxlan_common::table::{Mapping, OuterAddress, SourceEntry};
 
 use super::*;
 
@@ -95,15 +95,15 @@ fn outer(text: &str) -> OuterAddress {
     OuterAddress { pad: [0; 3], family, address }
 }
 
-fn to(member: u32, flags: u32) -> Source {
-    Source { member, flags }
+fn to(member: u32, flags: u32) -> SourceEntry {
+    SourceEntry { member, flags }
 }
 
 /// The maps that tell who sends, as the programs see them.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Maps {
-    sources: HashMap<NetworkAddress, Source>,
-    mappings: HashMap<Mapping, Source>,
+    sources: HashMap<NetworkAddress, SourceEntry>,
+    mappings: HashMap<Mapping, SourceEntry>,
     peers: HashMap<OuterAddress, u32>,
 }
 
@@ -133,7 +133,7 @@ impl Maps {
     fn member(&self, vni: u8, from: &str) -> Option<u32> {
         let mapping = mapping(vni, from);
         let declared = self.sources.get(&mapping.from);
-        let look = declared.is_none_or(|source| source.flags & Source::SHARED != 0);
+        let look = declared.is_none_or(|source| source.flags & SourceEntry::SHARED != 0);
         let learned = self.mappings.get(&mapping).filter(|_| look);
         learned.or(declared).map(|source| source.member)
     }
@@ -148,7 +148,7 @@ fn a_learned_peer_is_known_by_nothing_until_its_endpoint_is() {
         senders.sources,
         [
             (source(7, "198.51.100.20"), to(0, 0)),
-            (source(8, "192.0.2.7"), to(4, Source::REWRITTEN)),
+            (source(8, "192.0.2.7"), to(4, SourceEntry::REWRITTEN)),
             (source(8, "10.0.0.7"), to(4, 0)),
         ]
     );
@@ -169,8 +169,8 @@ fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address
             (mapping(8, "[2001:db8::2]:7"), to(3, 0)),
         ]
     );
-    assert_eq!(senders.sources[0], (source(7, "198.51.100.20"), to(0, Source::SHARED)));
-    assert_eq!(senders.sources[1].1.flags, Source::REWRITTEN);
+    assert_eq!(senders.sources[0], (source(7, "198.51.100.20"), to(0, SourceEntry::SHARED)));
+    assert_eq!(senders.sources[1].1.flags, SourceEntry::REWRITTEN);
     // By the address alone a learned peer is not known, and a declared one goes on being so.
     let peers = [("198.51.100.20", DECLARED), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
     assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
@@ -191,8 +191,8 @@ fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_t
     };
     let behind = LearnedEndpoint { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
     assert_eq!(flags(FIRST, at("198.51.100.20:1024")), 0);
-    assert_eq!(flags(FIRST, behind), Source::REWRITTEN);
-    assert_eq!(flags(SECOND, at("198.51.100.20:1024")), Source::REWRITTEN);
+    assert_eq!(flags(FIRST, behind), SourceEntry::REWRITTEN);
+    assert_eq!(flags(SECOND, at("198.51.100.20:1024")), SourceEntry::REWRITTEN);
     assert_eq!(flags(SECOND, at("192.168.1.2:1024")), 0);
     // It is declared what carries IPv4, and nothing of IPv6.
     assert_eq!(flags(SECOND, at("[2001:db8::2]:7")), 0);
@@ -255,7 +255,7 @@ fn ports_and_checksums_that_a_peer_sends_are_its_member_s() {
         .iter()
         .map(|member| (member.port_low, member.port_high, member.flags))
         .collect();
-    let zero = Member::ZERO_CHECKSUM;
+    let zero = MemberEntry::ZERO_CHECKSUM;
     assert_eq!(
         sends,
         [
@@ -267,7 +267,7 @@ fn ports_and_checksums_that_a_peer_sends_are_its_member_s() {
         ]
     );
     let member = plan(TWO_CLOUDS).members[0];
-    assert_eq!(member.flags, Member::FLOW_PORTS | Member::ZERO_CHECKSUM);
+    assert_eq!(member.flags, MemberEntry::FLOW_PORTS | MemberEntry::ZERO_CHECKSUM);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vxlan_common::table::Source;
+use vxlan_common::table::SourceEntry;
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
     assert_eq!(
         seen,
         [
-            ([0, 0, 43], [198, 51, 100, 20], 0, Source::REWRITTEN),
+            ([0, 0, 43], [198, 51, 100, 20], 0, SourceEntry::REWRITTEN),
             ([0, 0, 43], [10, 0, 0, 119], 0, 0),
         ]
     );

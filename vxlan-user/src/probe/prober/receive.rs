@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vxlan_common::{outer::VXLAN_LEN, probe::Arrived};
+use vxlan_common::{outer::VXLAN_LEN, probe::ReceivedProbe};
 
 use super::{Action, Prober, Random, account::Whose, send::Answer};
 use crate::probe::{Header, Kind, Probe, Purpose, Refused, Rewrite, association::Verdict};
@@ -16,7 +16,7 @@ impl Prober {
     /// is answered.
     pub fn arrived(
         &mut self,
-        arrived: &Arrived,
+        arrived: &ReceivedProbe,
         now: Duration,
         random: Random<'_>,
     ) -> Result<Vec<Action>, Refused> {
@@ -29,7 +29,7 @@ impl Prober {
 
     fn judge(
         &mut self,
-        arrived: &Arrived,
+        arrived: &ReceivedProbe,
         now: Duration,
         random: Random<'_>,
     ) -> Result<Vec<Action>, Refused> {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vxlan_common::{addr::IPV6, table::Peer};
+use vxlan_common::{addr::IPV6, table::PeerEntry};
 
 use crate::{plan::Plan, state::NarrowPath};
 
@@ -131,7 +131,7 @@ pub(in crate::daemon) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
 const UDP: u8 = 17;
 
 /// Where packets for a peer are sent at present.
-pub(in crate::daemon) fn endpoint(peer: &Peer) -> SocketAddr {
+pub(in crate::daemon) fn endpoint(peer: &PeerEntry) -> SocketAddr {
     SocketAddr::new(peer.endpoint.to_ip(peer.family), u16::from_be_bytes(peer.port))
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
-    probe::{Arrived, FRAME_LEN},
+    probe::{FRAME_LEN, ReceivedProbe},
 };
 
 use crate::probe::Transmit;
@@ -110,13 +110,13 @@ pub(super) struct Packet {
 
 impl Packet {
     /// As the data plane hands it over, at `at` of the receiver's clock.
-    pub(super) fn arrived(&self, at: Duration) -> Arrived {
+    pub(super) fn arrived(&self, at: Duration) -> ReceivedProbe {
         let address = |ip: IpAddr| match ip {
             IpAddr::V4(ip) => Address::ipv4(ip.octets()),
             IpAddr::V6(ip) => Address::ipv6(ip.octets()),
         };
         let payload = &self.transmit.payload;
-        Arrived {
+        ReceivedProbe {
             at: u64::try_from(at.as_nanos()).unwrap(),
             peer: 0,
             length: u32::from(self.transmit.length),
