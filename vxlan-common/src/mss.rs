@@ -24,7 +24,7 @@ pub struct MssClamp {
 impl MssClamp {
     /// The option of a frame, if it announces more than fits an IP packet of `mtu` bytes.
     #[inline(always)]
-    pub const fn of(inner: &Inner, mtu: u32) -> Option<Self> {
+    pub const fn for_frame(inner: &Inner, mtu: u32) -> Option<Self> {
         let new = largest(inner.family, mtu);
         if inner.segment_at == 0 || inner.segment <= new {
             return None;
@@ -137,7 +137,7 @@ mod tests {
     fn clamp(frame: &[u8], mtu: u32) -> Option<MssClamp> {
         let mut inner = inner::parse(frame, 0, frame.len() as u32).unwrap();
         let _found = find(frame, &mut inner);
-        MssClamp::of(&inner, mtu)
+        MssClamp::for_frame(&inner, mtu)
     }
 
     #[test]

@@ -83,7 +83,7 @@ const WORDS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ObservedEndpoint {
-    /// A set bit for each mapping seen, at [`ObservedEndpoint::place`].
+    /// A set bit for each mapping seen, at [`ObservedEndpoint::bit_for`].
     pub seen: [u64; WORDS],
     /// Outer source of the latest packet.
     pub address: Address,
@@ -116,7 +116,7 @@ impl ObservedEndpoint {
 
     /// Which bit of [`Self::seen`] stands for a mapping.
     #[inline(always)]
-    pub const fn place(address: &Address, port: u16) -> u32 {
+    pub const fn bit_for(address: &Address, port: u16) -> u32 {
         flow::hash(address, &Address::ZERO, port as u32, 0) % (WORDS as u32 * 64)
     }
 
@@ -193,6 +193,6 @@ mod tests {
 
     #[test]
     fn words_of_a_place_fit() {
-        assert!(ObservedEndpoint::place(&PUBLIC, 65_535) < 512);
+        assert!(ObservedEndpoint::bit_for(&PUBLIC, 65_535) < 512);
     }
 }

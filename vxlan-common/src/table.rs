@@ -159,7 +159,7 @@ pub struct NetworkEntry {
     /// The same of IPv6.
     pub address6: Address,
     /// Frames that are copied to several members.
-    pub broadcast: RateLimit,
+    pub bum_limit: RateLimit,
 }
 
 impl NetworkEntry {
@@ -212,7 +212,7 @@ impl RateLimit {
 
     /// What `units` cost, in ns.
     #[inline(always)]
-    pub const fn of(&self, units: u64) -> u64 {
+    pub const fn cost_of(&self, units: u64) -> u64 {
         self.cost.wrapping_mul(units) / Self::SCALE
     }
 }
@@ -396,7 +396,7 @@ pub const NEIGHBOURS: u32 = 16;
 impl NeighbourKey {
     /// Where an address of a member is kept.
     #[inline(always)]
-    pub const fn of(member: u32, address: &Address) -> Self {
+    pub const fn for_address(member: u32, address: &Address) -> Self {
         let words = address.word(0) ^ address.word(1) ^ address.word(2) ^ address.word(3);
         Self { member, place: (words ^ words >> 8) % NEIGHBOURS }
     }
@@ -482,14 +482,14 @@ mod tests {
     fn a_rate_costs_what_it_says() {
         let thousand = RateLimit::per_second(1_000, 0, 1);
         assert_eq!(
-            (thousand.of(1), thousand.of(1_000), thousand.burst),
+            (thousand.cost_of(1), thousand.cost_of(1_000), thousand.burst),
             (1_000_000, 1_000_000_000, 1_000_000)
         );
         // 10 Gbit/s in bytes: less than a nanosecond each.
         let fast = RateLimit::per_second(1_250_000_000, 1_000_000, 1_500);
-        assert!(fast.of(1_250_000_000).abs_diff(1_000_000_000) < 1_000_000, "{fast:?}");
+        assert!(fast.cost_of(1_250_000_000).abs_diff(1_000_000_000) < 1_000_000, "{fast:?}");
         assert_eq!(fast.burst, 1_000_000);
         assert_eq!(RateLimit::per_second(0, 5, 5), RateLimit::NONE);
-        assert_eq!(RateLimit::per_second(1, 0, 1).of(1), 1_000_000_000);
+        assert_eq!(RateLimit::per_second(1, 0, 1).cost_of(1), 1_000_000_000);
     }
 }

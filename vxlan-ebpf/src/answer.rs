@@ -53,7 +53,7 @@ fn known(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
         return Some(member.mac);
     }
     // SAFETY: copied out at once; an entry is replaced whole.
-    let neighbour = *unsafe { NEIGHBOURS.get(NeighbourKey::of(index, address)) }?;
+    let neighbour = *unsafe { NEIGHBOURS.get(NeighbourKey::for_address(index, address)) }?;
     let Neighbour { address: heard, mac, seen } = neighbour;
     // SAFETY: reads the clock.
     let age = unsafe { bpf_ktime_get_ns() }.wrapping_sub(seen);

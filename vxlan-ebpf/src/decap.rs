@@ -166,6 +166,6 @@ fn clamp_segments<C: Carrier>(carrier: &C, inner: &Inner, sender: &Sender) {
         return;
     }
     let Some(peer) = way::part(sender.member.peer) else { return };
-    let Some(clamp) = MssClamp::of(inner, peer.inner_mtu()) else { return };
+    let Some(clamp) = MssClamp::for_frame(inner, peer.inner_mtu()) else { return };
     let _left_alone = carrier.clamp(&clamp);
 }

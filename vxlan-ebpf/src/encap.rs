@@ -171,7 +171,7 @@ fn fits(info: &SkbInfo, headers: u32, peer: &PeerEntry) -> bool {
 /// Has the peer's side send no segments that would not fit.
 #[inline(always)]
 fn clamp_segments(ctx: &TcContext, inner: &Inner, peer: &PeerEntry) -> Result<(), TxDrop> {
-    let Some(clamp) = MssClamp::of(inner, peer.inner_mtu()) else { return Ok(()) };
+    let Some(clamp) = MssClamp::for_frame(inner, peer.inner_mtu()) else { return Ok(()) };
     let (from, to) = clamp.words();
     let new = clamp.new.to_be();
     // The helper leaves a checksum alone that is still to be computed.

@@ -8,7 +8,7 @@ use vxlan_common::{
 
 use crate::{
     count::Rewritten,
-    maps::{FRAMES, KNOWN},
+    maps::{FRAME_SCRATCH, RX_SCRATCH},
     packet::View,
     receive::Received,
     verify::Sum,
@@ -59,7 +59,7 @@ pub(crate) struct Known {
 /// Keeps what was read of the outer headers, where the verifier does not follow it.
 #[inline(always)]
 pub(crate) fn known(received: Received) -> Option<&'static mut Known> {
-    let known = KNOWN.get_ptr_mut(0)?;
+    let known = RX_SCRATCH.get_ptr_mut(0)?;
     // SAFETY: as in `read`; only `decap` uses this element, once for each packet.
     let known = unsafe { &mut *known };
     known.received = received;
@@ -83,7 +83,7 @@ pub(crate) fn read(
     packet: &View,
     len: u32,
 ) -> Result<&'static mut Frame, InnerError> {
-    let frame = FRAMES.get_ptr_mut(place as u32).ok_or(InnerError::Malformed)?;
+    let frame = FRAME_SCRATCH.get_ptr_mut(place as u32).ok_or(InnerError::Malformed)?;
     // SAFETY: points to this CPU's element of an array map, which lives as long as the map. Programs
     // run with softirqs off, so that no other run of the same hook comes between; other hooks have
     // other elements, and no caller holds a reference when it reads the next frame into its own.

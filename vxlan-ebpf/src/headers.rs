@@ -6,7 +6,7 @@ use vxlan_common::{
     outer::{ETH_LEN, HeaderWords},
 };
 
-use crate::maps::HEADERS;
+use crate::maps::HEADER_SCRATCH;
 
 /// The place where they are put together. What it held before is still there.
 #[inline(always)]
@@ -14,7 +14,7 @@ pub(crate) fn workplace() -> Option<&'static mut HeaderWords> {
     // SAFETY: points to this CPU's element of an array map, which lives as long as the map. `encap`
     // runs with softirqs off and so is alone with it, and holds one reference at a time; where it
     // sends copies, and so runs within itself, it holds none.
-    HEADERS.get_ptr_mut(0).map(|front| unsafe { &mut *front })
+    HEADER_SCRATCH.get_ptr_mut(0).map(|front| unsafe { &mut *front })
 }
 
 /// Writes the first `len` bytes to the beginning of the packet.

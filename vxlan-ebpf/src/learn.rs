@@ -99,7 +99,7 @@ fn full(learned: *mut MemberState, sender: &Sender) -> bool {
 /// Notes who has an address. Frames of this kind are few enough for a clock read and an update.
 #[inline(always)]
 fn neighbour(member: u32, address: &Address, mac: Mac) {
-    let key = NeighbourKey::of(member, address);
+    let key = NeighbourKey::for_address(member, address);
     // SAFETY: reads the clock.
     let seen = unsafe { bpf_ktime_get_ns() };
     let _full = NEIGHBOURS.insert(key, Neighbour { address: *address, mac, seen }, 0);

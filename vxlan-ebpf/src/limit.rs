@@ -12,7 +12,7 @@ use vxlan_common::{
 
 use crate::{
     admit::Sender,
-    maps::{BROADCASTS, EXCEPTIONS, PROBE_SPENT, SPENT},
+    maps::{BUM_BUCKETS, PEER_BUCKETS, PROBE_BUCKETS, SLOW_PATH_BUCKETS},
     way,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
     if sender.member.flags & MemberEntry::LIMITED == 0 {
         return Ok(());
     }
-    let limits = way::part(sender.member.peer).zip(SPENT.get_ptr_mut(sender.member.peer));
+    let limits = way::part(sender.member.peer).zip(PEER_BUCKETS.get_ptr_mut(sender.member.peer));
     let Some((peer, spent)) = limits else { return Ok(()) };
     let now = now();
     // SAFETY: points to an element of an array map, which lives as long as the map; both words are
@@ -47,14 +47,14 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
 /// Charges a frame that is to be copied to everyone.
 #[inline(always)]
 pub(crate) fn broadcast(index: u32, network: &NetworkEntry) -> Result<(), TxDrop> {
-    if allow(&BROADCASTS, index, &network.broadcast) { Ok(()) } else { Err(TxDrop::RateLimited) }
+    if allow(&BUM_BUCKETS, index, &network.bum_limit) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
 /// Charges a probe to the peer that it claims to come from. What comes from elsewhere than its endpoint,
 /// with a tag that anybody on the way can read, uses up nothing of what comes from there.
 #[inline(always)]
 pub(crate) fn probe(peer: u32, from_endpoint: bool) -> bool {
-    allow(&PROBE_SPENT, 2 * peer + u32::from(from_endpoint), &PROBES)
+    allow(&PROBE_BUCKETS, 2 * peer + u32::from(from_endpoint), &PROBES)
 }
 
 /// What others can have us do. Neither shall use up what the other has.
@@ -69,7 +69,7 @@ pub(crate) enum Service {
 /// May it be done for others once more?
 #[inline(always)]
 pub(crate) fn exception(service: Service) -> bool {
-    allow(&EXCEPTIONS, service as u32, &EXCEPTION)
+    allow(&SLOW_PATH_BUCKETS, service as u32, &EXCEPTION)
 }
 
 #[inline(always)]
@@ -89,7 +89,7 @@ fn charge(clock: u64, rate: &RateLimit, units: u64, now: u64) -> Option<u64> {
     if rate.cost == 0 {
         return Some(clock);
     }
-    let clock = if clock > now { clock } else { now } + rate.of(units);
+    let clock = if clock > now { clock } else { now } + rate.cost_of(units);
     (clock <= now + rate.burst).then_some(clock)
 }
 

@@ -50,7 +50,7 @@ pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16
 /// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and one
 /// more for what comes from its endpoint.
 #[map]
-pub(crate) static PROBE_SPENT: Array<u64> = Array::with_max_entries(32_768, 0);
+pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(32_768, 0);
 
 /// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them out.
 /// In bytes; a probe takes 384.
@@ -69,7 +69,7 @@ pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(1_024,
 
 /// Who gets a copy of what is for everyone? Writer: daemon. Reader: `encap`. Index: network.
 #[map]
-pub(crate) static GROUPS: Array<FloodList> = Array::with_max_entries(1_024, 0);
+pub(crate) static FLOOD_LISTS: Array<FloodList> = Array::with_max_entries(1_024, 0);
 
 /// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key is
 /// the VNI as on the wire behind a zero byte; the value an index.
@@ -98,7 +98,7 @@ pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
 /// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on which
 /// no other packet is sent before it is done. One entry.
 #[map]
-pub(crate) static WAY: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
 /// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the way
 /// to a refusal only.
@@ -139,32 +139,32 @@ pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(1
 
 /// How far the limits of a peer are used up. Writer and reader: `decap`. Index: peer.
 #[map]
-pub(crate) static SPENT: Array<BucketState> = Array::with_max_entries(16_384, 0);
+pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(16_384, 0);
 
 /// The same of the limit of frames for everyone. Writer and reader: `encap`. Index: network.
 #[map]
-pub(crate) static BROADCASTS: Array<u64> = Array::with_max_entries(1_024, 0);
+pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(1_024, 0);
 
 /// The same of the limit of what strangers can have us do: ICMP messages, log messages.
 /// Writer and reader: all programs. Index: `limit::Service`.
 #[map]
-pub(crate) static EXCEPTIONS: Array<u64> = Array::with_max_entries(2, 0);
+pub(crate) static SLOW_PATH_BUCKETS: Array<u64> = Array::with_max_entries(2, 0);
 
 /// Where headers are put together, as the stack has too little room. Writer and reader: `encap`, on
 /// its CPU, on which no other packet is sent before it is done. One entry.
 #[map]
-pub(crate) static HEADERS: PerCpuArray<HeaderWords> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static HEADER_SCRATCH: PerCpuArray<HeaderWords> = PerCpuArray::with_max_entries(1, 0);
 
 /// What is known of an inner frame. Not on the stack, for lack of room there; and because the verifier
 /// follows every combination of values on the stack, and no value in a map. Writer and reader:
 /// `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
 #[map]
-pub(crate) static FRAMES: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
+pub(crate) static FRAME_SCRATCH: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
 
 /// What is known of a packet beside its inner frame; kept here for the same reason. Writer and reader:
 /// `decap`, on its CPU. One entry.
 #[map]
-pub(crate) static KNOWN: PerCpuArray<Known> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static RX_SCRATCH: PerCpuArray<Known> = PerCpuArray::with_max_entries(1, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]

@@ -70,7 +70,7 @@ fn observe(received: &Received, port: u16, learned: *mut MemberState, now: u32) 
         (*observed).address = received.source;
         (*observed).port = port;
         (*observed).changed = now;
-        let place = ObservedEndpoint::place(&received.source, port);
+        let place = ObservedEndpoint::bit_for(&received.source, port);
         (*observed).seen[((place / 64) & 7) as usize] |= 1 << (place % 64);
     }
 }

@@ -12,7 +12,7 @@ use vxlan_common::{
 
 use crate::{
     count, limit,
-    maps::{FDB, GROUPS, MEMBERS, NETWORKS},
+    maps::{FDB, FLOOD_LISTS, MEMBERS, NETWORKS},
 };
 
 const NOBODY: u32 = u32::MAX;
@@ -48,7 +48,7 @@ pub(crate) fn to_all(
 ) -> Result<u32, TxDrop> {
     let limits = NETWORKS.get(network).ok_or(TxDrop::NoRoute)?;
     limit::broadcast(network, limits)?;
-    let group = GROUPS.get(network).ok_or(TxDrop::NoRoute)?;
+    let group = FLOOD_LISTS.get(network).ok_or(TxDrop::NoRoute)?;
     let key = FdbKey { ifindex, mac: inner.source_mac };
     // SAFETY: one word, copied out at once.
     let from = unsafe { FDB.get(key) }.map_or(NOBODY, |entry| entry.member);

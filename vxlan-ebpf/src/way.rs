@@ -4,7 +4,7 @@
 
 use vxlan_common::table::{PeerEntry, active_element};
 
-use crate::maps::{PEERS, VERSIONS, WAY};
+use crate::maps::{PEER_SNAPSHOT, PEERS, VERSIONS};
 
 /// More changes at once than ever happen: two tries fail only if each met one.
 const TRIES: usize = 3;
@@ -26,7 +26,7 @@ pub(crate) fn part(peer: u32) -> Option<&'static PeerEntry> {
 #[inline(always)]
 pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
     let version: *const u32 = VERSIONS.get(peer)?;
-    let copy = WAY.get_ptr_mut(0)?;
+    let copy = PEER_SNAPSHOT.get_ptr_mut(0)?;
     let mut tries = 0;
     while tries < TRIES {
         // SAFETY: points to an element of an array map, which lives as long as the map.

@@ -115,7 +115,7 @@ pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, Told)> {
 
 /// As if no probe had come for long.
 pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
-    let map = bpf.map_mut("PROBE_SPENT").expect("is a map");
+    let map = bpf.map_mut("PROBE_BUCKETS").expect("is a map");
     let mut spent: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     // One for what comes from the peer's endpoint, one for all else.
     (0..2 * peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
@@ -123,7 +123,7 @@ pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
 
 pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> ObservedEndpoint {
     let map = bpf.map("LEARNED").expect("is a map");
-    let learned: Array<_, table::Learned> = map.try_into().expect("is an array");
+    let learned: Array<_, table::MemberState> = map.try_into().expect("is an array");
     learned.get(&member, 0).expect("is in range").observed
 }
 

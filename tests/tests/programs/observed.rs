@@ -89,7 +89,7 @@ fn a_bit_for_each_mapping() {
     for (from, port) in [(AWS_PUBLIC, 50_000), (AWS_PUBLIC, 1), (AWS_PUBLIC, 2), (AWS_PRIVATE, 2)] {
         let noted = if port < 32_768 { port } else { 0 };
         let address = vxlan_common::addr::Address::ipv4(from.octets());
-        places.push(ObservedEndpoint::place(&address, noted));
+        places.push(ObservedEndpoint::bit_for(&address, noted));
         let observed = sends(&mut bench, from, port, 64);
         let mut expected = [0; 8];
         places.iter().for_each(|place| expected[*place as usize / 64] |= 1 << (place % 64));

@@ -84,7 +84,7 @@ fn empty(bpf: &mut Ebpf) {
     hash::<[u8; 4], u32>(bpf, "NETWORK_BY_VNI");
     hash::<u32, u32>(bpf, "NETWORK_BY_IFINDEX");
     hash::<Mapping, SourceEntry>(bpf, "MAPPINGS");
-    hash::<probe::Tag, u32>(bpf, "PROBERS");
+    hash::<probe::ProbeTag, u32>(bpf, "PROBERS");
     hash::<OuterAddress, u32>(bpf, "PEER_BY_ADDRESS");
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
     hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
@@ -101,10 +101,10 @@ fn empty(bpf: &mut Ebpf) {
         },
     );
     array(bpf, "FORGOTTEN", &0_u64);
-    array(bpf, "PROBE_SPENT", &0_u64);
-    array(bpf, "SPENT", &BucketState { packets: 0, bytes: 0 });
-    array(bpf, "BROADCASTS", &0_u64);
-    array(bpf, "EXCEPTIONS", &0_u64);
+    array(bpf, "PROBE_BUCKETS", &0_u64);
+    array(bpf, "PEER_BUCKETS", &BucketState { packets: 0, bytes: 0 });
+    array(bpf, "BUM_BUCKETS", &0_u64);
+    array(bpf, "SLOW_PATH_BUCKETS", &0_u64);
 
     let map = bpf.map_mut("PROBES").expect("is a map");
     let mut probes: RingBuf<&mut MapData> = map.try_into().expect("a ring buffer");

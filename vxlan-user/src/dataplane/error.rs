@@ -53,7 +53,7 @@ fn remedy(map: &str) -> &'static str {
             "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the peers to \
              another host"
         }
-        "NETWORKS" | "GROUPS" | "NETWORK_BY_VNI" | "NETWORK_BY_IFINDEX" => {
+        "NETWORKS" | "FLOOD_LISTS" | "NETWORK_BY_VNI" | "NETWORK_BY_IFINDEX" => {
             "Give some of the networks to another host"
         }
         "PEERS" | "VERSIONS" | "PROBERS" | "PEER_BY_ADDRESS" => {

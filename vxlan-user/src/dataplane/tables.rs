@@ -27,7 +27,7 @@ pub(super) const NAMES: [&str; 25] = [
     MAPPINGS,
     "ROUTES",
     "NETWORKS",
-    "GROUPS",
+    "FLOOD_LISTS",
     "NETWORK_BY_VNI",
     "NETWORK_BY_IFINDEX",
     "MEMBERS",
@@ -41,10 +41,10 @@ pub(super) const NAMES: [&str; 25] = [
     "CLOCK",
     "NEIGHBOURS",
     "TAGS",
-    "SPENT",
-    "PROBE_SPENT",
-    "BROADCASTS",
-    "EXCEPTIONS",
+    "PEER_BUCKETS",
+    "PROBE_BUCKETS",
+    "BUM_BUCKETS",
+    "SLOW_PATH_BUCKETS",
     "COUNTERS",
     "NON_MEMBERS",
 ];
@@ -59,12 +59,12 @@ pub(super) fn needs(plan: &Plan) -> [(&'static str, usize); 15] {
     let (networks, peers) = (plan.networks.len(), plan.peers.len());
     [
         ("NETWORKS", networks),
-        ("GROUPS", plan.groups.len()),
+        ("FLOOD_LISTS", plan.flood_lists.len()),
         ("NETWORK_BY_VNI", networks),
         ("NETWORK_BY_IFINDEX", networks),
         (VERSIONS, peers),
         (PEERS, 2 * peers),
-        ("PROBE_SPENT", 2 * peers),
+        ("PROBE_BUCKETS", 2 * peers),
         (PEER_BY_ADDRESS, plan.senders.peer_addresses.len()),
         ("PROBERS", plan.probers.len()),
         ("MEMBERS", plan.members.len()),
@@ -102,7 +102,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     array(bpf, fdb::Clock::NAME, &[fdb::uptime()])?;
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
-    array(bpf, "GROUPS", &plan.groups)?;
+    array(bpf, "FLOOD_LISTS", &plan.flood_lists)?;
     peers(bpf, &plan.peers)?;
     array(bpf, "MEMBERS", &plan.members)?;
     hash(bpf, "NETWORK_BY_VNI", by_vni)?;

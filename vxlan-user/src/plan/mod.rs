@@ -64,7 +64,7 @@ pub struct Plan {
     pub settings: GlobalSettings,
     pub networks: Vec<NetworkEntry>,
     /// By network: who gets a copy of what is for everyone.
-    pub groups: Vec<FloodList>,
+    pub flood_lists: Vec<FloodList>,
     pub peers: Vec<PeerEntry>,
     pub members: Vec<MemberEntry>,
     pub senders: Senders,
@@ -161,7 +161,7 @@ impl Plan {
         Self {
             settings,
             networks: Vec::new(),
-            groups: Vec::new(),
+            flood_lists: Vec::new(),
             peers: Vec::new(),
             members: Vec::new(),
             senders: Senders::default(),
@@ -201,18 +201,18 @@ impl Plan {
             mac: Mac::new(overlay.mac),
             address: answers_from(network, true).first(),
             address6: answers_from(network, false),
-            broadcast: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
+            bum_limit: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
         });
 
-        let mut group = FloodList { len: 0, members: [0; MAX_FLOOD_MEMBERS] };
+        let mut flood_list = FloodList { len: 0, members: [0; MAX_FLOOD_MEMBERS] };
         for member in &network.members {
-            if let Some(place) = group.members.get_mut(group.len as usize) {
-                *place = self.members.len() as u32;
-                group.len += 1;
+            if let Some(slot) = flood_list.members.get_mut(flood_list.len as usize) {
+                *slot = self.members.len() as u32;
+                flood_list.len += 1;
             }
             self.add_member(config, network, member, index, vni, overlay, slots);
         }
-        self.groups.push(group);
+        self.flood_lists.push(flood_list);
         // A prefix that a member was given is the member's, though our address lies in it.
         let of_network = self.routes.iter().filter(|route| route.address.vni == vni);
         let mut taken: HashSet<_> = of_network.map(|at| (at.bits, at.address)).collect();

@@ -225,7 +225,7 @@ impl Drive {
             return (!nothing).then(|| format!("  {peer}: model nothing, program {observed:?}\n"));
         };
         for (address, port) in &expected.seen {
-            let place = ObservedEndpoint::place(&live::bytes_of(*address), *port);
+            let place = ObservedEndpoint::bit_for(&live::bytes_of(*address), *port);
             seen[place as usize / 64] |= 1 << (place % 64);
         }
         let same = observed.family != 0

@@ -131,10 +131,10 @@ fn a_network_has_its_flags_addresses_and_rate() {
     assert_eq!(sites.address, [10, 7, 0, 1]);
     // Not the link-local one: nobody beyond the link could be told from it who answers.
     assert_eq!(sites.address6, ipv6("2001:db8:7::1"));
-    assert_eq!(sites.broadcast, RateLimit::per_second(5, 100_000_000, 1));
+    assert_eq!(sites.bum_limit, RateLimit::per_second(5, 100_000_000, 1));
     assert_eq!(other.flags, NetworkEntry::FLOOD_UNKNOWN);
     assert_eq!((other.address, other.address6), ([0; 4], Address::ZERO));
-    assert_eq!(other.broadcast, RateLimit::per_second(1_000, 100_000_000, 1));
+    assert_eq!(other.bum_limit, RateLimit::per_second(1_000, 100_000_000, 1));
     let only_link_local = planned(&BOTH_FAMILIES.replace("\"2001:db8:7::1/64\", ", ""));
     assert_eq!(only_link_local.networks[0].address6, ipv6("fe80::1"));
 }

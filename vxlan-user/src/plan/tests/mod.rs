@@ -190,7 +190,7 @@ fn what_is_for_everyone_goes_to_the_first_64_members() {
         text +=
             &format!("[[network.member]]\npeer = \"p{n}\"\nallowed_ips = [\"10.1.{n}.0/24\"]\n");
     }
-    let group = plan(&text).groups[0];
-    assert_eq!(group.len, 64);
-    assert_eq!(group.members.to_vec(), (0..64).collect::<Vec<u32>>());
+    let flood_list = plan(&text).flood_lists[0];
+    assert_eq!(flood_list.len, 64);
+    assert_eq!(flood_list.members.to_vec(), (0..64).collect::<Vec<u32>>());
 }
