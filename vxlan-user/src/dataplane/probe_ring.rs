@@ -16,10 +16,10 @@ impl ProbeRing {
     /// The oldest one that is left, which is then taken out.
     pub fn take(&mut self) -> Option<ReceivedProbe> {
         let item = self.0.next()?;
-        let bytes = item.first_chunk::<{ size_of::<Arrived>() }>()?;
-        // SAFETY: the bytes are as many as an `Arrived` has, of which every bit pattern is a value
+        let bytes = item.first_chunk::<{ size_of::<ReceivedProbe>() }>()?;
+        // SAFETY: the bytes are as many as an `ReceivedProbe` has, of which every bit pattern is a value
         // (`Pod`); the copy asks for no alignment.
-        Some(unsafe { bytes.as_ptr().cast::<Arrived>().read_unaligned() })
+        Some(unsafe { bytes.as_ptr().cast::<ReceivedProbe>().read_unaligned() })
     }
 }
 
