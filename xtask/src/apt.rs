@@ -1,6 +1,6 @@
 //! Debian's and Ubuntu's package manager: what may be installed, and installing it.
 //!
-//! Never removes a package: where an installation would, it stops and says so.
+//! Never removes a package: where an installation would, it stops with an error.
 
 use std::{
     fs,
@@ -104,7 +104,7 @@ fn candidate_in(policy: &str) -> bool {
     })
 }
 
-/// Names of packages that begin with `prefix`; also of some that only others speak of.
+/// Names of packages that begin with `prefix`; also of packages that only others refer to.
 pub(crate) fn names(prefix: &str) -> Vec<String> {
     let known = || query("apt-cache", &["pkgnames", prefix]).unwrap_or_default();
     let mut text = known();
@@ -178,7 +178,7 @@ mod tests {
     fn candidate_is_read_from_policy() {
         assert!(candidate_in("tool:\n  Installed: (none)\n  Candidate: 1.2-3\n"));
         assert!(!candidate_in("tool:\n  Installed: (none)\n  Candidate: (none)\n"));
-        // apt-cache prints nothing at all about a name that it has never heard.
+        // apt-cache prints nothing at all about an unknown name.
         assert!(!candidate_in(""));
     }
 

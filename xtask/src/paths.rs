@@ -23,7 +23,7 @@ pub(crate) fn target_dir() -> PathBuf {
 }
 
 /// Our own corner of the user's cache, created when missing. Everything setup installs without a
-/// package manager is in here, so that it never stands in the way of what the user has.
+/// package manager is in here, so that it never takes precedence over what the user has.
 pub(crate) fn cache() -> Result<PathBuf> {
     let dir = cache_in(env::var_os("XDG_CACHE_HOME").map(Into::into), env::home_dir())
         .ok_or_else(|| anyhow!("no cache directory: set HOME or XDG_CACHE_HOME"))?;

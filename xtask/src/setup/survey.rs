@@ -40,7 +40,7 @@ fn debian_packages() -> Vec<String> {
     packages
 }
 
-/// Every compiler that can compile for BPF, in the order of preference; and what was found besides.
+/// Every compiler that can compile for BPF, in the order of preference; and why others do not count.
 fn compilers(cache: &Path) -> Result<(Vec<Compiler>, Vec<String>)> {
     let mut found = Vec::new();
     let mut others = Vec::new();
@@ -49,7 +49,7 @@ fn compilers(cache: &Path) -> Result<(Vec<Compiler>, Vec<String>)> {
             let linker = linker::plan(rustc.llvm_major, cache);
             found.push(Compiler { kind, rustc, linker });
         }
-        Err(err) => others.push(format!("a compiler that does not answer: {err:#}")),
+        Err(err) => others.push(format!("a compiler that does not run: {err:#}")),
     };
     let known = rustup::toolchains()?.unwrap_or_default();
     for nightly in toolchain::nightlies(&known) {

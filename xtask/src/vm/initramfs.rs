@@ -12,14 +12,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::{cpio::Archive, kernel::Kernel, modules, programs};
 use crate::{paths, required};
 
-/// Besides those of the lab and busybox's: what the suites call when it is there.
+/// What the suites call when it is there, besides the tools of the lab and busybox's.
 const TOOLS: [&str; 16] = [
     "bash", "bpftool", "bridge", "capsh", "date", "grep", "ls", "modprobe", "nsenter", "prlimit",
     "setpriv", "ss", "stat", "tc", "timeout", "unshare",
 ];
-/// Of this tree, at the same place: read by suites at run time.
+/// Directories of this tree, copied to the same path: suites read them at run time.
 const TREE: [&str; 2] = ["deploy", "docs"];
-/// From this machine, when it is there.
+/// Files of this machine, copied where they exist.
 const ETC: [&str; 3] = ["/etc/protocols", "/etc/services", "/etc/ethertypes"];
 /// Users that programs change to.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ntcpdump:x:100:100::/:/bin/false\n\
@@ -90,7 +90,7 @@ fn tools<W: Write>(archive: &mut Archive<W>) -> Result<()> {
     for tool in TOOLS {
         programs::put(archive, tool)?;
     }
-    // The kernel asks for modules by this name.
+    // The kernel runs this path to load modules.
     archive.symlink("/sbin/modprobe", "/usr/bin/modprobe")?;
     archive.symlink("/bin/sh", "bash")?;
     ensure!(programs::put(archive, "busybox")?, "no busybox in PATH");

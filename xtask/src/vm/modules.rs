@@ -1,4 +1,4 @@
-//! Which kernel modules go into the guest: what networking and its tests may ask for, and what
+//! Which kernel modules go into the guest: what networking and its tests may load, and what
 //! those need. Loading them is the guest's kernel's, on demand, as on a real host.
 
 use std::{

@@ -45,10 +45,10 @@ impl Accel {
         match self {
             Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
             Self::Emulated => {
-                // Page tables of four levels: a fifth is a twentieth of the time, and for nothing.
-                // Without cmpxchg16b, which the emulator (7.2) sometimes returns from with an
-                // address in the flags: then the kernel dies of a double fault in its allocator,
-                // and has other ways.
+                // Page tables of four levels: a fifth level costs a twentieth of the time, for
+                // nothing. No cmpxchg16b, which the emulator (7.2) sometimes returns from with an
+                // address in the flags: the kernel then dies of a double fault in its allocator.
+                // Without that instruction the kernel uses another algorithm.
                 &[
                     "-accel",
                     "tcg",

@@ -188,7 +188,7 @@ impl Report {
         for line in self.output.iter().skip(skipped) {
             text.push_str(&format!("{:<5} | {line}\n", self.series));
         }
-        // Nobody to tell when this fails.
+        // Where stderr is closed, nobody reads it.
         let _ = stderr().lock().write_all(text.as_bytes());
     }
 }
@@ -230,15 +230,15 @@ pub(super) mod tests {
     fn a_guest_is_good_only_when_it_is_through_and_nothing_is_wrong() {
         let good = ["vm: begin nat", RESULT, "vm: end nat 0", "vm: done"];
         assert!(report(&good).is_good());
-        assert!(!report(&good[..3]).is_good(), "it never said that it was through");
-        for (place, line, why) in [
+        assert!(!report(&good[..3]).is_good(), "no line reports its end");
+        for (index, line, why) in [
             (2, "vm: left /run/netns/x", "left behind: /run/netns/x"),
             (2, "vm: kernel BUG: y", "the kernel logged: BUG: y"),
             (2, "vm: end nat 124", "did not end in time"),
             (2, "vm: end nat 2", "ended with exit code 2"),
         ] {
             let mut lines = good.to_vec();
-            lines.insert(place, line);
+            lines.insert(index, line);
             let report = report(&lines);
             assert!(!report.is_good() && report.outcomes[0].problems == [why], "{report:?}");
         }
