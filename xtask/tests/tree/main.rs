@@ -193,8 +193,6 @@ fn every_word_of_the_glossary_is_used() {
     assert!((25..=45).contains(&terms.len()), "{} terms", terms.len());
     let documents = files(&["docs", "deploy"], "md").into_iter();
     let documents = documents.chain(["README.md", "CONTRIBUTING.md"].map(PathBuf::from));
-    let documents = files(&["docs", "deploy"], "md").into_iter();
-    let documents = documents.chain(["README.md", "CONTRIBUTING.md"].map(PathBuf::from));
     let elsewhere: String = documents
         .chain(rust_files(&SOURCES))
         .map(|file| read(&name(&file)).replace(glossary, "").to_lowercase())
