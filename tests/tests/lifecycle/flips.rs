@@ -113,8 +113,10 @@ fn planned(ns: &Ns) -> Result<(config::Config, UnderlayFacts, Plan)> {
     };
     let overlay = OverlayFacts { ifindex: ns.ifindex("vxlan43")?, mac: ns.mac("vxlan43")? };
     let way = PLACES[0].way()?;
-    let (ways, kept) = ([Some(way)], Inherited::default());
-    let plan = Plan::new(&config, &underlay, &[overlay], &ways, &[], &kept, &mut rand::rng());
+    let inherited = Inherited::default();
+    let mut plan = Plan::new(&config, &underlay, &[], &inherited, &mut rand::rng());
+    plan.set_overlays(&[overlay]);
+    plan.set_paths(&config, &underlay, &[], &[Some(way)]);
     Ok((config, underlay, plan))
 }
 

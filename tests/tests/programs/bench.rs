@@ -179,15 +179,9 @@ impl Bench {
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
         let declared = |peer: &config::Peer| way(peer, peer.endpoint()?.value);
         let ways: Vec<_> = config.peers.iter().map(declared).collect();
-        let mut plan = Plan::new(
-            &config,
-            &underlay,
-            &overlays,
-            &ways,
-            &[],
-            &Inherited::default(),
-            &mut Fixed(0xa0),
-        );
+        let mut plan = Plan::new(&config, &underlay, &[], &Inherited::default(), &mut Fixed(0xa0));
+        plan.set_overlays(&overlays);
+        plan.set_paths(&config, &underlay, &[], &ways);
         plan.probers = live::probers(&config);
         plane.fill(&plan).expect("maps take the plan");
         let learned = vec![None; config.peers.len()];

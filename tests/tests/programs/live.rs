@@ -131,10 +131,10 @@ impl Bench {
     /// The peer has proved that it is there, and sends from that address; or nobody knows where it is.
     pub(crate) fn learns(&mut self, peer: &str, at: Option<(SocketAddr, IpAddr)>) {
         let index = self.peer(peer) as usize;
-        let before = Senders::of(&self.config, &self.learned);
+        let before = Senders::new(&self.config, &self.learned);
         let learned = at.map(|(endpoint, sent_from)| LearnedEndpoint { endpoint, sent_from });
         self.learned[index] = learned;
-        let after = Senders::of(&self.config, &self.learned);
+        let after = Senders::new(&self.config, &self.learned);
         self.plane.change(&Senders::changes(&before, &after)).expect("takes it");
         let peer = &self.config.peers[index];
         let way = learned.and_then(|learned| way(peer, learned.endpoint));

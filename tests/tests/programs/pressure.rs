@@ -93,8 +93,8 @@ fn a_move_that_does_not_fit_moves_nobody() {
     for (peer, port) in [("branch", 1_025), ("shop", 2_000)] {
         moved[bench.peer(peer) as usize] = at(port);
     }
-    let old = Senders::of(&bench.config, &bench.learned);
-    let changes = Senders::changes(&old, &Senders::of(&bench.config, &moved));
+    let old = Senders::new(&bench.config, &bench.learned);
+    let changes = Senders::changes(&old, &Senders::new(&bench.config, &moved));
     let refused = bench.plane.change(&changes).expect_err("there is room for one");
     assert_eq!(
         refused.to_string(),

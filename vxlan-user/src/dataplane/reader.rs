@@ -24,7 +24,7 @@ use vxlan_common::{
 };
 
 use super::{DataPlaneError, Generation, Pins, PreviousGeneration, Totals, syscall};
-use crate::plan::{Names, SlotOwner};
+use crate::plan::{Names, SlotOwner, entry_endpoint};
 
 /// Packets of a peer dropped in a network that it is not a member of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,9 +169,8 @@ impl Reader {
     /// and the largest outer packet that is sent there, from its IP header on.
     pub fn peer_path(&self, peer: u32) -> Result<(Option<SocketAddr>, u32), DataPlaneError> {
         let peer = self.peer(peer)?;
-        let address = peer.endpoint.to_ip(peer.family);
-        let endpoint = SocketAddr::new(address, u16::from_be_bytes(peer.port));
-        Ok((Some(endpoint).filter(|_| !address.is_unspecified()), peer.mtu))
+        let endpoint = entry_endpoint(&peer);
+        Ok((Some(endpoint).filter(|to| !to.ip().is_unspecified()), peer.mtu))
     }
 
     /// What was learned from a member's packets.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use vxlan_common::outer::{OVERHEAD_IPV4, OVERHEAD_IPV6};
 
@@ -12,19 +13,19 @@ use crate::config::{self, Config};
 pub struct UnderlayFacts {
     pub ifindex: u32,
     pub mtu: u32,
-    /// Where our packets come from and peers' packets arrive.
+    /// The source address of our packets, and the destination of packets from peers.
     pub v4: Option<Ipv4Addr>,
-    /// The same of IPv6.
+    /// As `v4`.
     pub v6: Option<Ipv6Addr>,
 }
 
 impl UnderlayFacts {
-    /// The address of each family that it has.
+    /// The address of each family that the interface has.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
     }
 
-    /// The address to send to `destination` from.
+    /// The source address for packets to `destination`.
     pub fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
         self.addresses().find(|address| address.is_ipv4() == destination.is_ipv4())
     }
@@ -37,8 +38,9 @@ pub struct OverlayFacts {
     pub mac: [u8; 6],
 }
 
-/// The overlay interface's address: locally administered, unicast (IEEE 802, section 8.2), and the same
-/// whenever it is made anew, as peers go on to send to the one that they know.
+/// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802, section
+/// 8.2). It is the same whenever the interface is made again, as peers go on to send to the address that
+/// they have learned.
 pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
     let digest = Sha256::new().chain_update(underlay).chain_update(vni.to_be_bytes()).finalize();
     let mut mac = [0; 6];
@@ -47,21 +49,30 @@ pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
     mac
 }
 
-/// The way to one peer.
+/// The path to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerPath {
-    /// Which of the peer's endpoints it leads to.
+    /// The endpoint of the peer that the path leads to.
     pub endpoint: SocketAddr,
     /// Next hop on the link: the gateway, or the endpoint itself.
     pub gateway: IpAddr,
     /// The kernel knows the next hop's MAC, so that packets need not wait for it.
     pub resolved: bool,
-    /// Of the path, as far as it is known: the route's own MTU, or the interface's.
+    /// Path MTU as far as it is known: that of the route, or that of the interface.
     pub mtu: u32,
 }
 
-/// The overlay's MTU where the configuration does not say: what fits the underlay, and the longest
-/// outer headers that its members need.
+/// The endpoint of a peer, as authenticated probes have proved it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedEndpoint {
+    /// Outer source address and UDP source port, as they arrived.
+    pub endpoint: SocketAddr,
+    /// The outer source address that the peer reports to have sent from.
+    pub sent_from: IpAddr,
+}
+
+/// The MTU of an overlay interface where the configuration has none: what the underlay's MTU leaves
+/// beside the longest outer headers that the members need.
 pub fn default_overlay_mtu(
     config: &Config,
     network: &config::Network,
@@ -70,8 +81,8 @@ pub fn default_overlay_mtu(
     underlay.mtu.saturating_sub(overhead(config, network, underlay))
 }
 
-/// What the outer headers take for the members of a network: more over IPv6. A learned endpoint may be
-/// of every family that the underlay has.
+/// Bytes of the longest outer headers that the members of a network need: those over IPv6 are longer. A
+/// learned endpoint may be of every family that the underlay has.
 pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayFacts) -> u32 {
     let mut peers = network.members.iter().map(|member| &config.peers[member.peer]);
     let ipv6 = peers.any(|peer| {

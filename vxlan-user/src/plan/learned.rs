@@ -1,20 +1,12 @@
 //! Learned endpoints, and who may have which: no two peers ever the same address and port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Change, Senders};
+use super::{
+    facts::LearnedEndpoint,
+    senders::{Change, Senders},
+};
 use crate::config::{self, Config};
-
-/// Where a peer is, as its probes have proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedEndpoint {
-    /// Outer source address and UDP source port, as they arrived.
-    pub endpoint: SocketAddr,
-    /// The outer source address that the peer says it sent from.
-    pub sent_from: IpAddr,
-}
 
 /// The endpoint belongs to somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +77,7 @@ impl Endpoints {
         if before == self.learned {
             return Ok(Vec::new());
         }
-        let (old, new) = (Senders::of(config, &before), Senders::of(config, &self.learned));
+        let (old, new) = (Senders::new(config, &before), Senders::new(config, &self.learned));
         Ok(Senders::changes(&old, &new))
     }
 
@@ -109,7 +101,7 @@ impl Endpoints {
             *learned = None;
         }
         self.grant_the_refused(config);
-        let (old, new) = (Senders::of(config, &before), Senders::of(config, &self.learned));
+        let (old, new) = (Senders::new(config, &before), Senders::new(config, &self.learned));
         Senders::changes(&old, &new)
     }
 

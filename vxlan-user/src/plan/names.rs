@@ -5,7 +5,18 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::SlotOwner;
+/// What a counter slot stands for: a peer, a network, a peer in a network, or
+/// [`SlotOwner::UNATTRIBUTED`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SlotOwner {
+    pub peer: Option<String>,
+    pub vni: Option<u32>,
+}
+
+impl SlotOwner {
+    /// The owner of slot 0: packets that cannot be attributed to a peer or a network.
+    pub const UNATTRIBUTED: Self = Self { peer: None, vni: None };
+}
 
 /// The names, each at its index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! One peer: its entry, which changes with the way to it, and what its packets show of it.
+//! One peer: its entry, which changes with the path to the peer, and how its packets are recognised.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,26 +7,31 @@ use vxlan_common::{
     table::{MemberEntry, PeerEntry, RateLimit, SourceEntry},
 };
 
-use super::{BURST, LearnedEndpoint, PeerPath, UnderlayFacts, family_address};
+use super::{
+    address::family_address,
+    facts::{LearnedEndpoint, PeerPath, UnderlayFacts},
+};
 use crate::config::{self, PeerSourcePort, PeerUdpChecksum};
 
-/// Packets that may come at once, however low the limit: what one burst of a sender is made of.
-const LEAST_PACKETS: u64 = 32;
-/// The same in bytes: the largest packet twice over.
-const LEAST_BYTES: u64 = 131_072;
+/// Burst that a rate limit accepts, as time at the limited rate, in ns.
+pub(super) const BURST: u64 = 100_000_000;
+/// Smallest burst of a limit on packets: what a sender's network card sends at once.
+const MIN_BURST_PACKETS: u64 = 32;
+/// Smallest burst of a limit on bytes: two packets of the largest size.
+const MIN_BURST_BYTES: u64 = 131_072;
 
-/// The entry of one peer, also for a change of the way to it alone. Without a way it names the first
-/// endpoint or the learned one, and nothing is sent there. One that is not learned yet is zero, of the
-/// family with the longer headers.
+/// Makes the entry of one peer, also when only the path to the peer has changed. Without a path the
+/// entry names the first declared endpoint, or the learned one, and nothing is sent there. An endpoint
+/// that is not learned yet is zero, of the family with the longer headers.
 pub fn peer_entry(
     peer: &config::Peer,
     underlay: &UnderlayFacts,
-    way: Option<&PeerPath>,
+    path: Option<&PeerPath>,
     learned: Option<&LearnedEndpoint>,
     slot: u32,
 ) -> PeerEntry {
     let known = || learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
-    let endpoint = way.map(|way| way.endpoint).or_else(known).unwrap_or_else(|| {
+    let endpoint = path.map(|path| path.endpoint).or_else(known).unwrap_or_else(|| {
         let ip = match underlay.v6 {
             Some(_) => Ipv6Addr::UNSPECIFIED.into(),
             None => Ipv4Addr::UNSPECIFIED.into(),
@@ -35,46 +40,65 @@ pub fn peer_entry(
     });
     let (family, address) = family_address(endpoint.ip());
     // A gateway of the other family (RFC 8950) is left to the kernel's own lookup.
-    let same_family = |way: &&PeerPath| way.gateway.is_ipv4() == endpoint.is_ipv4();
-    let resolved = way.filter(|way| way.resolved).filter(same_family);
-    let limit = |units: Option<u64>, least| RateLimit::per_second(units.unwrap_or(0), BURST, least);
+    let same_family = |path: &&PeerPath| path.gateway.is_ipv4() == endpoint.is_ipv4();
+    let resolved = path.filter(|path| path.resolved).filter(same_family);
+    let limit =
+        |units: Option<u64>, min_burst| RateLimit::per_second(units.unwrap_or(0), BURST, min_burst);
     let private = |v4| {
-        let private = carried(peer, learned, v4);
+        let private = private_address(peer, learned, v4);
         private.map_or(Address::ZERO, |address| family_address(address).1)
     };
     PeerEntry {
         endpoint: address,
-        gateway: resolved.map_or(Address::ZERO, |way| family_address(way.gateway).1),
+        gateway: resolved.map_or(Address::ZERO, |path| family_address(path.gateway).1),
         family,
         pad: 0,
         port: endpoint.port().to_be_bytes(),
-        ifindex: way.map_or(0, |_| underlay.ifindex),
-        mtu: way.map_or(underlay.mtu, |way| way.mtu.min(underlay.mtu)),
+        ifindex: path.map_or(0, |_| underlay.ifindex),
+        mtu: path.map_or(underlay.mtu, |path| path.mtu.min(underlay.mtu)),
         slot,
-        packets: limit(peer.packets_per_second, LEAST_PACKETS),
-        bytes: limit(peer.bytes_per_second, LEAST_BYTES),
+        packets: limit(peer.packets_per_second, MIN_BURST_PACKETS),
+        bytes: limit(peer.bytes_per_second, MIN_BURST_BYTES),
         private: private(true).first(),
         private6: private(false),
         pad_end: [0; 4],
     }
 }
 
-/// The address of a family that a peer's interface carries, where its packets come from another one.
-fn carried(peer: &config::Peer, learned: Option<&LearnedEndpoint>, v4: bool) -> Option<IpAddr> {
+/// Returns an entry with the path of another entry of the same peer.
+pub(super) fn with_path_of(entry: &PeerEntry, previous: &PeerEntry) -> PeerEntry {
+    PeerEntry {
+        endpoint: previous.endpoint,
+        gateway: previous.gateway,
+        family: previous.family,
+        port: previous.port,
+        ifindex: previous.ifindex,
+        mtu: previous.mtu,
+        ..*entry
+    }
+}
+
+/// The address of a family that a peer's own interface carries, where its packets arrive from another
+/// address.
+fn private_address(
+    peer: &config::Peer,
+    learned: Option<&LearnedEndpoint>,
+    v4: bool,
+) -> Option<IpAddr> {
     let of_family = |address: &IpAddr| address.is_ipv4() == v4;
     let mut endpoints = peer.endpoints.iter().map(|at| at.value.ip());
     if !peer.learns {
         return peer.private_behind(endpoints.find(of_family)?);
     }
     let declared = peer.private_addresses.iter().map(|at| at.value).find(of_family);
-    let said = learned.map(|at| at.sent_from).filter(of_family);
-    let seen = learned.map(|at| at.endpoint.ip());
-    declared.or(said).filter(|carried| Some(*carried) != seen)
+    let reported = learned.map(|at| at.sent_from).filter(of_family);
+    let arrives_from = learned.map(|at| at.endpoint.ip());
+    declared.or(reported).filter(|private| Some(*private) != arrives_from)
 }
 
-/// Every outer address that alone tells that a packet is a peer's, and whether a NAT must have rewritten
-/// it: an endpoint, where that is not the address its interface carries, has been. None, if its
-/// endpoint is learned: others may be behind the same address.
+/// Returns every outer address that identifies packets as a peer's, with flags: a NAT must have
+/// rewritten the address of an endpoint that is not the address of the peer's interface. Empty if the
+/// endpoint of the peer is learned: other hosts may be behind the same address.
 pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     let mut sources: Vec<(IpAddr, u32)> = Vec::new();
     if peer.learns {
@@ -92,9 +116,9 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     sources
 }
 
-/// The UDP source ports that a peer sends from, and what it makes of checksums: first port, last port
-/// and flags of a member. `own_port` is the VXLAN port of this host.
-pub(super) fn sends(peer: &config::Peer, own_port: u16) -> (u16, u16, u32) {
+/// Returns how packets of a peer must look: first and last UDP source port, and the flags of a member
+/// for ports and checksums. `own_port` is the VXLAN port of this host.
+pub(super) fn source_ports_and_flags(peer: &config::Peer, own_port: u16) -> (u16, u16, u32) {
     let (low, high, from_flow) = match peer.source_port {
         PeerSourcePort::Flow => (0, 0, MemberEntry::FLOW_PORTS),
         PeerSourcePort::Fixed => {

@@ -9,7 +9,11 @@ use std::{
 
 use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, SourceEntry};
 
-use super::{LearnedEndpoint, family_address, peer::source_addresses, vni_bytes};
+use super::{
+    address::{network_address, outer_address, vni_bytes},
+    facts::LearnedEndpoint,
+    peer::source_addresses,
+};
 use crate::config::{self, Config};
 
 /// The contents of three maps.
@@ -32,25 +36,21 @@ pub enum Change {
 
 impl Senders {
     /// `learned` is by peer; those behind its end have not been learned.
-    pub fn of(config: &Config, learned: &[Option<LearnedEndpoint>]) -> Self {
+    pub fn new(config: &Config, learned: &[Option<LearnedEndpoint>]) -> Self {
         let learned_of = |index: usize| learned.get(index).copied().flatten();
         let mut senders = Self { peer_addresses: peer_addresses(config), ..Self::default() };
         let members = config.networks.iter().flat_map(|network| {
             network.members.iter().map(|member| (vni_bytes(network.vni.value), member.peer))
         });
         for ((vni, peer), index) in members.zip(0..) {
-            let known_by = |address| {
-                let (family, address) = family_address(address);
-                NetworkAddress { vni, family, address }
-            };
-            let to = |flags| SourceEntry { member: index, flags };
+            let source = |flags| SourceEntry { member: index, flags };
             if let Some(learned) = learned_of(peer) {
-                let key = mapping(known_by(learned.endpoint.ip()), learned.endpoint);
+                let key = mapping(vni, learned.endpoint);
                 let flags = rewritten(&config.peers[peer], &learned);
-                senders.mappings.push((key, to(flags)));
+                senders.mappings.push((key, source(flags)));
             }
             for (address, flags) in source_addresses(&config.peers[peer]) {
-                senders.sources.push((known_by(address), to(flags)));
+                senders.sources.push((network_address(vni, address), source(flags)));
             }
         }
         let shared: HashSet<NetworkAddress> =
@@ -78,7 +78,8 @@ impl Senders {
     }
 }
 
-fn mapping(from: NetworkAddress, endpoint: SocketAddr) -> Mapping {
+fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
+    let from = network_address(vni, endpoint.ip());
     Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
 }
 
@@ -103,11 +104,7 @@ fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
         *users.entry(*address).or_default() += 1;
     }
     all.retain(|(address, _)| users.get(address) == Some(&1));
-    let outer = |address| {
-        let (family, address) = family_address(address);
-        OuterAddress { pad: [0; 3], family, address }
-    };
-    all.into_iter().map(|(address, peer)| (outer(address), peer)).collect()
+    all.into_iter().map(|(address, peer)| (outer_address(address), peer)).collect()
 }
 
 /// Entries that are new or have another value, and keys that are gone.

@@ -111,15 +111,10 @@ impl Drive {
             })
         });
         let ways: Vec<_> = ways.collect();
-        let mut plan = Plan::new(
-            &config,
-            &underlay,
-            &overlays,
-            &ways,
-            &learned,
-            &Inherited::default(),
-            &mut Numbered(0xa0),
-        );
+        let mut plan =
+            Plan::new(&config, &underlay, &learned, &Inherited::default(), &mut Numbered(0xa0));
+        plan.set_overlays(&overlays);
+        plan.set_paths(&config, &underlay, &learned, &ways);
         let tags = setup.config.peers.iter().zip(0..);
         plan.probers = tags.filter_map(|(peer, index)| Some((peer.tag?, index))).collect();
         let options = LoadOptions {

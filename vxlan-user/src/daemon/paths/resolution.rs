@@ -8,12 +8,11 @@ use std::{
 
 use vxlan_common::table::PeerEntry;
 
-use super::path_mtu;
 use crate::{
     config::{self, Config},
     daemon::preflight::{addresses, host::Findings},
     host::{Host, Neighbour, NeighbourState, NextHop},
-    plan::{Endpoints, PeerPath},
+    plan::{self, Endpoints, PeerPath},
 };
 
 /// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
@@ -266,7 +265,7 @@ impl Answers {
 
 /// Is this endpoint the one that the entry sends to? Another port makes no other way.
 fn uses(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
-    entry.ifindex != 0 && path_mtu::endpoint(entry).ip() == endpoint.ip()
+    entry.ifindex != 0 && plan::entry_endpoint(entry).ip() == endpoint.ip()
 }
 
 /// Says which endpoint is used from now on, where a peer has several.

@@ -24,14 +24,13 @@ use crate::{
     config::Config,
     daemon::{
         Places, Started,
-        paths::path_mtu,
         reconcile::reconciler::{Follower, Narrowed},
     },
     dataplane::{ProbeRing, now},
     host::{EchoReply, HostError, OuterHeaders, RawSender},
     metrics::RoundTrips,
     nat,
-    plan::LearnedEndpoint,
+    plan::{self, LearnedEndpoint},
     probe::{Action, SharedReports, Transmit},
 };
 
@@ -440,7 +439,7 @@ fn keyed(running: &Started) -> impl Iterator<Item = &str> {
 
 /// Where packets for a peer go at present.
 fn way(entry: &vxlan_common::table::PeerEntry) -> Option<SocketAddr> {
-    (entry.ifindex != 0).then(|| path_mtu::endpoint(entry))
+    (entry.ifindex != 0).then(|| plan::entry_endpoint(entry))
 }
 
 /// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there

@@ -181,7 +181,7 @@ impl<'a> Follower<'a> {
             *widest = new.mtu;
         }
         let found = self.found.get(index).copied().flatten().unwrap_or(u32::MAX);
-        new.mtu = self.paths.limit(path_mtu::endpoint(&new), new.mtu).min(found);
+        new.mtu = self.paths.limit(plan::entry_endpoint(&new), new.mtu).min(found);
         if new == old {
             return Ok(());
         }
@@ -264,7 +264,7 @@ impl<'a> Follower<'a> {
         if changed.is_empty() {
             return Ok(());
         }
-        plan.senders = Senders::of(&findings.config, endpoints.all());
+        plan.senders = Senders::new(&findings.config, endpoints.all());
         for &index in &changed {
             let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
@@ -292,7 +292,7 @@ impl<'a> Follower<'a> {
         // Until every way is looked at, it is not known what link and route allow.
         if !self.round {
             let ways = running.plan.peers.iter().zip(&self.widest);
-            let ways = ways.map(|(peer, widest)| (path_mtu::endpoint(peer), peer.mtu, *widest));
+            let ways = ways.map(|(peer, widest)| (plan::entry_endpoint(peer), peer.mtu, *widest));
             let narrow = self.paths.record(ways, Instant::now(), uptime());
             if path_mtu::differ(&narrow, &running.state.narrow_paths) {
                 running.state.narrow_paths = narrow;
@@ -356,7 +356,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         };
         *found = mtu;
-        let endpoint = path_mtu::endpoint(entry);
+        let endpoint = plan::entry_endpoint(entry);
         if proved {
             self.paths.forget(endpoint);
         }
@@ -390,7 +390,7 @@ impl<'a> Follower<'a> {
         let peers = running.plan.peers.iter_mut().zip(&running.findings.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
             let known = entry.mtu;
-            if path_mtu::endpoint(entry) != said.endpoint
+            if plan::entry_endpoint(entry) != said.endpoint
                 || !self.paths.lower(&said, known, Instant::now())
             {
                 continue;

@@ -208,7 +208,7 @@ impl<'a> Underlay<'a> {
 
     /// Has the programs go by the addresses that there are.
     fn readdress(&self, running: &mut Started) -> anyhow::Result<()> {
-        let settings = plan::readdressed(&running.plan.settings, &running.findings.facts);
+        let settings = plan::with_addresses(&running.plan.settings, &running.findings.facts);
         if settings == running.plan.settings {
             return Ok(());
         }

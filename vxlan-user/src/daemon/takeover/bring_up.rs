@@ -4,7 +4,6 @@
 use std::{collections::HashMap, fs::File, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
-use vxlan_common::table;
 
 use super::{
     leftover, record,
@@ -26,7 +25,7 @@ use crate::{
         detach_deliver_filter, uptime,
     },
     host::{Host, OverlaySpec, WantedRoute},
-    plan::{Endpoints, Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
+    plan::{self, Endpoints, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
     state::{NarrowPath, State},
 };
 
@@ -96,11 +95,13 @@ async fn make(
     let kept = predecessors.kept(&findings)?;
     let former = former_endpoints(&findings);
     let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
-    let draft = draft(&findings, &endpoints, &kept);
+    let (config, facts) = (&findings.config, &findings.facts);
+    let mut plan = Plan::new(config, facts, endpoints.all(), &kept, &mut rand::rng());
+    plan.probers = keys::probers(&findings.keys);
     tracing::debug!("start: planned");
     // The verifier's word comes before the first change.
     let options = LoadOptions {
-        slots: draft.names.slots.len() as u32,
+        slots: plan.names.slots.len() as u32,
         mac_addresses: Plan::stations_for(&findings.config),
         neighbours: Plan::neighbours_for(&findings.config),
         learned_endpoints: Plan::learning_for(&findings.config),
@@ -108,7 +109,7 @@ async fn make(
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
-    plane.check_capacity(&draft)?;
+    plane.check_capacity(&plan)?;
     let mut state = record::planned(&findings, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
@@ -126,18 +127,15 @@ async fn make(
     tracing::debug!("start: routes made");
     let ways = ways_at_start(&findings, &endpoints, host).await;
     tracing::debug!("start: ways known");
-    let mut plan = Plan::new(
-        &findings.config,
-        &findings.facts,
-        &overlays,
-        &ways,
-        endpoints.all(),
-        &kept,
-        &mut rand::rng(),
-    );
-    plan.probers = keys::probers(&findings.keys);
+    plan.set_overlays(&overlays);
+    plan.set_paths(&findings.config, &findings.facts, endpoints.all(), &ways);
     match running {
-        Some(running) => keep_ways(&mut plan, &findings, running),
+        Some(running) => {
+            let before = &running.findings;
+            if before.facts.ifindex == findings.facts.ifindex {
+                plan.keep_paths(&findings.config, &running.plan, &before.config);
+            }
+        }
         None => keep_paths(&mut plan, &state.narrow_paths),
     }
     plane.fill(&plan)?;
@@ -175,50 +173,13 @@ async fn make(
     Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
-/// Peers whose endpoints stay are reached as they are now, until it is looked at again.
-fn keep_ways(plan: &mut Plan, findings: &Findings, running: &Started) {
-    let before = &running.findings;
-    if before.facts.ifindex != findings.facts.ifindex {
-        return;
-    }
-    let known = before.config.peers.iter().zip(&running.plan.peers);
-    let known: HashMap<&str, _> = known.map(|of| (of.0.name.value.as_str(), of)).collect();
-    let endpoints =
-        |of: &config::Peer| -> Vec<_> { of.endpoints.iter().map(|at| at.value).collect() };
-    for (peer, entry) in findings.config.peers.iter().zip(&mut plan.peers) {
-        let Some((config, way)) = known.get(peer.name.value.as_str()) else { continue };
-        if config.learns == peer.learns && endpoints(config) == endpoints(peer) {
-            *entry = table::PeerEntry {
-                endpoint: way.endpoint,
-                gateway: way.gateway,
-                family: way.family,
-                port: way.port,
-                ifindex: way.ifindex,
-                mtu: way.mtu,
-                ..*entry
-            };
-        }
-    }
-}
-
 /// Paths that a former run has found to be narrow are taken to be so: else every packet that is too long
 /// would be lost until that is found once more.
 fn keep_paths(plan: &mut Plan, known: &[NarrowPath]) {
     let paths = PathMtus::of_record(path_mtu::LIFETIME, known, Instant::now(), uptime());
     for entry in &mut plan.peers {
-        entry.mtu = paths.limit(path_mtu::endpoint(entry), entry.mtu);
+        entry.mtu = paths.limit(plan::entry_endpoint(entry), entry.mtu);
     }
-}
-
-/// A plan before there are interfaces and ways: as many entries in every map as the real one.
-fn draft(findings: &Findings, endpoints: &Endpoints, kept: &Inherited) -> Plan {
-    let config = &findings.config;
-    let overlays = vec![OverlayFacts { ifindex: 0, mac: [0; 6] }; config.networks.len()];
-    let ways = vec![None; config.peers.len()];
-    let (facts, learned) = (&findings.facts, endpoints.all());
-    let mut plan = Plan::new(config, facts, &overlays, &ways, learned, kept, &mut rand::rng());
-    plan.probers = keys::probers(&findings.keys);
-    plan
 }
 
 async fn make_routes(

@@ -59,8 +59,7 @@ fn settings_say_what_the_configuration_says() {
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     let underlay = UnderlayFacts { v6: Some("2001:db8:1::10".parse().expect("one")), ..UNDERLAY };
     let settings =
-        Plan::new(&config, &underlay, &[], &[], &[], &Inherited::default(), &mut Counting(0))
-            .settings;
+        Plan::new(&config, &underlay, &[], &Inherited::default(), &mut Counting(0)).settings;
     assert_eq!((settings.ttl, settings.dscp), (0, DSCP_INHERIT));
     assert_eq!((settings.ignore_reserved_bits, settings.ignore_udp_checksum), (1, 1));
     assert_eq!((settings.address, settings.public_address), ([10, 0, 0, 2], [203, 0, 113, 10]));
@@ -69,8 +68,7 @@ fn settings_say_what_the_configuration_says() {
 
     let no_ipv4 = UnderlayFacts { v4: None, ..underlay };
     let settings =
-        Plan::new(&config, &no_ipv4, &[], &[], &[], &Inherited::default(), &mut Counting(0))
-            .settings;
+        Plan::new(&config, &no_ipv4, &[], &Inherited::default(), &mut Counting(0)).settings;
     assert_eq!((settings.address, settings.address6), ([0; 4], ipv6("2001:db8:1::10")));
 
     let fixed = TWO_CLOUDS.replace("[[peer]]", "ttl = 1\ndscp = 46\n[[peer]]");

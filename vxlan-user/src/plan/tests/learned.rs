@@ -142,7 +142,7 @@ impl Maps {
 #[test]
 fn a_learned_peer_is_known_by_nothing_until_its_endpoint_is() {
     let config = hub();
-    let senders = Senders::of(&config, &[]);
+    let senders = Senders::new(&config, &[]);
     assert_eq!(senders.mappings, []);
     assert_eq!(
         senders.sources,
@@ -160,7 +160,7 @@ fn a_learned_peer_is_known_by_nothing_until_its_endpoint_is() {
 fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address_as_shared() {
     let config = hub();
     let learned = [None, Some(at("198.51.100.20:1024")), Some(at("[2001:db8::2]:7"))];
-    let senders = Senders::of(&config, &learned);
+    let senders = Senders::new(&config, &learned);
     assert_eq!(
         senders.mappings,
         [
@@ -187,7 +187,7 @@ fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_t
     let flags = |peer: usize, learned: LearnedEndpoint| {
         let mut all = vec![None; 4];
         all[peer] = Some(learned);
-        Senders::of(&config, &all).mappings[0].1.flags
+        Senders::new(&config, &all).mappings[0].1.flags
     };
     let behind = LearnedEndpoint { sent_from: [10, 1, 1, 1].into(), ..at("198.51.100.20:1024") };
     assert_eq!(flags(FIRST, at("198.51.100.20:1024")), 0);
@@ -282,7 +282,7 @@ fn packets_are_probes_if_any_peer_has_a_key() {
 fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
     let config = hub();
     let mut endpoints = Endpoints::new(&config, |_| None);
-    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
     for (peer, to) in [
         (FIRST, at("203.0.113.5:1024")),
         (SECOND, at("203.0.113.5:1025")),
@@ -317,7 +317,7 @@ fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
                 }
             }
         }
-        assert_eq!(maps, Maps::of(&Senders::of(&config, endpoints.all())));
+        assert_eq!(maps, Maps::of(&Senders::new(&config, endpoints.all())));
         assert_eq!(endpoints.claim(&config, peer, to), Ok(Vec::new()), "nothing is new");
     }
     // The new one is known before the old one is forgotten.
@@ -353,7 +353,7 @@ fn what_was_refused_is_granted_as_soon_as_there_is_room() {
     assert!(endpoints.claim(&config, FIRST, here).is_ok());
     assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
     assert_eq!(endpoints.refused(SECOND), Some(here));
-    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
     for change in endpoints.claim(&config, FIRST, there).expect("free") {
         maps.write(change);
     }
@@ -372,13 +372,13 @@ fn who_is_gone_makes_room_for_who_has_claimed_its_place() {
     assert!(endpoints.contested().is_empty());
     assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
     assert_eq!(endpoints.contested(), [FIRST]);
-    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
     for change in endpoints.release(&config, FIRST) {
         maps.write(change);
     }
     assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (None, Some(here)));
     assert!(endpoints.contested().is_empty());
-    let expected = Maps::of(&Senders::of(&config, endpoints.all()));
+    let expected = Maps::of(&Senders::new(&config, endpoints.all()));
     assert_eq!(maps.mappings, expected.mappings);
 }
 
@@ -393,7 +393,7 @@ fn peers_whose_ports_the_nat_has_exchanged_move_together() {
         endpoints
     };
     let mut endpoints = start();
-    let mut maps = Maps::of(&Senders::of(&config, endpoints.all()));
+    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
     assert_eq!(endpoints.claim(&config, FIRST, two), Err(Taken { by: SECOND }));
     for change in endpoints.claim(&config, SECOND, one).expect("exchanged") {
         maps.write(change);

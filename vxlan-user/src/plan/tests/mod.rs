@@ -1,10 +1,19 @@
 //! Plans for small configurations, entry by entry.
 
-use std::path::Path;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
-use vxlan_common::table::SourceEntry;
+use vxlan_common::{
+    addr::{Address, IPV4, IPV6},
+    table::{
+        DSCP_INHERIT, LOCAL, MemberEntry, NetworkAddress, NetworkEntry, RateLimit, SourceEntry,
+    },
+};
 
-use super::*;
+use super::{address::family_address, secrets::secret_mac, *};
+use crate::config::{self, Config};
 
 mod both_families;
 mod learned;
@@ -25,19 +34,22 @@ fn plan(text: &str) -> Plan {
     plan_after(text, &Inherited::default())
 }
 
-fn plan_after(text: &str, kept: &Inherited) -> Plan {
+fn plan_after(text: &str, inherited: &Inherited) -> Plan {
     let config = config::parse(text, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
     let overlays: Vec<_> = (0..config.networks.len())
         .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
         .collect();
-    let way = |peer: &config::Peer| {
+    let path = |peer: &config::Peer| {
         let endpoint = peer.endpoint()?.value;
         let gateway = Ipv4Addr::new(10, 0, 0, 1).into();
         Some(PeerPath { endpoint, gateway, resolved: true, mtu: 1460 })
     };
-    let ways: Vec<_> = config.peers.iter().map(way).collect();
-    Plan::new(&config, &underlay, &overlays, &ways, &[], kept, &mut Counting(0))
+    let paths: Vec<_> = config.peers.iter().map(path).collect();
+    let mut plan = Plan::new(&config, &underlay, &[], inherited, &mut Counting(0));
+    plan.set_overlays(&overlays);
+    plan.set_paths(&config, &underlay, &[], &paths);
+    plan
 }
 
 const TWO_CLOUDS: &str = r#"

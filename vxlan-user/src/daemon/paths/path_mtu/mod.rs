@@ -7,9 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vxlan_common::{addr::IPV6, table::PeerEntry};
+use vxlan_common::addr::IPV6;
 
-use crate::{plan::Plan, state::NarrowPath};
+use crate::{
+    plan::{Plan, entry_endpoint},
+    state::NarrowPath,
+};
 
 /// After this a path may have become wider again (RFC 1191, section 6.3; RFC 8201, section 4).
 pub(in crate::daemon) const LIFETIME: Duration = Duration::from_secs(600);
@@ -55,7 +58,7 @@ impl Ours {
             fixed_source_port: (settings.fixed_source_port != 0).then_some(port),
             vnis: plan.networks.iter().map(|network| network.vni).collect(),
             // One that is not learned yet is unspecified, and no packet goes there.
-            endpoints: plan.peers.iter().map(endpoint).collect(),
+            endpoints: plan.peers.iter().map(entry_endpoint).collect(),
         }
     }
 
@@ -129,11 +132,6 @@ pub(in crate::daemon) fn is_too_big(message: &[u8], ipv6: bool) -> bool {
 }
 
 const UDP: u8 = 17;
-
-/// Where packets for a peer are sent at present.
-pub(in crate::daemon) fn endpoint(peer: &PeerEntry) -> SocketAddr {
-    SocketAddr::new(peer.endpoint.to_ip(peer.family), u16::from_be_bytes(peer.port))
-}
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()

@@ -1,0 +1,166 @@
+//! Networks and their members: entries, flood lists, routes, declared stations, tags.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use ipnet::IpNet;
+use vxlan_common::{
+    addr::{Address, Mac},
+    table::{
+        FdbEntry, FdbKey, FloodList, LOCAL, MAX_FLOOD_MEMBERS, MemberEntry, NetworkAddress,
+        NetworkEntry, Owner, RateLimit, TaggedMember,
+    },
+};
+
+use super::{
+    address::{directed_broadcast, family_address, network_address, vni_bytes},
+    contents::{Plan, RouteEntry},
+    facts::OverlayFacts,
+    peer::{self, BURST},
+    secrets::secret_mac,
+    slots::Slots,
+};
+use crate::config::{self, Config, NestedTunnels, UnknownUnicast};
+
+/// The index of an overlay interface that does not exist yet. No interface has it.
+const NOT_MADE: u32 = 0;
+
+impl Plan {
+    /// Adds a network and its members. Its overlay interface is filled in by
+    /// [`Plan::set_overlays`].
+    pub(super) fn add_network(
+        &mut self,
+        config: &Config,
+        network: &config::Network,
+        slots: &mut Slots,
+    ) {
+        let index = self.networks.len() as u32;
+        let number = network.vni.value.get();
+        let vni = vni_bytes(network.vni.value);
+        let slot = slots.assign(None, Some(number));
+        self.names.networks.push(number);
+        let pass = match network.nested_tunnels {
+            NestedTunnels::Pass => NetworkEntry::PASS_NESTED,
+            NestedTunnels::Drop => 0,
+        };
+        let flood = match network.unknown_unicast {
+            UnknownUnicast::Flood => NetworkEntry::FLOOD_UNKNOWN,
+            UnknownUnicast::Drop => 0,
+        };
+        self.networks.push(NetworkEntry {
+            ifindex: NOT_MADE,
+            slot,
+            vni,
+            flags: pass | flood,
+            mac: Mac::ZERO,
+            address: answers_from(network, true).first(),
+            address6: answers_from(network, false),
+            bum_limit: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
+        });
+
+        let mut flood_list = FloodList { len: 0, members: [0; MAX_FLOOD_MEMBERS] };
+        for member in &network.members {
+            if let Some(listed) = flood_list.members.get_mut(flood_list.len as usize) {
+                *listed = self.members.len() as u32;
+                flood_list.len += 1;
+            }
+            self.add_member(config, network, member, index, slots);
+        }
+        self.flood_lists.push(flood_list);
+        self.add_local_routes(network);
+    }
+
+    /// Adds the prefixes that are this host's. A prefix in `allowed_ips` of a member stays the
+    /// member's, also if it is the same as one of ours.
+    fn add_local_routes(&mut self, network: &config::Network) {
+        let vni = vni_bytes(network.vni.value);
+        let in_network = self.routes.iter().filter(|route| route.address.vni == vni);
+        let mut taken: HashSet<_> = in_network.map(|at| (at.bits, at.address)).collect();
+        let own = network.addresses.iter().map(|at| IpNet::from(at.value.addr()));
+        let broadcasts = network.addresses.iter().filter_map(|at| directed_broadcast(at.value));
+        for prefix in own.chain(network.local_ips.iter().copied()).chain(broadcasts) {
+            let entry = route_entry(vni, prefix, LOCAL);
+            if taken.insert((entry.bits, entry.address)) {
+                self.routes.push(entry);
+            }
+        }
+    }
+
+    fn add_member(
+        &mut self,
+        config: &Config,
+        network: &config::Network,
+        member: &config::Member,
+        network_index: u32,
+        slots: &mut Slots,
+    ) {
+        let index = self.members.len() as u32;
+        let vni = vni_bytes(network.vni.value);
+        let peer = &config.peers[member.peer];
+        let slot = slots.assign(Some(&peer.name.value), Some(network.vni.value.get()));
+        self.names.members.push((member.peer as u32, network_index));
+        let any_ipv6 = member.allowed_ips.iter().any(|at| at.value.addr().is_ipv6());
+        let tag = secret_mac(self.settings.secret, slot);
+        let (port_low, port_high, sends) =
+            peer::source_ports_and_flags(peer, config.underlay.port.value);
+        self.members.push(MemberEntry {
+            peer: member.peer as u32,
+            network: network_index,
+            slot,
+            flags: if any_ipv6 { MemberEntry::IPV6 } else { 0 }
+                | if peer.is_limited() { MemberEntry::LIMITED } else { 0 }
+                | sends,
+            max_stations: network.max_stations.value,
+            port_low,
+            port_high,
+            mac: member.mac.map_or(Mac::ZERO, Mac::new),
+            tag,
+        });
+        self.tags.push((tag, TaggedMember { ifindex: NOT_MADE, slot, mac: Mac::ZERO }));
+        for at in &member.allowed_ips {
+            self.routes.push(route_entry(vni, at.value, index));
+        }
+        if let Some(mac) = member.mac {
+            let key = FdbKey { ifindex: NOT_MADE, mac: Mac::new(mac) };
+            self.stations.push((key, FdbEntry { member: index, flags: FdbEntry::STATIC, seen: 0 }));
+        }
+    }
+
+    /// Fills in the overlay interfaces: one for each network, in the order of the configuration.
+    pub fn set_overlays(&mut self, overlays: &[OverlayFacts]) {
+        for (network, overlay) in self.networks.iter_mut().zip(overlays) {
+            network.ifindex = overlay.ifindex;
+            network.mac = Mac::new(overlay.mac);
+        }
+        let networks = &self.networks;
+        let network_of = |member: &MemberEntry| networks.get(member.network as usize);
+        for ((_, tagged), member) in self.tags.iter_mut().zip(&self.members) {
+            if let Some(network) = network_of(member) {
+                tagged.ifindex = network.ifindex;
+                tagged.mac = network.mac;
+            }
+        }
+        for (key, entry) in &mut self.stations {
+            let member = self.members.get(entry.member as usize);
+            if let Some(network) = member.and_then(network_of) {
+                key.ifindex = network.ifindex;
+            }
+        }
+    }
+}
+
+/// The first address of a family on the overlay interface, for IPv6 one that is not link-local where
+/// there is such. Zero: none.
+fn answers_from(network: &config::Network, v4: bool) -> Address {
+    let own = || network.addresses.iter().map(|at| at.value.addr()).filter(|at| at.is_ipv4() == v4);
+    let on_link = |at: &IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());
+    let address = own().find(|at| !on_link(at)).or_else(|| own().next());
+    address.map_or(Address::ZERO, |address| family_address(address).1)
+}
+
+fn route_entry(vni: [u8; 3], prefix: IpNet, owner: Owner) -> RouteEntry {
+    RouteEntry {
+        bits: NetworkAddress::FIXED_BITS + u32::from(prefix.prefix_len()),
+        address: network_address(vni, prefix.network()),
+        owner,
+    }
+}
