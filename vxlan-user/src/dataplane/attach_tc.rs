@@ -18,6 +18,8 @@ use aya::{
     util::KernelVersion,
 };
 
+use vxlan_common::wire::vxlan;
+
 use super::{
     AttachMode, DataPlane, DataPlaneError, Generation, Pins,
     attach::{errno, forget},
@@ -28,7 +30,7 @@ use super::{
 
 /// Priority of our filters: fixed, so that a restart finds them instead of adding more. Others may
 /// run before and behind them.
-const PRIORITY: u16 = 4789;
+const PRIORITY: u16 = vxlan::PORT;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// How TC programs are attached.

@@ -12,7 +12,7 @@ use netlink_packet_route::{
 };
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
 };
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 
-use super::HostError;
+use super::error::HostError;
 
 /// What is needed, and what for: for messages and documents.
 pub const NEEDED: [(Capability, &str); 4] = [

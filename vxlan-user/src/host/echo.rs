@@ -1,62 +1,60 @@
-//! Does a host behind an overlay interface live? ICMP and ICMPv6 echo (RFC 792, RFC 4443) through it,
-//! for peers that cannot answer probes.
+//! Is a host behind an overlay interface alive? ICMP and ICMPv6 echo (RFC 792, RFC 4443) through that
+//! interface, for peers that cannot answer probes.
 //!
-//! Owns the socket, and knows which replies are to it; whom to ask, how often, and what an answer
-//! means is the daemon's matter.
+//! Owns the socket, and knows which replies answer its requests. Which hosts get requests, how often, and
+//! what a reply means is the daemon's matter.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
-    os::fd::{AsRawFd as _, OwnedFd},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use bytes::{BufMut as _, BytesMut};
-use nix::sys::socket::{MsgFlags, SockaddrStorage, bind, sendto};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
+use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
+use vxlan_common::wire::{self, icmp, ipv4};
 
 use super::{
     error::HostError,
-    socket::{ICMP_FILTER, ICMP6_FILTER, open, receive, register, set_option},
+    headers::{echo_request, ipv4_payload, ones_complement_sum},
+    socket::{open_icmp, open_icmpv6, receive, register},
 };
 
-/// Type, code, checksum, identifier, sequence.
-const HEADER: usize = 8;
-/// Random, so that nobody can answer what he has not read.
+/// Random, so that nobody can answer a request without having received it.
 type Nonce = [u8; 16];
-const LENGTH: usize = HEADER + size_of::<Nonce>();
-/// The longest IPv4 header and an answer, and a byte more to tell that it was longer.
-const LONGEST: usize = 60 + LENGTH + 1;
+/// The longest IPv4 header and a reply, and one byte more to tell a longer message.
+const MAX_MESSAGE: usize = ipv4::MAX_HEADER_LEN + icmp::HEADER_LEN + size_of::<Nonce>() + 1;
 
-/// Types of the two messages, of one family.
+/// Types of the two messages of one family.
 #[derive(Debug, Clone, Copy)]
 struct Types {
     request: u8,
     reply: u8,
 }
 
-const V4: Types = Types { request: 8, reply: 0 };
-const V6: Types = Types { request: 128, reply: 129 };
+const V4: Types = Types { request: icmp::ECHO_REQUEST, reply: icmp::ECHO_REPLY };
+const V6: Types = Types { request: icmp::V6_ECHO_REQUEST, reply: icmp::V6_ECHO_REPLY };
 
-/// Asks hosts of one family through one interface.
+/// Sends echo requests to hosts of one family through one interface, and receives the replies.
 #[derive(Debug)]
 pub struct EchoSocket {
-    socket: AsyncFd<OwnedFd>,
+    socket: AsyncFd<Socket>,
     types: Types,
     identifier: u16,
     nonce: Nonce,
 }
 
-/// An answer to one of our requests.
+/// A reply to one of our requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EchoReply {
     pub from: IpAddr,
-    /// Of the request.
+    /// The sequence number of the request.
     pub sequence: u16,
 }
 
 impl EchoSocket {
-    /// Asks from `source`, an address of `interface`, in the network namespace that the calling
-    /// thread is in; to be called within a tokio runtime. Needs `CAP_NET_RAW`.
+    /// Opens a socket that sends from `source`, an address of `interface`, in the network namespace that
+    /// the calling thread is in. Must be called within a tokio runtime. Needs `CAP_NET_RAW`.
     pub fn open(interface: &str, source: IpAddr) -> Result<Self, HostError> {
         open_from(interface, source)
             .and_then(|(socket, types)| {
@@ -73,103 +71,64 @@ impl EchoSocket {
     /// Sends a request, at once or not at all.
     ///
     /// # Errors
-    /// The kernel's: among them `EHOSTUNREACH` and `ENETUNREACH`, there is no way; `EAGAIN`, there is no
+    /// The kernel's: among them `EHOSTUNREACH` and `ENETUNREACH`, there is no route; `EAGAIN`, there is no
     /// room. An address of the other family is `EAFNOSUPPORT` or `EINVAL`.
     pub fn send(&self, destination: IpAddr, sequence: u16) -> io::Result<()> {
-        let mut message = BytesMut::with_capacity(LENGTH);
-        message.put_u8(self.types.request);
-        message.put_u8(0);
-        message.put_u16(0);
-        message.put_u16(self.identifier);
-        message.put_u16(sequence);
-        message.put_slice(&self.nonce);
-        // The kernel does this for ICMPv6, and what is there does not matter to it.
-        let checksum = !sum(&message);
-        message[2..4].copy_from_slice(&checksum.to_be_bytes());
-        let descriptor = self.socket.get_ref().as_raw_fd();
-        sendto(descriptor, &message, &raw_address(destination), MsgFlags::empty())?;
+        let message = echo_request(self.types.request, self.identifier, sequence, &self.nonce);
+        self.socket.get_ref().send_to(&message, &raw_address(destination).into())?;
         Ok(())
     }
 
-    /// The next answer to a request of this socket. Nothing is lost when the future is dropped before
-    /// it is ready.
+    /// Returns the next reply to a request of this socket. Nothing is lost when the future is dropped
+    /// before it is ready.
     pub async fn next(&self) -> io::Result<EchoReply> {
         loop {
             let received = self.socket.async_io(Interest::READABLE, |socket| self.receive(socket));
-            // Everybody's answers come to a raw socket.
+            // A raw socket receives the replies to everybody's requests.
             if let Some(reply) = received.await? {
                 return Ok(reply);
             }
         }
     }
 
-    fn receive(&self, socket: &OwnedFd) -> io::Result<Option<EchoReply>> {
-        let mut buffer = [0; LONGEST];
+    fn receive(&self, socket: &Socket) -> io::Result<Option<EchoReply>> {
+        let mut buffer = [0; MAX_MESSAGE];
         if self.types.reply == V4.reply {
-            // SAFETY: sockaddr_in is plain data, for which all-zero is a value.
-            let mut from: libc::sockaddr_in = unsafe { std::mem::zeroed() };
-            let length = receive(socket, &mut buffer, &mut from)?;
-            // With its IP header, and with a checksum that nobody has looked at yet.
-            let header = usize::from(buffer[0] & 0xf) * 4;
-            let message = buffer[..length].get(header..).unwrap_or_default();
-            let from = Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr)).into();
-            let sequence = self.sequence(message).filter(|_| sum(message) == 0xffff);
+            let (length, from) = receive::<SockaddrIn>(socket, &mut buffer)?;
+            // With its IP header, and with a checksum that nobody has verified yet.
+            let message = ipv4_payload(&buffer[..length]);
+            let from = Ipv4Addr::from(from.ip()).into();
+            let sequence = self.sequence(message);
+            let sequence = sequence.filter(|_| ones_complement_sum(message) == 0xffff);
             return Ok(sequence.map(|sequence| EchoReply { from, sequence }));
         }
-        // SAFETY: sockaddr_in6 is plain data, for which all-zero is a value.
-        let mut from: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
-        let length = receive(socket, &mut buffer, &mut from)?;
-        let from = Ipv6Addr::from(from.sin6_addr.s6_addr).into();
+        let (length, from) = receive::<SockaddrIn6>(socket, &mut buffer)?;
+        let from = Ipv6Addr::from(from.ip()).into();
         let sequence = self.sequence(&buffer[..length]);
         Ok(sequence.map(|sequence| EchoReply { from, sequence }))
     }
 
-    /// Of a message that is a reply to this socket.
+    /// Returns the sequence number of a message that is a reply to this socket.
     fn sequence(&self, message: &[u8]) -> Option<u16> {
-        let (header, payload) = message.split_first_chunk::<HEADER>()?;
-        let [kind, code, _, _, id_high, id_low, high, low] = *header;
-        let ours = kind == self.types.reply
-            && code == 0
-            && u16::from_be_bytes([id_high, id_low]) == self.identifier
+        let (header, payload) = message.split_first_chunk::<{ icmp::HEADER_LEN }>()?;
+        let ours = header[icmp::field::TYPE] == self.types.reply
+            && header[icmp::field::CODE] == 0
+            && wire::be16(header, icmp::field::ECHO_IDENTIFIER)? == self.identifier
             && payload == self.nonce;
-        ours.then(|| u16::from_be_bytes([high, low]))
+        wire::be16(header, icmp::field::ECHO_SEQUENCE).filter(|_| ours)
     }
 }
 
-fn open_from(interface: &str, source: IpAddr) -> io::Result<(OwnedFd, Types)> {
+fn open_from(interface: &str, source: IpAddr) -> io::Result<(Socket, Types)> {
     let (socket, types) = match source {
-        IpAddr::V4(_) => {
-            let socket = open(libc::AF_INET, libc::IPPROTO_ICMP, interface)?;
-            set_option(&socket, libc::SOL_RAW, ICMP_FILTER, &!(1_u32 << V4.reply))?;
-            (socket, V4)
-        }
-        IpAddr::V6(_) => {
-            let socket = open(libc::AF_INET6, libc::IPPROTO_ICMPV6, interface)?;
-            let mut filter = [u32::MAX; 8];
-            filter[usize::from(V6.reply / 32)] = !(1 << (V6.reply % 32));
-            set_option(&socket, libc::SOL_ICMPV6, ICMP6_FILTER, &filter)?;
-            (socket, V6)
-        }
+        IpAddr::V4(_) => (open_icmp(interface, V4.reply)?, V4),
+        IpAddr::V6(_) => (open_icmpv6(interface, V6.reply)?, V6),
     };
-    bind(socket.as_raw_fd(), &raw_address(source))?;
+    socket.bind(&raw_address(source).into())?;
     Ok((socket, types))
 }
 
-/// Raw sockets have no port.
-fn raw_address(address: IpAddr) -> SockaddrStorage {
-    match address {
-        IpAddr::V4(address) => SocketAddr::V4(SocketAddrV4::new(address, 0)),
-        IpAddr::V6(address) => SocketAddr::V6(SocketAddrV6::new(address, 0, 0, 0)),
-    }
-    .into()
-}
-
-/// The one's complement sum (RFC 1071): 0xffff over a message with a right checksum.
-fn sum(message: &[u8]) -> u16 {
-    let words = message.chunks(2).map(|word| match *word {
-        [high, low] => u16::from_be_bytes([high, low]),
-        [high, ..] => u16::from_be_bytes([high, 0]),
-        [] => 0,
-    });
-    vxlan_common::checksum::fold(words.map(u32::from).sum())
+/// Makes the address of a raw socket, which has no port.
+fn raw_address(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 0)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::VirtioFeatures;
+use super::virtio::VirtioFeatures;
 
 /// include/uapi/linux/sockios.h.
 const SIOCETHTOOL: u32 = 0x8946;

@@ -1,28 +1,29 @@
-//! What routers say of packets that were too big for them: raw sockets on the underlay interface.
+//! What routers report of packets that were too big for them: raw sockets on the underlay interface.
 //!
-//! The kernel looks for a socket that a refused packet came from. Ours came from a program, so it
-//! finds none and forgets the message; this is the only place to hear of it. Owns the sockets, not
-//! the question whether a message is to be believed.
+//! The kernel looks for a socket that a refused packet came from. Ours came from a program, so the kernel
+//! finds none and drops the message: these sockets are the only place to receive it. Owns the sockets,
+//! not the decision whether a message is to be believed.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::OwnedFd,
 };
 
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
+use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
+use vxlan_common::wire::icmp::{DESTINATION_UNREACHABLE, V6_PACKET_TOO_BIG};
 
 use super::{
     error::HostError,
-    socket::{ICMP_FILTER, ICMP6_FILTER, open, receive, register, set_option},
+    headers::ipv4_payload,
+    socket::{open_icmp, open_icmpv6, receive, register},
 };
 
-const DESTINATION_UNREACHABLE: u32 = 3;
-const PACKET_TOO_BIG: u32 = 2;
-/// More than any router quotes: IPv6 fills its least MTU, IPv4 rarely more than 576 bytes.
-const LONGEST: usize = 2048;
+/// More than any router quotes, in bytes: IPv6 fills the smallest MTU, IPv4 rarely more than 576 bytes.
+const MAX_MESSAGE: usize = 2048;
 
-/// An ICMP "destination unreachable" or an ICMPv6 "packet too big", whatever it quotes.
+/// An ICMP "destination unreachable" or an ICMPv6 "packet too big", whatever packet the message quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IcmpMessage {
     pub from: IpAddr,
@@ -31,21 +32,21 @@ pub struct IcmpMessage {
     pub bytes: Vec<u8>,
 }
 
-/// Sockets that hear such messages.
+/// Sockets that receive such messages.
 #[derive(Debug)]
 pub struct IcmpListener {
-    v4: AsyncFd<OwnedFd>,
+    v4: AsyncFd<Socket>,
     /// Absent where the kernel has no IPv6.
-    v6: Option<AsyncFd<OwnedFd>>,
+    v6: Option<AsyncFd<Socket>>,
 }
 
 impl IcmpListener {
-    /// Listens on an interface of the network namespace that the calling thread is in; to be called
+    /// Listens on an interface of the network namespace that the calling thread is in. Must be called
     /// within a tokio runtime. Needs `CAP_NET_RAW`.
     pub fn open(interface: &str) -> Result<Self, HostError> {
         let failed = |source| HostError::Icmp { interface: interface.to_owned(), source };
-        let v4 = open_v4(interface).map_err(failed)?;
-        let v6 = match open_v6(interface) {
+        let v4 = open_icmp(interface, DESTINATION_UNREACHABLE).map_err(failed)?;
+        let v6 = match open_icmpv6(interface, V6_PACKET_TOO_BIG) {
             Ok(socket) => Some(socket),
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
             Err(error) => return Err(failed(error)),
@@ -56,7 +57,7 @@ impl IcmpListener {
         })
     }
 
-    /// The next message. Nothing is lost when the future is dropped before it is ready.
+    /// Returns the next message. Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&self) -> io::Result<IcmpMessage> {
         let of_v6 = async {
             match &self.v6 {
@@ -71,41 +72,17 @@ impl IcmpListener {
     }
 }
 
-fn open_v4(interface: &str) -> io::Result<OwnedFd> {
-    let socket = open(libc::AF_INET, libc::IPPROTO_ICMP, interface)?;
-    set_option(&socket, libc::SOL_RAW, ICMP_FILTER, &!(1_u32 << DESTINATION_UNREACHABLE))?;
-    Ok(socket)
+/// Raw IPv4 sockets receive the IP header too.
+fn receive_v4(socket: &Socket) -> io::Result<IcmpMessage> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let (length, from) = receive::<SockaddrIn>(socket, &mut buffer)?;
+    let from = Ipv4Addr::from(from.ip()).into();
+    Ok(IcmpMessage { from, bytes: ipv4_payload(&buffer[..length]).to_vec() })
 }
 
-fn open_v6(interface: &str) -> io::Result<OwnedFd> {
-    let socket = open(libc::AF_INET6, libc::IPPROTO_ICMPV6, interface)?;
-    let mut filter = [u32::MAX; 8];
-    filter[0] = !(1 << PACKET_TOO_BIG);
-    set_option(&socket, libc::SOL_ICMPV6, ICMP6_FILTER, &filter)?;
-    Ok(socket)
-}
-
-/// With its IP header, as raw IPv4 sockets get it.
-fn receive_v4(socket: &OwnedFd) -> io::Result<IcmpMessage> {
-    let mut buffer = [0; LONGEST];
-    // SAFETY: sockaddr_in is plain data, for which all-zero is a value.
-    let mut from: libc::sockaddr_in = unsafe { std::mem::zeroed() };
-    let length = receive(socket, &mut buffer, &mut from)?;
-    let header = usize::from(buffer[0] & 0xf) * 4;
-    Ok(IcmpMessage {
-        from: Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr)).into(),
-        bytes: buffer[..length].get(header..).unwrap_or_default().to_vec(),
-    })
-}
-
-/// Without its IP header, as raw IPv6 sockets get it.
-fn receive_v6(socket: &OwnedFd) -> io::Result<IcmpMessage> {
-    let mut buffer = [0; LONGEST];
-    // SAFETY: sockaddr_in6 is plain data, for which all-zero is a value.
-    let mut from: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
-    let length = receive(socket, &mut buffer, &mut from)?;
-    Ok(IcmpMessage {
-        from: Ipv6Addr::from(from.sin6_addr.s6_addr).into(),
-        bytes: buffer[..length].to_vec(),
-    })
+/// Raw IPv6 sockets receive what follows the IP header.
+fn receive_v6(socket: &Socket) -> io::Result<IcmpMessage> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let (length, from) = receive::<SockaddrIn6>(socket, &mut buffer)?;
+    Ok(IcmpMessage { from: Ipv6Addr::from(from.ip()).into(), bytes: buffer[..length].to_vec() })
 }

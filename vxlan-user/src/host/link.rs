@@ -8,7 +8,7 @@ use netlink_packet_route::link::{
 };
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
 };
 

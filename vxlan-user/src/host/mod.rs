@@ -1,62 +1,67 @@
 //! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay; and
-//! what is sent and heard through raw sockets.
+//! what is sent and received through raw sockets.
 //!
-//! The only room that knows netlink and raw sockets. It takes plain arguments and gives plain values:
-//! nothing of `rtnetlink` appears in its interface, and it knows nothing of BPF or of the configuration
-//! file.
+//! The only directory that knows netlink and raw sockets. Its interface takes and returns plain values:
+//! nothing of `rtnetlink` appears there. It knows nothing of BPF or of the configuration file.
 //!
-//! What it changes it can recognise again, so that a restart adopts it and `down` removes exactly
-//! that: overlay devices by their alias, routes by their protocol number ([`ROUTE_PROTOCOL`]).
+//! Whatever is changed here can be recognised again, so that a restart adopts it and `down` removes
+//! exactly that: overlay devices by their alias, routes by their protocol number ([`ROUTE_PROTOCOL`]).
 //! Everything else on the host belongs to somebody else and is never changed.
+//!
+//! A file imports only files above it in this list:
+//!
+//! ```text
+//! error, pipeline, virtio, headers
+//! connection, capabilities, socket, ethtool
+//! link, address, neighbour, route, qdisc, icmp, echo, raw
+//! main_table, overlay_spec, overlay_owner
+//! next_hop, route_change, overlay_settings, underlay_link, watch
+//! overlay
+//! ```
 
 mod address;
 pub mod capabilities;
+mod connection;
 mod echo;
 mod error;
 mod ethtool;
+mod headers;
 mod icmp;
 mod link;
+mod main_table;
 mod neighbour;
 mod next_hop;
 mod overlay;
+mod overlay_owner;
+mod overlay_settings;
+mod overlay_spec;
 mod pipeline;
 mod qdisc;
 mod raw;
 mod route;
+mod route_change;
 mod socket;
 mod underlay_link;
 mod virtio;
 mod watch;
 
 pub use address::InterfaceAddress;
+pub use connection::Host;
 pub use echo::{EchoReply, EchoSocket};
 pub use error::HostError;
 pub use ethtool::{Channels, DriverInfo, Offload};
+pub use headers::OuterHeaders;
 pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::{XdpAttachment, XdpMode};
+pub use main_table::MainTable;
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
-pub use overlay::{MIN_IPV6_MTU, Overlay, OverlaySpec, OwnedOverlay};
-pub use raw::{OuterHeaders, RawSender};
-pub use route::{MainTable, ROUTE_PROTOCOL, Route, RouteChange, WantedRoute};
+pub use overlay::Overlay;
+pub use overlay_owner::OwnedOverlay;
+pub use overlay_spec::OverlaySpec;
+pub use raw::RawSender;
+pub use route::{ROUTE_PROTOCOL, Route};
+pub use route_change::{RouteChange, WantedRoute};
 pub use underlay_link::UnderlayLink;
 pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};
-
-/// A connection to the kernel's routing netlink, bound to one network namespace.
-#[derive(Debug, Clone)]
-pub struct Host {
-    handle: rtnetlink::Handle,
-}
-
-impl Host {
-    /// Connects to the network namespace that the calling thread is in at this moment.
-    ///
-    /// Must be called within a tokio runtime: it spawns the task that drives the connection, which
-    /// ends when the last clone of this `Host` is dropped.
-    pub fn new() -> Result<Self, HostError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(HostError::Open)?;
-        tokio::spawn(connection);
-        Ok(Self { handle })
-    }
-}

@@ -14,7 +14,7 @@ use netlink_packet_route::{
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
     pipeline,
 };

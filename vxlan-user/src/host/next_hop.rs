@@ -13,7 +13,7 @@ use netlink_packet_route::{
 };
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
     pipeline,
     route::{gateway, ip},

@@ -1,44 +1,17 @@
-//! Overlay devices: a veth pair per network, of which the host uses one end and the data plane
-//! the other, the hidden port.
-//!
-//! Owns their creation, adoption after a restart, and removal. A device is ours when its alias says
-//! so ([`overlay_alias`]), or, until it has one, its group ([`OVERLAY_GROUP`]); nothing here changes any
-//! other. Routes are `route`'s, programs are not
-//! this room's.
+//! Overlay devices: a veth pair per network, of which the host uses one end and the data plane the other,
+//! the hidden port. Owns their creation, and their adoption after a restart. Routes are
+//! `route_change`'s, programs are not this directory's.
 
-use std::collections::HashSet;
-
-use ipnet::IpNet;
-use netlink_packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
-};
-use rtnetlink::{
-    LinkMessageBuilder, LinkUnspec, LinkVeth,
-    packet_core::{DefaultNla, NLA_F_NESTED},
-};
+use netlink_packet_route::link::{In6AddrGenMode, InfoData, InfoVeth, LinkAttribute};
+use rtnetlink::{LinkUnspec, LinkVeth};
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
-    link::{Link, MAX_NAME},
+    link::Link,
+    overlay_owner::{HIDDEN_GROUP, OVERLAY_GROUP, foreign, hidden_alias, overlay_alias, vni_of},
+    overlay_spec::{OverlaySpec, validate},
 };
-
-/// The overlay interface of one network, as it shall be.
-#[derive(Debug, Clone)]
-pub struct OverlaySpec {
-    pub name: String,
-    pub hidden_name: String,
-    pub vni: u32,
-    /// Of a new interface; one that is there keeps its own.
-    pub mac: [u8; 6],
-    pub mtu: u32,
-    /// The first of each family becomes the primary one.
-    pub addresses: Vec<IpNet>,
-    /// Whether the interface speaks IPv6. If not, it also gets no link-local address.
-    pub ipv6: bool,
-    /// Whether this host answers ARP requests for addresses that it routes elsewhere.
-    pub proxy_arp: bool,
-}
 
 /// An overlay interface that is up, with what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,57 +21,6 @@ pub struct Overlay {
     pub mac: [u8; 6],
     /// It was there already, from an earlier run. Undoing a failed start must then leave it.
     pub adopted: bool,
-}
-
-/// An overlay interface of ours that was found on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnedOverlay {
-    pub name: String,
-    pub vni: u32,
-    pub ifindex: u32,
-    /// `None` when somebody moved the hidden port to another namespace.
-    pub hidden_ifindex: Option<u32>,
-}
-
-/// Of include/uapi/linux/ip.h and if_link.h.
-const IPV4_DEVCONF_PROXY_ARP: u16 = 3;
-const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
-const IFLA_INET_CONF: u16 = 1;
-
-const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
-const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
-/// A pair is made with these groups and its VNI in their lower 24 bits, as no alias can be given in the
-/// same step: whoever is killed before the next one leaves a pair that can be told from anybody else's.
-const OVERLAY_GROUP: u32 = 0x7600_0000;
-const HIDDEN_GROUP: u32 = 0x7700_0000;
-/// RFC 8200 section 5: no link with a smaller MTU carries IPv6, and the kernel switches it off.
-pub const MIN_IPV6_MTU: u32 = 1280;
-
-fn overlay_alias(vni: u32) -> String {
-    format!("{OVERLAY_ALIAS}{vni}")
-}
-
-fn hidden_alias(vni: u32) -> String {
-    format!("{HIDDEN_ALIAS}{vni}")
-}
-
-/// Of a pair of ours: the VNI that one of its ends bears, in its alias or, until it has one, in its group.
-fn marked(link: &Link, alias: &str, group: u32) -> Option<u32> {
-    if !link.is_veth() {
-        return None;
-    }
-    match &link.alias {
-        Some(given) => given.strip_prefix(alias)?.parse().ok(),
-        None => (link.group & 0xff00_0000 == group).then_some(link.group & 0x00ff_ffff),
-    }
-}
-
-fn vni_of(overlay: &Link) -> Option<u32> {
-    marked(overlay, OVERLAY_ALIAS, OVERLAY_GROUP)
-}
-
-fn vni_of_hidden(port: &Link) -> Option<u32> {
-    marked(port, HIDDEN_ALIAS, HIDDEN_GROUP)
 }
 
 impl Host {
@@ -126,59 +48,6 @@ impl Host {
         }
         self.adopt(spec, &overlay, &hidden).await?;
         self.read_back(spec, true).await
-    }
-
-    /// Is this name free for one end of an overlay pair, or does it have one of ours? With `known`
-    /// one of any network will do, as the caller made it and may remove it. Changes nothing.
-    ///
-    /// # Errors
-    /// [`HostError::ForeignInterface`]
-    pub async fn may_use_name(&self, name: &str, vni: u32, known: bool) -> Result<(), HostError> {
-        let Some(link) = self.link_by_name(name).await? else { return Ok(()) };
-        let found = vni_of(&link).or(vni_of_hidden(&link));
-        let ours = found.is_some_and(|found| known || found == vni);
-        if ours { Ok(()) } else { Err(foreign(&link)) }
-    }
-
-    /// Sets the MTU of both ends. An end that is to send less does so before the other one takes
-    /// less.
-    pub async fn set_overlay_mtu(&self, name: &str, mtu: u32) -> Result<(), HostError> {
-        let overlay = self.existing_link(name).await?;
-        if vni_of(&overlay).is_none() {
-            return Err(foreign(&overlay));
-        }
-        let links = self.links().await?;
-        let hidden = links.into_iter().find(|link| Some(link.ifindex) == overlay.peer);
-        let mut ends: Vec<Link> = hidden.into_iter().collect();
-        ends.insert(if mtu < overlay.mtu { 0 } else { ends.len() }, overlay);
-        for link in &ends {
-            let change = LinkUnspec::new_with_index(link.ifindex).mtu(mtu);
-            self.change(link, change, &format!("set MTU {mtu} on")).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes the pair of this name if it is ours. `false`: there is no such interface.
-    pub async fn delete_overlay(&self, name: &str) -> Result<bool, HostError> {
-        let Some(link) = self.link_by_name(name).await? else { return Ok(false) };
-        if vni_of(&link).is_none() {
-            return Err(foreign(&link));
-        }
-        self.delete_link(&link).await?;
-        Ok(true)
-    }
-
-    /// All overlay interfaces in this namespace that are ours, whatever their names.
-    pub async fn list_overlays(&self) -> Result<Vec<OwnedOverlay>, HostError> {
-        let owned = |link: Link| {
-            Some(OwnedOverlay {
-                vni: vni_of(&link)?,
-                ifindex: link.ifindex,
-                hidden_ifindex: link.peer,
-                name: link.name,
-            })
-        };
-        Ok(self.links().await?.into_iter().filter_map(owned).collect())
     }
 
     async fn make(&self, spec: &OverlaySpec) -> Result<Overlay, HostError> {
@@ -268,51 +137,6 @@ impl Host {
         self.set_addresses(overlay.ifindex, &overlay.name, &spec.addresses, spec.ipv6).await
     }
 
-    /// For the reader of `ip link` too; the group is whoever's from then on.
-    async fn mark(&self, link: &Link, alias: String) -> Result<(), HostError> {
-        if link.alias.is_some() {
-            return Ok(());
-        }
-        let change = LinkUnspec::new_with_index(link.ifindex)
-            .alias(alias)
-            .append_extra_attribute(LinkAttribute::Group(0));
-        self.change(link, change, "mark as ours").await
-    }
-
-    /// The ICMP messages of `encap` come from the interface's own address and enter by it: without
-    /// `accept_local` the kernel takes them for a forgery. Peers' frames with our address, and ARP
-    /// requests for what is not behind this host, are refused before.
-    async fn set_ipv4(&self, spec: &OverlaySpec, overlay: &Link) -> Result<(), HostError> {
-        // The crate's own type leaves out what is zero, which here means: switch it off.
-        let settings =
-            [(IPV4_DEVCONF_PROXY_ARP, u32::from(spec.proxy_arp)), (IPV4_DEVCONF_ACCEPT_LOCAL, 1)];
-        let values = settings.iter().flat_map(|(setting, value)| {
-            let [a, b] = 8_u16.to_ne_bytes();
-            let [c, d] = setting.to_ne_bytes();
-            [a, b, c, d].into_iter().chain(value.to_ne_bytes())
-        });
-        let nested = DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, values.collect());
-        let family = AfSpecUnspec::Inet(vec![AfSpecInet::Other(nested)]);
-        let change = LinkUnspec::new_with_index(overlay.ifindex)
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
-        self.change(overlay, change, "set accept_local and proxy_arp on").await
-    }
-
-    async fn set_ipv6_generation(
-        &self,
-        link: &Link,
-        mode: In6AddrGenMode,
-    ) -> Result<(), HostError> {
-        let family = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)]);
-        let change = LinkUnspec::new_with_index(link.ifindex)
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]));
-        match self.change(link, change, "set the IPv6 address generation of").await {
-            // No IPv6 in this kernel or at this MTU: nothing that could be generated.
-            Err(error) if error.errno() == Some(libc::EAFNOSUPPORT) => Ok(()),
-            other => other,
-        }
-    }
-
     async fn read_back(&self, spec: &OverlaySpec, adopted: bool) -> Result<Overlay, HostError> {
         let overlay = self.existing_link(&spec.name).await?;
         let hidden_ifindex = self.existing_link(&spec.hidden_name).await?.ifindex;
@@ -320,62 +144,5 @@ impl Host {
             Some(mac) => Ok(Overlay { ifindex: overlay.ifindex, hidden_ifindex, mac, adopted }),
             None => Err(foreign(&overlay)),
         }
-    }
-
-    async fn change(
-        &self,
-        link: &Link,
-        change: LinkMessageBuilder<LinkUnspec>,
-        doing: &str,
-    ) -> Result<(), HostError> {
-        let request = self.handle.link().change(change.build());
-        request.execute().await.during(|| format!("{doing} {}", link.name))
-    }
-
-    async fn delete_link(&self, link: &Link) -> Result<(), HostError> {
-        let request = self.handle.link().del(link.ifindex);
-        request.execute().await.during(|| format!("delete interface {}", link.name))
-    }
-}
-
-fn foreign(link: &Link) -> HostError {
-    HostError::ForeignInterface { name: link.name.clone(), found: link.describe() }
-}
-
-/// Refuses what the kernel would refuse only half-way, or with a number instead of a reason.
-fn validate(spec: &OverlaySpec) -> Result<(), HostError> {
-    let refuse = |name: &str, problem: String| {
-        Err(HostError::InvalidSpec { name: name.to_owned(), problem })
-    };
-    for name in [&spec.name, &spec.hidden_name] {
-        let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
-        let reserved = matches!(name.as_str(), "" | "." | "..");
-        if reserved || name.len() > MAX_NAME || !name.chars().all(allowed) {
-            let problem = format!(
-                "not a possible interface name; write 1 to {MAX_NAME} bytes without space, / or :"
-            );
-            return refuse(name, problem);
-        }
-    }
-    if spec.name == spec.hidden_name {
-        let problem = "the hidden port has the same name; give it another".to_owned();
-        return refuse(&spec.name, problem);
-    }
-    let v6 = spec.addresses.iter().find(|net| net.addr().is_ipv6());
-    if let Some(address) = v6.filter(|_| !spec.ipv6) {
-        let problem = format!("address {address} is IPv6, but this interface carries IPv4 only");
-        return refuse(&spec.name, problem);
-    }
-    if spec.ipv6 && spec.mtu < MIN_IPV6_MTU {
-        let problem = format!(
-            "MTU {} is too small for IPv6; use at least {MIN_IPV6_MTU}, or no IPv6 addresses",
-            spec.mtu
-        );
-        return refuse(&spec.name, problem);
-    }
-    let mut seen = HashSet::new();
-    match spec.addresses.iter().find(|net| !seen.insert(net.addr())) {
-        Some(twice) => refuse(&spec.name, format!("address {twice} is given twice; give it once")),
-        None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use netlink_packet_route::tc::{TcAttribute, TcHandle};
 
 use super::{
-    Host,
+    connection::Host,
     error::{During as _, HostError},
 };
 

@@ -1,6 +1,6 @@
 //! The underlay interface as the data plane must know it before it attaches. Reads only.
 
-use super::{Host, InterfaceAddress, XdpAttachment, error::HostError};
+use super::{address::InterfaceAddress, connection::Host, error::HostError, link::XdpAttachment};
 
 /// The interface that VXLAN packets enter and leave by.
 #[derive(Debug, Clone)]

@@ -18,7 +18,10 @@ use rtnetlink::{
 };
 use tokio::{sync::mpsc, task::AbortHandle};
 
-use super::{Host, InterfaceAddress, Neighbour, error::HostError, link::Link, route::Route};
+use super::{
+    address::InterfaceAddress, connection::Host, error::HostError, link::Link,
+    neighbour::Neighbour, route::Route,
+};
 
 /// A change on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]

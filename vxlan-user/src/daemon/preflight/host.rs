@@ -3,10 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::AsRawFd as _,
 };
 
 use anyhow::bail;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use vxlan_common::table::MAX_FLOOD_MEMBERS;
 
@@ -203,21 +203,7 @@ fn bind_ahead(listen: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open for as long as `socket` lives, and the pointer is to a whole
-    // integer of the length passed.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_IP,
-            libc::IP_FREEBIND,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    SockRef::from(&socket).set_freebind_v4(true)?;
     socket.bind(listen)?;
     socket.listen(1024)
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use ipnet::IpNet;
+use vxlan_common::wire::ipv6::MIN_MTU as MIN_IPV6_MTU;
 
 use super::host::Findings;
 use crate::{
     config::{self, Config, RouteTable},
     daemon::takeover::bring_up::{hidden_name, speaks_ipv6},
-    host::{Host, MIN_IPV6_MTU},
+    host::Host,
     plan::{default_overlay_mtu, overhead},
     state::State,
 };

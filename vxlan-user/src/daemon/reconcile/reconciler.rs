@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use vxlan_common::addr::Address;
+use vxlan_common::{addr::Address, wire::ipv6::MIN_MTU as MIN_IPV6_MTU};
 
 use super::dirty_set::Affected;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         takeover::bring_up::speaks_ipv6,
     },
     dataplane::uptime,
-    host::{Host, HostEvent, IcmpMessage, MIN_IPV6_MTU},
+    host::{Host, HostEvent, IcmpMessage},
     plan::{self, LearnedEndpoint, Senders, Taken},
 };
 

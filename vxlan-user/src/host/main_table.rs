@@ -1,0 +1,104 @@
+//! Reading the main routing table, everybody's routes included. Changes nothing.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt as _;
+use ipnet::IpNet;
+use netlink_packet_route::{AddressFamily, route::RouteMessage};
+
+use super::{
+    connection::Host,
+    error::{During as _, HostError},
+    route::{Described, Route},
+};
+
+/// What the kernel makes of a route that is added without a metric.
+fn default_metric(prefix: IpNet) -> u32 {
+    if prefix.addr().is_ipv4() { 0 } else { 1024 }
+}
+
+/// The main table as it was at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct MainTable {
+    by_prefix: HashMap<IpNet, Vec<Route>>,
+}
+
+impl MainTable {
+    fn new(routes: Vec<Route>) -> Self {
+        let mut table = Self::default();
+        for route in routes {
+            table.by_prefix.entry(route.prefix).or_default().push(route);
+        }
+        table
+    }
+
+    /// The routes for exactly this prefix that would win against one of ours, or bar it.
+    pub(super) fn before_ours(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
+        let metric = default_metric(prefix);
+        let routes = self.by_prefix.get(&prefix).into_iter().flatten();
+        routes.filter(move |present| present.metric <= metric)
+    }
+
+    /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces `ours`
+    /// and their routes are gone.
+    #[must_use]
+    pub fn conflicting_route(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
+        let mut present = self.before_ours(prefix.trunc());
+        present.find(|present| !ours.iter().any(|ifindex| present.leads_to(*ifindex)))
+    }
+}
+
+impl Host {
+    /// The routes of both families through this interface, whoever made them.
+    pub async fn routes_of(&self, ifindex: u32) -> Result<Vec<Route>, HostError> {
+        let mut routes = self.routes().await?;
+        routes.retain(|route| route.ifindex == Some(ifindex));
+        Ok(routes)
+    }
+
+    /// Our routes, of both families, with the interfaces they lead to.
+    pub async fn own_routes(&self) -> Result<Vec<(IpNet, u32)>, HostError> {
+        let routes = self.routes().await?;
+        let ours = routes.iter().filter(|route| route.is_ours());
+        Ok(ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect())
+    }
+
+    /// The main table, of both families.
+    pub async fn main_table(&self) -> Result<MainTable, HostError> {
+        Ok(MainTable::new(self.routes().await?))
+    }
+
+    async fn routes(&self) -> Result<Vec<Route>, HostError> {
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            let mut dump = self.handle.route().get(request).execute();
+            loop {
+                match dump.try_next().await.during(|| "list the routes".to_owned()) {
+                    Ok(Some(message)) => routes.extend(Route::from_message(&message)),
+                    Ok(None) => break,
+                    // A kernel without IPv6 has no IPv6 routes.
+                    Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(routes)
+    }
+
+    /// What is said of a route that is in the way.
+    pub async fn foreign_route(&self, present: &Route) -> HostError {
+        let found = self.describe(present).await;
+        HostError::ForeignRoute { prefix: present.prefix, found }
+    }
+
+    /// As `ip route` would show it.
+    async fn describe(&self, route: &Route) -> String {
+        let device = match route.ifindex {
+            Some(ifindex) => Some(self.name_of(ifindex).await),
+            None => None,
+        };
+        Described { route, device }.to_string()
+    }
+}

@@ -1,0 +1,64 @@
+//! An overlay interface as it shall be, and which wishes cannot be met. Reads and changes nothing.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+use vxlan_common::wire::ipv6;
+
+use super::{error::HostError, link::MAX_NAME};
+
+/// The overlay interface of one network, as it shall be.
+#[derive(Debug, Clone)]
+pub struct OverlaySpec {
+    pub name: String,
+    pub hidden_name: String,
+    pub vni: u32,
+    /// Of a new interface; one that is there keeps its own.
+    pub mac: [u8; 6],
+    pub mtu: u32,
+    /// The first of each family becomes the primary one.
+    pub addresses: Vec<IpNet>,
+    /// Whether the interface speaks IPv6. If not, it also gets no link-local address.
+    pub ipv6: bool,
+    /// Whether this host answers ARP requests for addresses that it routes elsewhere.
+    pub proxy_arp: bool,
+}
+
+/// Refuses what the kernel would refuse only half-way, or with a number instead of a reason.
+pub(super) fn validate(spec: &OverlaySpec) -> Result<(), HostError> {
+    let refuse = |name: &str, problem: String| {
+        Err(HostError::InvalidSpec { name: name.to_owned(), problem })
+    };
+    for name in [&spec.name, &spec.hidden_name] {
+        let allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+        let reserved = matches!(name.as_str(), "" | "." | "..");
+        if reserved || name.len() > MAX_NAME || !name.chars().all(allowed) {
+            let problem = format!(
+                "not a possible interface name; write 1 to {MAX_NAME} bytes without space, / or :"
+            );
+            return refuse(name, problem);
+        }
+    }
+    if spec.name == spec.hidden_name {
+        let problem = "the hidden port has the same name; give it another".to_owned();
+        return refuse(&spec.name, problem);
+    }
+    let v6 = spec.addresses.iter().find(|net| net.addr().is_ipv6());
+    if let Some(address) = v6.filter(|_| !spec.ipv6) {
+        let problem = format!("address {address} is IPv6, but this interface carries IPv4 only");
+        return refuse(&spec.name, problem);
+    }
+    if spec.ipv6 && spec.mtu < ipv6::MIN_MTU {
+        let problem = format!(
+            "MTU {} is too small for IPv6; use at least {}, or no IPv6 addresses",
+            spec.mtu,
+            ipv6::MIN_MTU
+        );
+        return refuse(&spec.name, problem);
+    }
+    let mut seen = HashSet::new();
+    match spec.addresses.iter().find(|net| !seen.insert(net.addr())) {
+        Some(twice) => refuse(&spec.name, format!("address {twice} is given twice; give it once")),
+        None => Ok(()),
+    }
+}
