@@ -2,14 +2,10 @@
 //! packet of it, under its own reason unless an earlier rule has one.
 
 use vxlan_common::reason::RxDrop::{Aggregate, InvalidVxlanHeader, ProbeDenied, UnknownSource};
-use vxlan_tests::packet::{Checksum, Ipv4, Packet, Tcp, Udp, Vxlan};
 
 use crate::{
-    bench::{Bench, Context, GCP, Program},
-    moves::{Moves, Who},
+    prelude::*,
     probes::{self, PROBE_VNI},
-    rows::{Row, TC_ACT_SHOT, check},
-    world::*,
 };
 
 /// Three datagrams of these lengths, the last one shorter, with the headers of the first.

@@ -259,8 +259,8 @@ impl Bench {
     }
 
     /// The index of a member, as stations have it.
-    pub(crate) fn member(&self, peer: &'static str, vni: u32) -> u32 {
-        let slot = self.slot(Who::Member(peer, vni));
+    pub(crate) fn member(&self, member: Who) -> u32 {
+        let slot = self.slot(member);
         let position = self.plan.members.iter().position(|member| member.slot == slot);
         position.expect("a member has a slot") as u32
     }

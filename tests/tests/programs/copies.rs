@@ -1,18 +1,10 @@
 //! Copies that fail, and how many there are at most.
 
-use std::net::Ipv4Addr;
-
 use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
-use vxlan_tests::packet::{BROADCAST, Eth, Ipv4, Packet};
 
 use crate::{
-    bench::Program,
-    everyone::{
-        ALL, NETWORK, attached, broadcast, copied, ether, member, packet, sent_to, text, udp,
-    },
-    moves::Moves,
-    rows::{Row, check},
-    world::*,
+    everyone::{ALL, attached, broadcast, copied, ether, member, packet, sent_to, text, udp},
+    prelude::*,
 };
 
 /// A copy that fails takes no other with it, and tells nobody.

@@ -1,21 +1,11 @@
 //! Inner destinations that are not on or behind this host: a peer is not served transit.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use vxlan_common::reason::RxDrop::InnerDestinationDenied;
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv6, Mac, Packet};
 
-use crate::{
-    bench::{Bench, Program},
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-};
-
-const AWS: Who = Who::Member("aws", VNI);
+use crate::prelude::*;
 
 fn denied(name: impl Into<String>, inner: &Packet) -> Row {
-    Row::refused(name, &from_aws(inner).build(), InnerDestinationDenied, AWS)
+    Row::refused(name, &from_aws(inner).build(), InnerDestinationDenied, AWS_43)
 }
 
 #[test]

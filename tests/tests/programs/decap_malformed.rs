@@ -1,19 +1,11 @@
 //! Inner frames that are cut off, lie about their lengths, or are of a protocol that stays outside.
 
 use vxlan_common::reason::RxDrop::{self, InnerProtocolDenied, MalformedInner};
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Packet, Udp, Vlan};
 
-use crate::{
-    bench::{Bench, Program},
-    moves::Who,
-    rows::{Row, check, padded},
-    world::*,
-};
-
-const AWS: Who = Who::Member("aws", VNI);
+use crate::prelude::*;
 
 fn refused(name: impl Into<String>, inner: &Packet, reason: RxDrop) -> Row {
-    Row::refused(name, &from_aws(inner).build(), reason, AWS)
+    Row::refused(name, &from_aws(inner).build(), reason, AWS_43)
 }
 
 fn v4(ip: Ipv4) -> Packet {
@@ -56,13 +48,13 @@ fn lengths_and_versions() {
             "IPv4 length that takes in bytes behind the outer packet",
             &padded(&from_aws(&total(40)), 8),
             MalformedInner,
-            AWS,
+            AWS_43,
         ),
         Row::refused(
             "IPv6 length that takes in bytes behind the outer packet",
             &padded(&from_aws(&payload(20)), 8),
             MalformedInner,
-            AWS,
+            AWS_43,
         ),
     ];
     check(&mut Bench::gcp(), Program::Decap, &rows);
@@ -88,7 +80,7 @@ fn frames_cut_at_every_byte() {
             let name = format!("{name}, {len} of {} bytes", whole.len());
             rows.push(refused(&name, &cut, MalformedInner));
             let packet = padded(&from_aws(&cut), 64);
-            rows.push(Row::refused(name + ", padded", &packet, MalformedInner, AWS));
+            rows.push(Row::refused(name + ", padded", &packet, MalformedInner, AWS_43));
         }
     }
     check(&mut Bench::gcp(), Program::Decap, &rows);
@@ -121,7 +113,7 @@ fn headers_that_are_whole_and_wrong() {
             "ICMPv6 of no bytes, padded",
             &padded(&from_aws(&empty), 8),
             MalformedInner,
-            AWS,
+            AWS_43,
         ),
         refused("neighbour solicitation of 23 bytes", &icmp(135, &[0; 19]), MalformedInner),
         refused("neighbour advertisement of 4 bytes", &icmp(136, &[]), MalformedInner),

@@ -1,22 +1,11 @@
 //! Inner sources that a peer may not use.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use vxlan_common::reason::RxDrop::InnerSourceDenied;
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Vxlan};
 
-use crate::{
-    bench::{Bench, Program},
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-};
-
-const AWS: Who = Who::Member("aws", VNI);
-const OFFICE_43: Who = Who::Member("office", VNI);
+use crate::prelude::*;
 
 fn denied(name: impl Into<String>, inner: &Packet) -> Row {
-    Row::refused(name, &from_aws(inner).build(), InnerSourceDenied, AWS)
+    Row::refused(name, &from_aws(inner).build(), InnerSourceDenied, AWS_43)
 }
 
 #[test]

@@ -1,15 +1,9 @@
 //! Congestion marks on the way in, RFC 6040 section 4.2, figure 4: all combinations of inner and
 //! outer field, over both families, with the DSCP bits of either header left alone.
 
-use vxlan_common::{counters::NatField::SrcAddress, reason::RxDrop::EcnError};
-use vxlan_tests::packet::{Arp, Layer, Packet, Udp};
+use vxlan_common::reason::RxDrop::EcnError;
 
-use crate::{
-    bench::{Bench, Program},
-    rows::{Row, check},
-    world::*,
-    world6::*,
-};
+use crate::prelude::*;
 
 const NOT_ECT: u8 = 0;
 const ECT_1: u8 = 1;
@@ -55,7 +49,7 @@ fn rows_within(
                 return Row::refused(row, &packet, EcnError, AWS_43);
             }
             let leaving = frame(inner_dscp | expected).build();
-            Row::accepted(row, bench, &packet, ("aws", VNI), &leaving).nat(SrcAddress, AWS_43)
+            Row::accepted(row, bench, &packet, AWS_43, &leaving).nat(SrcAddress, AWS_43)
         })
         .collect()
 }
@@ -83,7 +77,7 @@ fn marks_of_an_outer_ipv6_header() {
         Packet::new().with(eth()).with(ip).with(udp()).payload(b"data")
     };
     let arp = |_| Packet::new().with(eth()).with(Arp::request(AWS_MAC, AWS_HOST, GCP_HOST));
-    let mut bench = bench6();
+    let mut bench = Family::V6.bench();
     for dscp in [[0, 0], [0xb8, 0x28], [0xfc, 0xfc]] {
         let rows = rows_within(&bench, "IPv4", dscp, around, v4);
         check(&mut bench, Program::Decap, &rows);
@@ -95,7 +89,7 @@ fn marks_of_an_outer_ipv6_header() {
         .map(|outer| {
             let packet = wrap(around(outer), outer_udp(), vxlan(), &arp(outer)).build();
             let row = format!("{} outside of ARP", name(outer));
-            let row = Row::accepted(row, &bench, &packet, ("aws", VNI), &arp(outer).build());
+            let row = Row::accepted(row, &bench, &packet, AWS_43, &arp(outer).build());
             row.nat(SrcAddress, AWS_43)
         })
         .collect();
@@ -123,7 +117,7 @@ fn marks_over_ipv4_whatever_the_checksum() {
         let ip = outer_ip().tos(CE);
         let packet = wrap(ip, outer_udp(), vxlan(), &frame(ECT_0)).build();
         let marked = frame(CE).build();
-        let row = Row::accepted(format!("id {id}"), &bench, &packet, ("aws", VNI), &marked);
+        let row = Row::accepted(format!("id {id}"), &bench, &packet, AWS_43, &marked);
         all.push(row.nat(SrcAddress, AWS_43));
     }
     check(&mut bench, Program::Decap, &all);
@@ -151,7 +145,7 @@ fn arp_has_no_field_to_mark() {
         .map(|outer| {
             let packet = wrap(outer_ip().tos(outer), outer_udp(), vxlan(), &arp).build();
             let row = format!("{} outside of ARP", name(outer));
-            let row = Row::accepted(row, &bench, &packet, ("aws", VNI), &arp.build());
+            let row = Row::accepted(row, &bench, &packet, AWS_43, &arp.build());
             row.nat(SrcAddress, AWS_43)
         })
         .collect();

@@ -1,21 +1,12 @@
 //! What `encap` sends: to which member, behind which outer headers, byte for byte. The Ethernet
-//! addresses in front are zero; the neighbour layer writes them after the program.
+//! addresses in front are zero; the neighbour layer writes them after the program. The kernel's UDP
+//! checksum is zero over IPv6 too, whose flow label carries the flow's hash.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use vxlan_common::reason::TxDrop::{NoNeighbour, NoRoute};
 
-use vxlan_tests::packet::{
-    Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Tcp, Udp, Vxlan, flags,
-};
+use crate::prelude::*;
 
-use crate::{
-    bench::{Bench, GCP, Program},
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-};
-
-/// Where a member's packets go.
+/// The member that packets go to.
 #[derive(Clone, Copy)]
 pub(crate) enum To {
     Aws,
@@ -25,47 +16,56 @@ pub(crate) enum To {
 impl To {
     pub(crate) fn who(self) -> Who {
         match self {
-            Self::Aws => Who::Member("aws", VNI),
-            Self::Office => Who::Member("office", VNI),
+            Self::Aws => AWS_43,
+            Self::Office => OFFICE_43,
         }
     }
 
-    fn udp(self, source_port: u16) -> Udp {
+    fn endpoint(self, family: Family) -> IpAddr {
         match self {
-            Self::Aws => Udp::vxlan(source_port),
-            Self::Office => Udp::vxlan(source_port).dst_port(8472),
+            Self::Aws => family.aws_public(),
+            Self::Office => family.office(),
         }
     }
 
-    fn ip(self) -> Ipv4 {
-        let endpoint = match self {
-            Self::Aws => AWS_PUBLIC,
-            Self::Office => OFFICE,
-        };
-        Ipv4::new(GCP_PRIVATE, endpoint).ttl(64).id(0).fragment(flags::DF)
+    fn port(self) -> u16 {
+        match self {
+            Self::Aws => VXLAN_PORT,
+            Self::Office => 8472,
+        }
     }
 }
 
-/// The packet that a frame leaves as, with that TOS byte.
-pub(crate) fn outer(frame: &[u8], to: To, tos: u8, source_port: u16) -> Vec<u8> {
-    outer_with(frame, to, tos, 64, source_port)
-}
-
-/// The same with another time to live.
-pub(crate) fn outer_with(frame: &[u8], to: To, tos: u8, ttl: u8, source_port: u16) -> Vec<u8> {
+/// The packet that a frame leaves as, with that type of service and time to live.
+pub(crate) fn outer(
+    family: Family,
+    frame: &[u8],
+    to: To,
+    tos: u8,
+    ttl: u8,
+    source_port: u16,
+) -> Vec<u8> {
+    let ip = match Ip::new(family.gcp_private(), to.endpoint(family)).tos(tos).ttl(ttl) {
+        Ip::V4(ip) => ip.id(0).fragment(flags::DF).into(),
+        Ip::V6(ip) => Layer::from(ip.flow_label(hash_of(frame) % (1 << 20))),
+    };
     let packet = Packet::new()
         .with(Eth::new([0; 6], [0; 6]))
-        .with(to.ip().tos(tos).ttl(ttl))
-        .with(to.udp(source_port))
+        .with(ip)
+        .with(Udp::vxlan(source_port).dst_port(to.port()))
         .with(Vxlan::new(VNI))
         .payload(frame);
     packet.build().to_vec()
 }
 
-/// `frame` goes out, from the port of its flow, without a mark.
+/// `frame` goes out over IPv4, from the port of its flow, without a congestion mark.
 pub(crate) fn sent(name: impl Into<String>, frame: &Packet, to: To) -> Row {
+    sent_over(Family::V4, name, frame, to)
+}
+
+pub(crate) fn sent_over(family: Family, name: impl Into<String>, frame: &Packet, to: To) -> Row {
     let frame = frame.build();
-    Row::sent(name, &frame, &outer(&frame, to, 0, port_of(&frame)), to.who())
+    Row::sent(name, &frame, &outer(family, &frame, to, 0, 64, port_of(&frame)), to.who())
 }
 
 /// Frames of this host that `aws` owns the destination of.
@@ -149,10 +149,30 @@ fn udp() -> Udp {
     Udp::new(5353, 5353)
 }
 
-#[test]
-fn every_kind_of_frame() {
-    let rows: Vec<_> = frames().iter().map(|(name, frame)| sent(*name, frame, To::Aws)).collect();
-    check(&mut Bench::gcp(), Program::Encap, &rows);
+/// Those that fit the underlay: over IPv6 all but the one that fills it over IPv4.
+fn frames_over(family: Family) -> Vec<(&'static str, Packet)> {
+    let all = frames();
+    let count = all.len();
+    let fits = |(_, frame): &(_, Packet)| frame.build().len() <= family.largest_frame();
+    let fitting: Vec<_> = all.into_iter().filter(fits).collect();
+    assert_eq!(fitting.len(), count - family.pick(0, 1));
+    fitting
+}
+
+over_both_families!(
+    every_kind_of_frame,
+    congestion_marks_go_outside,
+    a_fixed_source_port,
+    a_packet_of_literal_bytes,
+    questions_for_addresses_whose_mac_is_unknown,
+);
+
+fn every_kind_of_frame(family: Family) {
+    let rows: Vec<_> = frames_over(family)
+        .iter()
+        .map(|(name, frame)| sent_over(family, *name, frame, To::Aws))
+        .collect();
+    check(&mut family.bench(), Program::Encap, &rows);
 }
 
 #[test]
@@ -185,55 +205,80 @@ fn members_by_address_and_by_station() {
 }
 
 /// RFC 6040 section 4.1, normal mode: the ECN field goes outside, DSCP stays inside.
-#[test]
-fn congestion_marks_go_outside() {
+fn congestion_marks_go_outside(family: Family) {
     let mut rows = Vec::new();
     for ecn in 0..4 {
         for dscp in [0, 0xb8, 0xfc] {
-            let v4 = Packet::new().with(eth_out()).with(ip().tos(dscp | ecn)).with(udp());
-            let v6 =
-                Packet::new().with(eth_out()).with(ip6().traffic_class(dscp | ecn)).with(udp());
-            for (family, frame) in [("IPv4", v4), ("IPv6", v6)] {
+            for (inner, ip) in [("IPv4", Ip::V4(ip())), ("IPv6", Ip::V6(ip6()))] {
+                let frame = Packet::new().with(eth_out()).with(ip.tos(dscp | ecn)).with(udp());
                 let frame = frame.build();
-                let name = format!("ECN {ecn:02b}, DSCP {:#x} over {family}", dscp >> 2);
-                let outer = outer(&frame, To::Aws, ecn, port_of(&frame));
-                rows.push(Row::sent(name, &frame, &outer, To::Aws.who()));
+                let name = format!("ECN {ecn:02b}, DSCP {:#x} over {inner}", dscp >> 2);
+                let outer = outer(family, &frame, To::Aws, ecn, 64, port_of(&frame));
+                rows.push(Row::sent(name, &frame, &outer, AWS_43));
             }
         }
     }
-    check(&mut Bench::gcp(), Program::Encap, &rows);
+    check(&mut family.bench(), Program::Encap, &rows);
 }
 
-#[test]
-fn a_fixed_source_port() {
-    let text = gcp(&format!("source_port = \"fixed\"\n{PUBLIC}"));
-    let rows: Vec<_> = frames()
+fn a_fixed_source_port(family: Family) {
+    // Over IPv4, a port of our own would be the peers' too.
+    let (keys, port) = family.pick(("", VXLAN_PORT), ("port = 5000", 5000));
+    let mut bench = family.bench_with(&format!("source_port = \"fixed\"\n{keys}"));
+    let rows: Vec<_> = frames_over(family)
         .iter()
         .map(|(name, frame)| {
             let frame = frame.build();
-            Row::sent(*name, &frame, &outer(&frame, To::Aws, 0, 4789), To::Aws.who())
+            let outer = outer(family, &frame, To::Aws, 0, 64, port);
+            Row::sent(*name, &frame, &outer, AWS_43)
         })
         .collect();
-    check(&mut Bench::new(&text, GCP), Program::Encap, &rows);
+    check(&mut bench, Program::Encap, &rows);
 }
 
-/// Every byte written out by hand, but for the source port, which `flow` holds down.
-#[test]
-fn a_packet_of_literal_bytes() {
+/// Every byte written out by hand, but for source port and flow label, which `flow` holds down.
+fn a_packet_of_literal_bytes(family: Family) {
     #[rustfmt::skip]
     let frame = [
         0x02, 0, 0, 0, 0x44, 1, 0x02, 0, 0, 0, 0x43, 1, 0x08, 0x00,
         0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0xa2, 0x5c, 192, 168, 43, 1, 192, 168, 44, 1,
     ];
+    let [_, a, b, c] = hash_of(&frame).to_be_bytes();
+    #[rustfmt::skip]
+    let ip: &[u8] = match family {
+        Family::V4 => &[
+            0x08, 0x00,
+            0x45, 0, 0, 70, 0, 0, 0x40, 0, 64, 17, 0x06, 0x5e, 10, 0, 0, 2, 198, 51, 100, 20,
+        ],
+        Family::V6 => &[
+            0x86, 0xdd,
+            0x60, a & 0x0f, b, c, 0, 50, 17, 64, // 16 bytes of UDP and VXLAN, 34 of the frame
+            0x20, 0x01, 0x0d, 0xb8, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+            0x20, 0x01, 0x0d, 0xb8, 0, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20,
+        ],
+    };
     let [high, low] = port_of(&frame).to_be_bytes();
     #[rustfmt::skip]
-    let headers = [
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00, // Ethernet
-        0x45, 0, 0, 70, 0, 0, 0x40, 0, 64, 17, 0x06, 0x5e, 10, 0, 0, 2, 198, 51, 100, 20,
+    let behind = [
         high, low, 0x12, 0xb5, 0, 50, 0, 0, // UDP to 4789
         0x08, 0, 0, 0, 0, 0, 43, 0, // VXLAN
     ];
-    let packet = [&headers[..], &frame].concat();
-    let row = Row::sent("IPv4 header alone", &frame, &packet, To::Aws.who());
-    check(&mut Bench::gcp(), Program::Encap, &[row]);
+    let packet = [&[0; 12], ip, &behind, &frame].concat();
+    let row = Row::sent("IPv4 header alone", &frame, &packet, AWS_43);
+    check(&mut family.bench(), Program::Encap, &[row]);
+}
+
+/// A solicitation goes out as it is where nobody has declared the MAC.
+fn questions_for_addresses_whose_mac_is_unknown(family: Family) {
+    let ask = |target| {
+        let ip = Ipv6::new(GCP_HOST6, SOLICITED).hop_limit(255);
+        let eth = Eth::new(SOLICITED_MAC, GCP_MAC);
+        Packet::new().with(eth).with(ip).with(Icmp::neighbour_solicitation(target, GCP_MAC))
+    };
+    let rows = [
+        sent_over(family, "aws' address", &ask(AWS_HOST6), To::Aws),
+        Row::not_sent("lone's", &ask(LONE_HOST6).build(), NoNeighbour, LONE_43),
+        Row::not_sent("our own", &ask(GCP_HOST6).build(), NoRoute, NETWORK),
+    ];
+    check(&mut family.bench(), Program::Encap, &rows);
 }

@@ -1,20 +1,8 @@
 //! What `encap` does not send, and whom that is put down to.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use vxlan_common::reason::TxDrop::{self, EncapFailed, MalformedInner, NoNeighbour, NoRoute};
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Tcp, Udp, Vlan};
 
-use crate::{
-    bench::{Bench, Context, Program},
-    moves::{Moves, Who},
-    rows::{Row, check},
-    too_big::message,
-    world::*,
-};
-
-const NETWORK: Who = Who::Network(VNI);
-const LONE: Who = Who::Member("lone", VNI);
+use crate::{prelude::*, too_big::message};
 
 fn refused(name: impl Into<String>, frame: &Packet, why: TxDrop, who: Who) -> Row {
     Row::not_sent(name, &frame.build(), why, who)
@@ -73,9 +61,9 @@ fn destinations_of_nobody() {
 #[test]
 fn peers_that_cannot_be_reached() {
     let rows = [
-        refused("IPv4", &to(STRANGE_MAC, LONE_HOST), NoNeighbour, LONE),
-        refused("IPv6", &to6(STRANGE_MAC, LONE_HOST6), NoNeighbour, LONE),
-        refused("ARP", &arp(BROADCAST, GCP_HOST, LONE_HOST), NoNeighbour, LONE),
+        refused("IPv4", &to(STRANGE_MAC, LONE_HOST), NoNeighbour, LONE_43),
+        refused("IPv6", &to6(STRANGE_MAC, LONE_HOST6), NoNeighbour, LONE_43),
+        refused("ARP", &arp(BROADCAST, GCP_HOST, LONE_HOST), NoNeighbour, LONE_43),
     ];
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }
@@ -154,8 +142,8 @@ fn segments_are_counted_when_they_are_dropped() {
     });
     let rows = [
         gso("no route", &tcp(NOWHERE, 3000), [1000, 3], NoRoute, NETWORK, 3),
-        gso("no way", &tcp(LONE_HOST, 3000), [1000, 3], NoNeighbour, LONE, 3),
-        gso("no way, not counted", &tcp(LONE_HOST, 2001), [1000, 0], NoNeighbour, LONE, 3),
+        gso("no way", &tcp(LONE_HOST, 3000), [1000, 3], NoNeighbour, LONE_43, 3),
+        gso("no way, not counted", &tcp(LONE_HOST, 2001), [1000, 0], NoNeighbour, LONE_43, 3),
         too_large,
         gso("segments that fit, of no kind", &aws, [most, 3], EncapFailed, AWS_43, 3),
     ];

@@ -2,28 +2,16 @@
 //! gets the frame itself, which is what a test run shows; the others' leave by the loopback device of
 //! this namespace, where `encap` is attached as on an overlay interface.
 
-use std::net::Ipv4Addr;
-
 use aya::programs::{
     LinkOrder, TcAttachType,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact},
 };
 use vxlan_common::reason::TxDrop::NoRoute;
-use vxlan_tests::{
-    kernel::{self, Feature},
-    packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp, Vxlan},
-};
+use vxlan_tests::kernel::{self, Feature};
 use vxlan_user::dataplane::names;
 
-use crate::{
-    bench::{Bench, Context, GCP, Program},
-    flow::port_of,
-    moves::{Moves, Who},
-    rows::{Row, XDP_PASS, check},
-    world::*,
-};
+use crate::prelude::*;
 
-pub(crate) const NETWORK: Who = Who::Network(VNI);
 const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
 const MDNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const DEPOT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 40);
@@ -109,11 +97,11 @@ fn every_kind_that_is_for_everyone() {
         .with(Icmp::neighbour_advertisement(GCP_HOST6, GCP_MAC));
     let own = Ipv4Addr::new(192, 168, 43, 255);
     let dhcp = ether(BROADCAST).with(Ipv4::new([0; 4], [255; 4])).with(Udp::new(68, 67));
-    let mdns6: std::net::Ipv6Addr = "ff02::fb".parse().expect("is an address");
-    let site: std::net::Ipv6Addr = "ff05::1:3".parse().expect("is an address");
+    let mdns6: Ipv6Addr = "ff02::fb".parse().expect("is an address");
+    let site: Ipv6Addr = "ff05::1:3".parse().expect("is an address");
     let v6 = |mac, to| ether(mac).with(Ipv6::new(GCP_HOST6, to)).with(udp());
     let reply = Arp::reply(GCP_MAC, GCP_HOST, [0; 6], GCP_HOST);
-    let nowhere6: std::net::Ipv6Addr = "2001:db8:99::1".parse().expect("is an address");
+    let nowhere6: Ipv6Addr = "2001:db8:99::1".parse().expect("is an address");
     let copied = |name: &str, frame: Packet| copied(name, &frame, ALL);
     let rows = [
         copied("limited broadcast", broadcast()),

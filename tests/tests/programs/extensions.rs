@@ -2,17 +2,9 @@
 //! ours, and then refuses it.
 
 use vxlan_common::reason::RxDrop::{self, IpOptions, OuterFragment};
-use vxlan_tests::packet::{Checksum, Ipv6, Packet, VXLAN_PORT};
 
-use crate::{
-    bench::Program,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
-};
+use crate::prelude::*;
 
-const AWS: Who = Who::Peer("aws");
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -96,7 +88,7 @@ fn one_header() {
         let past = Extension(kind, vec![200, 1, 4, 0, 0, 0, 0]);
         rows.push(passes(format!("{name} that reaches past the frame"), &ours(&[past])));
     }
-    check(&mut bench6(), Program::Decap, &rows);
+    check(&mut Family::V6.bench(), Program::Decap, &rows);
 }
 
 #[test]
@@ -123,7 +115,7 @@ fn fragments() {
             OuterFragment,
         ),
     ];
-    check(&mut bench6(), Program::Decap, &rows);
+    check(&mut Family::V6.bench(), Program::Decap, &rows);
 }
 
 #[test]
@@ -164,7 +156,7 @@ fn chains_of_up_to_six_and_beyond() {
     rows.push(Row::refused("7 headers of a stranger", &stranger.build(), IpOptions, Who::Nobody));
     let elsewhere = chain(outer_ip6().dst(GCP_HOST6), &chain_of(7), UDP, VXLAN_PORT);
     rows.push(passes("7 headers to another host", &elsewhere));
-    check(&mut bench6(), Program::Decap, &rows);
+    check(&mut Family::V6.bench(), Program::Decap, &rows);
 }
 
 /// Cut off before the UDP header is whole, it is the host's; behind that it is refused at any length.
@@ -187,5 +179,5 @@ fn truncated_at_every_byte() {
             });
         }
     }
-    check(&mut bench6(), Program::Decap, &rows);
+    check(&mut Family::V6.bench(), Program::Decap, &rows);
 }

@@ -1,21 +1,15 @@
 //! From what `decap` hears who has an address, and for how long `encap` believes it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use aya::maps::{HashMap, MapData};
 use vxlan_common::{
     reason::TxDrop::NoNeighbour,
     table::{Neighbour, NeighbourKey},
 };
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Udp};
 
 use crate::{
-    bench::{Bench, Context, Program},
     encap::{To, sent},
-    moves::Who,
-    neighbours::{AWS_43, OFFICE_43, STATION, advertisement, answered, arp_for, arp_reply, ns_for},
-    rows::{Row, XDP_DROP, XDP_PASS, check},
-    world::*,
+    neighbours::{STATION, advertisement, answered, arp_for, arp_reply, ns_for},
+    prelude::*,
 };
 
 const OTHER_STATION: Mac = [2, 0, 0, 0, 0x78, 8];
@@ -127,8 +121,7 @@ fn what_teaches_no_neighbour() {
         let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet.build());
         assert_eq!(outcome.verdict, XDP_DROP);
     }
-    let lone =
-        Row::not_sent("lone", &arp_for(LONE_HOST).build(), NoNeighbour, Who::Member("lone", VNI));
+    let lone = Row::not_sent("lone", &arp_for(LONE_HOST).build(), NoNeighbour, LONE_43);
     let rows = [
         sent("ARP for aws' address", &arp_for(AWS_HOST), To::Aws),
         sent("solicitation of aws' address", &ns_for(AWS_HOST6), To::Aws),

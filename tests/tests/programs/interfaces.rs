@@ -2,18 +2,11 @@
 
 use anyhow::Result;
 use vxlan_common::reason::TxDrop::NoRoute;
-use vxlan_tests::{
-    Run,
-    packet::{Eth, Icmp, Ipv4, Packet, Udp, Vxlan},
-};
+use vxlan_tests::Run;
 
 use crate::{
-    bench::{Bench, Context, GCP, Host, Program},
     encap::{To, sent},
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
+    prelude::*,
 };
 
 /// Interfaces of a namespace of its own, so that their numbers are known.

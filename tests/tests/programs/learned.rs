@@ -1,29 +1,14 @@
 //! Peers whose endpoint is learned: known by address and port together, also beside others at the same
 //! address. How an endpoint is learned is not the programs' matter.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use vxlan_common::{
-    counters::NatField::{Checksum as Mended, DstAddress, SrcAddress, SrcPort},
-    reason::RxDrop::{
-        BadChecksum, InnerSourceDenied, InvalidVxlanHeader, MalformedOuter, UnknownSource,
-    },
-};
-use vxlan_tests::packet::{Checksum, Eth, Icmp, Ipv4, Layer, Mac, Packet, Udp, Vxlan};
-
-use crate::{
-    bench::{Bench, Program},
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
+use vxlan_common::reason::RxDrop::{
+    BadChecksum, InnerSourceDenied, InvalidVxlanHeader, MalformedOuter, UnknownSource,
 };
 
-pub(crate) const BRANCH: (&str, u32) = ("branch", VNI);
-const SHOP: (&str, u32) = ("shop", VNI);
-const BRANCH_43: Who = Who::Member("branch", VNI);
+use crate::prelude::*;
+
+pub(crate) const BRANCH_43: Who = Who::Member("branch", VNI);
 const SHOP_43: Who = Who::Member("shop", VNI);
-const NETWORK: Who = Who::Network(VNI);
 /// In front of both.
 pub(crate) const NAPT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 70);
 const NAPT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x70);
@@ -78,11 +63,11 @@ pub(crate) fn accepted(
     name: &str,
     from: impl Into<IpAddr>,
     port: u16,
-    (who, host): ((&'static str, u32), Ipv4Addr),
+    (who, host): (Who, Ipv4Addr),
 ) -> Row {
     let frame = inner(host).build();
     let row = Row::accepted(name, bench, &packet(from, port, VNI, host), who, &frame);
-    if port == 4789 { row } else { row.nat(SrcPort, Who::Member(who.0, who.1)) }
+    if port == 4789 { row } else { row.nat(SrcPort, who) }
 }
 
 fn unknown(name: &str, from: impl Into<IpAddr>, port: u16) -> Row {
@@ -99,7 +84,7 @@ fn by_address_and_port() {
         bench.learns("branch", Some((SocketAddr::new(at, 1_024), at)));
         bench.learns("shop", Some((SocketAddr::new(at, 2_000), at)));
         let rows = [
-            accepted(&bench, "right", at, 1_024, (BRANCH, BRANCH_HOST)),
+            accepted(&bench, "right", at, 1_024, (BRANCH_43, BRANCH_HOST)),
             unknown("one more", at, 1_025),
             unknown("one less", at, 1_023),
             unknown("bytes exchanged", at, 4),
@@ -118,11 +103,11 @@ fn by_address_and_port() {
         bench.learns("branch", Some((SocketAddr::new(at, 1_025), at)));
         let rows = [
             unknown("where it was", at, 1_024),
-            accepted(&bench, "where it is", at, 1_025, (BRANCH, BRANCH_HOST)),
+            accepted(&bench, "where it is", at, 1_025, (BRANCH_43, BRANCH_HOST)),
         ];
         check(&mut bench, Program::Decap, &rows);
         bench.learns("branch", Some((SocketAddr::new(other, 1_024), at)));
-        let row = accepted(&bench, "at another address", other, 1_024, (BRANCH, BRANCH_HOST));
+        let row = accepted(&bench, "at another address", other, 1_024, (BRANCH_43, BRANCH_HOST));
         check(&mut bench, Program::Decap, &[row.nat(SrcAddress, BRANCH_43)]);
         bench.learns("branch", None);
         bench.learns("shop", None);
@@ -137,8 +122,8 @@ fn two_behind_one_address() {
         bench.learns("branch", Some((SocketAddr::new(at, 1_024), at)));
         bench.learns("shop", Some((SocketAddr::new(at, 1_025), at)));
         let rows = [
-            accepted(&bench, "branch", at, 1_024, (BRANCH, BRANCH_HOST)),
-            accepted(&bench, "shop", at, 1_025, (SHOP, SHOP_HOST)),
+            accepted(&bench, "branch", at, 1_024, (BRANCH_43, BRANCH_HOST)),
+            accepted(&bench, "shop", at, 1_025, (SHOP_43, SHOP_HOST)),
             unknown("neither", at, 1_026),
             Row::refused(
                 "one as the other",
@@ -155,7 +140,7 @@ fn two_behind_one_address() {
         ];
         check(&mut bench, Program::Decap, &rows);
         bench.learns("shop", None);
-        let row = accepted(&bench, "branch alone", at, 1_024, (BRANCH, BRANCH_HOST));
+        let row = accepted(&bench, "branch alone", at, 1_024, (BRANCH_43, BRANCH_HOST));
         check(&mut bench, Program::Decap, &[row]);
     }
 }
@@ -167,7 +152,7 @@ fn beside_a_declared_peer() {
     let from_aws = |bench: &Bench, name: &str, at: IpAddr, port, endpoint| {
         let udp = outer_udp().src_port(port);
         let packet = wrap(ip(at), udp, vxlan(), &ping()).build();
-        let row = Row::accepted(name, bench, &packet, ("aws", VNI), &ping().build());
+        let row = Row::accepted(name, bench, &packet, AWS_43, &ping().build());
         let row = if endpoint { row.nat(SrcAddress, AWS_43) } else { row };
         if port < 32_768 { row.nat(SrcPort, AWS_43) } else { row }
     };
@@ -178,7 +163,7 @@ fn beside_a_declared_peer() {
         check(&mut bench, Program::Decap, &[row]);
         bench.learns("branch", Some((SocketAddr::new(at, 1_024), at)));
         let rows = [
-            accepted(&bench, "the port of branch", at, 1_024, (BRANCH, BRANCH_HOST)),
+            accepted(&bench, "the port of branch", at, 1_024, (BRANCH_43, BRANCH_HOST)),
             from_aws(&bench, "any other port", at, 50_000, endpoint),
             from_aws(&bench, "one more", at, 1_025, endpoint),
             from_aws(&bench, "our port", at, 4_789, endpoint),
@@ -198,8 +183,8 @@ fn beside_a_declared_peer() {
         check(&mut bench, Program::Decap, &rows);
         bench.learns("shop", Some((SocketAddr::new(at, 1_025), at)));
         let rows = [
-            accepted(&bench, "branch", at, 1_024, (BRANCH, BRANCH_HOST)),
-            accepted(&bench, "shop", at, 1_025, (SHOP, SHOP_HOST)),
+            accepted(&bench, "branch", at, 1_024, (BRANCH_43, BRANCH_HOST)),
+            accepted(&bench, "shop", at, 1_025, (SHOP_43, SHOP_HOST)),
             from_aws(&bench, "and aws", at, 50_000, endpoint),
         ];
         check(&mut bench, Program::Decap, &rows);
@@ -234,7 +219,7 @@ fn in_no_other_network() {
             "another port",
             &packet(NAPT, 1_025, VNI, BRANCH_HOST),
             UnknownSource,
-            Who::Network(VNI),
+            NETWORK,
         ),
         Row::refused("a bad header", &bad(1_024), InvalidVxlanHeader, Who::Nobody),
         Row::refused("a bad length", &short.build(), MalformedOuter, Who::Nobody),
@@ -263,16 +248,16 @@ fn what_its_probes_say() {
         let moved = SocketAddr::new(at, 1_024);
         let frame = inner(BRANCH_HOST).build();
         bench.learns("branch", Some((own, at)));
-        let plain = accepted(&bench, "no NAT", at, 4_789, (BRANCH, BRANCH_HOST));
+        let plain = accepted(&bench, "no NAT", at, 4_789, (BRANCH_43, BRANCH_HOST));
         check(&mut bench, Program::Decap, &[plain]);
         bench.learns("branch", Some((own, behind)));
-        let kept = accepted(&bench, "its address is another", at, 4_789, (BRANCH, BRANCH_HOST));
+        let kept = accepted(&bench, "its address is another", at, 4_789, (BRANCH_43, BRANCH_HOST));
         check(&mut bench, Program::Decap, &[kept.nat(SrcAddress, BRANCH_43)]);
         bench.learns("branch", Some((moved, behind)));
-        let both = accepted(&bench, "its port, too", at, 1_024, (BRANCH, BRANCH_HOST));
+        let both = accepted(&bench, "its port, too", at, 1_024, (BRANCH_43, BRANCH_HOST));
         let udp = outer_udp().src_port(1_024);
         let third = wrap(to_private, udp, vxlan(), &inner(BRANCH_HOST)).build();
-        let third = Row::accepted("and ours", &bench, &third, BRANCH, &frame)
+        let third = Row::accepted("and ours", &bench, &third, BRANCH_43, &frame)
             .nat(SrcPort, BRANCH_43)
             .nat(DstAddress, BRANCH_43);
         let rows = [both, third].map(|row| row.nat(SrcAddress, BRANCH_43));

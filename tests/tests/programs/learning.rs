@@ -1,17 +1,12 @@
 //! The forwarding table: learned from accepted frames only, never over a declared entry, and followed
 //! when a station moves.
 
-use std::net::Ipv4Addr;
-
 use vxlan_common::reason::TxDrop::NoRoute;
-use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Mac, Packet};
 
 use crate::{
-    bench::{Bench, Context, Outcome, Program, Stations},
+    bench::Stations,
     encap::{To, sent},
-    moves::Who,
-    rows::{Row, XDP_DROP, XDP_PASS, check},
-    world::*,
+    prelude::*,
 };
 
 const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
@@ -48,20 +43,20 @@ fn goes_to(bench: &mut Bench, station: Mac, member: To) {
 
 #[track_caller]
 fn goes_nowhere(bench: &mut Bench, station: Mac) {
-    let row = Row::not_sent("to nobody", &to(station).build(), NoRoute, Who::Network(VNI));
+    let row = Row::not_sent("to nobody", &to(station).build(), NoRoute, NETWORK);
     check(bench, Program::Encap, &[row]);
 }
 
 #[test]
 fn an_accepted_frame_teaches_its_station_and_no_other() {
     let mut bench = Bench::gcp();
-    let declared: Stations = [((1, OFFICE_MAC), bench.member("office", VNI))].into();
+    let declared: Stations = [((1, OFFICE_MAC), bench.member(OFFICE_43))].into();
     goes_nowhere(&mut bench, STATION);
     let outcome = aws_sends(&mut bench, STATION);
     assert_eq!(outcome.verdict, XDP_PASS);
     assert_eq!(outcome.stations_before, declared);
     let mut expected = declared;
-    expected.insert((1, STATION), bench.member("aws", VNI));
+    expected.insert((1, STATION), bench.member(AWS_43));
     assert_eq!(outcome.stations, expected);
     goes_to(&mut bench, STATION, To::Aws);
     goes_nowhere(&mut bench, STRANGE_MAC);
@@ -80,7 +75,7 @@ fn link_local_answers_go_by_station() {
         .with(eth_out())
         .with(Ipv6::new(GCP_LINK_LOCAL, AWS_LINK_LOCAL).hop_limit(255))
         .with(Icmp::neighbour_advertisement(GCP_LINK_LOCAL, GCP_MAC));
-    let row = Row::not_sent("before", &answer.build(), NoRoute, Who::Network(VNI));
+    let row = Row::not_sent("before", &answer.build(), NoRoute, NETWORK);
     check(&mut bench, Program::Encap, &[row]);
     let question = Packet::new()
         .with(Eth::new(SOLICITED_MAC, AWS_MAC))
@@ -180,7 +175,7 @@ fn networks_learn_for_themselves() {
     let packet = wrap(outer_ip().src(OFFICE), outer_udp(), vxlan().vni(OTHER_VNI), &frame).build();
     let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
     assert_eq!(outcome.verdict, XDP_PASS);
-    let office = bench.member("office", OTHER_VNI);
+    let office = bench.member(Who::Member("office", OTHER_VNI));
     assert_eq!(outcome.stations.get(&(9_999, STATION)), Some(&office));
     goes_nowhere(&mut bench, STATION);
     aws_sends(&mut bench, STATION);
@@ -204,7 +199,7 @@ fn a_borrowed_mac_draws_no_traffic_of_its_owner() {
         "this host's own address at a learned station",
         &frame(AWS_MAC, Ipv4Addr::new(192, 168, 43, 77)).build(),
         NoRoute,
-        Who::Network(VNI),
+        NETWORK,
     );
     let rows = [
         sent("aws' address, its MAC borrowed by office", &frame(AWS_MAC, AWS_HOST), To::Aws),

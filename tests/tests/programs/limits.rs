@@ -3,22 +3,12 @@
 
 use std::time::Instant;
 
-use vxlan_common::{
-    counters::NatField::SrcAddress,
-    reason::{
-        RxDrop::{self, BadChecksum, InnerSourceDenied, MalformedInner, RateLimited},
-        TxDrop,
-    },
+use vxlan_common::reason::{
+    RxDrop::{self, BadChecksum, InnerSourceDenied, MalformedInner, RateLimited},
+    TxDrop,
 };
-use vxlan_tests::packet::{BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Packet, Udp, Vxlan};
 
-use crate::{
-    bench::{Bench, Context, GCP, Outcome, Program},
-    moves::{Moves, Who},
-    rows::{TC_ACT_SHOT, XDP_DROP, XDP_PASS},
-    world::*,
-    world6::*,
-};
+use crate::prelude::*;
 
 /// Packets that may come at once, however low the limit.
 const PACKETS: u64 = 32;
@@ -146,7 +136,7 @@ fn both_limits() {
 #[test]
 fn a_limit_is_of_the_peer() {
     let mut bench = Bench::new(&limited(&gcp(PUBLIC), "office", "packets_per_second = 1"), GCP);
-    let frame = |mac, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr| {
+    let frame = |mac, from: Ipv4Addr, to: Ipv4Addr| {
         let eth = Eth::new(mac, OFFICE_MAC);
         Packet::new().with(eth).with(Ipv4::new(from, to)).with(Icmp::echo_request(1, 1))
     };
@@ -180,7 +170,7 @@ fn a_limit_is_of_the_peer() {
     let begin = Instant::now();
     let more = passed(&mut bench, &from_aws(&ping()), AWS_43, &from_endpoint());
     assert_burst(more, 0, 1, begin);
-    refused(&decap(&mut bench, &from_aws6(&ping())), RateLimited, AWS_43);
+    refused(&decap(&mut bench, &Family::V6.from_aws(&ping())), RateLimited, AWS_43);
 }
 
 /// Rule 13 stands between the checksum and the inner frame.

@@ -16,6 +16,7 @@ use vxlan_user::{
 };
 
 use crate::bench::{Bench, way};
+use crate::moves::Who;
 
 /// A line of a peer's section. There is no such file: keys are not the programs' matter.
 pub(crate) fn key(peer: &str) -> String {
@@ -152,8 +153,8 @@ impl Bench {
         refill_probes(self.plane.maps(), peers);
     }
 
-    pub(crate) fn observed(&mut self, peer: &'static str, vni: u32) -> ObservedEndpoint {
-        let member = self.member(peer, vni);
+    pub(crate) fn observed(&mut self, member: Who) -> ObservedEndpoint {
+        let member = self.member(member);
         observed(self.plane.maps(), member)
     }
 

@@ -1,31 +1,12 @@
 //! What a UDP checksum tells of a NAT: one that a sender of none has, and a wrong one that would be
 //! right with what was rewritten.
 
-use vxlan_common::{
-    counters::NatField::{Checksum as Mended, DstAddress, SrcAddress, SrcPort},
-    reason::RxDrop::{BadChecksum, MalformedInner},
-};
-use vxlan_tests::packet::{Arp, BROADCAST, Checksum, Eth, Icmp, Layer, Packet, Tcp, Udp};
+use vxlan_common::reason::RxDrop::{BadChecksum, MalformedInner};
 
-use crate::{
-    bench::{Bench, Program},
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
-};
-
-const AWS: (&str, u32) = ("aws", VNI);
+use crate::prelude::*;
 
 fn bench(underlay: &str, keys: &str) -> Bench {
     Bench::new(&with_peer(&gcp6(&format!("{PUBLIC6}\n{underlay}")), "aws", keys), GCP6)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
 }
 
 /// What a NAT rewrote, or did not.
@@ -59,16 +40,9 @@ fn packet(
     checksum: Checksum,
     inner: &[u8],
 ) -> Vec<u8> {
-    let ip: Layer = match family {
-        Family::V4 => outer_ip()
-            .src(if rewritten.src { AWS_PUBLIC } else { AWS_PRIVATE })
-            .dst(if rewritten.dst { GCP_PRIVATE } else { GCP_PUBLIC })
-            .into(),
-        Family::V6 => outer_ip6()
-            .src(if rewritten.src { AWS_PUBLIC6 } else { AWS_PRIVATE6 })
-            .dst(if rewritten.dst { GCP_PRIVATE6 } else { GCP_PUBLIC6 })
-            .into(),
-    };
+    let src = if rewritten.src { family.aws_public() } else { family.aws_private() };
+    let dst = if rewritten.dst { family.gcp_private() } else { family.gcp_public() };
+    let ip = Ip::new(src, dst);
     let udp = outer_udp().src_port(ports[usize::from(rewritten.port)]).checksum(checksum);
     wrap(ip, udp, vxlan(), &Packet::new().payload(inner)).build().to_vec()
 }
@@ -76,12 +50,11 @@ fn packet(
 /// The right checksum of a packet of which that was rewritten.
 fn sum_of(family: Family, rewritten: Rewritten, ports: Ports, inner: &[u8]) -> Checksum {
     let packet = packet(family, rewritten, ports, Checksum::Right, inner);
-    let at = if family == Family::V4 { 40 } else { 60 };
-    Checksum::Value(u16::from_be_bytes([packet[at], packet[at + 1]]))
+    Checksum::Value(u16::from_be_bytes(family.udp_checksum(&packet)))
 }
 
 fn accepted(name: String, bench: &Bench, packet: &[u8], inner: &[u8], arrived: Rewritten) -> Row {
-    let mut row = Row::accepted(name, bench, packet, AWS, inner);
+    let mut row = Row::accepted(name, bench, packet, AWS_43, inner);
     for (is, field) in
         [(arrived.src, SrcAddress), (arrived.dst, DstAddress), (arrived.port, SrcPort)]
     {
@@ -100,7 +73,7 @@ fn refused(name: String, packet: &[u8], counted: bool) -> Row {
 /// Everything that can have been rewritten, with checksums for everything that can have been mended.
 /// `by_port`: the port that was written is known, so that one that is not it tells.
 fn matrix(bench: &mut Bench, inner: &[u8], ports: Ports, by_port: bool) {
-    for family in [Family::V4, Family::V6] {
+    for family in Family::BOTH {
         let mut rows = Vec::new();
         for arrived in Rewritten::all() {
             for mended in Rewritten::all() {
@@ -162,7 +135,7 @@ fn a_port_that_may_be_any_explains_nothing() {
 fn what_was_not_declared_explains_nothing() {
     let text = gcp("").replace("private_address = \"10.0.0.119\"", "");
     let text = with_peer(&text, "aws", "source_port = \"flow\"\nudp_checksum = \"any\"");
-    let mut bench = Bench::new(&text, crate::bench::GCP);
+    let mut bench = Bench::new(&text, GCP);
     let inner = ping().build().to_vec();
     let ports = [port_of(&inner), 1_024];
     let arrived = Rewritten { src: true, dst: true, port: false };
@@ -185,12 +158,12 @@ fn a_peer_that_sends_none() {
         let inner = ping().build().to_vec();
         // In the range of a kernel peer's ports, too.
         let ports = [port_of(&inner); 2];
-        for family in [Family::V4, Family::V6] {
+        for family in Family::BOTH {
             let bytes =
                 |checksum, inner: &[u8]| packet(family, Rewritten::NOTHING, ports, checksum, inner);
             let (zero, right, wrong) = (Checksum::Zero, Checksum::Right, Checksum::Wrong);
             let accepted =
-                |name: &str, packet: &[u8]| Row::accepted(name, &bench, packet, AWS, &inner);
+                |name: &str, packet: &[u8]| Row::accepted(name, &bench, packet, AWS_43, &inner);
             let rows = [
                 accepted("none", &bytes(zero, &inner)),
                 accepted("right", &bytes(right, &inner)).nat(Mended, AWS_43),
@@ -234,7 +207,7 @@ fn a_port_of_a_frame_that_cannot_be_read() {
         ("a tunnel", Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 4789))),
         ("to somebody else", v4(ipv4().dst(NOWHERE))),
     ];
-    for family in [Family::V4, Family::V6] {
+    for family in Family::BOTH {
         let mut rows = Vec::new();
         let cases = unreadable.iter().map(|case| (case, false));
         for ((name, frame), known) in cases.chain(readable.iter().map(|case| (case, true))) {
@@ -267,7 +240,7 @@ fn checksums_that_are_ignored() {
         let mut bench = bench("udp_checksum = \"ignore\"", keys);
         let ports = [port_of(&inner), 1_024];
         let src = Rewritten { src: true, ..Rewritten::NOTHING };
-        for family in [Family::V4, Family::V6] {
+        for family in Family::BOTH {
             let explained = sum_of(family, Rewritten::NOTHING, ports, &inner);
             let rows: Vec<_> = [
                 ("none", Checksum::Zero, false),
@@ -291,18 +264,18 @@ fn checksums_that_are_ignored() {
 #[test]
 fn it_is_of_the_peer() {
     let text = with_peer(&gcp(PUBLIC), "office", "udp_checksum = \"zero\"\nsource_port = \"any\"");
-    let mut bench = Bench::new(&text, crate::bench::GCP);
+    let mut bench = Bench::new(&text, GCP);
     let ip = outer_ip().src(OFFICE);
     let inner = Packet::new()
         .with(Eth::new(GCP_MAC, OFFICE_MAC))
         .with(ipv4().src(OFFICE_HOST))
         .with(Icmp::echo_request(1, 1));
-    let office = Who::Member("office", VNI);
     let with = |ip, checksum| wrap(ip, outer_udp().checksum(checksum), vxlan(), &inner).build();
     let right = with(ip.clone(), Checksum::Right);
     let rows = [
-        Row::accepted("right", &bench, &right, ("office", VNI), &inner.build()).nat(Mended, office),
-        Row::refused("wrong", &with(ip, Checksum::Wrong), BadChecksum, office).nat(Mended, office),
+        Row::accepted("right", &bench, &right, OFFICE_43, &inner.build()).nat(Mended, OFFICE_43),
+        Row::refused("wrong", &with(ip, Checksum::Wrong), BadChecksum, OFFICE_43)
+            .nat(Mended, OFFICE_43),
     ];
     check(&mut bench, Program::Decap, &rows);
 }

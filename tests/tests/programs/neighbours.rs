@@ -1,20 +1,11 @@
 //! Questions that `encap` answers in the owner's name, byte for byte, and those that it leaves to the
 //! owner.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv6, Mac, Packet};
-
 use crate::{
-    bench::{Bench, GCP, Program},
     encap::{To, sent},
-    moves::Who,
-    rows::{Row, check},
-    world::*,
+    prelude::*,
 };
 
-pub(crate) const AWS_43: Who = Who::Member("aws", VNI);
-pub(crate) const OFFICE_43: Who = Who::Member("office", VNI);
 pub(crate) const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
 
 /// Who has `target`? Asked by this host.

@@ -1,20 +1,9 @@
 //! Tunnels inside the tunnel: refused, or with `nested_tunnels = "pass"` traffic like any other.
 
-use vxlan_common::{
-    counters::NatField::SrcAddress,
-    reason::RxDrop::{InnerDestinationDenied, NestedTunnel},
-};
-use vxlan_tests::packet::{Ipv4, Ipv6, Layer, Packet, Tcp, Udp, flags};
+use vxlan_common::reason::RxDrop::{InnerDestinationDenied, NestedTunnel};
 
-use crate::{
-    bench::{Bench, Program},
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
-};
+use crate::prelude::*;
 
-const AWS: (&str, u32) = ("aws", VNI);
 const OWN_PORT: u16 = 5000;
 
 fn inner(ip: impl Into<Layer>) -> Packet {
@@ -23,7 +12,7 @@ fn inner(ip: impl Into<Layer>) -> Packet {
 
 fn accepted(bench: &Bench, name: impl Into<String>, inner: &Packet) -> Row {
     let packet = wrap(outer_ip6(), outer_udp().dst_port(OWN_PORT), vxlan(), inner).build();
-    Row::accepted(name, bench, &packet, AWS, &inner.build()).nat(SrcAddress, AWS_43)
+    Row::accepted(name, bench, &packet, AWS_43, &inner.build()).nat(SrcAddress, AWS_43)
 }
 
 fn refused(name: impl Into<String>, inner: &Packet) -> Row {
@@ -170,7 +159,7 @@ fn taken_where_they_are() {
 fn each_network_for_itself() {
     let mut bench = bench("pass");
     let frame = Packet::new()
-        .with(vxlan_tests::packet::Eth::new(OTHER_MAC, OFFICE_MAC))
+        .with(Eth::new(OTHER_MAC, OFFICE_MAC))
         .with(Ipv4::new(OFFICE_OTHER_HOST, GCP_OTHER_HOST))
         .with(Udp::new(1, 4789));
     let ip = outer_ip6().src(OFFICE6);

@@ -1,22 +1,12 @@
 //! What is noted of where a member's packets come from: address, rewritten port and TTL of the latest,
 //! how often they changed and when, and how many there were.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use vxlan_common::{
     nat::ObservedEndpoint,
     reason::RxDrop::{BadChecksum, InnerSourceDenied},
 };
-use vxlan_tests::packet::{Checksum, Icmp, Packet};
 
-use crate::{
-    bench::{Bench, Context, Program},
-    flow::port_of,
-    learned, live,
-    rows::{Row, XDP_PASS, check},
-    world::*,
-    world6::*,
-};
+use crate::{learned, live, prelude::*};
 
 fn bench(keys: &str) -> Bench {
     Bench::new(&with_peer(&gcp6(PUBLIC6), "aws", keys), GCP6)
@@ -35,7 +25,7 @@ fn packet(from: IpAddr, port: u16, ttl: u8, inner: &Packet) -> Vec<u8> {
 fn sends(bench: &mut Bench, from: impl Into<IpAddr>, port: u16, ttl: u8) -> ObservedEndpoint {
     let packet = packet(from.into(), port, ttl, &ping());
     assert_eq!(bench.run(Program::Decap, Context::DEFAULT, &packet).verdict, XDP_PASS);
-    bench.observed("aws", VNI)
+    bench.observed(AWS_43)
 }
 
 /// Address, port, TTL, changes and number of mappings.
@@ -51,7 +41,7 @@ fn summary(observed: &ObservedEndpoint) -> Summary {
 #[test]
 fn the_latest_and_what_changed() {
     let mut bench = bench("source_port = \"any\"");
-    assert_eq!(bench.observed("aws", VNI).family, 0, "nothing yet");
+    assert_eq!(bench.observed(AWS_43).family, 0, "nothing yet");
     let (public, public6): (IpAddr, IpAddr) = (AWS_PUBLIC.into(), AWS_PUBLIC6.into());
     let private = IpAddr::from(AWS_PRIVATE);
     for (when, (from, port, ttl), expected) in [
@@ -71,7 +61,7 @@ fn the_latest_and_what_changed() {
         (21, (public, 50_000, 0), (public, 0, 0, 7, 6)),
     ] {
         bench.set_clock(when);
-        let before = bench.observed("aws", VNI);
+        let before = bench.observed(AWS_43);
         let observed = sends(&mut bench, from, port, ttl);
         assert_eq!(summary(&observed), expected, "at {when}");
         if observed.changes != before.changes {
@@ -124,7 +114,7 @@ fn ports_of_flows() {
     let port = port_of(&other.build());
     let packet = packet(AWS_PUBLIC.into(), port, 9, &other);
     assert_eq!(bench.run(Program::Decap, Context::DEFAULT, &packet).verdict, XDP_PASS);
-    assert_eq!(summary(&bench.observed("aws", VNI)), (AWS_PUBLIC.into(), 0, 9, 2, 2));
+    assert_eq!(summary(&bench.observed(AWS_43)), (AWS_PUBLIC.into(), 0, 9, 2, 2));
 }
 
 /// Whoever is refused moves nothing.
@@ -142,16 +132,15 @@ fn refused_packets_are_not_noted() {
                 InnerSourceDenied,
                 AWS_43,
             ),
-            Row::refused("bad checksum", &bad, BadChecksum, AWS_43)
-                .nat(vxlan_common::counters::NatField::Checksum, AWS_43),
+            Row::refused("bad checksum", &bad, BadChecksum, AWS_43).nat(Mended, AWS_43),
         ];
         check(bench, Program::Decap, &rows);
     };
     rows(&mut bench);
-    assert_eq!(bench.observed("aws", VNI).family, 0);
+    assert_eq!(bench.observed(AWS_43).family, 0);
     let noted = sends(&mut bench, AWS_PUBLIC, 9, 64);
     rows(&mut bench);
-    assert_eq!(bench.observed("aws", VNI), noted);
+    assert_eq!(bench.observed(AWS_43), noted);
 }
 
 /// Each member has its own; a learned one's port is that of its mapping.
@@ -169,7 +158,7 @@ fn of_a_learned_peer() {
         bench.learns("branch", Some((SocketAddr::new(at, port), at)));
         let packet = packet(at, port, 64, &frame);
         assert_eq!(bench.run(Program::Decap, Context::DEFAULT, &packet).verdict, XDP_PASS);
-        assert_eq!(summary(&bench.observed("branch", VNI)), expected);
+        assert_eq!(summary(&bench.observed(Who::Member("branch", VNI))), expected);
     }
-    assert_eq!(bench.observed("aws", VNI).family, 0);
+    assert_eq!(bench.observed(AWS_43).family, 0);
 }

@@ -1,7 +1,5 @@
 //! Full maps: said clearly, known before, and of a change that does not fit nothing is done.
 
-use std::net::SocketAddr;
-
 use aya::maps::{HashMap, MapData};
 use vxlan_common::table::{Mapping, SourceEntry};
 use vxlan_user::{
@@ -10,11 +8,9 @@ use vxlan_user::{
 };
 
 use crate::{
-    bench::{Bench, Program},
-    learned::{BRANCH, BRANCH_HOST, NAPT, accepted, text},
+    learned::{BRANCH_43, BRANCH_HOST, NAPT, accepted, text},
     pool::Pooled,
-    rows::check,
-    world6::GCP6,
+    prelude::*,
 };
 
 fn small(capacities: &'static [(&'static str, u32)]) -> LoadOptions {
@@ -102,11 +98,11 @@ fn a_move_that_does_not_fit_moves_nobody() {
          out of networks that they need not be in, or give some to another host"
     );
     assert_eq!(mappings(&mut bench), before);
-    let row = accepted(&bench, "as before", NAPT, 1_024, (BRANCH, BRANCH_HOST));
+    let row = accepted(&bench, "as before", NAPT, 1_024, (BRANCH_43, BRANCH_HOST));
     check(&mut bench, Program::Decap, &[row]);
     // Where there is room, it does.
     bench.learns("branch", Some((SocketAddr::new(NAPT.into(), 1_025), NAPT.into())));
-    let row = accepted(&bench, "moved", NAPT, 1_025, (BRANCH, BRANCH_HOST));
+    let row = accepted(&bench, "moved", NAPT, 1_025, (BRANCH_43, BRANCH_HOST));
     check(&mut bench, Program::Decap, &[row]);
 }
 

@@ -3,15 +3,10 @@
 use std::time::Instant;
 
 use vxlan_common::reason::RxDrop::{ProbeDenied, RateLimited};
-use vxlan_tests::packet::{Checksum, Layer, Packet, Udp, Vxlan};
 
 use crate::{
-    bench::{Bench, Context, Program},
     live::{self, Told},
-    moves::{Moves, Who},
-    rows::{XDP_DROP, padded},
-    world::*,
-    world6::*,
+    prelude::*,
 };
 
 /// Of `[probe]`, unless it says otherwise.

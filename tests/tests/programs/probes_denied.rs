@@ -5,16 +5,11 @@ use vxlan_common::reason::RxDrop::{
     self, BadChecksum, InvalidVxlanHeader, IpOptions, MalformedOuter, OuterFragment, ProbeDenied,
     UnknownVni,
 };
-use vxlan_tests::packet::{Checksum, Layer, Packet, Vxlan, flags};
 
 use crate::{
-    bench::{Bench, GCP, Program},
     live,
-    moves::Who,
+    prelude::*,
     probes::{PROBE_VNI, SHORTEST, bench, frame, handed, probe, text, told},
-    rows::{Row, check, padded},
-    world::*,
-    world6::*,
 };
 
 /// None of the rows hands out a probe.
@@ -29,7 +24,8 @@ fn none_handed(bench: &mut Bench, rows: &[Row]) {
 fn what_is_too_short() {
     let mut bench = bench();
     let mut rows = Vec::new();
-    for (family, ip) in [("IPv4", Layer::from(outer_ip())), ("IPv6", outer_ip6().into())] {
+    for outer in Family::BOTH {
+        let (family, ip) = (outer.name(), outer.outer_ip());
         for len in [0, 1, 14, 18, 25, 26, 100, SHORTEST - 2, SHORTEST - 1] {
             let packet = probe(ip.clone(), outer_udp(), &frame(live::tag("aws"), len));
             let name = format!("{family}, {len}");

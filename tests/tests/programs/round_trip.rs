@@ -1,18 +1,9 @@
 //! What one host's `encap` sends, the other host's `decap` and `deliver` turn back into the frame,
 //! byte for byte, also when two NATs on the way rewrite both addresses.
 
-use std::net::Ipv4Addr;
+use vxlan_tests::packet::{assert_frames_equal, internet_checksum};
 
-use vxlan_common::counters::NatField::{DstAddress, SrcAddress};
-use vxlan_tests::packet::{Mac, assert_frames_equal, internet_checksum};
-
-use crate::{
-    bench::{Bench, Context, Host, Program, SECRET},
-    encap,
-    moves::{Moves, Who},
-    rows::{TC_ACT_REDIRECT, XDP_PASS},
-    world::*,
-};
+use crate::{bench::SECRET, encap, prelude::*};
 
 const GCP_43: Who = Who::Member("gcp", VNI);
 /// The other end: the mirror image of network 43.

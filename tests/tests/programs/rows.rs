@@ -64,10 +64,10 @@ impl Row {
         name: impl Into<String>,
         bench: &Bench,
         input: &[u8],
-        from: (&'static str, u32),
+        from: Who,
         inner: &[u8],
     ) -> Self {
-        let member = bench.plan.members[bench.member(from.0, from.1) as usize];
+        let member = bench.plan.members[bench.member(from) as usize];
         let ifindex = bench.plan.networks[member.network as usize].ifindex;
         let (ifindex, slot) = (ifindex.to_ne_bytes(), member.slot.to_ne_bytes());
         let tag = [&SECRET[..], &ifindex, &slot].concat();

@@ -1,21 +1,11 @@
 //! The maximum segment size of a TCP SYN, lowered to what fits the tunnel, in both directions and over
 //! both families on either side; the TCP checksum is right afterwards.
 
-use vxlan_common::counters::NatField::SrcAddress;
-use vxlan_tests::packet::{Checksum, Eth, Ipv4, Ipv6, Layer, Packet, Tcp, Udp, flags};
-
 use crate::{
-    bench::{Bench, Program},
     encap::{To, outer},
-    encap6::outer6,
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
+    prelude::*,
 };
 
-const AWS: (&str, u32) = ("aws", VNI);
 const SYN_ACK: u8 = flags::SYN | flags::ACK;
 
 fn tcp(flags: u8, options: &[u8]) -> Tcp {
@@ -87,14 +77,15 @@ fn segments(most: u16) -> Vec<(&'static str, u8, Vec<u8>, Vec<u8>)> {
 
 /// The largest that fits an MTU of 1460 bytes: the tunnel takes 50 or 70, and IPv4 or IPv6 with TCP
 /// 40 or 60.
-fn most(outer: usize, inner: usize) -> u16 {
-    [[1370, 1350], [1350, 1330]][outer][inner]
+fn most(outer: Family, inner: Family) -> u16 {
+    outer.pick(inner.pick(1370, 1350), inner.pick(1350, 1330))
 }
 
 /// Frames as they arrive and as they leave. `ips` are the inner headers of either family.
-fn frames(eth: &Eth, ips: &[Layer; 2], outer: usize) -> Vec<(String, Packet, Packet)> {
+fn frames(eth: &Eth, ips: &[Layer; 2], outer: Family) -> Vec<(String, Packet, Packet)> {
     let mut all = Vec::new();
-    for (inner, (family, ip)) in ["IPv4", "IPv6"].into_iter().zip(ips).enumerate() {
+    for (inner, ip) in Family::BOTH.into_iter().zip(ips) {
+        let family = inner.name();
         let frame = |flags, options: &[u8], checksum| {
             let tcp = tcp(flags, options).checksum(checksum);
             Packet::new().with(eth.clone()).with(ip.clone()).with(tcp)
@@ -113,7 +104,7 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: usize) -> Vec<(String, Packet, Pac
         }
     }
     let Layer::Ipv4(v4) = &ips[0] else { panic!("IPv4 comes first") };
-    let most = most(outer, 0);
+    let most = most(outer, Family::V4);
     let mss = |value: u16| [&[2, 4][..], &value.to_be_bytes()].concat();
     let syn = |ip: Ipv4, value| {
         Packet::new().with(eth.clone()).with(ip).with(tcp(flags::SYN, &mss(value)))
@@ -158,34 +149,33 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: usize) -> Vec<(String, Packet, Pac
 
 #[test]
 fn on_the_way_in() {
-    let mut bench = bench6();
-    for (outer, ip) in [Layer::from(outer_ip()), outer_ip6().into()].into_iter().enumerate() {
-        // The way back to aws is over IPv6, however its packets come.
-        let mut bench4 = (outer == 0).then(Bench::gcp);
-        let bench = bench4.as_mut().unwrap_or(&mut bench);
+    for family in Family::BOTH {
+        // The path back to aws is over the family that this host prefers, however packets come.
+        let mut bench = family.bench();
         let inner = [ipv4().into(), ipv6().into()];
-        let rows: Vec<_> = frames(&eth(), &inner, outer)
+        let rows: Vec<_> = frames(&eth(), &inner, family)
             .into_iter()
             .map(|(name, arriving, leaving)| {
-                let packet = wrap(ip.clone(), outer_udp(), vxlan(), &arriving).build();
-                Row::accepted(name, bench, &packet, AWS, &leaving.build()).nat(SrcAddress, AWS_43)
+                let packet = family.from_aws(&arriving).build();
+                let row = Row::accepted(name, &bench, &packet, AWS_43, &leaving.build());
+                row.nat(SrcAddress, AWS_43)
             })
             .collect();
-        check(bench, Program::Decap, &rows);
+        check(&mut bench, Program::Decap, &rows);
     }
 }
 
 /// What counts is the way back, which is over IPv6 though the packet came over IPv4.
 #[test]
 fn the_way_back_decides() {
-    let mut bench = bench6();
+    let mut bench = Family::V6.bench();
     let frame = |size: u16| {
         let mss = [&[2, 4][..], &size.to_be_bytes()].concat();
         Packet::new().with(eth()).with(ipv4()).with(tcp(flags::SYN, &mss))
     };
     let row = |bench: &Bench, name: &str, before, after| {
         let packet = from_aws(&frame(before)).build();
-        let row = Row::accepted(name, bench, &packet, AWS, &frame(after).build());
+        let row = Row::accepted(name, bench, &packet, AWS_43, &frame(after).build());
         row.nat(SrcAddress, AWS_43)
     };
     let rows = [
@@ -199,18 +189,14 @@ fn the_way_back_decides() {
 #[test]
 fn on_the_way_out() {
     let ips = || [Ipv4::new(GCP_HOST, AWS_HOST).into(), Ipv6::new(GCP_HOST6, AWS_HOST6).into()];
-    for family in [0, 1] {
-        let mut bench = if family == 0 { Bench::gcp() } else { bench6() };
+    for family in Family::BOTH {
+        let mut bench = family.bench();
         let rows: Vec<_> = frames(&eth_out(), &ips(), family)
             .into_iter()
             .map(|(name, frame, leaving)| {
                 let (frame, leaving) = (frame.build(), leaving.build());
                 let port = port_of(&frame);
-                let packet = if family == 0 {
-                    outer(&leaving, To::Aws, 0, port)
-                } else {
-                    outer6(&leaving, To::Aws, 0, 64, port)
-                };
+                let packet = outer(family, &leaving, To::Aws, 0, 64, port);
                 Row::sent(name, &frame, &packet, AWS_43)
             })
             .collect();
@@ -229,7 +215,7 @@ fn each_way_by_its_own_mtu() {
     };
     let sent = |name: &str, before, after| {
         let (before, after) = (frame(before), frame(after));
-        let packet = outer(&after, To::Office, 0, port_of(&before));
+        let packet = outer(Family::V4, &after, To::Office, 0, 64, port_of(&before));
         Row::sent(name, &before, &packet, Who::Member("office", VNI))
     };
     let rows = [
@@ -251,7 +237,7 @@ fn a_wrong_checksum_stays_wrong() {
     let mut bench = Bench::gcp();
     let arriving = frame(1460, Checksum::Wrong);
     let packet = from_aws(&Packet::new().payload(&arriving)).build();
-    let outcome = bench.run(Program::Decap, crate::bench::Context::DEFAULT, &packet);
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
     let right = frame(1370, Checksum::Right);
     let leaving = &outcome.bytes[16..];
     assert_eq!(leaving[..50], right[..50]);

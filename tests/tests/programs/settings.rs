@@ -1,25 +1,12 @@
 //! Keys of `[underlay]` that change what is written or refused outside: `ttl`, `dscp`,
 //! `reserved_bits`, `unknown_vni` and their combinations.
 
-use vxlan_common::{
-    counters::NatField::SrcAddress,
-    reason::RxDrop::{InvalidVxlanHeader, UnknownSource, UnknownVni},
-};
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Ipv4, Ipv6, Layer, Packet, Udp, Vxlan};
+use vxlan_common::reason::RxDrop::{InvalidVxlanHeader, UnknownSource, UnknownVni};
 
 use crate::{
-    bench::{Bench, Program},
-    encap::{To, outer_with},
-    encap6::outer6,
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
+    encap::{To, outer},
+    prelude::*,
 };
-
-const AWS: (&str, u32) = ("aws", VNI);
-const PEER: Who = Who::Peer("aws");
 
 /// A frame, and its TTL or hop limit with its DSCP, which ARP has none of.
 type Named = (String, Packet, Option<(u8, u8)>);
@@ -48,23 +35,19 @@ fn frames() -> Vec<Named> {
 /// Checks both outer families with these keys. `None`: inherited.
 #[track_caller]
 fn headers(keys: &str, ttl: Option<u8>, dscp: Option<u8>) {
-    type Outer = fn(&[u8], To, u8, u8, u16) -> Vec<u8>;
-    let rows = |outer: Outer| -> Vec<Row> {
+    for family in Family::BOTH {
         let rows = frames().into_iter().map(|(name, frame, inner)| {
             let frame = frame.build();
             let (ttl, tos) = match inner {
                 Some((theirs, mark)) => (ttl.unwrap_or(theirs), dscp.unwrap_or(mark) << 2 | 1),
                 None => (64, 0),
             };
-            let packet = outer(&frame, To::Aws, tos, ttl, port_of(&frame));
+            let packet = outer(family, &frame, To::Aws, tos, ttl, port_of(&frame));
             Row::sent(name, &frame, &packet, AWS_43)
         });
-        rows.collect()
-    };
-    let v4 = gcp(&format!("{keys}\n{PUBLIC}"));
-    check(&mut Bench::new(&v4, crate::bench::GCP), Program::Encap, &rows(outer_with));
-    let v6 = gcp6(&format!("{keys}\n{PUBLIC6}"));
-    check(&mut Bench::new(&v6, GCP6), Program::Encap, &rows(outer6));
+        let rows: Vec<_> = rows.collect();
+        check(&mut family.bench_with(keys), Program::Encap, &rows);
+    }
 }
 
 #[test]
@@ -99,18 +82,13 @@ fn both_inherited() {
     headers("ttl = \"inherit\"\ndscp = \"inherit\"", None, None);
 }
 
-fn families() -> [(&'static str, Layer, Layer, usize); 2] {
-    [
-        ("IPv4", outer_ip().into(), outer_ip().src(STRANGER).into(), 42),
-        ("IPv6", outer_ip6().into(), outer_ip6().src(STRANGER6).into(), 62),
-    ]
-}
-
 /// RFC 7348 section 5: "MUST be ignored on receipt". The I flag is none of them.
 #[test]
 fn reserved_bits_that_are_ignored() {
-    let mut bench = Bench::new(&gcp6(&format!("reserved_bits = \"ignore\"\n{PUBLIC6}")), GCP6);
-    for (family, ip, stranger, at) in families() {
+    let mut bench = Family::V6.bench_with("reserved_bits = \"ignore\"");
+    for outer in Family::BOTH {
+        let (family, ip, at) = (outer.name(), outer.outer_ip(), outer.udp_at() + 8);
+        let stranger = ip.clone().src(outer.stranger());
         let inner = ping();
         let good = wrap(ip.clone(), outer_udp(), vxlan(), &inner).build();
         let mut rows = Vec::new();
@@ -118,25 +96,25 @@ fn reserved_bits_that_are_ignored() {
             let mut packet = good.clone();
             packet[at + bit / 8] ^= 0x80 >> (bit % 8);
             rows.push(if bit == 4 {
-                Row::refused(format!("{family}, I flag clear"), &packet, InvalidVxlanHeader, PEER)
+                Row::refused(format!("{family}, I flag clear"), &packet, InvalidVxlanHeader, AWS)
             } else {
                 let name = format!("{family}, bit {bit} set");
-                Row::accepted(name, &bench, &packet, AWS, &inner.build()).nat(SrcAddress, AWS_43)
+                Row::accepted(name, &bench, &packet, AWS_43, &inner.build()).nat(SrcAddress, AWS_43)
             });
         }
         let all = Vxlan::new(VNI).flags(0xff).reserved([0xff; 3]).last(0xff);
         let all = wrap(ip.clone(), outer_udp(), all, &inner).build();
-        let row = Row::accepted(format!("{family}, all"), &bench, &all, AWS, &inner.build());
+        let row = Row::accepted(format!("{family}, all"), &bench, &all, AWS_43, &inner.build());
         rows.push(row.nat(SrcAddress, AWS_43));
         let none = Vxlan::new(VNI).flags(0xf7).reserved([0xff; 3]).last(0xff);
         let none = wrap(ip.clone(), outer_udp(), none, &inner).build();
-        rows.push(Row::refused(format!("{family}, all but I"), &none, InvalidVxlanHeader, PEER));
+        rows.push(Row::refused(format!("{family}, all but I"), &none, InvalidVxlanHeader, AWS));
         let odd = |vni| Vxlan::new(vni).last(1);
         let unknown = wrap(ip, outer_udp(), odd(UNKNOWN_VNI), &inner).build();
-        rows.push(Row::refused(format!("{family}, unknown VNI"), &unknown, UnknownVni, PEER));
+        rows.push(Row::refused(format!("{family}, unknown VNI"), &unknown, UnknownVni, AWS));
         let stranger = wrap(stranger, outer_udp(), odd(VNI), &inner).build();
         let name = format!("{family}, stranger");
-        rows.push(Row::refused(name, &stranger, UnknownSource, Who::Network(VNI)));
+        rows.push(Row::refused(name, &stranger, UnknownSource, NETWORK));
         check(&mut bench, Program::Decap, &rows);
     }
 }
@@ -155,9 +133,11 @@ fn kinds(vni: u32) -> [(&'static str, Vxlan); 4] {
 #[test]
 fn unknown_vnis_that_are_passed() {
     for reserved in ["refuse", "ignore"] {
-        let keys = format!("unknown_vni = \"pass\"\nreserved_bits = \"{reserved}\"\n{PUBLIC6}");
-        let mut bench = Bench::new(&gcp6(&keys), GCP6);
-        for (family, ip, stranger, _) in families() {
+        let keys = format!("unknown_vni = \"pass\"\nreserved_bits = \"{reserved}\"");
+        let mut bench = Family::V6.bench_with(&keys);
+        for outer in Family::BOTH {
+            let (family, ip) = (outer.name(), outer.outer_ip());
+            let stranger = ip.clone().src(outer.stranger());
             let mut rows = Vec::new();
             let inner = ping();
             for vni in [UNKNOWN_VNI, 0, 0xff_ffff, 0x2b_0000] {
@@ -176,15 +156,15 @@ fn unknown_vnis_that_are_passed() {
                 let packet = wrap(ip.clone(), outer_udp(), header.clone(), &inner).build();
                 let fine = kind == "right" || (reserved == "ignore" && kind != "no I flag");
                 rows.push(if fine {
-                    Row::accepted(name, &bench, &packet, AWS, &inner.build())
+                    Row::accepted(name, &bench, &packet, AWS_43, &inner.build())
                         .nat(SrcAddress, AWS_43)
                 } else {
-                    Row::refused(name, &packet, InvalidVxlanHeader, PEER)
+                    Row::refused(name, &packet, InvalidVxlanHeader, AWS)
                 });
                 let name = format!("{family}, ours, {kind}, stranger");
                 let packet = wrap(stranger.clone(), outer_udp(), header, &inner).build();
                 rows.push(if fine {
-                    Row::refused(name, &packet, UnknownSource, Who::Network(VNI))
+                    Row::refused(name, &packet, UnknownSource, NETWORK)
                 } else {
                     Row::refused(name, &packet, InvalidVxlanHeader, Who::Nobody)
                 });
@@ -192,7 +172,7 @@ fn unknown_vnis_that_are_passed() {
             // No room for a header is no other user's either: there is no VNI to tell by.
             let short = Packet::new().with(outer_eth()).with(ip).with(outer_udp()).payload(&[8; 7]);
             let name = format!("{family}, header of 7 bytes");
-            rows.push(Row::refused(name, &short.build(), InvalidVxlanHeader, PEER));
+            rows.push(Row::refused(name, &short.build(), InvalidVxlanHeader, AWS));
             check(&mut bench, Program::Decap, &rows);
         }
     }

@@ -1,31 +1,12 @@
 //! The UDP source port of an accepted packet against the one its sender must have written: computed
 //! anew from the inner frame, the peer's own, or one of a range.
 
-use vxlan_common::{
-    counters::NatField::{SrcAddress, SrcPort},
-    reason::RxDrop::InnerSourceDenied,
-};
-use vxlan_tests::packet::{
-    Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Layer, Packet, Tcp, Udp, Vxlan, flags,
-};
+use vxlan_common::reason::RxDrop::InnerSourceDenied;
 
-use crate::{
-    bench::{Bench, Program},
-    flow::port_of,
-    moves::Who,
-    rows::{Row, check},
-    world::*,
-    world6::*,
-};
-
-const AWS: (&str, u32) = ("aws", VNI);
+use crate::prelude::*;
 
 fn bench(keys: &str) -> Bench {
     Bench::new(&with_peer(&gcp6(PUBLIC6), "aws", keys), GCP6)
-}
-
-fn families() -> [(&'static str, Layer); 2] {
-    [("IPv4", outer_ip().into()), ("IPv6", outer_ip6().into())]
 }
 
 /// Every kind of frame that the hash takes its fields from in a way of its own.
@@ -65,9 +46,17 @@ fn frames() -> Vec<(&'static str, Packet)> {
 }
 
 /// Accepted from that port, and whether that counts as rewritten.
-fn row(bench: &Bench, name: &str, ip: &Layer, port: u16, inner: &Packet, rewritten: bool) -> Row {
-    let packet = wrap(ip.clone(), outer_udp().src_port(port), vxlan(), inner).build();
-    let row = Row::accepted(name, bench, &packet, AWS, &inner.build()).nat(SrcAddress, AWS_43);
+fn row(
+    bench: &Bench,
+    name: &str,
+    family: Family,
+    port: u16,
+    inner: &Packet,
+    rewritten: bool,
+) -> Row {
+    let name = format!("{}, {name}", family.name());
+    let packet = wrap(family.outer_ip(), outer_udp().src_port(port), vxlan(), inner).build();
+    let row = Row::accepted(name, bench, &packet, AWS_43, &inner.build()).nat(SrcAddress, AWS_43);
     if rewritten { row.nat(SrcPort, AWS_43) } else { row }
 }
 
@@ -75,12 +64,12 @@ fn row(bench: &Bench, name: &str, ip: &Layer, port: u16, inner: &Packet, rewritt
 fn a_port_of_the_flow() {
     let mut bench = bench("source_port = \"flow\"");
     let mut ports = Vec::new();
-    for (family, ip) in families() {
+    for family in Family::BOTH {
         let mut rows = Vec::new();
         for (kind, inner) in frames() {
             let right = port_of(&inner.build());
             ports.push(right);
-            rows.push(row(&bench, &format!("{family}, {kind}"), &ip, right, &inner, false));
+            rows.push(row(&bench, kind, family, right, &inner, false));
             for (how, port) in [
                 ("one more", right.checked_add(1).unwrap_or(49_152)),
                 ("one less", right - 1),
@@ -88,8 +77,8 @@ fn a_port_of_the_flow() {
                 ("none", 0),
                 ("our own", 4789),
             ] {
-                let name = format!("{family}, {kind}, {how}");
-                rows.push(row(&bench, &name, &ip, port, &inner, true));
+                let name = format!("{kind}, {how}");
+                rows.push(row(&bench, &name, family, port, &inner, true));
             }
         }
         check(&mut bench, Program::Decap, &rows);
@@ -116,7 +105,8 @@ fn a_port_of_a_flow_that_is_mended() {
         let tcp = Tcp::new(40_000, 443).flags(flags::SYN).options(vec![2, 4, 0x05, 0x46]);
         Packet::new().with(eth()).with(ipv4().tos(3)).with(tcp)
     };
-    let row = Row::accepted("a SYN that met congestion", &bench, &packet, AWS, &received.build());
+    let row =
+        Row::accepted("a SYN that met congestion", &bench, &packet, AWS_43, &received.build());
     check(&mut bench, Program::Decap, &[row.nat(SrcAddress, AWS_43)]);
 }
 
@@ -124,11 +114,10 @@ fn a_port_of_a_flow_that_is_mended() {
 #[test]
 fn without_a_word_it_is_of_the_flow() {
     let mut bench = bench("");
-    let ip = Layer::from(outer_ip());
     let right = port_of(&ping().build());
     let rows = [
-        row(&bench, "of the flow", &ip, right, &ping(), false),
-        row(&bench, "another", &ip, right ^ 1, &ping(), true),
+        row(&bench, "of the flow", Family::V4, right, &ping(), false),
+        row(&bench, "another", Family::V4, right ^ 1, &ping(), true),
     ];
     check(&mut bench, Program::Decap, &rows);
 }
@@ -136,20 +125,13 @@ fn without_a_word_it_is_of_the_flow() {
 #[test]
 fn a_fixed_port_is_that_of_the_peers_endpoint() {
     let mut bench = bench("source_port = \"fixed\"");
-    for (family, ip) in families() {
+    for family in Family::BOTH {
         for (kind, inner) in frames() {
             let of_flow = port_of(&inner.build());
             let rows: Vec<_> =
                 [(4789, false), (4788, true), (0xb512, true), (of_flow, true), (0, true)]
                     .map(|(port, rewritten)| {
-                        row(
-                            &bench,
-                            &format!("{family}, {kind}, {port}"),
-                            &ip,
-                            port,
-                            &inner,
-                            rewritten,
-                        )
+                        row(&bench, &format!("{kind}, {port}"), family, port, &inner, rewritten)
                     })
                     .to_vec();
             check(&mut bench, Program::Decap, &rows);
@@ -157,8 +139,7 @@ fn a_fixed_port_is_that_of_the_peers_endpoint() {
     }
     // Where our own is another.
     let text = with_peer(&gcp(PUBLIC), "office", "source_port = \"fixed\"");
-    let mut bench = Bench::new(&text, crate::bench::GCP);
-    let office = Who::Member("office", VNI);
+    let mut bench = Bench::new(&text, GCP);
     let inner = Packet::new()
         .with(Eth::new(GCP_MAC, OFFICE_MAC))
         .with(Ipv4::new(OFFICE_HOST, GCP_HOST))
@@ -166,9 +147,10 @@ fn a_fixed_port_is_that_of_the_peers_endpoint() {
     let from = |port| {
         let ip = outer_ip().src(OFFICE);
         let packet = wrap(ip, outer_udp().src_port(port), vxlan(), &inner).build();
-        Row::accepted(port.to_string(), &bench, &packet, ("office", VNI), &inner.build())
+        Row::accepted(port.to_string(), &bench, &packet, OFFICE_43, &inner.build())
     };
-    let rows = [from(8472), from(4789).nat(SrcPort, office), from(50_000).nat(SrcPort, office)];
+    let rows =
+        [from(8472), from(4789).nat(SrcPort, OFFICE_43), from(50_000).nat(SrcPort, OFFICE_43)];
     check(&mut bench, Program::Decap, &rows);
 }
 
@@ -181,7 +163,7 @@ fn any_port_of_a_range() {
         ("source_port = \"any\"\nsource_ports = \"255-256\"", 255, 256),
     ] {
         let mut bench = bench(keys);
-        for (family, ip) in families() {
+        for family in Family::BOTH {
             let inside = [first, first + 1, last - 1, last].map(|port| (port, false));
             let below = first.checked_sub(1).map(|port| (port, true));
             let above = last.checked_add(1).map(|port| (port, true));
@@ -196,8 +178,8 @@ fn any_port_of_a_range() {
                 let rows: Vec<_> = ports
                     .iter()
                     .map(|&(port, rewritten)| {
-                        let name = format!("{keys}, {family}, {kind}, {port}");
-                        row(&bench, &name, &ip, port, &inner, rewritten)
+                        let name = format!("{keys}, {kind}, {port}");
+                        row(&bench, &name, family, port, &inner, rewritten)
                     })
                     .collect();
                 check(&mut bench, Program::Decap, &rows);

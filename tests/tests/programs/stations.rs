@@ -1,20 +1,13 @@
 //! How many stations may be learned behind a member, and how they are counted: `LEARNED` by the
 //! program, `FORGOTTEN` by the daemon.
 
-use std::net::Ipv4Addr;
-
 use aya::maps::{Array, HashMap, MapData};
 use vxlan_common::{
     addr::Mac as Key,
     table::{FdbEntry, FdbKey, MemberState},
 };
-use vxlan_tests::packet::{Eth, Icmp, Ipv4, Mac, Packet};
 
-use crate::{
-    bench::{Bench, Context, GCP, Program},
-    rows::XDP_PASS,
-    world::*,
-};
+use crate::prelude::*;
 
 fn station(n: u8) -> Mac {
     [2, 0, 0, 1, 0, n]
@@ -64,7 +57,7 @@ fn sends(bench: &mut Bench, from: Behind, mac: Mac) {
 /// Stations of a member in the table, which are these, and as many as are counted.
 #[track_caller]
 fn has(bench: &mut Bench, from: Behind, wanted: &[u8]) {
-    let member = bench.member(from.name(), VNI);
+    let member = bench.member(Who::Member(from.name(), VNI));
     let map = bench.plane.maps().map_mut("FDB").expect("is a map");
     let fdb: HashMap<&mut MapData, FdbKey, FdbEntry> = map.try_into().expect("is a hash");
     let learned = fdb.iter().map(|entry| entry.expect("can be read"));
@@ -94,7 +87,7 @@ fn forget(bench: &mut Bench, from: Behind, n: u8) {
     let map = bench.plane.maps().map_mut("FDB").expect("is a map");
     let mut fdb: HashMap<&mut MapData, FdbKey, FdbEntry> = map.try_into().expect("is a hash");
     fdb.remove(&key).expect("was there");
-    let member = bench.member(from.name(), VNI);
+    let member = bench.member(Who::Member(from.name(), VNI));
     let count = forgotten(bench, member) + 1;
     let map = bench.plane.maps().map_mut("FORGOTTEN").expect("is a map");
     let mut counts: Array<&mut MapData, u64> = map.try_into().expect("is an array");
@@ -198,7 +191,7 @@ fn what_the_daemon_forgets_makes_room() {
 #[test]
 fn a_count_that_is_ahead_closes_nothing() {
     let mut bench = of_four();
-    let member = bench.member("aws", VNI);
+    let member = bench.member(AWS_43);
     let map = bench.plane.maps().map_mut("FORGOTTEN").expect("is a map");
     let mut counts: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     counts.set(member, 1, 0).expect("is in range");

@@ -1,20 +1,13 @@
 //! What `encap` tells the sender of a packet that does not fit the way to its member: exact messages,
 //! and the packets about which nobody is told.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
-use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Tcp, Udp, flags};
 
 use crate::{
-    bench::{Bench, Context, GCP, Program},
-    encap::{To, sent},
-    moves::{Moves, Who},
-    rows::{Row, TC_ACT_REDIRECT, TC_ACT_SHOT, check},
-    world::*,
+    encap::{To, sent_over},
+    prelude::*,
 };
 
-const OFFICE_43: Who = Who::Member("office", VNI);
 /// What is left of 1460 and of 1400 bytes for an inner packet: 50 bytes are outer IPv4, UDP, VXLAN
 /// and the inner Ethernet header.
 const TO_AWS: u16 = 1410;
@@ -71,28 +64,34 @@ fn v6(ip: Ipv6) -> Packet {
     Packet::new().with(Eth::new(STRANGE_MAC, GCP_MAC)).with(ip).with(Udp::new(1, 2))
 }
 
-#[test]
-fn the_mtu_of_the_way_to_the_byte() {
+over_both_families!(the_mtu_of_the_path_to_the_byte);
+
+fn the_mtu_of_the_path_to_the_byte(family: Family) {
     let aws = |len| sized(&v4(ip()), len);
     let aws6 = |len| sized(&v6(ip6()), len);
     let to = |destination, len| sized(&v4(ip().dst(destination)), len);
-    // The way to office has an MTU of 1400 bytes; 36 are IPv4, UDP and VXLAN.
-    let office = 1400 - 36;
-    let not_sent = |name, to: &Packet, why, who| Row::not_sent(name, &to.build(), why, who);
-    let (nobody, lone) = (Who::Network(VNI), Who::Member("lone", VNI));
-    let rows = [
-        sent("1460 bytes outside", &aws(LARGEST_FRAME), To::Aws),
-        told("1461 bytes outside", &aws(LARGEST_FRAME + 1), TO_AWS, AWS_43),
-        told("3000 bytes outside", &aws(3000 - 36), TO_AWS, AWS_43),
-        sent("1460 bytes outside, IPv6", &aws6(LARGEST_FRAME), To::Aws),
-        told("1461 bytes outside, IPv6", &aws6(LARGEST_FRAME + 1), TO_AWS, AWS_43),
-        told("3000 bytes outside, IPv6", &aws6(3000 - 36), TO_AWS, AWS_43),
+    let sent = |name: &str, frame: &Packet, to| sent_over(family, name, frame, to);
+    let not_sent = |name: &str, to: &Packet, why, who| Row::not_sent(name, &to.build(), why, who);
+    // IPv6 takes 20 bytes more than IPv4.
+    let (to_aws, to_office) = family.pick((TO_AWS, TO_OFFICE), (TO_AWS - 20, TO_OFFICE - 20));
+    // The path to office has an MTU of 1400 bytes.
+    let (most, office) = (family.largest_frame(), 1400 - family.header() - 8 - 8);
+    let mut rows = vec![
+        sent("1460 bytes outside", &aws(most), To::Aws),
+        told("1461 bytes outside", &aws(most + 1), to_aws, AWS_43),
+        told("3000 bytes outside", &aws(most + 1540), to_aws, AWS_43),
+        sent("1460 bytes outside, IPv6", &aws6(most), To::Aws),
+        told("1461 bytes outside, IPv6", &aws6(most + 1), to_aws, AWS_43),
+        told("3000 bytes outside, IPv6", &aws6(most + 1540), to_aws, AWS_43),
         sent("1400 bytes outside to office", &to(OFFICE_HOST, office), To::Office),
-        told("1401 bytes to office", &to(OFFICE_HOST, office + 1), TO_OFFICE, OFFICE_43),
-        not_sent("too large for nobody", &to(NOWHERE, 1500), NoRoute, nobody),
-        not_sent("too large for lone, not reached", &to(LONE_HOST, 1500), NoNeighbour, lone),
+        told("1401 bytes to office", &to(OFFICE_HOST, office + 1), to_office, OFFICE_43),
+        not_sent("too large for nobody", &to(NOWHERE, 1500), NoRoute, NETWORK),
+        not_sent("too large for lone, not reached", &to(LONE_HOST, 1500), NoNeighbour, LONE_43),
     ];
-    check(&mut Bench::gcp(), Program::Encap, &rows);
+    if family == Family::V6 {
+        rows.push(told("fits over IPv4 alone", &aws(LARGEST_FRAME), to_aws, AWS_43));
+    }
+    check(&mut family.bench(), Program::Encap, &rows);
 }
 
 #[test]

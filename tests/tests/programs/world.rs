@@ -15,7 +15,18 @@ pub(crate) const GCP_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub(crate) const AWS_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 119);
 pub(crate) const AWS_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 pub(crate) const OFFICE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 30);
+pub(crate) const LONE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 40);
+/// No peer's.
 pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 66);
+
+pub(crate) const GCP_PRIVATE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 2);
+/// More than one bit from the private one.
+pub(crate) const GCP_PUBLIC6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 0x10);
+pub(crate) const AWS_PRIVATE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 0x119);
+pub(crate) const AWS_PUBLIC6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x20);
+pub(crate) const OFFICE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x33);
+pub(crate) const LONE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x40);
+pub(crate) const STRANGER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x66);
 
 /// The network that most rows are in.
 pub(crate) const VNI: u32 = 43;
@@ -24,8 +35,14 @@ pub(crate) const OTHER_VNI: u32 = 0x12_3456;
 /// No network of this host.
 pub(crate) const UNKNOWN_VNI: u32 = 44;
 
-/// `aws` in that network: whom most rows are put down to.
+/// `aws` in the network that most rows are in: whom most packets are counted for.
 pub(crate) const AWS_43: Who = Who::Member("aws", VNI);
+pub(crate) const OFFICE_43: Who = Who::Member("office", VNI);
+pub(crate) const LONE_43: Who = Who::Member("lone", VNI);
+/// `aws`, where the network does not count.
+pub(crate) const AWS: Who = Who::Peer("aws");
+/// The network that most rows are in, where the peer does not count.
+pub(crate) const NETWORK: Who = Who::Network(VNI);
 
 /// Overlay interface of network 43.
 pub(crate) const GCP_MAC: Mac = [2, 0, 0, 0, 0x43, 1];
@@ -128,6 +145,11 @@ pub(crate) const PUBLIC_MAC_TAG: &str = "public_address = \"203.0.113.10\"\ntag 
 /// The outer IPv4 header of a packet from `aws` as it arrives without a NAT in front of this host.
 pub(crate) fn outer_ip() -> Ipv4 {
     Ipv4::new(AWS_PUBLIC, GCP_PUBLIC)
+}
+
+/// The same over IPv6.
+pub(crate) fn outer_ip6() -> Ipv6 {
+    Ipv6::new(AWS_PUBLIC6, GCP_PUBLIC6)
 }
 
 pub(crate) fn outer_udp() -> Udp {
