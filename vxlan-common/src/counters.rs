@@ -3,7 +3,10 @@
 //! A slot stands for whom a packet is put down to: nobody, a peer, a network, or a member (a peer in
 //! a network). The daemon hands the slots out; slot 0 is always nobody.
 
-use crate::reason::{DropReason, SLOTS};
+use crate::{
+    abi::two_layouts,
+    reason::{DropReason, SLOTS},
+};
 
 /// The slot of packets that cannot be put down to any peer or network.
 pub const UNATTRIBUTED_SLOT: u32 = 0;
@@ -37,33 +40,33 @@ impl NatField {
     }
 }
 
-/// What is counted for one slot on one CPU. All in packets on the wire and in bytes of inner frames:
-/// a GSO packet of 44 segments counts 44, with its headers 44 times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Counters {
-    /// Probes handed to the daemon.
-    #[cfg(feature = "other-layout")]
-    pub probes: u64,
-    /// Frames handed to the overlay interface.
-    pub rx_packets: u64,
-    /// Their bytes, from inner Ethernet header to end of payload.
-    pub rx_bytes: u64,
-    /// Packets handed to the underlay interface.
-    pub tx_packets: u64,
-    /// Their inner bytes.
-    pub tx_bytes: u64,
-    /// ARP requests and neighbour solicitations answered in the owner's name.
-    pub neighbour_replies: u64,
-    /// ICMP messages that told a sender of a packet too big.
-    pub too_big_sent: u64,
-    /// Probes handed to the daemon.
-    #[cfg(not(feature = "other-layout"))]
-    pub probes: u64,
-    /// Packets by rewritten field, indexed by [`NatField`].
-    pub nat: [u64; 4],
-    /// Dropped packets, indexed by [`DropReason::index`].
-    pub drops: [u64; SLOTS],
+two_layouts! {
+    /// What is counted for one slot on one CPU. All in packets on the wire and in bytes of inner frames:
+    /// a GSO packet of 44 segments counts 44, with its headers 44 times.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(C)]
+    pub struct Counters {
+        /// Frames handed to the overlay interface.
+        pub rx_packets: u64,
+        /// Their bytes, from inner Ethernet header to end of payload.
+        pub rx_bytes: u64,
+        /// Packets handed to the underlay interface.
+        pub tx_packets: u64,
+        /// Their inner bytes.
+        pub tx_bytes: u64,
+        /// ARP requests and neighbour solicitations answered in the owner's name.
+        pub neighbour_replies: u64,
+        /// ICMP messages that told a sender of a packet too big.
+        pub too_big_sent: u64,
+        moved {
+            /// Probes handed to the daemon.
+            pub probes: u64,
+        }
+        /// Packets by rewritten field, indexed by [`NatField`].
+        pub nat: [u64; 4],
+        /// Dropped packets, indexed by [`DropReason::index`].
+        pub drops: [u64; SLOTS],
+    }
 }
 
 const _: () = assert!(size_of::<Counters>() == 8 * (7 + 4 + SLOTS));

@@ -7,6 +7,7 @@
 //! the BPF target and for the host, where it is tested against the RFCs' own examples.
 #![cfg_attr(not(test), no_std)]
 
+mod abi;
 pub mod addr;
 pub mod bytes;
 pub mod checksum;

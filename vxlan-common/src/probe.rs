@@ -2,9 +2,9 @@
 //! `docs/probe-protocol.md`; who may send probes, and what they say, is the daemon's matter.
 
 use crate::{
+    abi::abi,
     addr::Address,
     outer::{ETH_LEN, VXLAN_LEN},
-    table::abi,
 };
 
 /// Length of a probe without padding, from behind the inner Ethernet header.

@@ -4,8 +4,8 @@
 use vxlan_common::{
     addr::{Address, IPV6},
     inner::Inner,
-    nat::{self, ObservedEndpoint},
-    table::{GlobalSettings, MemberEntry, MemberState},
+    nat,
+    table::{GlobalSettings, MemberEntry, MemberState, ObservedEndpoint},
 };
 
 use crate::{

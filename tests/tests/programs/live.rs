@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use aya::maps::{Array, MapData, RingBuf};
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
-    nat::ObservedEndpoint,
     probe::{ProbeTag, ReceivedProbe},
     table,
+    table::ObservedEndpoint,
 };
 use vxlan_user::{
     config::Config,

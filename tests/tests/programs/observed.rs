@@ -2,8 +2,8 @@
 //! how often they changed and when, and how many there were.
 
 use vxlan_common::{
-    nat::ObservedEndpoint,
     reason::RxDrop::{BadChecksum, InnerSourceDenied},
+    table::ObservedEndpoint,
 };
 
 use crate::{learned, live, prelude::*};

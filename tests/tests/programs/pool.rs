@@ -14,11 +14,11 @@ use aya::{
 use vxlan_common::{
     addr::Mac,
     counters::Counters,
-    nat::ObservedEndpoint,
     probe,
     table::{
         BucketState, FdbEntry, FdbKey, Mapping, MemberState, Neighbour, NeighbourKey,
-        NetworkAddress, NonMember, OuterAddress, Owner, SourceEntry, TaggedMember,
+        NetworkAddress, NonMember, ObservedEndpoint, OuterAddress, Owner, SourceEntry,
+        TaggedMember,
     },
 };
 use vxlan_user::dataplane::{DataPlane, LoadOptions};

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use vxlan_common::{
     counters::{Counters, NatField},
     layout::{self, Layout},
-    nat::ObservedEndpoint,
     reason::DropReason,
-    table::{FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember},
+    table::{
+        FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember,
+        ObservedEndpoint,
+    },
 };
 
 use super::{DataPlane, DataPlaneError, tables};

@@ -16,10 +16,9 @@ use vxlan_common::{
     ABI_VERSION,
     addr::{Address, IPV4, IPV6},
     counters::Counters,
-    nat::ObservedEndpoint,
     table::{
         FdbEntry, FdbKey, Mapping, MemberState, NEIGHBOURS, Neighbour, NeighbourKey, NonMember,
-        PeerEntry, SourceEntry, active_element,
+        ObservedEndpoint, PeerEntry, SourceEntry, active_element,
     },
 };
 

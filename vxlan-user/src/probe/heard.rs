@@ -1,6 +1,6 @@
 //! What the data plane has noted of a peer's data packets, made into what is reported.
 
-use vxlan_common::{nat::ObservedEndpoint, table::MemberState};
+use vxlan_common::table::{MemberState, ObservedEndpoint};
 
 use super::DataMapping;
 

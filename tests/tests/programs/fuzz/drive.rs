@@ -13,9 +13,8 @@ use aya::{
 };
 use vxlan_common::{
     counters::{Counters, NatField},
-    nat::ObservedEndpoint,
     reason::DropReason,
-    table::{FdbEntry, FdbKey, NonMember},
+    table::{FdbEntry, FdbKey, NonMember, ObservedEndpoint},
 };
 use vxlan_tests::model::{Mapping, Peer};
 use vxlan_user::{

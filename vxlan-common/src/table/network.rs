@@ -1,0 +1,54 @@
+//! A network of this host, and the members that its BUM frames are copied to.
+
+use super::RateLimit;
+use crate::{
+    abi::abi,
+    addr::{Address, Mac},
+};
+
+/// A network of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct NetworkEntry {
+    /// The overlay interface; 0 while it does not exist.
+    pub ifindex: u32,
+    /// Counter slot of drops that belong to the network but to no peer.
+    pub slot: u32,
+    /// VNI, network order.
+    pub vni: [u8; 3],
+    /// [`NetworkEntry::PASS_NESTED`], [`NetworkEntry::FLOOD_UNKNOWN`].
+    pub flags: u8,
+    /// MAC address of the overlay interface.
+    pub mac: Mac,
+    /// An IPv4 address of the overlay interface, to answer from; zero where it has none.
+    pub address: [u8; 4],
+    /// The same of IPv6.
+    pub address6: Address,
+    /// Frames that are copied to several members.
+    pub bum_limit: RateLimit,
+}
+
+impl NetworkEntry {
+    /// Tunnels inside the tunnel are traffic like any other.
+    pub const PASS_NESTED: u8 = 1;
+    /// A frame for a MAC that nobody is known to have goes to every member.
+    pub const FLOOD_UNKNOWN: u8 = 2;
+}
+
+/// How many members a frame is copied to at most.
+pub const MAX_FLOOD_MEMBERS: usize = 64;
+
+/// The members that get a copy of what is for everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FloodList {
+    /// How many of `members` there are.
+    pub len: u32,
+    /// Indices of members.
+    pub members: [u32; MAX_FLOOD_MEMBERS],
+}
+
+abi! {
+    NetworkEntry: 56,
+    FloodList: 260,
+}

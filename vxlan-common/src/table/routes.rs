@@ -1,0 +1,33 @@
+//! Inner prefixes and their owners.
+
+use crate::{abi::abi, addr::Address};
+
+/// An IP address within a network: key of the sources, data of the prefix trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct NetworkAddress {
+    /// VXLAN network identifier, network order.
+    pub vni: [u8; 3],
+    /// [`IPV4`](crate::addr::IPV4) or [`IPV6`](crate::addr::IPV6).
+    pub family: u8,
+    /// The address.
+    pub address: Address,
+}
+
+impl NetworkAddress {
+    /// Bits of the key in front of the address: a prefix of length n has n + 32 bits.
+    pub const FIXED_BITS: u32 = 32;
+    /// Bits of a key that holds a whole IPv4 address.
+    pub const IPV4_BITS: u32 = Self::FIXED_BITS + 32;
+    /// Bits of a key that holds a whole IPv6 address.
+    pub const IPV6_BITS: u32 = Self::FIXED_BITS + 128;
+}
+
+/// Who owns an inner prefix: the index of a member, or [`LOCAL`].
+pub type Owner = u32;
+/// The prefix is on or behind this host.
+pub const LOCAL: Owner = u32::MAX;
+
+abi! {
+    NetworkAddress: 20,
+}

@@ -1,0 +1,48 @@
+//! What applies to every packet.
+
+use crate::{abi::abi, addr::Address};
+
+/// What applies to every packet. One entry, written by the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct GlobalSettings {
+    /// Random at every start; proves to `deliver` that `decap` wrote the tag.
+    pub secret: [u8; 8],
+    /// The underlay interface's own IPv4 address; zero where it has none.
+    pub address: [u8; 4],
+    /// The IPv4 address that peers send to when a 1:1 NAT is in front; zero where there is none.
+    pub public_address: [u8; 4],
+    /// The same of IPv6.
+    pub address6: Address,
+    /// The same of IPv6.
+    pub public_address6: Address,
+    /// UDP destination port of VXLAN, network order.
+    pub port: [u8; 2],
+    /// [`TAG_METADATA`], [`TAG_MAC`] or [`TAG_AUTO`].
+    pub tag: u8,
+    /// 1: a VNI that is not ours is another VXLAN user's, leave it to the host.
+    pub pass_unknown_vni: u8,
+    /// 1: send from the VXLAN port instead of a port from the flow hash.
+    pub fixed_source_port: u8,
+    /// 1: reserved bits of a received VXLAN header say nothing (RFC 7348); 0: they are refused.
+    pub ignore_reserved_bits: u8,
+    /// 1: a UDP checksum of a received packet says nothing; 0: one that is not zero must be right.
+    pub ignore_udp_checksum: u8,
+    /// Outer time to live; 0: the inner one.
+    pub ttl: u8,
+    /// Outer DSCP, 0 to 63; [`DSCP_INHERIT`]: the inner one.
+    pub dscp: u8,
+    /// 1: packets of `probe_vni` are probes.
+    pub probes: u8,
+    /// VNI of probes, network order.
+    pub probe_vni: [u8; 3],
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+/// For [`GlobalSettings::dscp`].
+pub const DSCP_INHERIT: u8 = 0xff;
+
+abi! {
+    GlobalSettings: 64,
+}
