@@ -12,6 +12,7 @@
 pub mod bpffs;
 pub mod clock;
 pub mod cmd;
+pub mod config;
 pub mod conserve;
 pub mod daemon;
 pub mod foreign;
@@ -37,7 +38,10 @@ pub mod systemd;
 mod tcp;
 pub mod topology;
 pub mod traffic;
+pub mod two_hosts;
+pub mod wait;
 
+pub use config::Config;
 pub use netns::{Netns, Ns};
 pub use run::Run;
 pub use sweep::sweep;

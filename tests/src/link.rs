@@ -1,5 +1,7 @@
 //! Veth pairs between namespaces: making one, and giving it the properties of a real wire.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 
 use crate::netns::Ns;
@@ -66,4 +68,23 @@ pub fn hush_ipv6(ns: &Ns, interface: &str) -> Result<()> {
          oifname \"{interface}\" meta l4proto icmpv6 drop\n }}\n}}\n"
     );
     ns.run_with_input("nft -f -", &rules).map(drop)
+}
+
+/// As `ip` writes it.
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// Tells each of these hosts the MAC address that belongs to the addresses of each other one, so that
+/// no ARP or neighbour discovery disturbs a count. All of them are on one link, by `interface`.
+pub fn static_neighbours(interface: &str, hosts: &[(&Ns, &[IpAddr])]) -> Result<()> {
+    for (host, addresses) in hosts {
+        let mac = mac_text(host.mac(interface)?);
+        for (on, _) in hosts.iter().filter(|(on, _)| on.name() != host.name()) {
+            for address in *addresses {
+                on.run(&format!("ip neigh replace {address} dev {interface} lladdr {mac}"))?;
+            }
+        }
+    }
+    Ok(())
 }

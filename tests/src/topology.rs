@@ -7,9 +7,10 @@ use anyhow::Result;
 
 pub use crate::link::Wire;
 use crate::{
-    link::{End, connect, set_queue},
+    link::{self, End, connect, hush_ipv6, set_queue},
     netns::{Netns, Ns},
     run::Run,
+    two_hosts::{self, Family},
 };
 
 /// The interface every host has its underlay on.
@@ -142,7 +143,28 @@ pub struct Pair {
 impl Pair {
     /// `a` is 203.0.113.1, `b` is 203.0.113.2, the MTU is 1500.
     pub fn new(wire: Wire) -> Result<Self> {
-        Self::with("203.0.113.1/24", "203.0.113.2/24", 1500, wire)
+        Self::over(Family::V4, wire)
+    }
+
+    /// With the addresses of [`two_hosts::End::underlay`].
+    pub fn over(outer: Family, wire: Wire) -> Result<Self> {
+        let [a, b] = two_hosts::End::BOTH.map(|end| end.underlay_prefix(outer));
+        Self::with(&a, &b, 1500, wire)
+    }
+
+    /// Like [`Pair::over`]; besides nothing crosses the cable but what is sent on purpose, and what
+    /// a ring has no room for waits: each packet counts.
+    pub fn counted(outer: Family, wire: Wire) -> Result<Self> {
+        let pair = Self::over(outer, wire)?;
+        pair.static_neighbours()?;
+        for ns in [&pair.a, &pair.b] {
+            set_queue(ns, UNDERLAY)?;
+            if outer == Family::V6 {
+                hush_ipv6(ns, UNDERLAY)?;
+                ns.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
+            }
+        }
+        Ok(pair)
     }
 
     /// Addresses come with their prefix length, IPv4 or IPv6.
@@ -164,16 +186,11 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Tells each host the other's MAC address, so that no ARP or neighbour discovery disturbs a
-    /// count.
+    /// See [`link::static_neighbours`].
     pub fn static_neighbours(&self) -> Result<()> {
-        for (ns, other, address) in
-            [(&self.a, &self.b, self.b_address), (&self.b, &self.a, self.a_address)]
-        {
-            let mac = other.mac(UNDERLAY)?.map(|byte| format!("{byte:02x}")).join(":");
-            ns.run(&format!("ip neigh replace {address} dev {UNDERLAY} lladdr {mac}"))?;
-        }
-        Ok(())
+        let hosts: [(&Ns, &[IpAddr]); 2] =
+            [(&self.a, &[self.a_address]), (&self.b, &[self.b_address])];
+        link::static_neighbours(UNDERLAY, &hosts)
     }
 }
 

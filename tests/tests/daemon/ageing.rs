@@ -1,6 +1,8 @@
 //! Stations are learned within bounds and forgotten in time: a member that shows a million of them
 //! takes nothing from another one, and can learn again afterwards.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use vxlan_tests::{
     inject::inject,
@@ -165,17 +167,12 @@ fn a_declared_station_does_not_age() -> Result<()> {
     world.send(Member::Loud, 0, 1)?;
     world.delivered()?;
     assert_eq!(world.learned(Member::Loud)?.len(), 1);
-    wait_longer("the heard one ages", || Ok(world.learned(Member::Loud)?.is_empty()))?;
+    wait_longer("the entry that was used ages", || Ok(world.learned(Member::Loud)?.is_empty()))?;
     assert_eq!(world.learned(Member::Quiet)?, [mac]);
     world.host.daemon.stop()
 }
 
 /// As `wait_until`, for what takes the time that stations stay.
-fn wait_longer(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = std::time::Instant::now() + 6 * std::time::Duration::from_secs(AGEING.into());
-    while !condition()? {
-        ensure!(std::time::Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    Ok(())
+fn wait_longer(what: &str, condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    vxlan_tests::wait::wait_until(what, 6 * Duration::from_secs(AGEING.into()), condition)
 }

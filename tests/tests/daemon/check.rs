@@ -6,15 +6,15 @@ use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::daemon::Daemon;
 
 use crate::{
-    host::{CONFIG, Host, changed, limited, line_of, said, xdp},
+    host::{CONFIG, Host, changed, limited, line_of, logged, xdp},
     refused::{assert_refused, assert_run_refused},
 };
 
 #[test]
 fn a_taken_metrics_port() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let _taken = host.ns().exec(|| TcpListener::bind("127.0.0.1:9839"))??;
-    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "listen"));
+    let (file, line) = (host.daemon.config().display(), line_of(&CONFIG, "listen"));
     assert_refused(
         &host,
         &format!(
@@ -26,7 +26,7 @@ fn a_taken_metrics_port() -> Result<()> {
 
 #[test]
 fn a_pin_directory_that_is_not_on_bpffs() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let elsewhere = host.pair.run.dir().join("elsewhere");
     let path = elsewhere.display().to_string();
     let before = host.state()?;
@@ -60,8 +60,7 @@ fn a_pin_directory_that_is_not_on_bpffs() -> Result<()> {
 
 #[test]
 fn a_second_daemon_with_the_same_run_directory() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let mut host = Host::launched(&CONFIG)?;
     let pid = host.daemon.pid().context("no process")?;
     let directory = host.daemon.run_dir().display().to_string();
     assert_run_refused(
@@ -96,15 +95,15 @@ fn native_xdp_with_an_mtu_that_is_too_large() -> Result<()> {
 
 #[test]
 fn auto_falls_back_to_generic_and_says_why() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     for ns in [&host.pair.a, &host.pair.b] {
         ns.run("ip link set eth0 mtu 4000")?;
     }
     host.daemon.launch()?;
     let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     assert_eq!(mode, "generic");
-    said(&host.daemon, &format!("eth0: decap in XDP (generic mode, program {id})"))?;
-    said(
+    logged(&host.daemon, &format!("eth0: decap in XDP (generic mode, program {id})"))?;
+    logged(
         &host.daemon,
         "eth0: no native XDP: MTU 4000 is more than the 3506 that veth takes with an XDP program: \
          `ip link set eth0 mtu 3506`\n",
@@ -117,7 +116,7 @@ fn auto_falls_back_to_generic_and_says_why() -> Result<()> {
 
 #[test]
 fn a_foreign_interface_with_the_hidden_ports_name() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     host.ns().run("ip link add vxport43 type veth peer name other")?;
     let before = host.state()?;
     for verb in ["run", "check"] {
@@ -132,7 +131,7 @@ fn a_foreign_interface_with_the_hidden_ports_name() -> Result<()> {
 /// A route of somebody else for a prefix that a member owns would take the traffic elsewhere.
 #[test]
 fn a_foreign_route_for_a_members_prefix() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     host.ns().run("ip route add 192.168.43.0/24 via 203.0.113.1")?;
     let before = host.state()?;
     for verb in ["run", "check"] {
@@ -151,7 +150,7 @@ pub(crate) const RECEIVE: &str = "receive: native XDP, else generic XDP, else TC
 /// What is fine is said to be fine, and still nothing is touched.
 #[test]
 fn what_fits_is_said_to_fit() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let before = host.state()?;
     let out = host.vxlan(&["check"])?;
     assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
@@ -177,7 +176,7 @@ fn what_fits_is_said_to_fit() -> Result<()> {
 
 #[test]
 fn an_underlay_that_is_down_is_a_warning() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     host.ns().run("ip link set eth0 down")?;
     let out = host.vxlan(&["check", "--json"])?;
     assert_eq!(out.status.code(), Some(1), "{out:?}");
@@ -225,8 +224,7 @@ fn more_members_than_get_what_is_for_everyone_is_a_warning() -> Result<()> {
 /// `down` beside a running daemon would pull the rug from under it.
 #[test]
 fn down_refuses_while_the_daemon_runs() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     let pid = host.daemon.pid().context("no process")?;
     let before = host.state()?;
     let out = host.vxlan(&["down"])?;
@@ -246,7 +244,7 @@ fn down_refuses_while_the_daemon_runs() -> Result<()> {
 /// Two daemons, each with its own places, need not know of each other.
 #[test]
 fn two_daemons_on_two_interfaces_of_a_host() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     host.ns().run("ip link add eth1 type veth peer name wire1")?;
     host.ns().run("ip addr add 198.51.100.2/24 dev eth1")?;
     host.ns().run("ip link set eth1 up")?;

@@ -2,12 +2,9 @@
 //! never doubled, and go with `down`, which leaves what others have in the same qdisc.
 
 use anyhow::{Result, ensure};
-use vxlan_tests::{
-    daemon::Daemon,
-    kernel::{Feature, needs},
-};
+use vxlan_tests::kernel::{Feature, needs};
 
-use crate::host::{CONFIG_A, Host, changed, tcx};
+use crate::host::{Host, changed, tcx};
 
 pub(crate) fn config() -> String {
     changed("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"")
@@ -37,7 +34,7 @@ fn has_clsact(host: &Host) -> Result<bool> {
 #[test]
 fn filters_are_replaced_by_a_restart_and_removed_by_down() -> Result<()> {
     let mut host = Host::new(&config())?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let other = host.start_peer()?;
     let before = host.state()?;
     assert!(!has_clsact(&host)?);
     host.daemon.launch()?;
@@ -76,11 +73,9 @@ fn a_restart_may_go_from_filters_to_links_and_back() -> Result<()> {
     if !needs(Feature::Tcx)? {
         return Ok(());
     }
-    let mut host = Host::new(&config())?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&config())?;
     host.daemon.terminate()?;
-    host.daemon.write_config(crate::host::CONFIG)?;
+    host.daemon.write_config(&crate::host::CONFIG)?;
     host.daemon.launch()?;
     host.assert_ping("now")?;
     assert_eq!(filters(&host, "eth0", "ingress")?, [""; 0]);

@@ -3,9 +3,8 @@
 use std::{cell::RefCell, net::TcpListener};
 
 use anyhow::{Result, ensure};
-use vxlan_tests::daemon::Daemon;
 
-use crate::host::{CONFIG, CONFIG_A, Host, State, changed};
+use crate::host::{CONFIG, Host, State, changed, lab_of};
 
 /// `b` runs, ends, and fails to start again with `config` after `prepare`. Traffic goes on, and a
 /// start with a good configuration takes over as if nothing had been. Returns the host before and
@@ -15,9 +14,7 @@ fn fails_to_restart(
     prepare: impl Fn(&Host) -> Result<()>,
     amend: impl Fn(&Host) -> Result<()>,
 ) -> Result<[State; 2]> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&CONFIG)?;
     host.daemon.terminate()?;
     host.daemon.write_config(config)?;
     prepare(&host)?;
@@ -32,7 +29,7 @@ fn fails_to_restart(
     ensure!(rx >= Some(10), "`show` after `{}`: {peers:#}", out.stderr.trim());
 
     amend(&host)?;
-    host.daemon.write_config(CONFIG)?;
+    host.daemon.write_config(&CONFIG)?;
     host.daemon.launch()?;
     host.assert_ping(&format!("after a good start after `{}`", out.stderr.trim()))?;
     host.daemon.stop()?;
@@ -53,7 +50,7 @@ fn for_a_taken_metrics_port() -> Result<()> {
         taken.replace(None);
         Ok(())
     };
-    let [before, after] = fails_to_restart(CONFIG, take, free)?;
+    let [before, after] = fails_to_restart(&CONFIG, take, free)?;
     after.assert_is(&before, "the failed restart");
     Ok(())
 }
@@ -89,15 +86,7 @@ fn for_a_foreign_route() -> Result<()> {
 
 #[test]
 fn for_a_hidden_port_whose_name_is_taken() -> Result<()> {
-    let config = CONFIG.to_owned()
-        + r#"[[network]]
-vni = 7
-interface = "lab"
-addresses = ["10.7.0.1/24"]
-[[network.member]]
-peer = "a"
-allowed_ips = ["10.7.0.2/32"]
-"#;
+    let config = format!("{}{}", *CONFIG, lab_of("a"));
     let add =
         |host: &Host| host.ns().run("ip link add vxport7 type veth peer name other").map(drop);
     let [before, after] = fails_to_restart(&config, add, |_| Ok(()))?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     check::RECEIVE,
-    host::{Host, PATIENCE, changed, said, wait_until},
+    host::{Host, PATIENCE, changed, logged, wait_until},
 };
 
 const IPV4: &str = "203.0.113.1:4789";
@@ -64,7 +64,7 @@ fn an_underlay_of_ipv6_alone() -> Result<()> {
     assert_eq!(out.stdout, format!("{file}: 1 peer, 1 network; eth0 from 2001:db8::2\n{RECEIVE}"));
     let before = host.state()?;
     host.daemon.launch()?;
-    said(&host.daemon, "; from 2001:db8::2\n")?;
+    logged(&host.daemon, "; from 2001:db8::2\n")?;
     assert_eq!(in_use(&host)?, IPV6);
     assert_eq!(shown(&host, "networks")?["networks"][0]["mtu"], 1430);
     assert!(!host.daemon.log().contains("not reachable"), "{}", host.daemon.log());
@@ -83,7 +83,7 @@ fn an_underlay_of_both_families() -> Result<()> {
     assert_eq!(answer["address"], "203.0.113.2");
     assert_eq!(answer["addresses"], serde_json::json!(["203.0.113.2", "2001:db8::2"]));
     host.daemon.launch()?;
-    said(&host.daemon, "; from 203.0.113.2 and 2001:db8::2\n")?;
+    logged(&host.daemon, "; from 203.0.113.2 and 2001:db8::2\n")?;
     let peer = &shown(&host, "peers")?["peers"][0];
     assert_eq!(peer["endpoint"], IPV6);
     assert_eq!(peer["endpoints"], serde_json::json!([IPV6, IPV4]));
@@ -122,10 +122,10 @@ fn the_second_endpoint_while_the_first_ones_next_hop_is_silent() -> Result<()> {
     host.ns().run("ip neigh flush dev eth0")?;
     host.ns().output("ping -6 -c 1 -W 1 2001:db8::1")?;
     wait_for(&host, IPV4)?;
-    said(&host.daemon, &format!("packets go to its endpoint {IPV4}"))?;
+    logged(&host.daemon, &format!("packets go to its endpoint {IPV4}"))?;
     host.pair.a.run("ip addr add 2001:db8::1/64 dev eth0 nodad")?;
     wait_for(&host, IPV6)?;
-    said(&host.daemon, &format!("packets go to its endpoint {IPV6}"))?;
+    logged(&host.daemon, &format!("packets go to its endpoint {IPV6}"))?;
     host.daemon.stop()
 }
 
@@ -169,7 +169,7 @@ fn no_endpoint_can_be_reached() -> Result<()> {
     for reason in
         ["no route to 2001:db8:9::1 through eth0", "no route to 198.51.100.1 through eth0"]
     {
-        said(&host.daemon, reason)?;
+        logged(&host.daemon, reason)?;
     }
     assert_eq!(in_use(&host)?, "[2001:db8:9::1]:4789");
     host.daemon.stop()

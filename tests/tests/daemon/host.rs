@@ -1,13 +1,8 @@
 //! A host for the daemon to run on, and everything about it that a run could change.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    net::{IpAddr, Ipv4Addr},
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
+    collections::BTreeMap, fs, net::Ipv4Addr, path::Path, process::Command, sync::LazyLock,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,77 +11,61 @@ use serde_json::Value;
 use vxlan_tests::{
     Ns, Pair, Wire, cmd,
     daemon::Daemon,
+    inject::inject,
     kernel::{self, Feature},
     link::set_queue,
     numbered::{Stream, Tally},
-    traffic::ping,
+    packet::{Eth, Ipv4, Packet, Udp, Vxlan},
+    two_hosts::{End, Family, Tunnel, TwoHosts as _},
+    wait,
 };
 use vxlan_user::{
-    daemon::Places,
+    daemon::Directories,
     dataplane::{Pins, Reader},
     state::RunDir,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `b` of a pair: network 43, with `a` as its only peer. Line numbers count from here.
-pub(crate) const CONFIG: &str = r#"[node]
-name = "b"
-[underlay]
-interface = "eth0"
-address = "203.0.113.2"
-xdp = "auto"
-[metrics]
-listen = "127.0.0.1:9839"
-[[peer]]
-name = "a"
-endpoint = "203.0.113.1"
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.44.1/24"]
-[[network.member]]
-peer = "a"
-allowed_ips = ["192.168.43.0/24"]
-"#;
+/// `b` of a pair: network 43, with `a` as its only peer.
+pub(crate) static CONFIG: LazyLock<String> = LazyLock::new(|| {
+    let underlay = "address = \"203.0.113.2\"\nxdp = \"auto\"\n\n[metrics]\n\
+                    listen = \"127.0.0.1:9839\"";
+    Tunnel { underlay, ..Tunnel::default() }.config(End::B).into()
+});
 
 /// The other end of [`CONFIG`].
-pub(crate) const CONFIG_A: &str = r#"[node]
-name = "a"
-[underlay]
-interface = "eth0"
-[[peer]]
-name = "b"
-endpoint = "203.0.113.2"
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.43.1/24"]
-[[network.member]]
-peer = "b"
-allowed_ips = ["192.168.44.0/24"]
-"#;
+pub(crate) static CONFIG_A: LazyLock<String> =
+    LazyLock::new(|| Tunnel::default().config(End::A).into());
 
 /// What the programs of a daemon count, with what they counted before.
 pub(crate) fn reader(of: &Daemon) -> Result<Reader> {
-    let places = Places {
+    let directories = Directories {
         config: of.config().to_owned(),
         run_dir: RunDir::new(of.run_dir()),
         pins: Pins::new(of.pin_dir()),
     };
-    places.reader(&places.run_dir.load()?.context("nothing was started here")?)
+    directories.reader(&directories.run_dir.load()?.context("nothing was started here")?)
 }
 
-/// A peer and a network that have nothing to do with those of [`CONFIG`].
-pub(crate) const STRANGER: &str = "[[peer]]\nname = \"stranger\"\nendpoint = \"203.0.113.77\"\n";
-pub(crate) const LAB: &str = r#"[[network]]
+/// A peer that has nothing to do with those of [`CONFIG`].
+pub(crate) const STRANGER: &str = "\n[[peer]]\nname = \"stranger\"\nendpoint = \"203.0.113.77\"\n";
+
+/// A second network, with this peer as its only member.
+pub(crate) fn lab_of(peer: &str) -> String {
+    format!(
+        r#"
+[[network]]
 vni = 7
 interface = "lab"
 addresses = ["10.7.0.1/24"]
+
 [[network.member]]
-peer = "stranger"
+peer = "{peer}"
 allowed_ips = ["10.7.0.2/32"]
-"#;
+"#
+    )
+}
 
 /// Exactly one program of ours on every hook. Returns the number of the one in XDP, which is native.
 pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> {
@@ -156,6 +135,26 @@ impl Host {
         Ok(Self { daemon, pair })
     }
 
+    /// Its daemon runs; `a` has none.
+    pub(crate) fn launched(config: &str) -> Result<Self> {
+        let mut host = Self::new(config)?;
+        host.daemon.launch()?;
+        Ok(host)
+    }
+
+    /// Both ends of the tunnel run.
+    pub(crate) fn up(config: &str) -> Result<(Self, Daemon)> {
+        let mut host = Self::new(config)?;
+        let peer = host.start_peer()?;
+        host.daemon.launch()?;
+        Ok((host, peer))
+    }
+
+    /// The daemon on `a`.
+    pub(crate) fn start_peer(&self) -> Result<Daemon> {
+        Daemon::start(&self.pair.a, &self.pair.run, "a", &CONFIG_A)
+    }
+
     pub(crate) fn ns(&self) -> &Ns {
         &self.pair.b
     }
@@ -172,13 +171,24 @@ impl Host {
 
     /// The tunnel of [`CONFIG`] and [`CONFIG_A`] carries pings, from either side.
     pub(crate) fn assert_ping(&self, when: &str) -> Result<()> {
-        let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
-        for (from, source, to) in [(&self.pair.a, a, b), (&self.pair.b, b, a)] {
-            let answers = ping(from, Some(source), to, 5)?;
-            let log = self.daemon.log();
-            ensure!(answers.all_answered(), "{when}: {}\n{log}", answers.output);
-        }
-        Ok(())
+        let pings = self.pair.ping_both_ways(Family::V4, 5);
+        pings.with_context(|| format!("{when}\n{}", self.daemon.log()))
+    }
+
+    /// Frames from an address that is no peer's, once `a` has sent so many of them and they are counted.
+    pub(crate) fn refuses_frames(&self, count: u64) -> Result<()> {
+        let frame = Packet::new()
+            .with(Eth::new(self.ns().mac("eth0")?, [2, 0, 0, 0, 0, 9]))
+            .with(Ipv4::new([203, 0, 113, 66], [203, 0, 113, 2]))
+            .with(Udp::vxlan(50_000))
+            .with(Vxlan::new(43))
+            .with(Eth::new([2; 6], [4; 6]))
+            .build();
+        inject(&self.pair.a, "eth0", &[frame], count)?;
+        let labels = [("reason", "unknown_source")];
+        wait_until("the frames are counted", || {
+            Ok(self.daemon.metrics()?.total("vxlan_drops_total", &labels) >= count as f64)
+        })
     }
 
     pub(crate) fn state(&self) -> Result<State> {
@@ -233,8 +243,8 @@ impl State {
             | Value::Number(_)
             | Value::String(_)
             | Value::Array(_) => {
-                let told = self.0.insert(path.to_owned(), value.to_string());
-                assert!(told.is_none(), "{path} stands for two things");
+                let earlier = self.0.insert(path.to_owned(), value.to_string());
+                assert!(earlier.is_none(), "{path} stands for two things");
             }
         }
     }
@@ -329,18 +339,12 @@ pub(crate) fn xdp(ns: &Ns, interface: &str) -> Result<Option<(String, u64)>> {
     Ok(Some((mode.to_owned(), id)))
 }
 
-/// Waits until the daemon has said something, on either stream.
-pub(crate) fn said(daemon: &Daemon, text: &str) -> Result<()> {
+/// Waits until the daemon has logged something, on either stream.
+pub(crate) fn logged(daemon: &Daemon, text: &str) -> Result<()> {
     wait_until(text, || Ok(daemon.log().contains(text)))
-        .with_context(|| format!("the daemon said:\n{}", daemon.log()))
+        .with_context(|| format!("the daemon logged:\n{}", daemon.log()))
 }
 
-pub(crate) fn wait_until(what: &str, condition: impl Fn() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition()? {
-        ensure!(Instant::now() < deadline, "waited in vain: {what}");
-        // Nothing of the kernel's or of another process's to wait on.
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait::wait_until(what, PATIENCE, condition)
 }

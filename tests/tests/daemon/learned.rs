@@ -68,7 +68,7 @@ fn nothing_passes_until_a_former_run_has_learned_where_it_is() -> Result<()> {
     host.daemon.launch()?;
     host.assert_ping("again")?;
     other.terminate()?;
-    other.write_config(CONFIG_A)?;
+    other.write_config(&CONFIG_A)?;
     other.launch()?;
     assert!(!answers(&host)?, "from another port it is nobody's packet");
     host.daemon.stop()?;

@@ -2,24 +2,24 @@
 //! makes and `down` removes, restarts, and what it says in metrics, tables and log.
 
 mod ageing;
+mod attach_modes;
 mod check;
 mod clsact;
 mod failed_restart;
 mod families;
-mod follow;
-mod half_way;
 mod host;
-mod ladder;
 mod learned;
-mod life;
 mod metrics;
 mod migration;
 mod path_mtu;
 mod privileges;
+mod reconcile;
 mod refused;
 mod reload;
 mod restart;
+mod rolled_back;
 mod service;
 mod show;
+mod start_and_down;
 mod trace;
 mod underlay;

@@ -10,14 +10,13 @@ use vxlan_common::{
 use vxlan_tests::{
     cmd,
     conserve::link_stats,
-    daemon::Daemon,
     inject::inject,
     packet::{Eth, Ipv4, Packet, Udp, Vxlan},
     traffic::ping,
 };
 use vxlan_user::metrics::{Family, Kind};
 
-use crate::host::{CONFIG, CONFIG_A, Host};
+use crate::host::{CONFIG, Host};
 
 /// Debian's `promtool`: the one in `PROMTOOL`, else the one that `cargo xtask setup` fetched.
 fn promtool_path() -> Result<OsString> {
@@ -35,10 +34,10 @@ fn promtool(page: &str) -> Result<cmd::Output> {
     let file = tempfile::tempfile()?;
     std::io::Write::write_all(&mut &file, page.as_bytes())?;
     std::io::Seek::rewind(&mut &file)?;
-    said(Command::new(promtool_path()?).args(["check", "metrics"]).stdin(file))
+    outcome(Command::new(promtool_path()?).args(["check", "metrics"]).stdin(file))
 }
 
-fn said(command: &mut Command) -> Result<cmd::Output> {
+fn outcome(command: &mut Command) -> Result<cmd::Output> {
     let out = command.output().context("starting promtool")?;
     Ok(cmd::Output {
         status: out.status,
@@ -70,7 +69,7 @@ fn promtool_would_complain() -> Result<()> {
 fn the_alert_rules_are_rules() -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/alerts.yml");
     let check =
-        |file: &Path| said(Command::new(promtool_path()?).args(["check", "rules"]).arg(file));
+        |file: &Path| outcome(Command::new(promtool_path()?).args(["check", "rules"]).arg(file));
     let out = check(&file)?;
     ensure!(out.success() && out.stdout.contains("9 rules found"), "{}{}", out.stdout, out.stderr);
     let damaged = tempfile::NamedTempFile::new()?;
@@ -81,8 +80,7 @@ fn the_alert_rules_are_rules() -> Result<()> {
 
 #[test]
 fn every_family_is_there_from_the_start_and_nothing_else() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     let metrics = host.daemon.metrics()?;
     let named: BTreeSet<&str> = metrics.samples.iter().map(|s| s.name.as_str()).collect();
     // Nothing is known yet of the peer, which has no key.
@@ -105,8 +103,7 @@ fn every_family_is_there_from_the_start_and_nothing_else() -> Result<()> {
 
 #[test]
 fn counters_are_exported_at_zero() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     let metrics = host.daemon.metrics()?;
     for family in Family::ALL.iter().filter(|family| family.kind == Kind::Counter) {
         for sample in metrics.named(family.name) {
@@ -138,8 +135,7 @@ fn counters_are_exported_at_zero() -> Result<()> {
 /// No packet that the host sends into the overlay on its own account is taken for a fault.
 #[test]
 fn an_idle_network_counts_nothing() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     // The kernel reports its multicast groups within the first seconds, more than once.
     let sent = || -> Result<u64> { Ok(link_stats(host.ns(), "vxlan43")?.tx_packets) };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(3);
@@ -152,8 +148,7 @@ fn an_idle_network_counts_nothing() -> Result<()> {
 
 #[test]
 fn info_says_what_is_declared() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     let metrics = host.daemon.metrics()?;
     let peer = [
         ("peer", "a"),
@@ -181,9 +176,7 @@ fn info_says_what_is_declared() -> Result<()> {
 #[test]
 fn promtool_has_nothing_to_say_under_traffic() -> Result<()> {
     let config = CONFIG.replace("\"a\"", "\"a-1.x_y\"");
-    let mut host = Host::new(&config)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (host, other) = Host::up(&config)?;
     let answers = ping(&host.pair.a, Some([192, 168, 43, 1].into()), [192, 168, 44, 1].into(), 5)?;
     ensure!(answers.all_answered(), "{}", answers.output);
     let mac = host.ns().mac("eth0")?;

@@ -10,7 +10,7 @@ use vxlan_tests::{
 };
 
 use crate::{
-    host::{CONFIG, CONFIG_A, Host, assert_one_of_each, reader, while_all_arrive},
+    host::{CONFIG, Host, assert_one_of_each, reader, while_all_arrive},
     refused::assert_run_refused,
 };
 
@@ -56,8 +56,8 @@ const FAMILIES: [&str; 4] = [
 
 #[test]
 fn up_and_down_under_traffic_loses_nothing() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let (own, next) = (vxlan_tests::daemon::binary()?, other_binary()?);
     host.daemon.launch()?;
     assert_whole(&host, OWN)?;
@@ -113,8 +113,8 @@ fn received(metrics: &Metrics, family: &str) -> f64 {
 /// Where nothing comes in meanwhile it is the same to the last packet.
 #[test]
 fn counters_go_over_exactly() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let next = other_binary()?;
     host.daemon.launch()?;
     host.assert_ping("before")?;
@@ -136,8 +136,7 @@ fn counters_go_over_exactly() -> Result<()> {
 /// Of a version that describes its maps in a way that is not known here.
 #[test]
 fn a_state_of_a_newer_format_is_refused() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let mut host = Host::launched(&CONFIG)?;
     host.daemon.kill()?;
     let path = host.daemon.run_dir().join("state.json");
     let state = fs::read_to_string(&path)?;

@@ -12,7 +12,7 @@ use vxlan_tests::{
     traffic::{PingResult, ping_with},
 };
 
-use crate::host::{said, wait_until};
+use crate::host::{logged, wait_until};
 
 /// One side's daemon, whose overlay follows its own underlay.
 fn daemon(clouds: &TwoClouds, side: Side) -> Result<Daemon> {
@@ -75,7 +75,7 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
         packet(&clouds, 1410)?;
         Ok(path_mtu(&gcp)? == 1400.0)
     })?;
-    said(&gcp, "path MTU 1400, was 1460: 203.0.113.1 had to drop a packet")?;
+    logged(&gcp, "path MTU 1400, was 1460: 203.0.113.1 had to drop a packet")?;
     ensure!(packet(&clouds, 1350)?.all_answered(), "1350 bytes do not fit 1400");
     let refused_here = |gcp: &Daemon| -> Result<bool> {
         let labels = [("direction", "tx"), ("reason", "mtu_exceeded")];
@@ -103,7 +103,7 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
     // A change on the host that has it look again makes nothing wider.
     clouds.gcp.run("ip route add 192.0.2.0/24 via 10.0.0.1")?;
     clouds.gcp.run("ip link set eth0 mtu 1450")?;
-    said(&gcp, "MTU of vxlan43: 1400, was 1410")?;
+    logged(&gcp, "MTU of vxlan43: 1400, was 1410")?;
     assert_eq!(path_mtu(&gcp)?, 1400.0);
 
     // Whoever does not know what we send has no say; the last one does, and is heard last.
@@ -120,7 +120,7 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
     inject(&clouds.gcp_router, "lan", &messages, messages.len() as u64)?;
     wait_until("the last one is heard", || Ok(path_mtu(&gcp)? != 1400.0))?;
     assert_eq!(path_mtu(&gcp)?, 1300.0);
-    said(&gcp, "path MTU 1300, was 1400: 10.0.0.1 had to drop a packet")?;
+    logged(&gcp, "path MTU 1300, was 1400: 10.0.0.1 had to drop a packet")?;
     // No path of a host can be that narrow.
     inject(&clouds.gcp_router, "lan", &[too_big(&clouds, 68, quoted(private, 50_000, 43))?], 1)?;
     wait_until("the least is heard", || Ok(path_mtu(&gcp)? == 576.0))?;

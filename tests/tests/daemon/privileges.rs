@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::daemon::{self, Daemon};
 
-use crate::host::{CONFIG, CONFIG_A, Host, wait_until};
+use crate::host::{CONFIG, Host, wait_until};
 
 // Numbers of include/uapi/linux/capability.h.
 const NET_ADMIN: u64 = 1 << 12;
@@ -69,9 +69,7 @@ fn rights(pid: u32) -> Result<(Rights, Vec<Rights>)> {
 
 #[test]
 fn every_thread_has_what_it_needs_and_no_more() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (host, other) = Host::up(&CONFIG)?;
     host.assert_ping("with few capabilities")?;
     let pid = host.daemon.pid().context("no daemon")?;
     // A thread that starts at this moment still has those of the one that started it.
@@ -89,15 +87,15 @@ fn every_thread_has_what_it_needs_and_no_more() -> Result<()> {
 /// Kernels since 5.11 put maps on the account of the control group, so nothing has to be raised.
 #[test]
 fn no_memory_that_may_be_locked() -> Result<()> {
-    let host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let wrapper = host.pair.run.write(
         "limited",
         &format!("#!/bin/sh\nexec prlimit --memlock=0:0 {} \"$@\"\n", daemon::binary()?.display()),
     )?;
     fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let mut limited =
-        Daemon::prepare_with(wrapper, &host.pair.b, &host.pair.run, "limited", CONFIG)?;
+        Daemon::prepare_with(wrapper, &host.pair.b, &host.pair.run, "limited", &CONFIG)?;
     limited.launch()?;
     let limits = fs::read_to_string(format!("/proc/{}/limits", limited.pid().context("pid")?))?;
     let locked = limits.lines().find(|line| line.starts_with("Max locked memory"));

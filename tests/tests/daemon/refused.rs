@@ -178,7 +178,7 @@ fn a_route_that_would_lead_the_tunnel_into_itself() -> Result<()> {
 
 #[test]
 fn a_configuration_that_is_not_there() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     fs::remove_file(host.daemon.config())?;
     let out = host.vxlan(&["run"])?;
     assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
@@ -189,10 +189,10 @@ fn a_configuration_that_is_not_there() -> Result<()> {
 
 #[test]
 fn a_foreign_interface_with_the_overlays_name() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     host.ns().run("ip link add vxlan43 type veth peer name other")?;
     let index = host.ns().ifindex("vxlan43")?;
-    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"vxlan43\""));
+    let (file, line) = (host.daemon.config().display(), line_of(&CONFIG, "\"vxlan43\""));
     assert_refused(
         &host,
         &format!(
@@ -210,7 +210,7 @@ fn a_second_daemon_on_the_same_interface() -> Result<()> {
     let mut first = Daemon::start(host.ns(), &host.pair.run, "first", &other)?;
     let id = crate::host::xdp(host.ns(), "eth0")?.context("no XDP program")?.1;
     let before = State::of(host.ns(), &first)?;
-    let (file, line) = (host.daemon.config().display(), line_of(CONFIG, "\"eth0\""));
+    let (file, line) = (host.daemon.config().display(), line_of(&CONFIG, "\"eth0\""));
     assert_refused(
         &host,
         &format!(
@@ -226,7 +226,7 @@ fn a_second_daemon_on_the_same_interface() -> Result<()> {
 
 #[test]
 fn missing_capabilities() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let each = [
         "CAP_NET_ADMIN (for interfaces, routes and attaching programs to them)",
         "CAP_NET_RAW (for probes and for hearing ICMP)",
@@ -261,7 +261,7 @@ fn missing_capabilities() -> Result<()> {
 /// The daemon needs no more than it says that it needs.
 #[test]
 fn the_four_capabilities_are_enough() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let keep = "-all,+net_admin,+net_raw,+bpf,+perfmon";
     let out = host.vxlan_under(&["setpriv", "--bounding-set", keep], &["check"])?;
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
@@ -277,7 +277,7 @@ fn the_four_capabilities_are_enough() -> Result<()> {
 /// Two run directories and one pin directory: the second daemon would take over the first one's links.
 #[test]
 fn the_pins_of_another_daemon() -> Result<()> {
-    let mut first = Host::new(CONFIG)?;
+    let mut first = Host::new(&CONFIG)?;
     first.daemon.launch()?;
     let others = first.daemon.pin_dir().to_str().context("pin dir")?.to_owned();
     let run_dir = first.daemon.run_dir().with_file_name("second");

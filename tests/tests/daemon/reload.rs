@@ -17,12 +17,12 @@ use serde_json::Value;
 use vxlan_tests::{daemon::Daemon, metrics::Metrics, sniff::Sniffer, traffic::ping};
 
 use crate::host::{
-    CONFIG, CONFIG_A, Host, LAB, STRANGER, assert_one_of_each, changed, line_of, tcx, wait_until,
+    CONFIG, Host, STRANGER, assert_one_of_each, changed, lab_of, line_of, tcx, wait_until,
 };
 
 /// `CONFIG` with another peer before the first one, and a network with it.
 fn larger() -> String {
-    CONFIG.replacen("[[peer]]", &format!("{STRANGER}[[peer]]"), 1) + LAB
+    CONFIG.replacen("[[peer]]", &format!("{STRANGER}[[peer]]"), 1) + &lab_of("stranger")
 }
 
 /// A tunnel that works. Everything else follows from [`CONFIG`].
@@ -33,12 +33,12 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     fn up() -> Result<Self> {
-        Self::with(CONFIG, &["run"])
+        Self::with(&CONFIG, &["run"])
     }
 
     pub(crate) fn with(config: &str, arguments: &[&str]) -> Result<Self> {
         let mut host = Host::new(config)?;
-        let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+        let other = host.start_peer()?;
         host.daemon.launch_with(arguments)?;
         host.assert_ping("before")?;
         Ok(Self { host, other })
@@ -124,7 +124,7 @@ fn a_peer_and_a_network_come_and_go() -> Result<()> {
         assert!(tunnel.host.ns().run("ip route show proto 143")?.contains("10.7.0.2"));
         tunnel.host.assert_ping("beside a stranger")?;
 
-        let metrics = tunnel.reload(CONFIG)?;
+        let metrics = tunnel.reload(&CONFIG)?;
         assert_eq!(metrics.named("vxlan_peer_info").count(), 1);
         assert!(!tunnel.host.ns().has_interface("lab")?);
         assert!(!tunnel.host.ns().has_interface("vxport7")?);
@@ -160,7 +160,7 @@ fn a_peer_that_goes_is_forgotten() -> Result<()> {
     assert_eq!(metrics.total("vxlan_packets_total", &[("peer", "other")]), 0.0);
     assert_eq!(metrics.total("vxlan_packets_total", &[("peer", "a")]), 0.0);
     tunnel.host.assert_ping("under another name")?;
-    let metrics = tunnel.reload(CONFIG)?;
+    let metrics = tunnel.reload(&CONFIG)?;
     assert_eq!(received(&metrics), 0.0);
     tunnel.down()
 }
@@ -181,7 +181,7 @@ fn another_endpoint() -> Result<()> {
     let shown = tunnel.host.vxlan(&["show", "peers", "--json"])?;
     let shown: Value = serde_json::from_str(&shown.stdout)?;
     assert_eq!(shown["peers"][0]["endpoint"], "203.0.113.9:5789");
-    tunnel.reload(CONFIG)?;
+    tunnel.reload(&CONFIG)?;
     tunnel.host.assert_ping("at the former endpoint")?;
     tunnel.down()
 }
@@ -201,7 +201,7 @@ fn addresses_and_mtu_of_a_network() -> Result<()> {
     let answers = ping(&tunnel.host.pair.a, Some(a), b, 5)?;
     ensure!(answers.all_answered(), "{}", answers.output);
 
-    tunnel.reload(CONFIG)?;
+    tunnel.reload(&CONFIG)?;
     let shown = tunnel.host.ns().run("ip addr show dev vxlan43")?;
     assert!(shown.contains("192.168.44.1/24") && shown.contains("mtu 1450"), "{shown}");
     let routes = tunnel.host.ns().run("ip route show proto 143")?;
@@ -243,7 +243,7 @@ fn a_mistake_in_the_file() -> Result<()> {
         ),
     )?;
     let before = applied(&tunnel.host.daemon.metrics()?);
-    let metrics = tunnel.reload(CONFIG)?;
+    let metrics = tunnel.reload(&CONFIG)?;
     assert!(applied(&metrics) > before, "{} after {before}", applied(&metrics));
     tunnel.down()
 }
@@ -326,7 +326,7 @@ fn a_port_for_metrics_that_is_taken() -> Result<()> {
 
 #[test]
 fn without_a_daemon() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     let out = host.vxlan(&["reload"])?;
     assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""));
     assert_eq!(
@@ -367,13 +367,13 @@ fn by_sighup() -> Result<()> {
 /// A file is replaced in two ways: another one takes its name, or it is written anew.
 #[test]
 fn by_a_change_of_the_watched_file() -> Result<()> {
-    let mut tunnel = Tunnel::with(CONFIG, &["run", "--watch"])?;
+    let mut tunnel = Tunnel::with(&CONFIG, &["run", "--watch"])?;
     let file = tunnel.host.daemon.config().to_owned();
     let new = file.with_extension("tmp");
     fs::write(&new, larger())?;
     fs::rename(&new, &file)?;
     wait_until("the file that was put there", || has_lab(&tunnel))?;
-    tunnel.host.daemon.write_config(CONFIG)?;
+    tunnel.host.daemon.write_config(&CONFIG)?;
     wait_until("the file that was rewritten", || Ok(!tunnel.host.ns().has_interface("lab")?))?;
     tunnel.host.daemon.write_config("[node]\n")?;
     let said = "the former configuration stays in force";
@@ -401,7 +401,7 @@ fn a_change_of_a_file_that_is_not_watched() -> Result<()> {
 #[test]
 fn over_clsact() -> Result<()> {
     let clsact = |config: &str| config.replace("xdp = \"auto\"", "xdp = \"auto\"\ntc = \"clsact\"");
-    let mut tunnel = Tunnel::with(&clsact(CONFIG), &["run"])?;
+    let mut tunnel = Tunnel::with(&clsact(&CONFIG), &["run"])?;
     for config in [larger(), CONFIG.to_owned()] {
         tunnel.reload(&clsact(&config))?;
         for (interface, hook) in [("eth0", "ingress"), ("vxlan43", "egress")] {

@@ -4,24 +4,18 @@
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::daemon::Daemon;
 
-use crate::host::{CONFIG, CONFIG_A, Host, assert_one_of_each, changed, tc, while_all_arrive, xdp};
+use crate::host::{
+    CONFIG, CONFIG_A, Host, assert_one_of_each, changed, lab_of, tc, while_all_arrive, xdp,
+};
 
 /// `CONFIG` with a second prefix of the member, and a second network.
 fn larger() -> String {
-    changed("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"10.9.0.0/16\"]")
-        + r#"[[network]]
-vni = 7
-interface = "lab"
-addresses = ["10.7.0.1/24"]
-[[network.member]]
-peer = "a"
-allowed_ips = ["10.7.0.2/32"]
-"#
+    changed("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"10.9.0.0/16\"]") + &lab_of("a")
 }
 
 fn restarts(end: impl Fn(&mut Daemon) -> Result<()>) -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let before = host.state()?;
     host.daemon.launch()?;
     host.assert_ping("now")?;
@@ -59,9 +53,7 @@ fn adopts_after_sigterm() -> Result<()> {
 /// does not know them. Whose the programs are is told by the pins.
 #[test]
 fn adopts_programs_that_the_state_does_not_know() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&CONFIG)?;
     host.daemon.kill()?;
     let file = host.daemon.run_dir().join("state.json");
     let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
@@ -78,9 +70,7 @@ fn adopts_programs_that_the_state_does_not_know() -> Result<()> {
 /// Programs are swapped in their links, and the old and the new one understand each other's tags.
 #[test]
 fn a_restart_loses_no_packet() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&CONFIG)?;
     host.assert_ping("now")?;
     while_all_arrive(&mut host, 4, |host| {
         for _ in 0..3 {
@@ -96,14 +86,12 @@ fn a_restart_loses_no_packet() -> Result<()> {
 #[test]
 fn a_smaller_configuration_removes_what_it_no_longer_has() -> Result<()> {
     for end in [Daemon::kill, Daemon::terminate] {
-        let mut host = Host::new(&larger())?;
-        let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-        host.daemon.launch()?;
+        let (mut host, other) = Host::up(&larger())?;
         assert_one_of_each(&host, &["vxlan43", "lab"])?;
         let index = host.ns().ifindex("vxlan43")?;
         assert!(host.ns().run("ip route show proto 143")?.contains("10.9.0.0/16"));
         end(&mut host.daemon)?;
-        host.daemon.write_config(CONFIG)?;
+        host.daemon.write_config(&CONFIG)?;
         host.daemon.launch()?;
         assert_eq!(host.ns().ifindex("vxlan43")?, index);
         assert!(!host.ns().has_interface("lab")? && !host.ns().has_interface("vxport7")?);
@@ -122,9 +110,7 @@ fn a_smaller_configuration_removes_what_it_no_longer_has() -> Result<()> {
 
 #[test]
 fn a_larger_configuration_adds() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&CONFIG)?;
     let index = host.ns().ifindex("vxlan43")?;
     host.daemon.terminate()?;
     host.daemon.write_config(&larger())?;
@@ -139,8 +125,7 @@ fn a_larger_configuration_adds() -> Result<()> {
 
 #[test]
 fn address_and_mtu_of_an_adopted_interface_are_brought_in_line() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let mut host = Host::launched(&CONFIG)?;
     let index = host.ns().ifindex("vxlan43")?;
     host.daemon.kill()?;
     let changed = changed("[\"192.168.44.1/24\"]", "[\"192.168.44.9/25\"]\nmtu = 1300");
@@ -158,9 +143,7 @@ fn address_and_mtu_of_an_adopted_interface_are_brought_in_line() -> Result<()> {
 /// A change of the XDP mode takes the old program off.
 #[test]
 fn another_xdp_mode() -> Result<()> {
-    let mut host = Host::new(&changed("xdp = \"auto\"", "xdp = \"generic\""))?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&changed("xdp = \"auto\"", "xdp = \"generic\""))?;
     assert_eq!(xdp(host.ns(), "eth0")?.context("no XDP program")?.0, "generic");
     host.daemon.terminate()?;
     host.daemon.write_config(&changed("xdp = \"auto\"", "xdp = \"native\""))?;
@@ -177,7 +160,7 @@ fn a_network_that_changes_its_vni_or_its_name() -> Result<()> {
     for (piece, by) in
         [("vni = 43", "vni = 45"), ("interface = \"vxlan43\"", "interface = \"office\"")]
     {
-        let mut host = Host::new(CONFIG)?;
+        let mut host = Host::new(&CONFIG)?;
         let other_config = CONFIG_A.replace(piece, by);
         let other = Daemon::start(&host.pair.a, &host.pair.run, "a", &other_config)?;
         host.daemon.launch()?;
@@ -196,7 +179,7 @@ fn a_network_that_changes_its_vni_or_its_name() -> Result<()> {
 /// The programs move with the underlay.
 #[test]
 fn another_underlay_interface() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let (a, b) = (&host.pair.a, &host.pair.b);
     a.run(&format!("ip link add eth1 type veth peer name eth1 netns {}", b.name()))?;
     for (ns, address) in [(a, "198.51.100.1/24"), (b, "198.51.100.2/24")] {
@@ -205,10 +188,10 @@ fn another_underlay_interface() -> Result<()> {
         ns.run("ethtool -K eth1 tx off tso off gso off gro on")?;
     }
     let moved = |config: &str| config.replace("eth0", "eth1").replace("203.0.113.", "198.51.100.");
-    let other = Daemon::start(a, &host.pair.run, "a", &moved(CONFIG_A))?;
+    let other = Daemon::start(a, &host.pair.run, "a", &moved(&CONFIG_A))?;
     host.daemon.launch()?;
     host.daemon.terminate()?;
-    host.daemon.write_config(&moved(CONFIG))?;
+    host.daemon.write_config(&moved(&CONFIG))?;
     host.daemon.launch()?;
     assert!(xdp(host.ns(), "eth0")?.is_none() && xdp(host.ns(), "eth1")?.is_some());
     assert_eq!(tc(host.ns(), "eth0")?, [Vec::<String>::new(), vec![]]);

@@ -12,9 +12,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use vxlan_tests::daemon::Daemon;
 
-use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE};
+use vxlan_tests::wait::joined;
+
+use crate::host::{CONFIG, Host, PATIENCE};
 
 /// What the unit's WatchdogSec stands for, in microseconds.
 const WATCHDOG_USEC: u64 = 3_000_000;
@@ -65,8 +66,8 @@ impl Manager {
 
 #[test]
 fn ready_is_said_when_traffic_can_pass() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let manager = Manager::of(&mut host)?;
     let (a, b) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
     let at_once = thread::scope(|scope| {
@@ -76,7 +77,7 @@ fn ready_is_said_when_traffic_can_pass() -> Result<()> {
             Ok((ready, vxlan_tests::traffic::ping(from, Some(a), b, 5)?))
         });
         host.daemon.launch()?;
-        heard.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        joined(heard.join())
     });
     let (ready, answers) = at_once?;
     ensure!(answers.all_answered(), "after READY=1: {}", answers.output);
@@ -95,7 +96,7 @@ fn ready_is_said_when_traffic_can_pass() -> Result<()> {
 /// Nobody asked for signs of life, so none come: what is heard is READY=1 and STOPPING=1.
 #[test]
 fn without_a_watchdog_nothing_is_repeated() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let manager = Manager::of(&mut host)?;
     host.daemon.launch()?;
     manager.hears("READY=1")?;
@@ -108,7 +109,7 @@ fn without_a_watchdog_nothing_is_repeated() -> Result<()> {
 
 #[test]
 fn signs_of_life_come_from_a_loop_that_turns() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let manager = Manager::of(&mut host)?;
     host.daemon.set_environment("WATCHDOG_USEC", &WATCHDOG_USEC.to_string());
     host.daemon.launch()?;

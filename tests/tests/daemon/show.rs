@@ -6,33 +6,22 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{
     daemon::Daemon,
-    inject::inject,
     metrics::Metrics,
-    packet::{Eth, Ipv4, Packet, Udp, Vxlan},
-    traffic::{ping, tcp_transfer},
+    two_hosts::{End, Family, TwoHosts as _},
 };
 
-use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE};
+use crate::host::{CONFIG, Host, PATIENCE};
 
 /// After traffic both ways and 1,000 refused frames; nothing moves any more.
 fn used(host: &mut Host) -> Result<Daemon> {
     for ns in [&host.pair.a, &host.pair.b] {
         ns.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
     }
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let other = host.start_peer()?;
     host.daemon.launch()?;
-    let to = [192, 168, 44, 1].into();
-    let answers = ping(&host.pair.a, Some([192, 168, 43, 1].into()), to, 5)?;
-    ensure!(answers.all_answered(), "{}", answers.output);
-    ensure!(tcp_transfer(&host.pair.a, &host.pair.b, to, 5_000_000)?.intact(), "damaged");
-    let frame = Packet::new()
-        .with(Eth::new(host.ns().mac("eth0")?, [2, 0, 0, 0, 0, 9]))
-        .with(Ipv4::new([203, 0, 113, 66], [203, 0, 113, 2]))
-        .with(Udp::vxlan(50_000))
-        .with(Vxlan::new(43))
-        .with(Eth::new([2; 6], [4; 6]))
-        .build();
-    inject(&host.pair.a, "eth0", &[frame], 1_000)?;
+    host.pair.ping(End::A, Family::V4, 5)?;
+    host.pair.transfer(End::A, Family::V4, 5_000_000)?;
+    host.refuses_frames(1_000)?;
     Ok(other)
 }
 
@@ -54,7 +43,7 @@ fn agreed(host: &Host, what: &str) -> Result<(Metrics, Value)> {
 
 #[test]
 fn peers_agree_with_the_metrics() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let other = used(&mut host)?;
     let (metrics, json) = agreed(&host, "peers")?;
     assert_eq!(json["node"], "b");
@@ -107,7 +96,7 @@ fn peers_agree_with_the_metrics() -> Result<()> {
 /// The daemon answers; after its end there is what the tables tell, and no verdict.
 #[test]
 fn nat_is_asked_of_the_daemon_and_without_one_of_the_tables() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let other = used(&mut host)?;
     let socket = host.daemon.run_dir().join("api.sock");
     let mode = std::fs::metadata(&socket)?.permissions().mode();
@@ -175,7 +164,7 @@ fn nat_is_asked_of_the_daemon_and_without_one_of_the_tables() -> Result<()> {
 
 #[test]
 fn drops_agree_with_the_metrics() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
+    let mut host = Host::new(&CONFIG)?;
     let other = used(&mut host)?;
     let (metrics, json) = agreed(&host, "drops")?;
     let drops = json["drops"].as_array().context("no list")?;
@@ -208,8 +197,7 @@ fn drops_agree_with_the_metrics() -> Result<()> {
 
 #[test]
 fn networks_are_shown_as_they_are() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     let out = host.vxlan(&["show", "networks", "--json"])?;
     let json: Value = serde_json::from_str(&out.stdout)?;
     let expected = serde_json::json!([{
@@ -235,7 +223,7 @@ fn networks_are_shown_as_they_are() -> Result<()> {
 
 #[test]
 fn nothing_to_show_is_said() -> Result<()> {
-    let host = Host::new(CONFIG)?;
+    let host = Host::new(&CONFIG)?;
     for what in ["peers", "nat", "networks", "drops"] {
         let out = host.vxlan(&["show", what])?;
         assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{what}");

@@ -20,7 +20,7 @@ use vxlan_tests::{
 
 use crate::{
     clsact,
-    host::{CONFIG, CONFIG_A, Host, said, tcx, wait_until, xdp},
+    host::{CONFIG, CONFIG_A, Host, logged, tcx, wait_until, xdp},
 };
 
 /// How often the interface is deleted; `VXLAN_DELETIONS=50` is what was promised.
@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// `b` and its peer, both with a daemon, and traffic.
 fn start() -> Result<(Host, Daemon)> {
-    start_with(CONFIG)
+    start_with(&CONFIG)
 }
 
 fn start_with(config: &str) -> Result<(Host, Daemon)> {
@@ -41,7 +41,7 @@ fn start_with(config: &str) -> Result<(Host, Daemon)> {
     host.pair.a.run("ip link delete spare")?;
     host.ns().run("ip link delete eth0")?;
     plug(&host)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let other = host.start_peer()?;
     host.daemon.launch()?;
     host.assert_ping("before anything happens")?;
     Ok((host, other))
@@ -191,7 +191,7 @@ fn renamed_and_back() -> Result<()> {
     let gone =
         "underlay interface eth0: it is gone; packets pass again when one of that name is there";
     assert!(shown.contains(gone) && shown.contains("XDP not attached"), "{shown}");
-    said(&host.daemon, gone)?;
+    logged(&host.daemon, gone)?;
 
     host.ns().run("ip link set other0 name eth0")?;
     let took = behind_the_kernel(&host)?;
@@ -258,7 +258,7 @@ fn another_mac() -> Result<()> {
 fn without_carrier_for_a_while() -> Result<()> {
     let (host, other) = start()?;
     host.pair.a.run("ip link set eth0 down")?;
-    said(&host.daemon, "eth0 has no carrier")?;
+    logged(&host.daemon, "eth0 has no carrier")?;
     // The interface is there all the same.
     assert!(up(&host)?);
     host.pair.a.run("ip link set eth0 up")?;
@@ -279,7 +279,7 @@ fn another_address() -> Result<()> {
     host.ns().run("ip addr del 203.0.113.2/24 dev eth0")?;
     // The kernel makes the secondary one primary, or takes it off as well.
     host.ns().run("ip addr replace 203.0.113.9/24 dev eth0")?;
-    said(&host.daemon, "underlay interface eth0: packets leave from 203.0.113.9")?;
+    logged(&host.daemon, "underlay interface eth0: packets leave from 203.0.113.9")?;
     drop(other);
     let there = CONFIG_A.replace("203.0.113.2", "203.0.113.9");
     let other = Daemon::start(&host.pair.a, &host.pair.run, "a2", &there)?;
@@ -297,7 +297,7 @@ fn without_its_declared_address() -> Result<()> {
     let (host, other) = start()?;
     host.ns().run("ip addr replace 203.0.113.9/24 dev eth0")?;
     host.ns().run("ip addr del 203.0.113.2/24 dev eth0")?;
-    said(&host.daemon, "address = \"203.0.113.2\" is not on interface eth0, which has")?;
+    logged(&host.daemon, "address = \"203.0.113.2\" is not on interface eth0, which has")?;
     wait_until("the metrics say so", || Ok(!up(&host)?))?;
     let (from, to) = (Some([192, 168, 44, 1].into()), [192, 168, 43, 1].into());
     ensure!(!ping_with(host.ns(), from, to, 1, "-W 0.1")?.all_answered());

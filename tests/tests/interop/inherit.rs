@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{packet::internet_checksum, sniff::Sniffer};
 
-use crate::beside::{Beside, Host};
+use crate::side_by_side::{Beside, Host};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the packets inside carry: neither is a default of anything.

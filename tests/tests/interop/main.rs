@@ -5,26 +5,26 @@
 //! Every scenario ends with exact conservation, see `ledger`: what the host offered was sent or
 //! dropped for a reason that the scenario names, and what arrived was delivered or dropped likewise.
 
-mod beside;
 mod both_families;
 mod capture;
 mod congestion;
-mod everyone;
 mod far_end;
+mod flooding;
 mod gigabyte;
 mod inherit;
 mod kernel_peer;
 mod ledger;
-mod many;
 mod marks;
 mod merging;
 mod meter;
 mod over_ipv6;
 mod path_mtu;
 mod private_path;
+mod rerouting;
 mod reserved;
+mod same_addresses;
 mod several_vnis;
+mod side_by_side;
 mod twins;
 mod two_subnets;
-mod way;
 mod world;

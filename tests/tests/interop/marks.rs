@@ -10,7 +10,7 @@ use vxlan_tests::{
     sniff::Sniffer,
 };
 
-use crate::beside::{
+use crate::side_by_side::{
     Beside, Host, INNER_HOST, INNER_HOST_V6, INNER_STATION, INNER_STATION_V6, OVERLAY, VNI, inner,
     tunnelled,
 };

@@ -8,7 +8,9 @@ use vxlan_tests::{
     packet::{Icmp, Ipv4, Packet, Vxlan, flags},
 };
 
-use crate::beside::{Beside, Host, INNER_HOST, INNER_STATION, OVERLAY, VNI, inner, tunnelled};
+use crate::side_by_side::{
+    Beside, Host, INNER_HOST, INNER_STATION, OVERLAY, VNI, inner, tunnelled,
+};
 
 /// How often each header is sent.
 const TIMES: usize = 10;

@@ -112,7 +112,7 @@ impl Traced {
 }
 
 fn overlays(config: &str) -> &'static [&'static str] {
-    if config == CONFIG { &["vxlan43"] } else { &["vxlan43", "lab"] }
+    if config == *CONFIG { &["vxlan43"] } else { &["vxlan43", "lab"] }
 }
 
 /// The configuration that was to be, and in turns that or the former one for the start after it.
@@ -134,7 +134,7 @@ fn at_any_step_of_a_start() -> Result<()> {
     whole.launch()?;
     whole.abandon()?;
     let all = traced.points()?;
-    tunnel.host.daemon.write_config(CONFIG)?;
+    tunnel.host.daemon.write_config(&CONFIG)?;
     tunnel.host.daemon.launch()?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
@@ -172,9 +172,9 @@ fn start_again(tunnel: &mut Tunnel, config: &str) -> Result<()> {
     tunnel.host.daemon.launch()?;
     assert_one_of_all(&tunnel.host, overlays(config))?;
     let lab = tunnel.host.ns().has_interface("lab")?;
-    ensure!(lab == (config != CONFIG), "lab is there: {lab}");
+    ensure!(lab == (config != *CONFIG), "lab is there: {lab}");
     let routes = tunnel.host.ns().run("ip route show proto 143 dev vxlan43")?;
-    let expected = if config == CONFIG { 1 } else { 2 };
+    let expected = if config == *CONFIG { 1 } else { 2 };
     ensure!(
         routes.lines().count() == expected,
         "after a start: {routes}\n{}",
@@ -216,7 +216,7 @@ fn at_any_step_of_a_reload() -> Result<()> {
     tunnel.host.daemon.kill()?;
     strace.wait()?;
     let all = Traced { log, program: PathBuf::new() }.points()?;
-    start_again(&mut tunnel, CONFIG)?;
+    start_again(&mut tunnel, &CONFIG)?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
     let some = sample(all);

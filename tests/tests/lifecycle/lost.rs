@@ -6,7 +6,7 @@ use vxlan_tests::numbered::Stream;
 
 use crate::{
     hooks::{assert_depth_is_one, assert_one_of_all},
-    host::{CONFIG, LAB, STRANGER},
+    host::{CONFIG, STRANGER, lab_of},
     rounds,
     tunnel::Tunnel,
     watch::Watch,
@@ -22,7 +22,8 @@ pub(crate) fn larger() -> String {
     let (head, a) = peers.split_once("[[peer]]").expect("a peer");
     let networks =
         networks.replace("[\"192.168.43.0/24\"]", "[\"192.168.43.0/24\", \"10.9.0.0/16\"]");
-    format!("{head}{STRANGER}[[peer]]{a}{LAB}[[network]]{networks}")
+    let lab = lab_of("stranger");
+    format!("{head}{STRANGER}[[peer]]{a}{lab}[[network]]{networks}")
 }
 
 #[derive(Clone, Copy)]

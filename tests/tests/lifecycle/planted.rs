@@ -5,11 +5,11 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use vxlan_tests::{cmd, daemon::Daemon, traffic::ping};
+use vxlan_tests::{cmd, traffic::ping};
 
 use crate::{
     bpf,
-    host::{CONFIG, CONFIG_A, Host, wait_until},
+    host::{CONFIG, Host, wait_until},
 };
 
 /// One line of the tables below.
@@ -366,8 +366,8 @@ fn all_goes(host: &Host, what: &str) -> Result<cmd::Output> {
 }
 
 fn each(faults: &[Fault]) -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     // A file of somebody else keeps the directory in its place.
     fs::write(host.daemon.run_dir().join("note"), "kept")?;
     for fault in faults {
@@ -394,9 +394,7 @@ fn in_the_files() -> Result<()> {
 /// Whatever a crash of the machine has left of the state.
 #[test]
 fn in_a_state_that_is_cut_off() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&CONFIG)?;
     host.daemon.terminate()?;
     let whole = fs::read(state_file(&host))?;
     // JSON that is cut off anywhere but behind its last bracket is none.

@@ -12,7 +12,7 @@ use vxlan_tests::{
     numbered::{Stream, Tally},
 };
 
-use crate::host::{CONFIG, CONFIG_A, Host};
+use crate::host::{CONFIG, Host};
 
 const A: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
 const B: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
@@ -30,7 +30,7 @@ type Counted = [u64; 4];
 
 impl Tunnel {
     pub(crate) fn up() -> Result<Self> {
-        Self::with(CONFIG)
+        Self::with(&CONFIG)
     }
 
     pub(crate) fn with(config: &str) -> Result<Self> {
@@ -39,7 +39,7 @@ impl Tunnel {
         for ns in [&host.pair.a, &host.pair.b] {
             set_queue(ns, "eth0")?;
         }
-        let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+        let other = host.start_peer()?;
         host.daemon.launch()?;
         host.assert_ping("at the beginning")?;
         Ok(Self { other, host })

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::count;
 use crate::{
-    daemon::{self, Places},
+    daemon::{self, Directories},
     dataplane::{AttachMode, AttachModes},
     host::Host,
 };
@@ -20,24 +20,24 @@ pub(super) struct Check {
 }
 
 /// 0: could run as it is. 1: could run, with warnings. 2: could not run.
-pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitCode> {
+pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Result<ExitCode> {
     let host = Host::new()?;
-    let findings = match daemon::check(places, &host).await {
-        Ok(findings) => findings,
+    let preflight = match daemon::check(directories, &host).await {
+        Ok(preflight) => preflight,
         Err(error) if args.json => {
             println!("{:#}", json!({ "ok": false, "error": format!("{error:#}") }));
             return Ok(ExitCode::from(2));
         }
         Err(error) => return Err(error),
     };
-    let clean = findings.warnings.is_empty();
-    let config = &findings.config;
+    let clean = preflight.warnings.is_empty();
+    let config = &preflight.config;
     if args.json {
         let networks = config.networks.iter().map(|network| {
             json!({
                 "vni": network.vni.value.get(),
                 "interface": network.interface.value,
-                "mtu": findings.overlay_mtu(network),
+                "mtu": preflight.overlay_mtu(network),
                 "members": network.members.len(),
             })
         });
@@ -45,16 +45,16 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             "{:#}",
             json!({
                 "ok": true,
-                "warnings": findings.warnings,
-                "underlay": findings.underlay.name,
-                "address": findings.address,
-                "addresses": findings.facts.addresses().collect::<Vec<_>>(),
-                "receive": findings.ladder.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
+                "warnings": preflight.warnings,
+                "underlay": preflight.underlay.name,
+                "address": preflight.address,
+                "addresses": preflight.facts.addresses().collect::<Vec<_>>(),
+                "receive": preflight.ladder.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
     } else {
-        for warning in &findings.warnings {
+        for warning in &preflight.warnings {
             println!("warning: {warning}");
         }
         println!(
@@ -62,10 +62,10 @@ pub(super) async fn check(places: &Places, args: &Check) -> anyhow::Result<ExitC
             config.file.display(),
             count(config.peers.len(), "peer"),
             count(config.networks.len(), "network"),
-            findings.underlay.name,
-            findings.sends_from()
+            preflight.underlay.name,
+            preflight.sends_from()
         );
-        println!("receive: {}", modes(&findings.ladder));
+        println!("receive: {}", modes(&preflight.ladder));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use super::count;
-use crate::daemon::{self, Places};
+use crate::daemon::{self, Directories};
 
-pub(super) async fn down(places: &Places) -> anyhow::Result<ExitCode> {
-    let removed = daemon::down(places).await?;
+pub(super) async fn down(directories: &Directories) -> anyhow::Result<ExitCode> {
+    let removed = daemon::down(directories).await?;
     for interface in &removed.interfaces {
         println!("removed interface {interface}");
     }

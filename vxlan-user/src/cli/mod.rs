@@ -20,7 +20,7 @@ use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::{config, daemon::Places, dataplane::Pins, host::capabilities, state::RunDir};
+use crate::{config, daemon::Directories, dataplane::Pins, host::capabilities, state::RunDir};
 
 /// A VXLAN data plane for links between clouds: XDP and TC programs, counted drops, NAT insight.
 #[derive(Debug, Parser)]
@@ -91,17 +91,17 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 async fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
-    let places = Places {
+    let directories = Directories {
         config: cli.options.config,
         run_dir: RunDir::new(&cli.options.run_dir),
         pins: Pins::new(&cli.options.pin_dir),
     };
     match cli.verb {
-        Verb::Run(args) => run::run(&places, cli.options.log, &args).await,
-        Verb::Reload => reload::reload(&places),
-        Verb::Down => down::down(&places).await,
-        Verb::Check(args) => check::check(&places, &args).await,
-        Verb::Show(args) => show::show(&places, &args),
+        Verb::Run(args) => run::run(&directories, cli.options.log, &args).await,
+        Verb::Reload => reload::reload(&directories),
+        Verb::Down => down::down(&directories).await,
+        Verb::Check(args) => check::check(&directories, &args).await,
+        Verb::Show(args) => show::show(&directories, &args),
     }
 }
 

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use super::ask;
-use crate::daemon::Places;
+use crate::daemon::Directories;
 
-pub(super) fn reload(places: &Places) -> anyhow::Result<ExitCode> {
-    match ask::reload(&places.run_dir.api_socket())? {
+pub(super) fn reload(directories: &Directories) -> anyhow::Result<ExitCode> {
+    match ask::reload(&directories.run_dir.api_socket())? {
         Some(Ok(())) => {
-            println!("the configuration {} is in force", places.config.display());
+            println!("the configuration {} is in force", directories.config.display());
             Ok(ExitCode::SUCCESS)
         }
         Some(Err(reason)) => bail!("the former configuration stays in force: {reason}"),

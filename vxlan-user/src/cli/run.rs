@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::count;
 use crate::{
-    daemon::{self, Places, Started},
+    daemon::{self, ActivePlane, Directories},
     dataplane::{AttachMode, LoadOptions},
 };
 
@@ -18,16 +18,20 @@ pub(super) struct Run {
     watch: bool,
 }
 
-pub(super) async fn run(places: &Places, log: LevelFilter, args: &Run) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    directories: &Directories,
+    log: LevelFilter,
+    args: &Run,
+) -> anyhow::Result<ExitCode> {
     let trace_packets = log >= LevelFilter::TRACE;
     let options = LoadOptions { trace_packets, ..LoadOptions::default() };
-    daemon::run(places, options, args.watch, report).await?;
+    daemon::run(directories, options, args.watch, report).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says what was attached, where, and how.
-fn report(started: &Started, metrics: SocketAddr) {
-    let underlay = &started.findings.underlay;
+fn report(started: &ActivePlane, metrics: SocketAddr) {
+    let underlay = &started.preflight.underlay;
     let attachment = &started.attachment;
     let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());
     let receive = match attachment.mode {
@@ -40,7 +44,7 @@ fn report(started: &Started, metrics: SocketAddr) {
             format!("decap_tc in TC ingress ({hook}, program {}), no XDP", attachment.program_id)
         }
     };
-    println!("{}: {receive}; from {}", underlay.name, started.findings.sends_from());
+    println!("{}: {receive}; from {}", underlay.name, started.preflight.sends_from());
     for refused in &attachment.refused {
         println!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
         tracing::warn!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);

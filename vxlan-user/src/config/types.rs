@@ -269,6 +269,13 @@ impl Network {
         self.members.iter().flat_map(|member| &member.allowed_ips)
     }
 
+    /// Whether the network carries IPv6: an own address, or an address behind a member, is IPv6.
+    pub fn has_ipv6(&self) -> bool {
+        let own = self.addresses.iter().map(|at| at.value);
+        let behind_members = self.prefixes().map(|at| at.value);
+        own.chain(behind_members).any(|prefix| prefix.addr().is_ipv6())
+    }
+
     /// Stations that may be known in it at the same time: declared ones and learned ones.
     pub fn stations(&self) -> u64 {
         let of_each =

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Places;
+use super::directories::Directories;
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
     host::Host,
@@ -18,10 +18,10 @@ pub struct Removed {
 
 /// Takes down the data plane of a daemon that does not run any more. Goes on after a failure, so that
 /// one obstacle leaves one thing behind; what is left can be removed by calling it again.
-pub async fn down(places: &Places) -> anyhow::Result<Removed> {
-    let lock = places.run_dir.lock()?;
-    let pins_lock = places.pins.lock()?;
-    let state = match places.run_dir.load() {
+pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
+    let lock = directories.run_dir.lock()?;
+    let pins_lock = directories.pins.lock()?;
+    let state = match directories.run_dir.load() {
         // Nobody can read it any more: the pins tell what they can.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             tracing::warn!("{error}");
@@ -33,10 +33,10 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
     let mut removed = Removed::default();
     let mut problems = Vec::new();
 
-    removed.pins = places.pins.exist();
+    removed.pins = directories.pins.exist();
     // Without the state only the pins tell which networks were ours.
-    let orphans = if state.is_none() { places.pins.attached_vnis() } else { Vec::new() };
-    if let Err(error) = places.pins.remove() {
+    let orphans = if state.is_none() { directories.pins.attached_vnis() } else { Vec::new() };
+    if let Err(error) = directories.pins.remove() {
         problems.push(error.to_string());
     }
     if let Some(underlay) = state.as_ref().map(|state| &state.underlay)
@@ -73,7 +73,7 @@ pub async fn down(places: &Places) -> anyhow::Result<Removed> {
         }
     }
     if problems.is_empty() {
-        places.run_dir.clear()?;
+        directories.run_dir.clear()?;
         drop((lock, pins_lock));
         return Ok(removed);
     }

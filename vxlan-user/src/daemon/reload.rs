@@ -1,147 +1,35 @@
-//! A new configuration for a running daemon: who asks for it, and taking it over whole or not at all.
-//! What happens to the data plane is [`super::takeover`]'s matter.
-
-use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+//! A new configuration for a running daemon, taken over whole or not at all. What happens to the data
+//! plane is [`super::takeover`]'s matter.
 
 use anyhow::Context as _;
-use tokio::{
-    net::TcpListener,
-    signal::unix::Signal,
-    sync::{mpsc, oneshot},
-    time::{Interval, interval},
-};
+use tokio::net::TcpListener;
 
 use super::{
-    Places,
-    preflight::host as preflight,
+    directories::Directories,
+    preflight,
     probing::Probing,
     reconcile::{
         ageing::{self, Ageing},
         reconciler::Follower,
         underlay::Underlay,
     },
-    run,
-    serve::{listeners::Shown, service_manager::Service},
+    reload_requests::{Outcome, Requests},
+    running::ActivePlane,
+    serve::{listeners::Shown, program_log, service_manager::Service},
     takeover::bring_up,
 };
 use crate::{
     config,
-    daemon::Started,
     dataplane::LoadOptions,
     host::{Host, IcmpListener},
 };
 
-/// How often a watched file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// The answer to who asked: an error is in the words that a person reads.
-pub(super) type Outcome = Result<(), String>;
-
-/// Where a request comes from, if somebody waits for the outcome.
-pub(super) type Asked = oneshot::Sender<Outcome>;
-
-/// Everything that can ask for a reload.
-pub(super) struct Requests {
-    hangup: Signal,
-    asked: mpsc::Receiver<Asked>,
-    watched: Option<Watched>,
-}
-
-impl Requests {
-    /// `watch`: a change of the file is a request too.
-    pub(super) fn new(
-        hangup: Signal,
-        config: &Path,
-        watch: bool,
-        asked: mpsc::Receiver<Asked>,
-    ) -> Self {
-        Self { hangup, asked, watched: watch.then(|| Watched::new(config)) }
-    }
-
-    /// The next one. Nothing is lost when the future is dropped before it is ready.
-    pub(super) async fn next(&mut self) -> Option<Asked> {
-        let changed = async {
-            match &mut self.watched {
-                Some(watched) => watched.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.hangup.recv() => None,
-            Some(asked) = self.asked.recv() => Some(asked),
-            () = changed => None,
-        }
-    }
-
-    /// What is there is being read now.
-    pub(super) fn read(&mut self) {
-        if let Some(watched) = &mut self.watched {
-            watched.read = Stamp::of(&watched.path);
-        }
-    }
-}
-
-/// A file that is looked at now and then: that finds every way of replacing it, renames and links
-/// included.
-struct Watched {
-    path: PathBuf,
-    tick: Interval,
-    /// As it was when it was read.
-    read: Option<Stamp>,
-    /// As it was at the latest look: what is still being written changes from look to look.
-    seen: Option<Stamp>,
-}
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    /// `None`: there is no such file.
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self {
-            file: (found.dev(), found.ino()),
-            size: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
-        })
-    }
-}
-
-impl Watched {
-    fn new(path: &Path) -> Self {
-        let now = Stamp::of(path);
-        Self { path: path.to_owned(), tick: interval(LOOK), read: now, seen: now }
-    }
-
-    async fn changed(&mut self) {
-        loop {
-            self.tick.tick().await;
-            let now = Stamp::of(&self.path);
-            let settled = self.seen == now;
-            self.seen = now;
-            if settled && now.is_some() && now != self.read {
-                return;
-            }
-        }
-    }
-}
-
 /// What goes on under another configuration.
 pub(super) struct Parts<'a, 'b> {
-    pub(super) places: &'b Places,
+    pub(super) directories: &'b Directories,
     pub(super) host: &'b Host,
     pub(super) options: LoadOptions,
-    pub(super) running: &'a mut Started,
+    pub(super) running: &'a mut ActivePlane,
     pub(super) probing: &'a mut Probing,
     pub(super) follower: &'a mut Follower<'b>,
     pub(super) underlay: &'a mut Underlay<'b>,
@@ -163,7 +51,10 @@ impl Parts<'_, '_> {
         service.ready(self.running);
         match done {
             Ok(()) => {
-                tracing::info!("the configuration {} is in force", self.places.config.display());
+                tracing::info!(
+                    "the configuration {} is in force",
+                    self.directories.config.display()
+                );
                 Ok(())
             }
             Err(error) => {
@@ -175,24 +66,25 @@ impl Parts<'_, '_> {
     }
 
     async fn apply(&mut self) -> anyhow::Result<()> {
-        let (places, host) = (self.places, self.host);
+        let (directories, host) = (self.directories, self.host);
         // What was learned up to now is in the state that the next generation begins with.
         self.follower.save(self.running);
-        let findings = preflight::inspect(places, host).await?;
-        let before = &self.running.findings;
-        let listener = match same_listener(&before.config, &findings.config) {
+        let preflight = preflight::inspect(directories, host).await?;
+        let before = &self.running.preflight;
+        let listener = match same_listener(&before.config, &preflight.config) {
             true => None,
-            false => Some(preflight::bind_metrics(&findings.config).await?),
+            false => Some(preflight::bind_metrics(&preflight.config).await?),
         };
-        let icmp = match before.underlay.name == findings.underlay.name {
+        let icmp = match before.underlay.name == preflight.underlay.name {
             true => None,
-            false => Some(IcmpListener::open(&findings.underlay.name)?),
+            false => Some(IcmpListener::open(&preflight.underlay.name)?),
         };
-        for warning in &findings.warnings {
+        for warning in &preflight.warnings {
             tracing::warn!("{warning}");
         }
         let next =
-            bring_up::bring_up(places, host, findings, self.options, Some(self.running)).await?;
+            bring_up::bring_up(directories, host, preflight, self.options, Some(self.running))
+                .await?;
         let former = std::mem::replace(self.running, next);
         self.hand_over(&former, icmp, listener).await.context(
             "the new configuration is in force, but the daemon cannot follow it: restart it",
@@ -202,17 +94,17 @@ impl Parts<'_, '_> {
     /// From here on the new configuration is in force.
     async fn hand_over(
         &mut self,
-        former: &Started,
+        former: &ActivePlane,
         icmp: Option<IcmpListener>,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let Self { places, running, probing, follower, .. } = self;
+        let Self { directories, running, probing, follower, .. } = self;
         self.underlay.reload(running, icmp);
         follower.reload(former, running);
-        probing.reload(places, &former.findings.config, running, follower)?;
-        *self.ageing = ageing::start(&places.pins, running)?;
-        run::forward_log(running, self.options)?;
-        self.shown.reload(places, running, probing, listener)
+        probing.reload(directories, &former.preflight.config, running, follower)?;
+        *self.ageing = ageing::start(&directories.pins, running)?;
+        program_log::forward(running, self.options)?;
+        self.shown.reload(directories, running, probing, listener)
     }
 }
 

@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 use super::{
-    Places, Started,
-    preflight::host as preflight,
+    directories::Directories,
+    preflight,
     probing::Probing,
     reconcile::{
         ageing,
         reconciler::{self, Follower},
         underlay::{self, Underlay},
     },
-    reload::{Parts, Requests},
-    serve::{listeners::Shown, service_manager::Service},
+    reload::Parts,
+    reload_requests::Requests,
+    running::ActivePlane,
+    serve::{listeners::Shown, program_log, service_manager::Service},
     takeover::bring_up,
 };
 use crate::{
@@ -35,41 +36,42 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// Afterwards the data plane goes on without the daemon; [`super::down`] is what removes it.
 pub async fn run(
-    places: &Places,
+    directories: &Directories,
     options: LoadOptions,
     watch: bool,
-    started: impl FnOnce(&Started, std::net::SocketAddr),
+    started: impl FnOnce(&ActivePlane, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     // From now on it does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     preflight::privileges()?;
-    let _lock = places.run_dir.lock()?;
+    let _lock = directories.run_dir.lock()?;
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Beginning { mut running, listener, icmp } = match start(places, &host, options).await {
+    let Beginning { mut running, listener, icmp } = match start(directories, &host, options).await {
         Ok(beginning) => beginning,
         Err(error) => {
-            if !places.run_dir.has_state() {
-                places.run_dir.clear()?;
+            if !directories.run_dir.has_state() {
+                directories.run_dir.clear()?;
             }
             return Err(error);
         }
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
-    let mut probing = Probing::start(places, &mut running)?;
-    let mut underlay = Underlay::new(places, &host, &running, icmp);
-    let (mut shown, asked) = Shown::start(places, &running, &probing, underlay.told(), listener)?;
-    let mut requests = Requests::new(hangup, &places.config, watch, asked);
-    let mut ageing = ageing::start(&places.pins, &running)?;
-    forward_log(&mut running, options)?;
+    let mut probing = Probing::start(directories, &mut running)?;
+    let mut underlay = Underlay::new(directories, &host, &running, icmp);
+    let (mut shown, asked) =
+        Shown::start(directories, &running, &probing, underlay.told(), listener)?;
+    let mut requests = Requests::new(hangup, &directories.config, watch, asked);
+    let mut ageing = ageing::start(&directories.pins, &running)?;
+    program_log::forward(&mut running, options)?;
     started(&running, address);
     let mut service = Service::of_environment();
     service.ready(&running);
 
-    let mut follower = Follower::new(places, &host, &running);
+    let mut follower = Follower::new(directories, &host, &running);
     let mut retry = tokio::time::interval(RETRY);
     loop {
         tokio::select! {
@@ -101,7 +103,7 @@ pub async fn run(
             }
             asked = requests.next() => {
                 let mut parts = Parts {
-                    places,
+                    directories,
                     host: &host,
                     options,
                     running: &mut running,
@@ -148,35 +150,23 @@ pub async fn run(
 
 /// What a start makes.
 struct Beginning {
-    running: Started,
+    running: ActivePlane,
     listener: TcpListener,
     icmp: IcmpListener,
 }
 
-async fn start(places: &Places, host: &Host, options: LoadOptions) -> anyhow::Result<Beginning> {
-    let findings = preflight::inspect(places, host).await?;
+async fn start(
+    directories: &Directories,
+    host: &Host,
+    options: LoadOptions,
+) -> anyhow::Result<Beginning> {
+    let preflight = preflight::inspect(directories, host).await?;
     tracing::debug!("start: configuration and host fit");
-    let listener = preflight::bind_metrics(&findings.config).await?;
-    for warning in &findings.warnings {
+    let listener = preflight::bind_metrics(&preflight.config).await?;
+    for warning in &preflight.warnings {
         tracing::warn!("{warning}");
     }
-    let icmp = IcmpListener::open(&findings.underlay.name)?;
-    let running = bring_up::bring_up(places, host, findings, options, None).await?;
+    let icmp = IcmpListener::open(&preflight.underlay.name)?;
+    let running = bring_up::bring_up(directories, host, preflight, options, None).await?;
     Ok(Beginning { running, listener, icmp })
-}
-
-/// Hands the programs' messages to the log.
-pub(super) fn forward_log(running: &mut Started, options: LoadOptions) -> anyhow::Result<()> {
-    let Some(logger) = running.plane.logger(options) else { return Ok(()) };
-    // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
-    // time, and is itself owned by the registration until that ends.
-    let mut logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
-        .context("cannot wait for the programs' messages")?;
-    tokio::spawn(async move {
-        while let Ok(mut ready) = logger.readable_mut().await {
-            ready.get_inner_mut().flush();
-            ready.clear_ready();
-        }
-    });
-    Ok(())
 }

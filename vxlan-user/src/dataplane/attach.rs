@@ -1,87 +1,19 @@
-//! Attaching receive: `decap` by an XDP link, pinned, and taken over from a previous run without a gap,
-//! with `deliver` behind it in TC; or `decap_tc` in its place, where no XDP is to be had.
+//! Attaching receive: `decap` by an XDP link that is pinned and, in a takeover, replaced without a gap,
+//! with `deliver` behind it in TC; or `decap_tc` instead of both, where XDP cannot be had.
 
 use std::{os::fd::AsFd as _, path::Path};
 
-use aya::{
-    programs::{ProgramError, Xdp, XdpMode, links::FdLink},
-    sys::SyscallError,
-};
+use aya::programs::{ProgramError, Xdp, links::FdLink};
 
 use super::{
-    AttachTarget, DataPlane, DataPlaneError, Pins, TcHooks, detach,
-    link::{self, Pinned},
-    loader::program_error,
+    attach_mode::{AttachMode, AttachModes, AttachTarget, Attachment, Refusal, TcHooks},
+    detach::unpin_link,
+    error::{DataPlaneError, errno, program_error},
+    link::{self, PinnedLink},
+    loader::DataPlane,
     names,
+    pins::Pins,
 };
-
-/// Where packets are received: the attach modes, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttachMode {
-    /// In the driver.
-    Native,
-    /// In the network stack, behind the driver's GRO.
-    Generic,
-    /// Not at all: in TC alone.
-    Off,
-}
-
-impl AttachMode {
-    /// The value of the metric's `mode` label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Off => "off",
-        }
-    }
-
-    const fn xdp(self) -> Option<XdpMode> {
-        match self {
-            Self::Native => Some(XdpMode::Driver),
-            Self::Generic => Some(XdpMode::Skb),
-            Self::Off => None,
-        }
-    }
-}
-
-/// Why a mode was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Refusal {
-    pub mode: AttachMode,
-    pub reason: String,
-}
-
-/// The modes that may be tried.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AttachModes {
-    /// In the order to try them.
-    pub allowed: Vec<AttachMode>,
-    /// Those that need not be tried.
-    pub refused: Vec<Refusal>,
-    /// What keeps this driver, as it is now, from native mode: the likely reason for its refusal.
-    pub native_limits: Vec<String>,
-}
-
-/// How packets are received.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Attachment {
-    pub mode: AttachMode,
-    /// Of `decap`, or of `decap_tc`.
-    pub program_id: u32,
-    /// The better modes that were tried.
-    #[serde(default)]
-    pub refused: Vec<Refusal>,
-}
-
-impl Attachment {
-    /// Why it is not a better mode, in a line. Empty: it is the best, or the one that was asked for.
-    pub fn reason(&self) -> String {
-        let one = |refused: &Refusal| format!("{}: {}", refused.mode.label(), refused.reason);
-        self.refused.iter().map(one).collect::<Vec<_>>().join("; ")
-    }
-}
 
 /// Where receive is to be attached, and how.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +53,7 @@ impl DataPlane {
             }
             Err(refused) => {
                 self.attach_ingress(names::DECAP_TC, on, hooks, pins)?;
-                forget(&pins.xdp_link())?;
+                unpin_link(&pins.xdp_link())?;
                 let program = self.classifier(names::DECAP_TC)?;
                 let program_id = program_id(program.info(), names::DECAP_TC)?;
                 Ok(Attachment { mode: AttachMode::Off, program_id, refused })
@@ -142,18 +74,18 @@ impl DataPlane {
     ) -> Result<Result<Attachment, Vec<Refusal>>, DataPlaneError> {
         let ReceiveTarget { on, modes, previous } = target;
         let path = pins.xdp_link();
-        let mut pinned = Pinned::at(&path)?;
+        let mut pinned = PinnedLink::open(&path)?;
         let program = self.xdp()?;
         let program_id = program_id(program.info(), names::DECAP)?;
         if let Some(link) = pinned.take_if(|link| link.ifindex == on.ifindex) {
             let kept = previous.filter(|previous| modes.allowed.contains(&previous.mode));
             if let Some(previous) = kept {
                 let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
-                if link.swap(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
+                if link.replace(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
                     return Ok(Ok(Attachment { program_id, ..previous.clone() }));
                 }
             }
-            forget(&path)?;
+            unpin_link(&path)?;
         }
         let mut refused = modes.refused.clone();
         for &mode in &modes.allowed {
@@ -195,28 +127,15 @@ pub fn program_name(id: u32) -> Option<String> {
     found.name_as_str().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// Detaches and unpins what a previous run left there.
-pub(super) fn forget(path: &Path) -> Result<(), DataPlaneError> {
-    detach::pinned_link(path).map_err(|error| DataPlaneError::pin(path, error))
-}
-
 fn pin_xdp(
     program: &mut Xdp,
     id: aya::programs::xdp::XdpLinkId,
     path: &Path,
-    previous: Option<&Pinned>,
+    previous: Option<&PinnedLink>,
 ) -> Result<(), DataPlaneError> {
     let link = program.take_link(id).map_err(program_error(names::DECAP))?;
     let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
     link::pin(link, path, previous)
-}
-
-pub(super) fn errno(error: &ProgramError) -> Option<i32> {
-    if let ProgramError::SyscallError(SyscallError { io_error, .. }) = error {
-        io_error.raw_os_error()
-    } else {
-        None
-    }
 }
 
 /// The kernel says a number. What is known of the driver says why, if anything does.

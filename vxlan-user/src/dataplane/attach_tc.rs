@@ -7,72 +7,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{
-    programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-        links::{FdLink, Link as _},
-        tc::{
-            NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-        },
-    },
-    util::KernelVersion,
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+    links::{FdLink, Link as _},
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
 };
 
 use vxlan_common::wire::vxlan;
 
 use super::{
-    AttachMode, DataPlane, DataPlaneError, Generation, Pins,
-    attach::{errno, forget},
-    link::{self, Pinned},
-    loader::program_error,
+    attach_mode::{AttachMode, AttachTarget, TcHook, TcHooks},
+    detach::unpin_link,
+    error::{DataPlaneError, errno, program_error},
+    generation::Generation,
+    link::{self, PinnedLink},
+    loader::DataPlane,
     names,
+    pins::Pins,
 };
 
 /// Priority of our filters: fixed, so that a restart finds them instead of adding more. Others may
 /// run before and behind them.
 const PRIORITY: u16 = vxlan::PORT;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
-
-/// How TC programs are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TcHook {
-    /// BPF links (Linux 6.6, commit e420bed02507).
-    Tcx,
-    /// Filters of a clsact qdisc.
-    Netlink,
-}
-
-impl TcHook {
-    /// The best that this kernel has.
-    pub fn for_kernel() -> Self {
-        let tcx = KernelVersion::new(6, 6, 0);
-        if KernelVersion::current().is_ok_and(|now| now >= tcx) { Self::Tcx } else { Self::Netlink }
-    }
-
-    /// As it is called in output.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Tcx => "TCX",
-            Self::Netlink => "clsact",
-        }
-    }
-}
-
-/// How to attach, and how a former run did.
-#[derive(Clone, Copy, Debug)]
-pub struct TcHooks {
-    pub now: TcHook,
-    /// Absent: there was none. A filter in our place is then somebody else's, and stays.
-    pub previous: Option<TcHook>,
-}
-
-/// The interface of a hook.
-#[derive(Clone, Copy, Debug)]
-pub struct AttachTarget<'a> {
-    pub interface: &'a str,
-    pub ifindex: u32,
-}
 
 /// A filter that a former run has left, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +103,7 @@ impl DataPlane {
     pub fn detach_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
         for (vni, path) in pins.encap_links() {
             if !vnis.contains(&vni) {
-                forget(&path)?;
+                unpin_link(&path)?;
             }
         }
         Ok(())
@@ -192,7 +149,7 @@ fn attach(
             }
             // Now that the filter runs: two at once would do nothing twice, as the first one that
             // knows a frame takes it.
-            forget(path)
+            unpin_link(path)
         }
     }
 }
@@ -205,10 +162,10 @@ fn attach_tcx(
     path: &Path,
     failed: impl Fn(&ProgramError) -> DataPlaneError,
 ) -> Result<(), DataPlaneError> {
-    let pinned = Pinned::at(path)?;
+    let pinned = PinnedLink::open(path)?;
     if let Some(link) = pinned.as_ref().filter(|link| link.ifindex == target.ifindex) {
         let fd = program.fd().map_err(program_error(name))?.as_fd();
-        if link.swap(fd).map_err(|error| DataPlaneError::pin(path, error))? {
+        if link.replace(fd).map_err(|error| DataPlaneError::pin(path, error))? {
             return Ok(());
         }
     }

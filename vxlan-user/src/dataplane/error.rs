@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aya::{programs::ProgramError, sys::SyscallError};
+
 /// A failed load, attachment, or access to a map.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,7 +12,7 @@ pub enum DataPlaneError {
     Object(#[from] aya::EbpfError),
 
     #[error("program {name} is refused by the kernel: {source}")]
-    Program { name: &'static str, source: Box<aya::programs::ProgramError> },
+    Program { name: &'static str, source: Box<ProgramError> },
 
     #[error(
         "the BPF object has no {what} {name}; it was built from other sources than this program"
@@ -46,7 +48,21 @@ impl DataPlaneError {
     }
 }
 
-/// What makes fewer entries.
+/// Returns what makes the error of a program by name.
+pub(super) fn program_error(name: &'static str) -> impl Fn(ProgramError) -> DataPlaneError {
+    move |source| DataPlaneError::Program { name, source: Box::new(source) }
+}
+
+/// Returns the kernel's error number, where one is behind the error.
+pub(super) fn errno(error: &ProgramError) -> Option<i32> {
+    if let ProgramError::SyscallError(SyscallError { io_error, .. }) = error {
+        io_error.raw_os_error()
+    } else {
+        None
+    }
+}
+
+/// Tells what makes fewer entries in this map.
 fn remedy(map: &str) -> &'static str {
     match map {
         "ROUTES" => {

@@ -1,31 +1,14 @@
 //! Fdb that the programs have learned, for the one who has them forgotten: through the pins,
 //! beside the programs at work.
 
-use std::time::Duration;
-
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use vxlan_common::table::{FdbEntry, FdbKey, MemberState};
 
 use super::{
-    DataPlaneError, Pins,
-    reader::{open, read},
+    error::DataPlaneError,
+    pinned_map::{open, read},
+    pins::Pins,
 };
-
-/// The clock of [`FdbEntry::seen`]: whole seconds since boot.
-pub fn uptime() -> u32 {
-    u32::try_from(now().as_secs()).unwrap_or(u32::MAX)
-}
-
-/// The clock that the programs read, `bpf_ktime_get_ns`: time since boot, without suspensions. It
-/// never steps.
-pub fn now() -> Duration {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec. The clock exists in every kernel, so the call
-    // cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let part = u32::try_from(now.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), part)
-}
 
 /// The programs' clock, which stands still unless it is set.
 pub struct Clock(Array<MapData, u32>);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use vxlan_common::ABI_VERSION;
 
-use super::{DataPlane, MapLayout};
+use super::layout::MapLayout;
 use crate::plan::Names;
 
 /// A pinned generation.
@@ -20,8 +20,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Of this program.
-    pub fn new(number: u64, plane: &DataPlane, names: Names) -> Self {
-        Self { number, abi: ABI_VERSION, names, maps: plane.layouts() }
+    /// Describes a generation of this version of the program.
+    pub fn new(number: u64, names: Names, maps: Vec<MapLayout>) -> Self {
+        Self { number, abi: ABI_VERSION, names, maps }
     }
 }

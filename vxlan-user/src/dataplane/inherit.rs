@@ -7,7 +7,9 @@ use aya::maps::MapError;
 use vxlan_common::table::{FdbEntry, FdbKey, MemberState, Neighbour, NeighbourKey};
 
 use super::{
-    DataPlane, DataPlaneError, PreviousGeneration,
+    error::DataPlaneError,
+    loader::DataPlane,
+    previous::PreviousGeneration,
     tables::{with_array, with_hash},
 };
 use crate::plan::Plan;

@@ -16,7 +16,7 @@ use vxlan_common::{
     },
 };
 
-use super::{DataPlane, DataPlaneError, tables};
+use super::error::DataPlaneError;
 
 /// One map of a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub struct Field {
 }
 
 impl MapLayout {
-    fn of(name: &str, info: &MapInfo) -> Self {
+    pub(super) fn new(name: &str, info: &MapInfo) -> Self {
         let (key, value) = fields_of(name);
         Self {
             name: name.to_owned(),
@@ -65,7 +65,7 @@ impl MapLayout {
     /// # Errors
     /// Names the map, and everything in which it differs.
     pub(super) fn check(&self, path: &Path, info: &MapInfo) -> Result<(), DataPlaneError> {
-        let found = Self::of(&self.name, info);
+        let found = Self::new(&self.name, info);
         let pairs = [
             ("type", found.kind, self.kind),
             ("key size", found.key_size, self.key_size),
@@ -119,17 +119,6 @@ impl Field {
             return Some(u64::from_ne_bytes(bytes));
         }
         <[u8; 4]>::try_from(bytes).ok().map(|bytes| u32::from_ne_bytes(bytes).into())
-    }
-}
-
-impl DataPlane {
-    /// What its maps look like, for the record.
-    pub fn layouts(&self) -> Vec<MapLayout> {
-        let ours = self.bpf.maps().filter(|(name, _)| tables::is_ours(name));
-        let mut layouts: Vec<_> =
-            ours.filter_map(|(name, map)| Some(MapLayout::of(name, &tables::info(map)?))).collect();
-        layouts.sort_by(|a, b| a.name.cmp(&b.name));
-        layouts
     }
 }
 

@@ -1,14 +1,20 @@
 //! The loaded object: programs in the kernel, maps filled, not necessarily attached.
 
-use std::{os::fd::AsFd as _, thread};
+use std::thread;
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Program, ProgramError, SchedClassifier, Xdp},
+    programs::{Program, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 
-use super::{DataPlaneError, Pins, names, syscall, tables};
+use super::{
+    error::{DataPlaneError, program_error},
+    layout::MapLayout,
+    names,
+    pins::Pins,
+    tables,
+};
 use crate::plan::Plan;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vxlan-ebpf"));
@@ -111,7 +117,7 @@ impl DataPlane {
     }
 
     /// Pins every map and program, as those of a generation that nobody knows of yet.
-    pub fn pin(&self, pins: &Pins, generation: u64) -> Result<(), DataPlaneError> {
+    pub fn pin(&mut self, pins: &Pins, generation: u64) -> Result<(), DataPlaneError> {
         for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
             let path = pins.map(generation, name);
             if let Some(directory) = path.parent() {
@@ -122,12 +128,21 @@ impl DataPlane {
         }
         for name in names::PROGRAMS {
             let path = pins.program(generation, name);
-            let program = self.bpf.program(name);
+            let program = self.bpf.program_mut(name);
             let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
-            let fd = program.fd().map_err(program_error(name))?.as_fd();
-            syscall::pin(fd, &path).map_err(|error| DataPlaneError::pin(path, error))?;
+            program.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
         }
         Ok(())
+    }
+
+    /// Describes the maps, for the record.
+    pub fn layouts(&self) -> Vec<MapLayout> {
+        let ours = self.bpf.maps().filter(|(name, _)| tables::is_ours(name));
+        let mut layouts: Vec<_> = ours
+            .filter_map(|(name, map)| Some(MapLayout::new(name, &tables::info(map)?)))
+            .collect();
+        layouts.sort_by(|a, b| a.name.cmp(&b.name));
+        layouts
     }
 
     /// Messages of the programs; `None` unless they were loaded with `trace_packets`.
@@ -174,8 +189,4 @@ fn load_program(name: &'static str, program: &mut Program) -> Result<(), DataPla
         Err(_) => <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load),
     };
     loaded.map_err(program_error(name))
-}
-
-pub(super) fn program_error(name: &'static str) -> impl Fn(ProgramError) -> DataPlaneError {
-    move |source| DataPlaneError::Program { name, source: Box::new(source) }
 }

@@ -1,13 +1,35 @@
-//! The data plane as the rest of the program sees it. Only this room knows aya.
+//! The data plane as the rest of the program sees it: loading programs, filling and reading their maps,
+//! attaching, pinning. The only directory that knows aya.
 //!
 //! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
-//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs;
-//! [`Fdb`] takes entries out beside the programs, [`ProbeRing`] received probes. What the maps shall hold is decided by the
-//! plan, not here.
+//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs; [`Fdb`]
+//! removes MAC addresses while the programs run; [`ProbeRing`] receives probes. What the maps shall
+//! hold is decided by the plan, not here.
+//!
+//! A file imports only files above it in this list:
+//!
+//! ```text
+//! names, clock, pod, entries, attach_mode, error
+//! syscall
+//! detach
+//! layout
+//! totals, generation
+//! pins
+//! pinned_map, link
+//! previous
+//! reader, fdb
+//! tables
+//! loader
+//! attach_tc
+//! attach, undo, inherit, probe_ring
+//! ```
 
 mod attach;
+mod attach_mode;
 mod attach_tc;
+mod clock;
 mod detach;
+mod entries;
 mod error;
 mod fdb;
 mod generation;
@@ -15,38 +37,34 @@ mod inherit;
 mod layout;
 mod link;
 mod loader;
+pub mod names;
+mod pinned_map;
 mod pins;
+mod pod;
 mod previous;
 mod probe_ring;
 mod reader;
 mod syscall;
 mod tables;
 mod totals;
+mod undo;
 
-pub use attach::{AttachMode, AttachModes, Attachment, ReceiveTarget, Refusal, program_name};
-pub use attach_tc::{AttachTarget, PreviousFilter, TcHook, TcHooks, detach_deliver_filter};
+pub use attach::{ReceiveTarget, program_name};
+pub use attach_mode::{
+    AttachMode, AttachModes, AttachTarget, Attachment, Refusal, TcHook, TcHooks,
+};
+pub use attach_tc::{PreviousFilter, detach_deliver_filter};
+pub use clock::{now, uptime};
+pub use entries::{MacEntry, MapUsage, NonMemberDrops};
 pub use error::DataPlaneError;
-pub use fdb::{Clock, Fdb, now, uptime};
+pub use fdb::{Clock, Fdb};
 pub use generation::Generation;
 pub use layout::MapLayout;
-pub use link::AttachedPrograms;
 pub use loader::{DataPlane, LoadOptions};
 pub use pins::Pins;
 pub use previous::PreviousGeneration;
 pub use probe_ring::ProbeRing;
-pub use reader::{MacEntry, MapUsage, NonMemberDrops, Reader};
+pub use reader::Reader;
 pub use syscall::wait_for_programs;
 pub use totals::Totals;
-
-/// Program and map names as in the object, for tests that run single programs.
-pub mod names {
-    /// XDP on the underlay interface.
-    pub const DECAP: &str = "decap";
-    /// TC ingress on the underlay interface, without XDP.
-    pub const DECAP_TC: &str = "decap_tc";
-    /// TC ingress on the underlay interface, behind `decap`.
-    pub const DELIVER: &str = "deliver";
-    /// TC egress on an overlay interface.
-    pub const ENCAP: &str = "encap";
-    pub const PROGRAMS: [&str; 4] = [DECAP, DECAP_TC, DELIVER, ENCAP];
-}
+pub use undo::AttachedPrograms;

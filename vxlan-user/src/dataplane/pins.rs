@@ -7,16 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use vxlan_common::ABI_VERSION;
 
 use super::{
-    AttachMode, DataPlaneError, Generation, TcHook, attach::forget, detach, link::NEW, syscall,
+    attach_mode::{AttachMode, TcHook},
+    detach::{self, unpin_link},
+    error::DataPlaneError,
+    generation::Generation,
+    syscall,
 };
 
+/// Ends the name of a link that is not in its place yet. The next start puts there what a kill has
+/// left.
+pub(super) const NEW: &str = "_new";
 /// The beginning of the name of a pinned program; maps have others.
 const PROGRAM: &str = "prog_";
-/// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
-const BPF_FS_MAGIC: libc::__fsword_t = 0xcafe_4a11;
 
 /// The pins of one daemon.
 #[derive(Clone, Debug)]
@@ -194,7 +200,7 @@ impl Pins {
 
     /// Detaches what is attached to the underlay interface by links, wherever that is by now.
     pub fn detach_from_underlay(&self) -> Result<(), DataPlaneError> {
-        [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| forget(path))
+        [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| unpin_link(path))
     }
 
     /// Is anything of ours pinned?
@@ -277,13 +283,5 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
 }
 
 fn is_bpffs(path: &Path) -> io::Result<bool> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
-    let mut info = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the path is a C string that outlives the call, and the buffer has room for one statfs.
-    if unsafe { libc::statfs(path.as_ptr(), info.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: statfs returned 0, so it has filled the buffer.
-    Ok(unsafe { info.assume_init() }.f_type == BPF_FS_MAGIC)
+    Ok(statfs(path)?.filesystem_type() == BPF_FS_MAGIC)
 }

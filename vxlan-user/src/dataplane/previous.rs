@@ -7,16 +7,20 @@ use std::{
     path::PathBuf,
 };
 
-use aya::{Pod, maps::MapData, util::nr_cpus};
+use aya::{Pod, maps::MapData, programs::ProgramInfo, util::nr_cpus};
 use vxlan_common::{
     counters::Counters,
     table::{GlobalSettings, MemberState, Neighbour, NeighbourKey},
 };
 
 use super::{
-    DataPlaneError, Generation, MacEntry, MapLayout, Pins, Totals,
-    layout::{self, Field},
-    syscall,
+    entries::MacEntry,
+    error::DataPlaneError,
+    generation::Generation,
+    layout::{self, Field, MapLayout},
+    pins::Pins,
+    pod, syscall,
+    totals::Totals,
 };
 
 /// An open generation.
@@ -64,7 +68,7 @@ impl PreviousGeneration {
             Ok(Opened { layout: layout.clone(), fd, common: common.collect() })
         };
         let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
-        let id = |path: &PathBuf| syscall::program_id(syscall::pinned(path).ok()?.as_fd()).ok();
+        let id = |path: &PathBuf| Some(ProgramInfo::from_pin(path).ok()?.id());
         let programs = pins.programs_of(generation).iter().filter_map(id).collect();
         let failed = |(_, source)| DataPlaneError::PreviousGeneration {
             name: "COUNTERS".to_owned(),
@@ -99,7 +103,9 @@ impl PreviousGeneration {
         let mut sum = Counters::ZERO;
         let Some(map) = self.map("COUNTERS") else { return Ok(sum) };
         for cpu in &map.each_cpu(&slot.to_ne_bytes(), self.cpus)? {
-            sum.add(&translated(map, cpu));
+            if let Some(counters) = translated(map, cpu) {
+                sum.add(&counters);
+            }
         }
         Ok(sum)
     }
@@ -124,7 +130,7 @@ impl PreviousGeneration {
     /// The settings, as far as this version knows them.
     pub fn settings(&self) -> Result<Option<GlobalSettings>, DataPlaneError> {
         let Some(map) = self.map("SETTINGS") else { return Ok(None) };
-        Ok(map.value(&0_u32.to_ne_bytes())?.map(|raw| translated(map, &raw)))
+        Ok(map.value(&0_u32.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
     }
 
     /// Every station.
@@ -155,7 +161,7 @@ impl PreviousGeneration {
     /// What was learned of a member.
     pub fn learned(&self, member: u32) -> Result<Option<MemberState>, DataPlaneError> {
         let Some(map) = self.map("LEARNED") else { return Ok(None) };
-        Ok(map.value(&member.to_ne_bytes())?.map(|raw| translated(map, &raw)))
+        Ok(map.value(&member.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
     }
 
     /// The addresses heard behind members.
@@ -166,7 +172,8 @@ impl PreviousGeneration {
             let Some(value) = map.value(&key)? else { continue };
             let index = |name: &str| map.layout.key_field(name)?.number(&key).map(|at| at as u32);
             let Some((member, place)) = index("member").zip(index("place")) else { continue };
-            found.push((NeighbourKey { member, place }, translated(map, &value)));
+            let neighbour = translated(map, &value);
+            found.extend(neighbour.map(|of| (NeighbourKey { member, place }, of)));
         }
         Ok(found)
     }
@@ -225,7 +232,7 @@ impl Opened {
 }
 
 /// A value of this version, with every field that both know.
-fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> T {
+fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> Option<T> {
     let mut bytes = vec![0; size_of::<T>()];
     for (field, theirs) in &map.common {
         let Some(place) =
@@ -243,7 +250,5 @@ fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> T {
             }
         }
     }
-    // SAFETY: as many bytes as the type has, of which every bit pattern is a value (`Pod`); the copy asks
-    // for no alignment.
-    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+    pod::read(&bytes)
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use aya::maps::{MapData, RingBuf};
 use vxlan_common::probe::ReceivedProbe;
 
-use super::{DataPlane, DataPlaneError};
+use super::{error::DataPlaneError, loader::DataPlane, pod};
 
 const NAME: &str = "PROBES";
 
@@ -16,10 +16,7 @@ impl ProbeRing {
     /// The oldest one that is left, which is then taken out.
     pub fn take(&mut self) -> Option<ReceivedProbe> {
         let item = self.0.next()?;
-        let bytes = item.first_chunk::<{ size_of::<ReceivedProbe>() }>()?;
-        // SAFETY: the bytes are as many as an `ReceivedProbe` has, of which every bit pattern is a value
-        // (`Pod`); the copy asks for no alignment.
-        Some(unsafe { bytes.as_ptr().cast::<ReceivedProbe>().read_unaligned() })
+        pod::read(&item)
     }
 }
 

@@ -22,38 +22,18 @@ use vxlan_common::{
     },
 };
 
-use super::{DataPlaneError, Generation, Pins, PreviousGeneration, Totals, syscall};
+use super::{
+    entries::{MacEntry, MapUsage, NonMemberDrops},
+    error::DataPlaneError,
+    generation::Generation,
+    pinned_map::{NOT_LOADED, capacity, open, read},
+    pins::Pins,
+    pod,
+    previous::PreviousGeneration,
+    syscall,
+    totals::Totals,
+};
 use crate::plan::{Names, SlotOwner, entry_endpoint};
-
-/// Packets of a peer dropped in a network that it is not a member of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NonMemberDrops {
-    pub peer: String,
-    pub vni: u32,
-    pub packets: u64,
-}
-
-/// One entry of the forwarding table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MacEntry {
-    /// Overlay interface.
-    pub ifindex: u32,
-    pub mac: [u8; 6],
-    /// Index of the member.
-    pub member: u32,
-    /// Declared in the configuration.
-    pub is_static: bool,
-    /// When it was last heard, in seconds since boot; of no meaning if it is static.
-    pub seen: u32,
-}
-
-/// How full a map is that fills by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapUsage {
-    pub map: &'static str,
-    pub entries: u64,
-    pub capacity: u64,
-}
 
 /// Open handles of the maps that the programs write, and of the ways to the peers.
 pub struct Reader {
@@ -92,7 +72,8 @@ impl Reader {
         };
         if generation.abi != ABI_VERSION {
             let reason = format!(
-                "version {} of the layouts is at work, and this program has {ABI_VERSION}: ask the                  program that started it, or start this one",
+                "version {} of the layouts is at work, and this program has {ABI_VERSION}: \
+                 use the program that started it, or start this one",
                 generation.abi
             );
             return Err(DataPlaneError::pin(pins.directory(), reason));
@@ -213,13 +194,11 @@ impl Reader {
 
     fn counted(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let mut values = vec![Counters::ZERO; self.cpus];
-        // SAFETY: as many values as the kernel has CPUs, of the size that was checked at opening; of
-        // which every bit pattern is one (`Pod`).
-        let bytes = unsafe {
-            let length = values.len() * size_of::<Counters>();
-            std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), length)
-        };
-        let found = syscall::lookup(self.counters.fd().as_fd(), &slot.to_ne_bytes(), bytes);
+        let found = syscall::lookup(
+            self.counters.fd().as_fd(),
+            &slot.to_ne_bytes(),
+            pod::bytes_mut(&mut values),
+        );
         let failed =
             |source| DataPlaneError::PreviousGeneration { name: "COUNTERS".to_owned(), source };
         found.map_err(failed)?;
@@ -295,30 +274,4 @@ impl Reader {
 fn address_of(address: &Address) -> IpAddr {
     let short = [1, 2, 3].iter().all(|at| address.word(*at) == 0);
     address.to_ip(if short { IPV4 } else { IPV6 })
-}
-
-pub(super) fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
-    move |source| DataPlaneError::Read { name, source: Box::new(source) }
-}
-
-const NOT_LOADED: &str = "there is no such pin: no data plane is loaded here. Start one with `vxlan \
-                          run`, or name the right place with --pin-dir";
-
-pub(super) fn open(
-    pins: &Pins,
-    generation: u64,
-    name: &'static str,
-) -> Result<MapData, DataPlaneError> {
-    let path = pins.map(generation, name);
-    MapData::from_pin(&path).map_err(|error| {
-        if path.exists() {
-            return DataPlaneError::pin(path, error);
-        }
-        DataPlaneError::pin(path, NOT_LOADED)
-    })
-}
-
-fn capacity(name: &'static str, map: &MapData) -> Result<u64, DataPlaneError> {
-    let info = map.info().map_err(read(name))?;
-    Ok(u64::from(info.max_entries()))
 }

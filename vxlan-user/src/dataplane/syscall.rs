@@ -14,7 +14,6 @@ use std::{
 /// Of `enum bpf_cmd`, include/uapi/linux/bpf.h.
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
-const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -85,41 +84,18 @@ pub(super) fn pinned(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Pins it there too.
-pub(super) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-    let name = c_string(path)?;
-    let object = Object { pathname: name.as_ptr() as u64, bpf_fd: number(fd), file_flags: 0 };
-    // SAFETY: the attribute is whole, its path a C string that outlives the call.
-    unsafe { bpf(BPF_OBJ_PIN, &object) }.map(drop)
-}
-
-/// What a link is attached to.
+/// Returns what a link is attached to.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<DeviceLink> {
     let mut found = DeviceLink::default();
-    // SAFETY: the type is of integers alone.
-    unsafe { info(link, &mut found) }?;
-    Ok(found)
-}
-
-/// The number by which the kernel knows a program.
-pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
-    // The beginning of `struct bpf_prog_info`: type and number.
-    let mut found = [0_u32; 2];
-    // SAFETY: as above.
-    unsafe { info(program, &mut found) }?;
-    Ok(found[1])
-}
-
-/// # Safety
-/// Every bit pattern must be a value of `T`.
-unsafe fn info<T>(of: BorrowedFd<'_>, found: &mut T) -> io::Result<()> {
     let info = Info {
-        bpf_fd: number(of),
-        info_len: size_of::<T>() as u32,
-        info: std::ptr::from_mut(found) as u64,
+        bpf_fd: number(link),
+        info_len: size_of_val(&found) as u32,
+        info: &raw mut found as u64,
     };
-    // SAFETY: the attribute is whole; the kernel writes no more than the length it is told.
-    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &info) }.map(drop)
+    // SAFETY: the attribute is whole; the kernel writes no more than the length it is given into
+    // `found`, which outlives the call and is made of integers alone.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &info) }?;
+    Ok(found)
 }
 
 /// Puts another program into a link, in one step.

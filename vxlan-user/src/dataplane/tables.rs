@@ -11,7 +11,7 @@ use vxlan_common::{
     },
 };
 
-use super::{DataPlaneError, fdb};
+use super::{clock::uptime, error::DataPlaneError, fdb::Clock};
 use crate::plan::{Change, Plan};
 
 const SOURCES: &str = "SOURCES";
@@ -99,7 +99,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_ifindex =
         plan.networks.iter().enumerate().map(|(index, network)| (network.ifindex, index as u32));
 
-    array(bpf, fdb::Clock::NAME, &[fdb::uptime()])?;
+    array(bpf, Clock::NAME, &[uptime()])?;
     array(bpf, "SETTINGS", &[plan.settings])?;
     array(bpf, "NETWORKS", &plan.networks)?;
     array(bpf, "FLOOD_LISTS", &plan.flood_lists)?;

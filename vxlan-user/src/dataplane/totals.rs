@@ -1,11 +1,14 @@
 //! What was counted before the generation at work: by name, in words that other versions read too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    slice,
+};
 
 use serde::{Deserialize, Serialize};
 use vxlan_common::counters::Counters;
 
-use super::layout::counter_names;
+use super::{layout::counter_names, pod};
 use crate::plan::SlotOwner;
 
 /// Sums by owner.
@@ -45,10 +48,9 @@ impl From<Totals> for Written {
     fn from(totals: Totals) -> Self {
         let names = counter_names();
         // Most owners have counted nothing.
-        let counted =
-            totals.slots.into_iter().filter(|(_, counters)| words(counters) != [0; WORDS]);
-        let slots = counted.map(|(owner, counters)| {
-            let words = words(&counters);
+        let counted = totals.slots.into_iter().map(|(owner, counters)| (owner, words(counters)));
+        let counted = counted.filter(|(_, words)| words.iter().any(|count| *count != 0));
+        let slots = counted.map(|(owner, words)| {
             let named = names.iter().filter_map(|(name, at)| {
                 words.get(*at).filter(|count| **count != 0).map(|count| (name.clone(), *count))
             });
@@ -76,23 +78,22 @@ impl From<Written> for Totals {
     }
 }
 
-/// Counters from their names; what is not known is zero.
+/// Makes counters from their names; an unknown number is zero.
 fn named(names: &[(String, usize)], count: impl Fn(&str) -> Option<u64>) -> Counters {
-    let mut counters = [0; WORDS];
+    let mut counters = Counters::ZERO;
+    let bytes = pod::bytes_mut(slice::from_mut(&mut counters));
     for (name, at) in names {
-        if let Some(place) = counters.get_mut(*at) {
-            *place = count(name).unwrap_or(0);
+        if let Some(word) = bytes.chunks_exact_mut(8).nth(*at) {
+            word.copy_from_slice(&count(name).unwrap_or(0).to_ne_bytes());
         }
     }
-    // SAFETY: an array of as many u64 as the type is long, of which every bit pattern is a value (`Pod`).
-    unsafe { std::mem::transmute::<[u64; WORDS], Counters>(counters) }
+    counters
 }
 
-const WORDS: usize = size_of::<Counters>() / size_of::<u64>();
-
-fn words(counters: &Counters) -> [u64; WORDS] {
-    // SAFETY: repr(C) of u64 alone, so the bytes are as many whole words.
-    unsafe { std::mem::transmute::<Counters, [u64; WORDS]>(*counters) }
+/// Returns counters as the numbers that they are made of.
+fn words(mut counters: Counters) -> Vec<u64> {
+    let (words, _) = pod::bytes_mut(slice::from_mut(&mut counters)).as_chunks();
+    words.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
 pub use overlay::Overlay;
 pub use overlay_owner::OwnedOverlay;
-pub use overlay_spec::OverlaySpec;
+pub use overlay_spec::{OverlaySpec, hidden_name};
 pub use raw::RawSender;
 pub use route::{ROUTE_PROTOCOL, Route};
 pub use route_change::{RouteChange, WantedRoute};

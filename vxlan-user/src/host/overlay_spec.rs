@@ -24,6 +24,11 @@ pub struct OverlaySpec {
     pub proxy_arp: bool,
 }
 
+/// Names the hidden port of a network, so that anyone who knows the VNI finds the port again.
+pub fn hidden_name(vni: u32) -> String {
+    format!("vxport{vni}")
+}
+
 /// Refuses what the kernel would refuse only half-way, or with a number instead of a reason.
 pub(super) fn validate(spec: &OverlaySpec) -> Result<(), HostError> {
     let refuse = |name: &str, problem: String| {

@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 
 use super::ask;
 use crate::{
-    daemon::Places,
+    daemon::Directories,
     metrics::{Snapshot, Source},
     probe::NatReports,
     state::State,
@@ -48,27 +48,27 @@ enum What {
     Drops,
 }
 
-pub(super) fn show(places: &Places, args: &Show) -> anyhow::Result<ExitCode> {
+pub(super) fn show(directories: &Directories, args: &Show) -> anyhow::Result<ExitCode> {
     let text = match args.what {
         What::Nat => {
-            let reports = nat_reports(places)?;
+            let reports = nat_reports(directories)?;
             if args.json { pretty(&serde_json::to_value(reports)?) } else { nat::table(&reports) }
         }
-        What::Peers if args.json => pretty(&peers::json(&snapshot(places)?)),
-        What::Peers => peers::table(&snapshot(places)?),
-        What::Networks if args.json => pretty(&networks::json(&snapshot(places)?)),
-        What::Networks => networks::table(&snapshot(places)?),
+        What::Peers if args.json => pretty(&peers::json(&snapshot(directories)?)),
+        What::Peers => peers::table(&snapshot(directories)?),
+        What::Networks if args.json => pretty(&networks::json(&snapshot(directories)?)),
+        What::Networks => networks::table(&snapshot(directories)?),
         What::Underlay => {
-            let snapshot = snapshot(places)?;
-            let tag = underlay::tag(places, &snapshot);
+            let snapshot = snapshot(directories)?;
+            let tag = underlay::tag(directories, &snapshot);
             if args.json {
                 pretty(&underlay::json(&snapshot, tag))
             } else {
                 underlay::table(&snapshot, tag)
             }
         }
-        What::Drops if args.json => pretty(&drops::json(&snapshot(places)?, args.all)),
-        What::Drops => drops::table(&snapshot(places)?, args.all),
+        What::Drops if args.json => pretty(&drops::json(&snapshot(directories)?, args.all)),
+        What::Drops => drops::table(&snapshot(directories)?, args.all),
     };
     print!("{text}");
     Ok(ExitCode::SUCCESS)
@@ -78,11 +78,11 @@ fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
 }
 
-fn snapshot(places: &Places) -> anyhow::Result<Snapshot> {
-    let mut state = state(places)?;
+fn snapshot(directories: &Directories) -> anyhow::Result<Snapshot> {
+    let mut state = state(directories)?;
     loop {
-        let reader = places.reader(&state);
-        let now = self::state(places)?;
+        let reader = directories.reader(&state);
+        let now = self::state(directories)?;
         // A reload may have taken away what the state named a moment ago.
         if reader.is_err() && now.generations != state.generations {
             state = now;
@@ -92,8 +92,8 @@ fn snapshot(places: &Places) -> anyhow::Result<Snapshot> {
     }
 }
 
-fn state(places: &Places) -> anyhow::Result<State> {
-    let Some(state) = places.run_dir.load()? else {
+fn state(directories: &Directories) -> anyhow::Result<State> {
+    let Some(state) = directories.run_dir.load()? else {
         bail!(
             "no data plane was started here. Start one with `vxlan run`, or name its run directory \
              with --run-dir"
@@ -103,12 +103,12 @@ fn state(places: &Places) -> anyhow::Result<State> {
 }
 
 /// The daemon's, or what can be said without one.
-fn nat_reports(places: &Places) -> anyhow::Result<NatReports> {
-    if let Some(reports) = ask::nat(&places.run_dir.api_socket())? {
+fn nat_reports(directories: &Directories) -> anyhow::Result<NatReports> {
+    if let Some(reports) = ask::nat(&directories.run_dir.api_socket())? {
         return Ok(reports);
     }
-    let snapshot = snapshot(places)?;
-    if places.run_dir.is_locked() {
+    let snapshot = snapshot(directories)?;
+    if directories.run_dir.is_locked() {
         bail!("the daemon has not finished its start yet: ask again in a moment");
     }
     Ok(passive::reports(&snapshot))

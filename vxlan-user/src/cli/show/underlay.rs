@@ -5,20 +5,21 @@ use vxlan_common::table::{TAG_AUTO, TAG_MAC};
 
 use crate::{
     cli::table::Table,
-    daemon::Places,
+    daemon::Directories,
     dataplane::{AttachMode, PreviousGeneration},
     metrics::Snapshot,
 };
 
 /// How an accepted frame is handed from XDP to TC, as far as that is known: whether the driver has
 /// metadata shows with the first packet. `None`: not at all, or nobody knows yet.
-pub(super) fn tag(places: &Places, snapshot: &Snapshot) -> Option<&'static str> {
+pub(super) fn tag(directories: &Directories, snapshot: &Snapshot) -> Option<&'static str> {
     let xdp = snapshot.state.underlay.xdp.as_ref()?;
     if xdp.mode == AttachMode::Off {
         return None;
     }
     let generation = snapshot.state.generations.last()?;
-    let settings = PreviousGeneration::open(&places.pins, generation).ok()?.settings().ok()??;
+    let settings =
+        PreviousGeneration::open(&directories.pins, generation).ok()?.settings().ok()??;
     let received = snapshot.links.iter().any(|link| link.counters.rx_packets != 0);
     match settings.tag {
         TAG_MAC => Some("mac"),

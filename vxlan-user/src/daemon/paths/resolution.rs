@@ -10,7 +10,7 @@ use vxlan_common::table::PeerEntry;
 
 use crate::{
     config::{self, Config},
-    daemon::preflight::{addresses, host::Findings},
+    daemon::preflight::{Preflight, addresses},
     host::{Host, Neighbour, NeighbourState, NextHop},
     plan::{self, Endpoints, PeerPath},
 };
@@ -88,23 +88,23 @@ struct Answers {
 /// next hop that answers, or to what was learned. `entries` says which way each of all peers had so far;
 /// at a start all are given the benefit of the doubt.
 pub(in crate::daemon) async fn to(
-    findings: &Findings,
+    preflight: &Preflight,
     learned: &Endpoints,
     host: &Host,
     entries: Option<&[PeerEntry]>,
     peers: &[usize],
 ) -> Ways {
-    let answers = ask(findings, learned, host, peers).await;
+    let answers = ask(preflight, learned, host, peers).await;
     let mut open = HashSet::new();
     let look = |peer: &usize| {
         let entry = entries.and_then(|entries| entries.get(*peer));
-        let way = answers.way(findings, learned, (*peer, entry), &mut open);
-        let hops = endpoints(findings, learned, *peer).filter_map(|at| answers.next_hop(at.ip()));
+        let way = answers.way(preflight, learned, (*peer, entry), &mut open);
+        let hops = endpoints(preflight, learned, *peer).filter_map(|at| answers.next_hop(at.ip()));
         Looked { peer: *peer, way, next_hops: hops.collect() }
     };
     let to_peers = peers.iter().map(look).collect();
     let open: Vec<IpAddr> = open.into_iter().collect();
-    if let Err(error) = host.resolve_neighbours(findings.facts.ifindex, &open).await {
+    if let Err(error) = host.resolve_neighbours(preflight.facts.ifindex, &open).await {
         tracing::debug!("{error}");
     }
     let standing = |of: &Result<Option<Neighbour>, String>| {
@@ -114,15 +114,15 @@ pub(in crate::daemon) async fn to(
     Ways { mtu: answers.underlay.mtu, to_peers, standings }
 }
 
-async fn ask(findings: &Findings, learned: &Endpoints, host: &Host, peers: &[usize]) -> Answers {
-    let facts = &findings.facts;
-    let underlay = now(findings, host).await;
+async fn ask(preflight: &Preflight, learned: &Endpoints, host: &Host, peers: &[usize]) -> Answers {
+    let facts = &preflight.facts;
+    let underlay = now(preflight, host).await;
     if underlay.dead.is_some() {
         return Answers { underlay, hops: HashMap::new(), neighbours: HashMap::new() };
     }
     let all: HashSet<IpAddr> = peers
         .iter()
-        .flat_map(|peer| endpoints(findings, learned, *peer).map(|endpoint| endpoint.ip()))
+        .flat_map(|peer| endpoints(preflight, learned, *peer).map(|endpoint| endpoint.ip()))
         .collect();
     let all: Vec<_> = all.into_iter().map(|at| (at, facts.source_for(at))).collect();
     let hops = host.next_hops(&all, facts.ifindex).await;
@@ -141,44 +141,44 @@ async fn ask(findings: &Findings, learned: &Endpoints, host: &Host, peers: &[usi
 
 /// Where a peer may be reached: what is declared, and what was learned.
 pub(in crate::daemon) fn endpoints(
-    findings: &Findings,
+    preflight: &Preflight,
     learned: &Endpoints,
     peer: usize,
 ) -> impl Iterator<Item = SocketAddr> {
-    let declared = findings.config.peers.get(peer).into_iter().flat_map(|peer| &peer.endpoints);
+    let declared = preflight.config.peers.get(peer).into_iter().flat_map(|peer| &peer.endpoints);
     declared.map(|at| at.value).chain(learned.of(peer).map(|at| at.endpoint))
 }
 
 /// The way to a peer for which nobody has been asked: the kernel looks it up for every packet. `None`
 /// where there is a choice of endpoints, which needs a look.
 pub(in crate::daemon) fn assumed(
-    findings: &Findings,
+    preflight: &Preflight,
     learned: &Endpoints,
     peer: usize,
 ) -> Option<Way> {
-    let mut endpoints = endpoints(findings, learned, peer);
+    let mut endpoints = endpoints(preflight, learned, peer);
     let Some(endpoint) = endpoints.next() else { return Some(Err(NOT_LEARNED.to_owned())) };
     if endpoints.next().is_some() {
         return None;
     }
-    findings.facts.source_for(endpoint.ip())?;
-    let (gateway, mtu) = (endpoint.ip(), findings.facts.mtu);
+    preflight.facts.source_for(endpoint.ip())?;
+    let (gateway, mtu) = (endpoint.ip(), preflight.facts.mtu);
     Some(Ok(PeerPath { endpoint, gateway, resolved: false, mtu }))
 }
 
 const NOT_LEARNED: &str = "its endpoint is not learned yet";
 
-async fn now(findings: &Findings, host: &Host) -> Now {
+async fn now(preflight: &Preflight, host: &Host) -> Now {
     // A device without carrier takes packets and loses them uncounted.
-    let link = host.underlay_link(&findings.underlay.name).await;
+    let link = host.underlay_link(&preflight.underlay.name).await;
     let (mtu, dead) = match &link {
         Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
         Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),
         Ok(link) => (link.mtu, None),
-        Err(error) => (findings.facts.mtu, Some(error.to_string())),
+        Err(error) => (preflight.facts.mtu, Some(error.to_string())),
     };
     // As it is now: the kernel makes such an address when the link comes up.
-    let asks_ipv6 = addresses::has_link_local(link.as_ref().unwrap_or(&findings.underlay));
+    let asks_ipv6 = addresses::has_link_local(link.as_ref().unwrap_or(&preflight.underlay));
     Now { mtu, dead, asks_ipv6 }
 }
 
@@ -191,25 +191,25 @@ impl Answers {
     /// the next hops that nobody else asks for.
     fn way(
         &self,
-        findings: &Findings,
+        preflight: &Preflight,
         learned: &Endpoints,
         (index, entry): (usize, Option<&PeerEntry>),
         open: &mut HashSet<IpAddr>,
     ) -> Way {
-        let Some(peer) = findings.config.peers.get(index) else {
+        let Some(peer) = preflight.config.peers.get(index) else {
             return Err("there is no such peer".to_owned());
         };
         if let Some(reason) = &self.underlay.dead {
             return Err(reason.clone());
         }
-        if endpoints(findings, learned, index).next().is_none() {
+        if endpoints(preflight, learned, index).next().is_none() {
             return Err(NOT_LEARNED.to_owned());
         }
         let mut unknown = None;
         let mut reasons = Vec::new();
-        for endpoint in endpoints(findings, learned, index) {
+        for endpoint in endpoints(preflight, learned, index) {
             let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
-            match self.hop(findings, endpoint, in_use, open) {
+            match self.hop(preflight, endpoint, in_use, open) {
                 Ok(Hop::Works(way)) => return Ok(told(peer, entry, way)),
                 Ok(Hop::Unknown(way)) => unknown = unknown.or(Some(way)),
                 Ok(Hop::Silent(reason)) | Err(reason) => reasons.push(reason),
@@ -220,13 +220,13 @@ impl Answers {
 
     fn hop(
         &self,
-        findings: &Findings,
+        preflight: &Preflight,
         endpoint: SocketAddr,
         in_use: bool,
         open: &mut HashSet<IpAddr>,
     ) -> Result<Hop, String> {
-        if findings.facts.source_for(endpoint.ip()).is_none() {
-            let name = &findings.underlay.name;
+        if preflight.facts.source_for(endpoint.ip()).is_none() {
+            let name = &preflight.underlay.name;
             return Err(format!("{name} has no address to send to {endpoint} from"));
         }
         let unasked = || "nobody was asked for it".to_owned();
@@ -253,7 +253,7 @@ impl Answers {
             open.insert(gateway);
         }
         Ok(if silent {
-            let name = &findings.underlay.name;
+            let name = &preflight.underlay.name;
             Hop::Silent(format!("the next hop {gateway} does not answer on {name}"))
         } else if resolved || in_use {
             Hop::Works(way)

@@ -3,8 +3,8 @@
 //! has the last word: what is known here only says why, where it refuses.
 
 use crate::{
-    config::{Config, ConfigError, XdpMode},
-    dataplane::{AttachMode, AttachModes, Pins, Refusal, names, program_name},
+    config::{Config, ConfigError, TcMode, XdpMode},
+    dataplane::{AttachMode, AttachModes, Pins, Refusal, TcHook, names, program_name},
     host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 
@@ -43,6 +43,15 @@ pub(in crate::daemon) fn of(
         Vec::new()
     };
     Ok(AttachModes { allowed: modes, refused, native_limits })
+}
+
+/// How the configuration wants TC programs attached, or what this kernel has.
+pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
+    match config.underlay.tc {
+        TcMode::Auto => TcHook::for_kernel(),
+        TcMode::Tcx => TcHook::Tcx,
+        TcMode::Clsact => TcHook::Netlink,
+    }
 }
 
 /// What is worth a sentence before anything is tried.

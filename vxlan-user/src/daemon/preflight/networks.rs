@@ -8,41 +8,40 @@ use std::{
 use ipnet::IpNet;
 use vxlan_common::wire::ipv6::MIN_MTU as MIN_IPV6_MTU;
 
-use super::host::Findings;
+use super::result::Preflight;
 use crate::{
     config::{self, Config, RouteTable},
-    daemon::takeover::bring_up::{hidden_name, speaks_ipv6},
-    host::Host,
+    host::{Host, hidden_name},
     plan::{default_overlay_mtu, overhead},
     state::State,
 };
 
 /// Everything at which a start would fail half-way.
-pub(in crate::daemon) async fn all(findings: &Findings, host: &Host) -> anyhow::Result<()> {
-    mtus(findings)?;
-    conflicts(&findings.config)?;
-    names(findings, host).await?;
-    routes(findings, host).await
+pub(in crate::daemon) async fn all(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+    mtus(preflight)?;
+    conflicts(&preflight.config)?;
+    names(preflight, host).await?;
+    routes(preflight, host).await
 }
 
 /// A declared MTU that does not fit would lose every full packet.
-fn mtus(findings: &Findings) -> Result<(), config::ConfigError> {
-    let config = &findings.config;
+fn mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
+    let config = &preflight.config;
     for network in &config.networks {
-        let largest = default_overlay_mtu(config, network, &findings.facts);
+        let largest = default_overlay_mtu(config, network, &preflight.facts);
         if let Some(mtu) = network.mtu.filter(|at| at.value > largest) {
             let message = format!(
                 "mtu = {} does not fit: {} has {} bytes, of which the outer headers take {}. Write \
                  {largest} or less, or leave the key out.",
                 mtu.value,
-                findings.underlay.name,
-                findings.underlay.mtu,
-                overhead(config, network, &findings.facts)
+                preflight.underlay.name,
+                preflight.underlay.mtu,
+                overhead(config, network, &preflight.facts)
             );
             return Err(config.error(&mtu, message));
         }
-        if network.mtu.is_none() && speaks_ipv6(network) && largest < MIN_IPV6_MTU {
-            let underlay = &findings.underlay;
+        if network.mtu.is_none() && network.has_ipv6() && largest < MIN_IPV6_MTU {
+            let underlay = &preflight.underlay;
             let message = format!(
                 "network {} has IPv6, which needs {MIN_IPV6_MTU} bytes, and the {} bytes of {name} \
                  leave {largest}. Raise the MTU of {name}, or take the IPv6 prefixes out.",
@@ -92,16 +91,16 @@ fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
 }
 
 /// A device of somebody else under a name we want.
-async fn names(findings: &Findings, host: &Host) -> anyhow::Result<()> {
-    let former = findings.former.as_ref();
-    for network in &findings.config.networks {
+async fn names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+    let former = preflight.former.as_ref();
+    for network in &preflight.config.networks {
         let (interface, vni) = (&network.interface, network.vni.value.get());
         let hidden = hidden_name(vni);
         for name in [interface.value.as_str(), &hidden] {
             let known = former.is_some_and(|state| made(state, name));
             if let Err(error) = host.may_use_name(name, vni, known).await {
                 let message = format!("network.interface: {error}.");
-                return Err(findings.config.error(interface, message).into());
+                return Err(preflight.config.error(interface, message).into());
             }
         }
     }
@@ -113,10 +112,10 @@ fn made(state: &State, name: &str) -> bool {
 }
 
 /// A route of somebody else for a prefix that we want.
-async fn routes(findings: &Findings, host: &Host) -> anyhow::Result<()> {
+async fn routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     let own: Vec<u32> = host.list_overlays().await?.iter().map(|own| own.ifindex).collect();
     let table = host.main_table().await?;
-    let config = &findings.config;
+    let config = &preflight.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
         for prefix in network.prefixes() {
             if let Some(present) = table.conflicting_route(prefix.value, &own) {

@@ -8,7 +8,7 @@ use vxlan_common::{
 };
 
 use crate::{
-    daemon::{Places, Started},
+    daemon::{directories::Directories, running::ActivePlane},
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
     probe::{DataMapping, Heard},
@@ -41,7 +41,7 @@ pub(super) struct Counted {
 }
 
 impl Counting {
-    pub(super) fn open(places: &Places, running: &Started) -> anyhow::Result<Self> {
+    pub(super) fn open(directories: &Directories, running: &ActivePlane) -> anyhow::Result<Self> {
         let mut members = vec![Vec::new(); running.plan.peers.len()];
         let mut numbers = vec![0; running.plan.networks.len()];
         for (member, index) in running.plan.members.iter().zip(0..) {
@@ -52,7 +52,7 @@ impl Counting {
             }
             *next += 1;
         }
-        Ok(Self { reader: places.reader(&running.state)?, members })
+        Ok(Self { reader: directories.reader(&running.state)?, members })
     }
 
     pub(super) fn reader(&self) -> &Reader {

@@ -23,8 +23,9 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        Places, Started,
+        directories::Directories,
         reconcile::reconciler::{Follower, Narrowed},
+        running::ActivePlane,
     },
     dataplane::{ProbeRing, now},
     host::{EchoReply, HostError, OuterHeaders, RawSender},
@@ -77,18 +78,21 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins. The reports and the round trips are where `/metrics` looks for them.
-    pub(super) fn start(places: &Places, running: &mut Started) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        directories: &Directories,
+        running: &mut ActivePlane,
+    ) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
-        let findings = &running.findings;
+        let preflight = &running.preflight;
         let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
             more: false,
-            sender: RawSender::open(&findings.underlay.name)?,
+            sender: RawSender::open(&preflight.underlay.name)?,
             asked: asked(running, HashMap::new(), now),
             echoes: Echoes::default(),
-            counting: Counting::open(places, running)?,
+            counting: Counting::open(directories, running)?,
             reports: SharedReports::default(),
             round_trips,
             reporting: now,
@@ -104,14 +108,14 @@ impl Probing {
     /// The maps or the interface cannot be used; then everything is as it was.
     pub(super) fn reload(
         &mut self,
-        places: &Places,
+        directories: &Directories,
         before: &Config,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let arrivals = arrivals(running)?;
-        let counting = Counting::open(places, running)?;
-        let sender = RawSender::open(&running.findings.underlay.name)?;
+        let counting = Counting::open(directories, running)?;
+        let sender = RawSender::open(&running.preflight.underlay.name)?;
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // Their indices are those of the former configuration: they are answered, and what else follows
         // from them is left to the next ones.
@@ -142,14 +146,14 @@ impl Probing {
     }
 
     /// The underlay interface is another device: what is sent leaves by that one.
-    pub(super) fn reopen(&mut self, running: &Started) -> Result<(), HostError> {
-        self.sender = RawSender::open(&running.findings.underlay.name)?;
+    pub(super) fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError> {
+        self.sender = RawSender::open(&running.preflight.underlay.name)?;
         Ok(())
     }
 
     /// Our addresses are others: what was found out of the ways from the old ones says nothing of these.
-    pub(super) fn begin_anew(&mut self, running: &Started) {
-        let names = running.findings.config.peers.iter().map(|peer| peer.name.value.clone());
+    pub(super) fn begin_anew(&mut self, running: &ActivePlane) {
+        let names = running.preflight.config.peers.iter().map(|peer| peer.name.value.clone());
         let former = names.zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
         self.due = now();
@@ -180,7 +184,7 @@ impl Probing {
     pub(super) async fn handle(
         &mut self,
         event: Event,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let mut todo = Vec::new();
@@ -196,7 +200,7 @@ impl Probing {
         for (peer, action) in todo {
             // What one peer's probes ask for, and the kernel refuses, is no reason to leave all others.
             if let Err(error) = self.act(peer, action, running, follower).await {
-                tracing::error!(peer = %running.findings.config.peers[peer].name, "{error:#}");
+                tracing::error!(peer = %running.preflight.config.peers[peer].name, "{error:#}");
             }
             self.hurry(peer);
         }
@@ -244,7 +248,7 @@ impl Probing {
         self.more = true;
     }
 
-    fn poll(&mut self, running: &Started, todo: &mut Vec<(usize, Action)>) {
+    fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
         let now = now();
         self.rested = now + REST;
         let mut echoes = 0;
@@ -257,7 +261,7 @@ impl Probing {
                 Asked::Prober(_) => {}
                 Asked::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
                     echoes += 1;
-                    let config = &running.findings.config;
+                    let config = &running.preflight.config;
                     *next = now + config.probe.interval;
                     if unkeyed.is_heard_lately() {
                         continue;
@@ -319,7 +323,7 @@ impl Probing {
         &mut self,
         peer: usize,
         action: Action,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         match action {
@@ -337,7 +341,7 @@ impl Probing {
                 follower.found(running, peer, found, proved)?;
             }
             Action::RoundTrip(took) => {
-                if let Some(of) = running.findings.config.peers.get(peer) {
+                if let Some(of) = running.preflight.config.peers.get(peer) {
                     self.round_trips.observe(&of.name, took.as_secs_f64());
                 }
             }
@@ -348,7 +352,7 @@ impl Probing {
     /// An endpoint that a silent peer has, and another one proves to have now, changes hands.
     async fn reassign(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         follower: &mut Follower<'_>,
     ) -> anyhow::Result<()> {
         let now = now();
@@ -375,7 +379,7 @@ impl Probing {
     }
 
     /// Endpoints may have been given and refused.
-    fn settle(&mut self, running: &Started, follower: &Follower<'_>) {
+    fn settle(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             if let Asked::Prober(prober) = asked {
@@ -386,7 +390,7 @@ impl Probing {
     }
 
     /// The ways to the peers may have changed.
-    pub(super) fn follow(&mut self, running: &Started, follower: &Follower<'_>) {
+    pub(super) fn follow(&mut self, running: &ActivePlane, follower: &Follower<'_>) {
         let now = now();
         for (peer, asked) in self.asked.iter_mut().enumerate() {
             let Some(entry) = running.plan.peers.get(peer) else { continue };
@@ -423,7 +427,7 @@ impl Probing {
 }
 
 /// Where probes arrive.
-fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
+fn arrivals(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
     let arrivals = running.plane.probe_ring()?;
     // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every time,
     // and is itself owned by the registration until that ends.
@@ -432,8 +436,8 @@ fn arrivals(running: &mut Started) -> anyhow::Result<AsyncFd<ProbeRing>> {
 }
 
 /// Peers that answer probes.
-fn keyed(running: &Started) -> impl Iterator<Item = &str> {
-    let keyed = running.findings.config.peers.iter().zip(&running.findings.keys);
+fn keyed(running: &ActivePlane) -> impl Iterator<Item = &str> {
+    let keyed = running.preflight.config.peers.iter().zip(&running.preflight.keys);
     keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }
 
@@ -444,8 +448,8 @@ fn way(entry: &vxlan_common::table::PeerEntry) -> Option<SocketAddr> {
 
 /// Where probes for a peer go: the way of data; without one, where it would lead, so that silence there
 /// is noticed.
-fn destination(running: &Started, peer: usize) -> Option<SocketAddr> {
-    let declared = || running.findings.config.peers.get(peer)?.endpoint().map(|at| at.value);
+fn destination(running: &ActivePlane, peer: usize) -> Option<SocketAddr> {
+    let declared = || running.preflight.config.peers.get(peer)?.endpoint().map(|at| at.value);
     running.plan.peers.get(peer).and_then(way).or_else(declared)
 }
 

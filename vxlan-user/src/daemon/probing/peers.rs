@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
-    daemon::Started,
+    daemon::running::ActivePlane,
     nat::{Facts, Ports},
     probe::{Key, Prober, Settings, Unkeyed, name_id},
 };
@@ -26,12 +26,12 @@ pub(super) enum Asked {
 /// Those of all peers. `former` are those of a former configuration, by name: who is asked as before goes
 /// on, with all that was heard.
 pub(super) fn asked(
-    running: &Started,
+    running: &ActivePlane,
     mut former: HashMap<String, Asked>,
     now: Duration,
 ) -> Vec<Asked> {
     let session = rand::random::<u64>().max(1);
-    let peers = running.findings.config.peers.iter().zip(&running.findings.keys);
+    let peers = running.preflight.config.peers.iter().zip(&running.preflight.keys);
     let each = peers.enumerate().map(|(index, (peer, key))| {
         let former = former.remove(&peer.name.value);
         match key {
@@ -46,7 +46,7 @@ pub(super) fn asked(
             }
             None => {
                 let facts = facts(running, index, peer);
-                let interval = running.findings.config.probe.interval;
+                let interval = running.preflight.config.probe.interval;
                 match former {
                     Some(Asked::Echo { unkeyed, next }) if unkeyed.continues(interval, &facts) => {
                         Asked::Echo { unkeyed, next }
@@ -63,14 +63,14 @@ pub(super) fn asked(
 }
 
 fn settings(
-    running: &Started,
+    running: &ActivePlane,
     index: usize,
     peer: &config::Peer,
     key: &Key,
     session: u64,
 ) -> Settings {
-    let findings = &running.findings;
-    let config = &findings.config;
+    let preflight = &running.preflight;
+    let config = &preflight.config;
     let entry = running.plan.peers.get(index);
     let learned = running.endpoints.of(index).map(|at| at.endpoint);
     Settings {
@@ -84,10 +84,10 @@ fn settings(
         vni: running.plan.settings.probe_vni,
         port: config.underlay.port.value,
         fixed_source_port: config.underlay.source_port.value == SourcePort::Fixed,
-        addresses: findings.facts.addresses().collect(),
+        addresses: preflight.facts.addresses().collect(),
         public_addresses: config.underlay.public_address.iter().map(|at| at.value).collect(),
         private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
-        ports: ports(&running.findings.config, peer),
+        ports: ports(&running.preflight.config, peer),
         ttl: match config.underlay.ttl {
             OuterField::Fixed(ttl) => ttl,
             OuterField::Inherit => TTL,
@@ -98,20 +98,20 @@ fn settings(
         },
         learned: peer.learns,
         endpoint: learned.or_else(|| super::destination(running, index)),
-        mtu: super::length(entry.map_or(findings.facts.mtu, |entry| entry.mtu)),
+        mtu: super::length(entry.map_or(preflight.facts.mtu, |entry| entry.mtu)),
     }
 }
 
-fn facts(running: &Started, index: usize, peer: &config::Peer) -> Facts {
+fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> Facts {
     let endpoint = super::destination(running, index);
     let like = endpoint.map(|at| at.ip());
-    let own = |like: IpAddr| running.findings.config.underlay.public_address.of_family(like);
+    let own = |like: IpAddr| running.preflight.config.underlay.public_address.of_family(like);
     Facts {
         endpoint,
         learned: false,
         private: like.and_then(|like| peer.private_behind(like)),
         public: like.and_then(own).map(|at| at.value),
-        ports: ports(&running.findings.config, peer),
+        ports: ports(&running.preflight.config, peer),
     }
 }
 

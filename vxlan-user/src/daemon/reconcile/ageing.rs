@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use crate::{
-    daemon::Started,
+    daemon::running::ActivePlane,
     dataplane::{Clock, DataPlaneError, Fdb, Pins, uptime},
 };
 
@@ -28,7 +28,7 @@ struct Rules {
 
 /// What there is to do after a look at all stations.
 #[derive(Debug, PartialEq, Eq)]
-struct Findings {
+struct Sweep {
     old: Vec<FdbKey>,
     /// How many learned ones stay, by member.
     left: Vec<u64>,
@@ -44,7 +44,10 @@ impl Drop for Ageing {
 }
 
 /// Begins, for the generation at work.
-pub(in crate::daemon) fn start(pins: &Pins, running: &Started) -> Result<Ageing, DataPlaneError> {
+pub(in crate::daemon) fn start(
+    pins: &Pins,
+    running: &ActivePlane,
+) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
     let mut stations = Fdb::open(pins, generation)?;
@@ -104,18 +107,18 @@ fn sweep(stations: &mut Fdb, ageing: &Rules) -> Result<usize, DataPlaneError> {
         (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
     };
     let before = learned(stations)?;
-    let mut findings = Findings { old: Vec::new(), left: vec![0; ageing.shares.len()] };
+    let mut sweep = Sweep { old: Vec::new(), left: vec![0; ageing.shares.len()] };
     let now = uptime();
-    stations.each(|key, entry| findings.note(ageing, now, key, entry))?;
+    stations.each(|key, entry| sweep.note(ageing, now, key, entry))?;
     let after = learned(stations)?;
-    for key in &findings.old {
+    for key in &sweep.old {
         stations.remove(key)?;
     }
-    for (member, left) in findings.left.iter().enumerate() {
+    for (member, left) in sweep.left.iter().enumerate() {
         let forgotten = forgotten(before[member], after[member], *left);
         stations.set_forgotten(member as u32, forgotten)?;
     }
-    Ok(findings.old.len())
+    Ok(sweep.old.len())
 }
 
 /// What to write for a member of which `left` stations were found while the programs' count went from
@@ -128,8 +131,8 @@ fn forgotten(before: u64, after: u64, left: u64) -> u64 {
 }
 
 impl Rules {
-    fn of(running: &Started) -> Self {
-        let networks = running.state.networks.iter().zip(&running.findings.config.networks);
+    fn of(running: &ActivePlane) -> Self {
+        let networks = running.state.networks.iter().zip(&running.preflight.config.networks);
         let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
         let shares = running.plan.members.iter().map(|member| member.max_stations.into()).collect();
         Self { by_ifindex, shares }
@@ -143,7 +146,7 @@ impl Rules {
     }
 }
 
-impl Findings {
+impl Sweep {
     fn note(&mut self, ageing: &Rules, now: u32, key: FdbKey, entry: FdbEntry) {
         if entry.flags & FdbEntry::STATIC != 0 {
             return;
@@ -173,10 +176,10 @@ mod tests {
 
     #[test]
     fn what_was_not_heard_for_too_long_goes() {
-        let mut findings = Findings { old: Vec::new(), left: vec![0; 3] };
+        let mut sweep = Sweep { old: Vec::new(), left: vec![0; 3] };
         let mut note = |last: u8, ifindex, member, seen, flags| {
             let key = FdbKey { ifindex, mac: Mac::new([2, 0, 0, 0, 0, last]) };
-            findings.note(&ageing(), 1_000, key, FdbEntry { member, flags, seen });
+            sweep.note(&ageing(), 1_000, key, FdbEntry { member, flags, seen });
             key
         };
         note(1, 7, 0, 1_000, 0);
@@ -192,7 +195,7 @@ mod tests {
         note(7, 8, 2, 0, FdbEntry::STATIC);
         // Heard since the clock was read.
         note(8, 8, 2, 1_001, 0);
-        assert_eq!(findings, Findings { old: vec![old, excess, older], left: vec![2, 1, 2] });
+        assert_eq!(sweep, Sweep { old: vec![old, excess, older], left: vec![2, 1, 2] });
     }
 
     #[test]

@@ -8,12 +8,12 @@ use vxlan_common::{addr::Address, wire::ipv6::MIN_MTU as MIN_IPV6_MTU};
 use super::dirty_set::Affected;
 use crate::{
     daemon::{
-        Places, Started,
+        directories::Directories,
         paths::{
             path_mtu::{self, LIFETIME, Ours, PathMtus},
             resolution::{self as ways, Looked},
         },
-        takeover::bring_up::speaks_ipv6,
+        running::ActivePlane,
     },
     dataplane::uptime,
     host::{Host, HostEvent, IcmpMessage},
@@ -25,7 +25,7 @@ pub(in crate::daemon) const AT_A_TIME: usize = 256;
 
 /// What following needs besides the data plane.
 pub(in crate::daemon) struct Follower<'a> {
-    places: &'a Places,
+    directories: &'a Directories,
     host: &'a Host,
     paths: PathMtus,
     /// By peer: what link and route to it allow.
@@ -53,7 +53,7 @@ pub(in crate::daemon) struct Narrowed {
 }
 
 /// From now on nobody tells when a next hop stops to answer: the kernel shall look it up each time.
-pub(in crate::daemon) fn unname_next_hops(running: &mut Started) -> anyhow::Result<()> {
+pub(in crate::daemon) fn unname_next_hops(running: &mut ActivePlane) -> anyhow::Result<()> {
     for (index, peer) in running.plan.peers.iter_mut().enumerate() {
         peer.gateway = Address::ZERO;
         running.plane.set_peer(index as u32, peer)?;
@@ -62,11 +62,15 @@ pub(in crate::daemon) fn unname_next_hops(running: &mut Started) -> anyhow::Resu
 }
 
 impl<'a> Follower<'a> {
-    pub(in crate::daemon) fn new(places: &'a Places, host: &'a Host, running: &Started) -> Self {
-        let Started { findings, endpoints, plan, .. } = running;
+    pub(in crate::daemon) fn new(
+        directories: &'a Directories,
+        host: &'a Host,
+        running: &ActivePlane,
+    ) -> Self {
+        let ActivePlane { preflight, endpoints, plan, .. } = running;
         let mut affected = Affected::of(plan.peers.len());
         for peer in 0..plan.peers.len() {
-            let at = ways::endpoints(findings, endpoints, peer);
+            let at = ways::endpoints(preflight, endpoints, peer);
             affected.reached_at(peer, at.map(|endpoint| endpoint.ip()).collect());
         }
         // Which next hops lead to them only a look tells.
@@ -74,7 +78,7 @@ impl<'a> Follower<'a> {
         let known = &running.state.narrow_paths;
         let paths = PathMtus::of_record(LIFETIME, known, Instant::now(), uptime());
         Self {
-            places,
+            directories,
             host,
             paths,
             widest: plan.peers.iter().map(|peer| peer.mtu).collect(),
@@ -88,20 +92,20 @@ impl<'a> Follower<'a> {
     }
 
     /// Goes on under another configuration: what is known of paths, and of the peers that stay, stays.
-    pub(in crate::daemon) fn reload(&mut self, former: &Started, running: &Started) {
-        let names = |of: &Started| -> Vec<String> {
-            of.findings.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
+    pub(in crate::daemon) fn reload(&mut self, former: &ActivePlane, running: &ActivePlane) {
+        let names = |of: &ActivePlane| -> Vec<String> {
+            of.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
         let known: HashMap<String, Option<u32>> =
             names(former).into_iter().zip(std::mem::take(&mut self.found)).collect();
         let found = names(running).iter().map(|peer| known.get(peer).copied().flatten()).collect();
         let paths = std::mem::replace(&mut self.paths, PathMtus::new(LIFETIME));
-        *self = Self { paths, found, ..Self::new(self.places, self.host, running) };
+        *self = Self { paths, found, ..Self::new(self.directories, self.host, running) };
     }
 
     /// Takes note of what is new on the host.
-    pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &Started) {
-        let underlay = running.findings.facts.ifindex;
+    pub(in crate::daemon) fn note(&mut self, events: &[HostEvent], running: &ActivePlane) {
+        let underlay = running.preflight.facts.ifindex;
         for event in events {
             self.affected.note(event, underlay);
             self.look |= match event {
@@ -121,10 +125,10 @@ impl<'a> Follower<'a> {
 
     /// Some of the peers whose way could be better are to be looked at: of a next hop that does not
     /// answer there is no news.
-    pub(in crate::daemon) fn retry(&mut self, running: &Started) {
-        let Started { findings, endpoints, plan, .. } = running;
+    pub(in crate::daemon) fn retry(&mut self, running: &ActivePlane) {
+        let ActivePlane { preflight, endpoints, plan, .. } = running;
         self.affected.some(AT_A_TIME, |peer| {
-            ways::may_improve(&findings.config, endpoints, &plan.peers, peer)
+            ways::may_improve(&preflight.config, endpoints, &plan.peers, peer)
         });
     }
 
@@ -140,14 +144,17 @@ impl<'a> Follower<'a> {
 
     /// Brings the next peers in line with the host's routes, neighbours and underlay; call it again while
     /// it [has work](Self::has_work).
-    pub(in crate::daemon) async fn follow(&mut self, running: &mut Started) -> anyhow::Result<()> {
+    pub(in crate::daemon) async fn follow(
+        &mut self,
+        running: &mut ActivePlane,
+    ) -> anyhow::Result<()> {
         let peers = self.affected.take(AT_A_TIME);
-        let Started { findings, endpoints, plan, .. } = &*running;
-        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &peers).await;
+        let ActivePlane { preflight, endpoints, plan, .. } = &*running;
+        let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &peers).await;
         self.look = false;
-        let was = running.findings.facts.mtu;
-        running.findings.facts.mtu = ways.mtu;
-        running.findings.underlay.mtu = ways.mtu;
+        let was = running.preflight.facts.mtu;
+        running.preflight.facts.mtu = ways.mtu;
+        running.preflight.underlay.mtu = ways.mtu;
         if ways.mtu != was {
             self.affected.all();
             self.widen = ways.mtu > was;
@@ -163,20 +170,20 @@ impl<'a> Follower<'a> {
             self.widen = false;
             changed |= self.follow_mtu(running).await;
         }
-        if changed && let Err(error) = self.places.run_dir.store(&running.state) {
+        if changed && let Err(error) = self.directories.run_dir.store(&running.state) {
             // Only `vxlan show` reads it now.
             tracing::warn!("{error}");
         }
         Ok(())
     }
 
-    fn follow_way(&mut self, running: &mut Started, looked: &Looked) -> anyhow::Result<()> {
+    fn follow_way(&mut self, running: &mut ActivePlane, looked: &Looked) -> anyhow::Result<()> {
         let (index, way) = (looked.peer, &looked.way);
-        let (findings, learned) = (&running.findings, running.endpoints.of(index));
-        let peer = &findings.config.peers[index];
+        let (preflight, learned) = (&running.preflight, running.endpoints.of(index));
+        let peer = &preflight.config.peers[index];
         let old = running.plan.peers[index];
         let known = way.as_ref().ok();
-        let mut new = plan::peer_entry(peer, &findings.facts, known, learned.as_ref(), old.slot);
+        let mut new = plan::peer_entry(peer, &preflight.facts, known, learned.as_ref(), old.slot);
         if let Some(widest) = self.widest.get_mut(index) {
             *widest = new.mtu;
         }
@@ -201,14 +208,14 @@ impl<'a> Follower<'a> {
     /// is old, is the caller's to judge.
     pub(in crate::daemon) async fn learn(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
         to: LearnedEndpoint,
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plane, .. } = &mut *running;
-        let peers = &findings.config.peers;
+        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
+        let peers = &preflight.config.peers;
         let (known, said) = (endpoints.clone(), endpoints.refused(peer));
-        match endpoints.claim(&findings.config, peer, to) {
+        match endpoints.claim(&preflight.config, peer, to) {
             Ok(changes) => {
                 if let Err(error) = plane.change(&changes) {
                     // Nothing was written: everybody is where the programs think.
@@ -234,18 +241,18 @@ impl<'a> Follower<'a> {
     /// A peer is not where it was any more, and another one is: it has no endpoint until it is heard of.
     pub(in crate::daemon) async fn release(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plane, .. } = &mut *running;
+        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
         let known = endpoints.clone();
-        let changes = endpoints.release(&findings.config, peer);
+        let changes = endpoints.release(&preflight.config, peer);
         if let Err(error) = plane.change(&changes) {
             *endpoints = known;
             return Err(error.into());
         }
         tracing::warn!(
-            peer = %findings.config.peers[peer].name,
+            peer = %preflight.config.peers[peer].name,
             "it is not heard of any more, and its endpoint is another peer's by now"
         );
         self.follow_endpoints(running, known.all()).await
@@ -254,17 +261,17 @@ impl<'a> Follower<'a> {
     /// Brings everything in line with the endpoints, which were `before`.
     async fn follow_endpoints(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         before: &[Option<LearnedEndpoint>],
     ) -> anyhow::Result<()> {
-        let Started { findings, endpoints, plan, .. } = &mut *running;
-        let peers = findings.config.peers.len();
+        let ActivePlane { preflight, endpoints, plan, .. } = &mut *running;
+        let peers = preflight.config.peers.len();
         let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
         let changed: Vec<usize> = (0..peers).filter(changed).collect();
         if changed.is_empty() {
             return Ok(());
         }
-        plan.senders = Senders::new(&findings.config, endpoints.all());
+        plan.senders = Senders::new(&preflight.config, endpoints.all());
         for &index in &changed {
             let now = running.endpoints.of(index);
             if let Some(peer) = running.state.peers.get_mut(index) {
@@ -275,20 +282,20 @@ impl<'a> Follower<'a> {
             let from = before.get(index).copied().flatten().map(|at| at.endpoint);
             if let Some(now) = now.filter(|now| from != Some(now.endpoint)) {
                 let was = from.map_or_else(String::new, |from| format!(", was {from}"));
-                let name = &running.findings.config.peers[index].name;
+                let name = &running.preflight.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
             }
-            let at = ways::endpoints(&running.findings, &running.endpoints, index);
+            let at = ways::endpoints(&running.preflight, &running.endpoints, index);
             self.affected.reached_at(index, at.map(|endpoint| endpoint.ip()).collect());
         }
-        let Started { findings, endpoints, plan, .. } = &*running;
-        let ways = ways::to(findings, endpoints, self.host, Some(&plan.peers), &changed).await;
+        let ActivePlane { preflight, endpoints, plan, .. } = &*running;
+        let ways = ways::to(preflight, endpoints, self.host, Some(&plan.peers), &changed).await;
         self.affected.found(&ways);
         ways.to_peers.iter().try_for_each(|looked| self.follow_way(running, looked))
     }
 
     /// Writes down what was learned since the last time, for the next start.
-    pub(in crate::daemon) fn save(&mut self, running: &mut Started) {
+    pub(in crate::daemon) fn save(&mut self, running: &mut ActivePlane) {
         // Until every way is looked at, it is not known what link and route allow.
         if !self.round {
             let ways = running.plan.peers.iter().zip(&self.widest);
@@ -302,7 +309,7 @@ impl<'a> Follower<'a> {
         if !self.unsaved {
             return;
         }
-        match self.places.run_dir.store(&running.state) {
+        match self.directories.run_dir.store(&running.state) {
             Ok(()) => self.unsaved = false,
             Err(error) => tracing::warn!("{error}"),
         }
@@ -310,13 +317,13 @@ impl<'a> Follower<'a> {
 
     /// Has the overlay interfaces of networks without an MTU of their own follow the underlay's.
     /// True: one has changed.
-    async fn follow_mtu(&self, running: &mut Started) -> bool {
-        let Started { findings, state, .. } = running;
+    async fn follow_mtu(&self, running: &mut ActivePlane) -> bool {
+        let ActivePlane { preflight, state, .. } = running;
         let mut changed = false;
-        for (network, made) in findings.config.networks.iter().zip(&mut state.networks) {
-            let fits = findings.overlay_mtu(network);
+        for (network, made) in preflight.config.networks.iter().zip(&mut state.networks) {
+            let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with it.
-            let least = if speaks_ipv6(network) { MIN_IPV6_MTU } else { 0 };
+            let least = if network.has_ipv6() { MIN_IPV6_MTU } else { 0 };
             let (old, new) = (made.mtu, fits.max(least));
             if network.mtu.is_some() || new == old {
                 continue;
@@ -334,7 +341,7 @@ impl<'a> Follower<'a> {
                 tracing::warn!(
                     %vni,
                     "{fits} bytes would fit {}, and IPv6 needs {new}: longer packets are dropped",
-                    findings.underlay.name
+                    preflight.underlay.name
                 );
             }
         }
@@ -345,7 +352,7 @@ impl<'a> Follower<'a> {
     /// counts more than a router's word.
     pub(in crate::daemon) fn found(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         peer: usize,
         mtu: Option<u32>,
         proved: bool,
@@ -363,7 +370,7 @@ impl<'a> Follower<'a> {
         let widest = self.widest.get(peer).copied().unwrap_or(entry.mtu);
         let new = self.paths.limit(endpoint, widest).min(mtu.unwrap_or(u32::MAX));
         if new != entry.mtu {
-            let name = &running.findings.config.peers[peer].name;
+            let name = &running.preflight.config.peers[peer].name;
             tracing::info!(peer = %name, "path MTU {new}, was {}: probes say so", entry.mtu);
             entry.mtu = new;
             running.plane.set_peer(peer as u32, entry)?;
@@ -374,7 +381,7 @@ impl<'a> Follower<'a> {
     /// A router says that a packet was too big for it. Returns whose path is narrower now.
     pub(in crate::daemon) fn too_big(
         &mut self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         message: &IcmpMessage,
     ) -> anyhow::Result<Option<Narrowed>> {
         // Anybody can send these: what they are comes before what they are about.
@@ -387,7 +394,7 @@ impl<'a> Follower<'a> {
             return Ok(None);
         };
         let mut narrowed = None;
-        let peers = running.plan.peers.iter_mut().zip(&running.findings.config.peers);
+        let peers = running.plan.peers.iter_mut().zip(&running.preflight.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
             let known = entry.mtu;
             if plan::entry_endpoint(entry) != said.endpoint

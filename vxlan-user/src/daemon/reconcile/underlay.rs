@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     daemon::{
-        Places, Started,
+        directories::Directories,
         preflight::{addresses, attach_modes},
         probing::Probing,
+        running::ActivePlane,
         takeover::replace,
     },
     dataplane::{TcHook, detach_deliver_filter},
@@ -30,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What is known of it.
 pub(in crate::daemon) struct Underlay<'a> {
-    places: &'a Places,
+    directories: &'a Directories,
     host: &'a Host,
     icmp: IcmpListener,
     /// Which device sockets are open on.
@@ -45,14 +46,14 @@ pub(in crate::daemon) struct Underlay<'a> {
 impl<'a> Underlay<'a> {
     /// As a start has found it.
     pub(in crate::daemon) fn new(
-        places: &'a Places,
+        directories: &'a Directories,
         host: &'a Host,
-        running: &Started,
+        running: &ActivePlane,
         icmp: IcmpListener,
     ) -> Self {
-        let facts = &running.findings.facts;
+        let facts = &running.preflight.facts;
         Self {
-            places,
+            directories,
             host,
             icmp,
             sockets_on: facts.ifindex,
@@ -73,12 +74,12 @@ impl<'a> Underlay<'a> {
     }
 
     /// Another configuration is in force, with a listener on another interface.
-    pub(in crate::daemon) fn reload(&mut self, running: &Started, icmp: Option<IcmpListener>) {
+    pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane, icmp: Option<IcmpListener>) {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
         }
-        self.sockets_on = running.findings.facts.ifindex;
-        self.probed_from = running.findings.facts.addresses().collect();
+        self.sockets_on = running.preflight.facts.ifindex;
+        self.probed_from = running.preflight.facts.addresses().collect();
         self.told.put(&running.state.underlay);
     }
 
@@ -91,8 +92,8 @@ impl<'a> Underlay<'a> {
     }
 
     /// Has it?
-    pub(in crate::daemon) async fn has_carrier(&mut self, running: &Started) -> bool {
-        let now = self.host.underlay_link(&running.findings.underlay.name).await;
+    pub(in crate::daemon) async fn has_carrier(&mut self, running: &ActivePlane) -> bool {
+        let now = self.host.underlay_link(&running.preflight.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
         let until = self.carrier.map(|(_, until)| until);
         self.carrier = until.filter(|_| !has).map(|until| (Instant::now() + LOOK, until));
@@ -101,8 +102,12 @@ impl<'a> Underlay<'a> {
 
     /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
     /// once, and tried again with the next call.
-    pub(in crate::daemon) async fn look(&mut self, running: &mut Started, probing: &mut Probing) {
-        let name = running.findings.underlay.name.clone();
+    pub(in crate::daemon) async fn look(
+        &mut self,
+        running: &mut ActivePlane,
+        probing: &mut Probing,
+    ) {
+        let name = running.preflight.underlay.name.clone();
         let lost = match self.host.underlay_link(&name).await {
             Ok(now) => self.present(now, running, probing).await.err(),
             Err(HostError::UnknownInterface { .. }) => {
@@ -123,7 +128,7 @@ impl<'a> Underlay<'a> {
     async fn present(
         &mut self,
         now: host::UnderlayLink,
-        running: &mut Started,
+        running: &mut ActivePlane,
         probing: &mut Probing,
     ) -> anyhow::Result<()> {
         let ifindex = now.ifindex;
@@ -131,22 +136,22 @@ impl<'a> Underlay<'a> {
         self.carrier = waits.then(|| (Instant::now() + LOOK, Instant::now() + HELD_BACK));
         if !self.is_attached(running, ifindex).await? {
             // What this device allows may be more, or less, than what the former one did.
-            running.findings.ladder =
-                attach_modes::of(&running.findings.config, &now, &self.places.pins)?;
+            running.preflight.ladder =
+                attach_modes::of(&running.preflight.config, &now, &self.directories.pins)?;
             self.attach(running, &now.name, ifindex).await?;
         }
-        let (v4, v6, missing) = addresses::still_there(&running.findings.config, &now);
+        let (v4, v6, missing) = addresses::still_there(&running.preflight.config, &now);
         // The MTU stays as it was known: what follows from another one comes in an order of its own.
-        let mtu = running.findings.facts.mtu;
-        running.findings.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
-        running.findings.underlay = host::UnderlayLink { mtu, ..now };
+        let mtu = running.preflight.facts.mtu;
+        running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
+        running.preflight.underlay = host::UnderlayLink { mtu, ..now };
         self.readdress(running)?;
         if self.sockets_on != ifindex {
-            self.icmp = IcmpListener::open(&running.findings.underlay.name)?;
+            self.icmp = IcmpListener::open(&running.preflight.underlay.name)?;
             probing.reopen(running)?;
             self.sockets_on = ifindex;
         }
-        let from: Vec<IpAddr> = running.findings.facts.addresses().collect();
+        let from: Vec<IpAddr> = running.preflight.facts.addresses().collect();
         if !from.is_empty() && from != self.probed_from {
             probing.begin_anew(running);
             self.probed_from = from;
@@ -158,10 +163,10 @@ impl<'a> Underlay<'a> {
     }
 
     /// Are both programs at work on this device?
-    async fn is_attached(&self, running: &Started, ifindex: u32) -> anyhow::Result<bool> {
+    async fn is_attached(&self, running: &ActivePlane, ifindex: u32) -> anyhow::Result<bool> {
         let hook = running.state.underlay.tc.map(|tc| tc.hook);
         let mode = running.attachment.mode;
-        if !self.places.pins.are_attached_to(ifindex, mode, hook) {
+        if !self.directories.pins.are_attached_to(ifindex, mode, hook) {
             return Ok(false);
         }
         // A device that moves to another namespace loses its qdiscs.
@@ -170,12 +175,12 @@ impl<'a> Underlay<'a> {
 
     async fn attach(
         &self,
-        running: &mut Started,
+        running: &mut ActivePlane,
         interface: &str,
         ifindex: u32,
     ) -> anyhow::Result<()> {
         let had_clsact = self.host.has_clsact(ifindex).await?;
-        let attachment = replace::reattach(self.places, running, interface, ifindex)?;
+        let attachment = replace::reattach(self.directories, running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
@@ -187,16 +192,16 @@ impl<'a> Underlay<'a> {
 
     /// Takes off what is still attached: the device may live on, under another name or in another
     /// namespace, where our interfaces' numbers are somebody else's.
-    async fn leave(&mut self, running: &mut Started) {
+    async fn leave(&mut self, running: &mut ActivePlane) {
         let underlay = &mut running.state.underlay;
         if underlay.xdp.take().is_none() {
             return;
         }
-        if let Err(error) = self.places.pins.detach_from_underlay() {
+        if let Err(error) = self.directories.pins.detach_from_underlay() {
             tracing::warn!("{error}");
         }
         let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };
-        let ifindex = running.findings.facts.ifindex;
+        let ifindex = running.preflight.facts.ifindex;
         detach_deliver_filter(&self.host.name_of(ifindex).await);
         // Fails where the device is gone, and the qdisc with it.
         if tc.made_clsact
@@ -207,22 +212,22 @@ impl<'a> Underlay<'a> {
     }
 
     /// Has the programs go by the addresses that there are.
-    fn readdress(&self, running: &mut Started) -> anyhow::Result<()> {
-        let settings = plan::with_addresses(&running.plan.settings, &running.findings.facts);
+    fn readdress(&self, running: &mut ActivePlane) -> anyhow::Result<()> {
+        let settings = plan::with_addresses(&running.plan.settings, &running.preflight.facts);
         if settings == running.plan.settings {
             return Ok(());
         }
         running.plane.set_addresses(&settings)?;
         running.plan.settings = settings;
-        let findings = &mut running.findings;
-        let addresses: Vec<IpAddr> = findings.facts.addresses().collect();
+        let preflight = &mut running.preflight;
+        let addresses: Vec<IpAddr> = preflight.facts.addresses().collect();
         tracing::info!(
             "underlay interface {}: packets leave from {}",
-            findings.underlay.name,
-            if addresses.is_empty() { "no address".to_owned() } else { findings.sends_from() }
+            preflight.underlay.name,
+            if addresses.is_empty() { "no address".to_owned() } else { preflight.sends_from() }
         );
         if let Some(first) = addresses.first() {
-            findings.address = *first;
+            preflight.address = *first;
             running.state.underlay.address = *first;
         }
         running.state.underlay.addresses = addresses;
@@ -230,13 +235,13 @@ impl<'a> Underlay<'a> {
     }
 
     /// Says in log, metrics and state how it stands, if that has changed.
-    fn tell(&self, running: &mut Started, lost: Option<String>) {
+    fn tell(&self, running: &mut ActivePlane, lost: Option<String>) {
         let before = running.state.underlay.lost.clone();
         match &lost {
             Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
             None if before.is_some() => tracing::info!(
                 "underlay interface {}: packets can pass again",
-                running.findings.underlay.name
+                running.preflight.underlay.name
             ),
             _ => {}
         }
@@ -245,7 +250,7 @@ impl<'a> Underlay<'a> {
             return;
         }
         // In this order: whoever sees it in the metrics finds it in `vxlan show`, too.
-        if let Err(error) = self.places.run_dir.store(&running.state) {
+        if let Err(error) = self.directories.run_dir.store(&running.state) {
             tracing::warn!("{error}");
         }
         self.told.put(&running.state.underlay);
@@ -253,15 +258,15 @@ impl<'a> Underlay<'a> {
 }
 
 /// Can this event change what [`Underlay::look`] looks at?
-pub(in crate::daemon) fn concerns(event: &HostEvent, running: &Started) -> bool {
-    let findings = &running.findings;
+pub(in crate::daemon) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
+    let preflight = &running.preflight;
     match event {
         HostEvent::Overrun => true,
         HostEvent::Link { ifindex, name, .. } | HostEvent::LinkRemoved { ifindex, name } => {
-            *ifindex == findings.facts.ifindex || *name == findings.underlay.name
+            *ifindex == preflight.facts.ifindex || *name == preflight.underlay.name
         }
         HostEvent::Address { ifindex, .. } | HostEvent::AddressRemoved { ifindex, .. } => {
-            *ifindex == findings.facts.ifindex
+            *ifindex == preflight.facts.ifindex
         }
         HostEvent::Route(_)
         | HostEvent::RouteRemoved(_)

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    daemon::reload::Asked,
+    daemon::reload_requests::Asked,
     probe::{NatReports, SharedReports},
 };
 

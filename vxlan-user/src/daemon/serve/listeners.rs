@@ -5,7 +5,9 @@ use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
 use super::api::Api;
 use crate::{
-    daemon::{Places, Started, probing::Probing, reload::Asked},
+    daemon::{
+        directories::Directories, probing::Probing, reload_requests::Asked, running::ActivePlane,
+    },
     metrics::{self, Published, SharedUnderlay, Source},
 };
 
@@ -24,16 +26,16 @@ pub(in crate::daemon) struct Shown {
 impl Shown {
     /// Begins. Requests for a reload come out of the second part.
     pub(in crate::daemon) fn start(
-        places: &Places,
-        running: &Started,
+        directories: &Directories,
+        running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
         listener: TcpListener,
     ) -> anyhow::Result<(Self, mpsc::Receiver<Asked>)> {
-        let published = Published::new(source(places, running, probing, &underlay)?);
+        let published = Published::new(source(directories, running, probing, &underlay)?);
         let pages = serve(listener, published.clone());
         let (ask, asked) = mpsc::channel(WAITING);
-        let socket = places.run_dir.api_socket();
+        let socket = directories.run_dir.api_socket();
         let api = Api::serve(&socket, &running.state.node, probing.reports(), ask);
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot ask this daemon: {error}"))
@@ -44,12 +46,12 @@ impl Shown {
     /// Another configuration is in force; with a listener, at another place too.
     pub(in crate::daemon) fn reload(
         &mut self,
-        places: &Places,
-        running: &Started,
+        directories: &Directories,
+        running: &ActivePlane,
         probing: &Probing,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        self.published.replace(source(places, running, probing, &self.underlay)?);
+        self.published.replace(source(directories, running, probing, &self.underlay)?);
         if let Some(listener) = listener {
             self.pages.abort();
             self.pages = serve(listener, self.published.clone());
@@ -73,12 +75,12 @@ impl Drop for Shown {
 }
 
 fn source(
-    places: &Places,
-    running: &Started,
+    directories: &Directories,
+    running: &ActivePlane,
     probing: &Probing,
     underlay: &SharedUnderlay,
 ) -> anyhow::Result<Source> {
-    let reader = places.reader(&running.state)?;
+    let reader = directories.reader(&running.state)?;
     Ok(Source::new(reader, running.state.clone())
         .with_prober(probing.reports(), probing.round_trips())
         .with_underlay(underlay.clone()))

@@ -2,4 +2,5 @@
 
 pub(in crate::daemon) mod api;
 pub(in crate::daemon) mod listeners;
+pub(in crate::daemon) mod program_log;
 pub(in crate::daemon) mod service_manager;

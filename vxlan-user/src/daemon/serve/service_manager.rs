@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::daemon::Started;
+use crate::daemon::running::ActivePlane;
 
 /// A sign of life comes this many times in the time that the manager waits for one.
 const SIGNS: u32 = 3;
@@ -30,7 +30,7 @@ impl Service {
     }
 
     /// Traffic can pass.
-    pub(in crate::daemon) fn ready(&mut self, running: &Started) {
+    pub(in crate::daemon) fn ready(&mut self, running: &ActivePlane) {
         self.status = status(running);
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
@@ -44,7 +44,7 @@ impl Service {
     }
 
     /// Says how things stand, if that has changed.
-    pub(in crate::daemon) fn follow(&mut self, running: &Started) {
+    pub(in crate::daemon) fn follow(&mut self, running: &ActivePlane) {
         let now = status(running);
         if now != self.status {
             tell(&[NotifyState::Status(&now)]);
@@ -80,13 +80,13 @@ fn signs_of_life(within: Duration) -> Interval {
     signs
 }
 
-fn status(running: &Started) -> String {
+fn status(running: &ActivePlane) -> String {
     let peers = &running.plan.peers;
     let underlay = match &running.state.underlay.lost {
         Some(lost) => lost.clone(),
         None => {
             let mode = running.attachment.mode.label();
-            format!("{}, XDP {mode}", running.findings.underlay.name)
+            format!("{}, XDP {mode}", running.preflight.underlay.name)
         }
     };
     let reachable = peers.iter().filter(|peer| peer.ifindex != 0).count();

@@ -1,7 +1,7 @@
 //! The part of a start or a reload that changes the host: overlay interfaces, routes, programs. All or
 //! nothing; docs/lifecycle.md has the order.
 
-use std::{collections::HashMap, fs::File, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 
@@ -12,43 +12,22 @@ use super::{
 use crate::{
     config::{self, RouteTable},
     daemon::{
-        Places,
+        directories::Directories,
         paths::{
             path_mtu::{self, PathMtus},
             resolution as ways,
         },
-        preflight::{host::Findings, keys},
+        preflight::{Preflight, keys},
         reconcile::reconciler::AT_A_TIME,
+        running::ActivePlane,
     },
     dataplane::{
-        AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook,
-        detach_deliver_filter, uptime,
+        AttachedPrograms, DataPlane, Generation, LoadOptions, TcHook, detach_deliver_filter, uptime,
     },
-    host::{Host, OverlaySpec, WantedRoute},
+    host::{Host, OverlaySpec, WantedRoute, hidden_name},
     plan::{self, Endpoints, LearnedEndpoint, OverlayFacts, PeerPath, Plan, overlay_mac},
     state::{NarrowPath, State},
 };
-
-/// A data plane that carries traffic.
-#[derive(Debug)]
-pub struct Started {
-    pub findings: Findings,
-    pub plane: DataPlane,
-    pub attachment: Attachment,
-    pub state: State,
-    pub(in crate::daemon) plan: Plan,
-    /// Where peers are whose endpoint is learned.
-    pub(in crate::daemon) endpoints: Endpoints,
-    /// The pins are this process's as long as it is open.
-    pins_lock: Option<Arc<File>>,
-}
-
-impl Started {
-    /// The generation at work.
-    pub(in crate::daemon) fn generation(&self) -> u64 {
-        self.state.generations.last().map_or(0, |generation| generation.number)
-    }
-}
 
 /// What a failed start must take back.
 #[derive(Default)]
@@ -63,77 +42,77 @@ struct Made {
     filter: Option<(String, u32, bool)>,
 }
 
-/// Makes everything that `findings` ask for. `running` is what this process made before, and goes on if
+/// Makes everything that `preflight` ask for. `running` is what this process made before, and goes on if
 /// this fails.
 pub(in crate::daemon) async fn bring_up(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
-    findings: Findings,
+    preflight: Preflight,
     options: LoadOptions,
-    running: Option<&Started>,
-) -> anyhow::Result<Started> {
+    running: Option<&ActivePlane>,
+) -> anyhow::Result<ActivePlane> {
     let mut made = Made::default();
-    let former = findings.former.clone();
-    match make(places, host, findings, options, running, &mut made).await {
+    let former = preflight.former.clone();
+    match make(directories, host, preflight, options, running, &mut made).await {
         Ok(started) => Ok(started),
         Err(error) => {
-            undo(places, host, former, running, made).await;
+            undo(directories, host, former, running, made).await;
             Err(error)
         }
     }
 }
 
 async fn make(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
-    findings: Findings,
+    preflight: Preflight,
     options: LoadOptions,
-    running: Option<&Started>,
+    running: Option<&ActivePlane>,
     made: &mut Made,
-) -> anyhow::Result<Started> {
-    let predecessors = Predecessors::open(places, findings.former.as_ref())?;
-    let kept = predecessors.kept(&findings)?;
-    let former = former_endpoints(&findings);
-    let endpoints = Endpoints::new(&findings.config, |name| former.get(name).copied());
-    let (config, facts) = (&findings.config, &findings.facts);
+) -> anyhow::Result<ActivePlane> {
+    let predecessors = Predecessors::open(directories, preflight.former.as_ref())?;
+    let kept = predecessors.kept(&preflight)?;
+    let former = former_endpoints(&preflight);
+    let endpoints = Endpoints::new(&preflight.config, |name| former.get(name).copied());
+    let (config, facts) = (&preflight.config, &preflight.facts);
     let mut plan = Plan::new(config, facts, endpoints.all(), &kept, &mut rand::rng());
-    plan.probers = keys::probers(&findings.keys);
+    plan.probers = keys::probers(&preflight.keys);
     tracing::debug!("start: planned");
     // The verifier's word comes before the first change.
     let options = LoadOptions {
         slots: plan.names.slots.len() as u32,
-        mac_addresses: Plan::stations_for(&findings.config),
-        neighbours: Plan::neighbours_for(&findings.config),
-        learned_endpoints: Plan::learning_for(&findings.config),
+        mac_addresses: Plan::stations_for(&preflight.config),
+        neighbours: Plan::neighbours_for(&preflight.config),
+        learned_endpoints: Plan::learning_for(&preflight.config),
         ..options
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
-    let mut state = record::planned(&findings, &endpoints, host).await?;
+    let mut state = record::planned(&preflight, &endpoints, host).await?;
     // Again before the change itself, so that `down` finds all of it even if this process is killed
     // half-way.
-    places.run_dir.store(&record::merged(&state, findings.former.as_ref()))?;
-    made.pinned = !places.pins.exist();
-    places.pins.prepare()?;
+    directories.run_dir.store(&record::merged(&state, preflight.former.as_ref()))?;
+    made.pinned = !directories.pins.exist();
+    directories.pins.prepare()?;
     let pins_lock = match running {
         Some(running) => running.pins_lock.clone(),
-        None => places.pins.lock()?.map(Arc::new),
+        None => directories.pins.lock()?.map(Arc::new),
     };
-    leftover::make_room(host, &findings).await?;
-    let overlays = make_overlays(host, &findings, &mut state, made).await?;
+    leftover::make_room(host, &preflight).await?;
+    let overlays = make_overlays(host, &preflight, &mut state, made).await?;
     tracing::debug!("start: recorded, interfaces made");
-    make_routes(host, &findings, &mut state, made).await?;
+    make_routes(host, &preflight, &mut state, made).await?;
     tracing::debug!("start: routes made");
-    let ways = ways_at_start(&findings, &endpoints, host).await;
+    let ways = ways_at_start(&preflight, &endpoints, host).await;
     tracing::debug!("start: ways known");
     plan.set_overlays(&overlays);
-    plan.set_paths(&findings.config, &findings.facts, endpoints.all(), &ways);
+    plan.set_paths(&preflight.config, &preflight.facts, endpoints.all(), &ways);
     match running {
         Some(running) => {
-            let before = &running.findings;
-            if before.facts.ifindex == findings.facts.ifindex {
-                plan.keep_paths(&findings.config, &running.plan, &before.config);
+            let before = &running.preflight;
+            if before.facts.ifindex == preflight.facts.ifindex {
+                plan.keep_paths(&preflight.config, &running.plan, &before.config);
             }
         }
         None => keep_paths(&mut plan, &state.narrow_paths),
@@ -144,33 +123,35 @@ async fn make(
         plane.inherit(former, &plan)?;
     }
     tracing::debug!("start: inherited");
-    let number = places.pins.next_generation(&state.generations);
-    plane.pin(&places.pins, number)?;
-    made.before =
-        Some(AttachedPrograms::read(&places.pins, predecessors.filters(&findings, &places.pins))?);
-    state.generations.push(Generation::new(number, &plane, plan.names.clone()));
-    let left = record::left_over(&state, findings.former.as_ref());
+    let number = directories.pins.next_generation(&state.generations);
+    plane.pin(&directories.pins, number)?;
+    made.before = Some(AttachedPrograms::read(
+        &directories.pins,
+        predecessors.filters(&preflight, &directories.pins),
+    )?);
+    state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
+    let left = record::left_over(&state, preflight.former.as_ref());
     state.networks.extend(left.iter().cloned());
-    places.run_dir.store(&state)?;
+    directories.run_dir.store(&state)?;
     made.filter = state
         .underlay
         .tc
-        .filter(|tc| tc.hook == TcHook::Netlink && findings.former.is_none())
-        .map(|tc| (findings.underlay.name.clone(), findings.facts.ifindex, tc.made_clsact));
-    let attachment = replace::swap(places, &findings, &mut plane, &plan)?;
+        .filter(|tc| tc.hook == TcHook::Netlink && preflight.former.is_none())
+        .map(|tc| (preflight.underlay.name.clone(), preflight.facts.ifindex, tc.made_clsact));
+    let attachment = replace::swap(directories, &preflight, &mut plane, &plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone: the new generation carries the traffic.
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::entries(&plan, &plane);
-    if let Err(error) = predecessors.retire(places, &mut state) {
+    if let Err(error) = predecessors.retire(directories, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, &findings, &mut state, left.len(), &made.overlays).await;
-    if let Err(error) = places.run_dir.store(&state) {
+    leftover::remove(host, &preflight, &mut state, left.len(), &made.overlays).await;
+    if let Err(error) = directories.run_dir.store(&state) {
         tracing::warn!("{error}");
     }
     tracing::debug!("start: tidied up and recorded");
-    Ok(Started { findings, plane, attachment, state, plan, endpoints, pins_lock })
+    Ok(ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock })
 }
 
 /// Paths that a former run has found to be narrow are taken to be so: else every packet that is too long
@@ -184,12 +165,12 @@ fn keep_paths(plan: &mut Plan, known: &[NarrowPath]) {
 
 async fn make_routes(
     host: &Host,
-    findings: &Findings,
+    preflight: &Preflight,
     state: &mut State,
     made: &mut Made,
 ) -> anyhow::Result<()> {
     let mut wanted = Vec::new();
-    for (network, state) in findings.config.networks.iter().zip(&mut state.networks) {
+    for (network, state) in preflight.config.networks.iter().zip(&mut state.networks) {
         if network.route_table.value == RouteTable::Off {
             continue;
         }
@@ -203,8 +184,8 @@ async fn make_routes(
 }
 
 /// Where a former run knew peers to be.
-fn former_endpoints(findings: &Findings) -> HashMap<&str, LearnedEndpoint> {
-    let peers = findings.former.iter().flat_map(|former| &former.peers);
+fn former_endpoints(preflight: &Preflight) -> HashMap<&str, LearnedEndpoint> {
+    let peers = preflight.former.iter().flat_map(|former| &former.peers);
     peers.filter_map(|peer| Some((peer.name.as_str(), peer.learned?))).collect()
 }
 
@@ -212,19 +193,19 @@ fn former_endpoints(findings: &Findings) -> HashMap<&str, LearnedEndpoint> {
 /// of the doubt, and looked at once traffic passes. A peer without a way is worth a warning, and no
 /// reason not to start.
 async fn ways_at_start(
-    findings: &Findings,
+    preflight: &Preflight,
     endpoints: &Endpoints,
     host: &Host,
 ) -> Vec<Option<PeerPath>> {
-    let peers = &findings.config.peers;
+    let peers = &preflight.config.peers;
     let assumed = |peer| match peer {
         0..AT_A_TIME => None,
-        _ => ways::assumed(findings, endpoints, peer),
+        _ => ways::assumed(preflight, endpoints, peer),
     };
     let mut all: Vec<Option<ways::Way>> = (0..peers.len()).map(assumed).collect();
     let unknown = all.iter().enumerate().filter(|(_, way)| way.is_none());
     let unknown: Vec<usize> = unknown.map(|(peer, _)| peer).collect();
-    for looked in ways::to(findings, endpoints, host, None, &unknown).await.to_peers {
+    for looked in ways::to(preflight, endpoints, host, None, &unknown).await.to_peers {
         all[looked.peer] = Some(looked.way);
     }
     let named = peers.iter().zip(all).map(|(peer, way)| match way? {
@@ -239,21 +220,21 @@ async fn ways_at_start(
 
 async fn make_overlays(
     host: &Host,
-    findings: &Findings,
+    preflight: &Preflight,
     state: &mut State,
     made: &mut Made,
 ) -> anyhow::Result<Vec<OverlayFacts>> {
     let mut overlays = Vec::new();
-    for (index, network) in findings.config.networks.iter().enumerate() {
+    for (index, network) in preflight.config.networks.iter().enumerate() {
         let vni = network.vni.value.get();
         let spec = OverlaySpec {
             name: network.interface.value.clone(),
             hidden_name: hidden_name(vni),
             vni,
-            mac: overlay_mac(findings.underlay.mac, vni),
-            mtu: findings.overlay_mtu(network),
+            mac: overlay_mac(preflight.underlay.mac, vni),
+            mtu: preflight.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
-            ipv6: speaks_ipv6(network),
+            ipv6: network.has_ipv6(),
             proxy_arp: speaks_for_others(network),
         };
         let overlay = host.create_overlay(&spec).await?;
@@ -266,11 +247,6 @@ async fn make_overlays(
     Ok(overlays)
 }
 
-/// The hidden port's name: found again by anyone who knows the VNI.
-pub(in crate::daemon) fn hidden_name(vni: u32) -> String {
-    format!("vxport{vni}")
-}
-
 /// Are there hosts behind this one that peers ask for by ARP, as their route says that they are on the
 /// link?
 fn speaks_for_others(network: &config::Network) -> bool {
@@ -280,12 +256,6 @@ fn speaks_for_others(network: &config::Network) -> bool {
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }
 
-pub(in crate::daemon) fn speaks_ipv6(network: &config::Network) -> bool {
-    let own = network.addresses.iter().map(|at| at.value);
-    let theirs = network.prefixes().map(|at| at.value);
-    own.chain(theirs).any(|prefix| prefix.addr().is_ipv6())
-}
-
 /// The source address that peers let in: our own in that network, of the prefix's family.
 fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
@@ -293,16 +263,16 @@ fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAd
 }
 
 async fn undo(
-    places: &Places,
+    directories: &Directories,
     host: &Host,
     former: Option<State>,
-    running: Option<&Started>,
+    running: Option<&ActivePlane>,
     made: Made,
 ) {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), String>| problems.extend(result.err());
     if let Some(before) = made.before {
-        before.restore(&places.pins).into_iter().for_each(|problem| note(Err(problem)));
+        before.restore(&directories.pins).into_iter().for_each(|problem| note(Err(problem)));
     }
     if let Some((interface, ifindex, made_clsact)) = made.filter {
         detach_deliver_filter(&interface);
@@ -322,16 +292,16 @@ async fn undo(
         let known = former.as_ref().map_or(&[][..], |former| &former.generations);
         let numbers: Vec<u64> = known.iter().map(|generation| generation.number).collect();
         let unpinned = if made.pinned {
-            places.pins.remove()
+            directories.pins.remove()
         } else {
-            places.pins.remove_generations_except(&numbers)
+            directories.pins.remove_generations_except(&numbers)
         };
         problems.extend(unpinned.err().map(|error| error.to_string()));
     }
     if problems.is_empty() {
         let restored = match &former {
-            Some(former) => places.run_dir.store(former),
-            None => places.run_dir.clear(),
+            Some(former) => directories.run_dir.store(former),
+            None => directories.run_dir.clear(),
         };
         problems.extend(restored.err().map(|error| error.to_string()));
     }
@@ -341,12 +311,12 @@ async fn undo(
 }
 
 /// Interfaces and routes as they were, where making room took them away or their settings were changed.
-async fn revive(host: &Host, running: &Started) -> anyhow::Result<()> {
+async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut made = Made::default();
-    make_overlays(host, &running.findings, &mut state, &mut made).await?;
+    make_overlays(host, &running.preflight, &mut state, &mut made).await?;
     for network in &mut state.networks {
         network.routes.clear();
     }
-    make_routes(host, &running.findings, &mut state, &mut made).await
+    make_routes(host, &running.preflight, &mut state, &mut made).await
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{self, RouteTable},
-    daemon::preflight::host::Findings,
+    daemon::preflight::Preflight,
     host::{Host, HostError},
     state::{self, State},
 };
@@ -23,9 +23,9 @@ fn same_network(new: &config::Network, old: &state::Network) -> bool {
 
 /// Takes away what new interfaces and routes would find in their way: networks that give their name or
 /// VNI to another, and routes of a prefix that moves to another network.
-pub(in crate::daemon) async fn make_room(host: &Host, findings: &Findings) -> anyhow::Result<()> {
-    let networks = &findings.config.networks;
-    let former = || findings.former.iter().flat_map(|former| &former.networks);
+pub(in crate::daemon) async fn make_room(host: &Host, preflight: &Preflight) -> anyhow::Result<()> {
+    let networks = &preflight.config.networks;
+    let former = || preflight.former.iter().flat_map(|former| &former.networks);
     for old in former() {
         let in_the_way = |new: &config::Network| {
             new.interface.value == old.interface || new.vni.value.get() == old.vni
@@ -49,7 +49,7 @@ pub(in crate::daemon) async fn make_room(host: &Host, findings: &Findings) -> an
 /// Through the interfaces in `made` are only the routes that were made with them.
 pub(in crate::daemon) async fn remove(
     host: &Host,
-    findings: &Findings,
+    preflight: &Preflight,
     state: &mut State,
     left: usize,
     made: &[String],
@@ -60,14 +60,14 @@ pub(in crate::daemon) async fn remove(
             state.networks.push(old);
         }
     }
-    let networks = &findings.config.networks;
+    let networks = &preflight.config.networks;
     let stay = state.networks.iter().take(networks.len());
     let adopted = stay.filter(|network| !made.contains(&network.interface));
     let through = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
     if let Err(error) = remove_routes(host, networks, &through, unwanted).await {
         tracing::warn!("a route stays: {error}");
     }
-    leave_clsact(host, findings).await;
+    leave_clsact(host, preflight).await;
 }
 
 /// A route through one interface has a prefix that another one shall have.
@@ -103,11 +103,11 @@ async fn remove_routes(
 }
 
 /// A qdisc made for a former underlay interface is not ours to leave behind on it.
-async fn leave_clsact(host: &Host, findings: &Findings) {
-    let Some(former) = findings.former.as_ref().map(|state| &state.underlay) else { return };
+async fn leave_clsact(host: &Host, preflight: &Preflight) {
+    let Some(former) = preflight.former.as_ref().map(|state| &state.underlay) else { return };
     let made = former.tc.is_some_and(|tc| tc.made_clsact);
     if made
-        && former.interface != findings.underlay.name
+        && former.interface != preflight.underlay.name
         && let Ok(link) = host.underlay_link(&former.interface).await
         && let Err(error) = host.remove_clsact(link.ifindex).await
     {

@@ -1,27 +1,26 @@
 //! What goes into the state on disk: what a start means to make, together with what a former run left.
 
-use super::bring_up::hidden_name;
 use crate::{
     config,
-    daemon::preflight::host::{self as preflight, Findings},
+    daemon::preflight::{Preflight, attach_modes},
     dataplane::{DataPlane, TcHook},
-    host::Host,
+    host::{Host, hidden_name},
     plan::{Endpoints, LearnedEndpoint, Plan},
     state::{self, State},
 };
 
 /// The record of what a start is about to make.
 pub(in crate::daemon) async fn planned(
-    findings: &Findings,
+    preflight: &Preflight,
     endpoints: &Endpoints,
     host: &Host,
 ) -> anyhow::Result<State> {
-    let config = &findings.config;
-    let former = findings.former.as_ref().map(|state| &state.underlay);
-    let former = former.filter(|former| former.interface == findings.underlay.name);
-    let hook = preflight::tc_hook(config);
+    let config = &preflight.config;
+    let former = preflight.former.as_ref().map(|state| &state.underlay);
+    let former = former.filter(|former| former.interface == preflight.underlay.name);
+    let hook = attach_modes::tc_hook(config);
     let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
-    let makes_now = hook == TcHook::Netlink && !host.has_clsact(findings.facts.ifindex).await?;
+    let makes_now = hook == TcHook::Netlink && !host.has_clsact(preflight.facts.ifindex).await?;
     let tc = state::Tc { hook, made_clsact: made_before || makes_now };
     let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
         of.members.iter().map(move |member| state::Member {
@@ -33,9 +32,9 @@ pub(in crate::daemon) async fn planned(
     Ok(State {
         node: config.node.name.clone(),
         underlay: state::Underlay {
-            interface: findings.underlay.name.clone(),
-            address: findings.address,
-            addresses: findings.facts.addresses().collect(),
+            interface: preflight.underlay.name.clone(),
+            address: preflight.address,
+            addresses: preflight.facts.addresses().collect(),
             // Attached as it was, until its hook is swapped.
             xdp: former.and_then(|former| former.xdp.clone()),
             tc: Some(tc),
@@ -55,18 +54,22 @@ pub(in crate::daemon) async fn planned(
                 interface: network.interface.value.clone(),
                 hidden: hidden_name(network.vni.value.get()),
                 ifindex: 0,
-                mtu: findings.overlay_mtu(network),
+                mtu: preflight.overlay_mtu(network),
                 addresses: network.addresses.iter().map(|at| at.value).collect(),
                 routes: Vec::new(),
             })
             .collect(),
         members: members.collect(),
-        narrow_paths: findings
+        narrow_paths: preflight
             .former
             .iter()
             .flat_map(|former| former.narrow_paths.clone())
             .collect(),
-        generations: findings.former.iter().flat_map(|former| former.generations.clone()).collect(),
+        generations: preflight
+            .former
+            .iter()
+            .flat_map(|former| former.generations.clone())
+            .collect(),
         entries: Vec::new(),
     })
 }

@@ -5,8 +5,9 @@ use vxlan_common::table::TAG_MAC;
 
 use crate::{
     daemon::{
-        Places, Started,
-        preflight::host::{self as preflight, Findings},
+        directories::Directories,
+        preflight::{Preflight, attach_modes},
+        running::ActivePlane,
     },
     dataplane::{
         AttachTarget, Attachment, DataPlane, Pins, PreviousFilter, PreviousGeneration,
@@ -31,20 +32,23 @@ impl Predecessors {
     ///
     /// # Errors
     /// A map is missing or another one than was pinned.
-    pub(in crate::daemon) fn open(places: &Places, former: Option<&State>) -> anyhow::Result<Self> {
+    pub(in crate::daemon) fn open(
+        directories: &Directories,
+        former: Option<&State>,
+    ) -> anyhow::Result<Self> {
         let generations = former.map_or(&[][..], |state| &state.generations);
-        if !generations.is_empty() && !places.pins.exist() {
+        if !generations.is_empty() && !directories.pins.exist() {
             tracing::warn!(
                 "the record of a former run is there, and its pins are not: counters begin at 0"
             );
             return Ok(Self { opened: Vec::new(), carried: Totals::default(), at_work: None });
         }
-        let open = |generation| PreviousGeneration::open(&places.pins, generation);
+        let open = |generation| PreviousGeneration::open(&directories.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let decap = places.pins.receiving_program();
+        let decap = directories.pins.receiving_program();
         let at_work =
             opened.iter().rposition(|former| decap.is_some_and(|decap| former.has_program(decap)));
-        let carried = places.run_dir.carried(generations.first())?;
+        let carried = directories.run_dir.carried(generations.first())?;
         Ok(Self { opened, carried, at_work })
     }
 
@@ -56,10 +60,10 @@ impl Predecessors {
     /// The filters of a former run.
     pub(in crate::daemon) fn filters(
         &self,
-        findings: &Findings,
+        preflight: &Preflight,
         pins: &Pins,
     ) -> Vec<PreviousFilter> {
-        let Some((state, former)) = findings.former.as_ref().zip(self.at_work()) else {
+        let Some((state, former)) = preflight.former.as_ref().zip(self.at_work()) else {
             return Vec::new();
         };
         let (underlay, generation) = (&state.underlay, former.generation());
@@ -75,12 +79,12 @@ impl Predecessors {
     }
 
     /// What the next plan keeps.
-    pub(in crate::daemon) fn kept(&self, findings: &Findings) -> anyhow::Result<Inherited> {
+    pub(in crate::daemon) fn kept(&self, preflight: &Preflight) -> anyhow::Result<Inherited> {
         let Some(former) = self.at_work() else { return Ok(Inherited::default()) };
-        let same_interface = findings
+        let same_interface = preflight
             .former
             .as_ref()
-            .is_some_and(|state| state.underlay.interface == findings.underlay.name);
+            .is_some_and(|state| state.underlay.interface == preflight.underlay.name);
         let settings = former.settings()?;
         let mac_tag = |tag: u8| (same_interface && tag == TAG_MAC).then_some(TAG_MAC);
         // A slot that any of them counts in is its owner's.
@@ -100,7 +104,7 @@ impl Predecessors {
     /// Whatever is interrupted in here is done again by the next start, with the same sums.
     pub(in crate::daemon) fn retire(
         self,
-        places: &Places,
+        directories: &Directories,
         state: &mut State,
     ) -> anyhow::Result<()> {
         let Some(current) = state.generations.last().cloned() else { return Ok(()) };
@@ -112,52 +116,54 @@ impl Predecessors {
             }
             let owners = current.names.slots_by_owner();
             totals.slots.retain(|owner, _| owners.contains_key(owner));
-            places.run_dir.store_carried(&current, &totals)?;
+            directories.run_dir.store_carried(&current, &totals)?;
         }
         state.generations = vec![current];
-        places.run_dir.store(state)?;
+        directories.run_dir.store(state)?;
         let current = state.generations.last();
         let number: Vec<u64> = current.iter().map(|current| current.number).collect();
-        places.pins.remove_generations_except(&number)?;
-        Ok(places.run_dir.remove_carried_except(current)?)
+        directories.pins.remove_generations_except(&number)?;
+        Ok(directories.run_dir.remove_carried_except(current)?)
     }
 }
 
 /// Attaches to the device that is the underlay interface now what was attached to its predecessor.
 pub(in crate::daemon) fn reattach(
-    places: &Places,
-    running: &mut Started,
+    directories: &Directories,
+    running: &mut ActivePlane,
     interface: &str,
     ifindex: u32,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&running.findings.config, &places.pins);
-    let hooks =
-        TcHooks { now: preflight::tc_hook(config), previous: Some(preflight::tc_hook(config)) };
-    let (on, modes) = (AttachTarget { interface, ifindex }, &running.findings.ladder);
+    let (config, pins) = (&running.preflight.config, &directories.pins);
+    let hooks = TcHooks {
+        now: attach_modes::tc_hook(config),
+        previous: Some(attach_modes::tc_hook(config)),
+    };
+    let (on, modes) = (AttachTarget { interface, ifindex }, &running.preflight.ladder);
     let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
     Ok(running.plane.attach_receive(receive, hooks, pins)?)
 }
 
 /// Swaps every hook.
 pub(in crate::daemon) fn swap(
-    places: &Places,
-    findings: &Findings,
+    directories: &Directories,
+    preflight: &Preflight,
     plane: &mut DataPlane,
     plan: &Plan,
 ) -> anyhow::Result<Attachment> {
-    let (config, pins) = (&findings.config, &places.pins);
-    let (interface, ifindex) = (findings.underlay.name.as_str(), findings.facts.ifindex);
-    let former = findings.former.as_ref().map(|state| &state.underlay);
+    let (config, pins) = (&preflight.config, &directories.pins);
+    let (interface, ifindex) = (preflight.underlay.name.as_str(), preflight.facts.ifindex);
+    let former = preflight.former.as_ref().map(|state| &state.underlay);
     let former_hook = former.and_then(|former| former.tc).map(|tc| tc.hook);
     let here = former.filter(|former| former.interface == interface);
-    let hooks = TcHooks { now: preflight::tc_hook(config), previous: former_hook };
+    let hooks = TcHooks { now: attach_modes::tc_hook(config), previous: former_hook };
     let on_underlay = TcHooks { previous: here.and(former_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
         let overlay =
             AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
     }
-    let (on, modes) = (AttachTarget { interface, ifindex }, &findings.ladder);
+    let (on, modes) = (AttachTarget { interface, ifindex }, &preflight.ladder);
     let former_xdp = here.and_then(|former| former.xdp.as_ref());
     let receive = ReceiveTarget { on, modes, previous: former_xdp };
     let attachment = plane.attach_receive(receive, on_underlay, pins)?;

@@ -1,16 +1,14 @@
 //! What a start makes, that it outlives the daemon, and that `down` removes it to the last piece.
 
-use std::net::IpAddr;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{
-    daemon::Daemon,
     kernel::{self, Feature},
     traffic::ping,
+    two_hosts::{End, Family, TwoHosts as _},
 };
 
-use crate::host::{CONFIG_A, Host, changed, said, tc, xdp};
+use crate::host::{Host, changed, logged, tc, xdp};
 
 /// Two prefixes of the member, one of them IPv6, and a second network without a member of its own.
 fn config() -> String {
@@ -63,8 +61,7 @@ fn pair(prefix: &str, source: &str) -> (String, String) {
 
 #[test]
 fn run_makes_what_is_declared_and_says_so() -> Result<()> {
-    let mut host = Host::new(&config())?;
-    host.daemon.launch()?;
+    let host = Host::launched(&config())?;
     let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     assert_eq!(mode, "native");
     let hooks = if kernel::has(Feature::Tcx)? { "TCX" } else { "clsact" };
@@ -77,7 +74,7 @@ fn run_makes_what_is_declared_and_says_so() -> Result<()> {
         "lab: VNI 7, 10.7.0.1/24, MTU 1300, encap in TC egress, 1 route\n".to_owned(),
         "metrics: http://127.0.0.1:9839/metrics\n".to_owned(),
     ] {
-        said(&host.daemon, &line)?;
+        logged(&host.daemon, &line)?;
     }
     assert_eq!(
         interface(&host, "vxlan43")?,
@@ -100,7 +97,7 @@ fn run_makes_what_is_declared_and_says_so() -> Result<()> {
 #[test]
 fn the_default_mtu_is_what_fits_the_underlay() -> Result<()> {
     for (underlay, overlay) in [(1460, 1410), (1280, 1230)] {
-        let mut host = Host::new(crate::host::CONFIG)?;
+        let mut host = Host::new(&crate::host::CONFIG)?;
         host.ns().run(&format!("ip link set eth0 mtu {underlay}"))?;
         host.daemon.launch()?;
         assert_eq!(interface(&host, "vxlan43")?.1, overlay);
@@ -116,8 +113,7 @@ fn tables_are_as_large_as_the_configuration_needs() -> Result<()> {
         [("", "", 16_384), ("max_stations = 65536", "mac = \"02:00:00:00:43:01\"\n", 65_537)]
     {
         let config = changed("vni = 43\n", &format!("vni = 43\n{max_stations}\n")) + mac;
-        let mut host = Host::new(&config)?;
-        host.daemon.launch()?;
+        let host = Host::launched(&config)?;
         let capacity = |map| -> Result<f64> {
             Ok(host.daemon.metrics()?.get("vxlan_map_capacity", &[("map", map)]))
         };
@@ -172,7 +168,7 @@ fn down_leaves_the_host_as_it_was() -> Result<()> {
 
 #[test]
 fn down_where_nothing_ever_ran_makes_nothing() -> Result<()> {
-    let host = Host::new(crate::host::CONFIG)?;
+    let host = Host::new(&crate::host::CONFIG)?;
     std::fs::remove_dir(host.daemon.run_dir())?;
     let before = host.state()?;
     let out = host.vxlan(&["down"])?;
@@ -199,17 +195,11 @@ fn down_after_sigkill_leaves_the_host_as_it_was() -> Result<()> {
 
 #[test]
 fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
-    let mut host = Host::new(crate::host::CONFIG)?;
-    let mut other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
-    let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
+    let (mut host, mut other) = Host::up(&crate::host::CONFIG)?;
     other.terminate()?;
     host.daemon.kill()?;
     assert!(host.daemon.metrics().is_err(), "somebody still serves metrics");
-    for (from, source, to) in [(&host.pair.a, a, b), (&host.pair.b, b, a)] {
-        let answers = ping(from, Some(source), to, 20)?;
-        ensure!(answers.all_answered(), "{}", answers.output);
-    }
+    host.pair.ping_both_ways(Family::V4, 20)?;
     // Counted all the same, and told by a daemon that comes later or by `show`.
     let out = host.vxlan(&["show", "peers", "--json"])?;
     let peers: Value = serde_json::from_str(&out.stdout)?;
@@ -217,7 +207,8 @@ fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
     ensure!(rx >= Some(40), "{peers:#}");
     let out = host.vxlan(&["down"])?;
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
-    let answers = ping(&host.pair.a, Some(a), b, 2)?;
+    let [from, to] = End::BOTH.map(|end| end.overlay(Family::V4));
+    let answers = ping(&host.pair.a, Some(from), to, 2)?;
     assert_eq!(answers.received, 0, "{}", answers.output);
     other.stop()
 }

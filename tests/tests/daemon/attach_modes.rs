@@ -4,12 +4,11 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use vxlan_tests::{
-    daemon::Daemon,
     foreign::{ForeignXdp, Mode},
     kernel::{self, Feature},
 };
 
-use crate::host::{CONFIG, CONFIG_A, Host, changed, tcx, while_all_arrive, xdp};
+use crate::host::{CONFIG, Host, changed, tcx, while_all_arrive, xdp};
 
 fn with(mode: &str) -> String {
     changed("xdp = \"auto\"", &format!("xdp = \"{mode}\""))
@@ -33,9 +32,7 @@ fn assert_in_tc_alone(host: &Host) -> Result<()> {
 
 #[test]
 fn without_xdp() -> Result<()> {
-    let mut host = Host::new(&with("off"))?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (mut host, other) = Host::up(&with("off"))?;
     assert_in_tc_alone(&host)?;
     assert_eq!(xdp(host.ns(), "eth0")?, None);
     assert_eq!(shown(&host)?["refused"], Value::Array(vec![]));
@@ -51,9 +48,7 @@ fn without_xdp() -> Result<()> {
 #[test]
 fn without_xdp_in_clsact() -> Result<()> {
     let config = changed("xdp = \"auto\"", "xdp = \"off\"\ntc = \"clsact\"");
-    let mut host = Host::new(&config)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (host, other) = Host::up(&config)?;
     assert_eq!(shown(&host)?["tc"], "clsact");
     host.assert_ping("now")?;
     let filters = host.ns().run("tc filter show dev eth0 ingress")?;
@@ -64,10 +59,8 @@ fn without_xdp_in_clsact() -> Result<()> {
 
 /// XDP comes and goes under traffic.
 #[test]
-fn a_change_of_the_rung_loses_no_packet() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+fn a_change_of_the_attach_mode_loses_no_packet() -> Result<()> {
+    let (mut host, other) = Host::up(&CONFIG)?;
     host.assert_ping("now")?;
     while_all_arrive(&mut host, 2, |host| {
         for mode in ["off", "generic", "off"] {
@@ -83,8 +76,8 @@ fn a_change_of_the_rung_loses_no_packet() -> Result<()> {
 }
 
 fn beside_a_foreign_program(mode: Mode) -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
+    let mut host = Host::new(&CONFIG)?;
+    let other = host.start_peer()?;
     let foreign = ForeignXdp::attach(host.ns(), "eth0", "somebodys", mode)?;
     let (_, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     // It stays for whoever asks for XDP.
@@ -95,7 +88,7 @@ fn beside_a_foreign_program(mode: Mode) -> Result<()> {
         let named = format!("(id {id}), which is not ours and stays");
         ensure!(out.stderr.contains(&named), "{}", out.stderr);
     }
-    host.daemon.write_config(CONFIG)?;
+    host.daemon.write_config(&CONFIG)?;
     let out = host.vxlan(&["check"])?;
     assert_eq!(out.status.code(), Some(1), "{}", out.stderr);
     ensure!(out.stdout.contains("receive: TC alone"), "{}", out.stdout);
@@ -147,7 +140,7 @@ fn an_mtu_that_the_driver_does_not_take() -> Result<()> {
     assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
     ensure!(out.stderr.contains(remedy), "{}", out.stderr);
     host.state()?.assert_is(&before, "native");
-    host.daemon.write_config(CONFIG)?;
+    host.daemon.write_config(&CONFIG)?;
     let out = host.vxlan(&["check"])?;
     assert_eq!(out.status.code(), Some(1), "{}", out.stderr);
     ensure!(out.stdout.contains(&format!("warning: native XDP: {remedy}")), "{}", out.stdout);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use vxlan_tests::kernel::{Feature, left_out, needs};
 
 use crate::{
-    host::{Host, LAB, STRANGER, changed},
+    host::{Host, STRANGER, changed, lab_of},
     reload::Tunnel,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 fn config(tc: &str, larger: bool) -> String {
     let xdp = if larger { "native" } else { "generic" };
     let own = changed("xdp = \"auto\"", &format!("xdp = \"{xdp}\"\ntc = \"{tc}\""));
-    if larger { format!("{own}{STRANGER}{LAB}") } else { own }
+    if larger { own + STRANGER + &lab_of("stranger") } else { own }
 }
 
 fn json(host: &Host, command: &str) -> Result<Value> {

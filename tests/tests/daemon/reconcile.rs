@@ -1,16 +1,14 @@
 //! A running daemon follows what changes under it.
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{daemon::Daemon, traffic::ping_with};
+use vxlan_tests::traffic::ping_with;
 
-use crate::host::{CONFIG, CONFIG_A, Host, PATIENCE, changed, said, wait_until};
+use crate::host::{CONFIG, Host, PATIENCE, changed, logged, wait_until};
 
 /// Unlike a kernel vxlan device, which goes on sending what the underlay no longer takes.
 #[test]
 fn the_underlays_mtu() -> Result<()> {
-    let mut host = Host::new(&changed("[[network.member]]", "mtu = 1450\n[[network.member]]"))?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (host, other) = Host::up(&changed("[[network.member]]", "mtu = 1450\n[[network.member]]"))?;
     let full = |expected: bool| -> Result<bool> {
         let from = Some([192, 168, 44, 1].into());
         let out = ping_with(host.ns(), from, [192, 168, 43, 1].into(), 1, "-s 1422 -M do -W 1")?;
@@ -65,9 +63,7 @@ addresses = ["2001:db8:45::1/64"]
 peer = "a"
 allowed_ips = ["2001:db8:46::/64"]
 "#;
-    let mut host = Host::new(&format!("{CONFIG}{FIXED}"))?;
-    let other = Daemon::start(&host.pair.a, &host.pair.run, "a", CONFIG_A)?;
-    host.daemon.launch()?;
+    let (host, other) = Host::up(&format!("{}{FIXED}", *CONFIG))?;
     for ns in [host.ns(), &host.pair.a] {
         ns.run("ip link set eth0 mtu 1700")?;
     }
@@ -80,7 +76,7 @@ allowed_ips = ["2001:db8:46::/64"]
                 && mtus(&host, ["six.45", "vxport45"])? == [six; 2])
         })?;
         assert_eq!(mtus(&host, ["fixed", "vxport44"])?, [1300; 2]);
-        said(&host.daemon, &format!("MTU of vxlan43: {overlay}, was "))?;
+        logged(&host.daemon, &format!("MTU of vxlan43: {overlay}, was "))?;
         // The whole of it gets through, and is what the host sends of its own accord.
         let ping = |size: u64| {
             let from = Some([192, 168, 44, 1].into());
@@ -98,15 +94,14 @@ allowed_ips = ["2001:db8:46::/64"]
     // IPv6 was not taken off the interface on the way.
     let addresses = host.ns().run("ip -6 addr show dev six.45")?;
     assert!(addresses.contains("2001:db8:45::1/64"), "{addresses}");
-    said(&host.daemon, "1260 bytes would fit eth0, and IPv6 needs 1280")?;
+    logged(&host.daemon, "1260 bytes would fit eth0, and IPv6 needs 1280")?;
     host.daemon.stop()?;
     other.stop()
 }
 
 #[test]
 fn the_underlays_carrier() -> Result<()> {
-    let mut host = Host::new(CONFIG)?;
-    host.daemon.launch()?;
+    let host = Host::launched(&CONFIG)?;
     host.pair.a.run("ip link set eth0 down")?;
     ensure!(host.daemon.wait_for_log("eth0 has no carrier", PATIENCE), "{}", host.daemon.log());
     ping_with(host.ns(), None, [192, 168, 43, 1].into(), 1, "-W 1")?;

@@ -1,0 +1,46 @@
+//! Binds the metrics port before anything is made, so that a port in use stops a start early.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::config::Config;
+
+/// Binds the metrics port, before anything is made.
+pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<TcpListener> {
+    let listen = &config.metrics.listen;
+    let bound = if will_be_ours(config, listen.value.ip()) {
+        bind_ahead(listen.value)
+    } else {
+        TcpListener::bind(listen.value).await
+    };
+    bound.map_err(|error| {
+        let message = format!(
+            "listen = \"{}\": {error}. Write an address of this host and a free port.",
+            listen.value
+        );
+        config.error(listen, message).into()
+    })
+}
+
+/// An address that this start puts on an overlay interface.
+fn will_be_ours(config: &Config, address: IpAddr) -> bool {
+    let own = config.networks.iter().flat_map(|network| &network.addresses);
+    own.map(|at| at.value.addr()).any(|own| own == address)
+}
+
+/// Binds to an address that no interface has yet (`IP_FREEBIND`, ip(7); IPv6 sockets take it too).
+fn bind_ahead(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match listen {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    SockRef::from(&socket).set_freebind_v4(true)?;
+    socket.bind(listen)?;
+    socket.listen(1024)
+}

@@ -1,0 +1,117 @@
+//! How programs are attached: the modes of receiving, the hooks of TC, and the record of both. Knows no
+//! interface and attaches nothing.
+
+use aya::{programs::XdpMode, util::KernelVersion};
+use serde::{Deserialize, Serialize};
+
+/// Where packets are received, the best mode first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachMode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the network stack, behind the driver's GRO.
+    Generic,
+    /// No XDP: in TC alone.
+    Off,
+}
+
+impl AttachMode {
+    /// Returns the value of the metric's `mode` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Off => "off",
+        }
+    }
+
+    /// Returns the mode as aya calls it. `None`: without XDP.
+    pub(super) const fn xdp(self) -> Option<XdpMode> {
+        match self {
+            Self::Native => Some(XdpMode::Driver),
+            Self::Generic => Some(XdpMode::Skb),
+            Self::Off => None,
+        }
+    }
+}
+
+/// A mode that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub mode: AttachMode,
+    pub reason: String,
+}
+
+/// The attach modes for one interface, in their fallback order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachModes {
+    /// Modes to try, in this order.
+    pub allowed: Vec<AttachMode>,
+    /// Modes that need not be tried.
+    pub refused: Vec<Refusal>,
+    /// What keeps this driver, as it is set now, from native mode: the likely reason for a refusal.
+    pub native_limits: Vec<String>,
+}
+
+/// How packets are received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub mode: AttachMode,
+    /// The kernel's number of `decap`, or of `decap_tc`.
+    pub program_id: u32,
+    /// Better modes that were tried.
+    #[serde(default)]
+    pub refused: Vec<Refusal>,
+}
+
+impl Attachment {
+    /// Tells in one line why the mode is not a better one. Empty: the mode is the best, or the one that
+    /// the configuration demands.
+    pub fn reason(&self) -> String {
+        let one = |refused: &Refusal| format!("{}: {}", refused.mode.label(), refused.reason);
+        self.refused.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// How TC programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TcHook {
+    /// BPF links (Linux 6.6, commit e420bed02507).
+    Tcx,
+    /// Filters of a clsact qdisc.
+    Netlink,
+}
+
+impl TcHook {
+    /// Returns the best hook that the running kernel has.
+    pub fn for_kernel() -> Self {
+        let tcx = KernelVersion::new(6, 6, 0);
+        if KernelVersion::current().is_ok_and(|now| now >= tcx) { Self::Tcx } else { Self::Netlink }
+    }
+
+    /// Returns the name for messages and output.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Tcx => "TCX",
+            Self::Netlink => "clsact",
+        }
+    }
+}
+
+/// The hook to attach TC programs to, and the hook of the previous run.
+#[derive(Clone, Copy, Debug)]
+pub struct TcHooks {
+    pub now: TcHook,
+    /// Absent: there was no previous run. A filter in our place then belongs to somebody else, and
+    /// stays.
+    pub previous: Option<TcHook>,
+}
+
+/// An interface to attach to.
+#[derive(Clone, Copy, Debug)]
+pub struct AttachTarget<'a> {
+    pub interface: &'a str,
+    pub ifindex: u32,
+}
