@@ -35,6 +35,12 @@ pub(crate) fn release() -> Result<PathBuf> {
     executable("building the vxlan binary (some minutes, the first time)", &args)
 }
 
+/// Builds the optimized `vxlan` binary with its debug information, and returns its path.
+pub(crate) fn dist() -> Result<PathBuf> {
+    let args = ["build", "--profile", "dist", "--package", "vxlan-user", "--bin", "vxlan"];
+    executable("building the vxlan binary with debug information (some minutes)", &args)
+}
+
 /// Builds the version that migrations are tested with. The binary is copied to another name: cargo
 /// builds both to one.
 pub(crate) fn vxlan_with_other_layout() -> Result<PathBuf> {

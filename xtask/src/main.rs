@@ -5,13 +5,14 @@
 //! `setup` is what brings one: it never depends on `vxlan-user`.
 //!
 //! Modules import only modules that stand before them here: paths, progress, cargo, cargo_tools,
-//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, vm, lint,
+//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, dist, vm, lint,
 //! main.
 
 mod apt;
 mod build;
 mod cargo;
 mod cargo_tools;
+mod dist;
 mod linker;
 mod lint;
 mod paths;
@@ -45,6 +46,8 @@ enum Verb {
     Run(run::Args),
     /// Every test; after `--`: arguments for `cargo test`
     Test(test::Args),
+    /// The optimized binary, stripped, with its debug file beside it
+    Dist,
     /// The tests in guests, on Debian's kernels; after `--`: a command to run in one
     Vm(vm::Args),
     /// rustfmt, clippy for the host and for BPF, typos, cargo-machete, cargo-deny
@@ -58,6 +61,7 @@ impl Verb {
             Self::Setup => "setup",
             Self::Run(_) => "run",
             Self::Test(_) => "test",
+            Self::Dist => "dist",
             Self::Vm(_) => "vm",
             Self::Lint => "lint",
         }
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(),
         Verb::Run(args) => run::run(args),
         Verb::Test(args) => test::run(&args),
+        Verb::Dist => dist::run(),
         Verb::Vm(args) => vm::run(&args),
         Verb::Lint => lint::run(),
     };

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_shape_says_what_to_do() {
+    fn a_record_of_another_shape_is_an_error_with_a_remedy() {
         let ws = Workspace::new("shape");
         fs::write(ws.0.join(record::FILE), "toolchain = 3\n").expect("writes");
         let err = format!("{:#}", record::read(&ws.0).expect_err("3 is no name"));

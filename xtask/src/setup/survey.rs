@@ -40,7 +40,7 @@ fn debian_packages() -> Vec<String> {
     packages
 }
 
-/// Every compiler that can compile for BPF, in the order of preference; and why others do not count.
+/// Every compiler that can compile for BPF, in the order of preference; and why others cannot.
 fn compilers(cache: &Path) -> Result<(Vec<Compiler>, Vec<String>)> {
     let mut found = Vec::new();
     let mut others = Vec::new();

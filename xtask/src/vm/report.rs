@@ -247,7 +247,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_guest_that_dies_says_in_which_job() {
+    fn the_death_of_a_guest_is_attributed_to_its_job() {
         let mut report = report(&["vm: begin nat", "Kernel panic"]);
         report.ended("qemu ended with exit status: 0");
         assert_eq!(report.outcomes[0].name, "nat");
