@@ -9,6 +9,7 @@ pub mod dataplane;
 pub mod host;
 pub mod metrics;
 pub mod nat;
+pub mod observation;
 pub mod plan;
 pub mod probe;
 pub mod state;

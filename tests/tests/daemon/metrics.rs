@@ -14,7 +14,7 @@ use vxlan_tests::{
     packet::{Eth, Ipv4, Packet, Udp, Vxlan},
     traffic::ping,
 };
-use vxlan_user::metrics::{Family, Kind};
+use vxlan_user::metrics::{Family, MetricKind, process_metrics};
 
 use crate::host::{CONFIG, Host};
 
@@ -82,7 +82,15 @@ fn the_alert_rules_are_rules() -> Result<()> {
 fn every_family_is_there_from_the_start_and_nothing_else() -> Result<()> {
     let host = Host::launched(&CONFIG)?;
     let metrics = host.daemon.metrics()?;
-    let named: BTreeSet<&str> = metrics.samples.iter().map(|s| s.name.as_str()).collect();
+    let exported: BTreeSet<&str> = metrics.samples.iter().map(|s| s.name.as_str()).collect();
+    let (process, named): (BTreeSet<&str>, BTreeSet<&str>) =
+        exported.into_iter().partition(|name| name.starts_with("process_"));
+    let own = process_metrics()?;
+    let own = own.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let own: BTreeSet<&str> = own.filter_map(|line| Some(line.split_once(' ')?.0)).collect();
+    assert_eq!(process, own);
+    assert!(metrics.get("process_resident_memory_bytes", &[]) > 1e6);
+    assert!(metrics.get("process_open_fds", &[]) > 3.0);
     // Nothing is known yet of the peer, which has no key.
     let always = || Family::ALL.iter().filter(|family| !family.only_where_known);
     let families: BTreeSet<&str> = always().map(|family| family.name).collect();
@@ -105,7 +113,7 @@ fn every_family_is_there_from_the_start_and_nothing_else() -> Result<()> {
 fn counters_are_exported_at_zero() -> Result<()> {
     let host = Host::launched(&CONFIG)?;
     let metrics = host.daemon.metrics()?;
-    for family in Family::ALL.iter().filter(|family| family.kind == Kind::Counter) {
+    for family in Family::ALL.iter().filter(|family| family.kind == MetricKind::Counter) {
         for sample in metrics.named(family.name) {
             assert_eq!(sample.value, 0.0, "{sample:?}");
         }

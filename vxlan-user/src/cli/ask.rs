@@ -124,7 +124,7 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
-    use crate::{daemon::Api, nat::Kind, probe::SharedReports, state::RunDir};
+    use crate::{daemon::Api, nat::NatVerdict, probe::SharedReports, state::RunDir};
 
     fn place() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
@@ -150,7 +150,7 @@ mod tests {
         let answer = asked(&path).await.expect("an answer");
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
-        let report = crate::probe::Report { nat: Kind::Napt, ..crate::probe::sample("aws") };
+        let report = crate::probe::Report { nat: NatVerdict::Napt, ..crate::probe::sample("aws") };
         reports.put(vec![report.clone()]);
         let answer = asked(&path).await.expect("an answer").expect("a daemon");
         assert_eq!(answer.peers, [report]);

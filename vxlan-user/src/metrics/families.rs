@@ -1,5 +1,5 @@
-//! The metrics themselves: names, types, help texts and labels. Where their values come from is the
-//! matter of [`super::render`] and [`super::ways`].
+//! The metric families: names, types, help texts and labels. Their values are rendered in `render`
+//! and `peers`.
 
 /// One metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,22 +7,22 @@ pub struct Family {
     pub name: &'static str,
     pub help: &'static str,
     pub labels: Labels,
-    pub kind: Kind,
-    /// It has no sample for a peer that nothing of the kind is known of: one without a key, or one
+    pub kind: MetricKind,
+    /// The family has no sample for a peer of which no value is known: one without a key, or one
     /// that has not answered yet.
     pub only_where_known: bool,
 }
 
 /// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
 }
 
-impl Kind {
-    /// As the text format and the documents have it.
+impl MetricKind {
+    /// Returns the word of the text format and of the documents.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -34,16 +34,21 @@ impl Kind {
 
 type Labels = &'static [&'static str];
 
-const fn family(name: &'static str, help: &'static str, labels: Labels, kind: Kind) -> Family {
+const fn family(
+    name: &'static str,
+    help: &'static str,
+    labels: Labels,
+    kind: MetricKind,
+) -> Family {
     Family { name, help, labels, kind, only_where_known: false }
 }
 
 const fn counter(name: &'static str, help: &'static str, labels: Labels) -> Family {
-    family(name, help, labels, Kind::Counter)
+    family(name, help, labels, MetricKind::Counter)
 }
 
 const fn gauge(name: &'static str, help: &'static str, labels: Labels) -> Family {
-    family(name, help, labels, Kind::Gauge)
+    family(name, help, labels, MetricKind::Gauge)
 }
 
 const fn where_known(family: Family) -> Family {
@@ -104,7 +109,7 @@ pub(super) const PEER_INFO: Family = gauge(
 );
 pub(super) const PEER_UP: Family = where_known(gauge(
     "vxlan_peer_up",
-    "1 if the peer was heard of lately, by a fresh probe, an echo reply or data, 0 if it was not.",
+    "1 if a fresh probe of a peer (without a key: echo reply or data) came lately, 0 if not.",
     &["peer"],
 ));
 pub(super) const LAST_SEEN: Family = where_known(gauge(
@@ -116,7 +121,7 @@ pub(super) const PROBE_RTT: Family = where_known(family(
     "vxlan_probe_rtt_seconds",
     "Time from a probe to its answer, without what the peer took to answer.",
     &["peer"],
-    Kind::Histogram,
+    MetricKind::Histogram,
 ));
 pub(super) const PROBES_SENT: Family = where_known(counter(
     "vxlan_probes_sent_total",

@@ -1,19 +1,40 @@
-//! Prometheus metrics: [`Source`] reads the tables at scrape, [`serve`] answers HTTP.
+//! Prometheus metrics: [`SnapshotSource`] reads the tables at each scrape, [`serve`] answers HTTP.
+//! Names, labels and help texts are in `families`; `docs/metrics.md` lists the same.
 //!
-//! Names, labels and help texts are in [`families`]; docs/metrics.md lists the same.
+//! Files, lowest first; a file imports only from those before it:
+//!
+//! 1. `families`
+//! 2. `text`
+//! 3. `process`
+//! 4. `rtt_histogram`
+//! 5. `snapshot`
+//! 6. `underlay_status`
+//! 7. `attribution`
+//! 8. `source`
+//! 9. `published`
+//! 10. `peers`
+//! 11. `render`
+//! 12. `server`
 
+mod attribution;
 mod families;
+mod peers;
+mod process;
 mod published;
 mod render;
-mod round_trips;
+mod rtt_histogram;
 mod server;
 mod snapshot;
+mod source;
 mod text;
-mod ways;
+mod underlay_status;
 
-pub use families::{Family, Kind};
-pub use published::{LastReload, Published};
+pub use families::{Family, MetricKind};
+pub use process::process_metrics;
+pub use published::Published;
 pub use render::render;
-pub use round_trips::RoundTrips;
+pub use rtt_histogram::RttHistogram;
 pub use server::serve;
-pub use snapshot::{Drop, Link, SharedUnderlay, Snapshot, Source};
+pub use snapshot::{DropCount, LastReload, MemberTraffic, Snapshot};
+pub use source::SnapshotSource;
+pub use underlay_status::SharedUnderlay;

@@ -1,44 +1,37 @@
-//! What is shown at present, and since when: the daemon replaces it when its configuration changes,
-//! servers read it.
+//! The source of the metrics page: replaced by the daemon when its configuration changes, read by
+//! the HTTP servers.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::SystemTime,
 };
 
-use super::Source;
+use super::{snapshot::LastReload, source::SnapshotSource};
 
-/// How the latest attempt to apply the configuration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastReload {
-    pub successful: bool,
-    /// When it last was.
-    pub success_at: SystemTime,
-}
-
-/// A place for the source at work. Clones are the same place.
+/// Holds the source in use. Clones share it.
 #[derive(Clone)]
-pub struct Published(Arc<RwLock<(Arc<Source>, LastReload)>>);
+pub struct Published(Arc<RwLock<(Arc<SnapshotSource>, LastReload)>>);
 
 impl Published {
-    /// What a start has brought up.
-    pub fn new(source: Source) -> Self {
+    /// Holds the source that a start has made.
+    pub fn new(source: SnapshotSource) -> Self {
         let reload = LastReload { successful: true, success_at: SystemTime::now() };
         Self(Arc::new(RwLock::new((Arc::new(source), reload))))
     }
 
-    /// A reload has succeeded.
-    pub fn replace(&self, source: Source) {
+    /// Replaces the source after a reload that succeeded.
+    pub fn replace(&self, source: SnapshotSource) {
         let reload = LastReload { successful: true, success_at: SystemTime::now() };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(source), reload);
     }
 
-    /// A reload has failed, and everything is as it was.
-    pub fn failed(&self) {
+    /// Records that a reload has failed. The source stays.
+    pub fn reload_failed(&self) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).1.successful = false;
     }
 
-    pub fn latest(&self) -> (Arc<Source>, LastReload) {
+    /// Returns the source in use, and how the latest reload ended.
+    pub fn latest(&self) -> (Arc<SnapshotSource>, LastReload) {
         let latest = self.0.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&latest.0), latest.1)
     }

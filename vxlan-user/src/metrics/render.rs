@@ -1,46 +1,47 @@
-//! A snapshot as text: which value is a sample of which family. What is known of the ways to the peers
-//! is in [`super::ways`].
+//! Renders a snapshot as text: decides which value is a sample of which family. The families of
+//! peers and of the paths to them are in `peers`.
 
 use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::Registry;
 use vxlan_common::counters::NatField;
 
 use super::{
-    RoundTrips, Snapshot,
     families::*,
-    text::{Page, Samples},
-    ways,
+    peers,
+    process::process_metrics,
+    rtt_histogram::RttHistogram,
+    snapshot::Snapshot,
+    text::{Page, Samples, encode},
 };
 
-/// The text exposition of a snapshot.
+/// Returns the metrics page of a snapshot.
 pub fn render(snapshot: &Snapshot) -> prometheus::Result<String> {
     let mut page = Page::default();
     info(&mut page, snapshot);
     traffic(&mut page, snapshot);
-    ways::render(&mut page, snapshot);
+    peers::render(&mut page, snapshot);
     drops(&mut page, snapshot);
     maps(&mut page, snapshot);
     if let Some(times) = &snapshot.round_trips {
         page.add_text(round_trips(times)?);
     }
+    page.add_text(process_metrics()?);
     Ok(page.finish())
 }
 
-fn round_trips(times: &RoundTrips) -> prometheus::Result<String> {
+fn round_trips(times: &RttHistogram) -> prometheus::Result<String> {
     let registry = Registry::new();
     registry.register(Box::new(times.collector()))?;
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut text)?;
-    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    encode(&registry)
 }
 
 fn info(page: &mut Page, snapshot: &Snapshot) {
-    let mut build = Samples::of(&BUILD_INFO);
+    let mut build = Samples::new(&BUILD_INFO);
     build.add(&[env!("CARGO_PKG_VERSION"), env!("VXLAN_COMMIT")], 1);
     page.add(build);
-    let mut reload = Samples::of(&RELOAD);
-    let mut success = Samples::of(&RELOAD_SUCCESS);
+    let mut reload = Samples::new(&RELOAD);
+    let mut success = Samples::new(&RELOAD_SUCCESS);
     if let Some(last) = snapshot.reload {
         let at = last.success_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         reload.add(&[], u8::from(last.successful));
@@ -49,10 +50,10 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     page.add(reload);
     page.add(success);
     let underlay = &snapshot.state.underlay;
-    let mut up = Samples::of(&UNDERLAY_UP);
+    let mut up = Samples::new(&UNDERLAY_UP);
     up.add(&[&underlay.interface], u64::from(underlay.lost.is_none()));
     page.add(up);
-    let mut attached = Samples::of(&XDP_INFO);
+    let mut attached = Samples::new(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {
         let id = xdp.program_id.to_string();
         attached.add(&[&underlay.interface, xdp.mode.label(), &id, &xdp.reason()], 1);
@@ -61,30 +62,30 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn traffic(page: &mut Page, snapshot: &Snapshot) {
-    let mut packets = Samples::of(&PACKETS);
-    let mut bytes = Samples::of(&BYTES);
-    let mut replies = Samples::of(&NEIGHBOUR_REPLIES);
-    let mut too_big = Samples::of(&TOO_BIG_SENT);
-    // By peer, whatever the network.
+    let mut packets = Samples::new(&PACKETS);
+    let mut bytes = Samples::new(&BYTES);
+    let mut replies = Samples::new(&NEIGHBOUR_REPLIES);
+    let mut too_big = Samples::new(&TOO_BIG_SENT);
+    // By peer, summed over its networks.
     let mut rewritten: BTreeMap<&str, [u64; NatField::ALL.len()]> = BTreeMap::new();
-    for link in &snapshot.links {
-        let (vni, c) = (link.vni.to_string(), &link.counters);
+    for member in &snapshot.traffic {
+        let (vni, c) = (member.vni.to_string(), &member.counters);
         for (direction, n, size) in
             [("rx", c.rx_packets, c.rx_bytes), ("tx", c.tx_packets, c.tx_bytes)]
         {
-            let labels = [link.peer.as_str(), &vni, direction];
+            let labels = [member.peer.as_str(), &vni, direction];
             packets.add(&labels, n);
             bytes.add(&labels, size);
         }
-        let sums = rewritten.entry(&link.peer).or_default();
+        let sums = rewritten.entry(&member.peer).or_default();
         for (sum, field) in sums.iter_mut().zip(NatField::ALL) {
             *sum += c.nat[field as usize];
         }
-        let labels = [link.peer.as_str(), &vni];
+        let labels = [member.peer.as_str(), &vni];
         replies.add(&labels, c.neighbour_replies);
         too_big.add(&labels, c.too_big_sent);
     }
-    let mut nat = Samples::of(&NAT_REWRITTEN);
+    let mut nat = Samples::new(&NAT_REWRITTEN);
     for (peer, sums) in rewritten {
         for (sum, field) in sums.iter().zip(NatField::ALL) {
             nat.add(&[peer, field.label()], sum);
@@ -94,7 +95,7 @@ fn traffic(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn drops(page: &mut Page, snapshot: &Snapshot) {
-    let mut drops = Samples::of(&DROPS);
+    let mut drops = Samples::new(&DROPS);
     for drop in &snapshot.drops {
         let vni = drop.vni.map_or_else(String::new, |vni| vni.to_string());
         let peer = drop.peer.as_deref().unwrap_or_default();
@@ -105,8 +106,8 @@ fn drops(page: &mut Page, snapshot: &Snapshot) {
 }
 
 fn maps(page: &mut Page, snapshot: &Snapshot) {
-    let mut entries = Samples::of(&MAP_ENTRIES);
-    let mut capacity = Samples::of(&MAP_CAPACITY);
+    let mut entries = Samples::new(&MAP_ENTRIES);
+    let mut capacity = Samples::new(&MAP_CAPACITY);
     let configured =
         snapshot.state.entries.iter().map(|at| (at.map.as_str(), at.entries, at.capacity));
     let learned = snapshot.usage.iter().map(|at| (at.map, at.entries, at.capacity));

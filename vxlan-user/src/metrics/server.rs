@@ -1,4 +1,4 @@
-//! The HTTP side of the metrics: one page, read at every scrape.
+//! Serves the metrics page over HTTP. The counters are read at every scrape.
 
 use std::{io, sync::Arc};
 
@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use tokio::{net::TcpListener, sync::Mutex};
 
-use super::{Published, Snapshot, render};
+use super::{published::Published, render::render, snapshot::Snapshot};
 
 /// The type of the text exposition format, version 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,7 +29,7 @@ pub async fn serve(listener: TcpListener, published: Published) -> io::Result<()
     axum::serve(listener, app).await
 }
 
-/// What the page is made from, by one scrape at a time.
+/// What the page is made from. One scrape is answered at a time.
 struct Page {
     published: Published,
     turn: Mutex<()>,
@@ -38,7 +38,7 @@ struct Page {
 async fn metrics(Shared(page): Shared<Arc<Page>>) -> impl IntoResponse {
     let _turn = page.turn.lock().await;
     let (source, reload) = page.published.latest();
-    // Reading maps is a row of system calls: off the threads that serve.
+    // Reading maps takes many system calls, which must not block the threads that serve.
     let page = tokio::task::spawn_blocking(move || {
         let snapshot = source.snapshot().map_err(|error| error.to_string())?;
         let snapshot = Snapshot { reload: Some(reload), ..snapshot };

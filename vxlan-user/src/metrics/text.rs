@@ -1,33 +1,41 @@
-//! The text exposition format, version 0.0.4: families and samples as lines. A page of many peers has
-//! hundreds of thousands of them, so that each is written once, and in place.
+//! Writes the text exposition format of Prometheus, version 0.0.4. The page of 10,000 peers has
+//! 730,000 lines, so that each is written once, and in place.
+//!
+//! The `TextEncoder` of the `prometheus` crate is not used for the page. Its samples are `f64`,
+//! which round counters above 2^53, while counters of bytes are exported exactly; and it takes 43
+//! ms for 1,000 peers and 500 ms for 10,000, where this writer takes 7 ms and 170 ms (best of five
+//! on two cores that were busy, by `cargo run --release -p vxlan-user --example render_time`).
 
 use std::fmt::{Display, Write as _};
 
-use super::Family;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use super::families::Family;
 
 /// The samples of one family.
 pub(super) struct Samples {
     family: &'static Family,
-    /// Places of the labels in the family's list, by their names.
+    /// Indices of the labels of the family, in the order of their names.
     order: Vec<usize>,
     text: String,
 }
 
 impl Samples {
-    pub(super) fn of(family: &'static Family) -> Self {
+    /// Returns a family without samples.
+    pub(super) fn new(family: &'static Family) -> Self {
         let mut order: Vec<usize> = (0..family.labels.len()).collect();
-        order.sort_by_key(|place| family.labels.get(*place));
+        order.sort_by_key(|index| family.labels.get(*index));
         Self { family, order, text: String::new() }
     }
 
-    /// Adds a sample; `values` are those of the family's labels, in its order. The same values must not come
-    /// twice.
+    /// Adds a sample. `values`: those of the labels of the family, in its order. No two samples may
+    /// have the same values.
     pub(super) fn add(&mut self, values: &[&str], sample: impl Display) {
         debug_assert_eq!(values.len(), self.family.labels.len(), "{}", self.family.name);
         self.text.push_str(self.family.name);
         let mut open = '{';
-        for place in &self.order {
-            if let (Some(label), Some(value)) = (self.family.labels.get(*place), values.get(*place))
+        for index in &self.order {
+            if let (Some(label), Some(value)) = (self.family.labels.get(*index), values.get(*index))
             {
                 self.text.push(open);
                 self.text.push_str(label);
@@ -45,12 +53,12 @@ impl Samples {
     }
 }
 
-/// A page: one family after the other.
+/// A page of families.
 #[derive(Default)]
 pub(super) struct Page(Vec<String>);
 
 impl Page {
-    /// Adds a family; one without samples is left out.
+    /// Adds a family, if it has samples.
     pub(super) fn add(&mut self, samples: Samples) {
         if samples.text.is_empty() {
             return;
@@ -60,14 +68,22 @@ impl Page {
         self.0.push(samples.text);
     }
 
-    /// Adds families that somebody else has written.
+    /// Adds families in the text format.
     pub(super) fn add_text(&mut self, text: String) {
         self.0.push(text);
     }
 
+    /// Returns the page.
     pub(super) fn finish(self) -> String {
         self.0.concat()
     }
+}
+
+/// Returns the metrics of a registry in the text format.
+pub(super) fn encode(registry: &Registry) -> prometheus::Result<String> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
 }
 
 fn escape(text: &mut String, value: &str) {
@@ -91,11 +107,11 @@ mod tests {
 
     #[test]
     fn labels_come_by_name_and_values_are_escaped() {
-        let mut drops = Samples::of(&DROPS);
+        let mut drops = Samples::new(&DROPS);
         drops.add(&["rx", "no_route", "a \"b\" \\ c\n", ""], u64::MAX);
         let mut page = Page::default();
         page.add(drops);
-        page.add(Samples::of(&RELOAD));
+        page.add(Samples::new(&RELOAD));
         let text = page.finish();
         let last = text.lines().last().expect("a sample");
         assert_eq!(
@@ -104,7 +120,7 @@ mod tests {
              reason=\"no_route\",vni=\"\"} 18446744073709551615"
         );
         assert_eq!(text.lines().count(), 3, "{text}");
-        let mut reload = Samples::of(&RELOAD);
+        let mut reload = Samples::new(&RELOAD);
         reload.add(&[], 1);
         assert_eq!(reload.text, "vxlan_config_last_reload_successful 1\n");
     }

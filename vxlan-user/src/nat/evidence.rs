@@ -1,6 +1,6 @@
-//! What a verdict is drawn from. Values only: who counts and measures is the matter of the data plane
-//! and of [`crate::probe`]. Points in time are those of a clock that never steps, as the time since any one
-//! moment.
+//! The evidence that a verdict is drawn from. Values only: counting and measuring is done by the
+//! data plane and by [`crate::probe`]. Points in time are those of a clock that never steps, as the
+//! time since some fixed moment.
 
 use std::{
     collections::VecDeque,
@@ -8,59 +8,59 @@ use std::{
     time::Duration,
 };
 
-use crate::probe::{DataMapping, Rewrite};
+use crate::observation::{DataMapping, Rewrite};
 
-/// How many intervals "lately" is.
-pub const WINDOW: u32 = 3;
+/// Number of probe intervals that count as recent.
+pub const RECENT_INTERVALS: u32 = 3;
 
-/// All that is known of the way to one peer and back.
+/// Everything known of the path to one peer and back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     /// The peer's name, for the sentences.
     pub peer: String,
-    /// Between two requests. Three of them are what counts as lately.
+    /// Time between two requests.
     pub interval: Duration,
-    pub facts: Facts,
-    pub data: Passive,
-    /// Absent: there is no key for the peer.
-    pub probes: Option<Probed>,
+    pub facts: DeclaredFacts,
+    pub data: DataEvidence,
+    /// Absent: the peer has no key.
+    pub probes: Option<ProbeEvidence>,
 }
 
-/// What the configuration says.
+/// What the configuration declares of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Where packets to the peer go; absent: nowhere yet.
+pub struct DeclaredFacts {
+    /// Destination of packets to the peer. Absent: not known yet.
     pub endpoint: Option<SocketAddr>,
     /// The endpoint is learned from probes.
     pub learned: bool,
-    /// The address that the peer's interface carries, where it is not that of its endpoint.
+    /// The address of the peer's interface, where it differs from that of the endpoint.
     pub private: Option<IpAddr>,
-    /// The address that peers send to, where it is not that of our interface.
+    /// The address that peers send to, where it differs from that of our interface.
     pub public: Option<IpAddr>,
-    pub ports: Ports,
+    pub ports: SourcePorts,
 }
 
-/// The ports that the peer sends data from.
+/// The UDP source ports that a peer sends data from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// Made from the flow hash.
+pub enum SourcePorts {
+    /// Computed from the flow hash.
     Flow,
     Fixed(u16),
-    /// The first and the last of them.
+    /// The first and the last port.
     Range(u16, u16),
 }
 
-/// What data packets show by themselves.
+/// What data packets show, without probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passive {
-    /// Since the daemon started.
+pub struct DataEvidence {
+    /// Counted since the daemon started.
     pub total: DataCounts,
-    /// Lately.
+    /// Counted within the latest [`RECENT_INTERVALS`].
     pub recent: DataCounts,
     pub mapping: Option<DataMapping>,
 }
 
-/// Data packets, in all networks of the peer.
+/// Counters of data packets, summed over all networks of the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataCounts {
     /// Delivered.
@@ -69,43 +69,43 @@ pub struct DataCounts {
     pub src_address: u64,
     pub src_port: u64,
     pub dst_address: u64,
-    /// A box on the way wrote the checksum, or left it when it rewrote what it is over.
+    /// A middlebox wrote the checksum, or did not update it when it rewrote the addresses or ports.
     pub checksum: u64,
-    /// Dropped for their checksum.
+    /// Dropped for a wrong checksum.
     pub bad_checksum: u64,
 }
 
 impl DataCounts {
-    /// What was added since `earlier`. Counters that went back (a peer was taken out and came again)
-    /// begin anew.
+    /// Returns what was added since `earlier`. A counter that went back, since its peer was removed
+    /// and added again, counts from zero.
     pub fn since(&self, earlier: &Self) -> Self {
-        let less = |now: u64, then: u64| now.checked_sub(then).unwrap_or(now);
+        let added = |now: u64, then: u64| now.checked_sub(then).unwrap_or(now);
         Self {
-            received: less(self.received, earlier.received),
-            sent: less(self.sent, earlier.sent),
-            src_address: less(self.src_address, earlier.src_address),
-            src_port: less(self.src_port, earlier.src_port),
-            dst_address: less(self.dst_address, earlier.dst_address),
-            checksum: less(self.checksum, earlier.checksum),
-            bad_checksum: less(self.bad_checksum, earlier.bad_checksum),
+            received: added(self.received, earlier.received),
+            sent: added(self.sent, earlier.sent),
+            src_address: added(self.src_address, earlier.src_address),
+            src_port: added(self.src_port, earlier.src_port),
+            dst_address: added(self.dst_address, earlier.dst_address),
+            checksum: added(self.checksum, earlier.checksum),
+            bad_checksum: added(self.bad_checksum, earlier.bad_checksum),
         }
     }
 
-    /// Did anything come from the peer, be it delivered or not?
-    pub fn came(&self) -> u64 {
+    /// Returns the number of packets that arrived from the peer, delivered or not.
+    pub fn arrived(&self) -> u64 {
         self.received + self.bad_checksum
     }
 }
 
-/// Makes "lately" out of counters that only grow.
+/// Computes recent counts from counters that only grow.
 #[derive(Clone, Debug, Default)]
 pub struct DataWindow {
     samples: VecDeque<(Duration, DataCounts)>,
-    last: Passive,
+    last: DataEvidence,
 }
 
 impl DataWindow {
-    /// The counters as they are at `now`. May be called as often as one likes.
+    /// Records the counters as they are at `now`. May be called at any rate.
     pub fn sample(
         &mut self,
         now: Duration,
@@ -113,8 +113,8 @@ impl DataWindow {
         mapping: Option<DataMapping>,
         interval: Duration,
     ) {
-        // The newest sample that is old enough is the start of the window; older ones are of no use.
-        let window = interval * WINDOW;
+        // The window starts at the newest sample that is old enough.
+        let window = interval * RECENT_INTERVALS;
         let old = |at: &(Duration, DataCounts)| now.saturating_sub(at.0) >= window;
         while self.samples.get(1).is_some_and(old) {
             self.samples.pop_front();
@@ -126,69 +126,70 @@ impl DataWindow {
         if self.samples.back().is_none_or(late) {
             self.samples.push_back((now, total));
         }
-        self.last = Passive { total, recent, mapping };
+        self.last = DataEvidence { total, recent, mapping };
     }
 
-    /// As of the latest sample.
-    pub fn passive(&self) -> Passive {
+    /// Returns the counts as of the latest sample.
+    pub fn evidence(&self) -> DataEvidence {
         self.last
     }
 }
 
-/// What probes show.
+/// What probes show of a peer with a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Probed {
-    /// The latest of our requests that the peer has described, if it is not an unsolicited one.
+pub struct ProbeEvidence {
+    /// Our latest request that the peer has described, unsolicited requests left out.
     pub ours: Option<Rewrite>,
-    /// The same of the peer's requests.
+    /// The latest request of the peer, unsolicited requests left out.
     pub theirs: Option<Rewrite>,
-    /// Requests of ours that count.
+    /// Our requests, without those that may be lost (path MTU, unsolicited).
     pub sent: u64,
-    /// Of these, answered.
+    /// Number of `sent` that were answered.
     pub answered: u64,
-    /// Of these, sent since the latest that was answered.
+    /// Number of `sent` since the latest that was answered.
     pub unanswered: u64,
-    /// Since the latest answer; without any, since the first request.
-    pub silent: Duration,
-    /// Since anything with the peer's key came: proven or not.
-    pub heard: Option<Duration>,
-    /// Accepted requests of the peer's, lately.
+    /// Time since the latest reply; without any, since the first request.
+    pub since_reply: Duration,
+    /// Time since the latest probe made with the key of the peer, proven to be fresh or not.
+    pub last_seen: Option<Duration>,
+    /// Recent requests of the peer that were accepted.
     pub proven: u64,
-    /// Requests of the peer's that were not proved to be fresh, lately.
+    /// Recent requests of the peer that were not proven to be fresh.
     pub unproven: u64,
-    /// What the peer says of our session.
-    pub reported: Option<Reported>,
-    /// How many of our requests arrived, by the latest request of the peer's that is not proved fresh.
-    pub hearsay: Option<u64>,
-    /// The latest accepted requests of the peer's that count; those that are looked at for unsolicited
-    /// ones among them.
+    /// What the peer reports of our session.
+    pub reported: Option<PeerReport>,
+    /// Number of our requests that arrived, according to the latest request of the peer that is not
+    /// proven to be fresh.
+    pub unproven_report: Option<u64>,
+    /// Accepted requests of the peer within the window in which its unsolicited requests are
+    /// counted.
     pub received: u64,
-    /// Requests that the peer says it has sent since the last one that was heard.
+    /// Requests that the peer reports as sent since the last one that arrived.
     pub missed: u64,
-    pub unsolicited: Unsolicited,
-    /// Our address or port differs from peer to peer.
+    pub unsolicited: UnsolicitedCounts,
+    /// Our mapped address or port differs from peer to peer.
     pub varies: bool,
-    /// The peer says so of its own.
+    /// The peer reports that its mapped address or port differs from peer to peer.
     pub peer_varies: bool,
 }
 
-/// What the peer says of this host's session.
+/// What a peer reports of the session of this host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reported {
-    /// Requests that it received.
+pub struct PeerReport {
+    /// Number of requests that it received.
     pub received: u64,
-    /// The number of the latest of them.
+    /// The highest number among these requests.
     pub highest: u64,
 }
 
-/// The latest requests from ports that nobody waits for.
+/// Counts the latest unsolicited requests: those from a port that no mapping expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unsolicited {
-    /// By us, while other requests were answered.
+pub struct UnsolicitedCounts {
+    /// Sent by us while other requests were answered.
     pub sent: u64,
-    /// Of these, answered.
+    /// Number of `sent` that were answered.
     pub answered: u64,
-    /// From the peer, among [`Probed::received`].
+    /// Received from the peer, among [`ProbeEvidence::received`].
     pub received: u64,
 }
 
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lately_is_three_intervals() {
+    fn recent_is_three_intervals() {
         let start = Duration::from_secs(1_000_000);
         let interval = Duration::from_secs(5);
         let mut window = DataWindow::default();
@@ -205,19 +206,19 @@ mod tests {
             let received = second.min(30);
             let total = DataCounts { received, ..DataCounts::default() };
             window.sample(start + Duration::from_secs(second), total, None, interval);
-            let lately = window.passive().recent.received;
+            let recent = window.evidence().recent.received;
             if second <= 15 {
-                assert_eq!(lately, second);
+                assert_eq!(recent, second);
             } else if second <= 30 {
-                assert!((15..=17).contains(&lately), "{second}: {lately}");
+                assert!((15..=17).contains(&recent), "{second}: {recent}");
             } else if second >= 47 {
-                assert_eq!(lately, 0, "{second}");
+                assert_eq!(recent, 0, "{second}");
             }
         }
     }
 
     #[test]
-    fn counters_that_went_back_begin_anew() {
+    fn counters_that_went_back_count_from_zero() {
         let before = DataCounts { received: 10, ..DataCounts::default() };
         let after = DataCounts { received: 3, ..DataCounts::default() };
         assert_eq!(after.since(&before).received, 3);

@@ -1,106 +1,109 @@
-//! What makes an authenticated probe count: that it is new, and from whom it says. One for each peer.
-//! Holds the sessions, tokens and sequence numbers of both directions; what the other fields mean is
-//! the matter of the prober. The rules are those of `docs/probe-protocol.md`.
+//! Decides whether an authenticated probe counts: it must be fresh, and come from the peer. One
+//! association for each peer holds the sessions, tokens and sequence numbers of both directions;
+//! the other fields are read by the prober. The rules are those of `docs/probe-protocol.md`.
 //!
-//! Points in time are those of a clock that never steps, as the time since any one moment: the
-//! kernel's monotonic clock, for the arrival of probes is in it.
+//! Points in time are those of the monotonic clock of the kernel, in which the arrival of probes is
+//! given, too.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::asking::{Answered, Asking, Purpose, Waiting};
-use super::key::NameId;
-use super::window::Window;
-use super::{Probe, Refused};
+use super::{
+    key::NameId,
+    message::{Probe, ProbeRefusal},
+    replay_window::ReplayWindow,
+    requests::{AcceptedReply, PendingRequest, Purpose, Requests},
+};
 
-/// How long a token may be brought for the first time.
+/// Time for which an offered token may be used for the first time.
 pub(super) const OFFER_LIFE: Duration = Duration::from_secs(10);
-/// How much longer than the fastest request of its association one may take.
+/// How much longer than the fastest request of its session a request may take.
 pub(super) const LATENESS: Duration = Duration::from_secs(60);
-/// What two clocks may differ in on top of that: this part of the time gone by.
+/// Two clocks may drift apart by this fraction of the elapsed time (1/1024).
 pub(super) const DRIFT: i128 = 1024;
-/// How many unproven requests are answered in [`ANSWER_TIME`].
-const ANSWERS: usize = 5;
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Most replies to unproven requests within [`REPLY_LIMIT_TIME`].
+const REPLY_LIMIT: usize = 5;
+const REPLY_LIMIT_TIME: Duration = Duration::from_secs(1);
 
-/// What a new request must carry.
+/// The numbers and tokens that a new request must carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingRequest {
     pub sequence: u64,
     pub token: u64,
     pub offered_token: u64,
-    /// With this one, if it counts.
+    /// This request included, if it counts.
     pub requests_sent: u64,
 }
 
-/// What to do with a request.
+/// How a received request is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It counts. Answer it.
+pub enum RequestVerdict {
+    /// The request counts. Reply to it.
     Accepted {
-        /// Its sequence is the highest so far.
+        /// The sequence is the highest so far.
         newest: bool,
-        /// What the reply offers.
+        /// The token that the reply offers.
         offered_token: u64,
-        /// It has offered a token that this host did not have, or it does not know this host's session:
-        /// send a request at once.
-        hurry: bool,
+        /// The request offers a token that this host did not have, or was sent without knowledge of
+        /// this host's session: send a request at once.
+        request_now: bool,
     },
-    /// Counts as [`Refused::Unproven`].
+    /// ProbeCounts as [`ProbeRefusal::Unproven`].
     Unproven {
-        /// What the reply offers; absent: do not answer.
-        answer: Option<u64>,
+        /// The token that the reply offers. Absent: do not reply.
+        offered_token: Option<u64>,
     },
-    Refused(Refused),
+    Refused(ProbeRefusal),
 }
 
-/// What has been accepted of the peer's latest session; probes tell the peer. All zero: nothing yet.
+/// The accepted requests of the latest session of the peer, which our probes report to it. All
+/// zero: none yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReceivedRequests {
     pub session: u64,
-    /// Without those with `size` or `unsolicited`.
+    /// Number of requests without the flags `size` and `unsolicited`.
     pub requests: u64,
-    /// The highest of *requests sent*.
+    /// The highest *requests sent* among them.
     pub highest_requests_sent: u64,
     pub unsolicited: u64,
 }
 
-/// Two hosts, as one of them sees it.
+/// The association of this host with one peer.
 #[derive(Clone, Debug)]
 pub struct Association {
     local: NameId,
     peer: NameId,
     session: u64,
-    /// Of the peer's requests.
-    current: Option<Current>,
-    pending: Option<Offer>,
+    /// The session that accepted requests of the peer are in.
+    current: Option<CurrentSession>,
+    pending: Option<TokenOffer>,
     /// Session and highest sequence of the latest unproven request.
     unproven: (u64, u64),
-    /// When the latest unproven requests were answered, [`ANSWERS`] at most.
-    answers: VecDeque<Duration>,
-    seen: Seen,
-    asking: Asking,
+    /// When replies to unproven requests were sent, the latest [`REPLY_LIMIT`] at most.
+    unproven_replies: VecDeque<Duration>,
+    received: ReceivedRequests,
+    requests: Requests,
 }
 
-/// The association that the peer's requests are in.
+/// The session of the peer that its requests are accepted in.
 #[derive(Clone, Debug)]
-struct Current {
+struct CurrentSession {
     session: u64,
     token: u64,
-    window: Window,
-    /// Of the request that came the fastest: when it arrived, and how far the two clocks are apart.
-    anchor: (Duration, i128),
+    window: ReplayWindow,
+    /// The fastest request: its arrival, and how far the two clocks are apart by it.
+    fastest: (Duration, i128),
 }
 
-/// A token that nobody has brought yet.
+/// An offered token that was not used yet.
 #[derive(Clone, Copy, Debug)]
-struct Offer {
+struct TokenOffer {
     token: u64,
-    drawn: Duration,
+    since: Duration,
 }
 
 impl Association {
-    /// `local` and `peer` are the two hosts' names; `session` is random, and not zero.
+    /// `local`, `peer`: the names of the two hosts. `session`: random, and not zero.
     pub fn new(local: NameId, peer: NameId, session: u64) -> Self {
         Self {
             local,
@@ -109,45 +112,45 @@ impl Association {
             current: None,
             pending: None,
             unproven: (0, 0),
-            answers: VecDeque::with_capacity(ANSWERS),
-            seen: Seen::default(),
-            asking: Asking::default(),
+            unproven_replies: VecDeque::with_capacity(REPLY_LIMIT),
+            received: ReceivedRequests::default(),
+            requests: Requests::default(),
         }
     }
 
-    /// This host's session.
+    /// Returns the session of this host.
     pub fn session(&self) -> u64 {
         self.session
     }
 
-    /// What the peer wants brought; zero: nothing yet.
+    /// Returns the token that the peer expects in requests; zero: none yet.
     pub fn token(&self) -> u64 {
-        self.asking.token()
+        self.requests.token()
     }
 
-    /// What has been accepted of the peer's requests.
-    pub fn seen(&self) -> Seen {
-        self.seen
+    /// Returns the accepted requests of the peer.
+    pub fn received(&self) -> ReceivedRequests {
+        self.received
     }
 
-    /// A request that is sent now. `None`: too many wait for an answer.
+    /// Returns the numbers of a request that is sent now. `None`: too many are in flight.
     pub fn next_request(
         &mut self,
         purpose: Purpose,
         now: Duration,
         random: impl FnMut() -> u64,
-    ) -> Option<Outgoing> {
-        let (sequence, requests_sent) = self.asking.next(purpose, now)?;
+    ) -> Option<OutgoingRequest> {
+        let (sequence, requests_sent) = self.requests.next(purpose, now)?;
         let offered_token = match &self.current {
             Some(current) => current.token,
             None => self.offer(now, random),
         };
-        Some(Outgoing { sequence, token: self.token(), offered_token, requests_sent })
+        Some(OutgoingRequest { sequence, token: self.token(), offered_token, requests_sent })
     }
 
-    /// Takes out the requests that nobody answered in time, the oldest first.
-    pub fn expire(&mut self, now: Duration) -> Vec<Waiting> {
-        self.asking.expire(now)
+    /// Removes the requests that were not answered in time, the oldest first.
+    pub fn expire(&mut self, now: Duration) -> Vec<PendingRequest> {
+        self.requests.expire(now)
     }
 
     /// Judges a decoded request that arrived at `now`.
@@ -156,122 +159,129 @@ impl Association {
         probe: &Probe,
         now: Duration,
         random: impl FnMut() -> u64,
-    ) -> Verdict {
-        if let Err(refused) = self.addressed(probe) {
-            return Verdict::Refused(refused);
+    ) -> RequestVerdict {
+        if let Err(refused) = self.check_addresses(probe) {
+            return RequestVerdict::Refused(refused);
         }
         let offset = offset(probe, now);
         if let Some(current) = &mut self.current
             && (current.session, current.token) == (probe.session, probe.token)
-            && !current.late(now, offset)
+            && !current.is_late(now, offset)
         {
             let newest = probe.sequence > current.window.highest();
             if !current.window.accept(probe.sequence) {
-                return Verdict::Refused(Refused::Replayed);
+                return RequestVerdict::Refused(ProbeRefusal::Replayed);
             }
-            if offset < current.anchor.1 {
-                current.anchor = (now, offset);
+            if offset < current.fastest.1 {
+                current.fastest = (now, offset);
             }
             return self.accepted(probe, newest);
         }
-        if let Some(offer) = self.alive(now)
+        if let Some(offer) = self.valid_offer(now)
             && offer.token == probe.token
         {
-            let mut window = Window::default();
+            let mut window = ReplayWindow::default();
             if !window.accept(probe.sequence) {
-                return Verdict::Refused(Refused::Replayed);
+                return RequestVerdict::Refused(ProbeRefusal::Replayed);
             }
             let (session, token) = (probe.session, probe.token);
-            self.current = Some(Current { session, token, window, anchor: (now, offset) });
+            self.current = Some(CurrentSession { session, token, window, fastest: (now, offset) });
             self.pending = None;
             return self.accepted(probe, true);
         }
-        if probe.sequence <= self.highest(probe.session) {
-            return Verdict::Refused(Refused::Replayed);
+        if probe.sequence <= self.highest_sequence(probe.session) {
+            return RequestVerdict::Refused(ProbeRefusal::Replayed);
         }
         self.unproven = (probe.session, probe.sequence);
-        let answer = self.may_answer(now).then(|| self.offer(now, random));
-        Verdict::Unproven { answer }
+        let offered_token = self.may_reply(now).then(|| self.offer(now, random));
+        RequestVerdict::Unproven { offered_token }
     }
 
     /// Judges a decoded reply that arrived at `now`.
     ///
     /// # Errors
     ///
-    /// [`Refused::Reflected`], [`Refused::Misaddressed`]; [`Refused::Replayed`]: nothing waits for it.
-    pub fn reply(&mut self, probe: &Probe, now: Duration) -> Result<Answered, Refused> {
-        self.addressed(probe)?;
+    /// [`ProbeRefusal::Reflected`], [`ProbeRefusal::Misaddressed`]; [`ProbeRefusal::Replayed`]: its
+    /// request is not in flight.
+    pub fn reply(&mut self, probe: &Probe, now: Duration) -> Result<AcceptedReply, ProbeRefusal> {
+        self.check_addresses(probe)?;
         if probe.echoed_session != self.session {
-            return Err(Refused::Replayed);
+            return Err(ProbeRefusal::Replayed);
         }
-        self.asking.answer(probe, now).ok_or(Refused::Replayed)
+        self.requests.accept_reply(probe, now).ok_or(ProbeRefusal::Replayed)
     }
 
-    /// Rule 2.
-    fn addressed(&self, probe: &Probe) -> Result<(), Refused> {
-        let way = (probe.sender, probe.receiver);
+    /// Checks sender and receiver: rule 2 of the protocol.
+    fn check_addresses(&self, probe: &Probe) -> Result<(), ProbeRefusal> {
+        let names = (probe.sender, probe.receiver);
         if probe.session == self.session
-            || (way == (self.local, self.peer) && self.local != self.peer)
+            || (names == (self.local, self.peer) && self.local != self.peer)
         {
-            return Err(Refused::Reflected);
+            return Err(ProbeRefusal::Reflected);
         }
-        if way != (self.peer, self.local) {
-            return Err(Refused::Misaddressed);
+        if names != (self.peer, self.local) {
+            return Err(ProbeRefusal::Misaddressed);
         }
         Ok(())
     }
 
-    fn accepted(&mut self, probe: &Probe, newest: bool) -> Verdict {
-        if self.seen.session != probe.session {
-            self.seen = Seen { session: probe.session, ..Seen::default() };
+    fn accepted(&mut self, probe: &Probe, newest: bool) -> RequestVerdict {
+        if self.received.session != probe.session {
+            self.received =
+                ReceivedRequests { session: probe.session, ..ReceivedRequests::default() };
         }
-        self.seen.requests += u64::from(!probe.size && !probe.unsolicited);
-        self.seen.unsolicited += u64::from(probe.unsolicited);
-        self.seen.highest_requests_sent = self.seen.highest_requests_sent.max(probe.requests_sent);
-        // Who knows a former session of this host offers to that one, and shall hear of the new one.
-        let former = probe.peer_session != 0 && probe.peer_session != self.session;
-        let hurry = newest && (former || self.asking.learn(probe.offered_token));
-        Verdict::Accepted { newest, offered_token: probe.token, hurry }
+        self.received.requests += u64::from(!probe.size && !probe.unsolicited);
+        self.received.unsolicited += u64::from(probe.unsolicited);
+        self.received.highest_requests_sent =
+            self.received.highest_requests_sent.max(probe.requests_sent);
+        // A peer that knows a previous session of this host makes its offer to that session, and
+        // must learn of the new one.
+        let previous = probe.peer_session != 0 && probe.peer_session != self.session;
+        let request_now = newest && (previous || self.requests.take_offer(probe.offered_token));
+        RequestVerdict::Accepted { newest, offered_token: probe.token, request_now }
     }
 
-    fn alive(&self, now: Duration) -> Option<Offer> {
-        self.pending.filter(|offer| now.saturating_sub(offer.drawn) <= OFFER_LIFE)
+    fn valid_offer(&self, now: Duration) -> Option<TokenOffer> {
+        self.pending.filter(|offer| now.saturating_sub(offer.since) <= OFFER_LIFE)
     }
 
-    /// The token that may be brought for the first time.
+    /// Returns the token that may be used for the first time.
     fn offer(&mut self, now: Duration, mut random: impl FnMut() -> u64) -> u64 {
-        let offer = self.alive(now).unwrap_or_else(|| Offer { token: random().max(1), drawn: now });
+        let offer = self
+            .valid_offer(now)
+            .unwrap_or_else(|| TokenOffer { token: random().max(1), since: now });
         self.pending = Some(offer);
         offer.token
     }
 
-    /// The highest sequence known of a session.
-    fn highest(&self, session: u64) -> u64 {
+    /// Returns the highest sequence known of a session.
+    fn highest_sequence(&self, session: u64) -> u64 {
         let current = self.current.as_ref().filter(|current| current.session == session);
         let accepted = current.map_or(0, |current| current.window.highest());
         if self.unproven.0 == session { accepted.max(self.unproven.1) } else { accepted }
     }
 
-    fn may_answer(&mut self, now: Duration) -> bool {
-        self.answers.retain(|at| now.saturating_sub(*at) < ANSWER_TIME);
-        let may = self.answers.len() < ANSWERS;
+    fn may_reply(&mut self, now: Duration) -> bool {
+        self.unproven_replies.retain(|at| now.saturating_sub(*at) < REPLY_LIMIT_TIME);
+        let may = self.unproven_replies.len() < REPLY_LIMIT;
         if may {
-            self.answers.push_back(now);
+            self.unproven_replies.push_back(now);
         }
         may
     }
 }
 
-impl Current {
-    /// Whether somebody has held the request back.
-    fn late(&self, now: Duration, offset: i128) -> bool {
-        let (at, fastest) = self.anchor;
+impl CurrentSession {
+    /// Returns whether the request was held back on the path.
+    fn is_late(&self, now: Duration, offset: i128) -> bool {
+        let (at, offset_of_fastest) = self.fastest;
         let drift = nanos(now.saturating_sub(at)) / DRIFT;
-        offset - fastest > nanos(LATENESS) + drift
+        offset - offset_of_fastest > nanos(LATENESS) + drift
     }
 }
 
-/// How far the receiver's clock is ahead of the sender's, and the way of the probe, in ns.
+/// Returns how far the clock of the receiver is ahead of the clock of the sender, plus the transit
+/// time, in ns.
 fn offset(probe: &Probe, now: Duration) -> i128 {
     nanos(now) - i128::from(probe.sent_at)
 }

@@ -1,90 +1,93 @@
-//! Where a peer is: declared, or learned from its probes, and then moved no more than once a second.
+//! The endpoint of a peer: declared, or learned from its probes and then moved at most once a
+//! second.
 
 use std::{net::SocketAddr, time::Duration};
 
-/// At most one move in this time.
-pub(super) const MOVE_PAUSE: Duration = Duration::from_secs(1);
+/// Shortest time between two moves.
+pub(super) const MIN_MOVE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The endpoint of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Endpoint {
-    present: Option<SocketAddr>,
+    current: Option<SocketAddr>,
     learned: bool,
-    moved: Option<Duration>,
-    /// Where it was before the latest move.
-    former: Option<SocketAddr>,
-    /// Where it was seen last, too early for a move.
-    waiting: Option<SocketAddr>,
+    moved_at: Option<Duration>,
+    /// The endpoint before the latest move.
+    previous: Option<SocketAddr>,
+    /// The endpoint of the latest probe, which came too early for a move.
+    pending: Option<SocketAddr>,
     changes: u64,
 }
 
-/// From where to where.
+/// The previous and the new endpoint.
 pub(super) type Move = (Option<SocketAddr>, SocketAddr);
 
 impl Endpoint {
-    pub(super) fn new(present: Option<SocketAddr>, learned: bool) -> Self {
-        Self { present, learned, moved: None, former: None, waiting: None, changes: 0 }
+    pub(super) fn new(current: Option<SocketAddr>, learned: bool) -> Self {
+        Self { current, learned, moved_at: None, previous: None, pending: None, changes: 0 }
     }
 
     pub(super) fn get(&self) -> Option<SocketAddr> {
-        self.present
+        self.current
     }
 
     pub(super) fn is_learned(&self) -> bool {
         self.learned
     }
 
-    /// How often it was moved, without the first time.
+    /// Returns how often the endpoint was moved, without the first time.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Another one, as declared. What is learned is not declared.
+    /// Sets a declared endpoint. Does nothing to a learned one.
     pub(super) fn declare(&mut self, endpoint: Option<SocketAddr>) {
         if !self.learned {
-            self.present = endpoint;
+            self.current = endpoint;
         }
     }
 
-    /// Where it is in truth: a move may be refused, as the endpoint is another peer's; or it is given one
-    /// that it had claimed before.
+    /// Sets the learned endpoint that is in use. It differs from the one of the latest move if that
+    /// was refused, since another peer has the endpoint, or if an earlier refused one was granted.
     pub(super) fn settle(&mut self, at: Option<SocketAddr>) {
-        if !self.learned || self.present == at {
+        if !self.learned || self.current == at {
             return;
         }
-        if at == self.former {
+        if at == self.previous {
             self.changes = self.changes.saturating_sub(u64::from(at.is_some()));
         } else {
-            self.changes += u64::from(self.present.is_some() && at.is_some());
+            self.changes += u64::from(self.current.is_some() && at.is_some());
         }
-        self.present = at;
+        self.current = at;
     }
 
-    /// A probe that proves it came from there, the newest so far.
-    pub(super) fn seen(&mut self, at: SocketAddr, now: Duration) -> Option<Move> {
+    /// Records the source of a fresh probe, the newest so far, and returns the move that follows
+    /// from it.
+    pub(super) fn observe(&mut self, at: SocketAddr, now: Duration) -> Option<Move> {
         if !self.learned {
             return None;
         }
-        self.waiting = (self.present != Some(at)).then_some(at);
-        self.due(now)
+        self.pending = (self.current != Some(at)).then_some(at);
+        self.take_due_move(now)
     }
 
-    /// The move that had to wait, if it need not any more.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Move> {
-        if self.when().is_none_or(|when| when > now) {
+    /// Returns the pending move, if it is due.
+    pub(super) fn take_due_move(&mut self, now: Duration) -> Option<Move> {
+        if self.next_move().is_none_or(|due| due > now) {
             return None;
         }
-        let to = self.waiting.take()?;
-        let from = self.present.replace(to);
-        self.former = from;
-        self.moved = Some(now);
+        let to = self.pending.take()?;
+        let from = self.current.replace(to);
+        self.previous = from;
+        self.moved_at = Some(now);
         self.changes += u64::from(from.is_some());
         Some((from, to))
     }
 
-    /// When there is a move to be made.
-    pub(super) fn when(&self) -> Option<Duration> {
-        self.waiting?;
-        Some(self.moved.map_or(Duration::ZERO, |moved| moved + MOVE_PAUSE))
+    /// Returns when the pending move is due.
+    pub(super) fn next_move(&self) -> Option<Duration> {
+        self.pending?;
+        Some(self.moved_at.map_or(Duration::ZERO, |moved| moved + MIN_MOVE_INTERVAL))
     }
 }
 
@@ -103,23 +106,26 @@ mod tests {
     #[test]
     fn it_moves_once_a_second_to_the_newest() {
         let mut endpoint = Endpoint::new(None, true);
-        assert_eq!(endpoint.seen(at(1), ms(5000)), Some((None, at(1))));
-        assert_eq!(endpoint.seen(at(2), ms(5100)), None);
-        assert_eq!(endpoint.seen(at(3), ms(5200)), None);
-        assert_eq!((endpoint.get(), endpoint.when()), (Some(at(1)), Some(ms(6000))));
-        assert_eq!(endpoint.due(ms(5999)), None);
-        assert_eq!(endpoint.due(ms(6000)), Some((Some(at(1)), at(3))));
-        assert_eq!((endpoint.due(ms(9000)), endpoint.when(), endpoint.changes()), (None, None, 1));
+        assert_eq!(endpoint.observe(at(1), ms(5000)), Some((None, at(1))));
+        assert_eq!(endpoint.observe(at(2), ms(5100)), None);
+        assert_eq!(endpoint.observe(at(3), ms(5200)), None);
+        assert_eq!((endpoint.get(), endpoint.next_move()), (Some(at(1)), Some(ms(6000))));
+        assert_eq!(endpoint.take_due_move(ms(5999)), None);
+        assert_eq!(endpoint.take_due_move(ms(6000)), Some((Some(at(1)), at(3))));
+        assert_eq!(
+            (endpoint.take_due_move(ms(9000)), endpoint.next_move(), endpoint.changes()),
+            (None, None, 1)
+        );
         // Back where it was before its time has come: nothing moves.
-        assert_eq!(endpoint.seen(at(4), ms(6100)), None);
-        assert_eq!(endpoint.seen(at(3), ms(6200)), None);
-        assert_eq!(endpoint.due(ms(9000)), None);
+        assert_eq!(endpoint.observe(at(4), ms(6100)), None);
+        assert_eq!(endpoint.observe(at(3), ms(6200)), None);
+        assert_eq!(endpoint.take_due_move(ms(9000)), None);
     }
 
     #[test]
     fn what_is_declared_stays() {
         let mut endpoint = Endpoint::new(Some(at(1)), false);
-        assert_eq!(endpoint.seen(at(2), ms(5000)), None);
+        assert_eq!(endpoint.observe(at(2), ms(5000)), None);
         assert_eq!(endpoint.get(), Some(at(1)));
         endpoint.declare(Some(at(7)));
         assert_eq!(endpoint.get(), Some(at(7)));

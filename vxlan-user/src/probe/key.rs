@@ -1,5 +1,5 @@
-//! The key that two hosts share: how its file is read, and what is computed with it. Which peer has
-//! which key is in the configuration, what is authenticated in `wire`.
+//! The key that two hosts share: reads its file, and computes authenticators. Which peer has which
+//! key is stated in the configuration, which bytes are authenticated in `wire`.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -17,26 +17,26 @@ use vxlan_common::probe::ProbeTag;
 const KEY_LEN: usize = 32;
 /// Length of an HMAC-SHA256 in bytes.
 pub(super) const AUTHENTICATOR_LEN: usize = 32;
-/// A longer file is none with a key.
-const FILE_MAX: usize = 1024;
-/// What the tag is the HMAC of.
+/// A longer file holds no key; in bytes.
+const MAX_FILE_LEN: usize = 1024;
+/// The message whose HMAC is the tag.
 const TAG_TEXT: &[u8] = b"vxlan probe tag";
-/// How to make a key, for messages.
-const HINT: &str = "32 random bytes, as \"head -c 32 /dev/urandom | base64\" prints them";
+/// What a key is and how to make one, for messages.
+const KEY_HINT: &str = "32 random bytes, as \"head -c 32 /dev/urandom | base64\" prints them";
 
 /// The first bytes of the SHA-256 of a `node.name`.
 pub type NameId = [u8; 8];
 
-/// The short form of a host's name that probes carry.
+/// Returns the short form of the name of a host, which probes carry.
 pub fn name_id(name: &str) -> NameId {
-    first(&Sha256::digest(name.as_bytes()).into())
+    first_bytes(&Sha256::digest(name.as_bytes()).into())
 }
 
-/// 32 bytes that two hosts know and nobody else.
+/// A secret of 32 bytes that two hosts share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; KEY_LEN]);
 
-/// Why there is no key: one sentence, or two, that say what to do. Shows nothing of the key.
+/// Why there is no key: one or two sentences that say what to do. Contains no part of the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyError(String);
@@ -52,34 +52,35 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is no regular file, can be read by group or others, or holds no key.
+    /// The file cannot be read, is no regular file, can be read by group or others, or holds no
+    /// key.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let shown = path.display();
-        let cannot = |error| KeyError(format!("Key file {shown} cannot be read: {error}."));
-        // A named pipe must not hold up the start.
+        let file_name = path.display();
+        let cannot = |error| KeyError(format!("Key file {file_name} cannot be read: {error}."));
+        // Opening a named pipe must not block the start.
         let mut open = OpenOptions::new();
         let file = open.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(cannot)?;
-        // Of the file that is open, so that nobody changes it in between.
+        // Checks the open file, which cannot be replaced meanwhile.
         let metadata = file.metadata().map_err(cannot)?;
         if !metadata.is_file() {
-            return Err(KeyError(format!("Key file {shown} is not a regular file.")));
+            return Err(KeyError(format!("Key file {file_name} is not a regular file.")));
         }
         let mode = metadata.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(KeyError(format!(
-                "Key file {shown} is open to others than its owner (mode {mode:04o}). Type \
-                 \"chmod 600 {shown}\"; if others may have read it, put a new key there, too."
+                "Key file {file_name} is open to others than its owner (mode {mode:04o}). Type \
+                 \"chmod 600 {file_name}\"; if others may have read it, put a new key there, too."
             )));
         }
         let mut text = Vec::new();
-        file.take(FILE_MAX as u64 + 1).read_to_end(&mut text).map_err(cannot)?;
-        if text.len() > FILE_MAX {
+        file.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut text).map_err(cannot)?;
+        if text.len() > MAX_FILE_LEN {
             return Err(KeyError(format!(
-                "Key file {shown} is longer than {FILE_MAX} bytes. A key is {HINT}."
+                "Key file {file_name} is longer than {MAX_FILE_LEN} bytes. A key is {KEY_HINT}."
             )));
         }
         let text = String::from_utf8_lossy(&text);
-        Self::parse(&text).map_err(|why| KeyError(format!("Key file {shown}: {why}")))
+        Self::parse(&text).map_err(|why| KeyError(format!("Key file {file_name}: {why}")))
     }
 
     /// Reads a key from text: base64 or hexadecimal digits, with white space around.
@@ -101,20 +102,20 @@ impl Key {
                 Ok(bytes) => return Ok(Self(bytes)),
             },
         };
-        Err(KeyError(format!("{why} A key is {HINT}.")))
+        Err(KeyError(format!("{why} A key is {KEY_HINT}.")))
     }
 
-    /// By what the data plane knows whose key a probe claims to be made with.
+    /// Returns the tag by which the data plane recognizes whose key a probe claims to be made with.
     pub fn tag(&self) -> ProbeTag {
-        first(&self.authenticator(TAG_TEXT))
+        first_bytes(&self.authenticator(TAG_TEXT))
     }
 
-    /// HMAC-SHA256 (RFC 2104).
+    /// Returns the HMAC-SHA256 of a message (RFC 2104).
     pub fn authenticator(&self, message: &[u8]) -> [u8; AUTHENTICATOR_LEN] {
         self.hmac(message).finalize().into_bytes().into()
     }
 
-    /// Compares in a time that says nothing about where the two differ.
+    /// Verifies an authenticator in constant time.
     pub fn verify(&self, message: &[u8], authenticator: &[u8]) -> bool {
         self.hmac(message).verify_slice(authenticator).is_ok()
     }
@@ -127,7 +128,7 @@ impl Key {
     }
 }
 
-fn first(hash: &[u8; 32]) -> [u8; 8] {
+fn first_bytes(hash: &[u8; 32]) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = *hash;
     [a, b, c, d, e, f, g, h]
 }

@@ -1,36 +1,50 @@
-//! Probes: what is asked of a peer and answered to it, and what follows from that. The protocol is
-//! `docs/probe-protocol.md`. Pure: bytes and points in time in, bytes and decisions out; sockets and
-//! maps belong to `host`, `dataplane` and `daemon`. The one exception is [`Key::load`], which reads a
-//! file.
+//! Probes: which are sent to a peer, how its probes are answered, and what follows from them. The
+//! protocol is specified in `docs/probe-protocol.md`. Pure: takes bytes and points in time, returns
+//! bytes and decisions. Sockets and maps belong to `host`, `dataplane` and `daemon`. The one
+//! exception is [`Key::load`], which reads a file.
+//!
+//! Files, lowest first; a file imports only from those before it:
+//!
+//! 1. `key`
+//! 2. `message`
+//! 3. `wire`
+//! 4. `report`
+//! 5. `rtt`
+//! 6. `loss_window`
+//! 7. `replay_window`
+//! 8. `requests`
+//! 9. `association`
+//! 10. `endpoint`
+//! 11. `dplpmtud`
+//! 12. `prober`
+//! 13. `unkeyed`
+//! 14. `shared`
 
-mod asking;
 mod association;
+pub mod dplpmtud;
 mod endpoint;
-mod header;
-mod heard;
 mod key;
-mod loss;
-pub mod path_search;
+mod loss_window;
+mod message;
 mod prober;
+mod replay_window;
 mod report;
+mod requests;
 mod rtt;
 mod shared;
 mod unkeyed;
-mod window;
 mod wire;
 
-pub use asking::{Answered, PATIENCE, Purpose, Waiting};
-pub use association::{Association, Outgoing, Seen, Verdict};
-pub use heard::Heard;
+pub use association::{Association, OutgoingRequest, ReceivedRequests, RequestVerdict};
+pub use dplpmtud::Dplpmtud;
 pub use key::{Key, KeyError, NameId, name_id};
-pub use path_search::PathSearch;
-pub use prober::{Action, Prober, Random, Settings, Transmit};
-pub use report::{
-    BothWays, By, Checksum, Counts, DataMapping, Header, Liveness, Report, Rewrite, Rtt,
-};
+pub use message::{Probe, ProbeKind, ProbeRefusal};
+pub use prober::{Action, Prober, ProberConfig, Random, Transmit};
+pub use report::{Liveness, LivenessSource, PerDirection, ProbeCounts, Report, Rtt};
+pub use requests::{AcceptedReply, PendingRequest, Purpose, REPLY_TIMEOUT};
 pub use shared::{NatReports, SharedReports};
-pub use unkeyed::Unkeyed;
-pub use wire::{Kind, LENGTH_V4, LENGTH_V6, Probe, Refused};
+pub use unkeyed::UnkeyedPeer;
+pub use wire::{LENGTH_V4, LENGTH_V6};
 
 #[cfg(test)]
 pub(crate) use shared::sample;

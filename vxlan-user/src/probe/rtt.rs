@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::Rtt;
+use super::report::Rtt;
 
-/// RFC 6298, section 2.4: no timer is shorter.
-const LEAST: Duration = Duration::from_secs(1);
+/// The shortest timeout (RFC 6298, section 2.4).
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Samples so far.
+/// Estimates the round-trip time from samples.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RoundTrips(Option<Rtt>);
+pub(super) struct RttEstimator(Option<Rtt>);
 
-impl RoundTrips {
-    /// One more: RFC 6298, section 2.
+impl RttEstimator {
+    /// Adds a sample (RFC 6298, section 2).
     pub(super) fn add(&mut self, sample: Duration) {
         let last = sample.as_secs_f64();
         self.0 = Some(match self.0 {
@@ -30,11 +30,11 @@ impl RoundTrips {
         self.0
     }
 
-    /// After this an answer will hardly come any more.
+    /// Returns the time after which a reply is hardly to be expected any more.
     pub(super) fn timeout(&self) -> Duration {
-        let Some(Rtt { smoothed, variation, .. }) = self.0 else { return LEAST };
+        let Some(Rtt { smoothed, variation, .. }) = self.0 else { return MIN_TIMEOUT };
         Duration::try_from_secs_f64(smoothed + 4.0 * variation)
-            .map_or(LEAST, |time| time.max(LEAST))
+            .map_or(MIN_TIMEOUT, |time| time.max(MIN_TIMEOUT))
     }
 }
 
@@ -43,15 +43,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_smoothed_as_rfc_6298_has_it() {
-        let mut trips = RoundTrips::default();
-        assert_eq!((trips.rtt(), trips.timeout()), (None, LEAST));
-        trips.add(Duration::from_millis(800));
+    fn samples_are_smoothed_as_in_rfc_6298() {
+        let mut estimator = RttEstimator::default();
+        assert_eq!((estimator.rtt(), estimator.timeout()), (None, MIN_TIMEOUT));
+        estimator.add(Duration::from_millis(800));
         let first = Rtt { last: 0.8, smoothed: 0.8, variation: 0.4, min: 0.8 };
-        assert_eq!(trips.rtt(), Some(first));
-        assert_eq!(trips.timeout(), Duration::from_millis(2400));
-        trips.add(Duration::from_millis(400));
-        let Some(second) = trips.rtt() else { panic!("two samples") };
+        assert_eq!(estimator.rtt(), Some(first));
+        assert_eq!(estimator.timeout(), Duration::from_millis(2400));
+        estimator.add(Duration::from_millis(400));
+        let Some(second) = estimator.rtt() else { panic!("two samples") };
         assert!((second.smoothed - 0.75).abs() < 1e-9, "{second:?}");
         assert!((second.variation - 0.4).abs() < 1e-9, "{second:?}");
         assert!((second.min - 0.4).abs() < 1e-9, "{second:?}");

@@ -1,5 +1,5 @@
-//! A probe as bytes. Which probes are answered or refused as old is the matter of `association`, what
-//! they say that of the prober.
+//! Encodes and decodes probes. Which probes are fresh is decided in `association`, and what follows
+//! from their contents in the prober.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,116 +7,35 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use vxlan_common::outer::{ETH_LEN, VXLAN_LEN};
 use vxlan_common::probe::{ETHERTYPE, FRAME_LEN, PROBE_LEN};
 
-use super::key::{AUTHENTICATOR_LEN, Key, NameId};
-use super::{Checksum, Header};
+use super::{
+    key::{AUTHENTICATOR_LEN, Key},
+    message::{Probe, ProbeKind, ProbeRefusal},
+};
+use crate::observation::{OuterHeader, UdpChecksum};
 
-/// Length of the IP packet that carries a probe without padding, over IPv4: 20 and 8 in front.
+/// Length of the IPv4 packet that carries a probe without padding, in bytes.
 pub const LENGTH_V4: u16 = (20 + 8 + VXLAN_LEN + FRAME_LEN) as u16;
-/// The same over IPv6: 40 and 8 in front.
+/// Length of the IPv6 packet that carries a probe without padding, in bytes.
 pub const LENGTH_V6: u16 = LENGTH_V4 + 20;
 
 const MAGIC: [u8; 3] = *b"vxp";
 const VERSION: u8 = 1;
+/// MAC addresses of the inner frame of a probe: locally administered, and those of no station.
 pub(super) const DESTINATION_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(super) const SOURCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SIGNED_LEN: usize = PROBE_LEN - AUTHENTICATOR_LEN;
 
+/// Length of an outer header as a field of a probe, in bytes.
+const HEADER_LEN: usize = 44;
+
+// Flags of a probe.
 const UNSOLICITED: u8 = 1;
 const VARIES: u8 = 2;
 const SIZE: u8 = 4;
 const FIXED: u8 = 8;
 
-/// Whether a probe asks or answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Request,
-    Reply,
-}
-
-/// One probe, field by field in the order of `docs/probe-protocol.md`, which says what each means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    pub kind: Kind,
-    /// From a port that data does not use.
-    pub unsolicited: bool,
-    /// The NAT in front of the sender gives it another address or port for each destination.
-    pub varies: bool,
-    /// Looks for the path MTU.
-    pub size: bool,
-    /// All data of the sender comes from this source port.
-    pub fixed: bool,
-    pub sender: NameId,
-    pub receiver: NameId,
-    /// Not zero.
-    pub session: u64,
-    pub token: u64,
-    pub offered_token: u64,
-    /// In a reply zero.
-    pub sequence: u64,
-    /// In ns, by the sender's clock.
-    pub sent_at: u64,
-    pub as_sent: Header,
-    pub requests_sent: u64,
-    pub peer_session: u64,
-    pub requests_received: u64,
-    pub highest_requests_sent: u64,
-    pub unsolicited_received: u64,
-    pub data_received: u64,
-    pub data_sent: u64,
-    /// In bytes; zero: not found yet.
-    pub path_mtu: u32,
-    /// In a request zero, as are the next two.
-    pub echoed_session: u64,
-    pub echoed_sequence: u64,
-    /// In ns.
-    pub held: u64,
-    /// Absent: there was no request yet.
-    pub as_seen: Option<Header>,
-}
-
-/// Why a received probe counts for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refused {
-    /// Not made by who has the key, or not of this version.
-    Unauthenticated,
-    /// Made by who has the key, but not by the rules; or its length was changed on the way.
-    Malformed,
-    /// From or to another host.
-    Misaddressed,
-    /// Sent by this host itself.
-    Reflected,
-    /// Was here before, or answers nothing.
-    Replayed,
-    /// A request that may be an old one.
-    Unproven,
-}
-
-impl Refused {
-    /// Every reason.
-    pub const ALL: &[Self] = &[
-        Self::Unauthenticated,
-        Self::Malformed,
-        Self::Misaddressed,
-        Self::Reflected,
-        Self::Replayed,
-        Self::Unproven,
-    ];
-
-    /// The word in reports, and the metric label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "unauthenticated",
-            Self::Malformed => "malformed",
-            Self::Misaddressed => "misaddressed",
-            Self::Reflected => "reflected",
-            Self::Replayed => "replayed",
-            Self::Unproven => "unproven",
-        }
-    }
-}
-
 impl Probe {
-    /// What goes behind the VXLAN header: the inner frame, and behind it `padding` bytes, which
+    /// Returns what follows the VXLAN header: the inner frame and `padding` bytes, which
     /// `as_sent.length` must include.
     pub fn encode(&self, key: &Key, padding: usize) -> Bytes {
         let mut bytes = BytesMut::with_capacity(FRAME_LEN + padding);
@@ -127,8 +46,8 @@ impl Probe {
         bytes.put_u8(VERSION);
         bytes.put_slice(&key.tag());
         bytes.put_u8(match self.kind {
-            Kind::Request => 1,
-            Kind::Reply => 2,
+            ProbeKind::Request => 1,
+            ProbeKind::Reply => 2,
         });
         let flag = |set, bit| if set { bit } else { 0 };
         bytes.put_u8(
@@ -167,40 +86,40 @@ impl Probe {
         bytes.freeze()
     }
 
-    /// Reads the inner frame of a received packet: what is behind the VXLAN header, with or without
-    /// the padding. `length` is that of the IP packet as it arrived, in bytes.
+    /// Decodes the inner frame of a received packet: what follows the VXLAN header, with or without
+    /// the padding. `length`: of the IP packet as it arrived, in bytes.
     ///
     /// # Errors
     ///
-    /// [`Refused::Unauthenticated`], [`Refused::Malformed`]: rule 1 of the protocol.
-    pub fn decode(key: &Key, frame: &[u8], length: u32) -> Result<Self, Refused> {
-        let probe = authenticated(key, frame).ok_or(Refused::Unauthenticated)?;
-        let probe = parse(probe).ok_or(Refused::Malformed)?;
+    /// [`ProbeRefusal::Unauthenticated`], [`ProbeRefusal::Malformed`]: rule 1 of the protocol.
+    pub fn decode(key: &Key, frame: &[u8], length: u32) -> Result<Self, ProbeRefusal> {
+        let probe = authenticated(key, frame).ok_or(ProbeRefusal::Unauthenticated)?;
+        let probe = parse(probe).ok_or(ProbeRefusal::Malformed)?;
         match u32::from(probe.as_sent.length) == length {
             true => Ok(probe),
-            false => Err(Refused::Malformed),
+            false => Err(ProbeRefusal::Malformed),
         }
     }
 }
 
-/// What the authenticator covers, if it is right.
+/// Returns the bytes that the authenticator covers, if it is right.
 fn authenticated<'a>(key: &Key, frame: &'a [u8]) -> Option<&'a [u8; SIGNED_LEN]> {
     let (ethernet, probe) = frame.split_first_chunk::<ETH_LEN>()?;
     let (signed, rest) = probe.split_first_chunk::<SIGNED_LEN>()?;
     let authenticator = rest.first_chunk::<AUTHENTICATOR_LEN>()?;
-    let form = [&DESTINATION_MAC[..], &SOURCE_MAC, &ETHERTYPE].concat() == ethernet
+    let is_probe = [&DESTINATION_MAC[..], &SOURCE_MAC, &ETHERTYPE].concat() == ethernet
         && signed.starts_with(&MAGIC)
         && signed[3] == VERSION
         && signed[4..12] == key.tag();
-    (form && key.verify(signed, authenticator)).then_some(signed)
+    (is_probe && key.verify(signed, authenticator)).then_some(signed)
 }
 
-/// Every field behind the tag.
+/// Decodes every field behind the tag.
 fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
     let mut bytes = &signed[12..];
     let kind = match bytes.get_u8() {
-        1 => Kind::Request,
-        2 => Kind::Reply,
+        1 => ProbeKind::Request,
+        2 => ProbeKind::Reply,
         _ => return None,
     };
     let flags = bytes.get_u8();
@@ -219,7 +138,7 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
         sequence: bytes.get_u64(),
         sent_at: bytes.get_u64(),
         as_sent: {
-            let header = header(&mut bytes)??;
+            let header = get_header(&mut bytes)??;
             bytes.advance(4);
             header
         },
@@ -238,7 +157,7 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
         echoed_session: bytes.get_u64(),
         echoed_sequence: bytes.get_u64(),
         held: bytes.get_u64(),
-        as_seen: header(&mut bytes)?,
+        as_seen: get_header(&mut bytes)?,
     };
     (probe.session != 0).then_some(probe)
 }
@@ -249,8 +168,8 @@ fn array<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     array
 }
 
-fn put_header(bytes: &mut BytesMut, header: Option<&Header>) {
-    // No packet has addresses of both families.
+fn put_header(bytes: &mut BytesMut, header: Option<&OuterHeader>) {
+    // No packet has addresses of both families: such a header is written as unknown.
     let known = header.and_then(|header| {
         let family = match (header.source, header.destination) {
             (SocketAddr::V4(_), SocketAddr::V4(_)) => 4,
@@ -262,15 +181,15 @@ fn put_header(bytes: &mut BytesMut, header: Option<&Header>) {
         Some((family, header))
     });
     let Some((family, header)) = known else {
-        bytes.put_bytes(0, 44);
+        bytes.put_bytes(0, HEADER_LEN);
         return;
     };
     bytes.put_u8(family);
     bytes.put_u8(header.ttl);
     bytes.put_u8(match header.checksum {
-        Checksum::Zero => 0,
-        Checksum::Right => 1,
-        Checksum::Wrong => 2,
+        UdpChecksum::Zero => 0,
+        UdpChecksum::Right => 1,
+        UdpChecksum::Wrong => 2,
     });
     bytes.put_u8(u8::from(header.dont_fragment));
     bytes.put_u16(header.source.port());
@@ -289,14 +208,15 @@ fn put_header(bytes: &mut BytesMut, header: Option<&Header>) {
     }
 }
 
-/// Takes 44 bytes. `None`: a family or a checksum that is not there; `Some(None)`: nothing known.
-fn header(bytes: &mut &[u8]) -> Option<Option<Header>> {
+/// Decodes [`HEADER_LEN`] bytes. `None`: the family or the checksum is not one of the protocol;
+/// `Some(None)`: the header is unknown to the sender.
+fn get_header(bytes: &mut &[u8]) -> Option<Option<OuterHeader>> {
     let family = bytes.get_u8();
     let ttl = bytes.get_u8();
     let checksum = match bytes.get_u8() {
-        0 => Checksum::Zero,
-        1 => Checksum::Right,
-        2 => Checksum::Wrong,
+        0 => UdpChecksum::Zero,
+        1 => UdpChecksum::Right,
+        2 => UdpChecksum::Wrong,
         _ => return None,
     };
     let dont_fragment = bytes.get_u8() == 1;
@@ -312,5 +232,5 @@ fn header(bytes: &mut &[u8]) -> Option<Option<Header>> {
         _ => return None,
     };
     let [source, destination] = [0, 1].map(|end| SocketAddr::new(read(addresses[end]), ports[end]));
-    Some(Some(Header { source, destination, ttl, tos, length, checksum, dont_fragment }))
+    Some(Some(OuterHeader { source, destination, ttl, tos, length, checksum, dont_fragment }))
 }

@@ -81,6 +81,22 @@ fn the_metrics_table_is_the_code_s_table() {
     assert_eq!(written, exported);
 }
 
+/// The metrics of the process stand in one paragraph: all of them, and no others.
+#[test]
+fn the_process_metrics_that_are_named_are_those_exported() {
+    let page = metrics::process_metrics().expect("metrics of this process");
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let exported: BTreeSet<&str> =
+        types.filter_map(|line| line.split_once(' ')).map(|(name, _)| name).collect();
+    let document = document("docs/metrics.md");
+    let words = document.text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("process_")).collect();
+    assert_eq!(named, exported);
+    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds"] {
+        assert!(exported.contains(format!("process_{name}").as_str()), "{exported:?}");
+    }
+}
+
 #[test]
 fn every_metric_has_a_section_with_a_query_of_it() {
     let document = document("docs/metrics.md");
@@ -100,7 +116,7 @@ fn every_metric_and_label_value_that_is_named_exists() {
         Family::ALL.iter().any(|family| {
             let of_it = word.strip_prefix(family.name);
             of_it == Some("")
-                || family.kind == metrics::Kind::Histogram
+                || family.kind == metrics::MetricKind::Histogram
                     && of_it.is_some_and(|of| ["_bucket", "_sum", "_count"].contains(&of))
         })
     };
@@ -127,7 +143,7 @@ fn every_metric_and_label_value_that_is_named_exists() {
 fn every_verdict_has_a_section_of_its_name() {
     let document = document("docs/nat.md");
     let titles: Vec<&str> = document.sections().iter().map(|(title, _)| *title).collect();
-    let labels: Vec<&str> = nat::Kind::ALL.iter().map(|kind| kind.label()).collect();
+    let labels: Vec<&str> = nat::NatVerdict::ALL.iter().map(|kind| kind.label()).collect();
     assert!(titles.windows(labels.len()).any(|part| part == labels), "{titles:?}");
     for (title, text) in document.sections().iter().filter(|part| labels.contains(&part.0)) {
         for part in ["**Evidence.**", "**What to do.**"] {

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use super::ask;
 use crate::{
     daemon::Directories,
-    metrics::{Snapshot, Source},
+    metrics::{Snapshot, SnapshotSource},
     probe::NatReports,
     state::State,
 };
@@ -88,7 +88,7 @@ fn snapshot(directories: &Directories) -> anyhow::Result<Snapshot> {
             state = now;
             continue;
         }
-        return Ok(Source::new(reader?, state).snapshot()?);
+        return Ok(SnapshotSource::new(reader?, state).snapshot()?);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     cli::table::Table,
-    probe::{BothWays, By, DataMapping, Liveness, NatReports, Report},
+    observation::DataMapping,
+    probe::{Liveness, LivenessSource, NatReports, PerDirection, Report},
 };
 
 const HEADER: [&str; 10] = [
@@ -41,7 +42,7 @@ fn row(report: &Report) -> Vec<String> {
     let seen_from = report.theirs.map(|theirs| theirs.seen.source.to_string());
     let seen_from = seen_from.or_else(|| report.data.as_ref().map(source));
     // What nobody has watched has not been so since any time.
-    let watched = report.since > 0.0 || report.liveness.by != By::Nothing;
+    let watched = report.since > 0.0 || report.liveness.by != LivenessSource::Nothing;
     vec![
         report.peer.clone(),
         report.nat.label().to_owned(),
@@ -61,7 +62,7 @@ fn or_dash(text: Option<String>) -> String {
 }
 
 /// `tx/rx`; a dash alone where neither is known.
-fn both<T>(ways: BothWays<T>, text: impl Fn(T) -> String) -> String {
+fn both<T>(ways: PerDirection<T>, text: impl Fn(T) -> String) -> String {
     let known = ways.tx.is_some() || ways.rx.is_some();
     let (tx, rx) = (or_dash(ways.tx.map(&text)), or_dash(ways.rx.map(&text)));
     if known { format!("{tx}/{rx}") } else { tx }
@@ -76,9 +77,9 @@ fn source(mapping: &DataMapping) -> String {
 
 fn liveness(liveness: &Liveness) -> String {
     let by = match liveness.by {
-        By::Probes => "probes".to_owned(),
-        By::InnerEcho { address } => format!("inner echo to {address}"),
-        By::Nothing => "nothing".to_owned(),
+        LivenessSource::Probes => "probes".to_owned(),
+        LivenessSource::InnerEcho { address } => format!("inner echo to {address}"),
+        LivenessSource::Nothing => "nothing".to_owned(),
     };
     let up = liveness.up.map(|up| if up { "up" } else { "down" });
     let last = liveness.last_seen.map(|ago| format!("{} ago", duration(ago)));
@@ -104,18 +105,19 @@ fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::{
-        nat::Kind,
-        probe::{Checksum, Header, Rewrite, Rtt, sample},
+        nat::NatVerdict,
+        observation::{OuterHeader, Rewrite, UdpChecksum},
+        probe::{Rtt, sample},
     };
 
     fn rewrite(sent: &str, seen: &str) -> Rewrite {
-        let header = |source: &str| Header {
+        let header = |source: &str| OuterHeader {
             source: source.parse().expect("an address and a port"),
             destination: "203.0.113.10:4789".parse().expect("an address and a port"),
             ttl: 64,
             tos: 0,
             length: 352,
-            checksum: Checksum::Zero,
+            checksum: UdpChecksum::Zero,
             dont_fragment: true,
         };
         Rewrite { sent: header(sent), seen: header(seen) }
@@ -124,22 +126,22 @@ mod tests {
     #[test]
     fn everything_has_its_column_and_evidence_follows() {
         let aws = Report {
-            nat: Kind::OneToOne,
+            nat: NatVerdict::OneToOne,
             since: 192.7,
             evidence: vec!["First.".to_owned(), "Second.".to_owned()],
-            liveness: Liveness { by: By::Probes, up: Some(true), last_seen: Some(3.9) },
+            liveness: Liveness { by: LivenessSource::Probes, up: Some(true), last_seen: Some(3.9) },
             endpoint: Some("198.51.100.20:4789".parse().expect("an endpoint")),
             learned: true,
             ours: Some(rewrite("10.128.0.2:50000", "203.0.113.10:50000")),
             theirs: Some(rewrite("10.0.0.119:49999", "198.51.100.20:49999")),
             rtt: Some(Rtt { last: 0.011, smoothed: 0.01234, variation: 0.001, min: 0.01 }),
-            loss: BothWays { tx: Some(0.0), rx: Some(0.025) },
-            path_mtu: BothWays { tx: Some(1500), rx: None },
+            loss: PerDirection { tx: Some(0.0), rx: Some(0.025) },
+            path_mtu: PerDirection { tx: Some(1500), rx: None },
             ..sample("aws")
         };
         let kernel = Report {
             liveness: Liveness {
-                by: By::InnerEcho { address: [192, 168, 45, 1].into() },
+                by: LivenessSource::InnerEcho { address: [192, 168, 45, 1].into() },
                 up: Some(false),
                 last_seen: None,
             },
@@ -168,7 +170,7 @@ aws: one_to_one
             changes: 0,
             changed: 9,
         };
-        let nothing = Liveness { by: By::Nothing, up: None, last_seen: None };
+        let nothing = Liveness { by: LivenessSource::Nothing, up: None, last_seen: None };
         for (port, expected) in [(Some(1024), "[2001:db8::1]:1024"), (None, "2001:db8::1")] {
             let data = Some(mapping(port));
             let report = Report { data, liveness: nothing.clone(), ..sample("a") };

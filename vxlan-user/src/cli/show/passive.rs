@@ -4,26 +4,27 @@ use vxlan_common::counters::NatField;
 
 use crate::{
     cli::count,
-    metrics::{Link, Snapshot},
-    probe::{BothWays, Heard, NatReports, Report},
+    metrics::{MemberTraffic, Snapshot},
+    observation::ObservedData,
+    probe::{NatReports, PerDirection, Report},
 };
 
 /// One for each peer, without a verdict.
 pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
-    let peers = snapshot.state.peers.iter().zip(&snapshot.heard).zip(&snapshot.path_mtus);
+    let peers = snapshot.state.peers.iter().zip(&snapshot.observed).zip(&snapshot.path_mtus);
     let links = snapshot.by_peer();
     let peers = peers.map(|((peer, heard), path_mtu)| Report {
         evidence: evidence(links.get(peer.name.as_str()).map_or(&[], Vec::as_slice), heard),
         endpoint: peer.endpoint,
         learned: peer.endpoints.is_empty(),
         data: heard.mapping,
-        path_mtu: BothWays { tx: Some(*path_mtu), rx: None },
+        path_mtu: PerDirection { tx: Some(*path_mtu), rx: None },
         ..Report::empty(&peer.name)
     });
     NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
 }
 
-fn evidence(links: &[&Link], heard: &Heard) -> Vec<String> {
+fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
     let mut said =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
     let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();

@@ -39,7 +39,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let ways = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
     let ways: HashMap<&str, _> =
         ways.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
-    for link in &snapshot.links {
+    for link in &snapshot.traffic {
         let (peer, path_mtu) = ways.get(link.peer.as_str()).copied().unzip();
         let c = &link.counters;
         let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);

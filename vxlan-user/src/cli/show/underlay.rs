@@ -20,7 +20,7 @@ pub(super) fn tag(directories: &Directories, snapshot: &Snapshot) -> Option<&'st
     let generation = snapshot.state.generations.last()?;
     let settings =
         PreviousGeneration::open(&directories.pins, generation).ok()?.settings().ok()??;
-    let received = snapshot.links.iter().any(|link| link.counters.rx_packets != 0);
+    let received = snapshot.traffic.iter().any(|link| link.counters.rx_packets != 0);
     match settings.tag {
         TAG_MAC => Some("mac"),
         TAG_AUTO if !received => None,

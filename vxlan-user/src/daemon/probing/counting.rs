@@ -11,7 +11,7 @@ use crate::{
     daemon::{directories::Directories, running::ActivePlane},
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
-    probe::{DataMapping, Heard},
+    observation::{DataMapping, ObservedData},
 };
 
 /// The tables, and who is where in them.
@@ -71,11 +71,11 @@ impl Counting {
             sum.add(&self.reader.counters(member.slot)?);
             learned.push(self.reader.learned(member.index)?);
         }
-        let heard = Heard::of(&learned, uptime());
+        let heard = ObservedData::from_learned(&learned, uptime());
         Ok(Counted {
             total: data_counts(&sum),
             mapping: heard.mapping,
-            heard: heard.last.map(|ago| Duration::from_secs(ago.into())),
+            heard: heard.last_seen.map(|ago| Duration::from_secs(ago.into())),
         })
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     },
     dataplane::{ProbeRing, now},
     host::{EchoReply, HostError, OuterHeaders, RawSender},
-    metrics::RoundTrips,
+    metrics::RttHistogram,
     nat,
     plan::{self, LearnedEndpoint},
     probe::{Action, SharedReports, Transmit},
@@ -67,7 +67,7 @@ pub(super) struct Probing {
     echoes: Echoes,
     counting: Counting,
     reports: SharedReports,
-    round_trips: RoundTrips,
+    round_trips: RttHistogram,
     /// When reports are due.
     reporting: Duration,
     /// When something is due.
@@ -84,7 +84,8 @@ impl Probing {
     ) -> anyhow::Result<Self> {
         let arrivals = arrivals(running)?;
         let preflight = &running.preflight;
-        let round_trips = RoundTrips::of(keyed(running)).context("cannot keep round-trip times")?;
+        let round_trips =
+            RttHistogram::new(keyed(running)).context("cannot keep round-trip times")?;
         let now = now();
         Ok(Self {
             arrivals,
@@ -128,7 +129,7 @@ impl Probing {
         }
         let former = names.iter().cloned().zip(std::mem::take(&mut self.asked)).collect();
         self.asked = asked(running, former, now());
-        self.round_trips.follow(&names, &keyed(running).collect::<Vec<_>>());
+        self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
         (self.arrivals, self.counting, self.sender, self.more) =
             (arrivals, counting, sender, false);
         self.settle(running, follower);
@@ -141,7 +142,7 @@ impl Probing {
         self.reports.clone()
     }
 
-    pub(super) fn round_trips(&self) -> RoundTrips {
+    pub(super) fn round_trips(&self) -> RttHistogram {
         self.round_trips.clone()
     }
 
@@ -228,7 +229,7 @@ impl Probing {
     pub(super) fn narrowed(&mut self, narrowed: &Narrowed) {
         let now = now();
         if let Some(Asked::Prober(prober)) = self.asked.get_mut(narrowed.peer) {
-            prober.refused(length(narrowed.was), Some(length(narrowed.mtu)), now);
+            prober.packet_too_big(length(narrowed.was), Some(length(narrowed.mtu)), now);
         }
         self.hurry(narrowed.peer);
     }
@@ -263,14 +264,14 @@ impl Probing {
                     echoes += 1;
                     let config = &running.preflight.config;
                     *next = now + config.probe.interval;
-                    if unkeyed.is_heard_lately() {
+                    if unkeyed.has_recent_data() {
                         continue;
                     }
                     let target = echoes::target(config, &self.counting, peer);
                     if let Some(target) = target
                         && let Some(sequence) = self.echoes.ask(config, &target)
                     {
-                        unkeyed.asked(target.address, sequence, now);
+                        unkeyed.request_sent(target.address, sequence, now);
                     }
                 }
                 Asked::Echo { .. } => {}
@@ -283,7 +284,7 @@ impl Probing {
         let now = now();
         for asked in &mut self.asked {
             if let Asked::Echo { unkeyed, .. } = asked
-                && unkeyed.answered(reply.from, reply.sequence, now).is_some()
+                && unkeyed.reply_received(reply.from, reply.sequence, now).is_some()
             {
                 return;
             }
@@ -296,21 +297,23 @@ impl Probing {
             .asked
             .iter()
             .map(|asked| match asked {
-                Asked::Prober(prober) => prober.lately_ours(now),
+                Asked::Prober(prober) => prober.recent_ours(now),
                 Asked::Echo { .. } => None,
             })
             .collect();
         let mut reports = Vec::with_capacity(self.asked.len());
-        for (peer, (asked, varies)) in self.asked.iter_mut().zip(nat::vary(&ours)).enumerate() {
+        for (peer, (asked, varies)) in
+            self.asked.iter_mut().zip(nat::mapping_varies(&ours)).enumerate()
+        {
             let counted = self.counting.of(peer)?;
             reports.push(match asked {
                 Asked::Prober(prober) => {
                     prober.set_varies(varies, now);
-                    prober.data(counted.total, counted.mapping, now);
+                    prober.record_data(counted.total, counted.mapping, now);
                     prober.report(now)
                 }
                 Asked::Echo { unkeyed, .. } => {
-                    unkeyed.data(counted.total, counted.mapping, counted.heard, now);
+                    unkeyed.record_data(counted.total, counted.mapping, counted.heard, now);
                     unkeyed.report(now)
                 }
             });
@@ -359,7 +362,7 @@ impl Probing {
         for (peer, asked) in self.asked.iter().enumerate() {
             let refused = running.endpoints.refused(peer).map(|to| to.endpoint);
             if let (Some(refused), Asked::Prober(prober)) = (refused, asked)
-                && prober.heard_from().is_some_and(|at| at != refused)
+                && prober.latest_source().is_some_and(|at| at != refused)
             {
                 // It is elsewhere by now.
                 running.endpoints.withdraw(peer);
@@ -413,7 +416,7 @@ impl Probing {
         if error.raw_os_error() == Some(libc::EMSGSIZE)
             && let Some(Asked::Prober(prober)) = self.asked.get_mut(peer)
         {
-            prober.refused(length, None, now());
+            prober.packet_too_big(length, None, now());
         }
     }
 

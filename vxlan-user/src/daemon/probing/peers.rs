@@ -6,8 +6,8 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
     daemon::running::ActivePlane,
-    nat::{Facts, Ports},
-    probe::{Key, Prober, Settings, Unkeyed, name_id},
+    nat::{DeclaredFacts, SourcePorts},
+    probe::{Key, Prober, ProberConfig, UnkeyedPeer, name_id},
 };
 
 /// Time to live of probes, where data has that of the inner packet.
@@ -17,7 +17,7 @@ const TTL: u8 = 64;
 pub(super) enum Asked {
     Prober(Box<Prober>),
     Echo {
-        unkeyed: Box<Unkeyed>,
+        unkeyed: Box<UnkeyedPeer>,
         /// When the next echo request is due.
         next: Duration,
     },
@@ -52,7 +52,7 @@ pub(super) fn asked(
                         Asked::Echo { unkeyed, next }
                     }
                     _ => {
-                        let unkeyed = Unkeyed::new(&peer.name, interval, facts);
+                        let unkeyed = UnkeyedPeer::new(&peer.name, interval, facts);
                         Asked::Echo { unkeyed: Box::new(unkeyed), next: now }
                     }
                 }
@@ -68,12 +68,12 @@ fn settings(
     peer: &config::Peer,
     key: &Key,
     session: u64,
-) -> Settings {
+) -> ProberConfig {
     let preflight = &running.preflight;
     let config = &preflight.config;
     let entry = running.plan.peers.get(index);
     let learned = running.endpoints.of(index).map(|at| at.endpoint);
-    Settings {
+    ProberConfig {
         peer: peer.name.value.clone(),
         local: name_id(&config.node.name),
         remote: name_id(&peer.name),
@@ -102,11 +102,11 @@ fn settings(
     }
 }
 
-fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> Facts {
+fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFacts {
     let endpoint = super::destination(running, index);
     let like = endpoint.map(|at| at.ip());
     let own = |like: IpAddr| running.preflight.config.underlay.public_address.of_family(like);
-    Facts {
+    DeclaredFacts {
         endpoint,
         learned: false,
         private: like.and_then(|like| peer.private_behind(like)),
@@ -116,11 +116,13 @@ fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> Facts {
 }
 
 /// The ports that a peer sends data from.
-fn ports(config: &Config, peer: &config::Peer) -> Ports {
+fn ports(config: &Config, peer: &config::Peer) -> SourcePorts {
     let port = || peer.endpoint().map_or(config.underlay.port.value, |at| at.value.port());
     match peer.source_port {
-        PeerSourcePort::Flow => Ports::Flow,
-        PeerSourcePort::Fixed => Ports::Fixed(port()),
-        PeerSourcePort::Any => Ports::Range(*peer.source_ports.start(), *peer.source_ports.end()),
+        PeerSourcePort::Flow => SourcePorts::Flow,
+        PeerSourcePort::Fixed => SourcePorts::Fixed(port()),
+        PeerSourcePort::Any => {
+            SourcePorts::Range(*peer.source_ports.start(), *peer.source_ports.end())
+        }
     }
 }

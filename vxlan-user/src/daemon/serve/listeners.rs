@@ -8,7 +8,7 @@ use crate::{
     daemon::{
         directories::Directories, probing::Probing, reload_requests::Asked, running::ActivePlane,
     },
-    metrics::{self, Published, SharedUnderlay, Source},
+    metrics::{self, Published, SharedUnderlay, SnapshotSource},
 };
 
 /// Requests for a reload that may wait; whoever asks waits for the outcome.
@@ -64,7 +64,7 @@ impl Shown {
 
     /// A reload has failed.
     pub(in crate::daemon) fn failed(&self) {
-        self.published.failed();
+        self.published.reload_failed();
     }
 }
 
@@ -79,9 +79,9 @@ fn source(
     running: &ActivePlane,
     probing: &Probing,
     underlay: &SharedUnderlay,
-) -> anyhow::Result<Source> {
+) -> anyhow::Result<SnapshotSource> {
     let reader = directories.reader(&running.state)?;
-    Ok(Source::new(reader, running.state.clone())
+    Ok(SnapshotSource::new(reader, running.state.clone())
         .with_prober(probing.reports(), probing.round_trips())
         .with_underlay(underlay.clone()))
 }

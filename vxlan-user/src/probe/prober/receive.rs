@@ -1,118 +1,130 @@
-//! What arrives: requests that are answered, replies that are reckoned with.
+//! Processes what arrives: requests are answered, replies are evaluated.
 
 use std::time::Duration;
 
 use vxlan_common::{outer::VXLAN_LEN, probe::ReceivedProbe};
 
-use super::{Action, Prober, Random, account::Whose, send::Answer};
-use crate::probe::{Header, Kind, Probe, Purpose, Refused, Rewrite, association::Verdict};
+use super::{
+    action::{Action, Random},
+    send::Reply,
+    state::Prober,
+    stats::ReceivedAs,
+};
+use crate::{
+    observation::{OuterHeader, Rewrite},
+    probe::{
+        association::RequestVerdict,
+        message::{Probe, ProbeKind, ProbeRefusal},
+        requests::Purpose,
+    },
+};
 
 impl Prober {
-    /// A probe with this peer's tag. `now` is not before it arrived.
+    /// Processes a probe with the tag of this peer. `now` is not before its arrival.
     ///
     /// # Errors
     ///
-    /// Why it counts for nothing. It has been counted. A request that is unproven is no error, as it
+    /// Why the probe is refused, which has been counted. An unproven request is no error, since it
     /// is answered.
     pub fn arrived(
         &mut self,
         arrived: &ReceivedProbe,
         now: Duration,
         random: Random<'_>,
-    ) -> Result<Vec<Action>, Refused> {
-        let result = self.judge(arrived, now, random);
+    ) -> Result<Vec<Action>, ProbeRefusal> {
+        let result = self.process(arrived, now, random);
         if let Err(refused) = result {
-            self.account.refused(refused);
+            self.stats.probe_refused(refused);
         }
         result
     }
 
-    fn judge(
+    fn process(
         &mut self,
         arrived: &ReceivedProbe,
         now: Duration,
         random: Random<'_>,
-    ) -> Result<Vec<Action>, Refused> {
+    ) -> Result<Vec<Action>, ProbeRefusal> {
         let (_, frame) = arrived.bytes.split_at(VXLAN_LEN);
-        let probe = Probe::decode(&self.settings.key, frame, arrived.length)?;
-        let seen = Header::of(arrived).ok_or(Refused::Malformed)?;
+        let probe = Probe::decode(&self.config.key, frame, arrived.length)?;
+        let seen = OuterHeader::from_received(arrived).ok_or(ProbeRefusal::Malformed)?;
         let at = Duration::from_nanos(arrived.at);
         match probe.kind {
-            Kind::Request => self.request(&probe, seen, at, now, random),
-            Kind::Reply => self.replied(&probe, at, now, random),
+            ProbeKind::Request => self.request_received(&probe, seen, at, now, random),
+            ProbeKind::Reply => self.reply_received(&probe, at, now, random),
         }
     }
 
-    fn request(
+    fn request_received(
         &mut self,
         probe: &Probe,
-        seen: Header,
+        seen: OuterHeader,
         at: Duration,
         now: Duration,
         random: Random<'_>,
-    ) -> Result<Vec<Action>, Refused> {
+    ) -> Result<Vec<Action>, ProbeRefusal> {
         let mut actions = Vec::new();
         let window = self.window();
         let verdict = self.association.request(probe, at, &mut *random);
-        let (token, hurry) = match verdict {
-            Verdict::Refused(refused) => return Err(refused),
-            Verdict::Unproven { answer } => {
-                self.account.refused(Refused::Unproven);
-                self.account.heard(at, Whose::Unproven, window);
-                self.account.hearsay(probe, self.association.session());
-                (answer, false)
+        let (token, request_now) = match verdict {
+            RequestVerdict::Refused(refused) => return Err(refused),
+            RequestVerdict::Unproven { offered_token } => {
+                self.stats.probe_refused(ProbeRefusal::Unproven);
+                self.stats.probe_received(at, ReceivedAs::Unproven, window);
+                self.stats.unproven_report(probe, self.association.session());
+                (offered_token, false)
             }
-            Verdict::Accepted { newest, offered_token, hurry } => {
-                self.account.heard(at, Whose::Proven, window);
+            RequestVerdict::Accepted { newest, offered_token, request_now } => {
+                self.stats.probe_received(at, ReceivedAs::Proven, window);
                 let rewrite = Rewrite { sent: probe.as_sent, seen };
-                self.account.requested(probe, rewrite, newest, self.association.seen());
-                self.account.told(probe, self.association.session());
+                self.stats.request_received(probe, rewrite, newest, self.association.received());
+                self.stats.peer_report(probe, self.association.session());
                 if newest
                     && !probe.unsolicited
-                    && let Some((from, to)) = self.endpoint.seen(seen.source, now)
+                    && let Some((from, to)) = self.endpoint.observe(seen.source, now)
                 {
-                    self.moved(from, to, now, &mut actions);
+                    self.endpoint_moved(from, to, now, &mut actions);
                 }
-                (Some(offered_token), hurry)
+                (Some(offered_token), request_now)
             }
         };
         if let Some(token) = token {
             let (session, sequence) = (probe.session, probe.sequence);
             let held = now.saturating_sub(at);
-            let answer = Answer { token, session, sequence, held, seen, fixed: probe.fixed };
-            actions.extend(self.reply(&answer, now));
+            let reply = Reply { token, session, sequence, held, seen, fixed: probe.fixed };
+            actions.extend(self.send_reply(&reply, now));
         }
-        if hurry {
-            self.ask(Purpose::Counted, 0, now, random, &mut actions);
+        if request_now {
+            self.send_request(Purpose::Counted, 0, now, random, &mut actions);
         }
-        self.tell_path_mtu(&mut actions);
+        self.report_path_mtu(&mut actions);
         Ok(actions)
     }
 
-    fn replied(
+    fn reply_received(
         &mut self,
         probe: &Probe,
         at: Duration,
         now: Duration,
         random: Random<'_>,
-    ) -> Result<Vec<Action>, Refused> {
+    ) -> Result<Vec<Action>, ProbeRefusal> {
         let mut actions = Vec::new();
-        let answered = self.association.reply(probe, at)?;
+        let reply = self.association.reply(probe, at)?;
         let window = self.window();
-        self.account.heard(at, Whose::Reply, window);
-        self.account.told(probe, self.association.session());
+        self.stats.probe_received(at, ReceivedAs::Reply, window);
+        self.stats.peer_report(probe, self.association.session());
         let held = Duration::from_nanos(probe.held);
-        let request = answered.request;
-        let took = at.saturating_sub(request.at).saturating_sub(held);
+        let request = reply.request;
+        let took = at.saturating_sub(request.sent_at).saturating_sub(held);
         if request.purpose == Purpose::Counted {
             actions.push(Action::RoundTrip(took));
         }
-        self.account.answered(&request, probe, at, took);
-        self.sizing.answered(request.sequence, now);
-        if answered.hurry {
-            self.ask(Purpose::Counted, 0, now, random, &mut actions);
+        self.stats.reply_received(&request, probe, at, took);
+        self.pmtu.reply_received(request.sequence, now);
+        if reply.request_now {
+            self.send_request(Purpose::Counted, 0, now, random, &mut actions);
         }
-        self.tell_path_mtu(&mut actions);
+        self.report_path_mtu(&mut actions);
         Ok(actions)
     }
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::asking::{PATIENCE, WAITING};
-use super::super::association::{LATENESS, OFFER_LIFE};
-use super::{Association, Host, Kind, Probe, Purpose, Verdict, carry, name_id, sample};
-use crate::probe::Refused;
+use super::{Host, carry, sample};
+use crate::probe::{
+    Association, Probe, ProbeKind, ProbeRefusal, Purpose, RequestVerdict,
+    association::{LATENESS, OFFER_LIFE},
+    name_id,
+    requests::{MAX_IN_FLIGHT, REPLY_TIMEOUT},
+};
 
 const START: Duration = Duration::from_secs(1000);
 
@@ -24,22 +27,22 @@ fn seconds(seconds: f64) -> Duration {
     START + Duration::from_secs_f64(seconds)
 }
 
-fn accepted(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Accepted { .. })
+fn accepted(verdict: RequestVerdict) -> bool {
+    matches!(verdict, RequestVerdict::Accepted { .. })
 }
 
-fn offer(verdict: Verdict) -> u64 {
+fn offer(verdict: RequestVerdict) -> u64 {
     match verdict {
-        Verdict::Unproven { answer: Some(token) } => token,
-        verdict @ (Verdict::Accepted { .. }
-        | Verdict::Unproven { answer: None }
-        | Verdict::Refused(_)) => {
+        RequestVerdict::Unproven { offered_token: Some(token) } => token,
+        verdict @ (RequestVerdict::Accepted { .. }
+        | RequestVerdict::Unproven { offered_token: None }
+        | RequestVerdict::Refused(_)) => {
             panic!("{verdict:?}")
         }
     }
 }
 
-const REPLAYED: Verdict = Verdict::Refused(Refused::Replayed);
+const REPLAYED: RequestVerdict = RequestVerdict::Refused(ProbeRefusal::Replayed);
 
 #[test]
 fn two_strangers_come_together_within_a_round_trip() {
@@ -48,12 +51,15 @@ fn two_strangers_come_together_within_a_round_trip() {
     assert_eq!((hello.token, hello.sequence, hello.requests_sent), (0, 1, 1));
     let token = offer(b.judge(&hello, START));
     let answered = a.association.reply(&b.answer(&hello, token, START), START + a.clock);
-    assert!(answered.expect("accepted").hurry);
+    assert!(answered.expect("accepted").request_now);
     let second = a.ask(Purpose::Counted, START);
     assert_eq!(second.token, token);
     let verdict = b.judge(&second, START);
     // The request has offered a token, too.
-    assert_eq!(verdict, Verdict::Accepted { newest: true, offered_token: token, hurry: true });
+    assert_eq!(
+        verdict,
+        RequestVerdict::Accepted { newest: true, offered_token: token, request_now: true }
+    );
     let back = b.ask(Purpose::Counted, START);
     assert_eq!(back.token, second.offered_token);
     assert!(accepted(a.judge(&back, START)));
@@ -83,7 +89,7 @@ fn who_starts_anew_is_known_again_within_a_round_trip() {
             carry(&mut hosts, asks, seconds(1.0));
             // Either has the other's session, and its token.
             for from in [0, 1] {
-                let seen = hosts[1 - from].association.seen();
+                let seen = hosts[1 - from].association.received();
                 assert_eq!(seen.session, hosts[from].association.session());
                 let request = hosts[from].ask(Purpose::Counted, seconds(1.0));
                 assert!(accepted(hosts[1 - from].judge(&request, seconds(1.0))));
@@ -103,7 +109,10 @@ fn an_offer_to_a_former_session_does_not_lead_astray() {
     let (counts, sent) = hosts[1].receive(&reply, seconds(1.0));
     assert!(counts);
     let verdict = hosts[0].judge(&sent[0], seconds(1.0));
-    assert_eq!(verdict, Verdict::Accepted { newest: true, offered_token: token, hurry: true });
+    assert_eq!(
+        verdict,
+        RequestVerdict::Accepted { newest: true, offered_token: token, request_now: true }
+    );
     assert_eq!(hosts[0].association.token(), 0);
 }
 
@@ -181,9 +190,11 @@ fn unproven_requests_are_answered_five_times_a_second() {
         let at = START + Duration::from_millis(number);
         // A session each, so that none is known.
         match b.judge(&Probe { session: 1000 + number, ..hello.clone() }, at) {
-            Verdict::Unproven { answer: Some(_) } => answered.push(number),
-            Verdict::Unproven { answer: None } => {}
-            verdict @ (Verdict::Accepted { .. } | Verdict::Refused(_)) => panic!("{verdict:?}"),
+            RequestVerdict::Unproven { offered_token: Some(_) } => answered.push(number),
+            RequestVerdict::Unproven { offered_token: None } => {}
+            verdict @ (RequestVerdict::Accepted { .. } | RequestVerdict::Refused(_)) => {
+                panic!("{verdict:?}")
+            }
         }
     }
     assert_eq!(answered.len(), 50);
@@ -225,28 +236,28 @@ fn what_is_not_from_the_peer_to_this_host_is_refused() {
     let reply = a.answer(&asked, 1, START);
     let [of_a, of_b, of_c] = ["a", "b", "c"].map(name_id);
     for (sender, receiver, refused) in [
-        (of_b, of_a, Refused::Reflected),
-        (of_c, of_b, Refused::Misaddressed),
-        (of_a, of_c, Refused::Misaddressed),
-        (of_c, of_a, Refused::Misaddressed),
-        (of_a, of_a, Refused::Misaddressed),
-        (of_b, of_b, Refused::Misaddressed),
+        (of_b, of_a, ProbeRefusal::Reflected),
+        (of_c, of_b, ProbeRefusal::Misaddressed),
+        (of_a, of_c, ProbeRefusal::Misaddressed),
+        (of_c, of_a, ProbeRefusal::Misaddressed),
+        (of_a, of_a, ProbeRefusal::Misaddressed),
+        (of_b, of_b, ProbeRefusal::Misaddressed),
     ] {
         let request = Probe { sender, receiver, ..request.clone() };
-        assert_eq!(b.judge(&request, START), Verdict::Refused(refused));
+        assert_eq!(b.judge(&request, START), RequestVerdict::Refused(refused));
         let reply = Probe { sender, receiver, ..reply.clone() };
         assert_eq!(b.association.reply(&reply, START + b.clock), Err(refused));
     }
     assert!(accepted(b.judge(&request, START)));
     // Sent back, before and after a new start.
     let own = b.ask(Purpose::Counted, START);
-    assert_eq!(b.judge(&own, START), Verdict::Refused(Refused::Reflected));
+    assert_eq!(b.judge(&own, START), RequestVerdict::Refused(ProbeRefusal::Reflected));
     let mut anew = Host::new("b", "a", 77);
-    assert_eq!(anew.judge(&own, START), Verdict::Refused(Refused::Reflected));
+    assert_eq!(anew.judge(&own, START), RequestVerdict::Refused(ProbeRefusal::Reflected));
     // The session alone tells it, too.
     let session = b.association.session();
     let request = Probe { session, ..a.ask(Purpose::Counted, START) };
-    assert_eq!(b.judge(&request, START), Verdict::Refused(Refused::Reflected));
+    assert_eq!(b.judge(&request, START), RequestVerdict::Refused(ProbeRefusal::Reflected));
 }
 
 #[test]
@@ -257,16 +268,16 @@ fn a_request_waits_for_one_answer_and_not_for_ever() {
         .map(|purpose| a.ask(purpose, START));
     let reply = b.answer(&requests[1], 0, START);
     let strange = Probe { echoed_session: reply.echoed_session + 1, ..reply.clone() };
-    assert_eq!(a.association.reply(&strange, now), Err(Refused::Replayed));
+    assert_eq!(a.association.reply(&strange, now), Err(ProbeRefusal::Replayed));
     let early = Probe { echoed_sequence: requests[3].sequence + 1, ..reply.clone() };
-    assert_eq!(a.association.reply(&early, now), Err(Refused::Replayed));
-    let answered = a.association.reply(&reply, now + PATIENCE).expect("accepted");
-    assert_eq!((answered.request.purpose, answered.request.at), (Purpose::Size, now));
-    assert_eq!(a.association.reply(&reply, now), Err(Refused::Replayed));
-    let after = now + PATIENCE + Duration::from_nanos(1);
+    assert_eq!(a.association.reply(&early, now), Err(ProbeRefusal::Replayed));
+    let answered = a.association.reply(&reply, now + REPLY_TIMEOUT).expect("accepted");
+    assert_eq!((answered.request.purpose, answered.request.sent_at), (Purpose::Size, now));
+    assert_eq!(a.association.reply(&reply, now), Err(ProbeRefusal::Replayed));
+    let after = now + REPLY_TIMEOUT + Duration::from_nanos(1);
     let late = b.answer(&requests[0], 0, START);
-    assert_eq!(a.association.reply(&late, after), Err(Refused::Replayed));
-    assert_eq!(a.association.expire(now + PATIENCE), []);
+    assert_eq!(a.association.reply(&late, after), Err(ProbeRefusal::Replayed));
+    assert_eq!(a.association.expire(now + REPLY_TIMEOUT), []);
     let lost = a.association.expire(after).into_iter();
     let lost: Vec<_> = lost.map(|request| (request.sequence, request.purpose)).collect();
     let sequence = requests[0].sequence;
@@ -286,18 +297,19 @@ fn an_overtaken_answer_offers_nothing() {
     let [mut a, b] = associated();
     let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
     let now = START + a.clock;
-    assert!(a.association.reply(&b.answer(&second, 6, START), now).expect("accepted").hurry);
-    assert!(!a.association.reply(&b.answer(&first, 5, START), now).expect("accepted").hurry);
+    assert!(a.association.reply(&b.answer(&second, 6, START), now).expect("accepted").request_now);
+    assert!(!a.association.reply(&b.answer(&first, 5, START), now).expect("accepted").request_now);
     assert_eq!(a.association.token(), 6);
     // Neither does an overtaken request.
     let [mut a, mut b] = associated();
     let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
     let offering = |request, offered_token| Probe { offered_token, ..request };
     for (request, newest) in [(offering(second, 6), true), (offering(first, 5), false)] {
-        let Verdict::Accepted { newest: is, hurry, .. } = b.judge(&request, START) else {
+        let RequestVerdict::Accepted { newest: is, request_now, .. } = b.judge(&request, START)
+        else {
             panic!("refused");
         };
-        assert_eq!((is, hurry), (newest, newest));
+        assert_eq!((is, request_now), (newest, newest));
     }
     assert_eq!(b.association.token(), 6);
 }
@@ -306,11 +318,11 @@ fn an_overtaken_answer_offers_nothing() {
 fn so_many_wait_and_no_more() {
     let mut association = Association::new(name_id("a"), name_id("b"), 1);
     let mut next = |now| association.next_request(Purpose::Counted, now, || 1);
-    for sequence in 1..=WAITING as u64 {
+    for sequence in 1..=MAX_IN_FLIGHT as u64 {
         assert_eq!(next(START).map(|outgoing| outgoing.sequence), Some(sequence));
     }
     assert_eq!(next(START), None);
-    assert_eq!(association.expire(seconds(6.0)).len(), WAITING);
+    assert_eq!(association.expire(seconds(6.0)).len(), MAX_IN_FLIGHT);
     let outgoing = association.next_request(Purpose::Size, seconds(6.0), || 1).expect("room");
     assert_eq!((outgoing.sequence, outgoing.requests_sent), (1025, 1024));
 }
@@ -318,19 +330,19 @@ fn so_many_wait_and_no_more() {
 #[test]
 fn what_was_accepted_is_counted_by_session() {
     let [mut a, mut b] = associated();
-    let before = b.association.seen();
+    let before = b.association.received();
     assert_eq!((before.requests, before.highest_requests_sent), (1, 2));
     for purpose in [Purpose::Counted, Purpose::Size, Purpose::Unsolicited, Purpose::Unsolicited] {
         let request = a.ask(purpose, START);
         assert!(accepted(b.judge(&request, START)));
         assert_eq!(b.judge(&request, START), REPLAYED);
     }
-    let seen = b.association.seen();
+    let seen = b.association.received();
     assert_eq!((seen.requests, seen.highest_requests_sent, seen.unsolicited), (2, 3, 2));
     assert_eq!(seen.session, a.association.session());
     let mut hosts = [Host::new("a", "b", 99), b];
     carry(&mut hosts, 0, START);
-    let seen = hosts[1].association.seen();
+    let seen = hosts[1].association.received();
     assert_eq!((seen.requests, seen.unsolicited), (1, 0));
     assert_eq!(seen.session, hosts[0].association.session());
 }
@@ -338,7 +350,7 @@ fn what_was_accepted_is_counted_by_session() {
 #[test]
 fn no_random_number_makes_a_token_of_zero() {
     let mut association = Association::new(name_id("b"), name_id("a"), 1);
-    let request = Probe { kind: Kind::Request, ..sample() };
+    let request = Probe { kind: ProbeKind::Request, ..sample() };
     let verdict = association.request(&request, START, || 0);
     assert_ne!(offer(verdict), 0);
 }

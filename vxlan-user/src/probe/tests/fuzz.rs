@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use vxlan_common::probe::{FRAME_LEN, TAG_AT};
 
-use super::super::wire::LENGTH_V4;
-use super::{Association, Checksum, Header, Kind, Probe, Random, Verdict, key, name_id};
-use crate::probe::Refused;
+use super::{Random, key};
+use crate::{
+    observation::{OuterHeader, UdpChecksum},
+    probe::{Association, LENGTH_V4, Probe, ProbeKind, ProbeRefusal, RequestVerdict, name_id},
+};
 
 fn inputs() -> u64 {
     let text = std::env::var("VXLAN_FUZZ_PROBES").unwrap_or("20000".to_owned());
     text.parse().expect("VXLAN_FUZZ_PROBES is a number")
 }
 
-fn random_header(random: &mut Random) -> Header {
+fn random_header(random: &mut Random) -> OuterHeader {
     let v6 = random.flip();
     let mut socket = || {
         let bits = u128::from(random.number()) << 64 | u128::from(random.number());
@@ -23,13 +25,13 @@ fn random_header(random: &mut Random) -> Header {
         let address = if v6 { IpAddr::from(bits.to_be_bytes()) } else { v4 };
         SocketAddr::new(address, random.number() as u16)
     };
-    Header {
+    OuterHeader {
         source: socket(),
         destination: socket(),
         ttl: random.number() as u8,
         tos: random.number() as u8,
         length: random.number() as u16,
-        checksum: [Checksum::Zero, Checksum::Right, Checksum::Wrong][random.below(3)],
+        checksum: [UdpChecksum::Zero, UdpChecksum::Right, UdpChecksum::Wrong][random.below(3)],
         dont_fragment: random.flip(),
     }
 }
@@ -47,7 +49,7 @@ fn number(random: &mut Random) -> u64 {
 fn random_probe(random: &mut Random) -> Probe {
     let [a, b] = ["a", "b"].map(name_id);
     Probe {
-        kind: if random.flip() { Kind::Request } else { Kind::Reply },
+        kind: if random.flip() { ProbeKind::Request } else { ProbeKind::Reply },
         unsolicited: random.flip(),
         fixed: random.flip(),
         varies: random.flip(),
@@ -88,7 +90,11 @@ fn random_probes_come_back_as_they_were() {
         let without = &frame[..FRAME_LEN];
         assert_eq!(Probe::decode(&key(), without, length).as_ref(), Ok(&probe), "seed {seed}");
         let other = length ^ 1 << random.below(32);
-        assert_eq!(Probe::decode(&key(), &frame, other), Err(Refused::Malformed), "seed {seed}");
+        assert_eq!(
+            Probe::decode(&key(), &frame, other),
+            Err(ProbeRefusal::Malformed),
+            "seed {seed}"
+        );
     }
 }
 
@@ -115,7 +121,7 @@ fn no_change_on_the_way_is_unnoticed() {
         }
         if !changed.starts_with(&frame) {
             let decoded = Probe::decode(&key(), &changed, probe.as_sent.length.into());
-            assert_eq!(decoded, Err(Refused::Unauthenticated), "seed {seed}");
+            assert_eq!(decoded, Err(ProbeRefusal::Unauthenticated), "seed {seed}");
         }
     }
 }
@@ -132,7 +138,7 @@ fn random_bytes_are_no_probe() {
             frame[..TAG_AT + 8].copy_from_slice(&form[..TAG_AT + 8]);
         }
         let decoded = Probe::decode(&key(), &frame, LENGTH_V4.into());
-        assert_eq!(decoded, Err(Refused::Unauthenticated), "seed {seed}");
+        assert_eq!(decoded, Err(ProbeRefusal::Unauthenticated), "seed {seed}");
     }
 }
 
@@ -163,11 +169,11 @@ fn any_signed_bytes_are_survived() {
             _ => now.saturating_add(Duration::from_millis(number(&mut random) % 1000)),
         };
         let verdict = association.request(&probe, now, || random.number());
-        if let Verdict::Unproven { answer: Some(token) } = verdict {
+        if let RequestVerdict::Unproven { offered_token: Some(token) } = verdict {
             probe.token = token;
             probe.sequence = number(&mut random);
             let verdict = association.request(&probe, now, || random.number());
-            accepted += usize::from(matches!(verdict, Verdict::Accepted { .. }));
+            accepted += usize::from(matches!(verdict, RequestVerdict::Accepted { .. }));
         }
         let _ = association.reply(&probe, now);
     }

@@ -1,10 +1,10 @@
-//! The tests of this room, and what they share: two hosts, a probe with everything in it, and numbers
-//! that are random but the same every time.
+//! The tests of this room, and what they share: two hosts, a probe with everything in it, and
+//! numbers that are random but the same every time.
 
 mod association;
+mod dplpmtud;
 mod fuzz;
 mod key;
-mod path_search;
 mod prober;
 mod recording;
 mod wire;
@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{
-    Association, Checksum, Header, Key, Kind, LENGTH_V4, Probe, Purpose, Verdict, name_id,
+use crate::{
+    observation::{OuterHeader, UdpChecksum},
+    probe::{Association, Key, LENGTH_V4, Probe, ProbeKind, Purpose, RequestVerdict, name_id},
 };
 
 fn key() -> Key {
@@ -52,17 +53,17 @@ fn socket(text: &str) -> SocketAddr {
 
 /// A request with something else in every field.
 fn sample() -> Probe {
-    let as_sent = Header {
+    let as_sent = OuterHeader {
         source: socket("192.0.2.1:49999"),
         destination: socket("198.51.100.2:4789"),
         ttl: 64,
         tos: 0xb8,
         length: LENGTH_V4,
-        checksum: Checksum::Zero,
+        checksum: UdpChecksum::Zero,
         dont_fragment: true,
     };
     Probe {
-        kind: Kind::Request,
+        kind: ProbeKind::Request,
         unsolicited: true,
         fixed: true,
         varies: false,
@@ -86,13 +87,13 @@ fn sample() -> Probe {
         echoed_session: 0xeeee_eeee_eeee_eeee,
         echoed_sequence: 0xabab_abab_abab_abab,
         held: 0xcdcd_cdcd_cdcd_cdcd,
-        as_seen: Some(Header {
+        as_seen: Some(OuterHeader {
             source: socket("[2001:db8::1]:1025"),
             destination: socket("[2001:db8::2]:8472"),
             ttl: 61,
             tos: 3,
             length: 1500,
-            checksum: Checksum::Wrong,
+            checksum: UdpChecksum::Wrong,
             dont_fragment: false,
         }),
     }
@@ -116,8 +117,8 @@ impl Host {
         Self { name, association, clock, random }
     }
 
-    fn probe(&self, kind: Kind, at: Duration, peer: &str) -> Probe {
-        let seen = self.association.seen();
+    fn probe(&self, kind: ProbeKind, at: Duration, peer: &str) -> Probe {
+        let seen = self.association.received();
         Probe {
             kind,
             unsolicited: false,
@@ -143,11 +144,11 @@ impl Host {
             offered_token: outgoing.offered_token,
             sequence: outgoing.sequence,
             requests_sent: outgoing.requests_sent,
-            ..self.probe(Kind::Request, at, other(self.name))
+            ..self.probe(ProbeKind::Request, at, other(self.name))
         }
     }
 
-    fn judge(&mut self, request: &Probe, at: Duration) -> Verdict {
+    fn judge(&mut self, request: &Probe, at: Duration) -> RequestVerdict {
         self.association.request(request, at + self.clock, || self.random.number())
     }
 
@@ -157,28 +158,28 @@ impl Host {
             sequence: 0,
             echoed_session: request.session,
             echoed_sequence: request.sequence,
-            ..self.probe(Kind::Reply, at, other(self.name))
+            ..self.probe(ProbeKind::Reply, at, other(self.name))
         }
     }
 
     /// What it sends, now that the probe has arrived, and whether the probe counts.
     fn receive(&mut self, probe: &Probe, at: Duration) -> (bool, Vec<Probe>) {
-        let (counts, reply, hurry) = match probe.kind {
-            Kind::Reply => match self.association.reply(probe, at + self.clock) {
-                Ok(answered) => (true, None, answered.hurry),
+        let (counts, reply, request_now) = match probe.kind {
+            ProbeKind::Reply => match self.association.reply(probe, at + self.clock) {
+                Ok(answered) => (true, None, answered.request_now),
                 Err(_) => (false, None, false),
             },
-            Kind::Request => match self.judge(probe, at) {
-                Verdict::Accepted { offered_token, hurry, .. } => {
-                    (true, Some(offered_token), hurry)
+            ProbeKind::Request => match self.judge(probe, at) {
+                RequestVerdict::Accepted { offered_token, request_now, .. } => {
+                    (true, Some(offered_token), request_now)
                 }
-                Verdict::Unproven { answer } => (false, answer, false),
-                Verdict::Refused(_) => (false, None, false),
+                RequestVerdict::Unproven { offered_token } => (false, offered_token, false),
+                RequestVerdict::Refused(_) => (false, None, false),
             },
         };
         let mut sent: Vec<_> =
             reply.map(|offer| self.answer(probe, offer, at)).into_iter().collect();
-        sent.extend(hurry.then(|| self.ask(Purpose::Counted, at)));
+        sent.extend(request_now.then(|| self.ask(Purpose::Counted, at)));
         (counts, sent)
     }
 }

@@ -1,12 +1,14 @@
-//! Somebody records all that two hosts ever send, delivered or not, and sends it again, in any order,
-//! at any later time, to either of them, whoever of them has started anew in between.
+//! Somebody records all that two hosts ever send, delivered or not, and sends it again, in any
+//! order, at any later time, to either of them, whoever of them has started anew in between.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::asking::PATIENCE;
-use super::super::association::{DRIFT, LATENESS, OFFER_LIFE};
-use super::{Host, Kind, Probe, Purpose, Random, Verdict, carry};
+use super::{Host, Random, carry};
+use crate::probe::{
+    Probe, ProbeKind, Purpose, REPLY_TIMEOUT, RequestVerdict,
+    association::{DRIFT, LATENESS, OFFER_LIFE},
+};
 
 struct Recorded {
     probe: Probe,
@@ -26,7 +28,7 @@ struct World {
     /// What is on its way: indices.
     flying: Vec<usize>,
     /// What has counted: session and sequence, of the request or of the one answered.
-    counted: BTreeSet<(Kind, u64, u64)>,
+    counted: BTreeSet<(ProbeKind, u64, u64)>,
     accepted: usize,
 }
 
@@ -55,15 +57,15 @@ impl World {
         let (counts, sends) = self.hosts[to].receive(probe, self.now);
         if counts {
             let (session, sequence) = match probe.kind {
-                Kind::Request => (probe.session, probe.sequence),
-                Kind::Reply => (probe.echoed_session, probe.echoed_sequence),
+                ProbeKind::Request => (probe.session, probe.sequence),
+                ProbeKind::Reply => (probe.echoed_session, probe.echoed_sequence),
             };
             let first = self.counted.insert((probe.kind, session, sequence));
             assert!(first, "{:?} {sequence} counts twice", probe.kind);
             assert_eq!(starts, self.starts[to], "made for who was there before");
             let limit = match probe.kind {
-                Kind::Request => LATENESS + OFFER_LIFE + self.now / DRIFT as u32,
-                Kind::Reply => PATIENCE,
+                ProbeKind::Request => LATENESS + OFFER_LIFE + self.now / DRIFT as u32,
+                ProbeKind::Reply => REPLY_TIMEOUT,
             };
             assert!(self.now - sent <= limit, "held back for {:?}", self.now - sent);
             self.accepted += 1;
@@ -136,7 +138,10 @@ impl World {
             carry(&mut hosts, from, now);
             let request = hosts[from].ask(Purpose::Counted, now);
             let verdict = hosts[1 - from].judge(&request, now);
-            assert!(matches!(verdict, Verdict::Accepted { newest: true, .. }), "{verdict:?}");
+            assert!(
+                matches!(verdict, RequestVerdict::Accepted { newest: true, .. }),
+                "{verdict:?}"
+            );
         }
     }
 }
@@ -175,7 +180,7 @@ fn a_whole_recording_played_at_any_later_time_counts_for_nothing() {
         assert!(before > 80, "{before}");
         for wait in [0, 1, 100, 86_400, 86_400 * 365] {
             world.now += Duration::from_secs(wait);
-            let [a, b] = [0, 1].map(|host| world.hosts[host].association.seen());
+            let [a, b] = [0, 1].map(|host| world.hosts[host].association.received());
             for _ in 0..2 * world.recording.len() {
                 let index = random.below(world.recording.len());
                 world.arrive(index);
@@ -183,7 +188,7 @@ fn a_whole_recording_played_at_any_later_time_counts_for_nothing() {
             for index in 0..world.recording.len() {
                 world.arrive(index);
             }
-            assert_eq!([a, b], [0, 1].map(|host| world.hosts[host].association.seen()));
+            assert_eq!([a, b], [0, 1].map(|host| world.hosts[host].association.received()));
         }
         assert_eq!(world.accepted, before);
         world.come_together();

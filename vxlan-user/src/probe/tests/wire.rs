@@ -3,10 +3,13 @@
 use vxlan_common::outer::ETH_LEN;
 use vxlan_common::probe::{FRAME_LEN, TAG_AT};
 
-use super::super::wire::{Kind, LENGTH_V4, LENGTH_V6, Probe, Refused};
-use super::{Key, key, sample};
+use super::{key, sample};
+use crate::{
+    observation::OuterHeader,
+    probe::{Key, LENGTH_V4, LENGTH_V6, Probe, ProbeKind, ProbeRefusal},
+};
 
-fn decode(frame: &[u8]) -> Result<Probe, Refused> {
+fn decode(frame: &[u8]) -> Result<Probe, ProbeRefusal> {
     Probe::decode(&key(), frame, LENGTH_V4.into())
 }
 
@@ -58,7 +61,7 @@ fn every_field_is_where_the_protocol_says() {
 
 #[test]
 fn decoding_gives_back_what_was_encoded() {
-    let reply = Probe { kind: Kind::Reply, as_seen: None, varies: true, ..sample() };
+    let reply = Probe { kind: ProbeKind::Reply, as_seen: None, varies: true, ..sample() };
     for probe in [sample(), reply] {
         assert_eq!(decode(&probe.encode(&key(), 0)), Ok(probe));
     }
@@ -81,13 +84,13 @@ fn padding_counts_by_its_length_alone() {
     for frame in [&frame[..], &frame[..FRAME_LEN]] {
         for (length, expected) in [
             (LENGTH_V4 + 100, Ok(probe.clone())),
-            (LENGTH_V4 + 99, Err(Refused::Malformed)),
-            (LENGTH_V4, Err(Refused::Malformed)),
+            (LENGTH_V4 + 99, Err(ProbeRefusal::Malformed)),
+            (LENGTH_V4, Err(ProbeRefusal::Malformed)),
         ] {
             assert_eq!(Probe::decode(&key(), frame, length.into()), expected);
         }
         let beyond = u32::from(LENGTH_V4 + 100) + 0x1_0000;
-        assert_eq!(Probe::decode(&key(), frame, beyond), Err(Refused::Malformed));
+        assert_eq!(Probe::decode(&key(), frame, beyond), Err(ProbeRefusal::Malformed));
     }
 }
 
@@ -95,21 +98,21 @@ fn padding_counts_by_its_length_alone() {
 fn what_the_key_holder_did_not_make_is_unauthenticated() {
     let frame = sample().encode(&key(), 0);
     for end in 0..FRAME_LEN {
-        assert_eq!(decode(&frame[..end]), Err(Refused::Unauthenticated), "{end} bytes");
+        assert_eq!(decode(&frame[..end]), Err(ProbeRefusal::Unauthenticated), "{end} bytes");
     }
     for bit in 0..FRAME_LEN * 8 {
         let mut frame = frame.to_vec();
         frame[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(decode(&frame), Err(Refused::Unauthenticated), "bit {bit}");
+        assert_eq!(decode(&frame), Err(ProbeRefusal::Unauthenticated), "bit {bit}");
     }
     let other = Key::parse(&"5b".repeat(32)).expect("a key");
     let length = u32::from(LENGTH_V4);
-    assert_eq!(Probe::decode(&other, &frame, length), Err(Refused::Unauthenticated));
+    assert_eq!(Probe::decode(&other, &frame, length), Err(ProbeRefusal::Unauthenticated));
 }
 
 #[test]
 fn what_the_key_holder_made_wrongly_is_refused() {
-    use Refused::{Malformed, Unauthenticated};
+    use ProbeRefusal::{Malformed, Unauthenticated};
     for (at, bytes, why) in [
         (0, &b"vxq"[..], Unauthenticated),
         (3, &[2], Unauthenticated),
@@ -150,14 +153,13 @@ fn a_header_that_says_nothing_is_absent() {
     assert_eq!(decode(&forged(208, &[0; 44])), Ok(absent.clone()));
     // Addresses of two families are no packet's.
     let mut mixed = sample();
-    mixed.as_seen =
-        mixed.as_seen.map(|seen| super::Header { source: mixed.as_sent.source, ..seen });
+    mixed.as_seen = mixed.as_seen.map(|seen| OuterHeader { source: mixed.as_sent.source, ..seen });
     assert_eq!(decode(&mixed.encode(&key(), 0)), Ok(absent));
 }
 
 #[test]
 fn every_reason_has_its_word() {
-    let words: Vec<_> = Refused::ALL.iter().map(|reason| reason.label()).collect();
+    let words: Vec<_> = ProbeRefusal::ALL.iter().map(|reason| reason.label()).collect();
     let page = include_str!("../../../../docs/probe-protocol.md");
     for word in &words {
         assert!(page.contains(&format!("`{word}`")), "{word}");

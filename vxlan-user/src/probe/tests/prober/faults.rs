@@ -11,8 +11,9 @@ use super::{
     office, seconds,
 };
 use crate::{
-    nat::{DataCounts, Kind},
-    probe::{Checksum, Report},
+    nat::{DataCounts, NatVerdict},
+    observation::UdpChecksum,
+    probe::Report,
 };
 
 const A: &str = HUB;
@@ -33,7 +34,7 @@ fn refused(report: &Report, why: &str) -> u64 {
 }
 
 #[test]
-fn loss_is_told_for_each_direction() {
+fn loss_is_reported_for_each_direction() {
     let (mut network, [a, b]) = two();
     let mut random = StdRng::seed_from_u64(1);
     network.fault = Box::new(move |packet| !(is_from(packet, A) && random.random_bool(0.3)));
@@ -43,7 +44,7 @@ fn loss_is_told_for_each_direction() {
         let report = network.report(a);
         tx += report.loss.tx.unwrap() / 40.0;
         rx += report.loss.rx.unwrap() / 40.0;
-        assert_verdict(&report, Kind::None, &[]);
+        assert_verdict(&report, NatVerdict::None, &[]);
         // What a loses on the way there, b misses.
         let other = network.report(b).loss;
         assert!((other.rx.unwrap() - report.loss.tx.unwrap()).abs() < 0.15, "{other:?} {report:?}");
@@ -62,13 +63,13 @@ fn one_direction_dead_from_the_start() {
     let token = "requests bring the token that our replies offer";
     assert_verdict(
         &report,
-        Kind::OneWay,
+        NatVerdict::OneWay,
         &["none was answered, but", "of its requests came", token],
     );
     // What is not proved to be fresh may be a recording, and is no sign of life.
     assert_eq!((report.liveness.up, report.loss.tx), (Some(false), Some(1.0)));
     let report = network.report(b);
-    assert_verdict(&report, Kind::Blocked, &["none was answered, and nothing came from it"]);
+    assert_verdict(&report, NatVerdict::Blocked, &["none was answered, and nothing came from it"]);
     assert_eq!(report.liveness.up, Some(false));
 }
 
@@ -79,14 +80,14 @@ fn one_direction_dies_and_recovers() {
     network.fault = Box::new(|packet| !is_from(packet, A));
     network.run(seconds(40));
     let report = network.report(a);
-    assert_verdict(&report, Kind::OneWay, &["of its requests came", "we sent", "b saw"]);
+    assert_verdict(&report, NatVerdict::OneWay, &["of its requests came", "we sent", "b saw"]);
     assert!(report.loss.tx.unwrap() > 0.1 && report.loss.rx == Some(0.0), "{:?}", report.loss);
-    assert_verdict(&network.report(b), Kind::Blocked, &[]);
+    assert_verdict(&network.report(b), NatVerdict::Blocked, &[]);
     network.fault = Box::new(|_| true);
     network.run(seconds(15));
     for end in [a, b] {
         let report = network.report(end);
-        assert_verdict(&report, Kind::None, &[]);
+        assert_verdict(&report, NatVerdict::None, &[]);
         assert!(report.since < 15.0);
     }
     // Silence said nothing about sizes.
@@ -98,10 +99,10 @@ fn data_that_comes_makes_it_one_way() {
     let (mut network, [a, _]) = two();
     network.fault = Box::new(|_| false);
     network.run(seconds(40));
-    assert_verdict(&network.report(a), Kind::Blocked, &[]);
+    assert_verdict(&network.report(a), NatVerdict::Blocked, &[]);
     network.ends[a].counts = DataCounts { received: 7, ..DataCounts::default() };
     network.run(seconds(6));
-    assert_verdict(&network.report(a), Kind::OneWay, &["7 data packets came from it"]);
+    assert_verdict(&network.report(a), NatVerdict::OneWay, &["7 data packets came from it"]);
 }
 
 #[test]
@@ -110,16 +111,20 @@ fn blocked_in_both_directions() {
     network.run(seconds(60));
     network.fault = Box::new(|_| false);
     network.run(seconds(14));
-    assert_verdict(&network.report(a), Kind::None, &[]);
+    assert_verdict(&network.report(a), NatVerdict::None, &[]);
     network.run(seconds(16));
     for end in [a, b] {
         let report = network.report(end);
-        assert_verdict(&report, Kind::Blocked, &["none was answered, and nothing came from it"]);
+        assert_verdict(
+            &report,
+            NatVerdict::Blocked,
+            &["none was answered, and nothing came from it"],
+        );
         assert_eq!(report.liveness.up, Some(false));
     }
     network.fault = Box::new(|_| true);
     network.run(seconds(10));
-    assert_verdict(&network.report(a), Kind::None, &[]);
+    assert_verdict(&network.report(a), NatVerdict::None, &[]);
 }
 
 #[test]
@@ -132,9 +137,9 @@ fn requests_that_only_answers_pass() {
         !(request && is_from(packet, B))
     });
     network.run(seconds(40));
-    assert_verdict(&network.report(a), Kind::OneWay, &["b answers, and has sent"]);
+    assert_verdict(&network.report(a), NatVerdict::OneWay, &["b answers, and has sent"]);
     assert!(network.report(a).loss.rx.unwrap() > 0.2);
-    assert_verdict(&network.report(b), Kind::OneWay, &["of its requests came"]);
+    assert_verdict(&network.report(b), NatVerdict::OneWay, &["of its requests came"]);
 }
 
 #[test]
@@ -145,7 +150,7 @@ fn disorder_and_duplicates_change_nothing() {
     network.run(seconds(600));
     for end in [a, b] {
         let report = network.report(end);
-        assert_verdict(&report, Kind::None, &[]);
+        assert_verdict(&report, NatVerdict::None, &[]);
         assert!(refused(&report, "replayed") > 20, "{:?}", report.probes);
         assert_eq!(report.probes.lost, 0);
         assert!(
@@ -159,7 +164,7 @@ fn disorder_and_duplicates_change_nothing() {
 #[test]
 fn disorder_does_not_move_an_endpoint_back() {
     let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
-    network.ends[office].settings.interval = seconds(1);
+    network.ends[office].config.interval = seconds(1);
     network.restart(office);
     network.run(seconds(20));
     network.jitter = Duration::from_secs(4);
@@ -180,7 +185,7 @@ fn disorder_does_not_move_an_endpoint_back() {
 
 #[test]
 fn a_box_that_computes_checksums() {
-    for (right, seen) in [(true, Checksum::Right), (false, Checksum::Wrong)] {
+    for (right, seen) in [(true, UdpChecksum::Right), (false, UdpChecksum::Wrong)] {
         for hosts in [[A, B], ["2001:db8::1", "2001:db8::2"]] {
             let mut network = Network::new();
             let [a, b] = network
@@ -194,10 +199,10 @@ fn a_box_that_computes_checksums() {
             let how = if right { "a right checksum" } else { "a wrong checksum" };
             let ours = format!("our probes leave with checksum zero and arrive with {how} at b");
             let report = network.report(a);
-            assert_verdict(&report, Kind::ChecksumBreaking, &[&ours, "probes of b leave"]);
+            assert_verdict(&report, NatVerdict::ChecksumBreaking, &[&ours, "probes of b leave"]);
             assert_eq!(report.ours.unwrap().seen.checksum, seen);
             assert_eq!(report.theirs.unwrap().seen.checksum, seen);
-            assert_verdict(&network.report(b), Kind::ChecksumBreaking, &[]);
+            assert_verdict(&network.report(b), NatVerdict::ChecksumBreaking, &[]);
         }
     }
 }
@@ -211,7 +216,7 @@ fn a_restart_is_followed() {
         network.run(seconds(12));
         for end in [hub, office] {
             let report = network.report(end);
-            assert_verdict(&report, Kind::Napt, &[]);
+            assert_verdict(&report, NatVerdict::Napt, &[]);
             assert_eq!(report.liveness.up, Some(true));
             assert!(report.probes.answered >= 2, "{:?}", report.probes);
         }
@@ -279,6 +284,6 @@ fn strangers_and_recordings_change_nothing() {
     assert_eq!(after.probes.received, before.probes.received);
     assert_eq!(refused(&after, "unauthenticated") - refused(&before, "unauthenticated"), 10_000);
     network.run(seconds(30));
-    assert_verdict(&network.report(hub), Kind::Napt, &[]);
-    assert_verdict(&network.report(office), Kind::Napt, &[]);
+    assert_verdict(&network.report(hub), NatVerdict::Napt, &[]);
+    assert_verdict(&network.report(office), NatVerdict::Napt, &[]);
 }

@@ -1,4 +1,5 @@
-//! Two probers and what is between them. Each scenario asserts the verdict of both, and what follows.
+//! Two probers and what is between them. Each scenario asserts the verdict of both, and what
+//! follows.
 
 mod boxes;
 mod faults;
@@ -8,7 +9,7 @@ mod rewriting;
 use std::time::Duration;
 
 use self::{boxes::NatBox, network::Network};
-use crate::{nat::Kind, probe::Report};
+use crate::{nat::NatVerdict, probe::Report};
 
 const HUB: &str = "192.0.2.1";
 const OFFICE: &str = "10.0.0.2";
@@ -18,12 +19,12 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The verdict, and that each of these is said.
+/// Asserts the verdict, and that each of these parts of a sentence is in the evidence.
 #[track_caller]
-fn assert_verdict(report: &Report, kind: Kind, sentences: &[&str]) {
-    assert_eq!(report.nat, kind, "{:#?}", report.evidence);
+fn assert_verdict(report: &Report, verdict: NatVerdict, sentences: &[&str]) {
+    assert_eq!(report.nat, verdict, "{:#?}", report.evidence);
     for wanted in sentences {
-        let found = report.evidence.iter().any(|said| said.contains(wanted));
+        let found = report.evidence.iter().any(|sentence| sentence.contains(wanted));
         assert!(found, "no {wanted:?} in {:#?}", report.evidence);
     }
 }

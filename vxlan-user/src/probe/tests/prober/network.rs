@@ -6,8 +6,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::boxes::{NatBox, Packet};
 use crate::{
-    nat::{DataCounts, Ports},
-    probe::{Action, Key, Prober, Report, Settings, Transmit, name_id},
+    nat::{DataCounts, SourcePorts},
+    probe::{Action, Key, Prober, ProberConfig, Report, Transmit, name_id},
 };
 
 pub(super) const PORT: u16 = 4789;
@@ -16,7 +16,7 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 /// One end: this host's prober of one peer.
 pub(super) struct End {
     pub(super) prober: Prober,
-    pub(super) settings: Settings,
+    pub(super) config: ProberConfig,
     /// What its clock is ahead of the network's.
     ahead: Duration,
     /// When a request or a reply was sent, by the network's clock.
@@ -52,7 +52,7 @@ pub(super) struct Network {
     pub(super) twice: f64,
     /// From the arrival of a probe until the prober is told.
     pub(super) hold: Duration,
-    under_way: Vec<(Duration, Packet)>,
+    in_flight: Vec<(Duration, Packet)>,
 }
 
 impl Network {
@@ -68,7 +68,7 @@ impl Network {
             jitter: Duration::ZERO,
             twice: 0.0,
             hold: Duration::from_micros(50),
-            under_way: Vec::new(),
+            in_flight: Vec::new(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Network {
         [0, 1].map(|which| {
             let (name, address, endpoint) = hosts[which];
             let peer = hosts[1 - which].0;
-            let settings = Settings {
+            let config = ProberConfig {
                 peer: peer.into(),
                 local: name_id(name),
                 remote: name_id(peer),
@@ -98,21 +98,21 @@ impl Network {
                 addresses: vec![address.parse().unwrap()],
                 public_addresses: Vec::new(),
                 private_addresses: Vec::new(),
-                ports: if fixed { Ports::Fixed(PORT) } else { Ports::Flow },
+                ports: if fixed { SourcePorts::Fixed(PORT) } else { SourcePorts::Flow },
                 ttl: 64,
                 tos: 0,
                 learned: endpoint.is_none(),
                 endpoint: endpoint.map(|at| SocketAddr::new(at.parse().unwrap(), PORT)),
                 mtu: 1500,
             };
-            self.add(settings, ahead[which])
+            self.add(config, ahead[which])
         })
     }
 
-    fn add(&mut self, settings: Settings, ahead: Duration) -> usize {
+    fn add(&mut self, config: ProberConfig, ahead: Duration) -> usize {
         self.ends.push(End {
-            prober: Prober::new(settings.clone(), self.now + ahead),
-            settings,
+            prober: Prober::new(config.clone(), self.now + ahead),
+            config,
             ahead,
             sent: Vec::new(),
             moves: Vec::new(),
@@ -128,9 +128,9 @@ impl Network {
         let now = self.now;
         let session = self.random.random_range(1..u64::MAX);
         let end = &mut self.ends[end];
-        end.settings.session = session;
+        end.config.session = session;
         end.ahead += Duration::from_secs(1);
-        end.prober = Prober::new(end.settings.clone(), now + end.ahead);
+        end.prober = Prober::new(end.config.clone(), now + end.ahead);
     }
 
     pub(super) fn report(&mut self, end: usize) -> Report {
@@ -141,7 +141,7 @@ impl Network {
     pub(super) fn run(&mut self, time: Duration) {
         let until = self.now + time;
         loop {
-            let arrives = self.under_way.iter().map(|packet| packet.0).min();
+            let arrives = self.in_flight.iter().map(|packet| packet.0).min();
             let polls = self.ends.iter().map(|end| {
                 let due = end.prober.next_poll(self.now + end.ahead);
                 due - end.ahead
@@ -162,7 +162,7 @@ impl Network {
     fn poll(&mut self, end: usize) {
         let this = &mut self.ends[end];
         let now = self.now + this.ahead;
-        this.prober.data(this.counts, None, now);
+        this.prober.record_data(this.counts, None, now);
         let due = this.prober.next_poll(now) <= now;
         let actions = this.prober.poll(now, &mut || self.random.random());
         assert!(!due || this.prober.next_poll(now) > now, "a poll must be of use");
@@ -209,13 +209,13 @@ impl Network {
         let copies = if self.random.random_bool(self.twice) { 2 } else { 1 };
         for _ in 0..copies {
             let more = self.random.random_range(Duration::ZERO..=self.jitter);
-            self.under_way.push((self.now + self.delay + more, packet.clone()));
+            self.in_flight.push((self.now + self.delay + more, packet.clone()));
         }
     }
 
     fn deliver(&mut self) {
-        while let Some(place) = self.under_way.iter().position(|packet| packet.0 <= self.now) {
-            let (_, mut packet) = self.under_way.remove(place);
+        while let Some(index) = self.in_flight.iter().position(|packet| packet.0 <= self.now) {
+            let (_, mut packet) = self.in_flight.remove(index);
             let to = packet.destination.ip();
             if let Some(nat) = self.boxes.iter_mut().find(|nat| nat.public == to)
                 && !nat.inward(&mut packet)
@@ -225,7 +225,7 @@ impl Network {
             let to = packet.destination;
             let tag = packet.transmit.payload[8 + 18..][..8].to_vec();
             let Some(end) = self.ends.iter().position(|end| {
-                end.settings.addresses.contains(&to.ip()) && end.settings.key.tag()[..] == tag
+                end.config.addresses.contains(&to.ip()) && end.config.key.tag()[..] == tag
             }) else {
                 continue;
             };
@@ -242,7 +242,8 @@ impl Network {
         let now = self.now + this.ahead;
         let actions = this.prober.arrived(&arrived, now, &mut || self.random.random());
         for action in actions.iter().flatten() {
-            // No answer is longer than what was asked; what is asked besides is as long as any probe.
+            // No answer is longer than what was asked; what is asked besides is as long as any
+            // probe.
             if let Action::Transmit(transmit) = action {
                 assert!(transmit.length <= packet.transmit.length);
             }

@@ -8,7 +8,7 @@ use super::{
     network::{INTERVAL, Network, PORT},
     office, seconds,
 };
-use crate::nat::{Kind, vary};
+use crate::nat::{NatVerdict, mapping_varies};
 
 const FIXED_MAPPING: &str = "198.51.100.20:4789";
 
@@ -24,7 +24,7 @@ fn no_nat() {
             network.run(seconds(120));
             for end in [a, b] {
                 let report = network.report(end);
-                assert_verdict(&report, Kind::None, &["arrives at", "as it is"]);
+                assert_verdict(&report, NatVerdict::None, &["arrives at", "as it is"]);
                 assert_eq!(report.liveness.up, Some(true));
                 assert_eq!((report.loss.tx, report.loss.rx), (Some(0.0), Some(0.0)));
                 assert_eq!((report.hops.tx, report.hops.rx), (Some(3), Some(3)));
@@ -49,15 +49,15 @@ fn one_to_one_on_one_side() {
     let hosts = [("hub", HUB, Some(OFFICE_PUBLIC)), ("office", OFFICE, Some(HUB))];
     let [hub, office] = network.pair(hosts, false);
     network.run(seconds(10));
-    assert_verdict(&network.report(hub), Kind::OneToOne, &["not known yet"]);
+    assert_verdict(&network.report(hub), NatVerdict::OneToOne, &["not known yet"]);
     network.run(seconds(110));
     let port = network.report(hub).theirs.unwrap().sent.source.port();
     let arrives =
         format!("office sends from 10.0.0.2:{port}, which arrives as 198.51.100.20:{port}");
     let back = "what we send to 198.51.100.20:4789 arrives at 10.0.0.2:4789 of office";
-    assert_verdict(&network.report(hub), Kind::OneToOne, &[&arrives, back, "were answered"]);
+    assert_verdict(&network.report(hub), NatVerdict::OneToOne, &[&arrives, back, "were answered"]);
     let arrives = format!("our 10.0.0.2:{port} arrives at hub as 198.51.100.20:{port}");
-    assert_verdict(&network.report(office), Kind::OneToOne, &[&arrives, "get in"]);
+    assert_verdict(&network.report(office), NatVerdict::OneToOne, &[&arrives, "get in"]);
 }
 
 #[test]
@@ -70,8 +70,12 @@ fn one_to_one_on_both_sides() {
     network.run(seconds(120));
     let ours = "our 10.1.0.1:4789 arrives at b as 203.0.113.10:4789";
     let theirs = "b sends from 10.0.0.2:4789, which arrives as 198.51.100.20:4789";
-    assert_verdict(&network.report(a), Kind::OneToOne, &[ours, theirs, "came", "were answered"]);
-    assert_verdict(&network.report(b), Kind::OneToOne, &["came", "were answered"]);
+    assert_verdict(
+        &network.report(a),
+        NatVerdict::OneToOne,
+        &[ours, theirs, "came", "were answered"],
+    );
+    assert_verdict(&network.report(b), NatVerdict::OneToOne, &["came", "were answered"]);
 }
 
 #[test]
@@ -79,9 +83,9 @@ fn napt_that_keeps_ports() {
     let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC).keeping_ports());
     network.run(seconds(120));
     let why = "packets that the peer did not ask for do not get in: 0 of";
-    assert_verdict(&network.report(hub), Kind::PortPreservingNapt, &[why]);
+    assert_verdict(&network.report(hub), NatVerdict::PortPreservingNapt, &[why]);
     let why = "packets that nobody here asked for do not get in: 0 came";
-    assert_verdict(&network.report(office), Kind::PortPreservingNapt, &[why]);
+    assert_verdict(&network.report(office), NatVerdict::PortPreservingNapt, &[why]);
     assert_eq!(network.report(hub).endpoint, FIXED_MAPPING.parse().ok());
     assert_eq!(network.report(hub).mapping_changes, 0);
 }
@@ -95,9 +99,9 @@ fn napt_with_other_ports() {
     assert_ne!(learned.port(), PORT);
     network.run(seconds(120));
     let arrives = format!("office sends from 10.0.0.2:4789, which arrives as {learned}");
-    assert_verdict(&network.report(hub), Kind::Napt, &[&arrives]);
+    assert_verdict(&network.report(hub), NatVerdict::Napt, &[&arrives]);
     let arrives = format!("our 10.0.0.2:4789 arrives at hub as {learned}");
-    assert_verdict(&network.report(office), Kind::Napt, &[&arrives]);
+    assert_verdict(&network.report(office), NatVerdict::Napt, &[&arrives]);
     assert_eq!(network.ends[hub].moves.len(), 1);
     assert_eq!(network.report(hub).liveness.up, Some(true));
     assert_eq!(network.ends[hub].path_mtu, Some(1500));
@@ -110,7 +114,7 @@ fn nothing_is_sent_to_where_nobody_was_heard() {
     let [hub, _] = network.pair([("hub", HUB, None), ("office", OFFICE, Some(HUB))], true);
     network.run(seconds(300));
     assert!(network.ends[hub].sent.is_empty());
-    assert_verdict(&network.report(hub), Kind::Unknown, &["0 probes of office came"]);
+    assert_verdict(&network.report(hub), NatVerdict::Unknown, &["0 probes of office came"]);
     assert_eq!(network.report(hub).liveness.up, None);
 }
 
@@ -123,7 +127,7 @@ fn two_peers_behind_one_address() {
     network.run(seconds(60));
     let [first, second] = [one[0], two[0]].map(|hub| {
         let report = network.report(hub);
-        assert_verdict(&report, Kind::Napt, &["10.0.0."]);
+        assert_verdict(&report, NatVerdict::Napt, &["10.0.0."]);
         assert_eq!(report.liveness.up, Some(true));
         report.endpoint.unwrap()
     });
@@ -139,26 +143,26 @@ fn symmetric() {
     let other = "203.0.113.9";
     let two = network.pair([("two", other, None), ("office", OFFICE, Some(other))], true);
     network.run(seconds(60));
-    assert_verdict(&network.report(one[1]), Kind::Napt, &[]);
+    assert_verdict(&network.report(one[1]), NatVerdict::Napt, &[]);
     let now = network.now + seconds(7_000_000);
     let offices = [one[1], two[1]];
-    let ours = offices.map(|end| network.ends[end].prober.lately_ours(now));
-    assert_eq!(vary(&ours), [true, true]);
+    let ours = offices.map(|end| network.ends[end].prober.recent_ours(now));
+    assert_eq!(mapping_varies(&ours), [true, true]);
     // One peer may only not have heard yet of a mapping that has changed for both.
     for end in offices {
         network.ends[end].prober.set_varies(true, now);
     }
-    assert_verdict(&network.report(one[1]), Kind::Napt, &[]);
+    assert_verdict(&network.report(one[1]), NatVerdict::Napt, &[]);
     network.run(seconds(10));
     for end in offices {
         network.ends[end].prober.set_varies(true, now + seconds(10));
     }
     let why = "our address or port differs from peer to peer: our 10.0.0.2:4789 arrives at one as";
-    assert_verdict(&network.report(one[1]), Kind::Symmetric, &[why]);
+    assert_verdict(&network.report(one[1]), NatVerdict::Symmetric, &[why]);
     network.run(seconds(10));
     let why = "office says that its address or port differs from peer to peer";
-    assert_verdict(&network.report(one[0]), Kind::Symmetric, &[why]);
-    assert_verdict(&network.report(two[0]), Kind::Symmetric, &[why]);
+    assert_verdict(&network.report(one[0]), NatVerdict::Symmetric, &[why]);
+    assert_verdict(&network.report(two[0]), NatVerdict::Symmetric, &[why]);
     assert_eq!(network.report(two[0]).liveness.up, Some(true));
 }
 
@@ -175,10 +179,10 @@ fn after_a_rebind_the_hub_follows_within_two_intervals() {
         assert_ne!(after.endpoint, before.endpoint, "round {round}");
         assert!(after.probes.answered > answered, "the hub reaches it, round {round}");
         assert_eq!(after.mapping_changes, round);
-        assert_verdict(&after, Kind::Napt, &[]);
+        assert_verdict(&after, NatVerdict::Napt, &[]);
         let endpoint = after.endpoint.unwrap();
         let arrives = format!("our 10.0.0.2:4789 arrives at hub as {endpoint}");
-        assert_verdict(&network.report(office), Kind::Napt, &[&arrives]);
+        assert_verdict(&network.report(office), NatVerdict::Napt, &[&arrives]);
         network.run(seconds(30) + round_part(round));
     }
 }
@@ -198,7 +202,7 @@ fn a_mapping_that_changes_all_the_time_moves_the_endpoint_once_a_second() {
         let now = network.now + seconds(7_000_000);
         let end = &mut network.ends[office];
         end.prober.set_endpoint(None, now);
-        end.prober.set_endpoint(end.settings.endpoint, now);
+        end.prober.set_endpoint(end.config.endpoint, now);
         network.run(Duration::from_millis(130));
     }
     let moves: Vec<_> = network.ends[hub].moves.iter().map(|moves| moves.0).collect();
@@ -223,10 +227,10 @@ fn mappings_are_kept_alive() {
         let hub = (!kept).then_some(OFFICE_PUBLIC);
         let ends = network.pair([("hub", HUB, hub), ("office", OFFICE, Some(HUB))], true);
         for end in ends {
-            network.ends[end].settings.interval = seconds(60);
+            network.ends[end].config.interval = seconds(60);
             if !kept && end == ends[1] {
                 let own = OFFICE_PUBLIC.parse().expect("an address");
-                network.ends[end].settings.public_addresses = vec![own];
+                network.ends[end].config.public_addresses = vec![own];
             }
             network.restart(end);
         }

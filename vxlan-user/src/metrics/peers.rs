@@ -1,67 +1,68 @@
-//! Metrics of the ways to the peers and back: what is declared, what the data plane has seen, and what
-//! the prober reports.
+//! Renders the families of peers and of the paths to them: what is declared, what the data plane
+//! has observed, and what the prober reports.
 
 use std::{collections::HashMap, fmt::Display};
 
 use super::{
-    Snapshot,
     families::*,
+    snapshot::Snapshot,
     text::{Page, Samples},
 };
 use crate::{
     nat,
-    probe::{BothWays, By, Heard, Report},
+    observation::ObservedData,
+    probe::{LivenessSource, PerDirection, Report},
     state,
 };
 
 pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
     declared(page, snapshot);
-    heard(page, snapshot);
+    observed(page, snapshot);
     reported(page, snapshot);
     probed(page, snapshot);
 }
 
-/// Peers with what the data plane has heard of them.
-fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::Peer, &Heard)> {
-    snapshot.state.peers.iter().zip(&snapshot.heard)
+/// Returns the peers with what the data plane has observed of them.
+fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::Peer, &ObservedData)> {
+    snapshot.state.peers.iter().zip(&snapshot.observed)
 }
 
 fn declared(page: &mut Page, snapshot: &Snapshot) {
-    let mut info = Samples::of(&PEER_INFO);
+    let mut info = Samples::new(&PEER_INFO);
     let reports: HashMap<&str, &Report> =
         snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
-    for (peer, heard) in peers(snapshot) {
+    for (peer, data) in peers(snapshot) {
         let report = reports.get(peer.name.as_str());
         let endpoint = peer.endpoint.map_or_else(String::new, |at| at.to_string());
         let private = peer.private_address.map_or_else(String::new, |at| at.to_string());
         let in_probes = || Some(report?.theirs?.seen.source.ip());
-        let observed = heard.mapping.map(|mapping| mapping.address).or_else(in_probes);
+        let observed = data.mapping.map(|mapping| mapping.address).or_else(in_probes);
         let observed = observed.map_or_else(String::new, |at| at.to_string());
-        let nat = report.map_or(nat::Kind::Unknown, |report| report.nat).label();
+        let nat = report.map_or(nat::NatVerdict::Unknown, |report| report.nat).label();
         info.add(&[&*peer.name, &endpoint, &private, &observed, nat], 1);
     }
     page.add(info);
 }
 
-fn heard(page: &mut Page, snapshot: &Snapshot) {
-    let mut mappings = Samples::of(&MAPPINGS);
-    let mut changed = Samples::of(&MAPPING_CHANGED);
-    let mut last_seen = Samples::of(&LAST_SEEN);
-    for (peer, heard) in peers(snapshot) {
+fn observed(page: &mut Page, snapshot: &Snapshot) {
+    let mut mappings = Samples::new(&MAPPINGS);
+    let mut changed = Samples::new(&MAPPING_CHANGED);
+    let mut last_seen = Samples::new(&LAST_SEEN);
+    for (peer, data) in peers(snapshot) {
         let name = peer.name.as_str();
-        mappings.add(&[name], heard.mapping.map_or(0, |mapping| mapping.mappings));
-        if let Some(mapping) = heard.mapping {
+        mappings.add(&[name], data.mapping.map_or(0, |mapping| mapping.mappings));
+        if let Some(mapping) = data.mapping {
             changed.add(&[name], snapshot.before(f64::from(mapping.changed)));
         }
-        if let Some(ago) = heard.last {
+        if let Some(ago) = data.last_seen {
             last_seen.add(&[name, "data"], snapshot.before(f64::from(ago)));
         }
     }
     for report in snapshot.reports.iter() {
         let kind = match report.liveness.by {
-            By::Probes => "probe",
-            By::InnerEcho { .. } => "echo",
-            By::Nothing => continue,
+            LivenessSource::Probes => "probe",
+            LivenessSource::InnerEcho { .. } => "echo",
+            LivenessSource::Nothing => continue,
         };
         if let Some(ago) = report.liveness.last_seen {
             last_seen.add(&[report.peer.as_str(), kind], snapshot.before(ago));
@@ -70,12 +71,12 @@ fn heard(page: &mut Page, snapshot: &Snapshot) {
     [mappings, changed, last_seen].into_iter().for_each(|family| page.add(family));
 }
 
-/// What is known of a peer whether or not it has a key.
+/// Renders what is known of any peer, with a key or without.
 fn reported(page: &mut Page, snapshot: &Snapshot) {
-    let mut up = Samples::of(&PEER_UP);
-    let mut loss = Samples::of(&PROBE_LOSS);
-    let mut hops = Samples::of(&PATH_HOPS);
-    let mut mtus = Samples::of(&PATH_MTU);
+    let mut up = Samples::new(&PEER_UP);
+    let mut loss = Samples::new(&PROBE_LOSS);
+    let mut hops = Samples::new(&PATH_HOPS);
+    let mut mtus = Samples::new(&PATH_MTU);
     for (peer, mtu) in snapshot.state.peers.iter().zip(&snapshot.path_mtus) {
         mtus.add(&[peer.name.as_str(), "tx"], mtu);
     }
@@ -86,12 +87,12 @@ fn reported(page: &mut Page, snapshot: &Snapshot) {
         }
         both(&mut loss, name, report.loss);
         both(&mut hops, name, report.hops);
-        both(&mut mtus, name, BothWays { tx: None, ..report.path_mtu });
+        both(&mut mtus, name, PerDirection { tx: None, ..report.path_mtu });
     }
     [up, loss, hops, mtus].into_iter().for_each(|family| page.add(family));
 }
 
-fn both<T: Display>(samples: &mut Samples, peer: &str, values: BothWays<T>) {
+fn both<T: Display>(samples: &mut Samples, peer: &str, values: PerDirection<T>) {
     for (direction, value) in [("tx", values.tx), ("rx", values.rx)] {
         if let Some(value) = value {
             samples.add(&[peer, direction], value);
@@ -99,14 +100,16 @@ fn both<T: Display>(samples: &mut Samples, peer: &str, values: BothWays<T>) {
     }
 }
 
-/// What is known of a peer with a key alone.
+/// Renders what is known only of peers with a key.
 fn probed(page: &mut Page, snapshot: &Snapshot) {
-    let mut sent = Samples::of(&PROBES_SENT);
-    let mut lost = Samples::of(&PROBES_LOST);
-    let mut received = Samples::of(&PROBES_RECEIVED);
-    let mut refused = Samples::of(&PROBES_REFUSED);
-    let mut moves = Samples::of(&MAPPING_CHANGES);
-    for report in snapshot.reports.iter().filter(|report| report.liveness.by == By::Probes) {
+    let mut sent = Samples::new(&PROBES_SENT);
+    let mut lost = Samples::new(&PROBES_LOST);
+    let mut received = Samples::new(&PROBES_RECEIVED);
+    let mut refused = Samples::new(&PROBES_REFUSED);
+    let mut moves = Samples::new(&MAPPING_CHANGES);
+    for report in
+        snapshot.reports.iter().filter(|report| report.liveness.by == LivenessSource::Probes)
+    {
         let name = report.peer.as_str();
         sent.add(&[name], report.probes.sent);
         lost.add(&[name], report.probes.lost);
@@ -125,9 +128,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        metrics::{Family, Kind, RoundTrips},
-        nat::Kind as Nat,
-        probe::{Counts, DataMapping, Liveness, Report, sample},
+        metrics::{Family, MetricKind, RttHistogram},
+        nat::NatVerdict,
+        observation::DataMapping,
+        probe::{Liveness, ProbeCounts, sample},
         state::{State, Underlay},
     };
 
@@ -143,7 +147,8 @@ mod tests {
         }
     }
 
-    /// Three peers: one with a key, one that is asked by echo, one of which nothing is known.
+    /// Three peers: one with a key, one that echo requests are sent to, one of which nothing is
+    /// known.
     fn snapshot(reports: Vec<Report>) -> Snapshot {
         let names = ["keyed", "echo", "nothing"];
         let address = [192, 0, 2, 1].into();
@@ -166,13 +171,13 @@ mod tests {
                 entries: Vec::new(),
             },
             reload: None,
-            links: Vec::new(),
+            traffic: Vec::new(),
             drops: Vec::new(),
             usage: Vec::new(),
             path_mtus: vec![1500; 3],
-            heard: vec![Heard::default(); 3],
+            observed: vec![ObservedData::default(); 3],
             reports: reports.into(),
-            round_trips: Some(RoundTrips::of(["keyed"]).expect("a histogram")),
+            round_trips: Some(RttHistogram::new(["keyed"]).expect("a histogram")),
             at: UNIX_EPOCH + Duration::from_secs(1_000_000),
         }
     }
@@ -181,7 +186,7 @@ mod tests {
         crate::metrics::render(snapshot).expect("a page")
     }
 
-    /// The samples whose name begins so.
+    /// Returns the samples whose name begins like this.
     fn samples<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
         let is_it = |line: &&str| line.starts_with(name) && !line.starts_with('#');
         page.lines().filter(is_it).collect()
@@ -193,9 +198,13 @@ mod tests {
             ..sample(peer)
         };
         let refused = vec![("replayed".to_owned(), 0)];
-        let probes = Counts { refused, ..Counts::default() };
-        let echo = By::InnerEcho { address: [192, 168, 45, 1].into() };
-        vec![Report { probes, ..sample("keyed") }, by(echo, "echo"), by(By::Nothing, "nothing")]
+        let probes = ProbeCounts { refused, ..ProbeCounts::default() };
+        let echo = LivenessSource::InnerEcho { address: [192, 168, 45, 1].into() };
+        vec![
+            Report { probes, ..sample("keyed") },
+            by(echo, "echo"),
+            by(LivenessSource::Nothing, "nothing"),
+        ]
     }
 
     #[test]
@@ -204,15 +213,15 @@ mod tests {
         for family in Family::ALL.iter().filter(|family| family.only_where_known) {
             let found = samples(&page, family.name);
             let expected: &[String] = match family.kind {
-                Kind::Counter if family.labels.len() == 1 => {
+                MetricKind::Counter if family.labels.len() == 1 => {
                     &[format!("{}{{peer=\"keyed\"}} 0", family.name)]
                 }
-                Kind::Counter => {
+                MetricKind::Counter => {
                     &[format!("{}{{peer=\"keyed\",reason=\"replayed\"}} 0", family.name)]
                 }
-                Kind::Gauge => &[],
+                MetricKind::Gauge => &[],
                 // 12 buckets and the last, sum and count.
-                Kind::Histogram => {
+                MetricKind::Histogram => {
                     assert_eq!(found.len(), 15, "{found:?}");
                     assert!(found.iter().all(|line| line.ends_with(" 0")), "{found:?}");
                     continue;
@@ -231,12 +240,12 @@ mod tests {
     fn everything_that_is_reported_has_its_sample() {
         let mut reports = at_the_start();
         reports[0] = Report {
-            nat: Nat::OneToOne,
-            liveness: Liveness { by: By::Probes, up: Some(true), last_seen: Some(3.6) },
-            loss: BothWays { tx: Some(0.25), rx: Some(0.0) },
-            hops: BothWays { tx: Some(7), rx: None },
-            path_mtu: BothWays { tx: Some(1460), rx: Some(1400) },
-            probes: Counts {
+            nat: NatVerdict::OneToOne,
+            liveness: Liveness { by: LivenessSource::Probes, up: Some(true), last_seen: Some(3.6) },
+            loss: PerDirection { tx: Some(0.25), rx: Some(0.0) },
+            hops: PerDirection { tx: Some(7), rx: None },
+            path_mtu: PerDirection { tx: Some(1460), rx: Some(1400) },
+            probes: ProbeCounts {
                 sent: 9,
                 answered: 6,
                 lost: 2,
@@ -249,7 +258,7 @@ mod tests {
         reports[1].liveness.up = Some(false);
         reports[1].liveness.last_seen = Some(100.0);
         let mut snapshot = snapshot(reports);
-        snapshot.heard[0] = Heard {
+        snapshot.observed[0] = ObservedData {
             mapping: Some(DataMapping {
                 address: [198, 51, 100, 21].into(),
                 port: Some(1024),
@@ -258,7 +267,7 @@ mod tests {
                 changes: 8,
                 changed: 50,
             }),
-            last: Some(10),
+            last_seen: Some(10),
         };
         let times = snapshot.round_trips.clone().expect("a histogram");
         times.observe("keyed", 0.0004);

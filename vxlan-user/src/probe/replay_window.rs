@@ -1,28 +1,28 @@
-//! Which sequence numbers were here already (RFC 6479): a ring of blocks of bits, so that moving on
-//! clears whole blocks and shifts nothing.
+//! Detects replayed sequence numbers (RFC 6479): a ring of blocks of bits, so that moving the
+//! window clears whole blocks and shifts no bits.
 
-/// How many numbers back one may still be new.
-pub(super) const WINDOW: u64 = 1024;
+/// Size of the window: a number may be so far below the highest one and still be accepted.
+pub(super) const WINDOW_SIZE: u64 = 1024;
 const BLOCK: u64 = u64::BITS as u64;
-/// One more than the window has: it seldom begins where a block does.
-const BLOCKS: u64 = WINDOW / BLOCK + 1;
+/// One block more than the window fills, since the window seldom starts at the edge of a block.
+const BLOCKS: u64 = WINDOW_SIZE / BLOCK + 1;
 
 /// A window of 1024 sequence numbers below the highest one that was accepted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Window {
+pub(super) struct ReplayWindow {
     highest: u64,
     blocks: [u64; BLOCKS as usize],
 }
 
-impl Window {
-    /// The highest number accepted; zero: none yet.
+impl ReplayWindow {
+    /// Returns the highest accepted number; zero: none yet.
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }
 
-    /// Whether the number is new; from now on it is not. Zero never is.
+    /// Accepts a number if it is new, and returns whether it was. Zero is never accepted.
     pub(super) fn accept(&mut self, number: u64) -> bool {
-        if number == 0 || self.highest.saturating_sub(number) >= WINDOW {
+        if number == 0 || self.highest.saturating_sub(number) >= WINDOW_SIZE {
             return false;
         }
         let block = number / BLOCK;
@@ -50,9 +50,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::tests::Random;
-    use super::Window;
+    use super::ReplayWindow;
 
-    /// What the window must do, by remembering everything.
+    /// Does what the window must do, by remembering every number.
     #[derive(Default)]
     struct Model(BTreeSet<u64>);
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     fn compare(numbers: impl IntoIterator<Item = u64>) {
-        let (mut window, mut model) = (Window::default(), Model::default());
+        let (mut window, mut model) = (ReplayWindow::default(), Model::default());
         for number in numbers {
             assert_eq!(window.accept(number), model.accept(number), "{number}, {window:?}");
             assert_eq!(window.highest(), model.0.last().copied().unwrap_or(0));
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn zero_is_never_new() {
-        let mut window = Window::default();
+        let mut window = ReplayWindow::default();
         assert!(!window.accept(0));
         assert!(window.accept(1));
         assert!(!window.accept(0));
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_window_is_1024_numbers_wide() {
         for highest in 1024..=1024 + 2 * 17 * 64 {
-            let mut window = Window::default();
+            let mut window = ReplayWindow::default();
             assert!(window.accept(highest));
             assert!(!window.accept(highest));
             assert!(!window.accept(highest - 1024), "{highest}");
@@ -93,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_way_ahead_forgets_nothing_it_should_know() {
+    fn a_jump_ahead_forgets_no_number_within_the_window() {
         for ahead in [1, 63, 64, 65, 1023, 1024, 1025, 1087, 1088, 1089, 5000, 1 << 40] {
-            let mut window = Window::default();
+            let mut window = ReplayWindow::default();
             for number in 1..=2000 {
                 assert!(window.accept(number));
             }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_numbers_there_are() {
+    fn the_highest_numbers() {
         compare([u64::MAX - 5000, u64::MAX - 1024, u64::MAX - 1, u64::MAX, u64::MAX]);
         compare((0..3000).map(|back| u64::MAX - back));
         compare((0..3000).rev().map(|back| u64::MAX - back));

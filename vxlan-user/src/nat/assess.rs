@@ -1,0 +1,225 @@
+//! The verdict: of all that is true of a path, what hurts most. Which addresses and ports are
+//! rewritten is decided in `rewriting`, whether packets pass at all in `reachability`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+};
+
+use super::{
+    evidence::{DataEvidence, Evidence, ProbeEvidence},
+    reachability::unreachable,
+    rewriting::{Rewriting, Side},
+    unsolicited::unsolicited_pass,
+    verdict::{Assessment, NatVerdict},
+};
+use crate::observation::{Rewrite, UdpChecksum};
+
+/// Returns the first verdict that holds, in this order: blocked, one_way, checksum_breaking,
+/// symmetric, a verdict on rewriting, none.
+pub fn assess(evidence: &Evidence) -> Assessment {
+    let rewriting = Rewriting::from_evidence(evidence);
+    let mut sentences = Vec::new();
+    let mut verdict: Option<NatVerdict> = None;
+    for found in [
+        unreachable(evidence, &mut sentences),
+        changed_checksums(evidence, &mut sentences),
+        differing_mappings(evidence, &mut sentences),
+        rewritten(evidence, &rewriting, &mut sentences),
+    ] {
+        verdict = verdict.or(found);
+    }
+    if verdict.is_none() && rewriting.observed {
+        verdict = Some(NatVerdict::None);
+        sentences.extend(untouched(evidence));
+    }
+    remarks(evidence, &mut sentences);
+    let verdict = verdict.unwrap_or(NatVerdict::Unknown);
+    if verdict == NatVerdict::Unknown {
+        sentences.insert(0, unknown(evidence));
+    }
+    Assessment { verdict, evidence: sentences }
+}
+
+/// Decides for each peer whether a NAT maps our packets to the peer to another address or port than
+/// our packets to other peers, though all leave from the same socket. `ours`: the latest request to
+/// each peer that the peer has described. A request that is not rewritten proves nothing, since
+/// that peer may be on this side of the NAT.
+pub fn mapping_varies(ours: &[Option<Rewrite>]) -> Vec<bool> {
+    let rewritten = |probe: &&Rewrite| probe.sent.source != probe.seen.source;
+    let mut seen_as: HashMap<SocketAddr, HashSet<SocketAddr>> = HashMap::new();
+    for probe in ours.iter().flatten().filter(rewritten) {
+        seen_as.entry(probe.sent.source).or_default().insert(probe.seen.source);
+    }
+    let several =
+        |probe: &Rewrite| seen_as.get(&probe.sent.source).is_some_and(|as_| as_.len() > 1);
+    let varies = |probe: &Rewrite| rewritten(&probe) && several(probe);
+    ours.iter().map(|probe| probe.as_ref().is_some_and(varies)).collect()
+}
+
+/// Finds checksums that changed on the path.
+fn changed_checksums(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+    let peer = &evidence.peer;
+    let before = sentences.len();
+    let changed = |probe: &Rewrite| {
+        probe.sent.checksum == UdpChecksum::Zero && probe.seen.checksum != UdpChecksum::Zero
+            || probe.seen.checksum == UdpChecksum::Wrong
+    };
+    let (ours, theirs) = latest(evidence);
+    if let Some(probe) = ours.filter(changed) {
+        let how = arrives(&probe);
+        sentences.push(format!("our probes leave with {how} at {peer}"));
+    }
+    if let Some(probe) = theirs.filter(changed) {
+        let how = arrives(&probe);
+        sentences.push(format!("probes of {peer} leave with {how} here"));
+    }
+    let (lately, all) = (evidence.data.recent.checksum, evidence.data.total.checksum);
+    if lately > 0 {
+        sentences.push(format!(
+            "{lately} data packets of {peer} came lately, {all} in all, with a checksum that it did \
+             not send"
+        ));
+    }
+    (sentences.len() > before).then_some(NatVerdict::ChecksumBreaking)
+}
+
+/// Describes the checksum of a probe at both ends.
+fn arrives(probe: &Rewrite) -> String {
+    let word = |checksum| match checksum {
+        UdpChecksum::Zero => "checksum zero",
+        UdpChecksum::Right => "a right checksum",
+        UdpChecksum::Wrong => "a wrong checksum",
+    };
+    format!("{} and arrive with {}", word(probe.sent.checksum), word(probe.seen.checksum))
+}
+
+/// Finds NATs with another mapping for each destination.
+fn differing_mappings(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+    let probes = evidence.probes.as_ref()?;
+    let peer = &evidence.peer;
+    if probes.varies {
+        let as_seen = probes.ours.map_or_else(String::new, |ours| {
+            format!(": our {} arrives at {peer} as {}", ours.sent.source, ours.seen.source)
+        });
+        sentences.push(format!("our address or port differs from peer to peer{as_seen}"));
+    }
+    if probes.peer_varies {
+        sentences.push(format!("{peer} says that its address or port differs from peer to peer"));
+    }
+    (probes.varies || probes.peer_varies).then_some(NatVerdict::Symmetric)
+}
+
+/// Decides on rewritten addresses and ports.
+fn rewritten(
+    evidence: &Evidence,
+    rewriting: &Rewriting,
+    sentences: &mut Vec<String>,
+) -> Option<NatVerdict> {
+    sentences.extend(rewriting.sentences.iter().cloned());
+    if rewriting.port {
+        return Some(NatVerdict::Napt);
+    }
+    let sides = [
+        (rewriting.near, Side::Near, "packets that nobody here asked for"),
+        (rewriting.far, Side::Far, "packets that the peer did not ask for"),
+    ];
+    let sides = sides.into_iter().filter(|side| side.0);
+    let mut verdict = None;
+    for (_, side, what) in sides {
+        let of_side =
+            match evidence.probes.as_ref().and_then(|probes| unsolicited_pass(probes, side)) {
+                Some((true, why)) => {
+                    sentences.push(format!("{what} get in: {why}"));
+                    NatVerdict::OneToOne
+                }
+                Some((false, why)) => {
+                    sentences.push(format!("{what} do not get in: {why}"));
+                    NatVerdict::PortPreservingNapt
+                }
+                None if evidence.facts.learned => {
+                    sentences.push(format!(
+                    "it is not known yet whether {what} get in; the endpoint is learned, so it is \
+                     taken that they do not"
+                ));
+                    NatVerdict::PortPreservingNapt
+                }
+                None => {
+                    sentences.push(format!(
+                    "it is not known yet whether {what} get in; the endpoint is declared, so it is \
+                     taken that they do"
+                ));
+                    NatVerdict::OneToOne
+                }
+            };
+        if verdict != Some(NatVerdict::PortPreservingNapt) {
+            verdict = Some(of_side);
+        }
+    }
+    verdict
+}
+
+/// Returns our latest described request, and the latest request of the peer.
+fn latest(evidence: &Evidence) -> (Option<Rewrite>, Option<Rewrite>) {
+    evidence.probes.as_ref().map_or((None, None), |probes| (probes.ours, probes.theirs))
+}
+
+/// Writes the sentences that say that nothing is rewritten.
+fn untouched(evidence: &Evidence) -> Vec<String> {
+    let peer = &evidence.peer;
+    let mut sentences = Vec::new();
+    let (ours, theirs) = latest(evidence);
+    if let Some(ours) = ours {
+        sentences.push(format!("our {} arrives at {peer} as it is", ours.sent.source));
+    }
+    if let Some(theirs) = theirs {
+        sentences.push(format!("{} of {peer} arrives as it is", theirs.sent.source));
+    }
+    let DataEvidence { total, recent, mapping } = &evidence.data;
+    let received = total.received.max(recent.received);
+    if received > 0 {
+        let from = mapping.map_or_else(String::new, |at| format!(" from {}", at.address));
+        let what = "as far as they show, none was rewritten";
+        sentences.push(format!("{received} data packets of {peer} came{from}: {what}"));
+    }
+    sentences
+}
+
+/// Adds what is worth saying beside any verdict.
+fn remarks(evidence: &Evidence, sentences: &mut Vec<String>) {
+    let peer = &evidence.peer;
+    let (dropped, lately) = (evidence.data.total.bad_checksum, evidence.data.recent.bad_checksum);
+    if dropped > 0 {
+        sentences.push(format!(
+            "{dropped} data packets of {peer} were dropped for a wrong checksum, {lately} lately"
+        ));
+    }
+    if evidence.probes.is_none() && !sentences.is_empty() {
+        sentences.push(format!(
+            "there is no key for {peer}: 0 probes, only what its data packets show counts"
+        ));
+    }
+}
+
+/// Says why nothing is known.
+fn unknown(evidence: &Evidence) -> String {
+    let peer = &evidence.peer;
+    match &evidence.probes {
+        None => format!("0 data packets of {peer} came, and there is no key for probes"),
+        Some(ProbeEvidence { unproven, .. })
+            if evidence.facts.endpoint.is_none() && *unproven > 0 =>
+        {
+            format!(
+                "{unproven} requests of {peer} came lately, none with the token that our replies offer: \
+                 they do not reach it"
+            )
+        }
+        Some(_) if evidence.facts.endpoint.is_none() => {
+            format!("0 probes of {peer} came, from which its endpoint could be learned")
+        }
+        Some(probes) => {
+            let (answered, sent) = (probes.answered, probes.sent);
+            format!("{answered} of {sent} requests to {peer} were answered, too few to say more")
+        }
+    }
+}

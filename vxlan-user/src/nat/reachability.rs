@@ -1,0 +1,70 @@
+//! Whether packets pass at all: the verdicts `blocked` and `one_way`.
+
+use super::{
+    evidence::{Evidence, ProbeEvidence, RECENT_INTERVALS},
+    verdict::NatVerdict,
+};
+
+/// So many losses in a row are no accident.
+pub(super) const MIN_LOSSES: u64 = 3;
+
+/// Decides whether the path is blocked, or passes packets in one direction only.
+pub(super) fn unreachable(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+    let probes = evidence.probes.as_ref()?;
+    let window = evidence.interval * RECENT_INTERVALS;
+    if probes.unanswered >= MIN_LOSSES && probes.since_reply >= window {
+        return Some(unanswered(evidence, probes, sentences));
+    }
+    let replies = probes.answered > 0 && probes.since_reply < window;
+    if replies && probes.missed >= MIN_LOSSES && probes.proven + probes.unproven == 0 {
+        let (peer, seconds) = (&evidence.peer, window.as_secs_f64());
+        sentences.push(format!(
+            "{peer} answers, and has sent {} requests of which none came here in {seconds:.0} s",
+            probes.missed
+        ));
+        return Some(NatVerdict::OneWay);
+    }
+    None
+}
+
+/// Decides between the two where our requests are not answered.
+fn unanswered(
+    evidence: &Evidence,
+    probes: &ProbeEvidence,
+    sentences: &mut Vec<String>,
+) -> NatVerdict {
+    let peer = &evidence.peer;
+    let window = evidence.interval * RECENT_INTERVALS;
+    let seconds = window.as_secs_f64();
+    let data = evidence.data.recent.arrived();
+    let silent = probes.since_reply.as_secs_f64();
+    let sent = format!("{} requests to {peer} in {silent:.0} s", probes.unanswered);
+    if probes.last_seen.is_none_or(|ago| ago >= window) && data == 0 {
+        sentences.push(format!("{sent}, none was answered, and nothing came from it"));
+        return NatVerdict::Blocked;
+    }
+    let requests = probes.proven + probes.unproven;
+    sentences.push(if requests > 0 {
+        format!("{sent}, none was answered, but {requests} of its requests came in {seconds:.0} s")
+    } else if data > 0 {
+        format!("{sent}, none was answered, but {data} data packets came from it in {seconds:.0} s")
+    } else {
+        format!("{sent}, none was answered, but probes of it came")
+    });
+    match (probes.reported, probes.unproven_report) {
+        (Some(reported), _) => sentences.push(format!(
+            "we sent {}, {peer} saw {}, the latest of them the {}.",
+            probes.sent, reported.received, reported.highest
+        )),
+        (None, Some(saw)) => sentences
+            .push(format!("we sent {}, {peer} saw {saw}, by what its requests say", probes.sent)),
+        (None, None) => {}
+    }
+    if probes.unproven > 0 && probes.proven == 0 {
+        sentences.push(format!(
+            "0 of its {} requests bring the token that our replies offer",
+            probes.unproven
+        ));
+    }
+    NatVerdict::OneWay
+}
