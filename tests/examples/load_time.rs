@@ -124,7 +124,7 @@ fn settle(daemon: &Daemon) -> Result<()> {
     let pid = daemon.pid().context("it does not run")?;
     let (began, before) = (Instant::now(), cpu(pid)?);
     ensure!(
-        daemon.wait_for_log("every way is looked at", Duration::from_secs(60)),
+        daemon.wait_for_log("every path is resolved", Duration::from_secs(60)),
         "it does not say that it has looked at the ways:\n{}",
         daemon.log()
     );

@@ -66,7 +66,7 @@ impl Tunnel {
         self.host.daemon.write_config(config)?;
         let out = self.host.vxlan(&["reload"])?;
         assert_eq!((out.status.code(), out.stdout.as_str()), (Some(2), ""), "{}", out.stderr);
-        let reason = format!("the former configuration stays in force: {sentence}");
+        let reason = format!("the previous configuration stays in force: {sentence}");
         assert_eq!(out.stderr, format!("vxlan: {reason}\n"));
         self.host.state()?.assert_is(&before.0, "the reload that failed");
         let now = scrape(self)?;
@@ -356,7 +356,7 @@ fn by_sighup() -> Result<()> {
     tunnel.host.daemon.write_config("[node]\nnonsense = 1\n")?;
     let before = tunnel.host.state()?;
     hang_up(&tunnel)?;
-    let said = "the former configuration stays in force";
+    let said = "the previous configuration stays in force";
     ensure!(tunnel.host.daemon.wait_for_log(said, Duration::from_secs(10)), "not a word");
     assert_eq!(successful(&tunnel.host.daemon.metrics()?), 0.0);
     tunnel.host.state()?.assert_is(&before, "a broken file");
@@ -376,7 +376,7 @@ fn by_a_change_of_the_watched_file() -> Result<()> {
     tunnel.host.daemon.write_config(&CONFIG)?;
     wait_until("the file that was rewritten", || Ok(!tunnel.host.ns().has_interface("lab")?))?;
     tunnel.host.daemon.write_config("[node]\n")?;
-    let said = "the former configuration stays in force";
+    let said = "the previous configuration stays in force";
     ensure!(tunnel.host.daemon.wait_for_log(said, Duration::from_secs(10)), "not a word");
     fs::remove_file(&file)?;
     tunnel.host.daemon.write_config(&larger())?;

@@ -49,7 +49,7 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
                 "underlay": preflight.underlay.name,
                 "address": preflight.address,
                 "addresses": preflight.facts.addresses().collect::<Vec<_>>(),
-                "receive": preflight.ladder.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
+                "receive": preflight.attach_modes.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
@@ -65,7 +65,7 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
             preflight.underlay.name,
             preflight.sends_from()
         );
-        println!("receive: {}", modes(&preflight.ladder));
+        println!("receive: {}", modes(&preflight.attach_modes));
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -13,7 +13,7 @@ pub(super) fn reload(directories: &Directories) -> anyhow::Result<ExitCode> {
             println!("the configuration {} is in force", directories.config.display());
             Ok(ExitCode::SUCCESS)
         }
-        Some(Err(reason)) => bail!("the former configuration stays in force: {reason}"),
+        Some(Err(reason)) => bail!("the previous configuration stays in force: {reason}"),
         None => bail!(
             "no daemon runs here. Start one with `vxlan run`, or name its run directory with --run-dir"
         ),

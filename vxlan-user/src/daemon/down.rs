@@ -16,8 +16,8 @@ pub struct Removed {
     pub pins: bool,
 }
 
-/// Takes down the data plane of a daemon that does not run any more. Goes on after a failure, so that
-/// one obstacle leaves one thing behind; what is left can be removed by calling it again.
+/// Takes down the data plane of a daemon that does not run any more. Goes on after a failure, so
+/// that one obstacle leaves one thing behind; what is left can be removed by calling it again.
 pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
     let lock = directories.run_dir.lock()?;
     let pins_lock = directories.pins.lock()?;

@@ -1,8 +1,8 @@
 //! The daemon: brings configuration, host and data plane together and keeps them so.
 //!
-//! [`run`] starts and stays; [`check`] looks without touching; [`down`] removes what a run left. The
-//! order of a start is: look at everything, change nothing; then make, and undo all of it should a
-//! step fail. Prints nothing: that is the command line's part.
+//! [`run`] starts and stays; [`check`] looks without touching; [`down`] removes what a run left.
+//! The order of a start is: look at everything, change nothing; then make, and undo all of it
+//! should a step fail. Prints nothing: that is the command line's part.
 
 mod directories;
 mod down;

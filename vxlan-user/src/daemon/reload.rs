@@ -1,5 +1,5 @@
-//! A new configuration for a running daemon, taken over whole or not at all. What happens to the data
-//! plane is [`super::takeover`]'s matter.
+//! Applies a new configuration to a running daemon, whole or not at all. [`super::takeover`]
+//! changes the data plane; this module hands everything else over to it.
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -9,14 +9,14 @@ use super::{
     preflight,
     probing::Probing,
     reconcile::{
+        Reconciler,
         ageing::{self, Ageing},
-        reconciler::Follower,
-        underlay::Underlay,
+        underlay::UnderlayReconciler,
     },
-    reload_requests::{Outcome, Requests},
+    reload_requests::{ReloadOutcome, ReloadRequests},
     running::ActivePlane,
-    serve::{listeners::Shown, program_log, service_manager::Service},
-    takeover::bring_up,
+    serve::{listeners::Listeners, program_log, service_manager::ServiceManager},
+    takeover::take_over,
 };
 use crate::{
     config,
@@ -24,32 +24,32 @@ use crate::{
     host::{Host, IcmpListener},
 };
 
-/// What goes on under another configuration.
-pub(super) struct Parts<'a, 'b> {
+/// The parts of a running daemon that carry on under another configuration.
+pub(super) struct Reload<'a, 'b> {
     pub(super) directories: &'b Directories,
     pub(super) host: &'b Host,
     pub(super) options: LoadOptions,
     pub(super) running: &'a mut ActivePlane,
     pub(super) probing: &'a mut Probing,
-    pub(super) follower: &'a mut Follower<'b>,
-    pub(super) underlay: &'a mut Underlay<'b>,
+    pub(super) reconciler: &'a mut Reconciler<'b>,
+    pub(super) underlay: &'a mut UnderlayReconciler<'b>,
     pub(super) ageing: &'a mut Ageing,
-    pub(super) shown: &'a mut Shown,
+    pub(super) listeners: &'a mut Listeners,
 }
 
-impl Parts<'_, '_> {
-    /// Reads the file and applies it, or leaves everything as it is and says why. The service manager
-    /// and the metrics hear of it.
-    pub(super) async fn reload(
+impl Reload<'_, '_> {
+    /// Reads the file and applies it, or leaves everything as it is and returns why. Notifies the
+    /// service manager and the metrics.
+    pub(super) async fn run(
         &mut self,
-        requests: &mut Requests,
-        service: &mut Service,
-    ) -> Outcome {
-        service.reloading();
-        requests.read();
-        let done = self.apply().await;
-        service.ready(self.running);
-        match done {
+        requests: &mut ReloadRequests,
+        service_manager: &mut ServiceManager,
+    ) -> ReloadOutcome {
+        service_manager.notify_reloading();
+        requests.file_is_read();
+        let result = self.apply().await;
+        service_manager.notify_ready(self.running);
+        match result {
             Ok(()) => {
                 tracing::info!(
                     "the configuration {} is in force",
@@ -58,8 +58,8 @@ impl Parts<'_, '_> {
                 Ok(())
             }
             Err(error) => {
-                self.shown.failed();
-                tracing::error!("the former configuration stays in force: {error:#}");
+                self.listeners.reload_failed();
+                tracing::error!("the previous configuration stays in force: {error:#}");
                 Err(format!("{error:#}"))
             }
         }
@@ -67,8 +67,8 @@ impl Parts<'_, '_> {
 
     async fn apply(&mut self) -> anyhow::Result<()> {
         let (directories, host) = (self.directories, self.host);
-        // What was learned up to now is in the state that the next generation begins with.
-        self.follower.save(self.running);
+        // The next generation begins with the record, which must hold what was learned up to now.
+        self.reconciler.save(self.running);
         let preflight = preflight::inspect(directories, host).await?;
         let before = &self.running.preflight;
         let listener = match same_listener(&before.config, &preflight.config) {
@@ -83,28 +83,27 @@ impl Parts<'_, '_> {
             tracing::warn!("{warning}");
         }
         let next =
-            bring_up::bring_up(directories, host, preflight, self.options, Some(self.running))
-                .await?;
-        let former = std::mem::replace(self.running, next);
-        self.hand_over(&former, icmp, listener).await.context(
-            "the new configuration is in force, but the daemon cannot follow it: restart it",
+            take_over(directories, host, preflight, self.options, Some(self.running)).await?;
+        let previous = std::mem::replace(self.running, next);
+        self.hand_over(&previous, icmp, listener).await.context(
+            "the new configuration is in force, but the daemon cannot work with it: restart it",
         )
     }
 
-    /// From here on the new configuration is in force.
+    /// Hands the parts over to the new generation. From here on the new configuration is in force.
     async fn hand_over(
         &mut self,
-        former: &ActivePlane,
+        previous: &ActivePlane,
         icmp: Option<IcmpListener>,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        let Self { directories, running, probing, follower, .. } = self;
+        let Self { directories, running, probing, reconciler, .. } = self;
         self.underlay.reload(running, icmp);
-        follower.reload(former, running);
-        probing.reload(directories, &former.preflight.config, running, follower)?;
+        reconciler.reload(previous, running);
+        probing.reload(directories, &previous.preflight.config, running, reconciler)?;
         *self.ageing = ageing::start(&directories.pins, running)?;
         program_log::forward(running, self.options)?;
-        self.shown.reload(directories, running, probing, listener)
+        self.listeners.reload(directories, running, probing, listener)
     }
 }
 

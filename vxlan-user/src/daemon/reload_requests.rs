@@ -1,5 +1,5 @@
-//! Who asks a running daemon to read its configuration again: a signal, the command line, a change of the
-//! file. What follows is [`super::reload`]'s matter.
+//! Requests to read the configuration again, from a signal, the command line, or a change of the
+//! file. [`super::reload`] acts on them.
 
 use std::{
     fs,
@@ -14,35 +14,36 @@ use tokio::{
     time::{Interval, interval},
 };
 
-/// How often a watched file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a watched file is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The answer to who asked: an error is in the words that a person reads.
-pub(super) type Outcome = Result<(), String>;
+/// What the requester gets; an error is a message for a person.
+pub(super) type ReloadOutcome = Result<(), String>;
 
-/// Where a request comes from, if somebody waits for the outcome.
-pub(super) type Asked = oneshot::Sender<Outcome>;
+/// A request of a requester that waits for the outcome.
+pub(super) type ReloadRequest = oneshot::Sender<ReloadOutcome>;
 
-/// Everything that can ask for a reload.
-pub(super) struct Requests {
+/// Every source of requests.
+pub(super) struct ReloadRequests {
     hangup: Signal,
-    asked: mpsc::Receiver<Asked>,
-    watched: Option<Watched>,
+    received: mpsc::Receiver<ReloadRequest>,
+    watched: Option<WatchedFile>,
 }
 
-impl Requests {
-    /// `watch`: a change of the file is a request too.
+impl ReloadRequests {
+    /// With `watch` a change of the file is a request, too.
     pub(super) fn new(
         hangup: Signal,
         config: &Path,
         watch: bool,
-        asked: mpsc::Receiver<Asked>,
+        received: mpsc::Receiver<ReloadRequest>,
     ) -> Self {
-        Self { hangup, asked, watched: watch.then(|| Watched::new(config)) }
+        Self { hangup, received, watched: watch.then(|| WatchedFile::new(config)) }
     }
 
-    /// The next one. Nothing is lost when the future is dropped before it is ready.
-    pub(super) async fn next(&mut self) -> Option<Asked> {
+    /// Waits for the next request; `None` is a request that nobody waits for. Nothing is lost when
+    /// the future is dropped before it is ready.
+    pub(super) async fn next(&mut self) -> Option<ReloadRequest> {
         let changed = async {
             match &mut self.watched {
                 Some(watched) => watched.changed().await,
@@ -51,41 +52,41 @@ impl Requests {
         };
         tokio::select! {
             _ = self.hangup.recv() => None,
-            Some(asked) = self.asked.recv() => Some(asked),
+            Some(request) = self.received.recv() => Some(request),
             () = changed => None,
         }
     }
 
-    /// What is there is being read now.
-    pub(super) fn read(&mut self) {
+    /// The file as it is now is being read.
+    pub(super) fn file_is_read(&mut self) {
         if let Some(watched) = &mut self.watched {
-            watched.read = Stamp::of(&watched.path);
+            watched.read = FileStamp::read(&watched.path);
         }
     }
 }
 
-/// A file that is looked at now and then: that finds every way of replacing it, renames and links
+/// A file that is resolved at now and then: that finds every way of replacing it, renames and links
 /// included.
-struct Watched {
+struct WatchedFile {
     path: PathBuf,
     tick: Interval,
-    /// As it was when it was read.
-    read: Option<Stamp>,
+    /// The file as it was when the daemon read it.
+    read: Option<FileStamp>,
     /// As it was at the latest look: what is still being written changes from look to look.
-    seen: Option<Stamp>,
+    last_seen: Option<FileStamp>,
 }
 
-/// What tells one state of a file from another.
+/// What tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// `None`: there is no such file.
-    fn of(path: &Path) -> Option<Self> {
+    fn read(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         Some(Self {
             file: (found.dev(), found.ino()),
@@ -95,18 +96,18 @@ impl Stamp {
     }
 }
 
-impl Watched {
+impl WatchedFile {
     fn new(path: &Path) -> Self {
-        let now = Stamp::of(path);
-        Self { path: path.to_owned(), tick: interval(LOOK), read: now, seen: now }
+        let now = FileStamp::read(path);
+        Self { path: path.to_owned(), tick: interval(POLL_INTERVAL), read: now, last_seen: now }
     }
 
     async fn changed(&mut self) {
         loop {
             self.tick.tick().await;
-            let now = Stamp::of(&self.path);
-            let settled = self.seen == now;
-            self.seen = now;
+            let now = FileStamp::read(&self.path);
+            let settled = self.last_seen == now;
+            self.last_seen = now;
             if settled && now.is_some() && now != self.read {
                 return;
             }

@@ -1,4 +1,10 @@
-//! A running daemon: serves metrics, hears what changes, ends on a signal.
+//! A running daemon, from start to end.
+//!
+//! One task, the event loop, owns the data plane and everything that changes it; what the loop
+//! awaits in a branch is short, or does a bounded batch. Beside it run: the metrics page and the
+//! command line's socket ([`Listeners`]), which read; the ageing of MAC addresses and the programs'
+//! clock ([`ageing`]), which write maps of their own; and the programs' log. Dropping their handles
+//! ends these tasks. When the loop ends, the data plane carries on.
 
 use std::time::Duration;
 
@@ -13,45 +19,45 @@ use super::{
     preflight,
     probing::Probing,
     reconcile::{
-        ageing,
-        reconciler::{self, Follower},
-        underlay::{self, Underlay},
+        Reconciler, ageing,
+        reconciler::clear_next_hops,
+        underlay::{self, UnderlayReconciler},
     },
-    reload::Parts,
-    reload_requests::Requests,
+    reload::Reload,
+    reload_requests::ReloadRequests,
     running::ActivePlane,
-    serve::{listeners::Shown, program_log, service_manager::Service},
-    takeover::bring_up,
+    serve::{listeners::Listeners, program_log, service_manager::ServiceManager},
+    takeover::take_over,
 };
 use crate::{
     dataplane::LoadOptions,
     host::{Host, HostEvent, IcmpListener},
 };
 
-/// How often the next hops of peers without a way are asked for again, and old news is looked for.
-const RETRY: Duration = Duration::from_secs(1);
+/// How often paths that could be better are resolved again, and old reports dropped.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts, calls `started` once traffic can pass, and stays until SIGINT or SIGTERM. With `watch` a change
-/// of the configuration file is applied, too.
+/// Starts, calls `on_ready` once traffic can pass, and stays until SIGINT or SIGTERM. With `watch`
+/// a change of the configuration file is applied, too.
 ///
-/// Afterwards the data plane goes on without the daemon; [`super::down`] is what removes it.
+/// Afterwards the data plane carries on without the daemon; [`super::down`] removes it.
 pub async fn run(
     directories: &Directories,
     options: LoadOptions,
     watch: bool,
-    started: impl FnOnce(&ActivePlane, std::net::SocketAddr),
+    on_ready: impl FnOnce(&ActivePlane, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    // From now on it does not end the process, also if it comes during the start.
+    // From now on SIGHUP does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    preflight::privileges()?;
+    preflight::check_privileges()?;
     let _lock = directories.run_dir.lock()?;
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Beginning { mut running, listener, icmp } = match start(directories, &host, options).await {
-        Ok(beginning) => beginning,
+    let Start { mut running, listener, icmp } = match start(directories, &host, options).await {
+        Ok(start) => start,
         Err(error) => {
             if !directories.run_dir.has_state() {
                 directories.run_dir.clear()?;
@@ -61,95 +67,95 @@ pub async fn run(
     };
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(directories, &mut running)?;
-    let mut underlay = Underlay::new(directories, &host, &running, icmp);
-    let (mut shown, asked) =
-        Shown::start(directories, &running, &probing, underlay.told(), listener)?;
-    let mut requests = Requests::new(hangup, &directories.config, watch, asked);
+    let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
+    let (mut listeners, requests) =
+        Listeners::start(directories, &running, &probing, underlay.status(), listener)?;
+    let mut requests = ReloadRequests::new(hangup, &directories.config, watch, requests);
     let mut ageing = ageing::start(&directories.pins, &running)?;
     program_log::forward(&mut running, options)?;
-    started(&running, address);
-    let mut service = Service::of_environment();
-    service.ready(&running);
+    on_ready(&running, address);
+    let mut service_manager = ServiceManager::from_environment();
+    service_manager.notify_ready(&running);
 
-    let mut follower = Follower::new(directories, &host, &running);
-    let mut retry = tokio::time::interval(RETRY);
+    let mut reconciler = Reconciler::new(directories, &host, &running);
+    let mut retry = tokio::time::interval(RETRY_INTERVAL);
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             batch = events.next_batch() => match batch {
                 Some(batch) => {
-                    follower.note(&batch, &running);
+                    reconciler.observe(&batch, &running);
                     if batch.iter().any(|event| underlay::concerns(event, &running)) {
-                        underlay.look(&mut running, &mut probing).await;
-                        follower.note(&[HostEvent::Overrun], &running);
+                        underlay.reconcile(&mut running, &mut probing).await;
+                        reconciler.observe(&[HostEvent::Overrun], &running);
                     }
                 }
                 None => {
-                    events = host.watch().context("lost the kernel's news of routes")?;
-                    underlay.look(&mut running, &mut probing).await;
-                    follower.note(&[HostEvent::Overrun], &running);
+                    events = host.watch().context("cannot watch routes any more")?;
+                    underlay.reconcile(&mut running, &mut probing).await;
+                    reconciler.observe(&[HostEvent::Overrun], &running);
                 }
             },
             message = underlay.next_icmp() => {
-                let message = message.context("cannot hear of packets that are too big")?;
-                if let Some(narrowed) = follower.too_big(&mut running, &message)? {
-                    probing.narrowed(&narrowed);
+                let message = message.context("cannot receive reports of packets too big")?;
+                if let Some(narrowed) = reconciler.packet_too_big(&mut running, &message)? {
+                    probing.path_narrowed(&narrowed);
                 }
             }
             event = probing.next() => {
-                let event = event.context("cannot hear of probes")?;
-                probing.handle(event, &mut running, &mut follower).await?;
+                let event = event.context("cannot receive probes")?;
+                probing.handle(event, &mut running, &mut reconciler).await?;
             }
-            asked = requests.next() => {
-                let mut parts = Parts {
+            request = requests.next() => {
+                let mut reload = Reload {
                     directories,
                     host: &host,
                     options,
                     running: &mut running,
                     probing: &mut probing,
-                    follower: &mut follower,
+                    reconciler: &mut reconciler,
                     underlay: &mut underlay,
                     ageing: &mut ageing,
-                    shown: &mut shown,
+                    listeners: &mut listeners,
                 };
-                let outcome = parts.reload(&mut requests, &mut service).await;
-                if let Some(asked) = asked {
-                    let _nobody_waits_any_more = asked.send(outcome);
+                let outcome = reload.run(&mut requests, &mut service_manager).await;
+                if let Some(request) = request {
+                    let _requester_is_gone = request.send(outcome);
                 }
             }
-            () = underlay.due() => {
-                if underlay.has_carrier(&running).await {
-                    follower.note(&[HostEvent::Overrun], &running);
+            () = underlay.carrier_poll_due() => {
+                if underlay.poll_carrier(&running).await {
+                    reconciler.observe(&[HostEvent::Overrun], &running);
                 }
             }
-            () = service.due() => service.alive(),
+            () = service_manager.watchdog_due() => service_manager.notify_watchdog(),
             _ = retry.tick() => {
-                follower.save(&mut running);
-                service.follow(&running);
+                reconciler.save(&mut running);
+                service_manager.update_status(&running);
                 if running.state.underlay.lost.is_some() {
-                    underlay.look(&mut running, &mut probing).await;
-                    follower.note(&[HostEvent::Overrun], &running);
+                    underlay.reconcile(&mut running, &mut probing).await;
+                    reconciler.observe(&[HostEvent::Overrun], &running);
                 }
-                follower.forget();
-                follower.retry(&running);
+                reconciler.expire_path_mtus();
+                reconciler.mark_improvable(&running);
             }
-            // As much as does not keep the others waiting.
-            () = std::future::ready(()), if follower.has_work() => {
-                follower.follow(&mut running).await?;
-                probing.follow(&running, &follower);
+            // A batch at a time, so that the other branches have their turn.
+            () = std::future::ready(()), if reconciler.has_work() => {
+                reconciler.run_batch(&mut running).await?;
+                probing.set_paths(&running, &reconciler);
             }
         }
     }
-    service.stopping();
-    follower.save(&mut running);
-    reconciler::unname_next_hops(&mut running)?;
+    service_manager.notify_stopping();
+    reconciler.save(&mut running);
+    clear_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())
 }
 
 /// What a start makes.
-struct Beginning {
+struct Start {
     running: ActivePlane,
     listener: TcpListener,
     icmp: IcmpListener,
@@ -159,7 +165,7 @@ async fn start(
     directories: &Directories,
     host: &Host,
     options: LoadOptions,
-) -> anyhow::Result<Beginning> {
+) -> anyhow::Result<Start> {
     let preflight = preflight::inspect(directories, host).await?;
     tracing::debug!("start: configuration and host fit");
     let listener = preflight::bind_metrics(&preflight.config).await?;
@@ -167,6 +173,6 @@ async fn start(
         tracing::warn!("{warning}");
     }
     let icmp = IcmpListener::open(&preflight.underlay.name)?;
-    let running = bring_up::bring_up(directories, host, preflight, options, None).await?;
-    Ok(Beginning { running, listener, icmp })
+    let running = take_over(directories, host, preflight, options, None).await?;
+    Ok(Start { running, listener, icmp })
 }

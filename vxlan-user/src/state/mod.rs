@@ -188,7 +188,7 @@ impl RunDir {
     pub fn lock(&self) -> io::Result<Lock> {
         loop {
             let lock = self.lock_once()?;
-            // The former holder may have removed the file between our opening and locking it; then
+            // The previous holder may have removed the file between our opening and locking it; then
             // somebody else can lock the new one.
             let locked = lock.file.metadata()?.ino();
             if fs::metadata(self.lock_file()).is_ok_and(|now| now.ino() == locked) {
@@ -237,12 +237,12 @@ impl RunDir {
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
     }
 
-    /// Was anything made, by this run or a former one?
+    /// Was anything made, by this run or a previous one?
     pub fn has_state(&self) -> bool {
         self.state_file().exists()
     }
 
-    /// The state of the present or the former run. `None`: nothing was made, or `down` removed it.
+    /// The state of the present or the previous run. `None`: nothing was made, or `down` removed it.
     ///
     /// # Errors
     /// With [`io::ErrorKind::InvalidData`] where the file is damaged, so that nobody can read it.

@@ -1,5 +1,5 @@
-//! The way to each peer: endpoint, link, route and link-layer next hop, as the kernel has them now.
-//! Asks for many peers at a time; which of them to ask for, and when, is not decided here.
+//! Resolves the path to each peer: endpoint, link, route and next hop, as the kernel has them now.
+//! Resolves the paths to many peers at a time; the caller decides to which peers, and when.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,6 +8,7 @@ use std::{
 
 use vxlan_common::table::PeerEntry;
 
+use super::resolved::{NextHopState, PathResult, ResolvedPaths, ResolvedPeer};
 use crate::{
     config::{self, Config},
     daemon::preflight::{Preflight, addresses},
@@ -15,131 +16,94 @@ use crate::{
     plan::{self, Endpoints, PeerPath},
 };
 
-/// The way to a peer, or why there is none at present: then packets to it are `no_neighbour`.
-pub(in crate::daemon) type Way = Result<PeerPath, String>;
-
-/// The ways to some peers.
-pub(in crate::daemon) struct Ways {
-    /// Of the underlay interface, as it is now.
-    pub(in crate::daemon) mtu: u32,
-    /// In the order in which they were asked for.
-    pub(in crate::daemon) to_peers: Vec<Looked>,
-    /// How far the kernel was with the next hops of their endpoints.
-    pub(in crate::daemon) standings: HashMap<IpAddr, Standing>,
-}
-
-/// What a look at the way to one peer has found.
-pub(in crate::daemon) struct Looked {
-    pub(in crate::daemon) peer: usize,
-    pub(in crate::daemon) way: Way,
-    /// Of all its endpoints, also of those that are not used.
-    pub(in crate::daemon) next_hops: Vec<IpAddr>,
-}
-
-/// How far the kernel is with a next hop, as far as a way depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) enum Standing {
-    Answers,
-    Failed,
-    /// Nothing is known, or it has been asked.
-    Open,
-}
-
-impl Standing {
-    pub(in crate::daemon) fn of(neighbour: Option<&Neighbour>) -> Self {
-        let Some(neighbour) = neighbour else { return Self::Open };
-        if neighbour.usable_mac().is_some() {
-            Self::Answers
-        } else if neighbour.state == NeighbourState::Failed {
-            Self::Failed
-        } else {
-            Self::Open
-        }
-    }
-}
-
-/// The underlay interface as it is now.
-struct Now {
+/// The underlay interface at present.
+struct LinkStatus {
     mtu: u32,
-    /// Why nothing can be sent over it.
-    dead: Option<String>,
-    /// It has an address to ask for IPv6 neighbours from.
-    asks_ipv6: bool,
+    /// Why no packet can leave through the interface.
+    unusable: Option<String>,
+    /// The interface has the link-local address that neighbour solicitations are sent from.
+    can_solicit: bool,
 }
 
-/// What is known of the next hop of an endpoint.
-enum Hop {
-    /// It has answered, or is in use and has not failed.
-    Works(PeerPath),
-    /// Nothing yet: it has been asked for.
+/// Whether an endpoint can be sent to.
+enum EndpointStatus {
+    /// Its next hop is resolved, or the endpoint is in use and its next hop has not failed.
+    Usable(PeerPath),
+    /// Resolution of its next hop has only begun.
     Unknown(PeerPath),
-    /// It does not answer.
-    Silent(String),
+    /// Its next hop does not answer.
+    Unreachable(String),
 }
 
-/// What the kernel has said of endpoints and their next hops.
-struct Answers {
-    underlay: Now,
-    hops: HashMap<IpAddr, Result<NextHop, String>>,
+/// Routes and neighbours as the kernel has them, for the endpoints of some peers.
+struct KernelView {
+    link: LinkStatus,
+    routes: HashMap<IpAddr, Result<NextHop, String>>,
     neighbours: HashMap<IpAddr, Result<Option<Neighbour>, String>>,
 }
 
-/// Asks the kernel for the ways to `peers`: over the first of its endpoints that has a route and a
-/// next hop that answers, or to what was learned. `entries` says which way each of all peers had so far;
-/// at a start all are given the benefit of the doubt.
-pub(in crate::daemon) async fn to(
+/// Resolves the paths to `peers`: to the first endpoint that has a route and a next hop that
+/// answers, or to the learned endpoint. `entries` has the present entry of every peer; at a start
+/// it is `None`, and each endpoint counts as in use.
+pub(in crate::daemon) async fn resolve(
     preflight: &Preflight,
     learned: &Endpoints,
     host: &Host,
     entries: Option<&[PeerEntry]>,
     peers: &[usize],
-) -> Ways {
-    let answers = ask(preflight, learned, host, peers).await;
-    let mut open = HashSet::new();
-    let look = |peer: &usize| {
+) -> ResolvedPaths {
+    let view = query(preflight, learned, host, peers).await;
+    let mut unresolved = HashSet::new();
+    let resolve = |peer: &usize| {
         let entry = entries.and_then(|entries| entries.get(*peer));
-        let way = answers.way(preflight, learned, (*peer, entry), &mut open);
-        let hops = endpoints(preflight, learned, *peer).filter_map(|at| answers.next_hop(at.ip()));
-        Looked { peer: *peer, way, next_hops: hops.collect() }
+        let path = view.path(preflight, learned, (*peer, entry), &mut unresolved);
+        let hops = endpoints(preflight, learned, *peer).filter_map(|at| view.next_hop(at.ip()));
+        ResolvedPeer { peer: *peer, path, next_hops: hops.collect() }
     };
-    let to_peers = peers.iter().map(look).collect();
-    let open: Vec<IpAddr> = open.into_iter().collect();
-    if let Err(error) = host.resolve_neighbours(preflight.facts.ifindex, &open).await {
+    let peers = peers.iter().map(resolve).collect();
+    let unresolved: Vec<IpAddr> = unresolved.into_iter().collect();
+    if let Err(error) = host.resolve_neighbours(preflight.facts.ifindex, &unresolved).await {
         tracing::debug!("{error}");
     }
-    let standing = |of: &Result<Option<Neighbour>, String>| {
-        Standing::of(of.as_ref().ok().and_then(Option::as_ref))
+    let state = |of: &Result<Option<Neighbour>, String>| {
+        NextHopState::from_neighbour(of.as_ref().ok().and_then(Option::as_ref))
     };
-    let standings = answers.neighbours.iter().map(|(at, of)| (*at, standing(of))).collect();
-    Ways { mtu: answers.underlay.mtu, to_peers, standings }
+    let next_hop_states = view.neighbours.iter().map(|(at, of)| (*at, state(of))).collect();
+    ResolvedPaths { mtu: view.link.mtu, peers, next_hop_states }
 }
 
-async fn ask(preflight: &Preflight, learned: &Endpoints, host: &Host, peers: &[usize]) -> Answers {
+/// Reads link, routes and neighbours for all endpoints of `peers`.
+async fn query(
+    preflight: &Preflight,
+    learned: &Endpoints,
+    host: &Host,
+    peers: &[usize],
+) -> KernelView {
     let facts = &preflight.facts;
-    let underlay = now(preflight, host).await;
-    if underlay.dead.is_some() {
-        return Answers { underlay, hops: HashMap::new(), neighbours: HashMap::new() };
+    let link = link_status(preflight, host).await;
+    if link.unusable.is_some() {
+        return KernelView { link, routes: HashMap::new(), neighbours: HashMap::new() };
     }
     let all: HashSet<IpAddr> = peers
         .iter()
         .flat_map(|peer| endpoints(preflight, learned, *peer).map(|endpoint| endpoint.ip()))
         .collect();
     let all: Vec<_> = all.into_iter().map(|at| (at, facts.source_for(at))).collect();
-    let hops = host.next_hops(&all, facts.ifindex).await;
-    let hops = hops.into_iter().map(|hop| hop.map_err(|error| error.to_string()));
-    let hops: HashMap<_, _> = all.iter().map(|(at, _)| *at).zip(hops).collect();
-    let gateways: HashSet<IpAddr> = hops
+    let routes = host.next_hops(&all, facts.ifindex).await;
+    let routes = routes.into_iter().map(|route| route.map_err(|error| error.to_string()));
+    let routes: HashMap<_, _> = all.iter().map(|(at, _)| *at).zip(routes).collect();
+    let gateways: HashSet<IpAddr> = routes
         .iter()
-        .filter_map(|(at, hop)| Some(hop.as_ref().ok()?.gateway.unwrap_or(*at)))
+        .filter_map(|(at, route)| Some(route.as_ref().ok()?.gateway.unwrap_or(*at)))
         .collect();
     let gateways: Vec<_> = gateways.into_iter().collect();
     let neighbours = host.neighbours_at(facts.ifindex, &gateways).await;
     let neighbours = neighbours.into_iter().map(|of| of.map_err(|error| error.to_string()));
     let neighbours = gateways.into_iter().zip(neighbours).collect();
-    Answers { underlay, hops, neighbours }
+    KernelView { link, routes, neighbours }
 }
 
-/// Where a peer may be reached: what is declared, and what was learned.
+/// Lists where a peer may be reached: its declared endpoints and its learned one.
 pub(in crate::daemon) fn endpoints(
     preflight: &Preflight,
     learned: &Endpoints,
@@ -149,13 +113,13 @@ pub(in crate::daemon) fn endpoints(
     declared.map(|at| at.value).chain(learned.of(peer).map(|at| at.endpoint))
 }
 
-/// The way to a peer for which nobody has been asked: the kernel looks it up for every packet. `None`
-/// where there is a choice of endpoints, which needs a look.
-pub(in crate::daemon) fn assumed(
+/// Returns the path to a peer without a question to the kernel, which then looks the next hop up
+/// for every packet. `None`: the peer has several endpoints, so that only [`resolve`] can tell.
+pub(in crate::daemon) fn assume(
     preflight: &Preflight,
     learned: &Endpoints,
     peer: usize,
-) -> Option<Way> {
+) -> Option<PathResult> {
     let mut endpoints = endpoints(preflight, learned, peer);
     let Some(endpoint) = endpoints.next() else { return Some(Err(NOT_LEARNED.to_owned())) };
     if endpoints.next().is_some() {
@@ -168,38 +132,38 @@ pub(in crate::daemon) fn assumed(
 
 const NOT_LEARNED: &str = "its endpoint is not learned yet";
 
-async fn now(preflight: &Preflight, host: &Host) -> Now {
+async fn link_status(preflight: &Preflight, host: &Host) -> LinkStatus {
     // A device without carrier takes packets and loses them uncounted.
     let link = host.underlay_link(&preflight.underlay.name).await;
-    let (mtu, dead) = match &link {
+    let (mtu, unusable) = match &link {
         Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
         Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),
         Ok(link) => (link.mtu, None),
         Err(error) => (preflight.facts.mtu, Some(error.to_string())),
     };
-    // As it is now: the kernel makes such an address when the link comes up.
-    let asks_ipv6 = addresses::has_link_local(link.as_ref().unwrap_or(&preflight.underlay));
-    Now { mtu, dead, asks_ipv6 }
+    // Read each time: the kernel makes the link-local address when the link comes up.
+    let can_solicit = addresses::has_link_local(link.as_ref().unwrap_or(&preflight.underlay));
+    LinkStatus { mtu, unusable, can_solicit }
 }
 
-impl Answers {
+impl KernelView {
     fn next_hop(&self, endpoint: IpAddr) -> Option<IpAddr> {
-        Some(self.hops.get(&endpoint)?.as_ref().ok()?.gateway.unwrap_or(endpoint))
+        Some(self.routes.get(&endpoint)?.as_ref().ok()?.gateway.unwrap_or(endpoint))
     }
 
-    /// The way over the first endpoint that works, else over one of which nothing is known yet. `open` gets
-    /// the next hops that nobody else asks for.
-    fn way(
+    /// Chooses the path to the first usable endpoint, else to the first of unknown status. Adds to
+    /// `unresolved` the next hops that the kernel will not resolve without a request.
+    fn path(
         &self,
         preflight: &Preflight,
         learned: &Endpoints,
         (index, entry): (usize, Option<&PeerEntry>),
-        open: &mut HashSet<IpAddr>,
-    ) -> Way {
+        unresolved: &mut HashSet<IpAddr>,
+    ) -> PathResult {
         let Some(peer) = preflight.config.peers.get(index) else {
             return Err("there is no such peer".to_owned());
         };
-        if let Some(reason) = &self.underlay.dead {
+        if let Some(reason) = &self.link.unusable {
             return Err(reason.clone());
         }
         if endpoints(preflight, learned, index).next().is_none() {
@@ -208,78 +172,78 @@ impl Answers {
         let mut unknown = None;
         let mut reasons = Vec::new();
         for endpoint in endpoints(preflight, learned, index) {
-            let in_use = entry.is_none_or(|entry| uses(entry, endpoint));
-            match self.hop(preflight, endpoint, in_use, open) {
-                Ok(Hop::Works(way)) => return Ok(told(peer, entry, way)),
-                Ok(Hop::Unknown(way)) => unknown = unknown.or(Some(way)),
-                Ok(Hop::Silent(reason)) | Err(reason) => reasons.push(reason),
+            let in_use = entry.is_none_or(|entry| sends_to(entry, endpoint));
+            match self.status(preflight, endpoint, in_use, unresolved) {
+                Ok(EndpointStatus::Usable(path)) => return Ok(log_change(peer, entry, path)),
+                Ok(EndpointStatus::Unknown(path)) => unknown = unknown.or(Some(path)),
+                Ok(EndpointStatus::Unreachable(reason)) | Err(reason) => reasons.push(reason),
             }
         }
-        unknown.map(|way| told(peer, entry, way)).ok_or_else(|| reasons.join("; "))
+        unknown.map(|path| log_change(peer, entry, path)).ok_or_else(|| reasons.join("; "))
     }
 
-    fn hop(
+    fn status(
         &self,
         preflight: &Preflight,
         endpoint: SocketAddr,
         in_use: bool,
-        open: &mut HashSet<IpAddr>,
-    ) -> Result<Hop, String> {
+        unresolved: &mut HashSet<IpAddr>,
+    ) -> Result<EndpointStatus, String> {
         if preflight.facts.source_for(endpoint.ip()).is_none() {
             let name = &preflight.underlay.name;
             return Err(format!("{name} has no address to send to {endpoint} from"));
         }
-        let unasked = || "nobody was asked for it".to_owned();
-        let hop =
-            self.hops.get(&endpoint.ip()).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
-        let gateway = hop.gateway.unwrap_or(endpoint.ip());
-        let mtu = hop.mtu.map_or(self.underlay.mtu, |of_route| of_route.min(self.underlay.mtu));
+        let absent = || "its route was not looked up".to_owned();
+        let route =
+            self.routes.get(&endpoint.ip()).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
+        let gateway = route.gateway.unwrap_or(endpoint.ip());
+        let mtu = route.mtu.map_or(self.link.mtu, |of_route| of_route.min(self.link.mtu));
         let neighbour =
-            self.neighbours.get(&gateway).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?;
-        let resolved = Standing::of(neighbour.as_ref()) == Standing::Answers;
-        let way = PeerPath { endpoint, gateway, resolved, mtu };
-        if gateway.is_ipv6() && !self.underlay.asks_ipv6 {
-            // Without such an address the kernel asks in the name of packets alone: nothing can be
+            self.neighbours.get(&gateway).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
+        let resolved = NextHopState::from_neighbour(neighbour.as_ref()) == NextHopState::Resolved;
+        let path = PeerPath { endpoint, gateway, resolved, mtu };
+        if gateway.is_ipv6() && !self.link.can_solicit {
+            // The kernel then solicits on behalf of packets alone, so the state never becomes
             // known.
-            return Ok(Hop::Works(way));
+            return Ok(EndpointStatus::Usable(path));
         }
         let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
-        // What is in use the kernel has asked for, so only a failure is news. What failed, and what is
-        // not in use, nobody else asks for: until it answers, it is done here.
-        let asked = state == NeighbourState::Incomplete;
-        let silent = state == NeighbourState::Failed || (asked && !in_use);
-        let needs_no_asking = resolved || (asked && in_use);
-        if !needs_no_asking {
-            open.insert(gateway);
+        // The kernel resolves the next hop of an endpoint in use by itself, so only a failure is
+        // news. A next hop that failed, or is not in use, is resolved on request until it answers.
+        let incomplete = state == NeighbourState::Incomplete;
+        let silent = state == NeighbourState::Failed || (incomplete && !in_use);
+        let kernel_resolves = resolved || (incomplete && in_use);
+        if !kernel_resolves {
+            unresolved.insert(gateway);
         }
         Ok(if silent {
             let name = &preflight.underlay.name;
-            Hop::Silent(format!("the next hop {gateway} does not answer on {name}"))
+            EndpointStatus::Unreachable(format!("the next hop {gateway} does not answer on {name}"))
         } else if resolved || in_use {
-            Hop::Works(way)
+            EndpointStatus::Usable(path)
         } else {
-            Hop::Unknown(way)
+            EndpointStatus::Unknown(path)
         })
     }
 }
 
-/// Is this endpoint the one that the entry sends to? Another port makes no other way.
-fn uses(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
+/// Returns whether the entry sends to this endpoint. Another port makes no other path.
+fn sends_to(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
     entry.ifindex != 0 && plan::entry_endpoint(entry).ip() == endpoint.ip()
 }
 
-/// Says which endpoint is used from now on, where a peer has several.
-fn told(peer: &config::Peer, entry: Option<&PeerEntry>, way: PeerPath) -> PeerPath {
-    let first = peer.endpoint().is_some_and(|first| first.value == way.endpoint);
-    let changed = entry.map_or(!first, |entry| !uses(entry, way.endpoint));
+/// Logs a change of the endpoint in use, where a peer has several.
+fn log_change(peer: &config::Peer, entry: Option<&PeerEntry>, path: PeerPath) -> PeerPath {
+    let first = peer.endpoint().is_some_and(|first| first.value == path.endpoint);
+    let changed = entry.map_or(!first, |entry| !sends_to(entry, path.endpoint));
     if peer.endpoints.len() > 1 && changed {
-        tracing::info!(peer = %peer.name, "packets go to its endpoint {}", way.endpoint);
+        tracing::info!(peer = %peer.name, "packets go to its endpoint {}", path.endpoint);
     }
-    way
+    path
 }
 
-/// Could the way to a peer be better? So it is where it has no way, or one that is not over its first
-/// endpoint. An endpoint that is not learned yet cannot be asked for.
+/// Returns whether the path to a peer could be better: there is none, or it does not lead to the
+/// first endpoint. An endpoint that is not learned yet cannot be resolved.
 pub(in crate::daemon) fn may_improve(
     config: &Config,
     learned: &Endpoints,
@@ -289,5 +253,5 @@ pub(in crate::daemon) fn may_improve(
     let Some((of, entry)) = config.peers.get(peer).zip(entries.get(peer)) else { return false };
     let learned = learned.of(peer).map(|at| at.endpoint);
     let first = of.endpoint().map(|at| at.value).or(learned);
-    first.is_some_and(|first| !uses(entry, first))
+    first.is_some_and(|first| !sends_to(entry, first))
 }

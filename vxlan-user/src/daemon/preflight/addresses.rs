@@ -1,5 +1,5 @@
-//! Which addresses of the underlay interface packets leave from and arrive at: one of each family that
-//! is declared, or that the interface has.
+//! Chooses the addresses of the underlay interface that packets leave from and arrive at: one of
+//! each family that is declared, or that the interface has.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,23 +8,27 @@ use crate::{
     host::{InterfaceAddress, UnderlayLink},
 };
 
-/// The address of each family. One that a peer's endpoint needs must be there.
-pub(in crate::daemon) fn to_send_from(
+/// Chooses an address of each family.
+///
+/// # Errors
+/// An address that is declared, or that an endpoint of a peer needs, is absent.
+pub(in crate::daemon) fn choose(
     config: &Config,
     underlay: &UnderlayLink,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
-    let (v4, v6, missing) = still_there(config, underlay);
+    let (v4, v6, missing) = present(config, underlay);
     missing.into_iter().next().map_or(Ok((v4, v6)), Err)
 }
 
-/// The address of each family that there is, and what is wrong with the others.
-pub(in crate::daemon) fn still_there(
+/// Chooses an address of each family where there is one, and returns what is wrong with the other
+/// families.
+pub(in crate::daemon) fn present(
     config: &Config,
     underlay: &UnderlayLink,
 ) -> (Option<Ipv4Addr>, Option<Ipv6Addr>, Vec<ConfigError>) {
     let (mut v4, mut v6, mut missing) = (None, None, Vec::new());
     for family in [Family::V4, Family::V6] {
-        match of_one(config, underlay, family) {
+        match choose_one(config, underlay, family) {
             Ok(Some(IpAddr::V4(address))) => v4 = Some(address),
             Ok(Some(IpAddr::V6(address))) => v6 = Some(address),
             Ok(None) => {}
@@ -32,12 +36,12 @@ pub(in crate::daemon) fn still_there(
         }
     }
     if v4.is_none() && v6.is_none() && missing.is_empty() {
-        missing.push(none_at_all(config, underlay));
+        missing.push(no_address(config, underlay));
     }
     (v4, v6, missing)
 }
 
-fn of_one(
+fn choose_one(
     config: &Config,
     underlay: &UnderlayLink,
     family: Family,
@@ -48,13 +52,13 @@ fn of_one(
     }
     let address = primary(underlay, family);
     if address.is_none() {
-        needed_by_nobody(config, underlay, family)?;
+        check_unneeded(config, underlay, family)?;
     }
     Ok(address)
 }
 
-/// An interface that nothing can be sent from, in a configuration that has no peer yet.
-pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &UnderlayLink) -> ConfigError {
+/// The error for an interface without any address, in a configuration that has no peer yet.
+pub(in crate::daemon) fn no_address(config: &Config, underlay: &UnderlayLink) -> ConfigError {
     let message = format!(
         "interface {} has no address to send from. Give it one, or name another interface.",
         underlay.name
@@ -62,7 +66,8 @@ pub(in crate::daemon) fn none_at_all(config: &Config, underlay: &UnderlayLink) -
     config.error(&config.underlay.interface, message)
 }
 
-/// Has the interface an address to ask for neighbours from (RFC 4861, section 7.2.2)?
+/// Returns whether the interface has an address to send neighbour solicitations from (RFC 4861,
+/// section 7.2.2).
 pub(in crate::daemon) fn has_link_local(underlay: &UnderlayLink) -> bool {
     underlay.addresses.iter().any(|at| is_link_local(at.address.addr()))
 }
@@ -98,7 +103,7 @@ fn of_family(
     all.filter(move |(_, address)| family.has(*address))
 }
 
-/// The one that others would send from too. A link-local address reaches no other link.
+/// The address that other programs would send from too. A link-local address reaches no other link.
 fn primary(underlay: &UnderlayLink, family: Family) -> Option<IpAddr> {
     let usable = || {
         of_family(underlay, family)
@@ -108,7 +113,7 @@ fn primary(underlay: &UnderlayLink, family: Family) -> Option<IpAddr> {
     best.map(|(_, address)| address)
 }
 
-/// A declared address must be the interface's.
+/// Checks that a declared address is one of the interface's.
 fn on_interface(
     config: &Config,
     underlay: &UnderlayLink,
@@ -138,8 +143,9 @@ fn on_interface(
     Err(config.error(wanted, message))
 }
 
-/// Nothing can be sent to an endpoint of a family that the interface has no address of.
-fn needed_by_nobody(
+/// Checks that no endpoint is of a family that the interface has no address of: nothing could be
+/// sent there.
+fn check_unneeded(
     config: &Config,
     underlay: &UnderlayLink,
     family: Family,

@@ -1,6 +1,6 @@
-//! Where to receive: the modes that the configuration allows, less those that a program of somebody
-//! else's has taken; and what is known to keep a driver from native XDP, with the remedy. The kernel
-//! has the last word: what is known here only says why, where it refuses.
+//! Chooses how to attach: the XDP modes that the configuration allows, without those that a foreign
+//! program occupies, and the kind of TC hook. Also knows what keeps a driver from native XDP, with
+//! the remedy. The kernel decides; this knowledge only explains a refusal.
 
 use crate::{
     config::{Config, ConfigError, TcMode, XdpMode},
@@ -8,11 +8,11 @@ use crate::{
     host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 
-/// The ladder for this host.
+/// Lists the attach modes to try on this host, in the fallback order.
 ///
 /// # Errors
-/// The configuration asks for an XDP mode, and a program that is not ours is there.
-pub(in crate::daemon) fn of(
+/// The configuration asks for an XDP mode, and a foreign program is attached.
+pub(in crate::daemon) fn for_host(
     config: &Config,
     underlay: &UnderlayLink,
     pins: &Pins,
@@ -27,12 +27,12 @@ pub(in crate::daemon) fn of(
     };
     let mut refused = Vec::new();
     if let Some(foreign) = foreign(underlay, pins) {
-        let (ours, reason) = (foreign.is_ours(), foreign.sentence(&underlay.name));
-        if ours || config.underlay.xdp.value != XdpMode::Auto {
+        let (is_decap, reason) = (foreign.is_decap(), foreign.sentence(&underlay.name));
+        if is_decap || config.underlay.xdp.value != XdpMode::Auto {
             return Err(config.error(&config.underlay.interface, format!("{reason}.")));
         }
-        // The kernel has no place for a second one in either mode.
-        modes.retain(|rung| *rung == AttachMode::Off);
+        // The kernel takes no second program in either mode.
+        modes.retain(|mode| *mode == AttachMode::Off);
         for mode in [AttachMode::Native, AttachMode::Generic] {
             refused.push(Refusal { mode, reason: reason.clone() });
         }
@@ -45,7 +45,7 @@ pub(in crate::daemon) fn of(
     Ok(AttachModes { allowed: modes, refused, native_limits })
 }
 
-/// How the configuration wants TC programs attached, or what this kernel has.
+/// Chooses the hook of TC programs: the configured kind, or what this kernel has.
 pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     match config.underlay.tc {
         TcMode::Auto => TcHook::for_kernel(),
@@ -54,15 +54,15 @@ pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     }
 }
 
-/// What is worth a sentence before anything is tried.
-pub(in crate::daemon) fn warnings(ladder: &AttachModes) -> Vec<String> {
-    let limits = ladder.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
-    let refused = ladder.refused.iter().filter(|refused| refused.mode == AttachMode::Native);
+/// Explains, before anything is tried, why native XDP will fall back.
+pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
+    let limits = modes.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
+    let refused = modes.refused.iter().filter(|refused| refused.mode == AttachMode::Native);
     let refused = refused.map(|refused| format!("receiving in TC alone: {}", refused.reason));
     limits.chain(refused).collect()
 }
 
-/// A program that is not behind our pinned link. It is never replaced.
+/// An XDP program that is not behind the pinned link of this daemon. It is never replaced.
 struct Foreign {
     id: u32,
     name: Option<String>,
@@ -74,8 +74,9 @@ fn foreign(underlay: &UnderlayLink, pins: &Pins) -> Option<Foreign> {
 }
 
 impl Foreign {
-    /// Another daemon's: then every packet to the port is that one's.
-    fn is_ours(&self) -> bool {
+    /// Returns whether it is the `decap` of another daemon, which then receives every packet to the
+    /// port.
+    fn is_decap(&self) -> bool {
         self.name.as_deref() == Some(names::DECAP)
     }
 
@@ -95,45 +96,45 @@ impl Foreign {
     }
 }
 
-/// What a driver asks for before it takes an XDP program, from its function that sets one, in Linux
+/// What a driver requires before it takes an XDP program, from its function that sets one, in Linux
 /// 6.12, with pages of 4 KiB.
 struct Driver {
     name: &'static str,
     /// The largest MTU.
     mtu: u32,
-    /// It needs a queue of its own for each, and so takes half of them at most.
+    /// The driver needs a spare queue for each queue in use, so at most half of them may be in use.
     half_the_queues: bool,
-    /// What the device merges, it must not.
-    no_merging: bool,
+    /// The device must not merge received packets.
+    forbids_merging: bool,
 }
 
 const DRIVERS: [Driver; 6] = [
-    // veth_xdp_set; it is the other end's MTU that counts, which mostly is the same.
-    Driver { name: "veth", mtu: 3_506, half_the_queues: false, no_merging: false },
-    // virtnet_xdp_set: merging is the host's, which cannot always be told to stop.
-    Driver { name: "virtio_net", mtu: 3_506, half_the_queues: false, no_merging: true },
+    // veth_xdp_set; the MTU of the other end counts, which mostly is the same.
+    Driver { name: "veth", mtu: 3_506, half_the_queues: false, forbids_merging: false },
+    // virtnet_xdp_set: the host merges, which cannot always be switched off.
+    Driver { name: "virtio_net", mtu: 3_506, half_the_queues: false, forbids_merging: true },
     // ena_xdp_set, ENA_XDP_MAX_MTU.
-    Driver { name: "ena", mtu: 3_498, half_the_queues: true, no_merging: false },
+    Driver { name: "ena", mtu: 3_498, half_the_queues: true, forbids_merging: false },
     // gve_verify_xdp_configuration, in its GQI format.
-    Driver { name: "gve", mtu: 2_032, half_the_queues: true, no_merging: true },
+    Driver { name: "gve", mtu: 2_032, half_the_queues: true, forbids_merging: true },
     // ixgbe_xdp_setup: a frame in one buffer of 3 KiB.
-    Driver { name: "ixgbe", mtu: 3_050, half_the_queues: false, no_merging: true },
+    Driver { name: "ixgbe", mtu: 3_050, half_the_queues: false, forbids_merging: true },
     // netvsc_vf_setxdp and netvsc_xdp_set: frame and headroom in a page.
-    Driver { name: "hv_netvsc", mtu: 3_826, half_the_queues: false, no_merging: true },
+    Driver { name: "hv_netvsc", mtu: 3_826, half_the_queues: false, forbids_merging: true },
 ];
 
-/// What is in the way, each with its remedy.
+/// Lists what keeps the device from native XDP, each with its remedy.
 fn native_limits(device: &DriverInfo, interface: &str, mtu: u32) -> Vec<String> {
     let name = device.driver.as_deref();
     let Some(driver) = DRIVERS.iter().find(|driver| name == Some(driver.name)) else {
         return Vec::new();
     };
-    let (name, most) = (driver.name, driver.mtu);
+    let (name, max_mtu) = (driver.name, driver.mtu);
     let mut found = Vec::new();
-    if mtu > most {
+    if mtu > max_mtu {
         found.push(format!(
-            "MTU {mtu} is more than the {most} that {name} takes with an XDP program: `ip link set \
-             {interface} mtu {most}`"
+            "MTU {mtu} is more than the {max_mtu} that {name} takes with an XDP program: `ip link set \
+             {interface} mtu {max_mtu}`"
         ));
     }
     if let Some(channels) = device.channels.filter(|_| driver.half_the_queues) {
@@ -152,7 +153,7 @@ fn native_limits(device: &DriverInfo, interface: &str, mtu: u32) -> Vec<String> 
             ));
         }
     }
-    for offload in device.merging_offloads.iter().filter(|_| driver.no_merging) {
+    for offload in device.merging_offloads.iter().filter(|_| driver.forbids_merging) {
         found.push(if offload.fixed {
             format!(
                 "{} is on, which {name} cannot have with an XDP program, and the host of this machine \
@@ -185,7 +186,12 @@ mod tests {
     use super::*;
     use crate::host::{Channels, Offload};
 
-    fn limits(driver: &str, mtu: u32, channels: Option<Channels>, merging: &[Offload]) -> String {
+    fn limits_of(
+        driver: &str,
+        mtu: u32,
+        channels: Option<Channels>,
+        merging: &[Offload],
+    ) -> String {
         let driver = Some(driver.to_owned());
         let device =
             DriverInfo { driver, channels, merging_offloads: merging.to_vec(), virtio: None };
@@ -195,48 +201,48 @@ mod tests {
     #[test]
     fn an_mtu_is_measured_by_its_driver() {
         for (driver, most) in DRIVERS.map(|driver| (driver.name, driver.mtu)) {
-            assert_eq!(limits(driver, most, None, &[]), "");
-            let told = limits(driver, most + 1, None, &[]);
-            assert!(told.contains(&format!("`ip link set eth0 mtu {most}`")), "{told}");
+            assert_eq!(limits_of(driver, most, None, &[]), "");
+            let limits = limits_of(driver, most + 1, None, &[]);
+            assert!(limits.contains(&format!("`ip link set eth0 mtu {most}`")), "{limits}");
         }
-        assert_eq!(limits("e1000e", 9_000, None, &[]), "", "of which nothing is known");
+        assert_eq!(limits_of("e1000e", 9_000, None, &[]), "", "a driver that is not listed");
     }
 
     #[test]
     fn half_the_queues_are_left_for_xdp() {
         let channels = |used, max, combined| Some(Channels { used, max, combined });
-        assert_eq!(limits("ena", 1_500, channels(4, 8, true), &[]), "");
-        let told = limits("ena", 1_500, channels(5, 8, true), &[]);
-        assert!(told.ends_with("`ethtool -L eth0 combined 4`"), "{told}");
-        let told = limits("gve", 1_460, channels(2, 2, false), &[]);
-        assert!(told.ends_with("`ethtool -L eth0 rx 1 tx 1`"), "{told}");
-        let told = limits("gve", 1_460, channels(1, 1, false), &[]);
-        assert!(told.contains("one in all"), "{told}");
-        assert_eq!(limits("veth", 1_500, channels(8, 8, true), &[]), "");
+        assert_eq!(limits_of("ena", 1_500, channels(4, 8, true), &[]), "");
+        let limits = limits_of("ena", 1_500, channels(5, 8, true), &[]);
+        assert!(limits.ends_with("`ethtool -L eth0 combined 4`"), "{limits}");
+        let limits = limits_of("gve", 1_460, channels(2, 2, false), &[]);
+        assert!(limits.ends_with("`ethtool -L eth0 rx 1 tx 1`"), "{limits}");
+        let limits = limits_of("gve", 1_460, channels(1, 1, false), &[]);
+        assert!(limits.contains("one in all"), "{limits}");
+        assert_eq!(limits_of("veth", 1_500, channels(8, 8, true), &[]), "");
     }
 
     #[test]
     fn what_a_device_merges_is_named_with_its_remedy() {
         let on = |name, fixed| [Offload { name, fixed }];
-        let told = limits("gve", 1_460, None, &on("rx-lro", false));
-        assert!(told.ends_with("`ethtool -K eth0 rx-lro off`"), "{told}");
-        let told = limits("virtio_net", 1_500, None, &on("rx-gro-hw", true));
-        assert!(told.contains("hypervisor"), "{told}");
-        assert_eq!(limits("virtio_net", 1_500, None, &on("rx-gro-hw", false)), "");
-        assert_eq!(limits("ena", 1_500, None, &on("rx-lro", false)), "");
+        let limits = limits_of("gve", 1_460, None, &on("rx-lro", false));
+        assert!(limits.ends_with("`ethtool -K eth0 rx-lro off`"), "{limits}");
+        let limits = limits_of("virtio_net", 1_500, None, &on("rx-gro-hw", true));
+        assert!(limits.contains("hypervisor"), "{limits}");
+        assert_eq!(limits_of("virtio_net", 1_500, None, &on("rx-gro-hw", false)), "");
+        assert_eq!(limits_of("ena", 1_500, None, &on("rx-lro", false)), "");
     }
 
     #[test]
     fn a_program_is_named_as_far_as_it_is_known() {
         let foreign = |name: Option<&str>| Foreign { id: 7, name: name.map(str::to_owned) };
-        for (name, said) in [
+        for (name, text) in [
             (None, "(id 7)"),
             (Some("xdp_filter"), "(id 7, xdp_filter)"),
             (Some("xdp_dispatcher"), "(id 7, xdp_dispatcher: that of libxdp)"),
             (Some("decap"), "(id 7, decap: another `vxlan`)"),
         ] {
             let sentence = foreign(name).sentence("eth0");
-            assert!(sentence.contains(said) && sentence.contains("show id 7`"), "{sentence}");
+            assert!(sentence.contains(text) && sentence.contains("show id 7`"), "{sentence}");
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::{
     state::State,
 };
 
-/// The programs keep what they work on per CPU, and rely on the kernel not to run two of them there at
-/// a time. A real-time kernel does.
-pub(super) fn preemption() -> anyhow::Result<()> {
+/// Refuses a PREEMPT_RT kernel. The programs keep their scratch buffers per CPU and rely on the
+/// kernel not to run two of them on one CPU at a time, which a real-time kernel does.
+pub(super) fn check_preemption() -> anyhow::Result<()> {
     match std::fs::read_to_string("/sys/kernel/realtime") {
         Ok(text) if text.trim() == "1" => {
             bail!(
@@ -25,8 +25,8 @@ pub(super) fn preemption() -> anyhow::Result<()> {
     }
 }
 
-/// May this process do what it is for?
-pub(in crate::daemon) fn privileges() -> anyhow::Result<()> {
+/// Checks that this process has the capabilities that a start needs.
+pub(in crate::daemon) fn check_privileges() -> anyhow::Result<()> {
     let missing = capabilities::missing();
     if missing.is_empty() {
         return Ok(());
@@ -34,6 +34,7 @@ pub(in crate::daemon) fn privileges() -> anyhow::Result<()> {
     bail!("missing {}: run as root, or give the service these capabilities", missing.join(" and "))
 }
 
+/// Reads the underlay interface that the configuration names.
 pub(super) async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<UnderlayLink> {
     let interface = &config.underlay.interface;
     match host.underlay_link(&interface.value).await {
@@ -45,6 +46,7 @@ pub(super) async fn read_underlay(config: &Config, host: &Host) -> anyhow::Resul
     }
 }
 
+/// Warns of what lets a start succeed and packets fail.
 pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> {
     let mut warnings = Vec::new();
     if !underlay.up || !underlay.carrier {
@@ -76,12 +78,12 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
     warnings
 }
 
-/// Pins without a state of ours belong to a daemon with another run directory.
-pub(super) fn foreign_pins(
+/// Refuses pins without a record: they belong to a daemon with another run directory.
+pub(super) fn check_foreign_pins(
     directories: &Directories,
-    former: Option<&State>,
+    previous: Option<&State>,
 ) -> anyhow::Result<()> {
-    if former.is_some() || !directories.pins.exist() {
+    if previous.is_some() || !directories.pins.exist() {
         return Ok(());
     }
     bail!(

@@ -1,5 +1,5 @@
-//! The keys that this host shares with its peers: each peer its own. What a key file looks like is the
-//! matter of [`Key`].
+//! Loads the keys that this host shares with its peers, one for each peer. [`Key`] knows the format
+//! of a key file.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,11 @@ use crate::{
     probe::Key,
 };
 
-/// The key of each peer that has one.
+/// Loads the key of each peer that has one.
 ///
 /// # Errors
-/// A file that is missing, unreadable, open to others or without a key in it; one key for two peers.
+/// A file that is missing, unreadable, open to others or without a key in it; one key for two
+/// peers.
 pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, ConfigError> {
     let mut keys = Vec::with_capacity(config.peers.len());
     let mut owners: HashMap<ProbeTag, usize> = HashMap::new();
@@ -22,13 +23,13 @@ pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, Confi
             keys.push(None);
             continue;
         };
-        let shown = file.value.display();
+        let path = file.value.display();
         let key = Key::load(&file.value).map_err(|error| {
             let made = if file.value.exists() {
                 String::new()
             } else {
                 format!(
-                    " Make a key with `(umask 077; head -c 32 /dev/urandom | base64 > {shown})`, and \
+                    " Make a key with `(umask 077; head -c 32 /dev/urandom | base64 > {path})`, and \
                      give the peer the same."
                 )
             };
@@ -36,7 +37,7 @@ pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, Confi
         })?;
         if let Some(other) = owners.insert(key.tag(), index).and_then(|at| config.peers.get(at)) {
             let message = format!(
-                "key_file of peer \"{}\": {shown} holds the key of peer \"{}\" too, so that either \
+                "key_file of peer \"{}\": {path} holds the key of peer \"{}\" too, so that either \
                  could speak for the other. Make another key for one of the two, here and on that \
                  peer.",
                 peer.name, other.name
@@ -48,7 +49,7 @@ pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, Confi
     Ok(keys)
 }
 
-/// Whose key makes probes with which tag, by index of the peer.
+/// Lists the tag that each key gives to probes, with the index of its peer.
 pub(in crate::daemon) fn probers(keys: &[Option<Key>]) -> Vec<(ProbeTag, u32)> {
     let tag = |(key, index): (&Option<Key>, u32)| Some((key.as_ref()?.tag(), index));
     keys.iter().zip(0..).filter_map(tag).collect()
@@ -102,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_one_is_said_where_it_is_named() {
+    fn a_refusal_names_the_line_of_the_key_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let config = configuration(directory.path());
-        let said = || load(&config).expect_err("refused").to_string();
+        let refusal = || load(&config).expect_err("refused").to_string();
         let at = directory.path().display();
         write(directory.path(), "p1.key", ONE);
         assert_eq!(
-            said(),
+            refusal(),
             format!(
                 "{at}/vxlan.toml:15: key_file of peer \"p3\": Key file {at}/p3.key cannot be read: No \
                  such file or directory (os error 2). Make a key with `(umask 077; head -c 32 \
@@ -118,7 +119,7 @@ mod tests {
         );
         write(directory.path(), "p3.key", ONE.trim());
         assert_eq!(
-            said(),
+            refusal(),
             format!(
                 "{at}/vxlan.toml:15: key_file of peer \"p3\": {at}/p3.key holds the key of peer \"p1\" \
                  too, so that either could speak for the other. Make another key for one of the two, \
@@ -127,10 +128,10 @@ mod tests {
         );
         let open = fs::Permissions::from_mode(0o640);
         fs::set_permissions(directory.path().join("p3.key"), open).expect("set");
-        let open = said();
+        let open = refusal();
         assert!(open.contains("vxlan.toml:15: ") && open.contains("chmod 600"), "{open}");
         write(directory.path(), "p1.key", "none");
-        let malformed = said();
+        let malformed = refusal();
         assert!(malformed.contains("vxlan.toml:8: key_file of peer \"p1\""), "{malformed}");
         assert!(!malformed.contains("umask"), "{malformed}");
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Config;
 
-/// Binds the metrics port, before anything is made.
+/// Binds the metrics port.
 pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<TcpListener> {
     let listen = &config.metrics.listen;
     let bound = if will_be_ours(config, listen.value.ip()) {
@@ -27,7 +27,7 @@ pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<T
     })
 }
 
-/// An address that this start puts on an overlay interface.
+/// Returns whether this start puts the address on an overlay interface.
 fn will_be_ours(config: &Config, address: IpAddr) -> bool {
     let own = config.networks.iter().flat_map(|network| &network.addresses);
     own.map(|at| at.value.addr()).any(|own| own == address)

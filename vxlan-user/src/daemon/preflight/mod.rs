@@ -1,5 +1,6 @@
-//! Everything that can be known to be wrong before anything is changed: is the configuration right for
-//! this host? Reads only.
+//! Checks before anything is changed whether the configuration is right for this host. Reads only.
+//!
+//! [`inspect`] stops at the first fault and returns what it has read as a [`Preflight`].
 
 pub(in crate::daemon) mod addresses;
 pub(in crate::daemon) mod attach_modes;
@@ -10,43 +11,44 @@ mod networks;
 mod result;
 
 pub use self::result::Preflight;
-pub(in crate::daemon) use self::{host::privileges, metrics_listener::bind_metrics};
+pub(in crate::daemon) use self::{host::check_privileges, metrics_listener::bind_metrics};
 
 use crate::{config, daemon::directories::Directories, host::Host, plan::UnderlayFacts};
 
-/// Would a start succeed, as far as can be known without one? Changes nothing.
+/// Checks whether a start would succeed, as far as that can be known without one.
 pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Preflight> {
     let preflight = inspect(directories, host).await?;
-    // A daemon that runs has the port, and keeps it for the next one.
+    // A daemon that runs has bound the port, and a start after it can.
     if !directories.run_dir.is_locked() {
         bind_metrics(&preflight.config).await?;
     }
     Ok(preflight)
 }
 
-/// Reads configuration and host; changes nothing.
+/// Reads configuration and host, and checks that they fit.
 pub(in crate::daemon) async fn inspect(
     directories: &Directories,
     host: &Host,
 ) -> anyhow::Result<Preflight> {
-    privileges()?;
-    host::preemption()?;
+    check_privileges()?;
+    host::check_preemption()?;
     let config = config::load(&directories.config)?;
     let keys = keys::load(&config)?;
     let underlay = host::read_underlay(&config, host).await?;
-    let (v4, v6) = addresses::to_send_from(&config, &underlay)?;
-    let former = directories.run_dir.load()?;
-    // Without pins our own programs look foreign.
+    let (v4, v6) = addresses::choose(&config, &underlay)?;
+    let previous = directories.run_dir.load()?;
+    // Without pins the own programs look foreign.
     directories.pins.check()?;
-    let ladder = attach_modes::of(&config, &underlay, &directories.pins)?;
-    host::foreign_pins(directories, former.as_ref())?;
+    let attach_modes = attach_modes::for_host(&config, &underlay, &directories.pins)?;
+    host::check_foreign_pins(directories, previous.as_ref())?;
     let facts = UnderlayFacts { ifindex: underlay.ifindex, mtu: underlay.mtu, v4, v6 };
     let Some(address) = facts.addresses().next() else {
-        return Err(addresses::none_at_all(&config, &underlay).into());
+        return Err(addresses::no_address(&config, &underlay).into());
     };
     let mut warnings = host::warnings(&config, &underlay);
-    warnings.extend(attach_modes::warnings(&ladder));
-    let preflight = Preflight { config, underlay, address, facts, ladder, keys, former, warnings };
-    networks::all(&preflight, host).await?;
+    warnings.extend(attach_modes::warnings(&attach_modes));
+    let preflight =
+        Preflight { config, underlay, address, facts, attach_modes, keys, previous, warnings };
+    networks::check(&preflight, host).await?;
     Ok(preflight)
 }

@@ -1,4 +1,5 @@
-//! Do the networks of the configuration fit this host: MTUs, names of interfaces, routes? Reads only.
+//! Checks whether the networks of the configuration fit this host: MTUs, names of interfaces,
+//! routes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,16 +17,16 @@ use crate::{
     state::State,
 };
 
-/// Everything at which a start would fail half-way.
-pub(in crate::daemon) async fn all(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
-    mtus(preflight)?;
-    conflicts(&preflight.config)?;
-    names(preflight, host).await?;
-    routes(preflight, host).await
+/// Checks everything at which a start would fail half-way.
+pub(in crate::daemon) async fn check(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+    check_mtus(preflight)?;
+    check_conflicts(&preflight.config)?;
+    check_names(preflight, host).await?;
+    check_routes(preflight, host).await
 }
 
-/// A declared MTU that does not fit would lose every full packet.
-fn mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
+/// Refuses a declared MTU that does not fit, with which every full packet would be lost.
+fn check_mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
     let config = &preflight.config;
     for network in &config.networks {
         let largest = default_overlay_mtu(config, network, &preflight.facts);
@@ -55,8 +56,8 @@ fn mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
     Ok(())
 }
 
-/// Routes that would lead the tunnel into itself, or bar each other.
-fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
+/// Refuses routes that would lead the tunnel into itself, or take the place of each other.
+fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
     let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
     let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
     let endpoints: BTreeMap<IpAddr, &config::Peer> = config
@@ -90,14 +91,14 @@ fn conflicts(config: &Config) -> Result<(), config::ConfigError> {
     Ok(())
 }
 
-/// A device of somebody else under a name we want.
-async fn names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
-    let former = preflight.former.as_ref();
+/// Refuses a name that a foreign device has.
+async fn check_names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+    let previous = preflight.previous.as_ref();
     for network in &preflight.config.networks {
         let (interface, vni) = (&network.interface, network.vni.value.get());
         let hidden = hidden_name(vni);
         for name in [interface.value.as_str(), &hidden] {
-            let known = former.is_some_and(|state| made(state, name));
+            let known = previous.is_some_and(|state| is_recorded(state, name));
             if let Err(error) = host.may_use_name(name, vni, known).await {
                 let message = format!("network.interface: {error}.");
                 return Err(preflight.config.error(interface, message).into());
@@ -107,12 +108,12 @@ async fn names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn made(state: &State, name: &str) -> bool {
+fn is_recorded(state: &State, name: &str) -> bool {
     state.networks.iter().any(|network| network.interface == name || network.hidden == name)
 }
 
-/// A route of somebody else for a prefix that we want.
-async fn routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+/// Refuses a prefix that a foreign route has.
+async fn check_routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     let own: Vec<u32> = host.list_overlays().await?.iter().map(|own| own.ifindex).collect();
     let table = host.main_table().await?;
     let config = &preflight.config;

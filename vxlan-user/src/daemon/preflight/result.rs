@@ -1,4 +1,4 @@
-//! What the preflight reads of configuration and host, for all who act on it afterwards.
+//! What the preflight has read of configuration and host, and all later steps act on.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::{
     state::State,
 };
 
-/// Configuration and host, found to fit.
+/// Configuration and host, which fit.
 #[derive(Debug)]
 pub struct Preflight {
     pub config: Config,
@@ -19,24 +19,24 @@ pub struct Preflight {
     /// The first of the addresses to send from.
     pub address: IpAddr,
     pub facts: UnderlayFacts,
-    /// Where to receive.
-    pub ladder: AttachModes,
-    /// By peer.
+    /// The modes to receive in, in the fallback order.
+    pub attach_modes: AttachModes,
+    /// The key of each peer that has one.
     pub keys: Vec<Option<Key>>,
-    /// What a former run left, if anything.
-    pub former: Option<State>,
-    /// Not wrong, but worth a sentence.
+    /// The record of a previous run, if there is one.
+    pub previous: Option<State>,
+    /// Sentences for the user about what is legal but may not be meant.
     pub warnings: Vec<String>,
 }
 
 impl Preflight {
-    /// The MTU of a network's overlay interface.
+    /// Returns the MTU of a network's overlay interface.
     pub fn overlay_mtu(&self, network: &config::Network) -> u32 {
         let fits = || default_overlay_mtu(&self.config, network, &self.facts);
         network.mtu.map_or_else(fits, |at| at.value)
     }
 
-    /// The addresses that packets leave from, for a sentence.
+    /// Lists the addresses that packets leave from, for a message.
     pub fn sends_from(&self) -> String {
         let all: Vec<_> = self.facts.addresses().map(|address| address.to_string()).collect();
         all.join(" and ")

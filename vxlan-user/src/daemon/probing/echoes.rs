@@ -1,4 +1,4 @@
-//! Asks peers without keys by echo through the tunnel whether they live: which address, and over which
+//! Echo requests through the tunnel to peers without a key: to which address, and over which
 //! socket.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::counting::Counting;
+use super::peer_counters::PeerCounters;
 use crate::{
     config::Config,
     host::{EchoReply, EchoSocket},
@@ -26,34 +26,35 @@ pub(super) struct Echoes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     network: usize,
-    /// Ours there.
+    /// The own address in the network.
     source: IpAddr,
     pub(super) address: IpAddr,
 }
 
-/// Whom to ask of a peer: a declared address, else the one that was heard last behind it. Of a family that
-/// this host has an address of, in the first of its networks where there is one.
-pub(super) fn target(config: &Config, counting: &Counting, peer: usize) -> Option<Target> {
-    counting.members_of(peer).iter().find_map(|place| {
-        let network = config.networks.get(place.network)?;
-        let member = network.members.get(place.number)?;
+/// Chooses the address behind a peer that echo requests go to: a declared one, else the one that a
+/// frame came from last. The first network counts that has such an address of a family of the own
+/// addresses.
+pub(super) fn target(config: &Config, peer_counters: &PeerCounters, peer: usize) -> Option<Target> {
+    peer_counters.members_of(peer).iter().find_map(|position| {
+        let network = config.networks.get(position.network)?;
+        let member = network.members.get(position.number)?;
         let declared = member.probe_address.map(|at| at.value);
-        let heard = || counting.reader().neighbours(place.index).unwrap_or_default();
+        let last_seen = || peer_counters.reader().neighbours(position.index).unwrap_or_default();
         let candidates: Vec<IpAddr> = match declared {
             Some(declared) => vec![declared],
-            None => heard(),
+            None => last_seen(),
         };
         let own = || network.addresses.iter().map(|at| at.value.addr());
         candidates.into_iter().find_map(|address| {
             let source = own().find(|own| own.is_ipv4() == address.is_ipv4())?;
-            Some(Target { network: place.network, source, address })
+            Some(Target { network: position.network, source, address })
         })
     })
 }
 
 impl Echoes {
     /// Sends a request, and returns its sequence. `None`: it could not be sent.
-    pub(super) fn ask(&mut self, config: &Config, target: &Target) -> Option<u16> {
+    pub(super) fn send_request(&mut self, config: &Config, target: &Target) -> Option<u16> {
         let key = (target.network, target.address.is_ipv4());
         let interface = &config.networks.get(target.network)?.interface.value;
         let socket = match self.sockets.entry(key) {

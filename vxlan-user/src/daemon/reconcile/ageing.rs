@@ -100,8 +100,8 @@ pub(in crate::daemon) fn start(
     Ok(Ageing([clock.abort_handle(), sweeps.abort_handle()]))
 }
 
-/// Takes out what is too old, and brings the programs' count of what is left in line with the table.
-/// That also repairs what CPUs that learned at the same time have miscounted.
+/// Takes out what is too old, and brings the programs' count of what is left in line with the
+/// table. That also repairs what CPUs that learned at the same time have miscounted.
 fn sweep(stations: &mut Fdb, ageing: &Rules) -> Result<usize, DataPlaneError> {
     let learned = |stations: &Fdb| -> Result<Vec<u64>, DataPlaneError> {
         (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
@@ -121,10 +121,10 @@ fn sweep(stations: &mut Fdb, ageing: &Rules) -> Result<usize, DataPlaneError> {
     Ok(sweep.old.len())
 }
 
-/// What to write for a member of which `left` stations were found while the programs' count went from
-/// `before` to `after`. One that came or went meanwhile may be among those found or not: the count
-/// then comes out too high rather than too low, so that no member gets more than its share, and the
-/// next sweep puts it right.
+/// What to write for a member of which `left` stations were found while the programs' count went
+/// from `before` to `after`. One that came or went meanwhile may be among those found or not: the
+/// count then comes out too high rather than too low, so that no member gets more than its share,
+/// and the next sweep puts it right.
 fn forgotten(before: u64, after: u64, left: u64) -> u64 {
     let went = after.wrapping_sub(before).cast_signed() < 0;
     (if went { after } else { before }).wrapping_sub(left)
@@ -207,7 +207,8 @@ mod tests {
         assert_eq!(slowest.period(), Duration::from_secs(60));
     }
 
-    /// What the programs then take the member to have is what it has, or more by what came and went.
+    /// What the programs then take the member to have is what it has, or more by what came and
+    /// went.
     #[test]
     fn the_count_comes_out_right_or_too_high() {
         let counted = |before: u64, after: u64, left, now: u64| {

@@ -1,9 +1,10 @@
-//! The underlay interface, which may go, come back as another device, and change its addresses: what is
-//! attached to it, which sockets are open on it, and whether anything can pass.
+//! Keeps the underlay interface usable, which may go, come back as another device, and change its
+//! addresses: programs attached to it, sockets open on it, and whether packets can pass.
 //!
-//! The interface of the configured name counts, whichever device that is. While there is none, or none
-//! of its declared addresses, the daemon stays and packets to peers are `no_neighbour`. Maps, counters
-//! and overlay interfaces are not touched. Ways and MTUs are [`super::reconciler`]'s.
+//! The interface of the configured name counts, whichever device that is. While there is none, or
+//! while it lacks a declared address, the daemon stays and packets to peers are `no_neighbour`.
+//! Maps, counters and overlay interfaces are not touched. Paths and MTUs are
+//! [`super::reconciler`]'s.
 
 use std::{io, net::IpAddr, time::Duration};
 
@@ -13,38 +14,45 @@ use crate::{
     daemon::{
         directories::Directories,
         preflight::{addresses, attach_modes},
-        probing::Probing,
         running::ActivePlane,
-        takeover::replace,
     },
-    dataplane::{TcHook, detach_deliver_filter},
-    host::{self, Host, HostError, HostEvent, IcmpListener, IcmpMessage},
+    dataplane::{AttachTarget, Attachment, ReceiveTarget, TcHook, TcHooks, detach_deliver_filter},
+    host::{Host, HostError, HostEvent, IcmpListener, IcmpMessage, UnderlayLink},
     metrics::SharedUnderlay,
     plan::{self, UnderlayFacts},
 };
 
-/// Of a second change of a link within a second the kernel may not tell until that is over
-/// (net/core/link_watch.c). For so long carrier is looked for, once it was not there.
-const HELD_BACK: Duration = Duration::from_secs(2);
-/// And so often.
-const LOOK: Duration = Duration::from_millis(50);
+/// For how long the kernel may keep the second change of a link within a second to itself
+/// (net/core/link_watch.c). For so long carrier is polled, once it was absent.
+const MAX_LINK_EVENT_DELAY: Duration = Duration::from_secs(2);
+/// How often carrier is polled.
+const CARRIER_POLL: Duration = Duration::from_millis(50);
 
-/// What is known of it.
-pub(in crate::daemon) struct Underlay<'a> {
+/// What sends over the underlay interface, and must know of another device or other addresses.
+pub(in crate::daemon) trait UnderlayUser {
+    /// The interface is another device: sockets must be opened on that device.
+    fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError>;
+    /// The addresses to send from are others: what was found out of the paths from the old
+    /// addresses says nothing of the new ones.
+    fn restart(&mut self, running: &ActivePlane);
+}
+
+/// The underlay interface as the programs and sockets have it.
+pub(in crate::daemon) struct UnderlayReconciler<'a> {
     directories: &'a Directories,
     host: &'a Host,
     icmp: IcmpListener,
-    /// Which device sockets are open on.
+    /// The device that sockets are open on.
     sockets_on: u32,
-    /// What probes say that they are sent from.
+    /// The addresses that probes name as their source.
     probed_from: Vec<IpAddr>,
-    told: SharedUnderlay,
-    /// When carrier is looked for next, and until when.
-    carrier: Option<(Instant, Instant)>,
+    status: SharedUnderlay,
+    /// When carrier is polled next, and until when.
+    carrier_poll: Option<(Instant, Instant)>,
 }
 
-impl<'a> Underlay<'a> {
-    /// As a start has found it.
+impl<'a> UnderlayReconciler<'a> {
+    /// Begins with what a start has found.
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
         host: &'a Host,
@@ -58,102 +66,105 @@ impl<'a> Underlay<'a> {
             icmp,
             sockets_on: facts.ifindex,
             probed_from: facts.addresses().collect(),
-            told: SharedUnderlay::new(running.state.underlay.clone()),
-            carrier: None,
+            status: SharedUnderlay::new(running.state.underlay.clone()),
+            carrier_poll: None,
         }
     }
 
-    /// How it stands, for the metrics.
-    pub(in crate::daemon) fn told(&self) -> SharedUnderlay {
-        self.told.clone()
+    /// Returns the status that the metrics read.
+    pub(in crate::daemon) fn status(&self) -> SharedUnderlay {
+        self.status.clone()
     }
 
-    /// What routers say of packets that were too big.
+    /// Waits for a router's report of a packet that was too big.
     pub(in crate::daemon) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
         self.icmp.next().await
     }
 
-    /// Another configuration is in force, with a listener on another interface.
+    /// Goes on under another configuration, with a listener if that names another interface.
     pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane, icmp: Option<IcmpListener>) {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
         }
         self.sockets_on = running.preflight.facts.ifindex;
         self.probed_from = running.preflight.facts.addresses().collect();
-        self.told.put(&running.state.underlay);
+        self.status.put(&running.state.underlay);
     }
 
-    /// Waits until it is time to look whether carrier has come.
-    pub(in crate::daemon) async fn due(&self) {
-        match self.carrier {
+    /// Waits until it is time to [poll carrier](Self::poll_carrier).
+    pub(in crate::daemon) async fn carrier_poll_due(&self) {
+        match self.carrier_poll {
             Some((next, until)) if next < until => sleep_until(next).await,
             _ => std::future::pending().await,
         }
     }
 
-    /// Has it?
-    pub(in crate::daemon) async fn has_carrier(&mut self, running: &ActivePlane) -> bool {
+    /// Returns whether the interface has carrier by now.
+    pub(in crate::daemon) async fn poll_carrier(&mut self, running: &ActivePlane) -> bool {
         let now = self.host.underlay_link(&running.preflight.underlay.name).await;
         let has = now.is_ok_and(|now| now.carrier);
-        let until = self.carrier.map(|(_, until)| until);
-        self.carrier = until.filter(|_| !has).map(|until| (Instant::now() + LOOK, until));
+        let until = self.carrier_poll.map(|(_, until)| until);
+        self.carrier_poll =
+            until.filter(|_| !has).map(|until| (Instant::now() + CARRIER_POLL, until));
         has
     }
 
-    /// Brings in line with the interface as it is now what is attached, open and told. What fails is said
-    /// once, and tried again with the next call.
-    pub(in crate::daemon) async fn look(
+    /// Brings what is attached, open and published in line with the interface as it is now. Logs a
+    /// failure once, and tries again with the next call.
+    pub(in crate::daemon) async fn reconcile(
         &mut self,
         running: &mut ActivePlane,
-        probing: &mut Probing,
+        user: &mut impl UnderlayUser,
     ) {
         let name = running.preflight.underlay.name.clone();
         let lost = match self.host.underlay_link(&name).await {
-            Ok(now) => self.present(now, running, probing).await.err(),
+            Ok(link) => self.reconcile_device(link, running, user).await.err(),
             Err(HostError::UnknownInterface { .. }) => {
-                self.leave(running).await;
+                self.detach(running).await;
                 Some(anyhow::anyhow!(
                     "it is gone; packets pass again when one of that name is there"
                 ))
             }
             Err(error @ HostError::NotEthernet { .. }) => {
-                self.leave(running).await;
+                self.detach(running).await;
                 Some(error.into())
             }
             Err(error) => Some(error.into()),
         };
-        self.tell(running, lost.map(|reason| format!("underlay interface {name}: {reason:#}")));
+        self.publish(running, lost.map(|reason| format!("underlay interface {name}: {reason:#}")));
     }
 
-    async fn present(
+    async fn reconcile_device(
         &mut self,
-        now: host::UnderlayLink,
+        link: UnderlayLink,
         running: &mut ActivePlane,
-        probing: &mut Probing,
+        user: &mut impl UnderlayUser,
     ) -> anyhow::Result<()> {
-        let ifindex = now.ifindex;
-        let waits = now.up && !now.carrier;
-        self.carrier = waits.then(|| (Instant::now() + LOOK, Instant::now() + HELD_BACK));
+        let ifindex = link.ifindex;
+        let waits = link.up && !link.carrier;
+        self.carrier_poll =
+            waits.then(|| (Instant::now() + CARRIER_POLL, Instant::now() + MAX_LINK_EVENT_DELAY));
         if !self.is_attached(running, ifindex).await? {
-            // What this device allows may be more, or less, than what the former one did.
-            running.preflight.ladder =
-                attach_modes::of(&running.preflight.config, &now, &self.directories.pins)?;
-            self.attach(running, &now.name, ifindex).await?;
+            // This device may allow more modes than the previous one, or fewer.
+            running.preflight.attach_modes =
+                attach_modes::for_host(&running.preflight.config, &link, &self.directories.pins)?;
+            self.attach(running, &link.name, ifindex).await?;
         }
-        let (v4, v6, missing) = addresses::still_there(&running.preflight.config, &now);
-        // The MTU stays as it was known: what follows from another one comes in an order of its own.
+        let (v4, v6, missing) = addresses::present(&running.preflight.config, &link);
+        // The MTU stays the known one: what follows from another one has an order of its own, which
+        // the reconciler of paths keeps.
         let mtu = running.preflight.facts.mtu;
         running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
-        running.preflight.underlay = host::UnderlayLink { mtu, ..now };
-        self.readdress(running)?;
+        running.preflight.underlay = UnderlayLink { mtu, ..link };
+        self.apply_addresses(running)?;
         if self.sockets_on != ifindex {
             self.icmp = IcmpListener::open(&running.preflight.underlay.name)?;
-            probing.reopen(running)?;
+            user.reopen(running)?;
             self.sockets_on = ifindex;
         }
         let from: Vec<IpAddr> = running.preflight.facts.addresses().collect();
         if !from.is_empty() && from != self.probed_from {
-            probing.begin_anew(running);
+            user.restart(running);
             self.probed_from = from;
         }
         match missing.into_iter().next() {
@@ -162,7 +173,7 @@ impl<'a> Underlay<'a> {
         }
     }
 
-    /// Are both programs at work on this device?
+    /// Returns whether both receiving programs are attached to this device.
     async fn is_attached(&self, running: &ActivePlane, ifindex: u32) -> anyhow::Result<bool> {
         let hook = running.state.underlay.tc.map(|tc| tc.hook);
         let mode = running.attachment.mode;
@@ -173,6 +184,8 @@ impl<'a> Underlay<'a> {
         Ok(hook != Some(TcHook::Netlink) || self.host.has_clsact(ifindex).await?)
     }
 
+    /// Attaches to the device that is the underlay interface now what was attached to the previous
+    /// one.
     async fn attach(
         &self,
         running: &mut ActivePlane,
@@ -180,7 +193,7 @@ impl<'a> Underlay<'a> {
         ifindex: u32,
     ) -> anyhow::Result<()> {
         let had_clsact = self.host.has_clsact(ifindex).await?;
-        let attachment = replace::reattach(self.directories, running, interface, ifindex)?;
+        let attachment = self.attach_receive(running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
@@ -190,9 +203,23 @@ impl<'a> Underlay<'a> {
         Ok(())
     }
 
-    /// Takes off what is still attached: the device may live on, under another name or in another
-    /// namespace, where our interfaces' numbers are somebody else's.
-    async fn leave(&mut self, running: &mut ActivePlane) {
+    fn attach_receive(
+        &self,
+        running: &mut ActivePlane,
+        interface: &str,
+        ifindex: u32,
+    ) -> anyhow::Result<Attachment> {
+        let hook = attach_modes::tc_hook(&running.preflight.config);
+        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        let on = AttachTarget { interface, ifindex };
+        let modes = &running.preflight.attach_modes;
+        let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
+        Ok(running.plane.attach_receive(receive, hooks, &self.directories.pins)?)
+    }
+
+    /// Detaches what is still attached: the device may live on, under another name or in another
+    /// namespace, where the numbers of the overlay interfaces are those of other interfaces.
+    async fn detach(&mut self, running: &mut ActivePlane) {
         let underlay = &mut running.state.underlay;
         if underlay.xdp.take().is_none() {
             return;
@@ -211,8 +238,8 @@ impl<'a> Underlay<'a> {
         }
     }
 
-    /// Has the programs go by the addresses that there are.
-    fn readdress(&self, running: &mut ActivePlane) -> anyhow::Result<()> {
+    /// Writes the addresses of the interface into the settings of the programs.
+    fn apply_addresses(&self, running: &mut ActivePlane) -> anyhow::Result<()> {
         let settings = plan::with_addresses(&running.plan.settings, &running.preflight.facts);
         if settings == running.plan.settings {
             return Ok(());
@@ -234,8 +261,8 @@ impl<'a> Underlay<'a> {
         Ok(())
     }
 
-    /// Says in log, metrics and state how it stands, if that has changed.
-    fn tell(&self, running: &mut ActivePlane, lost: Option<String>) {
+    /// Reports in log, record and metrics whether packets can pass, if that has changed.
+    fn publish(&self, running: &mut ActivePlane, lost: Option<String>) {
         let before = running.state.underlay.lost.clone();
         match &lost {
             Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
@@ -246,18 +273,18 @@ impl<'a> Underlay<'a> {
             _ => {}
         }
         running.state.underlay.lost = lost;
-        if self.told.latest() == running.state.underlay {
+        if self.status.latest() == running.state.underlay {
             return;
         }
-        // In this order: whoever sees it in the metrics finds it in `vxlan show`, too.
+        // In this order whoever sees a status in the metrics finds it in `vxlan show`, too.
         if let Err(error) = self.directories.run_dir.store(&running.state) {
             tracing::warn!("{error}");
         }
-        self.told.put(&running.state.underlay);
+        self.status.put(&running.state.underlay);
     }
 }
 
-/// Can this event change what [`Underlay::look`] looks at?
+/// Returns whether an event can change what [`UnderlayReconciler::reconcile`] reads.
 pub(in crate::daemon) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     let preflight = &running.preflight;
     match event {

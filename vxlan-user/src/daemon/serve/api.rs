@@ -1,7 +1,7 @@
-//! What the daemon tells the command line: a Unix socket in the run directory, HTTP, for root alone.
+//! Answers the command line: HTTP over a Unix socket in the run directory, for root alone.
 //!
-//! `GET /nat` is a [`NatReports`] in JSON. `POST /reload` has the configuration read again, and answers
-//! when that is done: 200, or 409 and the reason in a line.
+//! `GET /nat` is a [`NatReports`] in JSON. `POST /reload` requests a reload, and answers
+//! when that has ended: 200, or 409 and the reason in a line.
 
 use std::{
     fs, io,
@@ -24,14 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    daemon::reload_requests::Asked,
+    daemon::reload_requests::ReloadRequest,
     probe::{NatReports, SharedReports},
 };
 
-/// Questions that may wait to be taken.
+/// Connections that may wait to be accepted.
 const BACKLOG: u32 = 16;
 
-/// The socket, which answers until this is dropped; then its file goes too.
+/// The socket. It answers until this is dropped, which removes its file too.
 #[derive(Debug)]
 pub struct Api {
     path: PathBuf,
@@ -40,13 +40,13 @@ pub struct Api {
 }
 
 impl Api {
-    /// Answers at `path`, within a tokio runtime. For the holder of the run directory's lock, so what
-    /// is there already was left by a daemon that is gone.
+    /// Answers at `path`, within a tokio runtime. The caller holds the lock of the run directory,
+    /// so a file that is there already was left by a daemon that is gone.
     pub fn serve(
         path: &Path,
         node: &str,
         reports: SharedReports,
-        reloads: mpsc::Sender<Asked>,
+        reloads: mpsc::Sender<ReloadRequest>,
     ) -> io::Result<Self> {
         let listener = listen(path).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
@@ -55,7 +55,7 @@ impl Api {
         let app = Router::new()
             .route("/nat", get(nat))
             .route("/reload", post(reload))
-            .with_state(Told { node: Arc::clone(&node), reports, reloads });
+            .with_state(ApiState { node: Arc::clone(&node), reports, reloads });
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!("the socket of the command line ended: {error}");
@@ -64,7 +64,7 @@ impl Api {
         Ok(Self { path: path.to_owned(), node, task: task.abort_handle() })
     }
 
-    /// The node has another name now.
+    /// Sets the name of the node, after a reload.
     pub fn rename(&self, node: &str) {
         node.clone_into(&mut self.node.write().unwrap_or_else(PoisonError::into_inner));
     }
@@ -83,32 +83,32 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let socket = UnixSocket::new_stream()?;
-    // The file takes its mode from the socket (unix(7) leaves that to the system; Linux does so), and
-    // is never there with another one.
+    // The file takes its mode from the socket (unix(7) leaves that to the system; Linux does so),
+    // and is never there with another one.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     socket.bind(path)?;
     socket.listen(BACKLOG)
 }
 
 #[derive(Clone)]
-struct Told {
+struct ApiState {
     node: Arc<RwLock<String>>,
     reports: SharedReports,
-    reloads: mpsc::Sender<Asked>,
+    reloads: mpsc::Sender<ReloadRequest>,
 }
 
-async fn nat(Shared(told): Shared<Told>) -> Response {
-    let node = told.node.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let answer = NatReports { node, peers: told.reports.latest().to_vec() };
+async fn nat(Shared(state): Shared<ApiState>) -> Response {
+    let node = state.node.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let answer = NatReports { node, peers: state.reports.latest().to_vec() };
     match serde_json::to_vec(&answer) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
-async fn reload(Shared(told): Shared<Told>) -> Response {
+async fn reload(Shared(state): Shared<ApiState>) -> Response {
     let (answer, outcome) = oneshot::channel();
-    let outcome = match told.reloads.send(answer).await {
+    let outcome = match state.reloads.send(answer).await {
         Ok(()) => outcome.await.ok(),
         Err(_) => None,
     };

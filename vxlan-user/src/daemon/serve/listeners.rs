@@ -1,49 +1,49 @@
-//! What others can see of the daemon: the metrics page, and the socket of the command line. Both go on
-//! under another configuration.
+//! The metrics page and the command line's socket, which both carry on under another configuration.
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
 use super::api::Api;
 use crate::{
     daemon::{
-        directories::Directories, probing::Probing, reload_requests::Asked, running::ActivePlane,
+        directories::Directories, probing::Probing, reload_requests::ReloadRequest,
+        running::ActivePlane,
     },
     metrics::{self, Published, SharedUnderlay, SnapshotSource},
 };
 
-/// Requests for a reload that may wait; whoever asks waits for the outcome.
-const WAITING: usize = 16;
+/// Requests for a reload that may wait.
+const MAX_REQUESTS: usize = 16;
 
-/// The servers, which answer until this is dropped.
-pub(in crate::daemon) struct Shown {
+/// The servers. They answer until this is dropped.
+pub(in crate::daemon) struct Listeners {
     published: Published,
     underlay: SharedUnderlay,
     pages: AbortHandle,
-    /// Absent: the socket could not be made.
+    /// `None`: the socket could not be made.
     api: Option<Api>,
 }
 
-impl Shown {
-    /// Begins. Requests for a reload come out of the second part.
+impl Listeners {
+    /// Begins to serve. The second part receives requests for a reload.
     pub(in crate::daemon) fn start(
         directories: &Directories,
         running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
         listener: TcpListener,
-    ) -> anyhow::Result<(Self, mpsc::Receiver<Asked>)> {
+    ) -> anyhow::Result<(Self, mpsc::Receiver<ReloadRequest>)> {
         let published = Published::new(source(directories, running, probing, &underlay)?);
         let pages = serve(listener, published.clone());
-        let (ask, asked) = mpsc::channel(WAITING);
+        let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         let socket = directories.run_dir.api_socket();
-        let api = Api::serve(&socket, &running.state.node, probing.reports(), ask);
+        let api = Api::serve(&socket, &running.state.node, probing.reports(), sender);
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot ask this daemon: {error}"))
             .ok();
-        Ok((Self { published, underlay, pages, api }, asked))
+        Ok((Self { published, underlay, pages, api }, requests))
     }
 
-    /// Another configuration is in force; with a listener, at another place too.
+    /// Serves what another configuration makes, with a listener at another address.
     pub(in crate::daemon) fn reload(
         &mut self,
         directories: &Directories,
@@ -62,13 +62,13 @@ impl Shown {
         Ok(())
     }
 
-    /// A reload has failed.
-    pub(in crate::daemon) fn failed(&self) {
+    /// Publishes that a reload has failed.
+    pub(in crate::daemon) fn reload_failed(&self) {
         self.published.reload_failed();
     }
 }
 
-impl Drop for Shown {
+impl Drop for Listeners {
     fn drop(&mut self) {
         self.pages.abort();
     }

@@ -1,4 +1,5 @@
-//! What others see of a running daemon: the socket of the command line, the metrics page, the service manager.
+//! Serves others while the daemon runs: the command line's socket, the metrics page, the service
+//! manager, the log of the programs.
 
 pub(in crate::daemon) mod api;
 pub(in crate::daemon) mod listeners;

@@ -1,8 +1,8 @@
-//! What a service manager is told (sd_notify(3)): that traffic can pass, how things stand in one line,
-//! that the event loop still turns, and that the daemon ends. Without one all of this does nothing.
+//! Notifies the service manager (sd_notify(3)): traffic can pass, a status in one line, the event
+//! loop is alive, the daemon ends. Without a service manager nothing is sent.
 //!
-//! Owns the words and when the loop is due to say that it lives. The loop itself must say so: a task
-//! beside it would go on when the loop hangs, and nobody would restart it.
+//! The event loop itself must send the watchdog notifications: a task beside it would carry on when
+//! the loop hangs, and the service manager would not restart the daemon.
 
 use std::time::Duration;
 
@@ -11,54 +11,54 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::daemon::running::ActivePlane;
 
-/// A sign of life comes this many times in the time that the manager waits for one.
-const SIGNS: u32 = 3;
+/// Watchdog notifications within the time after which the manager restarts the daemon.
+const NOTIFICATIONS: u32 = 3;
 
 /// The service manager, as the environment names it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
-pub(in crate::daemon) struct Service {
-    /// Absent: nobody waits for signs of life.
+pub(in crate::daemon) struct ServiceManager {
+    /// `None`: the manager wants no watchdog notifications.
     watchdog: Option<Interval>,
-    /// As it was told last.
+    /// The status that was sent last.
     status: String,
 }
 
-impl Service {
+impl ServiceManager {
     /// To be called within a tokio runtime.
-    pub(in crate::daemon) fn of_environment() -> Self {
+    pub(in crate::daemon) fn from_environment() -> Self {
         let within = sd_notify::watchdog_enabled();
-        Self { watchdog: within.map(signs_of_life), status: String::new() }
+        Self { watchdog: within.map(watchdog_interval), status: String::new() }
     }
 
-    /// Traffic can pass.
-    pub(in crate::daemon) fn ready(&mut self, running: &ActivePlane) {
+    /// Notifies that traffic can pass.
+    pub(in crate::daemon) fn notify_ready(&mut self, running: &ActivePlane) {
         self.status = status(running);
-        tell(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+        notify(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
     }
 
-    /// A reload has begun; [`Self::ready`] ends it.
-    pub(in crate::daemon) fn reloading(&self) {
+    /// Notifies that a reload has begun; [`Self::notify_ready`] ends it.
+    pub(in crate::daemon) fn notify_reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!("cannot tell the service manager: {error}"),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
         }
     }
 
-    /// Says how things stand, if that has changed.
-    pub(in crate::daemon) fn follow(&mut self, running: &ActivePlane) {
+    /// Sends the status, if it has changed.
+    pub(in crate::daemon) fn update_status(&mut self, running: &ActivePlane) {
         let now = status(running);
         if now != self.status {
-            tell(&[NotifyState::Status(&now)]);
+            notify(&[NotifyState::Status(&now)]);
             self.status = now;
         }
     }
 
-    /// The daemon ends by its own will.
-    pub(in crate::daemon) fn stopping(&self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("traffic goes on without the daemon")]);
+    /// Notifies that the daemon is ending.
+    pub(in crate::daemon) fn notify_stopping(&self) {
+        notify(&[NotifyState::Stopping, NotifyState::Status("traffic goes on without the daemon")]);
     }
 
-    /// Waits until the loop is due to say that it lives.
-    pub(in crate::daemon) async fn due(&mut self) {
+    /// Waits until the next watchdog notification is due.
+    pub(in crate::daemon) async fn watchdog_due(&mut self) {
         match &mut self.watchdog {
             Some(watchdog) => {
                 watchdog.tick().await;
@@ -67,14 +67,14 @@ impl Service {
         }
     }
 
-    /// For the event loop, from one of its turns.
-    pub(in crate::daemon) fn alive(&self) {
-        tell(&[NotifyState::Watchdog]);
+    /// Notifies that the event loop is alive; to be called from the loop only.
+    pub(in crate::daemon) fn notify_watchdog(&self) {
+        notify(&[NotifyState::Watchdog]);
     }
 }
 
-fn signs_of_life(within: Duration) -> Interval {
-    let mut signs = interval((within / SIGNS).max(Duration::from_millis(1)));
+fn watchdog_interval(within: Duration) -> Interval {
+    let mut signs = interval((within / NOTIFICATIONS).max(Duration::from_millis(1)));
     // After a pause one sign is enough.
     signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
     signs
@@ -97,9 +97,9 @@ fn status(running: &ActivePlane) -> String {
     )
 }
 
-/// A manager that does not listen is no reason to stop carrying traffic.
-fn tell(states: &[NotifyState<'_>]) {
+/// Sends a notification. A manager that does not listen is no reason to stop carrying traffic.
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("cannot tell the service manager: {error}");
+        tracing::warn!("cannot notify the service manager: {error}");
     }
 }

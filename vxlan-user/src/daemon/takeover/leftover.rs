@@ -1,8 +1,8 @@
-//! What former runs left on this host and the configuration asks for no more: interfaces, routes, a
-//! clsact qdisc. Some of it is in the way of what is made and goes before, the rest goes after the swap.
+//! Removes what previous runs left on this host and the configuration does not ask for: interfaces,
+//! routes, a clsact qdisc. What conflicts with new interfaces and routes goes before these are
+//! made, the rest after the programs are replaced.
 //!
-//! Which routes there are the kernel is asked: a start that was killed may have made some without a
-//! record of them.
+//! Routes are read from the kernel: a start that was killed may have made routes without a record.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,45 +16,49 @@ use crate::{
     state::{self, State},
 };
 
-/// Is this the same network, under the same name?
+/// Returns whether both are the same network under the same name.
 fn same_network(new: &config::Network, old: &state::Network) -> bool {
     new.interface.value == old.interface && new.vni.value.get() == old.vni
 }
 
-/// Takes away what new interfaces and routes would find in their way: networks that give their name or
-/// VNI to another, and routes of a prefix that moves to another network.
-pub(in crate::daemon) async fn make_room(host: &Host, preflight: &Preflight) -> anyhow::Result<()> {
+/// Removes what conflicts with new interfaces and routes: networks whose name or VNI another
+/// network has now, and routes of a prefix that moves to another network.
+pub(in crate::daemon) async fn remove_conflicting(
+    host: &Host,
+    preflight: &Preflight,
+) -> anyhow::Result<()> {
     let networks = &preflight.config.networks;
-    let former = || preflight.former.iter().flat_map(|former| &former.networks);
-    for old in former() {
-        let in_the_way = |new: &config::Network| {
+    let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
+    for old in previous() {
+        let conflicts = |new: &config::Network| {
             new.interface.value == old.interface || new.vni.value.get() == old.vni
         };
         let stays = networks.iter().any(|new| same_network(new, old));
-        if !stays && networks.iter().any(in_the_way) {
+        if !stays && networks.iter().any(conflicts) {
             let removed = host.delete_overlay(&old.interface).await;
-            removed.with_context(|| format!("the former network {} is in the way", old.vni))?;
+            removed.with_context(|| format!("the previous network {} is in the way", old.vni))?;
         }
     }
     let new = networks.iter().map(|new| new.interface.value.as_str());
-    let ours: HashSet<&str> = former().map(|old| old.interface.as_str()).chain(new).collect();
+    let ours: HashSet<&str> = previous().map(|old| old.interface.as_str()).chain(new).collect();
     let overlays = host.list_overlays().await?;
     let through = overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str()));
     let through = through.filter(|(_, name)| ours.contains(name)).collect();
     Ok(remove_routes(host, networks, &through, moves).await?)
 }
 
-/// Takes away interfaces and routes of a former run that are asked for no more, and the record of them:
-/// the last `left` networks of the state. What cannot be removed stays on record, or is found again.
-/// Through the interfaces in `made` are only the routes that were made with them.
+/// Removes interfaces and routes of a previous run that the configuration does not ask for, and the
+/// record of the interfaces: the last `leftover` networks of the state. What cannot be removed
+/// stays on record, or the next start finds it again. Only this takeover has made routes through
+/// the interfaces in `made`.
 pub(in crate::daemon) async fn remove(
     host: &Host,
     preflight: &Preflight,
     state: &mut State,
-    left: usize,
+    leftover: usize,
     made: &[String],
 ) {
-    for old in state.networks.split_off(state.networks.len().saturating_sub(left)) {
+    for old in state.networks.split_off(state.networks.len().saturating_sub(leftover)) {
         if let Err(error) = host.delete_overlay(&old.interface).await {
             tracing::warn!("interface {} stays: {error}", old.interface);
             state.networks.push(old);
@@ -67,25 +71,27 @@ pub(in crate::daemon) async fn remove(
     if let Err(error) = remove_routes(host, networks, &through, unwanted).await {
         tracing::warn!("a route stays: {error}");
     }
-    leave_clsact(host, preflight).await;
+    remove_clsact(host, preflight).await;
 }
 
-/// A route through one interface has a prefix that another one shall have.
+/// Returns whether another interface than `through` shall have the route.
 fn moves(through: &str, wanted: Option<&str>) -> bool {
     wanted.is_some_and(|wanted| wanted != through)
 }
 
+/// Returns whether the route is not one that `through` shall have.
 fn unwanted(through: &str, wanted: Option<&str>) -> bool {
     wanted != Some(through)
 }
 
-/// Removes those of our routes through these interfaces that `go`, by the name of the interface that they
-/// lead to, and of the one whose network routes their prefix.
+/// Removes those of the daemon's routes through these interfaces that `selects` is true of, given
+/// the name of the interface that a route leads through and of the one that its prefix shall be
+/// routed through.
 async fn remove_routes(
     host: &Host,
     networks: &[config::Network],
     through: &HashMap<u32, &str>,
-    go: fn(&str, Option<&str>) -> bool,
+    selects: fn(&str, Option<&str>) -> bool,
 ) -> Result<(), HostError> {
     if through.is_empty() {
         return Ok(());
@@ -97,20 +103,20 @@ async fn remove_routes(
     let wanted: HashMap<IpNet, &str> = wanted.collect();
     let mut routes = host.own_routes().await?;
     routes.retain(|(prefix, ifindex)| {
-        through.get(ifindex).is_some_and(|name| go(name, wanted.get(prefix).copied()))
+        through.get(ifindex).is_some_and(|name| selects(name, wanted.get(prefix).copied()))
     });
     host.remove_routes(&routes).await.map(drop)
 }
 
-/// A qdisc made for a former underlay interface is not ours to leave behind on it.
-async fn leave_clsact(host: &Host, preflight: &Preflight) {
-    let Some(former) = preflight.former.as_ref().map(|state| &state.underlay) else { return };
-    let made = former.tc.is_some_and(|tc| tc.made_clsact);
+/// Removes the clsact qdisc that was made for another underlay interface than the present one.
+async fn remove_clsact(host: &Host, preflight: &Preflight) {
+    let Some(previous) = preflight.previous.as_ref().map(|state| &state.underlay) else { return };
+    let made = previous.tc.is_some_and(|tc| tc.made_clsact);
     if made
-        && former.interface != preflight.underlay.name
-        && let Ok(link) = host.underlay_link(&former.interface).await
+        && previous.interface != preflight.underlay.name
+        && let Ok(link) = host.underlay_link(&previous.interface).await
         && let Err(error) = host.remove_clsact(link.ifindex).await
     {
-        tracing::warn!("the clsact qdisc of {} stays: {error}", former.interface);
+        tracing::warn!("the clsact qdisc of {} stays: {error}", previous.interface);
     }
 }

@@ -1,4 +1,5 @@
-//! What goes into the state on disk: what a start means to make, together with what a former run left.
+//! Makes the record on disk: what a takeover is about to make, together with what a previous run
+//! left.
 
 use crate::{
     config,
@@ -9,17 +10,17 @@ use crate::{
     state::{self, State},
 };
 
-/// The record of what a start is about to make.
+/// Records what a takeover is about to make.
 pub(in crate::daemon) async fn planned(
     preflight: &Preflight,
     endpoints: &Endpoints,
     host: &Host,
 ) -> anyhow::Result<State> {
     let config = &preflight.config;
-    let former = preflight.former.as_ref().map(|state| &state.underlay);
-    let former = former.filter(|former| former.interface == preflight.underlay.name);
+    let previous = preflight.previous.as_ref().map(|state| &state.underlay);
+    let previous = previous.filter(|previous| previous.interface == preflight.underlay.name);
     let hook = attach_modes::tc_hook(config);
-    let made_before = former.and_then(|former| former.tc).is_some_and(|tc| tc.made_clsact);
+    let made_before = previous.and_then(|previous| previous.tc).is_some_and(|tc| tc.made_clsact);
     let makes_now = hook == TcHook::Netlink && !host.has_clsact(preflight.facts.ifindex).await?;
     let tc = state::Tc { hook, made_clsact: made_before || makes_now };
     let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
@@ -35,8 +36,8 @@ pub(in crate::daemon) async fn planned(
             interface: preflight.underlay.name.clone(),
             address: preflight.address,
             addresses: preflight.facts.addresses().collect(),
-            // Attached as it was, until its hook is swapped.
-            xdp: former.and_then(|former| former.xdp.clone()),
+            // Attached as before, until the program is replaced.
+            xdp: previous.and_then(|previous| previous.xdp.clone()),
             tc: Some(tc),
             lost: None,
         },
@@ -44,7 +45,7 @@ pub(in crate::daemon) async fn planned(
             .peers
             .iter()
             .enumerate()
-            .map(|(index, peer)| recorded(peer, endpoints.of(index)))
+            .map(|(index, peer)| peer_record(peer, endpoints.of(index)))
             .collect(),
         networks: config
             .networks
@@ -61,22 +62,22 @@ pub(in crate::daemon) async fn planned(
             .collect(),
         members: members.collect(),
         narrow_paths: preflight
-            .former
+            .previous
             .iter()
-            .flat_map(|former| former.narrow_paths.clone())
+            .flat_map(|previous| previous.narrow_paths.clone())
             .collect(),
         generations: preflight
-            .former
+            .previous
             .iter()
-            .flat_map(|former| former.generations.clone())
+            .flat_map(|previous| previous.generations.clone())
             .collect(),
         entries: Vec::new(),
     })
 }
 
-fn recorded(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::Peer {
+fn peer_record(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::Peer {
     let endpoint = learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
-    let mut recorded = state::Peer {
+    let mut record = state::Peer {
         name: peer.name.value.clone(),
         endpoint,
         private_address: None,
@@ -84,44 +85,55 @@ fn recorded(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::Pee
         private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
         learned,
     };
-    recorded.use_endpoint(endpoint);
-    recorded
+    record.use_endpoint(endpoint);
+    record
 }
 
-/// What a former run left, and the interfaces planned besides: `show` goes on naming what is counted,
-/// and `down` removes both.
-pub(in crate::daemon) fn merged(planned: &State, former: Option<&State>) -> State {
-    let Some(former) = former else { return planned.clone() };
-    let mut state = former.clone();
-    if former.underlay.interface == planned.underlay.interface {
+/// Merges the record of the previous run with the networks that are planned: `show` can still name
+/// what is counted, and `down` removes both.
+pub(in crate::daemon) fn merged(planned: &State, previous: Option<&State>) -> State {
+    let Some(previous) = previous else { return planned.clone() };
+    let mut state = previous.clone();
+    if previous.underlay.interface == planned.underlay.interface {
         state.underlay.tc = planned.underlay.tc;
     }
     for new in &planned.networks {
         let known = |old: &state::Network| old.interface == new.interface && old.vni == new.vni;
-        if !former.networks.iter().any(known) {
+        if !previous.networks.iter().any(known) {
             state.networks.push(new.clone());
         }
     }
     state
 }
 
-/// Networks of a former run that are wanted no more, and in nobody's way: on record until they are gone.
-pub(in crate::daemon) fn left_over(planned: &State, former: Option<&State>) -> Vec<state::Network> {
+/// Lists networks of a previous run that are not planned and conflict with none that is. They stay
+/// on record until they are removed.
+pub(in crate::daemon) fn leftover_networks(
+    planned: &State,
+    previous: Option<&State>,
+) -> Vec<state::Network> {
     let unrelated = |old: &&state::Network| {
         let related = |new: &state::Network| old.interface == new.interface || old.vni == new.vni;
         !planned.networks.iter().any(related)
     };
-    former.into_iter().flat_map(|former| &former.networks).filter(unrelated).cloned().collect()
+    previous
+        .into_iter()
+        .flat_map(|previous| &previous.networks)
+        .filter(unrelated)
+        .cloned()
+        .collect()
 }
 
-/// How full the maps are that the configuration fills; nothing changes that as long as it is at work.
-pub(in crate::daemon) fn entries(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
+/// Lists how full the maps are that the configuration fills, which is constant until the next
+/// takeover.
+pub(in crate::daemon) fn map_usage(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
     let of = |map: &str, entries: usize| state::Entries {
         map: map.to_owned(),
         entries: entries as u64,
         capacity: plane.map_capacity(&map.to_uppercase()),
     };
-    // Of two elements for each peer one counts.
+    // The map has two copies of each peer; the capacity in peers is that of the map with their
+    // versions.
     let peers = state::Entries {
         capacity: plane.map_capacity("VERSIONS"),
         ..of("peers", plan.peers.len())

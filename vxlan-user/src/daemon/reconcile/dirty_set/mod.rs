@@ -1,5 +1,5 @@
-//! Whose ways must be looked at again, after what is new on the host. Pure: events in, indices of peers
-//! out, each once however often it was named.
+//! The peers whose paths must be resolved again after a change on the host. Pure: events in,
+//! indices of peers out, each once however often an event names it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -9,40 +9,41 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    daemon::paths::resolution::{Standing, Ways},
+    daemon::paths::resolved::{NextHopState, ResolvedPaths},
     host::HostEvent,
 };
 
-/// The peers by what their ways depend on, and those whose turn has not come.
+/// The peers by what their paths depend on, and a queue of those to resolve.
 #[derive(Debug, Default)]
-pub(in crate::daemon) struct Affected {
-    /// Peers by the addresses that they may be reached at, and the other way round.
+pub(in crate::daemon) struct DirtySet {
+    /// Peers by the addresses that they may be reached at, and the reverse.
     by_address: BTreeMap<IpAddr, BTreeSet<usize>>,
     addresses: Vec<Vec<IpAddr>>,
-    /// Peers by the next hops to these, and the other way round.
+    /// Peers by the next hops to these addresses, and the reverse.
     by_hop: HashMap<IpAddr, BTreeSet<usize>>,
     hops: Vec<Vec<IpAddr>>,
-    /// What the ways were last made from.
-    standings: HashMap<IpAddr, Standing>,
-    waiting: VecDeque<usize>,
-    waits: Vec<bool>,
-    /// Where the last round of those that could be better ended.
-    rounds: usize,
+    /// The neighbour states that the latest paths were made from.
+    next_hop_states: HashMap<IpAddr, NextHopState>,
+    queue: VecDeque<usize>,
+    /// By peer: it is in the queue.
+    queued: Vec<bool>,
+    /// Where the next [`mark_some`](Self::mark_some) begins.
+    next: usize,
 }
 
-impl Affected {
-    /// Of so many peers, of which nothing is known.
-    pub(in crate::daemon) fn of(peers: usize) -> Self {
+impl DirtySet {
+    /// A set for `peers` peers of which nothing is known yet.
+    pub(in crate::daemon) fn new(peers: usize) -> Self {
         Self {
             addresses: vec![Vec::new(); peers],
             hops: vec![Vec::new(); peers],
-            waits: vec![false; peers],
+            queued: vec![false; peers],
             ..Self::default()
         }
     }
 
-    /// A peer may be reached at these addresses from now on.
-    pub(in crate::daemon) fn reached_at(&mut self, peer: usize, addresses: Vec<IpAddr>) {
+    /// Sets the addresses that a peer may be reached at.
+    pub(in crate::daemon) fn set_addresses(&mut self, peer: usize, addresses: Vec<IpAddr>) {
         let Some(known) = self.addresses.get_mut(peer) else { return };
         for old in std::mem::replace(known, addresses) {
             if let Some(peers) = self.by_address.get_mut(&old) {
@@ -57,45 +58,50 @@ impl Affected {
         }
     }
 
-    /// What a look has found. A next hop that stands otherwise than at the look at other peers is news for
-    /// these.
-    pub(in crate::daemon) fn found(&mut self, ways: &Ways) {
-        for (hop, standing) in &ways.standings {
-            self.stands(*hop, *standing);
+    /// Records what the latest paths were made from. A next hop whose state differs from the one
+    /// that other peers' paths were made from marks these peers.
+    pub(in crate::daemon) fn record(&mut self, paths: &ResolvedPaths) {
+        for (hop, state) in &paths.next_hop_states {
+            self.set_next_hop_state(*hop, *state);
         }
-        for looked in &ways.to_peers {
-            let Some(known) = self.hops.get_mut(looked.peer) else { continue };
-            if *known != looked.next_hops {
-                for old in std::mem::replace(known, looked.next_hops.clone()) {
+        for resolved in &paths.peers {
+            let Some(known) = self.hops.get_mut(resolved.peer) else { continue };
+            if *known != resolved.next_hops {
+                for old in std::mem::replace(known, resolved.next_hops.clone()) {
                     if let Some(peers) = self.by_hop.get_mut(&old) {
-                        peers.remove(&looked.peer);
+                        peers.remove(&resolved.peer);
                         if peers.is_empty() {
                             self.by_hop.remove(&old);
-                            self.standings.remove(&old);
+                            self.next_hop_states.remove(&old);
                         }
                     }
                 }
-                for new in &looked.next_hops {
-                    self.by_hop.entry(*new).or_default().insert(looked.peer);
+                for new in &resolved.next_hops {
+                    self.by_hop.entry(*new).or_default().insert(resolved.peer);
                 }
             }
         }
-        for (hop, standing) in &ways.standings {
+        for (hop, state) in &paths.next_hop_states {
             if self.by_hop.contains_key(hop) {
-                self.standings.insert(*hop, *standing);
+                self.next_hop_states.insert(*hop, *state);
             }
         }
     }
 
-    /// Takes note of an event. `underlay` is the interface that all ways go by.
-    pub(in crate::daemon) fn note(&mut self, event: &HostEvent, underlay: u32) {
+    /// Marks the peers that an event concerns. `underlay` is the index of the underlay interface.
+    pub(in crate::daemon) fn mark_event(&mut self, event: &HostEvent, underlay: u32) {
         match event {
-            HostEvent::Route(route) | HostEvent::RouteRemoved(route) => self.within(route.prefix),
+            HostEvent::Route(route) | HostEvent::RouteRemoved(route) => {
+                self.mark_prefix(route.prefix)
+            }
             HostEvent::Neighbour(neighbour) if neighbour.ifindex == underlay => {
-                self.stands(neighbour.address, Standing::of(Some(neighbour)));
+                self.set_next_hop_state(
+                    neighbour.address,
+                    NextHopState::from_neighbour(Some(neighbour)),
+                );
             }
             HostEvent::NeighbourRemoved { ifindex, address } if *ifindex == underlay => {
-                self.stands(*address, Standing::Open);
+                self.set_next_hop_state(*address, NextHopState::Unresolved);
             }
             HostEvent::Link { ifindex, .. }
             | HostEvent::LinkRemoved { ifindex, .. }
@@ -103,9 +109,9 @@ impl Affected {
             | HostEvent::AddressRemoved { ifindex, .. }
                 if *ifindex == underlay =>
             {
-                self.all();
+                self.mark_all();
             }
-            HostEvent::Overrun => self.all(),
+            HostEvent::Overrun => self.mark_all(),
             HostEvent::Neighbour(_)
             | HostEvent::NeighbourRemoved { .. }
             | HostEvent::Link { .. }
@@ -115,63 +121,64 @@ impl Affected {
         }
     }
 
-    fn stands(&mut self, hop: IpAddr, standing: Standing) {
-        let Some(known) = self.standings.get_mut(&hop) else { return };
-        if *known == standing {
+    fn set_next_hop_state(&mut self, hop: IpAddr, state: NextHopState) {
+        let Some(known) = self.next_hop_states.get_mut(&hop) else { return };
+        if *known == state {
             return;
         }
-        *known = standing;
+        *known = state;
         let peers: Vec<usize> = self.by_hop.get(&hop).into_iter().flatten().copied().collect();
-        peers.into_iter().for_each(|peer| self.peer(peer));
+        peers.into_iter().for_each(|peer| self.mark(peer));
     }
 
-    /// The ways to these addresses.
-    pub(in crate::daemon) fn within(&mut self, prefix: IpNet) {
+    /// Marks the peers that may be reached at an address of this prefix.
+    pub(in crate::daemon) fn mark_prefix(&mut self, prefix: IpNet) {
         let found = self.by_address.range(prefix.network()..=prefix.broadcast());
         let peers: Vec<usize> = found.flat_map(|(_, peers)| peers).copied().collect();
-        peers.into_iter().for_each(|peer| self.peer(peer));
+        peers.into_iter().for_each(|peer| self.mark(peer));
     }
 
-    /// The ways to all peers.
-    pub(in crate::daemon) fn all(&mut self) {
-        (0..self.waits.len()).for_each(|peer| self.peer(peer));
+    /// Marks every peer.
+    pub(in crate::daemon) fn mark_all(&mut self) {
+        (0..self.queued.len()).for_each(|peer| self.mark(peer));
     }
 
-    /// The way to this peer.
-    pub(in crate::daemon) fn peer(&mut self, peer: usize) {
-        if let Some(waits) = self.waits.get_mut(peer).filter(|waits| !**waits) {
-            *waits = true;
-            self.waiting.push_back(peer);
+    /// Marks one peer.
+    pub(in crate::daemon) fn mark(&mut self, peer: usize) {
+        if let Some(queued) = self.queued.get_mut(peer).filter(|queued| !**queued) {
+            *queued = true;
+            self.queue.push_back(peer);
         }
     }
 
-    /// The ways to peers of which this is true, as many at a time; the next call goes on behind them.
-    pub(in crate::daemon) fn some(&mut self, most: usize, which: impl Fn(usize) -> bool) {
-        let peers = self.waits.len();
-        let mut named = 0;
+    /// Marks at most `max` of the peers that `matches` is true of; the next call begins behind
+    /// them.
+    pub(in crate::daemon) fn mark_some(&mut self, max: usize, matches: impl Fn(usize) -> bool) {
+        let peers = self.queued.len();
+        let mut marked = 0;
         for step in 0..peers {
-            let peer = (self.rounds + step) % peers;
-            if !which(peer) {
+            let peer = (self.next + step) % peers;
+            if !matches(peer) {
                 continue;
             }
-            if named == most {
-                self.rounds = peer;
+            if marked == max {
+                self.next = peer;
                 return;
             }
-            self.peer(peer);
-            named += 1;
+            self.mark(peer);
+            marked += 1;
         }
     }
 
     pub(in crate::daemon) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Takes so many out, those that have waited longest.
-    pub(in crate::daemon) fn take(&mut self, most: usize) -> Vec<usize> {
-        let taken: Vec<usize> = self.waiting.drain(..most.min(self.waiting.len())).collect();
+    /// Takes at most `max` peers out, those that were marked first.
+    pub(in crate::daemon) fn take(&mut self, max: usize) -> Vec<usize> {
+        let taken: Vec<usize> = self.queue.drain(..max.min(self.queue.len())).collect();
         for peer in &taken {
-            self.waits[*peer] = false;
+            self.queued[*peer] = false;
         }
         taken
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::{
-    daemon::paths::resolution::{Looked, Way},
+    daemon::paths::resolved::{PathResult, ResolvedPeer},
     host::{Neighbour, NeighbourState, Route},
 };
 
@@ -31,31 +31,32 @@ fn neighbour(at: &str, state: NeighbourState) -> HostEvent {
     HostEvent::Neighbour(Neighbour { ifindex: UNDERLAY, address: address(at), mac, state })
 }
 
-fn looked(peer: usize, next_hop: &str) -> Looked {
-    let way: Way = Err(String::new());
-    Looked { peer, way, next_hops: vec![address(next_hop)] }
+fn resolved(peer: usize, next_hop: &str) -> ResolvedPeer {
+    let path: PathResult = Err(String::new());
+    ResolvedPeer { peer, path, next_hops: vec![address(next_hop)] }
 }
 
 /// Peers 0 and 1 behind one router, 2 behind another, 3 with two addresses on the link.
-fn four() -> Affected {
-    let mut affected = Affected::of(4);
+fn four() -> DirtySet {
+    let mut dirty = DirtySet::new(4);
     let addresses: [&[&str]; 4] =
         [&["198.51.100.1"], &["198.51.100.130"], &["203.0.113.1"], &["192.0.2.9", "2001:db8::9"]];
     for (peer, of) in addresses.iter().enumerate() {
-        affected.reached_at(peer, of.iter().map(|at| address(at)).collect());
+        dirty.set_addresses(peer, of.iter().map(|at| address(at)).collect());
     }
     let hops = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.9"];
-    let standings: HashMap<_, _> = hops.iter().map(|at| (address(at), Standing::Answers)).collect();
-    let to_peers = hops.iter().enumerate().map(|(peer, hop)| looked(peer, hop)).collect();
-    affected.found(&Ways { mtu: 1_500, to_peers, standings });
-    assert!(affected.is_empty());
-    affected
+    let next_hop_states: HashMap<_, _> =
+        hops.iter().map(|at| (address(at), NextHopState::Resolved)).collect();
+    let peers = hops.iter().enumerate().map(|(peer, hop)| resolved(peer, hop)).collect();
+    dirty.record(&ResolvedPaths { mtu: 1_500, peers, next_hop_states });
+    assert!(dirty.is_empty());
+    dirty
 }
 
 fn after(event: &HostEvent) -> Vec<usize> {
-    let mut affected = four();
-    affected.note(event, UNDERLAY);
-    affected.take(9)
+    let mut dirty = four();
+    dirty.mark_event(event, UNDERLAY);
+    dirty.take(9)
 }
 
 #[test]
@@ -97,43 +98,51 @@ fn the_underlay_concerns_all() {
 /// A look at one peer finds that the router has failed, which the others behind it do not know yet.
 #[test]
 fn what_one_look_finds_is_news_for_others() {
-    let mut affected = four();
-    let standings = [(address("192.0.2.1"), Standing::Failed)].into();
-    affected.found(&Ways { mtu: 1_500, to_peers: vec![looked(0, "192.0.2.1")], standings });
-    let mut found = affected.take(9);
+    let mut dirty = four();
+    let next_hop_states = [(address("192.0.2.1"), NextHopState::Failed)].into();
+    dirty.record(&ResolvedPaths {
+        mtu: 1_500,
+        peers: vec![resolved(0, "192.0.2.1")],
+        next_hop_states,
+    });
+    let mut found = dirty.take(9);
     found.sort_unstable();
     assert_eq!(found, [0, 1]);
 }
 
 #[test]
 fn who_has_moved_is_found_where_it_is() {
-    let mut affected = four();
-    affected.reached_at(2, vec![address("198.51.100.77")]);
-    let standings = [(address("192.0.2.1"), Standing::Answers)].into();
-    affected.found(&Ways { mtu: 1_500, to_peers: vec![looked(2, "192.0.2.1")], standings });
-    affected.note(&route("203.0.113.0/24"), UNDERLAY);
-    affected.note(&neighbour("192.0.2.2", NeighbourState::Failed), UNDERLAY);
-    assert!(affected.is_empty());
-    affected.note(&neighbour("192.0.2.1", NeighbourState::Failed), UNDERLAY);
-    assert_eq!(affected.take(9), [0, 1, 2]);
+    let mut dirty = four();
+    dirty.set_addresses(2, vec![address("198.51.100.77")]);
+    let next_hop_states = [(address("192.0.2.1"), NextHopState::Resolved)].into();
+    dirty.record(&ResolvedPaths {
+        mtu: 1_500,
+        peers: vec![resolved(2, "192.0.2.1")],
+        next_hop_states,
+    });
+    dirty.mark_event(&route("203.0.113.0/24"), UNDERLAY);
+    dirty.mark_event(&neighbour("192.0.2.2", NeighbourState::Failed), UNDERLAY);
+    assert!(dirty.is_empty());
+    dirty.mark_event(&neighbour("192.0.2.1", NeighbourState::Failed), UNDERLAY);
+    assert_eq!(dirty.take(9), [0, 1, 2]);
 }
 
 #[test]
 fn everybody_waits_once_and_has_a_turn() {
-    let mut affected = four();
-    affected.peer(2);
-    affected.all();
-    affected.peer(2);
-    affected.peer(99);
-    assert_eq!(affected.take(3), [2, 0, 1]);
-    affected.peer(2);
-    assert_eq!(affected.take(9), [3, 2]);
+    let mut dirty = four();
+    dirty.mark(2);
+    dirty.mark_all();
+    dirty.mark(2);
+    dirty.mark(99);
+    assert_eq!(dirty.take(3), [2, 0, 1]);
+    dirty.mark(2);
+    assert_eq!(dirty.take(9), [3, 2]);
     // Of those without a way, two at a time.
     let without = |peer| peer != 1;
-    affected.some(2, without);
-    assert_eq!(affected.take(9), [0, 2]);
-    affected.some(2, without);
-    assert_eq!(affected.take(9), [3, 0]);
-    affected.some(9, without);
-    assert_eq!(affected.take(9), [2, 3, 0]);
+    dirty.mark_some(2, without);
+    assert_eq!(dirty.take(9), [0, 2]);
+    dirty.mark_some(2, without);
+    assert_eq!(dirty.take(9), [3, 0]);
+    dirty.mark_some(9, without);
+    assert_eq!(dirty.take(9), [2, 3, 0]);
 }

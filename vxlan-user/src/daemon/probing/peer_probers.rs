@@ -1,8 +1,8 @@
-//! Who asks each peer, and with which settings: from the configuration, and from what is known of the
-//! way at the start.
+//! Makes the prober of each peer from the configuration and the present path.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
+use super::destination::{destination, packet_length};
 use crate::{
     config::{self, Config, OuterField, PeerSourcePort, SourcePort},
     daemon::running::ActivePlane,
@@ -10,12 +10,14 @@ use crate::{
     probe::{Key, Prober, ProberConfig, UnkeyedPeer, name_id},
 };
 
-/// Time to live of probes, where data has that of the inner packet.
+/// Time to live of probes, where data inherits that of the inner packet.
 const TTL: u8 = 64;
 
-/// Who asks a peer.
-pub(super) enum Asked {
-    Prober(Box<Prober>),
+/// What finds out about a peer.
+pub(super) enum PeerProber {
+    /// Authenticated probes, for a peer with a key.
+    Keyed(Box<Prober>),
+    /// Echo requests through the tunnel, for a peer without a key.
     Echo {
         unkeyed: Box<UnkeyedPeer>,
         /// When the next echo request is due.
@@ -23,37 +25,40 @@ pub(super) enum Asked {
     },
 }
 
-/// Those of all peers. `former` are those of a former configuration, by name: who is asked as before goes
-/// on, with all that was heard.
-pub(super) fn asked(
+/// Makes the probers of all peers. `previous` has those of the previous configuration, by name of
+/// the peer: a prober whose configuration is the same carries on, with everything that it has found
+/// out.
+pub(super) fn peer_probers(
     running: &ActivePlane,
-    mut former: HashMap<String, Asked>,
+    mut previous: HashMap<String, PeerProber>,
     now: Duration,
-) -> Vec<Asked> {
+) -> Vec<PeerProber> {
     let session = rand::random::<u64>().max(1);
     let peers = running.preflight.config.peers.iter().zip(&running.preflight.keys);
     let each = peers.enumerate().map(|(index, (peer, key))| {
-        let former = former.remove(&peer.name.value);
+        let previous = previous.remove(&peer.name.value);
         match key {
             Some(key) => {
                 let settings = settings(running, index, peer, key, session);
-                match former {
-                    Some(Asked::Prober(prober)) if prober.continues(&settings) => {
-                        Asked::Prober(prober)
+                match previous {
+                    Some(PeerProber::Keyed(prober)) if prober.continues(&settings) => {
+                        PeerProber::Keyed(prober)
                     }
-                    _ => Asked::Prober(Box::new(Prober::new(settings, now))),
+                    _ => PeerProber::Keyed(Box::new(Prober::new(settings, now))),
                 }
             }
             None => {
                 let facts = facts(running, index, peer);
                 let interval = running.preflight.config.probe.interval;
-                match former {
-                    Some(Asked::Echo { unkeyed, next }) if unkeyed.continues(interval, &facts) => {
-                        Asked::Echo { unkeyed, next }
+                match previous {
+                    Some(PeerProber::Echo { unkeyed, next })
+                        if unkeyed.continues(interval, &facts) =>
+                    {
+                        PeerProber::Echo { unkeyed, next }
                     }
                     _ => {
                         let unkeyed = UnkeyedPeer::new(&peer.name, interval, facts);
-                        Asked::Echo { unkeyed: Box::new(unkeyed), next: now }
+                        PeerProber::Echo { unkeyed: Box::new(unkeyed), next: now }
                     }
                 }
             }
@@ -97,13 +102,13 @@ fn settings(
             OuterField::Inherit => 0,
         },
         learned: peer.learns,
-        endpoint: learned.or_else(|| super::destination(running, index)),
-        mtu: super::length(entry.map_or(preflight.facts.mtu, |entry| entry.mtu)),
+        endpoint: learned.or_else(|| destination(running, index)),
+        mtu: packet_length(entry.map_or(preflight.facts.mtu, |entry| entry.mtu)),
     }
 }
 
 fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFacts {
-    let endpoint = super::destination(running, index);
+    let endpoint = destination(running, index);
     let like = endpoint.map(|at| at.ip());
     let own = |like: IpAddr| running.preflight.config.underlay.public_address.of_family(like);
     DeclaredFacts {
@@ -115,7 +120,7 @@ fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFa
     }
 }
 
-/// The ports that a peer sends data from.
+/// Returns the ports that a peer sends data from.
 fn ports(config: &Config, peer: &config::Peer) -> SourcePorts {
     let port = || peer.endpoint().map_or(config.underlay.port.value, |at| at.value.port());
     match peer.source_port {

@@ -1,4 +1,5 @@
-//! What the programs have counted and noted of each peer's data packets, all its networks together.
+//! What the programs have counted and recorded of each peer's data packets, in all its networks
+//! together.
 
 use std::time::Duration;
 
@@ -14,33 +15,33 @@ use crate::{
     observation::{DataMapping, ObservedData},
 };
 
-/// The tables, and who is where in them.
-pub(super) struct Counting {
+/// The maps, and the positions of members in them.
+pub(super) struct PeerCounters {
     reader: Reader,
     /// By peer: each of its members.
-    members: Vec<Vec<Place>>,
+    members: Vec<Vec<MemberPosition>>,
 }
 
-/// Where a member is.
+/// The position of a member in maps and configuration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// Among all members.
+pub(super) struct MemberPosition {
+    /// Index among all members.
     pub(super) index: u32,
     slot: u32,
     pub(super) network: usize,
-    /// Among the members of its network.
+    /// Index among the members of its network.
     pub(super) number: usize,
 }
 
-/// Of one peer.
-pub(super) struct Counted {
+/// The counts of one peer.
+pub(super) struct PeerCounts {
     pub(super) total: DataCounts,
     pub(super) mapping: Option<DataMapping>,
-    /// Since the latest data packet.
-    pub(super) heard: Option<Duration>,
+    /// Time since the latest data packet.
+    pub(super) last_received: Option<Duration>,
 }
 
-impl Counting {
+impl PeerCounters {
     pub(super) fn open(directories: &Directories, running: &ActivePlane) -> anyhow::Result<Self> {
         let mut members = vec![Vec::new(); running.plan.peers.len()];
         let mut numbers = vec![0; running.plan.networks.len()];
@@ -48,7 +49,7 @@ impl Counting {
             let network = member.network as usize;
             let Some(next) = numbers.get_mut(network) else { continue };
             if let Some(of_peer) = members.get_mut(member.peer as usize) {
-                of_peer.push(Place { index, slot: member.slot, network, number: *next });
+                of_peer.push(MemberPosition { index, slot: member.slot, network, number: *next });
             }
             *next += 1;
         }
@@ -59,12 +60,13 @@ impl Counting {
         &self.reader
     }
 
-    /// The members that a peer is, in the order of the networks.
-    pub(super) fn members_of(&self, peer: usize) -> &[Place] {
+    /// Lists the members that a peer is, in the order of the networks.
+    pub(super) fn members_of(&self, peer: usize) -> &[MemberPosition] {
         self.members.get(peer).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn of(&self, peer: usize) -> Result<Counted, DataPlaneError> {
+    /// Sums up what the programs have counted of a peer.
+    pub(super) fn read(&self, peer: usize) -> Result<PeerCounts, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let mut learned = Vec::new();
         for member in self.members_of(peer) {
@@ -72,10 +74,10 @@ impl Counting {
             learned.push(self.reader.learned(member.index)?);
         }
         let heard = ObservedData::from_learned(&learned, uptime());
-        Ok(Counted {
+        Ok(PeerCounts {
             total: data_counts(&sum),
             mapping: heard.mapping,
-            heard: heard.last_seen.map(|ago| Duration::from_secs(ago.into())),
+            last_received: heard.last_seen.map(|ago| Duration::from_secs(ago.into())),
         })
     }
 }

@@ -1,0 +1,120 @@
+//! The periodic work of probing: taking received probes out of the ring, polling what is due,
+//! reports.
+
+use std::time::Duration;
+
+use rand::RngCore as _;
+
+use super::{Probing, echoes, peer_probers::PeerProber};
+use crate::{daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat, probe::Action};
+
+/// Shortest time from one poll of all peers to the next.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+/// Probes taken at a time, so that everything else in the event loop has its turn.
+const PROBES_AT_A_TIME: usize = 1024;
+/// Peers without a key polled at a time, for the same reason.
+const ECHOES_AT_A_TIME: usize = 1024;
+
+impl Probing {
+    /// Takes received probes out of the ring, and adds to `todo` what they call for.
+    pub(super) fn receive(&mut self, todo: &mut Vec<(usize, Action)>) {
+        for _ in 0..PROBES_AT_A_TIME {
+            let Some(arrived) = self.ring.get_mut().take() else { return };
+            let peer = arrived.peer as usize;
+            let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer) else { continue };
+            match prober.arrived(&arrived, now(), &mut random) {
+                Ok(actions) => todo.extend(actions.into_iter().map(|action| (peer, action))),
+                Err(refused) => {
+                    tracing::debug!(peer, "a probe is refused: {}", refused.label());
+                }
+            }
+        }
+        self.more = true;
+    }
+
+    /// Polls every peer that is due, and adds to `todo` what they call for.
+    pub(super) fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
+        let now = now();
+        self.not_before = now + MIN_PAUSE;
+        let mut echoes = 0;
+        for (peer, prober) in self.probers.iter_mut().enumerate() {
+            match prober {
+                PeerProber::Keyed(prober) if prober.next_poll(now) <= now => {
+                    let actions = prober.poll(now, &mut random);
+                    todo.extend(actions.into_iter().map(|action| (peer, action)));
+                }
+                PeerProber::Keyed(_) => {}
+                PeerProber::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
+                    echoes += 1;
+                    let config = &running.preflight.config;
+                    *next = now + config.probe.interval;
+                    if unkeyed.is_heard_lately() {
+                        continue;
+                    }
+                    let target = echoes::target(config, &self.peer_counters, peer);
+                    if let Some(target) = target
+                        && let Some(sequence) = self.echoes.send_request(config, &target)
+                    {
+                        unkeyed.asked(target.address, sequence, now);
+                    }
+                }
+                PeerProber::Echo { .. } => {}
+            }
+        }
+        self.due = self.next_due(now);
+    }
+
+    /// Hands an answer to an echo request to the peer that the request went to.
+    pub(super) fn echo_received(&mut self, reply: EchoReply) {
+        let now = now();
+        for prober in &mut self.probers {
+            if let PeerProber::Echo { unkeyed, .. } = prober
+                && unkeyed.answered(reply.from, reply.sequence, now).is_some()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Reads the counters, and writes a report on each peer.
+    pub(super) fn report(&mut self, now: Duration) -> anyhow::Result<()> {
+        let ours: Vec<_> = self
+            .probers
+            .iter()
+            .map(|prober| match prober {
+                PeerProber::Keyed(prober) => prober.lately_ours(now),
+                PeerProber::Echo { .. } => None,
+            })
+            .collect();
+        let mut reports = Vec::with_capacity(self.probers.len());
+        for (peer, (prober, varies)) in self.probers.iter_mut().zip(nat::vary(&ours)).enumerate() {
+            let counted = self.peer_counters.read(peer)?;
+            reports.push(match prober {
+                PeerProber::Keyed(prober) => {
+                    prober.set_varies(varies, now);
+                    prober.data(counted.total, counted.mapping, now);
+                    prober.report(now)
+                }
+                PeerProber::Echo { unkeyed, .. } => {
+                    unkeyed.data(counted.total, counted.mapping, counted.last_received, now);
+                    unkeyed.report(now)
+                }
+            });
+        }
+        self.reports.put(reports);
+        Ok(())
+    }
+
+    /// Returns when the next peer or the next report is due.
+    pub(super) fn next_due(&self, now: Duration) -> Duration {
+        let each = self.probers.iter().map(|prober| match prober {
+            PeerProber::Keyed(prober) => prober.next_poll(now),
+            PeerProber::Echo { next, .. } => *next,
+        });
+        each.min().map_or(self.next_report, |due| due.min(self.next_report))
+    }
+}
+
+fn random() -> u64 {
+    rand::rng().next_u64()
+}
