@@ -56,7 +56,7 @@ impl Probing {
         for (peer, prober) in self.probers.iter().enumerate() {
             let refused = running.endpoints.refused(peer).map(|to| to.endpoint);
             if let (Some(refused), PeerProber::Keyed(prober)) = (refused, prober)
-                && prober.heard_from().is_some_and(|at| at != refused)
+                && prober.latest_source().is_some_and(|at| at != refused)
             {
                 // The peer is elsewhere by now.
                 running.endpoints.withdraw(peer);
@@ -121,7 +121,7 @@ impl Probing {
         if error.raw_os_error() == Some(libc::EMSGSIZE)
             && let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer)
         {
-            prober.refused(length, None, now());
+            prober.packet_too_big(length, None, now());
         }
     }
 }

@@ -73,11 +73,11 @@ impl PeerCounters {
             sum.add(&self.reader.counters(member.slot)?);
             learned.push(self.reader.learned(member.index)?);
         }
-        let heard = ObservedData::from_learned(&learned, uptime());
+        let observed = ObservedData::from_learned(&learned, uptime());
         Ok(PeerCounts {
             total: data_counts(&sum),
-            mapping: heard.mapping,
-            last_received: heard.last_seen.map(|ago| Duration::from_secs(ago.into())),
+            mapping: observed.mapping,
+            last_received: observed.last_seen.map(|ago| Duration::from_secs(ago.into())),
         })
     }
 }

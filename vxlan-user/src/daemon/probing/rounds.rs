@@ -48,14 +48,14 @@ impl Probing {
                     echoes += 1;
                     let config = &running.preflight.config;
                     *next = now + config.probe.interval;
-                    if unkeyed.is_heard_lately() {
+                    if unkeyed.has_recent_data() {
                         continue;
                     }
                     let target = echoes::target(config, &self.peer_counters, peer);
                     if let Some(target) = target
                         && let Some(sequence) = self.echoes.send_request(config, &target)
                     {
-                        unkeyed.asked(target.address, sequence, now);
+                        unkeyed.request_sent(target.address, sequence, now);
                     }
                 }
                 PeerProber::Echo { .. } => {}
@@ -69,7 +69,7 @@ impl Probing {
         let now = now();
         for prober in &mut self.probers {
             if let PeerProber::Echo { unkeyed, .. } = prober
-                && unkeyed.answered(reply.from, reply.sequence, now).is_some()
+                && unkeyed.reply_received(reply.from, reply.sequence, now).is_some()
             {
                 return;
             }
@@ -82,21 +82,23 @@ impl Probing {
             .probers
             .iter()
             .map(|prober| match prober {
-                PeerProber::Keyed(prober) => prober.lately_ours(now),
+                PeerProber::Keyed(prober) => prober.recent_ours(now),
                 PeerProber::Echo { .. } => None,
             })
             .collect();
         let mut reports = Vec::with_capacity(self.probers.len());
-        for (peer, (prober, varies)) in self.probers.iter_mut().zip(nat::vary(&ours)).enumerate() {
+        for (peer, (prober, varies)) in
+            self.probers.iter_mut().zip(nat::mapping_varies(&ours)).enumerate()
+        {
             let counted = self.peer_counters.read(peer)?;
             reports.push(match prober {
                 PeerProber::Keyed(prober) => {
                     prober.set_varies(varies, now);
-                    prober.data(counted.total, counted.mapping, now);
+                    prober.record_data(counted.total, counted.mapping, now);
                     prober.report(now)
                 }
                 PeerProber::Echo { unkeyed, .. } => {
-                    unkeyed.data(counted.total, counted.mapping, counted.last_received, now);
+                    unkeyed.record_data(counted.total, counted.mapping, counted.last_received, now);
                     unkeyed.report(now)
                 }
             });
