@@ -1,4 +1,4 @@
-//! What a model is told: the configuration and the facts of the host, as far as packets depend on
+//! The input of a model: the configuration and the facts of the host, as far as packets depend on
 //! them. Plain values; nothing here is checked.
 
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ pub struct Config {
     pub ignore_udp_checksum: bool,
     /// `[probe] vni`
     pub probe_vni: u32,
-    pub ttl: From,
-    pub dscp: From,
+    pub ttl: FieldSource,
+    pub dscp: FieldSource,
     /// `source_port = "fixed"`
     pub fixed_source_port: bool,
     pub peers: Vec<Peer>,
@@ -30,7 +30,7 @@ pub struct Config {
 
 /// Where a field of an outer header comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum FieldSource {
     Settings(u8),
     /// `"inherit"`
     Inner,
@@ -80,7 +80,7 @@ impl Config {
 }
 
 impl Peer {
-    /// It is its outer address, whatever that says of a packet.
+    /// Is that one of its outer addresses?
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let private = self.private_addresses.contains(&address) && !self.learn;
         private || self.endpoints.contains(&address)
@@ -91,7 +91,7 @@ impl Peer {
         self.has(address) && !self.learn
     }
 
-    /// It takes the port, too.
+    /// A learned peer is identified by address and port.
     pub(super) fn is_learned_at(&self, address: IpAddr, port: u16) -> bool {
         self.has(address) && self.learn && self.port == port
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Whom a packet is put down to.
+/// For whom a packet is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     Nobody,
@@ -20,28 +20,28 @@ pub enum Who {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
+pub enum Counter {
     RxPackets,
     RxBytes,
     TxPackets,
     TxBytes,
     RxDrop(&'static str),
     TxDrop(&'static str),
-    /// A field that was rewritten on the way.
+    /// A field that a NAT rewrote.
     Nat(&'static str),
     /// Handed to the daemon.
     Probes,
-    /// Frames answered in place of the one they ask for.
-    Answered,
-    /// Senders told that their packet is too large.
-    Told,
+    /// ARP and neighbour discovery requests answered by the proxy.
+    NeighbourReplies,
+    /// ICMP messages about packets that are too large.
+    TooBigSent,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters(pub BTreeMap<(Who, What), u64>);
+pub struct Counters(pub BTreeMap<(Who, Counter), u64>);
 
 impl Counters {
-    pub(super) fn add(&mut self, who: Who, what: What, count: usize) {
+    pub(super) fn add(&mut self, who: Who, what: Counter, count: usize) {
         *self.0.entry((who, what)).or_default() += count as u64;
     }
 }

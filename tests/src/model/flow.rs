@@ -3,13 +3,13 @@
 
 use super::{
     bytes::{be32, octets},
-    inner::{Inner, Kind, TCP, UDP},
+    inner::{FrameKind, Inner, TCP, UDP},
 };
 
 pub(super) fn hash(inner: &Inner<'_>) -> u32 {
     match &inner.kind {
-        Kind::Arp(_) => mixed(0, 0, left(&inner.src), left(&inner.dst)),
-        Kind::Ip(ip) => {
+        FrameKind::Arp(_) => mixed(0, 0, left(&inner.src), left(&inner.dst)),
+        FrameKind::Ip(ip) => {
             let with_ports = matches!(ip.protocol, TCP | UDP) && !ip.is_fragment();
             let ports = if with_ports { be32(ip.payload(), 0).unwrap_or(0) } else { 0 };
             mixed(ip.protocol, ports, left(&octets(ip.src)), left(&octets(ip.dst)))

@@ -30,11 +30,11 @@ pub(super) enum Unreadable {
 pub(super) struct Inner<'a> {
     pub(super) dst: Mac,
     pub(super) src: Mac,
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: FrameKind<'a>,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind<'a> {
+pub(super) enum FrameKind<'a> {
     Arp(Arp),
     Ip(Ip<'a>),
 }
@@ -82,9 +82,9 @@ impl<'a> Inner<'a> {
         let src = array(frame, 6).ok_or(malformed)?;
         let body = frame.get(HEADER..).ok_or(malformed)?;
         let kind = match be16(frame, 12).ok_or(malformed)? {
-            ETHERTYPE_IPV4 => Kind::Ip(Ip::v4(body).ok_or(malformed)?),
-            ETHERTYPE_IPV6 => Kind::Ip(Ip::v6(body).ok_or(malformed)?),
-            ETHERTYPE_ARP => Kind::Arp(arp(body).ok_or(malformed)?),
+            ETHERTYPE_IPV4 => FrameKind::Ip(Ip::v4(body).ok_or(malformed)?),
+            ETHERTYPE_IPV6 => FrameKind::Ip(Ip::v6(body).ok_or(malformed)?),
+            ETHERTYPE_ARP => FrameKind::Arp(arp(body).ok_or(malformed)?),
             _ => return Err(Unreadable::OtherProtocol),
         };
         Ok(Self { dst, src, kind })
@@ -93,8 +93,8 @@ impl<'a> Inner<'a> {
     /// The IP packet, if it is one.
     pub(super) fn ip(&self) -> Option<&Ip<'a>> {
         match &self.kind {
-            Kind::Ip(ip) => Some(ip),
-            Kind::Arp(_) => None,
+            FrameKind::Ip(ip) => Some(ip),
+            FrameKind::Arp(_) => None,
         }
     }
 }
@@ -223,7 +223,7 @@ impl<'a> Ip<'a> {
     }
 
     /// Rule 16.
-    pub(super) fn concerns_one_link(&self) -> bool {
+    pub(super) fn is_link_scoped(&self) -> bool {
         let IpAddr::V6(dst) = self.dst else { return false };
         matches!(self.icmpv6_type(), Some(130..=134 | 137 | 143))
             || LINK_EXTENSIONS.contains(&self.protocol)

@@ -1,33 +1,33 @@
 //! The rules of `docs/packets.md` a second time, as plain code over plain types: what becomes of a
-//! frame, which bytes leave, which counters move, what is remembered. Written from that page and the
-//! RFCs alone. It shares nothing with the product, and clarity comes before speed: where program and
-//! model disagree, one of them is not what the page says.
+//! frame, which bytes leave, which counters move, what is learned. Written from that page and the
+//! RFCs alone. It shares nothing with the product, and clarity comes before speed: where program
+//! and model disagree, one of them is not what the page says.
 //!
-//! Without clocks: rates (`packets_per_second`, `broadcast_rate`, probes and answers per second) never
-//! limit here, and nothing that was heard grows old.
+//! Without clocks: rates (`packets_per_second`, `broadcast_rate`, probes and answers per second)
+//! never limit here, and nothing that was learned grows old.
 
-mod answer;
 mod bytes;
 mod config;
 mod counters;
+mod decap;
+mod encap;
 mod flow;
 mod inner;
 mod nat;
 mod outer;
+mod policy;
 mod probe;
-mod receive;
+mod reply;
 mod rewrite;
-mod rights;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_nat;
-mod transmit;
 
 use std::{collections::HashMap, net::IpAddr};
 
-pub use config::{Config, From, Member, Network, Peer, Prefix, SourcePort};
-pub use counters::{Counters, What, Who};
+pub use config::{Config, FieldSource, Member, Network, Peer, Prefix, SourcePort};
+pub use counters::{Counter, Counters, Who};
 pub use nat::Mapping;
 pub use probe::Probe;
 
@@ -53,23 +53,23 @@ pub enum Fate {
         member: usize,
     },
     /// One fate for each member in the order of the configuration, never empty.
-    Everyone(Vec<Fate>),
-    /// Handed back to the sender, in the name of that member.
+    Flooded(Vec<Fate>),
+    /// Handed back to the sender, as a proxy for that member.
     Answered {
         reply: Vec<u8>,
         member: usize,
-        /// What becomes of the frame where the owner's MAC address was heard, not declared, and is
-        /// forgotten: the programs have room for a few of each member.
+        /// What becomes of the frame where the owner's MAC address was learned, not declared, and
+        /// is forgotten: the programs have room for a few of each member.
         forgotten: Option<Box<Fate>>,
     },
-    /// Refused, and the sender is told by these bytes, unless it has been told too often already.
-    Told {
+    /// Refused, and the sender gets these bytes, unless the limit of such messages is used up.
+    TooBig {
         reply: Vec<u8>,
         refusal: Refusal,
     },
 }
 
-/// Why a frame was refused, and whom that is put down to.
+/// Why a frame was refused, and for whom that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: &'static str,
@@ -88,9 +88,9 @@ pub fn flow_port(frame: &[u8]) -> Option<u16> {
     Some(flow::source_port(flow::hash(&inner)))
 }
 
-/// A MAC address that is behind a member.
+/// The member behind which a MAC address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Station {
+pub struct FdbEntry {
     pub member: usize,
     /// By a `mac` of the configuration, and never learned over.
     pub declared: bool,
@@ -102,8 +102,8 @@ pub struct Model {
     pub config: Config,
     pub counters: Counters,
     /// By network and MAC address.
-    pub stations: HashMap<(usize, Mac), Station>,
-    /// By network and member that was heard, and the address it spoke for.
+    pub fdb: HashMap<(usize, Mac), FdbEntry>,
+    /// By network, member and the address that the member has announced.
     pub neighbours: HashMap<(usize, usize, IpAddr), Mac>,
     /// By network and member.
     pub mappings: HashMap<(usize, usize), Mapping>,
@@ -111,18 +111,18 @@ pub struct Model {
 
 impl Model {
     pub fn new(config: Config) -> Self {
-        let mut stations = HashMap::new();
+        let mut fdb = HashMap::new();
         for (n, network) in config.networks.iter().enumerate() {
             for (m, member) in network.members.iter().enumerate() {
                 if let Some(mac) = member.mac {
-                    stations.insert((n, mac), Station { member: m, declared: true });
+                    fdb.insert((n, mac), FdbEntry { member: m, declared: true });
                 }
             }
         }
         Self {
             config,
             counters: Counters::default(),
-            stations,
+            fdb,
             neighbours: HashMap::new(),
             mappings: HashMap::new(),
         }
@@ -130,7 +130,7 @@ impl Model {
 
     /// A frame that enters by the underlay interface.
     pub fn receive(&mut self, frame: &[u8]) -> Fate {
-        receive::receive(self, frame)
+        decap::receive(self, frame)
     }
 
     /// A frame that is sent into the overlay interface of a network.
@@ -142,11 +142,11 @@ impl Model {
 
     /// The same, not counted.
     pub fn judge(&self, network: usize, frame: &[u8]) -> Fate {
-        transmit::decide(self, network, frame)
+        encap::decide(self, network, frame)
     }
 
     /// Counts a frame of so many bytes that had this fate on its way out.
     pub fn count(&mut self, network: usize, bytes: usize, fate: &Fate) {
-        transmit::count(&mut self.counters, network, bytes, fate);
+        encap::count(&mut self.counters, network, bytes, fate);
     }
 }

@@ -1,9 +1,9 @@
-//! What a NAT on the way rewrote: "What a NAT rewrote" of the page. What the sender wrote is known
+//! What a NAT on the path rewrote: "What a NAT rewrote" of the page. What the sender wrote is known
 //! from the configuration, its probes and the inner frame; what arrived is compared with it.
 
 use std::{collections::HashSet, net::IpAddr};
 
-use super::{Config, Model, SourcePort, What, Who, flow_port, outer::Outer};
+use super::{Config, Counter, Model, SourcePort, Who, flow_port, outer::Outer};
 
 /// Where a member's packets came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Sent<'_> {
     fn original(&self, config: &Config) -> Original {
         let family = |address: &&IpAddr| address.is_ipv4() == self.outer.src.is_ipv4();
         let peer = self.peer(config);
-        // What is declared goes before what is said.
+        // A declared address goes before one that probes report.
         let carried = peer.private_addresses.iter().chain(&peer.sent_from);
         Original {
             src: carried.filter(family).find(|carried| **carried != self.outer.src).copied(),
@@ -120,14 +120,14 @@ impl Model {
     pub(super) fn count_bad_checksum(&mut self, sent: &Sent<'_>) {
         let config = &self.config;
         if sent.peer(config).sends_no_checksum || sent.is_explained(config) {
-            self.counters.add(sent.who(), What::Nat("checksum"), 1);
+            self.counters.add(sent.who(), Counter::Nat("checksum"), 1);
         }
     }
 
     /// Of a packet that passed every rule.
-    pub(super) fn note_mapping(&mut self, sent: &Sent<'_>) {
+    pub(super) fn record_mapping(&mut self, sent: &Sent<'_>) {
         for field in sent.rewritten(&self.config) {
-            self.counters.add(sent.who(), What::Nat(field), 1);
+            self.counters.add(sent.who(), Counter::Nat(field), 1);
         }
         let as_sent = sent.port_is_as_sent(&self.config);
         let port = if as_sent { 0 } else { sent.outer.source_port() };

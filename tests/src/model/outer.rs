@@ -14,7 +14,7 @@ use crate::packet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 const EXTENSIONS: [u8; 4] = [0, 43, FRAGMENT, 60];
 const FRAGMENT: u8 = 44;
 /// "What cannot be verified".
-const LONGEST_VERIFIED: usize = 16_000;
+const MAX_VERIFIED: usize = 16_000;
 
 /// A packet that is ours.
 #[derive(Debug)]
@@ -96,8 +96,8 @@ impl<'a> Outer<'a> {
     pub(super) fn udp(&self) -> Result<&'a [u8], &'static str> {
         let udp = self.arrived.get(self.udp..self.length).ok_or("malformed_outer")?;
         // A packet may be too short for the header that lies in the frame.
-        let said = be16(self.arrived, self.udp + 4).map(usize::from);
-        if said != Some(udp.len()) || udp.len() < 8 {
+        let claimed = be16(self.arrived, self.udp + 4).map(usize::from);
+        if claimed != Some(udp.len()) || udp.len() < 8 {
             return Err("malformed_outer");
         }
         if udp.len() < 8 + 8 { Err("invalid_vxlan_header") } else { Ok(udp) }
@@ -121,7 +121,7 @@ impl<'a> Outer<'a> {
     ) -> bool {
         let pseudo = pseudo_header(src, dst, UDP, udp.len());
         let sum = sum(&[&pseudo, &source_port.to_be_bytes(), &udp[2..]]);
-        udp.len() <= LONGEST_VERIFIED && sum == 0xffff
+        udp.len() <= MAX_VERIFIED && sum == 0xffff
     }
 
     /// Of a packet that [`Self::ours`] has seen the UDP header of.

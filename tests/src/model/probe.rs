@@ -1,4 +1,4 @@
-//! A packet that is handed to the daemon (section "Probe"), and what the daemon is told of it.
+//! A packet that is handed to the daemon (section "Probe"), with the fields that go with it.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::{
 
 /// Behind the VXLAN header.
 const TAG_AT: usize = 18;
-const SHORTEST: usize = 302;
+const MIN_LENGTH: usize = 302;
 
 /// A probe with the outer header that it arrived in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Probe {
 impl Probe {
     /// For UDP as rule 9 leaves it. Nothing where it is nobody's, or too short.
     pub(super) fn read(config: &Config, outer: &Outer<'_>, udp: &[u8]) -> Option<Self> {
-        let bytes = udp.get(8..8 + 8 + SHORTEST)?;
+        let bytes = udp.get(8..8 + 8 + MIN_LENGTH)?;
         let tag = array(bytes, 8 + TAG_AT);
         let peer = config.peers.iter().position(|peer| peer.tag.is_some() && peer.tag == tag)?;
         Some(Self {

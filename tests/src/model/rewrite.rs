@@ -1,5 +1,5 @@
-//! What is changed in an inner frame: its congestion marks (rule 20) and the maximum segment size of
-//! a TCP SYN (rule 21).
+//! What is changed in an inner frame: its congestion marks (rule 20) and the maximum segment size
+//! of a TCP SYN (rule 21).
 
 use super::{
     bytes::{adjust, be16, put16},
@@ -60,8 +60,8 @@ fn mss_option(ip: &Ip<'_>) -> Option<(usize, u16)> {
     }
 }
 
-/// Lowers the maximum segment size in `frame`, whose IP packet is `ip`, to what fits into IP packets
-/// of `inner_mtu` bytes; TCP's checksum follows.
+/// Lowers the maximum segment size in `frame`, whose IP packet is `ip`, to what fits into IP
+/// packets of `inner_mtu` bytes; TCP's checksum follows.
 pub(super) fn clamp_mss(frame: &mut [u8], ip: &Ip<'_>, inner_mtu: usize) {
     let headers = if ip.is_v6() { 40 + 20 } else { 20 + 20 };
     let fits = inner_mtu.saturating_sub(headers) as u16;

@@ -51,8 +51,8 @@ pub(super) fn model() -> Model {
         ignore_reserved_bits: false,
         ignore_udp_checksum: false,
         probe_vni: 0xff_ffff,
-        ttl: From::Settings(64),
-        dscp: From::Settings(0),
+        ttl: FieldSource::Settings(64),
+        dscp: FieldSource::Settings(0),
         fixed_source_port: false,
         peers: vec![peer],
         networks: vec![network],
@@ -81,14 +81,14 @@ fn a_ping_is_accepted_counted_and_remembered() {
     assert_eq!(fate, Fate::Accepted { inner, network: 0, member: 0 });
     let who = Who::Member { network: 0, member: 0 };
     let counted = [
-        ((who, What::RxPackets), 1),
-        ((who, What::RxBytes), 42),
-        ((who, What::Nat("src_address")), 1),
-        ((who, What::Nat("src_port")), 1),
+        ((who, Counter::RxPackets), 1),
+        ((who, Counter::RxBytes), 42),
+        ((who, Counter::Nat("src_address")), 1),
+        ((who, Counter::Nat("src_port")), 1),
     ];
     assert_eq!(model.counters.0, counted.into());
-    let station = Station { member: 0, declared: false };
-    assert_eq!(model.stations, [((0, THEIR_MAC), station)].into());
+    let entry = FdbEntry { member: 0, declared: false };
+    assert_eq!(model.fdb, [((0, THEIR_MAC), entry)].into());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_header_alone_is_sent() {
 #[test]
 fn a_segment_size_is_lowered_wherever_it_lies() {
     // 1460 - 36 outside of Ethernet, less 14 of it, 20 of IPv4 and 20 of TCP.
-    let most = 1370_u16.to_be_bytes();
+    let fits = 1370_u16.to_be_bytes();
     for pad in 0..4 {
         let syn = |mss: [u8; 2]| {
             let mut options = vec![1; pad];
@@ -137,9 +137,9 @@ fn a_segment_size_is_lowered_wherever_it_lies() {
             let Fate::Sent { outer, .. } = fate else { panic!("{fate:?}") };
             outer
         };
-        let lowered = syn(most).build();
+        let lowered = syn(fits).build();
         assert_eq!(sent(syn([0x05, 0xb4]))[50..], lowered, "behind {pad}");
-        assert_eq!(sent(syn(most))[50..], lowered, "behind {pad}");
+        assert_eq!(sent(syn(fits))[50..], lowered, "behind {pad}");
     }
 }
 
@@ -151,10 +151,10 @@ fn a_neighbour_that_was_heard_is_answered_for() {
         .with(Arp::request(OWN_MAC, OWN, THEIRS))
         .build();
     assert!(matches!(model.transmit(0, &question), Fate::Sent { member: 0, .. }));
-    let heard = Packet::new()
+    let announcement = Packet::new()
         .with(Eth::new(BROADCAST, THEIR_MAC))
         .with(Arp::request(THEIR_MAC, THEIRS, OWN));
-    assert!(matches!(model.receive(&arriving(heard)), Fate::Accepted { .. }));
+    assert!(matches!(model.receive(&arriving(announcement)), Fate::Accepted { .. }));
     let reply = Packet::new()
         .with(Eth::new(OWN_MAC, THEIR_MAC))
         .with(Arp::reply(THEIR_MAC, THEIRS, OWN_MAC, OWN))
@@ -177,7 +177,7 @@ fn stations_have_a_limit_and_may_move() {
     for last in 0..5 {
         assert!(matches!(model.receive(&from([2, 0, 0, 0, 0, last])), Fate::Accepted { .. }));
     }
-    assert_eq!(model.stations.len(), 2);
+    assert_eq!(model.fdb.len(), 2);
 }
 
 #[test]

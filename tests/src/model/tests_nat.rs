@@ -24,7 +24,7 @@ fn packet(src: Ipv4Addr, dst: Ipv4Addr, udp: Udp, vni: u32, inner: Packet) -> Ve
 
 fn nat(model: &Model) -> Vec<(&'static str, u64)> {
     let nat = model.counters.0.iter().filter_map(|((who, what), count)| {
-        let What::Nat(field) = what else { return None };
+        let Counter::Nat(field) = what else { return None };
         (*who == WHO).then_some((*field, *count))
     });
     nat.collect()
@@ -138,10 +138,13 @@ fn a_probe_is_handed_to_the_daemon() {
     let unknown = Fate::Refused(Refusal::new("unknown_vni", Who::Nobody));
     assert_eq!(model.receive(&probe), unknown, "without keys it is no probe");
     model.config.peers[0].tag = Some(TAG);
-    let Fate::Probe(told) = model.receive(&probe) else { panic!("it is a probe") };
-    assert_eq!((told.length, told.source_port, told.ttl), (20 + 8 + 8 + 303, 9, 64));
-    assert_eq!(told.bytes, probe[42..42 + 8 + 302]);
-    assert_eq!(model.counters.0[&(Who::Peer(0), What::Probes)], 1);
+    let Fate::Probe(probe_event) = model.receive(&probe) else { panic!("it is a probe") };
+    assert_eq!(
+        (probe_event.length, probe_event.source_port, probe_event.ttl),
+        (20 + 8 + 8 + 303, 9, 64)
+    );
+    assert_eq!(probe_event.bytes, probe[42..42 + 8 + 302]);
+    assert_eq!(model.counters.0[&(Who::Peer(0), Counter::Probes)], 1);
     let denied = Fate::Refused(Refusal::new("probe_denied", Who::Peer(0)));
     let short = packet(THERE, HERE, udp(9), 0xff_ffff, inner(301));
     assert_eq!(model.receive(&short), denied);

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Lengths, protocol numbers and checksums follow from the layers unless a field says otherwise.
-//! All of it, checksums included, is code of its own: sharing the product's would hide its mistakes.
+//! All of it, checksums included, is code of its own: sharing the product's would hide its
+//! mistakes.
 
 mod arp;
 mod checksum;

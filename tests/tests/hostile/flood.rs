@@ -11,15 +11,13 @@ use vxlan_tests::{
     traffic::{ping, udp_exchange},
 };
 
-use crate::victim::{
-    GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, UNLISTED, Victim, Way, blame,
-};
+use crate::victim::{INNER_FRIEND, INNER_VICTIM, Mode, UNLISTED, Victim, in_modes, labels};
 
 const FLOOD: u64 = 200_000;
 const DATAGRAMS: u64 = 5_000;
 
-fn legitimate_traffic_survives(way: Way) -> Result<()> {
-    let victim = Victim::new(way)?;
+fn legitimate_traffic_survives(mode: Mode) -> Result<()> {
+    let victim = Victim::new(mode)?;
     let (a, b) = (&victim.pair.a, &victim.pair.b);
     // Else its vxlan device reports its multicast groups, which is refused and would be counted.
     a.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
@@ -51,8 +49,8 @@ fn legitimate_traffic_survives(way: Way) -> Result<()> {
     let lost = lost_on_the_wire(&victim)? - lost_before - injected.refused;
     let grown = victim.settle(&before, FLOOD + sent - lost, FLOOD + sent - lost)?;
     let softnet = softnet_dropped()? - softnet_before;
-    println!("{way:?}: {udp:?}, {injected:?}, lost on the wire {lost}, backlog {softnet}");
-    assert_eq!(grown.dropped, [(blame("unknown_source", "", "43"), FLOOD)].into());
+    println!("{mode:?}: {udp:?}, {injected:?}, lost on the wire {lost}, backlog {softnet}");
+    assert_eq!(grown.dropped, [(labels("unknown_source", "", "43"), FLOOD)].into());
     // Whatever the friend sent and the wire did not lose was delivered.
     assert_eq!(grown.delivered, sent - lost, "{udp:?}");
     ensure!(sent >= DATAGRAMS, "the datagrams are not all in the count: {sent}");
@@ -80,17 +78,7 @@ fn lost_on_the_wire(victim: &Victim) -> Result<u64> {
     Ok(sending.tx_dropped + receiving.rx_dropped)
 }
 
-#[test]
-fn legitimate_traffic_survives_native_metadata() -> Result<()> {
-    legitimate_traffic_survives(NATIVE)
-}
-
-#[test]
-fn legitimate_traffic_survives_native_mac() -> Result<()> {
-    legitimate_traffic_survives(NATIVE_MAC)
-}
-
-#[test]
-fn legitimate_traffic_survives_generic() -> Result<()> {
-    legitimate_traffic_survives(GENERIC)
-}
+in_modes!(
+    legitimate_traffic_survives:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic = GENERIC,
+);

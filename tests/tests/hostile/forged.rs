@@ -10,8 +10,8 @@ use vxlan_tests::{
 use crate::{
     row::{Row, assert_fates, assert_good_is_delivered},
     victim::{
-        Count, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, MANY, NATIVE, NATIVE_MAC, OFF,
-        STATION, Victim, Way,
+        Count, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, MANY, Mode, NATIVE_MAC, Victim,
+        in_modes,
     },
 };
 
@@ -25,7 +25,7 @@ fn rows(victim: &Victim) -> Vec<Row> {
     let inner = || victim.inner(INNER_FRIEND, INNER_VICTIM);
     let to = |mac: Mac| {
         Packet::new()
-            .with(Eth::new(mac, STATION))
+            .with(Eth::new(mac, INNER_FRIEND_MAC))
             .with(Ipv4::new(INNER_FRIEND, INNER_VICTIM))
             .with(Icmp::echo_reply(1, 1))
     };
@@ -46,8 +46,13 @@ fn rows(victim: &Victim) -> Vec<Row> {
             "ARP for the overlay's address, to its MAC and to everybody",
             [victim.overlay_mac, BROADCAST]
                 .map(|mac| {
-                    let reply = Arp::reply(STATION, INNER_FRIEND, victim.overlay_mac, INNER_VICTIM);
-                    build(Packet::new().with(Eth::new(mac, STATION)).with(reply))
+                    let reply = Arp::reply(
+                        INNER_FRIEND_MAC,
+                        INNER_FRIEND,
+                        victim.overlay_mac,
+                        INNER_VICTIM,
+                    );
+                    build(Packet::new().with(Eth::new(mac, INNER_FRIEND_MAC)).with(reply))
                 })
                 .to_vec(),
         ),
@@ -79,12 +84,12 @@ fn guesses() -> Vec<Mac> {
 }
 
 /// 20,000 guesses at the MAC that stands for a member, and those that are special.
-fn guessed_macs_enter_nothing(way: Way) -> Result<()> {
-    let victim = Victim::new(way)?;
+fn guessed_macs_enter_nothing(mode: Mode) -> Result<()> {
+    let victim = Victim::new(mode)?;
     assert_good_is_delivered(&victim)?;
     let to = |mac: Mac| {
         Packet::new()
-            .with(Eth::new(mac, STATION))
+            .with(Eth::new(mac, INNER_FRIEND_MAC))
             .with(Ipv4::new(INNER_FRIEND, INNER_VICTIM))
             .with(Icmp::echo_reply(1, 1))
             .build()
@@ -100,35 +105,10 @@ fn guessed_macs_enter_nothing(way: Way) -> Result<()> {
     victim.stop()
 }
 
-#[test]
-fn guessed_macs_enter_nothing_native() -> Result<()> {
-    guessed_macs_enter_nothing(NATIVE_MAC)
-}
-
-#[test]
-fn guessed_macs_enter_nothing_generic() -> Result<()> {
-    guessed_macs_enter_nothing(GENERIC_MAC)
-}
-
-fn forged_frames_enter_nothing(way: Way) -> Result<()> {
-    let victim = Victim::new(way)?;
+fn forged_frames_enter_nothing(mode: Mode) -> Result<()> {
+    let victim = Victim::new(mode)?;
     assert_fates(&victim, &rows(&victim))?;
     victim.stop()
-}
-
-#[test]
-fn forged_frames_enter_nothing_native_metadata() -> Result<()> {
-    forged_frames_enter_nothing(NATIVE)
-}
-
-#[test]
-fn forged_frames_enter_nothing_native_mac() -> Result<()> {
-    forged_frames_enter_nothing(NATIVE_MAC)
-}
-
-#[test]
-fn forged_frames_enter_nothing_generic_metadata() -> Result<()> {
-    forged_frames_enter_nothing(GENERIC)
 }
 
 /// The secret MAC stays on this host: the overlay sees the inner frame as its sender wrote it, to
@@ -136,9 +116,11 @@ fn forged_frames_enter_nothing_generic_metadata() -> Result<()> {
 #[test]
 fn the_secret_mac_is_taken_off_before_the_overlay() -> Result<()> {
     let victim = Victim::new(NATIVE_MAC)?;
-    let overlay = Sniffer::start(&victim.pair.b, "vxlan43", |frame| frame[6..12] == STATION)?;
+    let overlay =
+        Sniffer::start(&victim.pair.b, "vxlan43", |frame| frame[6..12] == INNER_FRIEND_MAC)?;
     let inside = victim.inner(INNER_FRIEND, INNER_VICTIM).build().to_vec();
-    let underlay = Sniffer::start(&victim.pair.b, "eth0", |frame| frame[6..12] == STATION)?;
+    let underlay =
+        Sniffer::start(&victim.pair.b, "eth0", |frame| frame[6..12] == INNER_FRIEND_MAC)?;
     assert_good_is_delivered(&victim)?;
     let seen = overlay.finish()?;
     assert_eq!((seen.frames.len(), seen.lost), (100, 0));
@@ -161,7 +143,13 @@ fn the_secret_mac_is_taken_off_before_the_overlay() -> Result<()> {
     victim.stop()
 }
 
-#[test]
-fn forged_frames_enter_nothing_without_xdp() -> Result<()> {
-    forged_frames_enter_nothing(OFF)
-}
+in_modes!(
+    guessed_macs_enter_nothing:
+    native = NATIVE_MAC, generic = GENERIC_MAC,
+);
+
+in_modes!(
+    forged_frames_enter_nothing:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic_metadata = GENERIC,
+    without_xdp = OFF,
+);

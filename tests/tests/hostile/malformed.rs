@@ -9,8 +9,8 @@ use vxlan_tests::packet::{
 use crate::{
     row::{Row, assert_fates},
     victim::{
-        ATTACKER, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF, STATION,
-        UNLISTED, VICTIM, Victim,
+        ATTACKER, FRIEND, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, Mode, UNLISTED, VICTIM,
+        Victim, in_modes,
     },
 };
 
@@ -132,14 +132,14 @@ fn cut_off(victim: &Victim) -> Vec<Row> {
 
 fn inner(victim: &Victim) -> Vec<Row> {
     let from_friend = |inner: Packet| victim.tunnelled(FRIEND, 43, inner);
-    let eth = || Packet::new().with(Eth::new(victim.overlay_mac, STATION));
+    let eth = || Packet::new().with(Eth::new(victim.overlay_mac, INNER_FRIEND_MAC));
     let ip = || Ipv4::new(INNER_FRIEND, INNER_VICTIM);
     let ip_only = |ip: Ipv4| from_friend(eth().with(ip).with(Icmp::echo_reply(1, 1)));
     let cut =
         |packet: Packet, end: usize| from_friend(Packet::new().payload(&packet.build()[..end]));
     let arp = || {
-        let request = Arp::request(STATION, INNER_FRIEND, INNER_VICTIM);
-        Packet::new().with(Eth::new(BROADCAST, STATION)).with(request)
+        let request = Arp::request(INNER_FRIEND_MAC, INNER_FRIEND, INNER_VICTIM);
+        Packet::new().with(Eth::new(BROADCAST, INNER_FRIEND_MAC)).with(request)
     };
     let v6 = || {
         let address = |last| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
@@ -172,7 +172,7 @@ fn inner(victim: &Victim) -> Vec<Row> {
             friends("inner_protocol_denied"),
             [0x88a8, 0x88cc, 0x8847, 0x88b5, 46]
                 .map(|kind| {
-                    let eth = Eth::new(victim.overlay_mac, STATION).ethertype(Some(kind));
+                    let eth = Eth::new(victim.overlay_mac, INNER_FRIEND_MAC).ethertype(Some(kind));
                     from_friend(Packet::new().with(eth).payload(&[0; 46]))
                 })
                 .into_iter()
@@ -204,30 +204,14 @@ fn inner(victim: &Victim) -> Vec<Row> {
     ]
 }
 
-#[test]
-fn nothing_malformed_enters_native_metadata() -> Result<()> {
-    let victim = Victim::new(NATIVE)?;
+fn nothing_malformed_enters(mode: Mode) -> Result<()> {
+    let victim = Victim::new(mode)?;
     assert_fates(&victim, &rows(&victim))?;
     victim.stop()
 }
 
-#[test]
-fn nothing_malformed_enters_native_mac() -> Result<()> {
-    let victim = Victim::new(NATIVE_MAC)?;
-    assert_fates(&victim, &rows(&victim))?;
-    victim.stop()
-}
-
-#[test]
-fn nothing_malformed_enters_generic_metadata() -> Result<()> {
-    let victim = Victim::new(GENERIC)?;
-    assert_fates(&victim, &rows(&victim))?;
-    victim.stop()
-}
-
-#[test]
-fn nothing_malformed_enters_without_xdp() -> Result<()> {
-    let victim = Victim::new(OFF)?;
-    assert_fates(&victim, &rows(&victim))?;
-    victim.stop()
-}
+in_modes!(
+    nothing_malformed_enters:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic_metadata = GENERIC,
+    without_xdp = OFF,
+);

@@ -12,16 +12,16 @@ use vxlan_tests::{
 use crate::{
     row::{Row, assert_fate, assert_good_is_delivered},
     victim::{
-        FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OTHER, STATION, UNLISTED,
-        VICTIM, Victim, Way,
+        FRIEND, GENERIC, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, Mode, NATIVE, NATIVE_MAC,
+        OTHER, UNLISTED, VICTIM, Victim,
     },
 };
 
 const MILLION: u64 = 1_000_000;
 
-/// One class in one way of receiving.
-fn nothing_gets_in(way: Way, class: impl Fn(&Victim) -> Row) -> Result<()> {
-    let victim = Victim::new(way)?;
+/// One class of frames in one receive mode.
+fn nothing_gets_in(mode: Mode, class: impl Fn(&Victim) -> Row) -> Result<()> {
+    let victim = Victim::new(mode)?;
     let row = class(&victim);
     assert_good_is_delivered(&victim)?;
     // Behind XDP, and behind the program that redirects: what the host's own stack gets.
@@ -34,11 +34,11 @@ fn nothing_gets_in(way: Way, class: impl Fn(&Victim) -> Row) -> Result<()> {
     let before = [driver("_xdp_drops")?, driver("_drops")?];
     let start = Instant::now();
     assert_fate(&victim, &row, MILLION)?;
-    println!("{way:?}, {}: {:.2} s", row.name, start.elapsed().as_secs_f64());
+    println!("{mode:?}, {}: {:.2} s", row.name, start.elapsed().as_secs_f64());
     let passed = if row.fate.is_none() { MILLION } else { 0 };
     ensure!(up.packets()? == passed, "{}: {} went up the stack", row.name, up.packets()?);
     // That the wire lost none is what makes `arrived` the number of those that were looked at.
-    let in_driver = if way.xdp == "native" { MILLION - passed } else { 0 };
+    let in_driver = if mode.xdp == "native" { MILLION - passed } else { 0 };
     let dropped = [driver("_xdp_drops")? - before[0], driver("_drops")? - before[1]];
     ensure!(dropped == [in_driver; 2], "{}: the driver dropped {dropped:?}", row.name);
     assert_good_is_delivered(&victim)?;
@@ -86,7 +86,7 @@ fn not_a_member(victim: &Victim) -> Row {
 
 /// Without VXLAN, as it would look behind `decap`, to the MAC address of the overlay interface.
 fn plain(victim: &Victim) -> Row {
-    let to_overlay = || Packet::new().with(Eth::new(victim.overlay_mac, STATION));
+    let to_overlay = || Packet::new().with(Eth::new(victim.overlay_mac, INNER_FRIEND_MAC));
     let ip = || Ipv4::new(INNER_FRIEND, INNER_VICTIM);
     let mut frames: Vec<_> = (1..=64)
         .flat_map(|port| {
@@ -97,7 +97,7 @@ fn plain(victim: &Victim) -> Row {
             ]
         })
         .collect();
-    let (mac, sender) = (STATION, INNER_FRIEND);
+    let (mac, sender) = (INNER_FRIEND_MAC, INNER_FRIEND);
     frames.push(to_overlay().with(Arp::reply(mac, sender, victim.overlay_mac, INNER_VICTIM)));
     frames.push(to_overlay().with(Arp::request(mac, sender, INNER_VICTIM)));
     let frames = frames.into_iter().map(|frame| frame.build().to_vec()).collect();
@@ -108,7 +108,7 @@ fn plain(victim: &Victim) -> Row {
 fn nested(victim: &Victim) -> Row {
     let inside = || victim.inner(INNER_FRIEND, INNER_VICTIM);
     let ip = |destination| Ipv4::new(INNER_FRIEND, destination);
-    let start = || Packet::new().with(Eth::new(victim.overlay_mac, STATION));
+    let start = || Packet::new().with(Eth::new(victim.overlay_mac, INNER_FRIEND_MAC));
     let vxlan = |ip, port| {
         start().with(ip).with(Udp::new(50_000, port)).with(Vxlan::new(43)).carrying(inside())
     };

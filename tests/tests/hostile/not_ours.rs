@@ -13,8 +13,7 @@ use vxlan_tests::{
 };
 
 use crate::victim::{
-    ATTACKER, Count, FRIEND, GENERIC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF,
-    UNLISTED, VICTIM, Victim, Way,
+    ATTACKER, Count, FRIEND, INNER_FRIEND, INNER_VICTIM, Mode, UNLISTED, VICTIM, Victim, in_modes,
 };
 
 /// Frames that look like ours in all but one thing.
@@ -54,9 +53,9 @@ fn frames(victim: &Victim) -> Vec<Vec<u8>> {
 }
 
 /// Every frame comes up the stack as it was sent, in its order; nothing is counted.
-fn passes_byte_for_byte(way: Way) -> Result<()> {
+fn passes_byte_for_byte(mode: Mode) -> Result<()> {
     const ROUNDS: usize = 100;
-    let victim = Victim::new(way)?;
+    let victim = Victim::new(mode)?;
     let frames = frames(&victim);
     let total = frames.len() * ROUNDS;
     let up = Sniffer::start(&victim.pair.b, "eth0", |frame| frame[6..12] == ATTACKER)?;
@@ -73,25 +72,10 @@ fn passes_byte_for_byte(way: Way) -> Result<()> {
     victim.stop()
 }
 
-#[test]
-fn passes_byte_for_byte_native_metadata() -> Result<()> {
-    passes_byte_for_byte(NATIVE)
-}
-
-#[test]
-fn passes_byte_for_byte_native_mac() -> Result<()> {
-    passes_byte_for_byte(NATIVE_MAC)
-}
-
-#[test]
-fn passes_byte_for_byte_generic_metadata() -> Result<()> {
-    passes_byte_for_byte(GENERIC)
-}
-
 /// Connections over the underlay, as ssh has them, and pings and datagrams, both ways.
-fn conversations_pass(way: Way) -> Result<()> {
+fn conversations_pass(mode: Mode) -> Result<()> {
     const BYTES: u64 = 50_000_000;
-    let victim = Victim::new(way)?;
+    let victim = Victim::new(mode)?;
     let before = victim.count()?;
     let (a, b) = (&victim.pair.a, &victim.pair.b);
     let (a_address, b_address) = (victim.pair.a_address, victim.pair.b_address);
@@ -100,7 +84,7 @@ fn conversations_pass(way: Way) -> Result<()> {
         ensure!(answers.all_answered(), "{}", answers.output);
         let transfer = tcp_transfer(from, to, address, BYTES)?;
         assert_eq!(transfer.bytes, BYTES);
-        assert!(transfer.intact(), "{way:?}: digests differ");
+        assert!(transfer.intact(), "{mode:?}: digests differ");
         let udp = udp_exchange(from, to, address, 2_000, 1_000, 20_000)?;
         assert_eq!((udp.sent, udp.received, udp.duplicates, udp.damaged), (2_000, 2_000, 0, 0));
     }
@@ -109,17 +93,13 @@ fn conversations_pass(way: Way) -> Result<()> {
     victim.stop()
 }
 
-#[test]
-fn conversations_pass_native() -> Result<()> {
-    conversations_pass(NATIVE)
-}
+in_modes!(
+    passes_byte_for_byte:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic_metadata = GENERIC,
+    without_xdp = OFF,
+);
 
-#[test]
-fn conversations_pass_generic() -> Result<()> {
-    conversations_pass(GENERIC)
-}
-
-#[test]
-fn passes_byte_for_byte_without_xdp() -> Result<()> {
-    passes_byte_for_byte(OFF)
-}
+in_modes!(
+    conversations_pass:
+    native = NATIVE, generic = GENERIC,
+);

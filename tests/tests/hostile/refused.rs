@@ -1,4 +1,5 @@
-//! Well-formed packets from senders, or with inner addresses, that the configuration does not allow.
+//! Well-formed packets from senders, or with inner addresses, that the configuration does not
+//! allow.
 
 use anyhow::Result;
 use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Packet, Vxlan};
@@ -6,16 +7,16 @@ use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Packet, Vxlan};
 use crate::{
     row::{Row, assert_fates, assert_good_is_delivered},
     victim::{
-        Count, FRIEND, GENERIC, GENERIC_MAC, INNER_FRIEND, INNER_VICTIM, NATIVE, NATIVE_MAC, OFF,
-        OTHER, STATION, UNLISTED, VICTIM, Victim, Way, blame,
+        Count, FRIEND, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, Mode, OTHER, UNLISTED, VICTIM,
+        Victim, in_modes, labels,
     },
 };
 
 /// 200,000 frames from addresses that are no peer's, each otherwise just as the friend's: none is
 /// delivered, all are counted as `unknown_source` of the network they were meant for.
-fn unlisted_sources_deliver_nothing(way: Way) -> Result<()> {
+fn unlisted_sources_deliver_nothing(mode: Mode) -> Result<()> {
     const TOTAL: u64 = 200_000;
-    let victim = Victim::new(way)?;
+    let victim = Victim::new(mode)?;
     assert_good_is_delivered(&victim)?;
     let sources: [[u8; 4]; 8] = [
         UNLISTED,
@@ -32,30 +33,10 @@ fn unlisted_sources_deliver_nothing(way: Way) -> Result<()> {
         victim.tunnelled(source, 43, victim.inner(INNER_FRIEND, INNER_VICTIM))
     });
     let grown = victim.attack(&frames, TOTAL, TOTAL)?;
-    let dropped = [(blame("unknown_source", "", "43"), TOTAL)].into();
+    let dropped = [(labels("unknown_source", "", "43"), TOTAL)].into();
     assert_eq!(grown, Count { arrived: TOTAL, dropped, delivered: 0, entered: 0 });
     assert_good_is_delivered(&victim)?;
     victim.stop()
-}
-
-#[test]
-fn unlisted_sources_deliver_nothing_native_metadata() -> Result<()> {
-    unlisted_sources_deliver_nothing(NATIVE)
-}
-
-#[test]
-fn unlisted_sources_deliver_nothing_native_mac() -> Result<()> {
-    unlisted_sources_deliver_nothing(NATIVE_MAC)
-}
-
-#[test]
-fn unlisted_sources_deliver_nothing_generic_metadata() -> Result<()> {
-    unlisted_sources_deliver_nothing(GENERIC)
-}
-
-#[test]
-fn unlisted_sources_deliver_nothing_generic_mac() -> Result<()> {
-    unlisted_sources_deliver_nothing(GENERIC_MAC)
 }
 
 fn rows(victim: &Victim) -> Vec<Row> {
@@ -63,10 +44,10 @@ fn rows(victim: &Victim) -> Vec<Row> {
     let from_friend = |inner| victim.tunnelled(FRIEND, 43, inner);
     let with_source = |source| from_friend(victim.inner(source, INNER_VICTIM));
     let with_destination = |destination| from_friend(victim.inner(INNER_FRIEND, destination));
-    let eth = || Eth::new(victim.overlay_mac, STATION);
+    let eth = || Eth::new(victim.overlay_mac, INNER_FRIEND_MAC);
     let arp = |sender| {
-        let request = Arp::request(STATION, sender, INNER_VICTIM);
-        from_friend(Packet::new().with(Eth::new(BROADCAST, STATION)).with(request))
+        let request = Arp::request(INNER_FRIEND_MAC, sender, INNER_VICTIM);
+        from_friend(Packet::new().with(Eth::new(BROADCAST, INNER_FRIEND_MAC)).with(request))
     };
     let echo = || Icmp::echo_reply(1, 1);
     let v6 = |source: &str| {
@@ -80,7 +61,7 @@ fn rows(victim: &Victim) -> Vec<Row> {
     };
     let to_mac = |mac| {
         let ip = Ipv4::new(INNER_FRIEND, INNER_VICTIM);
-        from_friend(Packet::new().with(Eth::new(mac, STATION)).with(ip).with(echo()))
+        from_friend(Packet::new().with(Eth::new(mac, INNER_FRIEND_MAC)).with(ip).with(echo()))
     };
     let wrong_vni = |source, vni| victim.tunnelled(source, vni, allowed());
     let friends = |reason| (reason, "friend", "43");
@@ -130,7 +111,7 @@ fn rows(victim: &Victim) -> Vec<Row> {
         Row::refused(
             "from the friend, inner destination MAC is not the overlay's",
             friends("inner_destination_denied"),
-            [STATION, victim.mac, [2, 9, 9, 9, 9, 9]].map(to_mac).to_vec(),
+            [INNER_FRIEND_MAC, victim.mac, [2, 9, 9, 9, 9, 9]].map(to_mac).to_vec(),
         ),
         Row::refused(
             "from the friend, VNIs that are no network here",
@@ -174,28 +155,19 @@ fn rows(victim: &Victim) -> Vec<Row> {
     ]
 }
 
-#[test]
-fn senders_are_held_to_what_they_may_native_metadata() -> Result<()> {
-    let victim = Victim::new(NATIVE)?;
+fn senders_are_held_to_what_they_may(mode: Mode) -> Result<()> {
+    let victim = Victim::new(mode)?;
     assert_fates(&victim, &rows(&victim))?;
     victim.stop()
 }
 
-#[test]
-fn senders_are_held_to_what_they_may_native_mac() -> Result<()> {
-    let victim = Victim::new(NATIVE_MAC)?;
-    assert_fates(&victim, &rows(&victim))?;
-    victim.stop()
-}
+in_modes!(
+    unlisted_sources_deliver_nothing:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic_metadata = GENERIC,
+    generic_mac = GENERIC_MAC, without_xdp = OFF,
+);
 
-#[test]
-fn senders_are_held_to_what_they_may_generic_metadata() -> Result<()> {
-    let victim = Victim::new(GENERIC)?;
-    assert_fates(&victim, &rows(&victim))?;
-    victim.stop()
-}
-
-#[test]
-fn unlisted_sources_deliver_nothing_without_xdp() -> Result<()> {
-    unlisted_sources_deliver_nothing(OFF)
-}
+in_modes!(
+    senders_are_held_to_what_they_may:
+    native_metadata = NATIVE, native_mac = NATIVE_MAC, generic_metadata = GENERIC,
+);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use vxlan_tests::conserve::softnet_dropped;
 
-use crate::victim::{Blame, Count, MANY, Victim, blame};
+use crate::victim::{Count, DropLabels, MANY, Victim, labels};
 
 /// Frames that all have the same fate.
 pub(crate) struct Row {
@@ -13,7 +13,7 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) frames: Vec<Vec<u8>>,
     /// Under which labels each is counted; `None`: it is not ours, and not counted.
-    pub(crate) fate: Option<Blame>,
+    pub(crate) fate: Option<DropLabels>,
 }
 
 impl Row {
@@ -22,7 +22,7 @@ impl Row {
         (reason, peer, vni): (&str, &str, &str),
         frames: Vec<Vec<u8>>,
     ) -> Self {
-        Self { name, frames, fate: Some(blame(reason, peer, vni)) }
+        Self { name, frames, fate: Some(labels(reason, peer, vni)) }
     }
 
     pub(crate) fn not_ours(name: &'static str, frames: Vec<Vec<u8>>) -> Self {
@@ -44,8 +44,8 @@ pub(crate) fn assert_fates(victim: &Victim, rows: &[Row]) -> Result<()> {
 pub(crate) fn assert_fate(victim: &Victim, row: &Row, total: u64) -> Result<()> {
     let ours = if row.fate.is_some() { total } else { 0 };
     let grown = victim.attack(&row.frames, total, ours)?;
-    let dropped: BTreeMap<Blame, u64> =
-        row.fate.iter().map(|blame| (blame.clone(), total)).collect();
+    let dropped: BTreeMap<DropLabels, u64> =
+        row.fate.iter().map(|labels| (labels.clone(), total)).collect();
     let expected = Count { arrived: total, dropped, delivered: 0, entered: 0 };
     assert_eq!(grown, expected, "{}", row.name);
     Ok(())

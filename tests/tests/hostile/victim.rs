@@ -1,5 +1,5 @@
-//! The host under attack: `b` of a pair, with two networks and a peer in each. `a` is whoever sends.
-//! Owns the configuration, the counting and the frames that all scenarios start from.
+//! The host under attack: `b` of a pair, with two networks and a peer in each. `a` is whoever
+//! sends. Owns the configuration, the counting and the frames that all scenarios start from.
 
 use std::{
     collections::BTreeMap,
@@ -30,29 +30,42 @@ pub(crate) const UNLISTED: [u8; 4] = [203, 0, 113, 66];
 pub(crate) const INNER_FRIEND: [u8; 4] = [192, 168, 44, 7];
 pub(crate) const INNER_VICTIM: [u8; 4] = [192, 168, 43, 1];
 /// A station behind the friend.
-pub(crate) const STATION: Mac = [2, 0, 0, 0, 0x44, 7];
+pub(crate) const INNER_FRIEND_MAC: Mac = [2, 0, 0, 0, 0x44, 7];
 /// Source of every frame that the scenarios put on the wire.
 pub(crate) const ATTACKER: Mac = [2, 0, 0, 0, 0x66, 1];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the victim receives.
+/// Where the victim's programs are attached, and how they tag accepted frames.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct Mode {
     pub(crate) xdp: &'static str,
     pub(crate) tag: &'static str,
 }
 
-pub(crate) const NATIVE: Way = Way { xdp: "native", tag: "metadata" };
-pub(crate) const NATIVE_MAC: Way = Way { xdp: "native", tag: "mac" };
-pub(crate) const GENERIC: Way = Way { xdp: "generic", tag: "metadata" };
-pub(crate) const GENERIC_MAC: Way = Way { xdp: "generic", tag: "mac" };
+pub(crate) const NATIVE: Mode = Mode { xdp: "native", tag: "metadata" };
+pub(crate) const NATIVE_MAC: Mode = Mode { xdp: "native", tag: "mac" };
+pub(crate) const GENERIC: Mode = Mode { xdp: "generic", tag: "metadata" };
+pub(crate) const GENERIC_MAC: Mode = Mode { xdp: "generic", tag: "mac" };
 
 /// In TC alone.
-pub(crate) const OFF: Way = Way { xdp: "off", tag: "auto" };
+pub(crate) const OFF: Mode = Mode { xdp: "off", tag: "auto" };
 
-/// Reason, peer and VNI as the labels say them.
-pub(crate) type Blame = (String, String, String);
+/// Makes a test of a scenario in each of these receive modes, so that a failure says which it was.
+macro_rules! in_modes {
+    ($scenario:ident: $($test:ident = $mode:ident),+ $(,)?) => {
+        mod $scenario {
+            $(#[test]
+            fn $test() -> anyhow::Result<()> {
+                super::$scenario($crate::victim::$mode)
+            })+
+        }
+    };
+}
+pub(crate) use in_modes;
+
+/// Reason, peer and VNI, as the metric's labels.
+pub(crate) type DropLabels = (String, String, String);
 
 /// What was counted, or by how much it grew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +73,7 @@ pub(crate) struct Count {
     /// Frames that the underlay interface took in.
     pub(crate) arrived: u64,
     /// Every receive drop of the daemon that is not zero.
-    pub(crate) dropped: BTreeMap<Blame, u64>,
+    pub(crate) dropped: BTreeMap<DropLabels, u64>,
     /// The daemon's receive counters, added up.
     pub(crate) delivered: u64,
     /// What nftables saw enter the overlay interfaces.
@@ -74,9 +87,9 @@ impl Count {
     }
 
     fn since(&self, before: &Self) -> Self {
-        let grown = self.dropped.iter().filter_map(|(blame, now)| {
-            let growth = now - before.dropped.get(blame).unwrap_or(&0);
-            (growth != 0).then(|| (blame.clone(), growth))
+        let grown = self.dropped.iter().filter_map(|(labels, now)| {
+            let growth = now - before.dropped.get(labels).unwrap_or(&0);
+            (growth != 0).then(|| (labels.clone(), growth))
         });
         Self {
             arrived: self.arrived - before.arrived,
@@ -101,13 +114,13 @@ pub(crate) struct Victim {
 impl Victim {
     /// On a wire with NAPI at the receiving end in either XDP mode, so that a frame that was taken
     /// is a frame that is looked at.
-    pub(crate) fn new(way: Way) -> Result<Self> {
+    pub(crate) fn new(mode: Mode) -> Result<Self> {
         let pair = Pair::new(Wire::Real)?;
         // Else an answer would have to be asked for first, and that is a frame as well.
         pair.static_neighbours()?;
-        let daemon = Daemon::start(&pair.b, &pair.run, "victim", &config(way))?;
+        let daemon = Daemon::start(&pair.b, &pair.run, "victim", &config(mode))?;
         // Fails unless there is such a sample: it runs in the mode that was asked for.
-        daemon.metrics()?.get("vxlan_xdp_info", &[("interface", "eth0"), ("mode", way.xdp)]);
+        daemon.metrics()?.get("vxlan_xdp_info", &[("interface", "eth0"), ("mode", mode.xdp)]);
         let counters = vec![
             NftCounter::ingress(&pair.b, "vxlan43", "")?,
             NftCounter::ingress(&pair.b, "vxlan44", "")?,
@@ -174,7 +187,7 @@ impl Victim {
     /// A frame that nobody answers: an echo reply that nobody asked for.
     pub(crate) fn inner(&self, source: [u8; 4], destination: [u8; 4]) -> Packet {
         Packet::new()
-            .with(Eth::new(self.overlay_mac, STATION))
+            .with(Eth::new(self.overlay_mac, INNER_FRIEND_MAC))
             .with(Ipv4::new(source, destination))
             .with(Icmp::echo_reply(1, 1))
             .payload(&[0x5a; 40])
@@ -197,28 +210,28 @@ impl Victim {
     }
 }
 
-pub(crate) fn blame(reason: &str, peer: &str, vni: &str) -> Blame {
+pub(crate) fn labels(reason: &str, peer: &str, vni: &str) -> DropLabels {
     (reason.to_owned(), peer.to_owned(), vni.to_owned())
 }
 
-fn dropped(metrics: &Metrics) -> Result<BTreeMap<Blame, u64>> {
+fn dropped(metrics: &Metrics) -> Result<BTreeMap<DropLabels, u64>> {
     let mut dropped = BTreeMap::new();
     for sample in metrics.named("vxlan_drops_total").filter(|s| s.matches(&[("direction", "rx")])) {
         let label = |name: &str| {
             let value = sample.labels.get(name).cloned();
             value.with_context(|| format!("a drop without the label {name}"))
         };
-        let blame = (label("reason")?, label("peer")?, label("vni")?);
+        let labels = (label("reason")?, label("peer")?, label("vni")?);
         let packets = sample.value as u64;
         if packets != 0 {
-            anyhow::ensure!(dropped.insert(blame, packets).is_none(), "twice: {sample:?}");
+            anyhow::ensure!(dropped.insert(labels, packets).is_none(), "twice: {sample:?}");
         }
     }
     Ok(dropped)
 }
 
-fn config(way: Way) -> String {
-    let Way { xdp, tag } = way;
+fn config(mode: Mode) -> String {
+    let Mode { xdp, tag } = mode;
     format!(
         r#"
         [node]

@@ -1,5 +1,5 @@
-//! What the driver or GRO merged before TC sees it: `decap_tc` cannot take it apart, and counts every
-//! packet of it, under its own reason unless an earlier rule has one.
+//! Packets that the driver or GRO merged before TC sees them: `decap_tc` cannot take them apart,
+//! drops them and counts each, under a reason of its own unless an earlier rule has one.
 
 use vxlan_common::reason::RxDrop::{Aggregate, InvalidVxlanHeader, ProbeDenied, UnknownSource};
 
@@ -20,15 +20,15 @@ fn segments(gso_segs: u32) -> Context {
     Context { gso_size: 330, gso_segs, ..Context::DEFAULT }
 }
 
-fn dropped(name: &str, frame: &[u8], segs: u32, moved: Moves) -> Row {
+fn dropped(name: &str, frame: &[u8], segs: u32, deltas: Deltas) -> Row {
     let row = Row::not_delivered(name, frame).context(segments(segs));
-    row.verdict(TC_ACT_SHOT).moves(moved)
+    row.verdict(TC_ACT_SHOT).deltas(deltas)
 }
 
 #[test]
 fn every_packet_of_it_is_counted() {
     let usual = merged(outer_ip(), VNI, I_FLAG);
-    let drops = Moves::rx_drops;
+    let drops = Deltas::rx_drops;
     let stranger = merged(outer_ip().src(STRANGER), VNI, I_FLAG);
     let other = merged(outer_ip(), OTHER_VNI, I_FLAG);
     let ssh = Packet::new().with(outer_eth()).with(outer_ip()).with(Tcp::new(1, 22));
@@ -38,8 +38,8 @@ fn every_packet_of_it_is_counted() {
         dropped("not counted by the kernel", &usual, 0, drops(Aggregate, AWS_43, 3)),
         dropped("one", &usual, 1, drops(Aggregate, AWS_43, 1)),
         dropped("a stranger's", &stranger, 3, drops(UnknownSource, Who::Network(VNI), 3)),
-        dropped("no member's", &other, 3, Moves::none().non_member("aws", OTHER_VNI, 3)),
-        dropped("no member's once more", &other, 2, Moves::none().non_member("aws", OTHER_VNI, 2)),
+        dropped("no member's", &other, 3, Deltas::none().non_member("aws", OTHER_VNI, 3)),
+        dropped("no member's once more", &other, 2, Deltas::none().non_member("aws", OTHER_VNI, 2)),
         dropped(
             "without the I flag",
             &merged(outer_ip(), VNI, 0),
@@ -65,26 +65,26 @@ fn a_wrong_checksum_is_not_looked_at() {
     let inner = Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 2)).payload(&[7; 900]);
     let udp = outer_udp().checksum(Checksum::Wrong);
     let packet = wrap(outer_ip(), udp, vxlan(), &inner).build();
-    let row = dropped("wrong checksum", &packet, 3, Moves::rx_drops(Aggregate, AWS_43, 3));
+    let row = dropped("wrong checksum", &packet, 3, Deltas::rx_drops(Aggregate, AWS_43, 3));
     check(&mut Bench::gcp(), Program::DecapTc, &[row]);
 }
 
 #[test]
-fn probes_are_put_down_to_their_outer_source() {
+fn probes_are_counted_for_their_outer_source() {
     let mut bench = probes::bench();
     let probe = |ip| merged(ip, PROBE_VNI, I_FLAG);
     let (aws, nobody) = (Who::Peer("aws"), Who::Nobody);
     let rows = [
-        dropped("from aws", &probe(outer_ip()), 3, Moves::rx_drops(Aggregate, aws, 3)),
+        dropped("from aws", &probe(outer_ip()), 3, Deltas::rx_drops(Aggregate, aws, 3)),
         dropped(
             "from a stranger",
             &probe(outer_ip().src(STRANGER)),
             3,
-            Moves::rx_drops(Aggregate, nobody, 3),
+            Deltas::rx_drops(Aggregate, nobody, 3),
         ),
         Row::not_delivered("one that is not merged", &probe(outer_ip()))
             .verdict(TC_ACT_SHOT)
-            .moves(Moves::rx_drop(ProbeDenied, aws)),
+            .deltas(Deltas::rx_drop(ProbeDenied, aws)),
     ];
     check(&mut bench, Program::DecapTc, &rows);
 }

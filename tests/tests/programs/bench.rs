@@ -1,5 +1,5 @@
-//! A data plane that is loaded, perhaps for a former test, and filled but not attached, and what one
-//! run of a program did to it.
+//! A data plane that is loaded, perhaps for a previous test, and filled but not attached; runs of
+//! its programs; and what each run changed.
 
 use std::{
     collections::BTreeMap,
@@ -25,8 +25,9 @@ use vxlan_user::{
 };
 
 use crate::{
-    in_tc, live,
-    moves::{Moves, Who},
+    daemon,
+    deltas::{Deltas, Who},
+    in_tc,
     pool::Pooled,
     world::{GCP_MAC, GCP_PRIVATE, OTHER_MAC, PUBLIC, UNDERLAY_MTU, gcp},
 };
@@ -67,8 +68,8 @@ impl Context {
     }
 }
 
-/// Stations behind members: overlay interface and MAC address, index of the member.
-pub(crate) type Stations = BTreeMap<(u32, Mac), u32>;
+/// The forwarding table: overlay interface and MAC address, index of the member.
+pub(crate) type Fdb = BTreeMap<(u32, Mac), u32>;
 
 /// What one run did.
 #[derive(Debug)]
@@ -76,9 +77,9 @@ pub(crate) struct Outcome {
     pub(crate) verdict: i32,
     pub(crate) bytes: Vec<u8>,
     /// Every counter that moved.
-    pub(crate) moved: Moves,
-    pub(crate) stations_before: Stations,
-    pub(crate) stations: Stations,
+    pub(crate) deltas: Deltas,
+    pub(crate) fdb_before: Fdb,
+    pub(crate) fdb: Fdb,
 }
 
 /// This host, from its own view.
@@ -103,8 +104,8 @@ pub(crate) struct Bench {
     pub(crate) learned: Vec<Option<LearnedEndpoint>>,
     peers: Vec<String>,
     vnis: Vec<u32>,
-    counts: Moves,
-    stations: Stations,
+    counts: Deltas,
+    fdb: Fdb,
 }
 
 /// Where peers are reached through.
@@ -113,8 +114,8 @@ const GATEWAYS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1)),
 ];
 
-/// The way to an endpoint of a peer.
-pub(crate) fn way(peer: &config::Peer, endpoint: SocketAddr) -> Option<PeerPath> {
+/// The path to an endpoint of a peer.
+pub(crate) fn path_to(peer: &config::Peer, endpoint: SocketAddr) -> Option<PeerPath> {
     match peer.name.as_str() {
         "lone" => None,
         name => Some(PeerPath {
@@ -138,12 +139,12 @@ impl Secrets for Fixed {
 
 /// The first that [`Fixed`] draws: the secret of XDP metadata.
 pub(crate) const SECRET: [u8; 8] = [0xa1; 8];
-/// The destination MACs of members of network 43: of the SHA-256 of that secret and the slot, 5 and 6
-/// in four bytes, the first six; made locally administered unicast, the last two bits zero.
+/// The destination MACs of members of network 43: of the SHA-256 of that secret and the slot, 5 and
+/// 6 in four bytes, the first six; made locally administered unicast, the last two bits zero.
 pub(crate) const AWS_SECRET_MAC: Mac = [0xca, 0xd6, 0xb1, 0xab, 0xfe, 0x2c];
 pub(crate) const OFFICE_SECRET_MAC: Mac = [0x6e, 0x43, 0x54, 0xbb, 0x3b, 0xf8];
 
-/// Copies of a frame for everyone really leave, by the loopback device: not the host's.
+/// Copies of a flooded frame really leave, by the loopback device: not by the host's.
 pub(crate) fn own_namespace() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
     let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
@@ -177,20 +178,19 @@ impl Bench {
             host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         assert_eq!(overlays.len(), config.networks.len());
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
-        let declared = |peer: &config::Peer| way(peer, peer.endpoint()?.value);
-        let ways: Vec<_> = config.peers.iter().map(declared).collect();
+        let declared = |peer: &config::Peer| path_to(peer, peer.endpoint()?.value);
+        let paths: Vec<_> = config.peers.iter().map(declared).collect();
         let mut plan = Plan::new(&config, &underlay, &[], &Inherited::default(), &mut Fixed(0xa0));
         plan.set_overlays(&overlays);
-        plan.set_paths(&config, &underlay, &[], &ways);
-        plan.probers = live::probers(&config);
+        plan.set_paths(&config, &underlay, &[], &paths);
+        plan.probers = daemon::probers(&config);
         plane.fill(&plan).expect("maps take the plan");
         let learned = vec![None; config.peers.len()];
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
-        let (counts, stations) = (Moves::none(), Stations::new());
-        let mut bench =
-            Self { plane, plan, config, underlay, learned, peers, vnis, counts, stations };
-        assert_eq!(bench.read_counts(), Moves::none(), "counters begin at zero");
-        bench.stations = bench.read_stations();
+        let (counts, fdb) = (Deltas::none(), Fdb::new());
+        let mut bench = Self { plane, plan, config, underlay, learned, peers, vnis, counts, fdb };
+        assert_eq!(bench.read_counts(), Deltas::none(), "counters begin at zero");
+        bench.fdb = bench.read_fdb();
         bench
     }
 
@@ -221,15 +221,15 @@ impl Bench {
             panic!("the kernel cannot run {program:?} on {} bytes: {error:?}", input.len())
         });
         out.truncate(result.data_size_out as usize);
-        let (counts, stations) = (self.read_counts(), self.read_stations());
+        let (counts, fdb) = (self.read_counts(), self.read_fdb());
         let counts_before = std::mem::replace(&mut self.counts, counts);
-        let stations_before = std::mem::replace(&mut self.stations, stations);
+        let fdb_before = std::mem::replace(&mut self.fdb, fdb);
         Outcome {
             verdict: result.return_value.cast_signed(),
             bytes: out,
-            moved: self.counts.since(&counts_before),
-            stations_before,
-            stations: self.stations.clone(),
+            deltas: self.counts.since(&counts_before),
+            fdb_before,
+            fdb: self.fdb.clone(),
         }
     }
 
@@ -242,7 +242,7 @@ impl Bench {
     }
 
     /// Everything that is counted.
-    pub(crate) fn counted(&self) -> &Moves {
+    pub(crate) fn counted(&self) -> &Deltas {
         &self.counts
     }
 
@@ -258,18 +258,18 @@ impl Bench {
         position.unwrap_or_else(|| panic!("{who:?} has no slot")).0
     }
 
-    /// The index of a member, as stations have it.
+    /// The index of a member, as FDB entries have it.
     pub(crate) fn member(&self, member: Who) -> u32 {
         let slot = self.slot(member);
         let position = self.plan.members.iter().position(|member| member.slot == slot);
         position.expect("a member has a slot") as u32
     }
 
-    fn read_counts(&mut self) -> Moves {
+    fn read_counts(&mut self) -> Deltas {
         let bpf = self.plane.maps();
         let counters: PerCpuArray<_, Counters> =
             bpf.map("COUNTERS").expect("is a map").try_into().expect("is a per-CPU array");
-        let mut all = Moves::none();
+        let mut all = Deltas::none();
         // The slots in use and one that never is: the rest is looked at by `assert_no_other_slot`.
         for slot in 0..=(self.plan.names.slots.len() as u32) {
             let mut sum = Counters::ZERO;
@@ -291,7 +291,7 @@ impl Bench {
         all
     }
 
-    /// No packet was put down to a slot that nobody has.
+    /// No packet was counted in a slot that has no owner.
     #[track_caller]
     pub(crate) fn assert_no_other_slot(&mut self) {
         let bpf = self.plane.maps();
@@ -303,7 +303,7 @@ impl Bench {
         }
     }
 
-    fn read_stations(&mut self) -> Stations {
+    fn read_fdb(&mut self) -> Fdb {
         let fdb: HashMap<_, FdbKey, FdbEntry> =
             self.plane.maps().map("FDB").expect("is a map").try_into().expect("is a hash");
         let entries = fdb.iter().map(|entry| {

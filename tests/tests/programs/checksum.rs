@@ -1,5 +1,5 @@
-//! The UDP checksum of a received packet: zero is none, right is accepted, wrong is refused; at every
-//! length that one of the steps in which it is summed could miss.
+//! The UDP checksum of a received packet: zero is none, right is accepted, wrong is refused.
+//! Lengths lie around the sizes of the steps in which the program sums.
 
 use vxlan_common::reason::RxDrop::{
     BadChecksum, MalformedInner, NotAMember, UnknownSource, UnknownVni,
@@ -50,8 +50,8 @@ fn inner_lengths_of_0_to_41() {
     }
 }
 
-/// Around every power of two that is summed at once, 512 bytes several times, and the largest packets
-/// that the kernel runs a program on.
+/// Around every power of two that is summed at once, 512 bytes several times, and the largest
+/// packets that the kernel runs a program on.
 #[test]
 fn longer_ones() {
     let mut bench = Family::V6.bench();
@@ -64,7 +64,8 @@ fn longer_ones() {
     }
 }
 
-/// Any bit that turns is noticed: in the datagram, and in what the pseudo header has of the addresses.
+/// Any bit that turns is noticed: in the datagram, and in what the pseudo header has of the
+/// addresses.
 #[test]
 fn every_byte_counts() {
     let mut bench = Family::V6.bench();
@@ -72,8 +73,8 @@ fn every_byte_counts() {
         let good = packet(family.outer_ip(), Checksum::Right, &frame(71)).build();
         let (family, udp) = (family.name(), family.udp_at());
         // Source port, checksum, the inner frame. Other ports and lengths are refused before.
-        let places = (udp..udp + 2).chain(udp + 6..udp + 8).chain(udp + 16..good.len());
-        let rows: Vec<_> = places
+        let offsets = (udp..udp + 2).chain(udp + 6..udp + 8).chain(udp + 16..good.len());
+        let rows: Vec<_> = offsets
             .map(|at| {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << (at % 8);
@@ -82,8 +83,8 @@ fn every_byte_counts() {
             .collect();
         check(&mut bench, Program::Decap, &rows);
     }
-    // Right for another address of this host, as if a NAT had not mended it; one that a NAT can have
-    // rewritten is counted.
+    // Right for another address of this host, as if a NAT had not mended it; one that a NAT can
+    // have rewritten is counted.
     let (v4, v6) = (Family::V4, Family::V6);
     for (name, family, to, explained) in [
         ("IPv4", v4, v4.outer_ip().dst(GCP_PRIVATE), false),
@@ -137,7 +138,7 @@ fn forms_of_a_checksum() {
             wrap(ip, udp, Vxlan::new(vni), &ping()).build()
         };
         let stranger = ip.clone().src(outer.stranger());
-        let pair = Moves::none().non_member("aws", OTHER_VNI, 1);
+        let pair = Deltas::none().non_member("aws", OTHER_VNI, 1);
         let rows = [
             ffff,
             tail,
@@ -145,7 +146,7 @@ fn forms_of_a_checksum() {
             private,
             Row::refused("unknown VNI", &with(ip.clone(), UNKNOWN_VNI), UnknownVni, AWS),
             Row::refused("stranger", &with(stranger, VNI), UnknownSource, NETWORK),
-            Row::refused("not a member", &with(ip, OTHER_VNI), NotAMember, AWS).moves(pair),
+            Row::refused("not a member", &with(ip, OTHER_VNI), NotAMember, AWS).deltas(pair),
         ];
         check(&mut bench, Program::Decap, &rows);
     }

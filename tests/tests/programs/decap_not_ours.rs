@@ -47,7 +47,8 @@ fn address(text: &str) -> IpAddr {
 fn other_ipv4_traffic() -> Vec<Row> {
     let ip = |ip| wrap(ip, outer_udp(), vxlan(), &ping());
     let ether = |ethertype| Packet::new().with(outer_eth().ethertype(Some(ethertype)));
-    // The right port where the transport header would begin without options, another one behind them.
+    // The right port where the transport header would begin without options, another one behind
+    // them.
     let behind_options = wrap(
         outer_ip().options(vec![1, 1, 0x12, 0xb5]),
         outer_udp().dst_port(4790),
@@ -100,7 +101,8 @@ fn other_ipv6_traffic() -> Vec<Row> {
         row("IPv6 in the EtherType of IPv4", &wrong_type(0x0800, Family::V6.outer_ip())),
         row("IPv4 in the EtherType of IPv6", &wrong_type(0x86dd, Family::V4.outer_ip())),
     ];
-    // Authentication, ESP, no next header, mobility, HIP and shim6 among them: nothing looks behind.
+    // Authentication, ESP, no next header, mobility, HIP and shim6 among them: nothing looks
+    // behind.
     for next in [1, 4, 6, 41, 47, 50, 51, 58, 59, 132, 135, 136, 139, 140, 253, 255] {
         let name = format!("next header {next} whose bytes look like our port");
         rows.push(row(&name, &ip(outer_ip6().next_header(Some(next)))));

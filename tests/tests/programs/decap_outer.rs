@@ -142,7 +142,7 @@ fn senders(family: Family) {
     };
     let not_a_member = |name: &str, source, peer| {
         let row = Row::refused(name, &from(source, OTHER_VNI).build(), NotAMember, Who::Nobody);
-        row.moves(Moves::none().non_member(peer, OTHER_VNI, 1))
+        row.deltas(Deltas::none().non_member(peer, OTHER_VNI, 1))
     };
     let parse = |text: &str| text.parse().expect("is an address");
     let (aws, private, office) = (family.aws_public(), family.aws_private(), family.office());

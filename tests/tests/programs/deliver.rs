@@ -1,6 +1,6 @@
-//! `deliver` takes what `decap` tagged and nothing else. `BPF_PROG_TEST_RUN` cannot give a TC program
-//! XDP metadata, so acceptance is shown with the secret MAC as the tag; that metadata works is shown
-//! end to end.
+//! `deliver` accepts frames that `decap` tagged and no others. `BPF_PROG_TEST_RUN` cannot give a TC
+//! program XDP metadata, so acceptance is shown with the secret MAC as the tag; that metadata works
+//! is shown end to end.
 
 use vxlan_common::reason::RxDrop::RedirectFailed;
 
@@ -56,7 +56,8 @@ fn a_secret_names_its_member() {
     check(&mut bench, Program::Deliver, &rows);
 }
 
-/// The wire of the underlay brings frames too, and whoever is on it knows every MAC but the secrets.
+/// The wire of the underlay brings frames too, and whoever is on it knows every MAC but the
+/// secrets.
 #[test]
 fn what_the_wire_may_bring_stays_outside() {
     let inner = ping().build();
@@ -112,7 +113,7 @@ fn merged_frames_count_their_segments() {
         let bytes = frame.len() + (packets as usize - 1) * headers;
         Row::delivered(name, &to(AWS_SECRET_MAC, frame), frame, AWS_43)
             .context(Context { gso_size, gso_segs, ..Context::DEFAULT })
-            .moves(Moves::received(AWS_43, packets, bytes))
+            .deltas(Deltas::received(AWS_43, packets, bytes))
     };
     let rows = [
         merged("TCP, 3 segments of 1000", &tcp(0, 3000), 1000, 3, 3, 54),
@@ -139,7 +140,7 @@ fn an_overlay_interface_that_is_not_there_is_counted() {
     let frame = to(AWS_SECRET_MAC, &ping().build());
     let row = Row::not_delivered("network without interface", &frame)
         .verdict(TC_ACT_SHOT)
-        .moves(Moves::rx_drop(RedirectFailed, AWS_43));
+        .deltas(Deltas::rx_drop(RedirectFailed, AWS_43));
     check(&mut bench, Program::Deliver, &[row]);
 }
 

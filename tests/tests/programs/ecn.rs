@@ -1,4 +1,4 @@
-//! Congestion marks on the way in, RFC 6040 section 4.2, figure 4: all combinations of inner and
+//! Congestion marks on receipt, RFC 6040 section 4.2, figure 4: all combinations of inner and
 //! outer field, over both families, with the DSCP bits of either header left alone.
 
 use vxlan_common::reason::RxDrop::EcnError;
@@ -24,7 +24,8 @@ fn name(field: u8) -> &'static str {
     ["Not-ECT", "ECT(1)", "ECT(0)", "CE"][usize::from(field)]
 }
 
-/// One row for each combination; `frame` makes an inner frame with that TOS byte, its checksum right.
+/// One row for each combination; `frame` makes an inner frame with that TOS byte, its checksum
+/// right.
 fn rows(bench: &Bench, family: &str, dscp: [u8; 2], frame: impl Fn(u8) -> Packet) -> Vec<Row> {
     rows_within(bench, family, dscp, |tos| outer_ip().tos(tos).into(), frame)
 }

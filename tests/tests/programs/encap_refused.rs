@@ -1,8 +1,8 @@
-//! What `encap` does not send, and whom that is put down to.
+//! What `encap` does not send, and for whom that is counted.
 
 use vxlan_common::reason::TxDrop::{self, EncapFailed, MalformedInner, NoNeighbour, NoRoute};
 
-use crate::{prelude::*, too_big::message};
+use crate::{icmp_ptb::message, prelude::*};
 
 fn refused(name: impl Into<String>, frame: &Packet, why: TxDrop, who: Who) -> Row {
     Row::not_sent(name, &frame.build(), why, who)
@@ -128,24 +128,21 @@ fn segments_are_counted_when_they_are_dropped() {
     let gso = |name: &str, frame: &Packet, [size, segs]: [u32; 2], why, who, packets| {
         refused(name, frame, why, who)
             .context(Context { gso_size: size, gso_segs: segs, ..Context::DEFAULT })
-            .moves(Moves::tx_drop(why, who, packets))
+            .deltas(Deltas::tx_drop(why, who, packets))
     };
     // 54 bytes of headers in each segment.
-    let most = LARGEST_FRAME as u32 - 54;
+    let max = LARGEST_FRAME as u32 - 54;
     let aws = tcp(AWS_HOST, 3000);
     let frame = aws.build();
     let name = "segments 1 byte too large";
-    let too_large = Row::told(name, &frame, &message(&frame, 1410), AWS_43, 3).context(Context {
-        gso_size: most + 1,
-        gso_segs: 3,
-        ..Context::DEFAULT
-    });
+    let too_large = Row::too_big(name, &frame, &message(&frame, 1410), AWS_43, 3)
+        .context(Context { gso_size: max + 1, gso_segs: 3, ..Context::DEFAULT });
     let rows = [
         gso("no route", &tcp(NOWHERE, 3000), [1000, 3], NoRoute, NETWORK, 3),
-        gso("no way", &tcp(LONE_HOST, 3000), [1000, 3], NoNeighbour, LONE_43, 3),
-        gso("no way, not counted", &tcp(LONE_HOST, 2001), [1000, 0], NoNeighbour, LONE_43, 3),
+        gso("no path", &tcp(LONE_HOST, 3000), [1000, 3], NoNeighbour, LONE_43, 3),
+        gso("no path, not counted", &tcp(LONE_HOST, 2001), [1000, 0], NoNeighbour, LONE_43, 3),
         too_large,
-        gso("segments that fit, of no kind", &aws, [most, 3], EncapFailed, AWS_43, 3),
+        gso("segments that fit, of no kind", &aws, [max, 3], EncapFailed, AWS_43, 3),
     ];
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }

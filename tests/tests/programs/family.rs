@@ -1,5 +1,5 @@
-//! The family of the underlay as a parameter of a table: each host's outer addresses, this host with
-//! its configuration, and outer headers.
+//! The family of the underlay as a parameter of a table: each host's outer addresses, this host
+//! with its configuration, and outer headers.
 //!
 //! Over IPv4, this host has that family alone (`gcp` of `world`). Over IPv6, it has both: `aws` is
 //! preferably reached over IPv6 and may come over IPv4, `office` and `lone` have IPv6 alone. Inner
@@ -111,8 +111,8 @@ impl Family {
         UNDERLAY_MTU as usize - self.header() - 8 - 8
     }
 
-    /// The configuration of this host with its public addresses; `underlay` are further keys of that
-    /// section.
+    /// The configuration of this host with its public addresses; `underlay` are further keys of
+    /// that section.
     pub(crate) fn text(self, underlay: &str) -> String {
         match self {
             Self::V4 => gcp(&format!("{underlay}\n{PUBLIC}")),
@@ -134,7 +134,8 @@ impl Family {
         Bench::new(&self.text(underlay), self.host())
     }
 
-    /// The outer IP header of a packet from `aws` as it arrives without a NAT in front of this host.
+    /// The outer IP header of a packet from `aws` as it arrives without a NAT in front of this
+    /// host.
     pub(crate) fn outer_ip(self) -> Ip {
         Ip::new(self.aws_public(), self.gcp_public())
     }

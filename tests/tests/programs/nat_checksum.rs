@@ -70,8 +70,9 @@ fn refused(name: String, packet: &[u8], counted: bool) -> Row {
     if counted { row.nat(Mended, AWS_43) } else { row }
 }
 
-/// Everything that can have been rewritten, with checksums for everything that can have been mended.
-/// `by_port`: the port that was written is known, so that one that is not it tells.
+/// Everything that can have been rewritten, with checksums for everything that can have been
+/// mended. `by_port`: the port that the sender wrote is known, so another port shows that it was
+/// rewritten.
 fn matrix(bench: &mut Bench, inner: &[u8], ports: Ports, by_port: bool) {
     for family in Family::BOTH {
         let mut rows = Vec::new();
@@ -150,7 +151,7 @@ fn what_was_not_declared_explains_nothing() {
     check(&mut bench, Program::Decap, &rows);
 }
 
-/// A sender of no checksums: any that is there was put there on the way.
+/// A sender of no checksums: a NAT has put in any that is there.
 #[test]
 fn a_peer_that_sends_none() {
     for keys in ["", "udp_checksum = \"zero\"", "source_port = \"any\"\nudp_checksum = \"zero\""] {
@@ -210,7 +211,7 @@ fn a_port_of_a_frame_that_cannot_be_read() {
     for family in Family::BOTH {
         let mut rows = Vec::new();
         let cases = unreadable.iter().map(|case| (case, false));
-        for ((name, frame), known) in cases.chain(readable.iter().map(|case| (case, true))) {
+        for ((name, frame), explained) in cases.chain(readable.iter().map(|case| (case, true))) {
             let inner = frame.build().to_vec();
             let ports = [port_of(&inner), 1_024];
             let row = |arrived, mended, counted| {
@@ -222,9 +223,9 @@ fn a_port_of_a_frame_that_cannot_be_read() {
                 (Rewritten::NOTHING, Rewritten { port: true, ..Rewritten::NOTHING });
             let src = Rewritten { src: true, ..nothing };
             let both = Rewritten { src: true, ..port };
-            rows.push(row(port, nothing, known));
+            rows.push(row(port, nothing, explained));
             rows.push(row(src, nothing, true));
-            rows.push(row(both, nothing, known));
+            rows.push(row(both, nothing, explained));
             // The port was mended, the address not.
             rows.push(row(both, port, true));
         }

@@ -1,5 +1,5 @@
-//! Data planes that were loaded for a former test, emptied for the next: to verify the programs takes
-//! the kernel longer than most tables take to run.
+//! Data planes that were loaded for a previous test, emptied for the next: the kernel needs longer
+//! to verify the programs than to run most tables.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -26,7 +26,7 @@ use vxlan_user::dataplane::{DataPlane, LoadOptions};
 static IDLE: Mutex<Vec<DataPlane>> = Mutex::new(Vec::new());
 
 /// More than any of these worlds has of peers, networks or members.
-const MOST: u32 = 128;
+const MAX_ENTRIES: u32 = 128;
 
 /// A data plane that goes back when it is dropped. What a test attaches it must detach itself.
 pub(crate) struct Pooled {
@@ -139,7 +139,7 @@ fn hash<K: Pod, V: Pod>(bpf: &mut Ebpf, name: &str) {
 fn array<V: Pod>(bpf: &mut Ebpf, name: &str, zero: &V) {
     let map = bpf.map_mut(name).expect("is a map");
     let mut array: Array<&mut MapData, V> = map.try_into().expect("is an array");
-    for index in 0..MOST.min(array.len()) {
+    for index in 0..MAX_ENTRIES.min(array.len()) {
         array.set(index, zero, 0).expect("is in range");
     }
 }

@@ -12,9 +12,9 @@ pub(crate) use vxlan_tests::packet::{
 
 pub(crate) use crate::{
     bench::{Bench, Context, GCP, Host, Outcome, Program},
+    deltas::{Deltas, Who},
     family::{Family, GCP6, PUBLIC6, gcp6, over_both_families},
     flow::{hash_of, port_of},
-    moves::{Moves, Who},
     rows::{Row, TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS, check, padded},
     world::*,
 };

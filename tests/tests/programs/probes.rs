@@ -5,7 +5,7 @@ use std::time::Instant;
 use vxlan_common::reason::RxDrop::{ProbeDenied, RateLimited};
 
 use crate::{
-    live::{self, Told},
+    daemon::{self, ProbeEvent},
     prelude::*,
 };
 
@@ -18,8 +18,8 @@ const BURST: u64 = 64;
 
 /// `gcp6`, with keys for `aws` and `office`.
 pub(crate) fn text() -> String {
-    let text = with_peer(&gcp6(PUBLIC6), "aws", &live::key("aws"));
-    with_peer(&text, "office", &live::key("office"))
+    let text = with_peer(&gcp6(PUBLIC6), "aws", &daemon::key("aws"));
+    with_peer(&text, "office", &daemon::key("office"))
 }
 
 pub(crate) fn bench() -> Bench {
@@ -40,31 +40,31 @@ pub(crate) fn probe(ip: impl Into<Layer>, udp: Udp, inner: &[u8]) -> Packet {
     wrap(ip, udp, Vxlan::new(PROBE_VNI), &Packet::new().payload(inner))
 }
 
-/// It is dropped, counted for that peer, and told as that.
+/// The probe is dropped, counted for that peer, and handed to the daemon as `expected`.
 #[track_caller]
 pub(crate) fn handed(
     bench: &mut Bench,
     name: &str,
     packet: &[u8],
     peer: &'static str,
-    told: &Told,
+    expected: &ProbeEvent,
 ) {
     bench.refill_probes();
-    let before = live::now();
+    let before = daemon::now();
     let outcome = bench.run(Program::Decap, Context::DEFAULT, packet);
-    let after = live::now();
+    let after = daemon::now();
     assert_eq!(outcome.verdict, XDP_DROP, "{name}");
-    assert_eq!(outcome.moved, Moves::probes(peer, 1), "{name}");
-    assert_eq!(outcome.stations, outcome.stations_before, "{name}");
+    assert_eq!(outcome.deltas, Deltas::probes(peer, 1), "{name}");
+    assert_eq!(outcome.fdb, outcome.fdb_before, "{name}");
     let events = bench.probes();
     let [(at, event)] = &events[..] else { panic!("{name}: {} events", events.len()) };
     assert!((before..=after).contains(at), "{name}: {before} {at} {after}");
-    assert_eq!(event, told, "{name}");
+    assert_eq!(event, expected, "{name}");
 }
 
 /// As a packet of `aws` from its endpoint to our public address, over IPv4.
-pub(crate) fn told(bench: &Bench, packet: &[u8]) -> Told {
-    Told {
+pub(crate) fn event(bench: &Bench, packet: &[u8]) -> ProbeEvent {
+    ProbeEvent {
         peer: bench.peer("aws"),
         length: packet.len() as u32 - 14,
         source: AWS_PUBLIC.into(),
@@ -79,87 +79,87 @@ pub(crate) fn told(bench: &Bench, packet: &[u8]) -> Told {
     }
 }
 
-fn told6(bench: &Bench, packet: &[u8]) -> Told {
-    Told {
+fn event6(bench: &Bench, packet: &[u8]) -> ProbeEvent {
+    ProbeEvent {
         source: AWS_PUBLIC6.into(),
         destination: GCP_PUBLIC6.into(),
         bytes: packet[62..62 + 8 + SHORTEST].to_vec(),
-        ..told(bench, packet)
+        ..event(bench, packet)
     }
 }
 
 #[test]
 fn over_ipv4() {
     let mut bench = bench();
-    let inner = frame(live::tag("aws"), SHORTEST);
+    let inner = frame(daemon::tag("aws"), SHORTEST);
     let plain = |ip| probe(ip, outer_udp(), &inner).build();
     let packet = plain(outer_ip());
-    let expected = told(&bench, &packet);
+    let expected = event(&bench, &packet);
     handed(&mut bench, "as usual", &packet, "aws", &expected);
     handed(&mut bench, "again", &packet, "aws", &expected);
     for (name, ip, other) in [
-        ("TTL 1", outer_ip().ttl(1), Told { ttl: 1, ..expected.clone() }),
-        ("TOS", outer_ip().tos(0xb9), Told { tos: 0xb9, ..expected.clone() }),
-        ("no DF", outer_ip().fragment(0), Told { dont_fragment: false, ..expected.clone() }),
+        ("TTL 1", outer_ip().ttl(1), ProbeEvent { ttl: 1, ..expected.clone() }),
+        ("TOS", outer_ip().tos(0xb9), ProbeEvent { tos: 0xb9, ..expected.clone() }),
+        ("no DF", outer_ip().fragment(0), ProbeEvent { dont_fragment: false, ..expected.clone() }),
         (
             "the reserved flag alone",
             outer_ip().fragment(0x8000),
-            Told { dont_fragment: false, ..expected.clone() },
+            ProbeEvent { dont_fragment: false, ..expected.clone() },
         ),
         (
             "to our private address",
             outer_ip().dst(GCP_PRIVATE),
-            Told { destination: GCP_PRIVATE.into(), ..expected.clone() },
+            ProbeEvent { destination: GCP_PRIVATE.into(), ..expected.clone() },
         ),
         (
             "from its private address",
             outer_ip().src(AWS_PRIVATE),
-            Told { source: AWS_PRIVATE.into(), ..expected.clone() },
+            ProbeEvent { source: AWS_PRIVATE.into(), ..expected.clone() },
         ),
         (
             "from another peer",
             outer_ip().src(OFFICE),
-            Told { source: OFFICE.into(), ..expected.clone() },
+            ProbeEvent { source: OFFICE.into(), ..expected.clone() },
         ),
         (
             "from a stranger",
             outer_ip().src(STRANGER),
-            Told { source: STRANGER.into(), ..expected.clone() },
+            ProbeEvent { source: STRANGER.into(), ..expected.clone() },
         ),
     ] {
         handed(&mut bench, name, &plain(ip), "aws", &other);
     }
     // The tag says whose it is, not the source.
-    let inner = frame(live::tag("office"), SHORTEST);
+    let inner = frame(daemon::tag("office"), SHORTEST);
     let packet = probe(outer_ip(), outer_udp(), &inner).build();
-    let expected = Told { peer: bench.peer("office"), ..told(&bench, &packet) };
+    let expected = ProbeEvent { peer: bench.peer("office"), ..event(&bench, &packet) };
     handed(&mut bench, "of office, from aws", &packet, "office", &expected);
 }
 
 #[test]
 fn over_ipv6() {
     let mut bench = bench();
-    let inner = frame(live::tag("aws"), SHORTEST);
+    let inner = frame(daemon::tag("aws"), SHORTEST);
     let plain = |ip| probe(ip, outer_udp(), &inner).build();
     let packet = plain(outer_ip6());
-    let expected = told6(&bench, &packet);
+    let expected = event6(&bench, &packet);
     handed(&mut bench, "as usual", &packet, "aws", &expected);
     for (name, ip, other) in [
-        ("hop limit 255", outer_ip6().hop_limit(255), Told { ttl: 255, ..expected.clone() }),
+        ("hop limit 255", outer_ip6().hop_limit(255), ProbeEvent { ttl: 255, ..expected.clone() }),
         (
             "traffic class, flow label",
             outer_ip6().traffic_class(0xb9).flow_label(0xf_ffff),
-            Told { tos: 0xb9, ..expected.clone() },
+            ProbeEvent { tos: 0xb9, ..expected.clone() },
         ),
         (
             "to our private address",
             outer_ip6().dst(GCP_PRIVATE6),
-            Told { destination: GCP_PRIVATE6.into(), ..expected.clone() },
+            ProbeEvent { destination: GCP_PRIVATE6.into(), ..expected.clone() },
         ),
         (
             "from a stranger",
             outer_ip6().src(STRANGER6),
-            Told { source: STRANGER6.into(), ..expected.clone() },
+            ProbeEvent { source: STRANGER6.into(), ..expected.clone() },
         ),
     ] {
         handed(&mut bench, name, &plain(ip), "aws", &other);
@@ -169,7 +169,7 @@ fn over_ipv6() {
 #[test]
 fn ports_and_checksums() {
     let mut bench = bench();
-    let inner = frame(live::tag("aws"), SHORTEST + 1);
+    let inner = frame(daemon::tag("aws"), SHORTEST + 1);
     for v6 in [false, true] {
         let ip = || if v6 { Layer::from(outer_ip6()) } else { outer_ip().into() };
         for (port, checksum) in [
@@ -181,16 +181,16 @@ fn ports_and_checksums() {
             (4_789, Checksum::Value(0xffff)),
         ] {
             let packet = probe(ip(), outer_udp().src_port(port).checksum(checksum), &inner).build();
-            let as_usual = if v6 { told6(&bench, &packet) } else { told(&bench, &packet) };
+            let as_usual = if v6 { event6(&bench, &packet) } else { event(&bench, &packet) };
             let at = if v6 { 60 } else { 40 };
             let checksum = [packet[at], packet[at + 1]];
-            let expected = Told { source_port: port, checksum, ..as_usual };
+            let expected = ProbeEvent { source_port: port, checksum, ..as_usual };
             handed(&mut bench, &format!("{v6}, {port}, {checksum:x?}"), &packet, "aws", &expected);
         }
     }
     let mut bench = Bench::new(&text().replacen("[underlay]", "[underlay]\nport = 4790", 1), GCP6);
     let packet = probe(outer_ip(), outer_udp().dst_port(4_790), &inner).build();
-    let expected = Told { destination_port: 4_790, ..told(&bench, &packet) };
+    let expected = ProbeEvent { destination_port: 4_790, ..event(&bench, &packet) };
     handed(&mut bench, "our port", &packet, "aws", &expected);
 }
 
@@ -198,11 +198,11 @@ fn ports_and_checksums() {
 fn padding_is_not_handed_out() {
     let mut bench = bench();
     for more in [1, 2, 17, 500, 1_100] {
-        let packet = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST + more));
-        let expected = told(&bench, &packet.build());
+        let packet = probe(outer_ip(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST + more));
+        let expected = event(&bench, &packet.build());
         handed(&mut bench, &format!("{more} more"), &packet.build(), "aws", &expected);
-        let packet6 = probe(outer_ip6(), outer_udp(), &frame(live::tag("aws"), SHORTEST + more));
-        let expected6 = told6(&bench, &packet6.build());
+        let packet6 = probe(outer_ip6(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST + more));
+        let expected6 = event6(&bench, &packet6.build());
         handed(&mut bench, &format!("{more} more, IPv6"), &packet6.build(), "aws", &expected6);
         // What Ethernet pads is not in the IP packet.
         handed(&mut bench, &format!("{more}, padded"), &padded(&packet, 20), "aws", &expected);
@@ -214,8 +214,8 @@ fn burst(bench: &mut Bench, packet: &[u8], peer: &'static str) -> u64 {
     for sent in 0.. {
         let outcome = bench.run(Program::Decap, Context::DEFAULT, packet);
         assert_eq!(outcome.verdict, XDP_DROP);
-        if outcome.moved != Moves::probes(peer, 1) {
-            assert_eq!(outcome.moved, Moves::rx_drop(RateLimited, Who::Peer(peer)));
+        if outcome.deltas != Deltas::probes(peer, 1) {
+            assert_eq!(outcome.deltas, Deltas::rx_drop(RateLimited, Who::Peer(peer)));
             return sent;
         }
         assert!(sent < 10_000, "no limit");
@@ -228,29 +228,29 @@ fn so_many_in_a_second() {
     // The limit of its data is not for its probes.
     let text = text().replacen("name = \"aws\"", "name = \"aws\"\npackets_per_second = 1", 1);
     let mut bench = Bench::new(&text, GCP6);
-    let aws = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let aws = probe(outer_ip(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST)).build();
     // From the same address.
-    let office = probe(outer_ip(), outer_udp(), &frame(live::tag("office"), SHORTEST)).build();
+    let office = probe(outer_ip(), outer_udp(), &frame(daemon::tag("office"), SHORTEST)).build();
     let bad = probe(outer_ip(), outer_udp(), &frame([9; 8], SHORTEST)).build();
     for _ in 0..100 {
-        let moved = bench.run(Program::Decap, Context::DEFAULT, &bad).moved;
-        assert_eq!(moved, Moves::rx_drop(ProbeDenied, Who::Peer("aws")));
+        let moved = bench.run(Program::Decap, Context::DEFAULT, &bad).deltas;
+        assert_eq!(moved, Deltas::rx_drop(ProbeDenied, Who::Peer("aws")));
     }
     let begin = Instant::now();
     let passed = burst(&mut bench, &aws, "aws");
-    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
     // That was not the endpoint that is in use; what comes from there has as many of its own.
-    let endpoint = probe(outer_ip6(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let endpoint = probe(outer_ip6(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST)).build();
     let begin = Instant::now();
     let passed = burst(&mut bench, &endpoint, "aws");
-    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
     // Another tag has as many.
     let begin = Instant::now();
     let passed = burst(&mut bench, &office, "office");
-    let most = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=most).contains(&passed), "{passed}, not {BURST} to {most}");
+    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
+    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
     // They come again with time, one after the other.
     let passed = burst(&mut bench, &aws, "aws");
     assert!(passed < BURST / 2, "{passed} at once");
@@ -262,7 +262,7 @@ fn so_many_in_a_second() {
 #[test]
 fn a_daemon_that_does_not_keep_up() {
     let mut bench = bench();
-    let packet = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let packet = probe(outer_ip(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST)).build();
     let mut fit = 0;
     loop {
         bench.refill_probes();
@@ -279,7 +279,7 @@ fn a_daemon_that_does_not_keep_up() {
     println!("room for {fit}");
     let events = bench.probes();
     assert_eq!(events.len() as u64, fit);
-    let expected = told(&bench, &packet);
+    let expected = event(&bench, &packet);
     assert!(events.iter().all(|(_, event)| *event == expected));
     assert!(events.is_sorted_by_key(|(at, _)| *at));
     handed(&mut bench, "there is room again", &packet, "aws", &expected);
@@ -290,7 +290,7 @@ fn a_daemon_that_does_not_keep_up() {
 fn conservation() {
     let mut bench = bench();
     let probe = |tag| frame(tag, SHORTEST);
-    let tags = [live::tag("aws"), live::tag("office"), [1; 8]];
+    let tags = [daemon::tag("aws"), daemon::tag("office"), [1; 8]];
     let (mut sent, mut events) = (0, 0);
     for round in 0..300_usize {
         let mut inner = probe(tags[round % 3]);

@@ -1,5 +1,5 @@
-//! What is no probe, or nobody's: refused by the rules in front, denied, or like any other packet where
-//! there are no keys.
+//! Packets that are no valid probe: refused by the rules in front, denied, or treated like any
+//! other packet where there are no keys.
 
 use vxlan_common::reason::RxDrop::{
     self, BadChecksum, InvalidVxlanHeader, IpOptions, MalformedOuter, OuterFragment, ProbeDenied,
@@ -7,9 +7,9 @@ use vxlan_common::reason::RxDrop::{
 };
 
 use crate::{
-    live,
+    daemon,
     prelude::*,
-    probes::{PROBE_VNI, SHORTEST, bench, frame, handed, probe, text, told},
+    probes::{PROBE_VNI, SHORTEST, bench, event, frame, handed, probe, text},
 };
 
 /// None of the rows hands out a probe.
@@ -27,7 +27,7 @@ fn what_is_too_short() {
     for outer in Family::BOTH {
         let (family, ip) = (outer.name(), outer.outer_ip());
         for len in [0, 1, 14, 18, 25, 26, 100, SHORTEST - 2, SHORTEST - 1] {
-            let packet = probe(ip.clone(), outer_udp(), &frame(live::tag("aws"), len));
+            let packet = probe(ip.clone(), outer_udp(), &frame(daemon::tag("aws"), len));
             let name = format!("{family}, {len}");
             let who = Who::Peer("aws");
             rows.push(Row::refused(&name, &packet.build(), ProbeDenied, who));
@@ -40,7 +40,7 @@ fn what_is_too_short() {
 #[test]
 fn tags_that_nobody_has() {
     let mut bench = bench();
-    let tag = live::tag("aws");
+    let tag = daemon::tag("aws");
     let with = |ip: Layer, tag| probe(ip, outer_udp(), &frame(tag, SHORTEST)).build();
     let mut rows = Vec::new();
     for bit in 0..64 {
@@ -63,7 +63,7 @@ fn tags_that_nobody_has() {
         // A peer without a key has none.
         rows.push(Row::refused(
             format!("{name}, of lone"),
-            &with(ip, live::tag("lone")),
+            &with(ip, daemon::tag("lone")),
             ProbeDenied,
             who,
         ));
@@ -75,7 +75,7 @@ fn tags_that_nobody_has() {
 #[test]
 fn rules_in_front() {
     let mut bench = bench();
-    let inner = frame(live::tag("aws"), SHORTEST);
+    let inner = frame(daemon::tag("aws"), SHORTEST);
     let peer = Who::Peer("aws");
     let v4 = |ip| probe(ip, outer_udp(), &inner).build().to_vec();
     let header = |vxlan| {
@@ -112,13 +112,13 @@ fn rules_in_front() {
     let text = text().replacen("[underlay]", "[underlay]\nreserved_bits = \"ignore\"", 1);
     let mut bench = Bench::new(&text, GCP6);
     let packet = header(own().flags(0x88).last(1));
-    let expected = told(&bench, &packet);
+    let expected = event(&bench, &packet);
     handed(&mut bench, "reserved bits", &packet, "aws", &expected);
 }
 
 #[test]
 fn without_keys_its_vni_is_like_any_other() {
-    let packet = probe(outer_ip(), outer_udp(), &frame(live::tag("aws"), SHORTEST)).build();
+    let packet = probe(outer_ip(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST)).build();
     let mut drops = Bench::new(&gcp(PUBLIC), GCP);
     let row = Row::refused("dropped", &packet, UnknownVni, Who::Peer("aws"));
     none_handed(&mut drops, &[row]);
@@ -129,7 +129,7 @@ fn without_keys_its_vni_is_like_any_other() {
     // With keys it is nobody else's, whatever becomes of unknown ones.
     let text = text().replacen("[underlay]", "[underlay]\nunknown_vni = \"pass\"", 1);
     let mut bench = Bench::new(&text, GCP6);
-    let expected = told(&bench, &packet);
+    let expected = event(&bench, &packet);
     handed(&mut bench, "a probe", &packet, "aws", &expected);
     let denied = probe(outer_ip(), outer_udp(), &frame([0; 8], SHORTEST)).build();
     none_handed(&mut bench, &[Row::refused("denied", &denied, ProbeDenied, Who::Peer("aws"))]);
@@ -139,10 +139,10 @@ fn without_keys_its_vni_is_like_any_other() {
 fn another_vni() {
     let text = format!("{}\n[probe]\nvni = 1193047", text());
     let mut bench = Bench::new(&text, GCP6);
-    let inner = Packet::new().payload(&frame(live::tag("aws"), SHORTEST));
+    let inner = Packet::new().payload(&frame(daemon::tag("aws"), SHORTEST));
     let with = |vni| wrap(outer_ip(), outer_udp(), Vxlan::new(vni), &inner).build();
     let packet = with(0x12_3457);
-    let expected = told(&bench, &packet);
+    let expected = event(&bench, &packet);
     handed(&mut bench, "the one", &packet, "aws", &expected);
     let peer = Who::Peer("aws");
     let rows = [

@@ -1,5 +1,5 @@
 //! What one host's `encap` sends, the other host's `decap` and `deliver` turn back into the frame,
-//! byte for byte, also when two NATs on the way rewrite both addresses.
+//! byte for byte, also when two NATs on the path rewrite both addresses.
 
 use vxlan_tests::packet::{assert_frames_equal, internet_checksum};
 
@@ -44,28 +44,28 @@ fn nat(packet: &mut [u8], source: Ipv4Addr, destination: Ipv4Addr) {
     packet[24..26].copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// Whether somebody on the way rewrites addresses.
+/// Whether NATs on the path rewrite addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Path {
     Direct,
     Nat,
 }
 
-fn there(sender: &mut Bench, receiver: &mut Bench, frame: &[u8], way: Way) -> Vec<u8> {
+fn there(sender: &mut Bench, receiver: &mut Bench, frame: &[u8], path: Path) -> Vec<u8> {
     let sent = sender.run(Program::Encap, Context::DEFAULT, frame);
     assert_eq!(sent.verdict, TC_ACT_REDIRECT);
-    assert_eq!(sent.moved, Moves::sent(Who::Member("aws", VNI), 1, frame.len()));
+    assert_eq!(sent.deltas, Deltas::sent(Who::Member("aws", VNI), 1, frame.len()));
     let mut packet = sent.bytes;
-    let expected = match way {
-        Way::Direct => Moves::none(),
-        Way::Nat => {
+    let expected = match path {
+        Path::Direct => Deltas::none(),
+        Path::Nat => {
             nat(&mut packet, GCP_PUBLIC, AWS_PRIVATE);
-            Moves::none().nat(SrcAddress, GCP_43).nat(DstAddress, GCP_43)
+            Deltas::none().nat(SrcAddress, GCP_43).nat(DstAddress, GCP_43)
         }
     };
     let received = receiver.run(Program::Decap, Context::DEFAULT, &packet);
-    assert_eq!(received.verdict, XDP_PASS, "{:?}", received.moved);
-    assert_eq!(received.moved, expected);
+    assert_eq!(received.verdict, XDP_PASS, "{:?}", received.deltas);
+    assert_eq!(received.deltas, expected);
     received.bytes
 }
 
@@ -73,12 +73,12 @@ fn there(sender: &mut Bench, receiver: &mut Bench, frame: &[u8], way: Way) -> Ve
 fn every_frame_comes_back_behind_metadata() {
     let frames = encap::frames();
     assert!(frames.len() >= 12);
-    for way in [Way::Direct, Way::Nat] {
+    for path in [Path::Direct, Path::Nat] {
         let (mut sender, mut receiver) = (Bench::gcp(), aws("metadata"));
         for (name, frame) in &frames {
             println!("{name}");
             let frame = frame.build();
-            let bytes = there(&mut sender, &mut receiver, &frame, way);
+            let bytes = there(&mut sender, &mut receiver, &frame, path);
             assert_eq!(bytes[..8], SECRET);
             assert_frames_equal(&frame, &bytes[16..]);
         }
@@ -87,18 +87,18 @@ fn every_frame_comes_back_behind_metadata() {
 
 #[test]
 fn every_frame_comes_back_through_deliver() {
-    for way in [Way::Direct, Way::Nat] {
+    for path in [Path::Direct, Path::Nat] {
         let (mut sender, mut receiver) = (Bench::gcp(), aws("mac"));
         for (name, frame) in encap::frames() {
             println!("{name}");
             let frame = frame.build();
-            let tagged = there(&mut sender, &mut receiver, &frame, way);
+            let tagged = there(&mut sender, &mut receiver, &frame, path);
             let destination: Mac = frame[..6].try_into().expect("six bytes");
             assert_ne!(tagged[..6], destination);
             assert_frames_equal(&frame[6..], &tagged[6..]);
             let delivered = receiver.run(Program::Deliver, Context::DEFAULT, &tagged);
             assert_eq!(delivered.verdict, TC_ACT_REDIRECT);
-            assert_eq!(delivered.moved, Moves::received(GCP_43, 1, frame.len()));
+            assert_eq!(delivered.deltas, Deltas::received(GCP_43, 1, frame.len()));
             assert_frames_equal(&frame, &delivered.bytes);
         }
     }

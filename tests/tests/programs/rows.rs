@@ -10,8 +10,8 @@ use vxlan_tests::packet::{Packet, diff, hex};
 
 use crate::{
     bench::{Bench, Context, Program, SECRET},
+    deltas::{Deltas, Who},
     in_tc,
-    moves::{Moves, Who},
 };
 
 pub(crate) const XDP_DROP: i32 = 1;
@@ -30,7 +30,7 @@ pub(crate) struct Row {
     /// In front of the frame in the output: XDP metadata.
     tag: Vec<u8>,
     output: Vec<u8>,
-    moved: Moves,
+    deltas: Deltas,
     /// Only an accepted frame may teach where its sender is.
     accepted: bool,
 }
@@ -44,7 +44,7 @@ impl Row {
             verdict,
             tag: Vec::new(),
             output: output.to_vec(),
-            moved: Moves::none(),
+            deltas: Deltas::none(),
             accepted: false,
         }
     }
@@ -56,7 +56,7 @@ impl Row {
 
     /// `decap` drops it for that reason.
     pub(crate) fn refused(name: impl Into<String>, input: &[u8], reason: RxDrop, who: Who) -> Self {
-        Self::new(name, input, XDP_DROP, input).moves(Moves::rx_drop(reason, who))
+        Self::new(name, input, XDP_DROP, input).deltas(Deltas::rx_drop(reason, who))
     }
 
     /// `decap` strips it to `inner`, behind the metadata that names that member.
@@ -86,40 +86,41 @@ impl Row {
 
     /// `deliver` hands it to the overlay interface as `inner`.
     pub(crate) fn delivered(name: &str, input: &[u8], inner: &[u8], who: Who) -> Self {
-        let moved = Moves::received(who, 1, inner.len());
-        Self::new(name, input, TC_ACT_REDIRECT, inner).moves(moved)
+        let deltas = Deltas::received(who, 1, inner.len());
+        Self::new(name, input, TC_ACT_REDIRECT, inner).deltas(deltas)
     }
 
     /// `encap` sends it as `outer`.
     pub(crate) fn sent(name: impl Into<String>, input: &[u8], outer: &[u8], who: Who) -> Self {
-        let moved = Moves::sent(who, 1, input.len());
-        Self::new(name, input, TC_ACT_REDIRECT, outer).moves(moved)
+        let deltas = Deltas::sent(who, 1, input.len());
+        Self::new(name, input, TC_ACT_REDIRECT, outer).deltas(deltas)
     }
 
     /// `encap` drops it.
     pub(crate) fn not_sent(name: impl Into<String>, input: &[u8], why: TxDrop, who: Who) -> Self {
-        Self::new(name, input, TC_ACT_SHOT, input).moves(Moves::tx_drop(why, who, 1))
+        Self::new(name, input, TC_ACT_SHOT, input).deltas(Deltas::tx_drop(why, who, 1))
     }
 
-    /// `encap` answers it in the owner's name; nothing is sent.
+    /// `encap` answers the request for the owner of the address; nothing is sent.
     pub(crate) fn answered(name: impl Into<String>, input: &[u8], reply: &[u8], who: Who) -> Self {
-        Self::new(name, input, TC_ACT_REDIRECT, reply).moves(Moves::answered(who))
+        Self::new(name, input, TC_ACT_REDIRECT, reply).deltas(Deltas::answered(who))
     }
 
-    /// `encap` drops it, which does not fit, and its sender is told by `message`.
-    pub(crate) fn told(
+    /// `encap` drops the frame, which is too large for the path, and answers its sender with
+    /// `message`.
+    pub(crate) fn too_big(
         name: impl Into<String>,
         input: &[u8],
         message: &[u8],
         who: Who,
         packets: u64,
     ) -> Self {
-        Self::new(name, input, TC_ACT_REDIRECT, message).moves(Moves::too_big(who, packets))
+        Self::new(name, input, TC_ACT_REDIRECT, message).deltas(Deltas::too_big(who, packets))
     }
 
     /// Exactly these counters move, instead of those of the constructor.
-    pub(crate) fn moves(self, moved: Moves) -> Self {
-        Self { moved, ..self }
+    pub(crate) fn deltas(self, deltas: Deltas) -> Self {
+        Self { deltas, ..self }
     }
 
     pub(crate) fn verdict(self, verdict: i32) -> Self {
@@ -127,7 +128,7 @@ impl Row {
     }
 
     pub(crate) fn nat(self, field: NatField, who: Who) -> Self {
-        Self { moved: self.moved.nat(field, who), ..self }
+        Self { deltas: self.deltas.nat(field, who), ..self }
     }
 
     pub(crate) fn context(self, context: Context) -> Self {
@@ -141,20 +142,20 @@ impl Row {
         if outcome.verdict != self.verdict {
             wrong.push(format!("verdict {}, not {}", outcome.verdict, self.verdict));
         }
-        if outcome.moved != self.moved {
-            wrong.push(format!("moved {:?}\n  not   {:?}", outcome.moved, self.moved));
+        if outcome.deltas != self.deltas {
+            wrong.push(format!("deltas {:?}\n  not   {:?}", outcome.deltas, self.deltas));
         }
         let tag = outcome.bytes.get(..self.tag.len()).unwrap_or_default();
         if tag != self.tag {
             wrong.push(format!("tag {}\n  not {}", hex(tag), hex(&self.tag)));
         }
         let frame = outcome.bytes.get(self.tag.len()..).unwrap_or_default();
-        // A dropped frame's bytes are nobody's: `decap` judges the inner frame after it has stripped it.
+        // The bytes of a dropped frame do not matter: `decap` may have stripped the outer headers.
         if self.verdict != XDP_DROP {
             wrong.extend(diff(&self.output, frame));
         }
-        if !self.accepted && outcome.stations != outcome.stations_before {
-            wrong.push(format!("a frame that was not accepted taught: {:?}", outcome.stations));
+        if !self.accepted && outcome.fdb != outcome.fdb_before {
+            wrong.push(format!("a frame that was not accepted taught: {:?}", outcome.fdb));
         }
         (!wrong.is_empty()).then(|| format!("\n{}:\n  {}\n", self.name, wrong.join("\n  ")))
     }

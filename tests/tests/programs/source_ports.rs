@@ -9,7 +9,7 @@ fn bench(keys: &str) -> Bench {
     Bench::new(&with_peer(&gcp6(PUBLIC6), "aws", keys), GCP6)
 }
 
-/// Every kind of frame that the hash takes its fields from in a way of its own.
+/// One frame of each kind that the hash treats differently.
 fn frames() -> Vec<(&'static str, Packet)> {
     let v4 = || Packet::new().with(eth()).with(ipv4());
     let v4_as = |ip: Ipv4| Packet::new().with(eth()).with(ip);
@@ -100,7 +100,7 @@ fn a_port_of_a_flow_that_is_mended() {
     let sent = syn(9_000);
     let udp = outer_udp().src_port(port_of(&sent.build()));
     let packet = wrap(outer_ip().tos(3), udp, vxlan(), &sent).build();
-    // The way back is over IPv6: 1460 - 70 - 40.
+    // The path back is over IPv6: 1460 - 70 - 40.
     let received = {
         let tcp = Tcp::new(40_000, 443).flags(flags::SYN).options(vec![2, 4, 0x05, 0x46]);
         Packet::new().with(eth()).with(ipv4().tos(3)).with(tcp)

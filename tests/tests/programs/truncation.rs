@@ -1,5 +1,5 @@
-//! Packets that end early, at every byte, their headers still saying otherwise: never accepted; before
-//! the port is known they are the host's, from there on refused and counted once.
+//! Packets that end early, at every byte, their headers still saying otherwise: never accepted;
+//! before the port is known they are the host's, from there on refused and counted once.
 
 use vxlan_common::reason::RxDrop::{BadChecksum, MalformedOuter, OuterFragment, UnknownSource};
 

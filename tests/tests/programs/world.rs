@@ -1,14 +1,14 @@
-//! The hosts of the tables: configuration, addresses and frames that are right. A table takes one of
-//! these and changes what it is about.
+//! The hosts of the tables: configuration, addresses and frames that are right. A table takes one
+//! of these and changes what it is about.
 //!
-//! This host is `gcp`. `aws` is behind a 1:1 NAT and a member of network 43; `office` has one address
-//! and is a member of both networks; to `lone`, a member of network 43, there is no route.
+//! This host is `gcp`. `aws` is behind a 1:1 NAT and a member of network 43; `office` has one
+//! address and is a member of both networks; to `lone`, a member of network 43, there is no route.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vxlan_tests::packet::{Eth, Icmp, Ipv4, Ipv6, Layer, Mac, Packet, Udp, Vxlan};
 
-use crate::moves::Who;
+use crate::deltas::Who;
 
 pub(crate) const GCP_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(crate) const GCP_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);

@@ -1,5 +1,5 @@
-//! Frames for the programs: what a peer or a host would send, wrong here and there. How much is wrong
-//! is drawn for each frame, so that most come far, and some are hopeless.
+//! Frames for the programs: what a peer or a host would send, wrong here and there. How much is
+//! wrong is drawn for each frame, so that most come far, and some are hopeless.
 
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use vxlan_tests::model::Config;
@@ -8,19 +8,19 @@ use super::{inner::Direction, mutate, setups::Setup};
 use crate::bench::Program;
 
 /// What the kernel takes as a frame, and what one page of it holds.
-const SHORTEST: usize = 15;
-pub(super) const LONGEST: usize = 3_400;
+const MIN_FRAME: usize = 15;
+pub(super) const MAX_FRAME: usize = 3_400;
 
 pub(super) struct Generator<'a> {
     pub(super) config: &'a Config,
     pub(super) rng: SmallRng,
     /// How likely each detail is wrong.
-    chaos: f64,
+    fault_rate: f64,
 }
 
 impl<'a> Generator<'a> {
     pub(super) fn new(setup: &'a Setup, seed: u64) -> Self {
-        Self { config: &setup.config, rng: SmallRng::seed_from_u64(seed), chaos: 0.0 }
+        Self { config: &setup.config, rng: SmallRng::seed_from_u64(seed), fault_rate: 0.0 }
     }
 
     pub(super) fn frame(&mut self) -> (Program, Vec<u8>) {
@@ -34,15 +34,15 @@ impl<'a> Generator<'a> {
     }
 
     fn fitted(&mut self, mut frame: Vec<u8>) -> Vec<u8> {
-        frame.truncate(LONGEST);
-        while frame.len() < SHORTEST {
+        frame.truncate(MAX_FRAME);
+        while frame.len() < MIN_FRAME {
             frame.push(self.rng.random());
         }
         frame
     }
 
     fn noise(&mut self) -> Vec<u8> {
-        let length = self.rng.random_range(SHORTEST..200);
+        let length = self.rng.random_range(MIN_FRAME..200);
         let mut frame: Vec<u8> = (0..length).map(|_| self.rng.random()).collect();
         if self.rng.random_bool(0.7) {
             let kind = self.pick(&[[8, 0], [0x86, 0xdd], [8, 6], [0x81, 0]]);
@@ -52,7 +52,7 @@ impl<'a> Generator<'a> {
     }
 
     fn built(&mut self, program: Program) -> Vec<u8> {
-        self.chaos = self.pick(&[0.0, 0.0, 0.01, 0.03, 0.03, 0.08, 0.25]);
+        self.fault_rate = self.pick(&[0.0, 0.0, 0.01, 0.03, 0.03, 0.08, 0.25]);
         match program {
             Program::Encap => {
                 let member = self.rng.random_range(0..self.config.networks[0].members.len());
@@ -70,7 +70,7 @@ impl<'a> Generator<'a> {
     }
 
     fn mutant(&mut self, program: Program) -> Vec<u8> {
-        self.chaos = self.pick(&[0.0, 0.02]);
+        self.fault_rate = self.pick(&[0.0, 0.02]);
         let other = self.built(program);
         let (network, member) = self.member();
         if program == Program::Encap {
@@ -110,7 +110,7 @@ impl<'a> Generator<'a> {
 
     /// Shall a detail be wrong?
     pub(super) fn odd(&mut self) -> bool {
-        self.rng.random_bool(self.chaos)
+        self.rng.random_bool(self.fault_rate)
     }
 
     /// One in so many, however much is wrong elsewhere.

@@ -1,5 +1,5 @@
-//! Inner frames: from a member to this host, or from this host to a member, with every kind of packet
-//! that a rule is about.
+//! Inner frames: from a member to this host, or from this host to a member, with every kind of
+//! packet that a rule is about.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

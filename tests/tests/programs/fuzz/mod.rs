@@ -1,23 +1,24 @@
-//! The programs against the model of `docs/packets.md` (`vxlan_tests::model`), on frames that nobody
-//! thought of: verdict and bytes of every packet, counters and stations after every batch.
+//! The programs against the model of `docs/packets.md` (`vxlan_tests::model`), on frames that
+//! nobody thought of: verdict and bytes of every packet, counters and forwarding table after every
+//! batch.
 //!
-//! `VXLAN_FUZZ_PACKETS` says how many, `VXLAN_FUZZ_SEED` repeats a run. A disagreement is told with
-//! the seed, the frame, and a line for `regressions.txt`, which is replayed each time. Not fuzzed:
-//! rates, which depend on the clock; GSO, which has no bytes; and of a frame for everyone the copies
-//! but the last, which go their way by the overlay interface.
+//! `VXLAN_FUZZ_PACKETS` says how many, `VXLAN_FUZZ_SEED` repeats a run. A disagreement is reported
+//! with the seed, the frame, and a line for `regressions.txt`, which is replayed each time. Not
+//! fuzzed: rates, which depend on the clock; GSO, which has no bytes; and of a flooded frame all
+//! copies but the last, which leave by the overlay interface.
 //!
-//! `setups` is the configurations, `generate` and `mutate` make frames (`outer` and `nat` what is around
-//! them, `inner`, `addresses` and `transport` what is in them), `drive` runs a program and reads what it counted, `duel` has both
-//! decide and compares.
+//! `setups` is the configurations, `generate` and `mutate` make frames (`outer` and `nat` what is
+//! around them, `inner`, `addresses` and `transport` what is in them), `plane` runs a program and
+//! reads what it counted, `comparison` has both decide and compares.
 
 mod addresses;
-mod drive;
-mod duel;
+mod comparison;
 mod generate;
 mod inner;
 mod mutate;
 mod nat;
 mod outer;
+mod plane;
 mod setups;
 mod text;
 mod transport;
@@ -29,7 +30,7 @@ use std::{
     thread,
 };
 
-use duel::{Duel, Failure};
+use comparison::{Comparison, Failure};
 use generate::Generator;
 use setups::Setup;
 use vxlan_common::{
@@ -43,7 +44,7 @@ use crate::bench::{Program, own_namespace};
 const PACKETS: u64 = 2_000_000;
 /// A data plane and a model live as long: what they learned shall not fill up.
 const SEGMENT: u64 = 50_000;
-/// Counters and stations are compared after each.
+/// Counters and forwarding table are compared after each.
 const BATCH: u64 = 1_000;
 /// As many as the machines this is made for have.
 const THREADS: u64 = 2;
@@ -69,16 +70,16 @@ impl Segment<'_> {
     /// What was counted of anybody.
     fn run(self, look_closely: Option<u64>) -> Result<BTreeSet<String>, Failure> {
         let mut generator = Generator::new(self.setup, self.seed);
-        let mut duel = Duel::new(self.setup, self.in_tc);
+        let mut comparison = Comparison::new(self.setup, self.in_tc);
         for number in 0..self.packets {
             let (program, frame) = generator.frame();
-            duel.fight(program, &frame)?;
+            comparison.compare(program, &frame)?;
             let closely = look_closely == Some(number / BATCH);
             if closely || number % BATCH == BATCH - 1 || number + 1 == self.packets {
-                duel.compare_state(closely.then_some((program, &frame[..])))?;
+                comparison.compare_state(closely.then_some((program, &frame[..])))?;
             }
         }
-        Ok(duel.kinds())
+        Ok(comparison.kinds())
     }
 
     fn first_failure(self) -> Result<BTreeSet<String>, Failure> {
@@ -151,7 +152,8 @@ fn everything_counted() -> BTreeSet<String> {
     let drops = reasons.filter(|(reason, ..)| !elsewhere(*reason));
     let drops = drops.map(|(_, direction, label)| format!("{direction} {label}"));
     let nat = NatField::ALL.iter().map(|field| format!("nat {}", field.label()));
-    let others = ["tx_packets", "tx_bytes", "answered", "told", "probes"].map(str::to_owned);
+    let others = ["tx_packets", "tx_bytes", "neighbour_replies", "too_big_sent", "probes"]
+        .map(str::to_owned);
     drops.chain(nat).chain(others).collect()
 }
 
@@ -182,11 +184,11 @@ fn regressions() {
 
 fn replay(in_tc: bool) {
     let setups = setups::all();
-    let mut duel = None;
+    let mut comparison = None;
     let (mut frames, mut failures) = (0, Vec::new());
     for line in include_str!("regressions.txt").lines().map(str::trim) {
         if line.is_empty() || line.starts_with('#') {
-            duel = None;
+            comparison = None;
             continue;
         }
         let words: Vec<_> = line.split_whitespace().collect();
@@ -203,9 +205,9 @@ fn replay(in_tc: bool) {
             .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
             .collect();
         let frame = bytes.unwrap_or_else(|| panic!("not hex: {line}"));
-        let duel = duel.get_or_insert_with(|| Duel::new(setup, in_tc));
-        let outcome = duel.fight(program, &frame);
-        let outcome = outcome.and_then(|()| duel.compare_state(Some((program, &frame))));
+        let comparison = comparison.get_or_insert_with(|| Comparison::new(setup, in_tc));
+        let outcome = comparison.compare(program, &frame);
+        let outcome = outcome.and_then(|()| comparison.compare_state(Some((program, &frame))));
         failures.extend(outcome.err());
         frames += 1;
     }

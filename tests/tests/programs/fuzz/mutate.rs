@@ -3,7 +3,7 @@
 use rand::{Rng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use vxlan_tests::packet::internet_checksum;
 
-use super::generate::LONGEST;
+use super::generate::MAX_FRAME;
 
 const BYTES: [u8; 16] = [0, 1, 4, 5, 6, 15, 17, 40, 44, 47, 58, 127, 128, 135, 254, 255];
 const WORDS: [u16; 12] = [0, 1, 20, 28, 40, 0x0800, 0x0806, 0x86dd, 0x8100, 4789, 0x7fff, 0xffff];
@@ -49,7 +49,7 @@ pub(super) fn mutate(rng: &mut SmallRng, frame: &mut Vec<u8>, other: &[u8]) {
             }
         }
     }
-    frame.truncate(LONGEST);
+    frame.truncate(MAX_FRAME);
 }
 
 /// Makes the outer IPv4 header's checksum right again, so that rules behind it are reached.

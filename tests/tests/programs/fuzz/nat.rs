@@ -51,7 +51,13 @@ impl Generator<'_> {
     }
 
     /// Writes the checksum that the packet had before this or that was rewritten.
-    pub(super) fn stale(&mut self, network: usize, member: usize, frame: &mut [u8], inner: &[u8]) {
+    pub(super) fn stale_checksum(
+        &mut self,
+        network: usize,
+        member: usize,
+        frame: &mut [u8],
+        inner: &[u8],
+    ) {
         let v6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
         let (src, udp) = if v6 { (22, 54) } else { (26, 34) };
         let length = if v6 { 16 } else { 4 };

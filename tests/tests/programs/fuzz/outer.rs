@@ -19,7 +19,7 @@ impl Generator<'_> {
         let vni = self.config.networks[network].vni;
         let mut frame = self.around((src, dst), port, vni, &inner);
         if self.one_in(6) {
-            self.stale(network, member, &mut frame, &inner);
+            self.stale_checksum(network, member, &mut frame, &inner);
         }
         frame
     }

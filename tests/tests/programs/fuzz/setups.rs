@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vxlan_tests::{
-    model::{Config, From, Member, Network, Peer, Prefix, SourcePort},
+    model::{Config, FieldSource, Member, Network, Peer, Prefix, SourcePort},
     packet::Mac,
 };
 
@@ -68,9 +68,12 @@ pub(super) fn all() -> Vec<Setup> {
         config.networks.iter_mut().for_each(|network| network.max_stations = 5);
         config
     };
-    let inherit = Config { ttl: From::Inner, dscp: From::Inner, ..config(Both) };
-    let marked =
-        Config { ttl: From::Settings(7), dscp: From::Settings(46), ..with_hub(config(V6), V6) };
+    let inherit = Config { ttl: FieldSource::Inner, dscp: FieldSource::Inner, ..config(Both) };
+    let marked = Config {
+        ttl: FieldSource::Settings(7),
+        dscp: FieldSource::Settings(46),
+        ..with_hub(config(V6), V6)
+    };
     let fixed = Config { fixed_source_port: true, port: 5_000, ..with_hub(config(V4), V4) };
     vec![
         Setup::new("v4", config(V4)),
@@ -125,9 +128,9 @@ fn peer(name: &str, endpoints: Vec<IpAddr>) -> Peer {
     }
 }
 
-/// `aws` is behind a NAT, and preferably reached over IPv6; `office` has a path of 1400 bytes and is
-/// in both networks; to `lone` there is no way; `far`, in the other network, has the private address
-/// of `aws`. Among them are all rules of source ports, with checksums and without.
+/// `aws` is behind a NAT, and preferably reached over IPv6; `office` has a path of 1400 bytes and
+/// is in both networks; to `lone` there is no path; `far`, in the other network, has the private
+/// address of `aws`. Among them are all rules of source ports, with checksums and without.
 fn config(family: Family) -> Config {
     let private = family.of(AWS_PRIVATE, AWS_PRIVATE6);
     let mut endpoints = family.of(AWS_PUBLIC, AWS6);
@@ -186,8 +189,8 @@ fn config(family: Family) -> Config {
         ignore_reserved_bits: false,
         ignore_udp_checksum: false,
         probe_vni: 0xff_ffff,
-        ttl: From::Settings(64),
-        dscp: From::Settings(0),
+        ttl: FieldSource::Settings(64),
+        dscp: FieldSource::Settings(0),
         fixed_source_port: false,
         peers: vec![aws, office, lone, far],
         networks: vec![first, second],
@@ -203,8 +206,8 @@ fn with_keys(mut config: Config, vni: u32) -> Config {
     config
 }
 
-/// `branch` and `shop` are behind one address, `stall`, which is in both networks, is at one of `aws`;
-/// where `kiosk` is, is not known.
+/// `branch` and `shop` are behind one address, `stall`, which is in both networks, is at one of
+/// `aws`; where `kiosk` is, is not known.
 fn with_learned(config: Config, v6: bool) -> Config {
     let mut config = with_keys(config, 0xff_ffff);
     config.fixed_source_port = true;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vxlan_tests::model::{Config, From, Member, Network, Peer, Prefix, SourcePort};
+use vxlan_tests::model::{Config, FieldSource, Member, Network, Peer, Prefix, SourcePort};
 
 use super::setups::Setup;
 
@@ -21,8 +21,8 @@ impl Setup {
 fn underlay(config: &Config) -> Vec<String> {
     let word = |set: bool, yes: &'static str, no: &'static str| if set { yes } else { no };
     let field = |from| match from {
-        From::Settings(number) => number.to_string(),
-        From::Inner => "\"inherit\"".to_owned(),
+        FieldSource::Settings(number) => number.to_string(),
+        FieldSource::Inner => "\"inherit\"".to_owned(),
     };
     let public = addresses(&config.public_addresses);
     vec![

@@ -1,5 +1,5 @@
-//! What IP packets carry: UDP to tunnels' ports, SYNs with options in and out of order, ICMP of every
-//! kind, tunnels, and less than there should be.
+//! What IP packets carry: UDP to tunnels' ports, SYNs with options in and out of order, ICMP of
+//! every kind, tunnels, and less than there should be.
 
 use rand::Rng as _;
 use vxlan_tests::packet::{Checksum, Icmp, Layer, Packet, Tcp, Udp, flags};

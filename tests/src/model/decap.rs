@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Fate, Model, Peer, Probe, Refusal, Station, What, Who,
-    inner::{Inner, Kind, Unreadable},
+    Counter, Fate, FdbEntry, Model, Peer, Probe, Refusal, Who,
+    inner::{FrameKind, Inner, Unreadable},
     nat::Sent,
     outer::{BadVxlan, Outer, vxlan},
     rewrite,
@@ -16,19 +16,19 @@ pub(super) fn receive(model: &mut Model, frame: &[u8]) -> Fate {
     let fate = decide(model, &outer);
     match &fate {
         Fate::Refused(refusal) => {
-            model.counters.add(refusal.who, What::RxDrop(refusal.reason), 1);
+            model.counters.add(refusal.who, Counter::RxDrop(refusal.reason), 1);
         }
         Fate::Accepted { inner, network, member } => {
             let who = Who::Member { network: *network, member: *member };
-            model.counters.add(who, What::RxPackets, 1);
-            model.counters.add(who, What::RxBytes, inner.len());
+            model.counters.add(who, Counter::RxPackets, 1);
+            model.counters.add(who, Counter::RxBytes, inner.len());
         }
-        Fate::Probe(probe) => model.counters.add(Who::Peer(probe.peer), What::Probes, 1),
+        Fate::Probe(probe) => model.counters.add(Who::Peer(probe.peer), Counter::Probes, 1),
         Fate::NotOurs
         | Fate::Sent { .. }
-        | Fate::Everyone(_)
+        | Fate::Flooded(_)
         | Fate::Answered { .. }
-        | Fate::Told { .. } => {}
+        | Fate::TooBig { .. } => {}
     }
     fate
 }
@@ -84,7 +84,7 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
     }
     match inner(model, network, member, outer.tos & 3, vxlan.inner) {
         Ok(inner) => {
-            model.note_mapping(&sent);
+            model.record_mapping(&sent);
             Fate::Accepted { inner, network, member }
         }
         Err(reason) => refused(reason, who),
@@ -106,7 +106,7 @@ fn inner(
     };
     let config = &model.config;
     let network = &config.networks[network_index];
-    if inner.ip().is_some_and(|ip| ip.concerns_one_link()) {
+    if inner.ip().is_some_and(|ip| ip.is_link_scoped()) {
         return Err("inner_protocol_denied");
     }
     if !network.may_send(member, &inner) {
@@ -119,7 +119,7 @@ fn inner(
     if tunnel {
         return Err("nested_tunnel");
     }
-    if !network.takes(&inner) {
+    if !network.may_receive(&inner) {
         return Err("inner_destination_denied");
     }
     let mut delivered = frame.to_vec();
@@ -129,14 +129,14 @@ fn inner(
         let peer = &config.peers[network.members[member].peer];
         rewrite::clamp_mss(&mut delivered, ip, peer.inner_mtu());
     }
-    let heard = match &inner.kind {
-        Kind::Arp(arp) => Some((arp.sender, arp.sender_mac)),
-        Kind::Ip(ip) => {
+    let learned_neighbour = match &inner.kind {
+        FrameKind::Arp(arp) => Some((arp.sender, arp.sender_mac)),
+        FrameKind::Ip(ip) => {
             let advertised = ip.discovery().filter(|discovery| !discovery.solicits);
             advertised.map(|advertised| (advertised.target, inner.src))
         }
     };
-    model.learn(network_index, member, inner.src, heard);
+    model.learn(network_index, member, inner.src, learned_neighbour);
     Ok(delivered)
 }
 
@@ -150,15 +150,16 @@ impl Model {
     }
 
     fn learn(&mut self, network: usize, member: usize, mac: Mac, neighbour: Option<(IpAddr, Mac)>) {
-        let known = self.stations.get(&(network, mac));
-        let declared = known.is_some_and(|station| station.declared);
-        let here = known.is_some_and(|station| station.member == member);
-        let behind = self.stations.iter().filter(|((n, _), station)| {
-            *n == network && station.member == member && !station.declared
-        });
+        let known = self.fdb.get(&(network, mac));
+        let declared = known.is_some_and(|entry| entry.declared);
+        let here = known.is_some_and(|entry| entry.member == member);
+        let behind = self
+            .fdb
+            .iter()
+            .filter(|((n, _), entry)| *n == network && entry.member == member && !entry.declared);
         let room = here || behind.count() < self.config.networks[network].max_stations;
         if !declared && room {
-            self.stations.insert((network, mac), Station { member, declared: false });
+            self.fdb.insert((network, mac), FdbEntry { member, declared: false });
         }
         if let Some((address, mac)) = neighbour {
             self.neighbours.insert((network, member, address), mac);

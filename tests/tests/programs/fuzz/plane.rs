@@ -1,5 +1,5 @@
-//! A data plane of the fuzz's own: a program run on one frame after the other, without a look at its
-//! maps in between; and the maps read whole, by names.
+//! A data plane of the fuzz test's own: runs a program on one frame after the other, without
+//! reading its maps in between; and reads the maps whole, by names.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use vxlan_user::{
 use super::setups::{Setup, UNDERLAY_IFINDEX};
 use crate::{
     bench::{Context, Program},
-    live::{self, Told},
+    daemon::{self, ProbeEvent},
     world::UNDERLAY_MTU,
 };
 
@@ -38,7 +38,7 @@ const GATEWAYS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1)),
 ];
 
-pub(super) struct Drive {
+pub(super) struct FuzzPlane {
     plane: DataPlane,
     plan: Plan,
     peers: Vec<String>,
@@ -47,9 +47,9 @@ pub(super) struct Drive {
     out: Vec<u8>,
 }
 
-/// What a program made of a frame.
+/// Verdict and bytes of one run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ran<'a> {
+pub(super) struct RunResult<'a> {
     pub(super) verdict: i32,
     pub(super) bytes: &'a [u8],
 }
@@ -58,7 +58,7 @@ pub(super) struct Ran<'a> {
 pub(super) type Counted = BTreeMap<String, u64>;
 
 /// Overlay interface and MAC address, and the peer that it is behind.
-pub(super) type Stations = BTreeMap<(u32, [u8; 6]), String>;
+pub(super) type Fdb = BTreeMap<(u32, [u8; 6]), String>;
 
 /// What is known of a peer whose endpoint is learned.
 fn learned(peer: &Peer) -> Option<LearnedEndpoint> {
@@ -77,7 +77,7 @@ impl Secrets for Numbered {
     }
 }
 
-impl Drive {
+impl FuzzPlane {
     pub(super) fn new(setup: &Setup) -> Self {
         let text = setup.text();
         let config = config::parse(&text, Path::new(setup.name));
@@ -99,7 +99,7 @@ impl Drive {
             overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         let learned: Vec<_> = setup.config.peers.iter().map(learned).collect();
         let peers = config.peers.iter().zip(&setup.config.peers).zip(&learned);
-        let ways = peers.map(|((peer, ours), learned)| {
+        let paths = peers.map(|((peer, ours), learned)| {
             let declared = || peer.endpoint().map(|endpoint| endpoint.value);
             let endpoint = learned.map(|learned| learned.endpoint).or_else(declared)?;
             ours.reachable.then(|| PeerPath {
@@ -109,11 +109,11 @@ impl Drive {
                 mtu: ours.path_mtu as u32,
             })
         });
-        let ways: Vec<_> = ways.collect();
+        let paths: Vec<_> = paths.collect();
         let mut plan =
             Plan::new(&config, &underlay, &learned, &Inherited::default(), &mut Numbered(0xa0));
         plan.set_overlays(&overlays);
-        plan.set_paths(&config, &underlay, &learned, &ways);
+        plan.set_paths(&config, &underlay, &learned, &paths);
         let tags = setup.config.peers.iter().zip(0..);
         plan.probers = tags.filter_map(|(peer, index)| Some((peer.tag?, index))).collect();
         let options = LoadOptions {
@@ -132,7 +132,7 @@ impl Drive {
     }
 
     /// Nothing where the kernel does not take the frame.
-    pub(super) fn run(&mut self, program: Program, frame: &[u8]) -> Option<Ran<'_>> {
+    pub(super) fn run(&mut self, program: Program, frame: &[u8]) -> Option<RunResult<'_>> {
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.out),
@@ -154,7 +154,7 @@ impl Drive {
         };
         let result = result.ok()?;
         let verdict = result.return_value.cast_signed();
-        Some(Ran { verdict, bytes: &self.out[..result.data_size_out as usize] })
+        Some(RunResult { verdict, bytes: &self.out[..result.data_size_out as usize] })
     }
 
     fn member(&self, peer: &str, vni: u32) -> u32 {
@@ -183,7 +183,7 @@ impl Drive {
             let mut sum = Counters::ZERO;
             counters.get(&slot, 0).expect("is there").iter().for_each(|cpu| sum.add(cpu));
             for (what, count) in by_name(&sum) {
-                note(&mut all, what, owner.peer.as_deref(), owner.vni, count);
+                record(&mut all, what, owner.peer.as_deref(), owner.vni, count);
             }
         }
         let pairs: PerCpuHashMap<_, NonMember, u64> =
@@ -191,20 +191,20 @@ impl Drive {
         for entry in pairs.iter() {
             let (pair, values) = entry.expect("can be read");
             let (peer, vni) = (&self.peers[pair.peer as usize], self.vnis[pair.network as usize]);
-            note(&mut all, "rx not_a_member", Some(peer), Some(vni), values.iter().sum());
+            record(&mut all, "rx not_a_member", Some(peer), Some(vni), values.iter().sum());
         }
         all
     }
 
     /// What was handed to the daemon, taken out; then as many may come as at first.
-    pub(super) fn probes(&mut self) -> Vec<Told> {
+    pub(super) fn probes(&mut self) -> Vec<ProbeEvent> {
         let bpf = self.plane.maps();
-        let told = live::take_probes(bpf).into_iter().map(|(_, told)| told).collect();
-        live::refill_probes(bpf, self.peers.len() as u32);
-        told
+        let events = daemon::take_probes(bpf).into_iter().map(|(_, events)| events).collect();
+        daemon::refill_probes(bpf, self.peers.len() as u32);
+        events
     }
 
-    /// What was noted of a peer in a network, if that is not what the model has.
+    /// What was recorded of a peer in a network, if the model has something else.
     pub(super) fn mapping_differs(
         &mut self,
         peer: &str,
@@ -212,24 +212,24 @@ impl Drive {
         expected: Option<&Mapping>,
     ) -> Option<String> {
         let member = self.member(peer, vni);
-        let observed = live::observed(self.plane.maps(), member);
+        let observed = daemon::observed(self.plane.maps(), member);
         let mut seen = [0; 8];
         let Some(expected) = expected else {
             let nothing = observed.family == 0 && observed.seen == seen && observed.changes == 0;
             return (!nothing).then(|| format!("  {peer}: model nothing, program {observed:?}\n"));
         };
         for (address, port) in &expected.seen {
-            let place = ObservedEndpoint::bit_for(&live::bytes_of(*address), *port);
+            let place = ObservedEndpoint::bit_for(&daemon::bytes_of(*address), *port);
             seen[place as usize / 64] |= 1 << (place % 64);
         }
         let same = observed.family != 0
-            && live::address_of(observed.family, &observed.address) == expected.address
+            && daemon::address_of(observed.family, &observed.address) == expected.address
             && (observed.port, observed.ttl) == (expected.port, expected.ttl)
             && (observed.changes, observed.seen) == (expected.changes, seen);
         (!same).then(|| format!("  {peer}: model {expected:?}, program {observed:?}\n"))
     }
 
-    pub(super) fn stations(&mut self) -> Stations {
+    pub(super) fn fdb(&mut self) -> Fdb {
         let owner = |slot: u32| self.plan.names.owner(slot as usize).cloned();
         let owners = self.plan.members.iter().filter_map(|member| owner(member.slot));
         let names: Vec<_> = owners.map(|owner| owner.peer.unwrap_or_default()).collect();
@@ -249,8 +249,8 @@ fn by_name(counters: &Counters) -> Vec<(String, u64)> {
         ("rx_bytes".to_owned(), counters.rx_bytes),
         ("tx_packets".to_owned(), counters.tx_packets),
         ("tx_bytes".to_owned(), counters.tx_bytes),
-        ("answered".to_owned(), counters.neighbour_replies),
-        ("told".to_owned(), counters.too_big_sent),
+        ("neighbour_replies".to_owned(), counters.neighbour_replies),
+        ("too_big_sent".to_owned(), counters.too_big_sent),
         ("probes".to_owned(), counters.probes),
     ];
     for field in NatField::ALL {
@@ -264,7 +264,7 @@ fn by_name(counters: &Counters) -> Vec<(String, u64)> {
 }
 
 /// Adds what is not zero.
-pub(super) fn note(
+pub(super) fn record(
     all: &mut Counted,
     what: impl std::fmt::Display,
     peer: Option<&str>,

@@ -3,23 +3,23 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use vxlan_tests::{
-    model::{Fate, Model, Probe, What, Who},
+    model::{Counter, Fate, Model, Probe, Who},
     packet::diff,
 };
 
 use super::{
-    drive::{Counted, Drive, Stations, note},
+    plane::{Counted, Fdb, FuzzPlane, record},
     setups::Setup,
 };
 use crate::{
     bench::Program,
-    live::Told,
+    daemon::ProbeEvent,
     rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, XDP_DROP, XDP_PASS},
 };
 
-pub(super) struct Duel<'a> {
+pub(super) struct Comparison<'a> {
     setup: &'a Setup,
-    drive: Drive,
+    plane: FuzzPlane,
     model: Model,
     /// What `decap` puts in front of a member's frames, by network and member.
     tags: Vec<Vec<Vec<u8>>>,
@@ -40,26 +40,26 @@ pub(super) struct Failure {
     pub(super) frame: Option<Vec<u8>>,
 }
 
-impl<'a> Duel<'a> {
+impl<'a> Comparison<'a> {
     pub(super) fn new(setup: &'a Setup, in_tc: bool) -> Self {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
-        let drive = Drive::new(setup);
+        let plane = FuzzPlane::new(setup);
         let tags = networks.iter().map(|network| {
-            let tag = |peer: usize| drive.tag(&peers[peer], network.vni);
+            let tag = |peer: usize| plane.tag(&peers[peer], network.vni);
             network.members.iter().map(|member| tag(member.peer)).collect()
         });
         let tags = tags.collect();
-        Self { setup, drive, model, tags, in_tc, number: 0 }
+        Self { setup, plane, model, tags, in_tc, number: 0 }
     }
 
     /// Verdict and bytes.
-    pub(super) fn fight(&mut self, program: Program, frame: &[u8]) -> Result<(), Failure> {
+    pub(super) fn compare(&mut self, program: Program, frame: &[u8]) -> Result<(), Failure> {
         self.number += 1;
         let program =
             if program == Program::Decap && self.in_tc { Program::DecapTc } else { program };
-        let Some(ran) = self.drive.run(program, frame) else { return Ok(()) };
+        let Some(ran) = self.plane.run(program, frame) else { return Ok(()) };
         let fate = match program {
             Program::Decap | Program::DecapTc => self.model.receive(frame),
             Program::Deliver | Program::Encap => self.model.judge(0, frame),
@@ -73,9 +73,9 @@ impl<'a> Duel<'a> {
             | Fate::Accepted { .. }
             | Fate::Probe(_)
             | Fate::Sent { .. }
-            | Fate::Everyone(_)
+            | Fate::Flooded(_)
             | Fate::Answered { .. }
-            | Fate::Told { .. } => &[],
+            | Fate::TooBig { .. } => &[],
         };
         let fates = alternatives(&fate);
         let agreed = fates.iter().find(|fate| {
@@ -93,9 +93,9 @@ impl<'a> Duel<'a> {
                 | Fate::Refused(_)
                 | Fate::Accepted { .. }
                 | Fate::Sent { .. }
-                | Fate::Everyone(_)
+                | Fate::Flooded(_)
                 | Fate::Answered { .. }
-                | Fate::Told { .. } => Ok(()),
+                | Fate::TooBig { .. } => Ok(()),
             };
         }
         let (verdict, bytes) = expected(program, &fates[0], frame);
@@ -118,7 +118,7 @@ impl<'a> Duel<'a> {
 
     /// Exactly this one was handed out.
     fn compare_probe(&mut self, probe: &Probe, at: (Program, &[u8])) -> Result<(), Failure> {
-        let expected = Told {
+        let expected = ProbeEvent {
             peer: probe.peer as u32,
             length: probe.length as u32,
             source: probe.src,
@@ -131,11 +131,11 @@ impl<'a> Duel<'a> {
             dont_fragment: probe.dont_fragment,
             bytes: probe.bytes.clone(),
         };
-        let told = self.drive.probes();
-        if told == [expected] {
+        let events = self.plane.probes();
+        if events == [expected] {
             return Ok(());
         }
-        let text = format!("model {probe:?}\nprogram {told:?}\n");
+        let text = format!("model {probe:?}\nprogram {events:?}\n");
         Err(self.failure("probe".to_owned(), text, Some(at)))
     }
 
@@ -145,7 +145,7 @@ impl<'a> Duel<'a> {
             for (m, member) in network.members.iter().enumerate() {
                 let peer = &self.setup.config.peers[member.peer].name;
                 let expected = self.model.mappings.get(&(n, m));
-                let differs = self.drive.mapping_differs(peer, network.vni, expected);
+                let differs = self.plane.mapping_differs(peer, network.vni, expected);
                 text.extend(differs);
             }
         }
@@ -159,7 +159,7 @@ impl<'a> Duel<'a> {
     }
 
     fn counters_that_differ(&mut self) -> Option<String> {
-        let (theirs, ours) = (self.drive.counted(), self.counted());
+        let (theirs, ours) = (self.plane.counted(), self.counted());
         if theirs == ours {
             return None;
         }
@@ -172,14 +172,14 @@ impl<'a> Duel<'a> {
         Some(lines.collect())
     }
 
-    /// Counters, stations and mappings.
+    /// Compares counters, forwarding table and mappings.
     pub(super) fn compare_state(&mut self, last: Option<(Program, &[u8])>) -> Result<(), Failure> {
         if let Some(text) = self.counters_that_differ() {
             let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
             let kind = format!("counters:{}", names.collect::<String>());
             return Err(self.failure(kind, text, last));
         }
-        let (theirs, ours) = (self.drive.stations(), self.stations());
+        let (theirs, ours) = (self.plane.fdb(), self.fdb());
         if theirs != ours {
             let mut text = String::new();
             for (key, peer) in &ours {
@@ -191,15 +191,15 @@ impl<'a> Duel<'a> {
             for (key, peer) in theirs.iter().filter(|(key, _)| !ours.contains_key(*key)) {
                 let _ = writeln!(text, "  {key:x?}: program {peer}, model nobody");
             }
-            return Err(self.failure("stations".to_owned(), text, last));
+            return Err(self.failure("fdb".to_owned(), text, last));
         }
         let text = self.mappings_that_differ();
         if !text.is_empty() {
             return Err(self.failure("mappings".to_owned(), text, last));
         }
-        let told = self.drive.probes();
-        if !told.is_empty() {
-            let text = format!("  program {told:?}\n");
+        let events = self.plane.probes();
+        if !events.is_empty() {
+            let text = format!("  program {events:?}\n");
             return Err(self.failure("probes that are none".to_owned(), text, last));
         }
         Ok(())
@@ -221,28 +221,28 @@ impl<'a> Duel<'a> {
             };
             let what = match what {
                 // Where there is a `deliver`, it counts these.
-                What::RxPackets | What::RxBytes if !self.in_tc => continue,
-                What::RxPackets => "rx_packets".to_owned(),
-                What::RxBytes => "rx_bytes".to_owned(),
-                What::TxPackets => "tx_packets".to_owned(),
-                What::TxBytes => "tx_bytes".to_owned(),
-                What::RxDrop(reason) => format!("rx {reason}"),
-                What::TxDrop(reason) => format!("tx {reason}"),
-                What::Nat(field) => format!("nat {field}"),
-                What::Probes => "probes".to_owned(),
-                What::Answered => "answered".to_owned(),
-                What::Told => "told".to_owned(),
+                Counter::RxPackets | Counter::RxBytes if !self.in_tc => continue,
+                Counter::RxPackets => "rx_packets".to_owned(),
+                Counter::RxBytes => "rx_bytes".to_owned(),
+                Counter::TxPackets => "tx_packets".to_owned(),
+                Counter::TxBytes => "tx_bytes".to_owned(),
+                Counter::RxDrop(reason) => format!("rx {reason}"),
+                Counter::TxDrop(reason) => format!("tx {reason}"),
+                Counter::Nat(field) => format!("nat {field}"),
+                Counter::Probes => "probes".to_owned(),
+                Counter::NeighbourReplies => "neighbour_replies".to_owned(),
+                Counter::TooBigSent => "too_big_sent".to_owned(),
             };
             let vni = vni.map(|network| networks[network].vni);
-            note(&mut all, what, peer.map(peer_name), vni, *count);
+            record(&mut all, what, peer.map(peer_name), vni, *count);
         }
         all
     }
 
-    fn stations(&self) -> Stations {
+    fn fdb(&self) -> Fdb {
         let config = &self.model.config;
-        let named = self.model.stations.iter().map(|((network, mac), station)| {
-            let peer = config.networks[*network].members[station.member].peer;
+        let named = self.model.fdb.iter().map(|((network, mac), entry)| {
+            let peer = config.networks[*network].members[entry.member].peer;
             ((self.setup.overlays[*network].0, *mac), config.peers[peer].name.clone())
         });
         named.collect()
@@ -265,13 +265,13 @@ fn alternatives(fate: &Fate) -> Vec<Fate> {
     match fate {
         // The frame itself is the last copy. The others enter the overlay interface, where the
         // program would meet them again if it were attached.
-        Fate::Everyone(copies) => copies.last().cloned().into_iter().collect(),
+        Fate::Flooded(copies) => copies.last().cloned().into_iter().collect(),
         Fate::Answered { forgotten, .. } => {
             let forgotten = forgotten.as_deref().map(alternatives).unwrap_or_default();
             [vec![fate.clone()], forgotten].concat()
         }
-        // Nobody is told more than so often in a second.
-        Fate::Told { refusal, .. } => vec![fate.clone(), Fate::Refused(*refusal)],
+        // Messages about packets that are too large are limited per second.
+        Fate::TooBig { refusal, .. } => vec![fate.clone(), Fate::Refused(*refusal)],
         Fate::NotOurs
         | Fate::Refused(_)
         | Fate::Accepted { .. }
@@ -287,11 +287,11 @@ fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Opti
     match fate {
         Fate::NotOurs if in_tc => (TC_ACT_UNSPEC, Some(frame)),
         Fate::NotOurs => (XDP_PASS, Some(frame)),
-        Fate::Refused(_) | Fate::Probe(_) | Fate::Everyone(_) => (dropped, None),
+        Fate::Refused(_) | Fate::Probe(_) | Fate::Flooded(_) => (dropped, None),
         Fate::Accepted { inner, .. } if in_tc => (TC_ACT_REDIRECT, Some(inner)),
         Fate::Accepted { inner, .. } => (XDP_PASS, Some(inner)),
         Fate::Sent { outer, .. } => (TC_ACT_REDIRECT, Some(outer)),
-        Fate::Answered { reply, .. } | Fate::Told { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),
+        Fate::Answered { reply, .. } | Fate::TooBig { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),
     }
 }
 
@@ -302,11 +302,11 @@ pub(super) fn name(fate: &Fate) -> String {
         Fate::Accepted { .. } => "accepted".to_owned(),
         Fate::Probe(_) => "probe".to_owned(),
         Fate::Sent { .. } => "sent".to_owned(),
-        Fate::Everyone(copies) => {
+        Fate::Flooded(copies) => {
             let names: Vec<_> = copies.iter().map(name).collect();
             format!("everyone: {}", names.join(", "))
         }
         Fate::Answered { .. } => "answered".to_owned(),
-        Fate::Told { refusal, .. } => format!("told, {}", refusal.reason),
+        Fate::TooBig { refusal, .. } => format!("too big, {}", refusal.reason),
     }
 }

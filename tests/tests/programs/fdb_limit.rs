@@ -47,7 +47,7 @@ fn sends(bench: &mut Bench, from: Behind, mac: Mac) {
         Office => from_office(&frame(OFFICE_HOST)),
     };
     let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet.build());
-    assert_eq!(outcome.verdict, XDP_PASS, "{:?}", outcome.moved);
+    assert_eq!(outcome.verdict, XDP_PASS, "{:?}", outcome.deltas);
     assert_eq!(
         outcome.bytes[16..],
         frame(if from == Aws { AWS_HOST } else { OFFICE_HOST }).build()
@@ -92,7 +92,7 @@ fn forget(bench: &mut Bench, from: Behind, n: u8) {
     let map = bench.plane.maps().map_mut("FORGOTTEN").expect("is a map");
     let mut counts: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     counts.set(member, count, 0).expect("is in range");
-    // A station that was just heard is looked at anew when the daemon's clock has moved on.
+    // A station that has just sent is looked up anew when the daemon's clock has moved on.
     let map = bench.plane.maps().map_mut("CLOCK").expect("is a map");
     let mut clock: Array<&mut MapData, u32> = map.try_into().expect("is an array");
     let now = clock.get(&0, 0).expect("is in range");
@@ -120,7 +120,7 @@ fn no_more_than_the_network_allows() {
     has(&mut bench, Aws, &[1, 2, 3, 4]);
 }
 
-/// A declared one takes no place of those that are learned.
+/// A declared station does not count towards the limit of learned ones.
 #[test]
 fn declared_stations_are_not_counted() {
     let mut bench = of_four();
@@ -144,7 +144,7 @@ fn stations_that_move_are_counted_where_they_are() {
     sends(&mut bench, Office, station(2));
     has(&mut bench, Aws, &[1, 3, 4]);
     has(&mut bench, Office, &[2]);
-    // Their place is free for another, and then the way back is closed.
+    // Another station takes the free entry, and then the moved one cannot come back.
     sends(&mut bench, Aws, station(5));
     has(&mut bench, Aws, &[1, 3, 4, 5]);
     sends(&mut bench, Aws, station(2));
@@ -196,6 +196,6 @@ fn a_count_that_is_ahead_closes_nothing() {
     let mut counts: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     counts.set(member, 1, 0).expect("is in range");
     sends(&mut bench, Aws, station(1));
-    let fdb = bench.run(Program::Decap, Context::DEFAULT, &from_aws(&ping()).build()).stations;
+    let fdb = bench.run(Program::Decap, Context::DEFAULT, &from_aws(&ping()).build()).fdb;
     assert_eq!(fdb.get(&(1, station(1))), Some(&member));
 }

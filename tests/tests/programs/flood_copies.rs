@@ -1,9 +1,9 @@
-//! Copies that fail, and how many there are at most.
+//! Copies of a flooded frame that fail, and the maximum number of copies.
 
 use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
 
 use crate::{
-    everyone::{ALL, attached, broadcast, copied, ether, member, packet, sent_to, text, udp},
+    flood::{ALL, attached, broadcast, copied, ether, member, packet, sent_to, text, udp},
     prelude::*,
 };
 
@@ -16,12 +16,12 @@ fn each_copy_by_itself() {
     let narrow = large(1400 - 36 + 1);
     let too_large = large(LARGEST_FRAME + 1).build();
     let bytes = narrow.build();
-    let dropped = |name: &'static str| Moves::tx_drop(MtuExceeded, member(name), 1);
-    let nobody = ALL.iter().fold(Moves::none(), |all, name| all.with(&dropped(name)));
+    let dropped = |name: &'static str| Deltas::tx_drop(MtuExceeded, member(name), 1);
+    let nobody = ALL.iter().fold(Deltas::none(), |all, name| all.with(&dropped(name)));
     let rows = [
         copied("too large for office", &narrow, ALL)
-            .moves(sent_to(&bytes, &["aws", "depot"]).with(&dropped("office"))),
-        Row::not_sent("too large for all", &too_large, MtuExceeded, member("depot")).moves(nobody),
+            .deltas(sent_to(&bytes, &["aws", "depot"]).with(&dropped("office"))),
+        Row::not_sent("too large for all", &too_large, MtuExceeded, member("depot")).deltas(nobody),
     ];
     check(&mut bench, Program::Encap, &rows);
     drop((bench, _link));
@@ -30,8 +30,8 @@ fn each_copy_by_itself() {
     let (mut bench, _link) = attached(&gcp(PUBLIC));
     let frame = broadcast().build();
     let row = Row::not_sent("lone", &frame, NoNeighbour, member("lone"));
-    let lone = Moves::tx_drop(NoNeighbour, member("lone"), 1);
-    let row = row.moves(sent_to(&frame, &["aws", "office"]).with(&lone));
+    let lone = Deltas::tx_drop(NoNeighbour, member("lone"), 1);
+    let row = row.deltas(sent_to(&frame, &["aws", "office"]).with(&lone));
     check(&mut bench, Program::Encap, &[row]);
 }
 
@@ -86,7 +86,7 @@ fn sixty_four_copies_at_most() {
         let endpoint = Ipv4Addr::new(198, 51, 100, *all.last().expect("many") as u8 + 1);
         let last = member(names.last().expect("many"));
         let row = Row::sent(format!("{count}"), &frame, &packet(&frame, endpoint, 4789), last);
-        let row = row.moves(sent_to(&frame, &names));
+        let row = row.deltas(sent_to(&frame, &names));
         check(&mut bench, Program::Encap, &[row]);
     }
 }

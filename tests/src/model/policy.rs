@@ -1,10 +1,10 @@
-//! Who owns an address in a network, and what a member may say (rules 17 to 19).
+//! Who owns an address in a network, and which addresses a member may use (rules 17 to 19).
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     Network, Prefix,
-    inner::{Inner, Kind},
+    inner::{FrameKind, Inner},
 };
 use crate::packet::{BROADCAST, Mac};
 
@@ -61,20 +61,20 @@ impl Network {
             return false;
         }
         match &inner.kind {
-            Kind::Arp(arp) => {
-                arp.sender_mac == inner.src && self.has_right(member, arp.sender, false)
+            FrameKind::Arp(arp) => {
+                arp.sender_mac == inner.src && self.may_use(member, arp.sender, false)
             }
-            Kind::Ip(ip) => {
+            FrameKind::Ip(ip) => {
                 let discovery = ip.discovery();
                 let claimed = discovery.filter(|discovery| !discovery.solicits);
-                let right = |address| self.has_right(member, address, discovery.is_some());
+                let right = |address| self.may_use(member, address, discovery.is_some());
                 right(ip.src) && claimed.is_none_or(|claimed| right(claimed.target))
             }
         }
     }
 
-    fn has_right(&self, member: usize, address: IpAddr, discovery: bool) -> bool {
-        if !is_a_hosts(address) {
+    fn may_use(&self, member: usize, address: IpAddr, discovery: bool) -> bool {
+        if !is_host_address(address) {
             return false;
         }
         if is_link_local(address) {
@@ -85,15 +85,15 @@ impl Network {
     }
 
     /// Rule 19.
-    pub(super) fn takes(&self, inner: &Inner<'_>) -> bool {
+    pub(super) fn may_receive(&self, inner: &Inner<'_>) -> bool {
         let group = is_group(inner.dst);
         if inner.dst != self.mac && !group {
             return false;
         }
         match &inner.kind {
-            Kind::Arp(arp) if inner.dst == BROADCAST && arp.announces_itself() => true,
-            Kind::Arp(arp) => self.is_for_us(arp.target, inner.dst, false),
-            Kind::Ip(ip) => {
+            FrameKind::Arp(arp) if inner.dst == BROADCAST && arp.announces_itself() => true,
+            FrameKind::Arp(arp) => self.is_for_us(arp.target, inner.dst, false),
+            FrameKind::Ip(ip) => {
                 let discovery = ip.discovery();
                 let solicited = discovery.filter(|discovery| discovery.solicits);
                 let target_is_ours =
@@ -117,7 +117,7 @@ pub(super) fn is_group(mac: Mac) -> bool {
 }
 
 /// Not one of the addresses that no host has.
-pub(super) fn is_a_hosts(address: IpAddr) -> bool {
+pub(super) fn is_host_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
         IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_loopback() && v6.octets()[0] != 0xff,

@@ -1,4 +1,5 @@
-//! From what `decap` hears who has an address, and for how long `encap` believes it.
+//! Received ARP and neighbour discovery from which `decap` learns the MAC address of a neighbour,
+//! and for how long `encap` answers from it.
 
 use aya::maps::{HashMap, MapData};
 use vxlan_common::{
@@ -8,52 +9,52 @@ use vxlan_common::{
 
 use crate::{
     encap::{To, sent},
-    neighbours::{STATION, advertisement, answered, arp_for, arp_reply, ns_for},
+    neighbour_proxy::{REMOTE_MAC, advertisement, answered, arp_for, arp_reply, ns_for},
     prelude::*,
 };
 
-const OTHER_STATION: Mac = [2, 0, 0, 0, 0x78, 8];
+const OTHER_REMOTE_MAC: Mac = [2, 0, 0, 0, 0x78, 8];
 
 #[track_caller]
-fn hears(bench: &mut Bench, frame: &Packet) {
+fn receives(bench: &mut Bench, frame: &Packet) {
     let outcome = bench.run(Program::Decap, Context::DEFAULT, &from_aws(frame).build());
-    assert_eq!(outcome.verdict, XDP_PASS, "{:?}", outcome.moved);
+    assert_eq!(outcome.verdict, XDP_PASS, "{:?}", outcome.deltas);
 }
 
 #[test]
 fn arp_teaches_who_has_an_address() {
     let second = Ipv4Addr::new(192, 168, 44, 2);
     for (name, frame) in [
-        ("reply", arp_reply(AWS_HOST, STATION)),
+        ("reply", arp_reply(AWS_HOST, REMOTE_MAC)),
         (
             "request",
             Packet::new()
-                .with(Eth::new(BROADCAST, STATION))
-                .with(Arp::request(STATION, AWS_HOST, GCP_HOST)),
+                .with(Eth::new(BROADCAST, REMOTE_MAC))
+                .with(Arp::request(REMOTE_MAC, AWS_HOST, GCP_HOST)),
         ),
         (
             "announcement",
             Packet::new()
-                .with(Eth::new(BROADCAST, STATION))
-                .with(Arp::request(STATION, AWS_HOST, AWS_HOST)),
+                .with(Eth::new(BROADCAST, REMOTE_MAC))
+                .with(Arp::request(REMOTE_MAC, AWS_HOST, AWS_HOST)),
         ),
     ] {
         let mut bench = Bench::gcp();
         check(&mut bench, Program::Encap, &[sent("before", &arp_for(AWS_HOST), To::Aws)]);
-        hears(&mut bench, &frame);
+        receives(&mut bench, &frame);
         let rows = [
-            answered(name, &arp_for(AWS_HOST), &arp_reply(AWS_HOST, STATION), AWS_43),
+            answered(name, &arp_for(AWS_HOST), &arp_reply(AWS_HOST, REMOTE_MAC), AWS_43),
             sent("another address of the member", &arp_for(second), To::Aws),
-            // The same place among those that are kept.
+            // It shares a slot of the member's neighbour table.
             sent("one sixteen addresses on", &arp_for([192, 168, 44, 17]), To::Aws),
             sent("a solicitation", &ns_for(AWS_HOST6), To::Aws),
         ];
         check(&mut bench, Program::Encap, &rows);
-        hears(&mut bench, &arp_reply(second, OTHER_STATION));
-        hears(&mut bench, &arp_reply(AWS_HOST, OTHER_STATION));
+        receives(&mut bench, &arp_reply(second, OTHER_REMOTE_MAC));
+        receives(&mut bench, &arp_reply(AWS_HOST, OTHER_REMOTE_MAC));
         let rows = [
-            answered("second", &arp_for(second), &arp_reply(second, OTHER_STATION), AWS_43),
-            answered("moved", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, OTHER_STATION), AWS_43),
+            answered("second", &arp_for(second), &arp_reply(second, OTHER_REMOTE_MAC), AWS_43),
+            answered("moved", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, OTHER_REMOTE_MAC), AWS_43),
         ];
         check(&mut bench, Program::Encap, &rows);
     }
@@ -63,13 +64,13 @@ fn arp_teaches_who_has_an_address() {
 fn advertisements_teach_who_has_an_address() {
     let mut bench = Bench::gcp();
     check(&mut bench, Program::Encap, &[sent("before", &ns_for(AWS_HOST6), To::Aws)]);
-    hears(&mut bench, &advertisement(AWS_HOST6, GCP_HOST6, STATION));
+    receives(&mut bench, &advertisement(AWS_HOST6, GCP_HOST6, REMOTE_MAC));
     let second: Ipv6Addr = "2001:db8:44::2".parse().expect("is an address");
     let rows = [
         answered(
-            "heard",
+            "learned",
             &ns_for(AWS_HOST6),
-            &advertisement(AWS_HOST6, GCP_HOST6, STATION),
+            &advertisement(AWS_HOST6, GCP_HOST6, REMOTE_MAC),
             AWS_43,
         ),
         sent("another address", &ns_for(second), To::Aws),
@@ -78,21 +79,21 @@ fn advertisements_teach_who_has_an_address() {
     check(&mut bench, Program::Encap, &rows);
     // From one address of its own about another, to everybody.
     let unsolicited = Packet::new()
-        .with(Eth::new(ALL_NODES_MAC, OTHER_STATION))
+        .with(Eth::new(ALL_NODES_MAC, OTHER_REMOTE_MAC))
         .with(Ipv6::new(AWS_HOST6, ALL_NODES).hop_limit(255))
-        .with(Icmp::neighbour_advertisement(second, OTHER_STATION));
-    hears(&mut bench, &unsolicited);
+        .with(Icmp::neighbour_advertisement(second, OTHER_REMOTE_MAC));
+    receives(&mut bench, &unsolicited);
     let rows = [
         answered(
             "first",
             &ns_for(AWS_HOST6),
-            &advertisement(AWS_HOST6, GCP_HOST6, STATION),
+            &advertisement(AWS_HOST6, GCP_HOST6, REMOTE_MAC),
             AWS_43,
         ),
         answered(
             "second",
             &ns_for(second),
-            &advertisement(second, GCP_HOST6, OTHER_STATION),
+            &advertisement(second, GCP_HOST6, OTHER_REMOTE_MAC),
             AWS_43,
         ),
     ];
@@ -103,18 +104,18 @@ fn advertisements_teach_who_has_an_address() {
 fn what_teaches_no_neighbour() {
     let mut bench = Bench::gcp();
     let question = Packet::new()
-        .with(Eth::new(SOLICITED_MAC, STATION))
+        .with(Eth::new(SOLICITED_MAC, REMOTE_MAC))
         .with(Ipv6::new(AWS_HOST6, SOLICITED).hop_limit(255))
-        .with(Icmp::neighbour_solicitation(GCP_HOST6, STATION));
-    hears(&mut bench, &question);
-    let eth = || Eth::new(GCP_MAC, STATION);
-    hears(&mut bench, &Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 2)));
-    hears(&mut bench, &Packet::new().with(eth()).with(ipv6()).with(Udp::new(1, 2)));
+        .with(Icmp::neighbour_solicitation(GCP_HOST6, REMOTE_MAC));
+    receives(&mut bench, &question);
+    let eth = || Eth::new(GCP_MAC, REMOTE_MAC);
+    receives(&mut bench, &Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 2)));
+    receives(&mut bench, &Packet::new().with(eth()).with(ipv6()).with(Udp::new(1, 2)));
     // Refused: speaks for the MAC of another, for an address of another, and comes from a stranger.
     let borrowed =
-        Packet::new().with(eth()).with(Arp::reply(OTHER_STATION, AWS_HOST, GCP_MAC, GCP_HOST));
-    let reply = arp_reply(AWS_HOST, STATION);
-    let foreign = from_aws(&arp_reply(LONE_HOST, STATION));
+        Packet::new().with(eth()).with(Arp::reply(OTHER_REMOTE_MAC, AWS_HOST, GCP_MAC, GCP_HOST));
+    let reply = arp_reply(AWS_HOST, REMOTE_MAC);
+    let foreign = from_aws(&arp_reply(LONE_HOST, REMOTE_MAC));
     let stranger = wrap(outer_ip().src(STRANGER), outer_udp(), vxlan(), &reply);
     let office = from_office(&reply);
     for packet in [from_aws(&borrowed), foreign, stranger, office] {
@@ -134,7 +135,7 @@ fn what_teaches_no_neighbour() {
 fn a_neighbour_is_believed_in_for_a_minute() {
     const SECOND: u64 = 1_000_000_000;
     let mut bench = Bench::gcp();
-    hears(&mut bench, &arp_reply(AWS_HOST, STATION));
+    receives(&mut bench, &arp_reply(AWS_HOST, REMOTE_MAC));
     let age = |bench: &mut Bench, seconds: u64| {
         let map = bench.plane.maps().map_mut("NEIGHBOURS").expect("is a map");
         let mut map: HashMap<&mut MapData, NeighbourKey, Neighbour> =
@@ -145,24 +146,24 @@ fn a_neighbour_is_believed_in_for_a_minute() {
         map.insert(key, Neighbour { seen, ..value }, 0).expect("takes it");
     };
     let question = arp_for(AWS_HOST);
-    let row = answered("58 s", &question, &arp_reply(AWS_HOST, STATION), AWS_43);
+    let row = answered("58 s", &question, &arp_reply(AWS_HOST, REMOTE_MAC), AWS_43);
     age(&mut bench, 55);
     check(&mut bench, Program::Encap, &[row]);
     age(&mut bench, 5);
     check(&mut bench, Program::Encap, &[sent("over 60 s", &question, To::Aws)]);
-    hears(&mut bench, &arp_reply(AWS_HOST, OTHER_STATION));
-    let row = answered("again", &question, &arp_reply(AWS_HOST, OTHER_STATION), AWS_43);
+    receives(&mut bench, &arp_reply(AWS_HOST, OTHER_REMOTE_MAC));
+    let row = answered("again", &question, &arp_reply(AWS_HOST, OTHER_REMOTE_MAC), AWS_43);
     check(&mut bench, Program::Encap, &[row]);
 }
 
 /// One member's word counts for its own addresses, and no one else's.
 #[test]
-fn members_are_heard_for_themselves() {
+fn members_teach_their_own_addresses() {
     let mut bench = Bench::gcp();
-    hears(&mut bench, &arp_reply(AWS_HOST, STATION));
-    // The declared MAC stands, whatever is heard.
-    let office = Packet::new().with(Eth::new(GCP_MAC, STATION)).with(Arp::reply(
-        STATION,
+    receives(&mut bench, &arp_reply(AWS_HOST, REMOTE_MAC));
+    // The declared MAC stands, whatever is learned.
+    let office = Packet::new().with(Eth::new(GCP_MAC, REMOTE_MAC)).with(Arp::reply(
+        REMOTE_MAC,
         OFFICE_HOST,
         GCP_MAC,
         GCP_HOST,
@@ -171,12 +172,12 @@ fn members_are_heard_for_themselves() {
     assert_eq!(outcome.verdict, XDP_PASS);
     let rows = [
         answered("declared", &arp_for(OFFICE_HOST), &arp_reply(OFFICE_HOST, OFFICE_MAC), OFFICE_43),
-        answered("heard", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, STATION), AWS_43),
+        answered("learned", &arp_for(AWS_HOST), &arp_reply(AWS_HOST, REMOTE_MAC), AWS_43),
         sent("traffic goes out", &ping_out(), To::Aws),
     ];
     check(&mut bench, Program::Encap, &rows);
     let ip = Ipv4::new(GCP_HOST, AWS_HOST);
-    let eth = Eth::new(STATION, GCP_MAC);
+    let eth = Eth::new(REMOTE_MAC, GCP_MAC);
     let row =
         sent("to the station", &Packet::new().with(eth).with(ip).with(Udp::new(1, 2)), To::Aws);
     check(&mut bench, Program::Encap, &[row]);

@@ -1,4 +1,5 @@
-//! Full maps: said clearly, known before, and of a change that does not fit nothing is done.
+//! Full maps: the error names the map and the remedy, comes before anything is written, and a
+//! change that does not fit leaves the maps as they were.
 
 use aya::maps::{HashMap, MapData};
 use vxlan_common::table::{Mapping, SourceEntry};
@@ -8,7 +9,7 @@ use vxlan_user::{
 };
 
 use crate::{
-    learned::{BRANCH_43, BRANCH_HOST, NAPT, accepted, text},
+    learned_endpoints::{BRANCH_43, BRANCH_HOST, NAPT, accepted, text},
     pool::Pooled,
     prelude::*,
 };
@@ -31,8 +32,8 @@ fn does_not_fit(
          changed. {remedy}"
     );
     // Known before, and what the kernel itself says.
-    let known = plane.check_capacity(&bench.plan).expect_err("it is too small");
-    assert_eq!(known.to_string(), sentence);
+    let predicted = plane.check_capacity(&bench.plan).expect_err("it is too small");
+    assert_eq!(predicted.to_string(), sentence);
     let found = plane.fill(&bench.plan).expect_err("it is too small");
     assert!(matches!(found, DataPlaneError::Full { .. }), "{found:?}");
     assert_eq!(found.to_string(), sentence);
@@ -74,8 +75,8 @@ fn what_there_is_room_for_fits() {
     plane.fill(&bench.plan).expect("there is room");
 }
 
-/// `branch` is where it was learned to be. Then `branch` and `shop` move at once, and there is room for
-/// one new mapping: neither does.
+/// `branch` is where it was learned to be. Then `branch` and `shop` move at once, and there is room
+/// for one new mapping: neither does.
 #[test]
 fn a_move_that_does_not_fit_moves_nobody() {
     crate::bench::own_namespace();
@@ -94,8 +95,8 @@ fn a_move_that_does_not_fit_moves_nobody() {
     let refused = bench.plane.change(&changes).expect_err("there is room for one");
     assert_eq!(
         refused.to_string(),
-        "map MAPPINGS is full: it holds 2 entries, and 3 are needed. Nothing was changed. Take peers \
-         out of networks that they need not be in, or give some to another host"
+        "map MAPPINGS is full: it holds 2 entries, and 3 are needed. Nothing was changed. Take \
+         peers out of networks that they need not be in, or give some to another host"
     );
     assert_eq!(mappings(&mut bench), before);
     let row = accepted(&bench, "as before", NAPT, 1_024, (BRANCH_43, BRANCH_HOST));

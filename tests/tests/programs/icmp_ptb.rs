@@ -1,5 +1,5 @@
-//! What `encap` tells the sender of a packet that does not fit the way to its member: exact messages,
-//! and the packets about which nobody is told.
+//! ICMP packet-too-big: what `encap` answers the sender of a packet that is too large for the path
+//! to its member, byte for byte, and the packets that get no answer.
 
 use vxlan_common::reason::TxDrop::{MtuExceeded, NoNeighbour, NoRoute};
 
@@ -33,12 +33,12 @@ pub(crate) fn message(frame: &[u8], mtu: u16) -> Vec<u8> {
     headers.payload(&frame[14..14 + QUOTED]).build().to_vec()
 }
 
-fn told(name: &str, frame: &Packet, mtu: u16, who: Who) -> Row {
+fn reported(name: &str, frame: &Packet, mtu: u16, who: Who) -> Row {
     let frame = frame.build();
-    Row::told(name, &frame, &message(&frame, mtu), who, 1)
+    Row::too_big(name, &frame, &message(&frame, mtu), who, 1)
 }
 
-fn untold(name: impl Into<String>, frame: &Packet, who: Who) -> Row {
+fn silent(name: impl Into<String>, frame: &Packet, who: Who) -> Row {
     Row::not_sent(name, &frame.build(), MtuExceeded, who)
 }
 
@@ -75,21 +75,21 @@ fn the_mtu_of_the_path_to_the_byte(family: Family) {
     // IPv6 takes 20 bytes more than IPv4.
     let (to_aws, to_office) = family.pick((TO_AWS, TO_OFFICE), (TO_AWS - 20, TO_OFFICE - 20));
     // The path to office has an MTU of 1400 bytes.
-    let (most, office) = (family.largest_frame(), 1400 - family.header() - 8 - 8);
+    let (max, office) = (family.largest_frame(), 1400 - family.header() - 8 - 8);
     let mut rows = vec![
-        sent("1460 bytes outside", &aws(most), To::Aws),
-        told("1461 bytes outside", &aws(most + 1), to_aws, AWS_43),
-        told("3000 bytes outside", &aws(most + 1540), to_aws, AWS_43),
-        sent("1460 bytes outside, IPv6", &aws6(most), To::Aws),
-        told("1461 bytes outside, IPv6", &aws6(most + 1), to_aws, AWS_43),
-        told("3000 bytes outside, IPv6", &aws6(most + 1540), to_aws, AWS_43),
+        sent("1460 bytes outside", &aws(max), To::Aws),
+        reported("1461 bytes outside", &aws(max + 1), to_aws, AWS_43),
+        reported("3000 bytes outside", &aws(max + 1540), to_aws, AWS_43),
+        sent("1460 bytes outside, IPv6", &aws6(max), To::Aws),
+        reported("1461 bytes outside, IPv6", &aws6(max + 1), to_aws, AWS_43),
+        reported("3000 bytes outside, IPv6", &aws6(max + 1540), to_aws, AWS_43),
         sent("1400 bytes outside to office", &to(OFFICE_HOST, office), To::Office),
-        told("1401 bytes to office", &to(OFFICE_HOST, office + 1), to_office, OFFICE_43),
+        reported("1401 bytes to office", &to(OFFICE_HOST, office + 1), to_office, OFFICE_43),
         not_sent("too large for nobody", &to(NOWHERE, 1500), NoRoute, NETWORK),
         not_sent("too large for lone, not reached", &to(LONE_HOST, 1500), NoNeighbour, LONE_43),
     ];
     if family == Family::V6 {
-        rows.push(told("fits over IPv4 alone", &aws(LARGEST_FRAME), to_aws, AWS_43));
+        rows.push(reported("fits over IPv4 alone", &aws(LARGEST_FRAME), to_aws, AWS_43));
     }
     check(&mut family.bench(), Program::Encap, &rows);
 }
@@ -106,49 +106,49 @@ fn what_a_message_quotes() {
     let odd = big(v4(ip().options(vec![1; 40])).with(Tcp::new(40_000, 443).options(vec![1; 40])));
     let marked = big(v4(ip().tos(0xfd).ttl(1).id(0xffff)).with(Tcp::new(1, 2)));
     let rows = [
-        told("TCP", &big(v4(ip()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
-        told("TCP over IPv6", &big(v6(ip6()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
-        told("IPv4 and TCP with options", &odd, TO_AWS, AWS_43),
-        told("TTL 1, marked", &marked, TO_AWS, AWS_43),
-        told(
+        reported("TCP", &big(v4(ip()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
+        reported("TCP over IPv6", &big(v6(ip6()).with(Tcp::new(40_000, 443))), TO_AWS, AWS_43),
+        reported("IPv4 and TCP with options", &odd, TO_AWS, AWS_43),
+        reported("TTL 1, marked", &marked, TO_AWS, AWS_43),
+        reported(
             "hop limit 1, marked",
             &big(v6(ip6().hop_limit(1).traffic_class(0xfd).flow_label(0xf_ffff))
                 .with(Tcp::new(1, 2))),
             TO_AWS,
             AWS_43,
         ),
-        told("from behind this host", &big(v4(ip().src(behind)).with(udp())), TO_AWS, AWS_43),
-        told("protocol 132", &big(v4(ip().protocol(Some(132)))), TO_AWS, AWS_43),
-        told(
+        reported("from behind this host", &big(v4(ip().src(behind)).with(udp())), TO_AWS, AWS_43),
+        reported("protocol 132", &big(v4(ip().protocol(Some(132)))), TO_AWS, AWS_43),
+        reported(
             "first fragment",
             &big(v4(ip().fragment(flags::DF | flags::MF)).with(udp())),
             TO_AWS,
             AWS_43,
         ),
-        told(
+        reported(
             "first fragment over IPv6",
             &big(v6(ip6().next_header(Some(44))).payload(&[17, 0, 0, 1, 0, 0, 0, 9])),
             TO_AWS,
             AWS_43,
         ),
-        told("ICMP echo request", &icmp(8), TO_AWS, AWS_43),
-        told("ICMP echo reply", &icmp(0), TO_AWS, AWS_43),
-        told("ICMP timestamp", &icmp(13), TO_AWS, AWS_43),
-        told("ICMPv6 echo request", &icmp6(128), TO_AWS, AWS_43),
-        told("ICMPv6 echo reply", &icmp6(129), TO_AWS, AWS_43),
-        told(
+        reported("ICMP echo request", &icmp(8), TO_AWS, AWS_43),
+        reported("ICMP echo reply", &icmp(0), TO_AWS, AWS_43),
+        reported("ICMP timestamp", &icmp(13), TO_AWS, AWS_43),
+        reported("ICMPv6 echo request", &icmp6(128), TO_AWS, AWS_43),
+        reported("ICMPv6 echo reply", &icmp6(129), TO_AWS, AWS_43),
+        reported(
             "ICMPv6 in IPv4, type 1",
             &big(v4(ip().protocol(Some(58))).payload(&[1; 8])),
             TO_AWS,
             AWS_43,
         ),
-        told(
+        reported(
             "ICMP in IPv6, type 3",
             &big(v6(ip6().next_header(Some(1))).payload(&[3; 8])),
             TO_AWS,
             AWS_43,
         ),
-        told("IPv4 padded", &padded_ip(), TO_AWS, AWS_43),
+        reported("IPv4 padded", &padded_ip(), TO_AWS, AWS_43),
     ];
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }
@@ -164,11 +164,11 @@ fn padded_ip() -> Packet {
 }
 
 #[test]
-fn packets_about_which_nobody_is_told() {
+fn packets_that_get_no_message() {
     let ether = |mac: Mac| Packet::new().with(Eth::new(mac, GCP_MAC));
     let from = |mac: Mac| Packet::new().with(Eth::new(AWS_MAC, mac));
     let big = |headers: Packet| sized(&headers, 1500);
-    let aws = |name: String, frame: Packet| untold(name, &frame, AWS_43);
+    let aws = |name: String, frame: Packet| silent(name, &frame, AWS_43);
     let unused = "198.18.0.1".parse().expect("an address");
     let mut rows = vec![
         aws("without DF".into(), big(v4(ip().fragment(0)))),
@@ -185,17 +185,17 @@ fn packets_about_which_nobody_is_told() {
         aws("ARP".into(), big(ether(AWS_MAC).with(Arp::request(GCP_MAC, GCP_HOST, AWS_HOST)))),
         aws("from MAC 0".into(), big(from([0; 6]).with(ip()).with(udp()))),
         aws("from a group MAC".into(), big(from([1, 0, 0x5e, 0, 0, 1]).with(ip()).with(udp()))),
-        untold(
+        silent(
             "multicast to a declared station",
             &big(ether(OFFICE_MAC).with(ip().dst([239, 1, 2, 3].into())).with(udp())),
             OFFICE_43,
         ),
-        untold(
+        silent(
             "limited broadcast to a declared station",
             &big(ether(OFFICE_MAC).with(ip().dst(Ipv4Addr::BROADCAST)).with(udp())),
             OFFICE_43,
         ),
-        untold(
+        silent(
             "IPv6 multicast to a declared station",
             &big(ether(OFFICE_MAC).with(ip6().dst(ALL_NODES)).with(udp())),
             OFFICE_43,
@@ -224,14 +224,14 @@ fn packets_about_which_nobody_is_told() {
         let icmp = ether(AWS_MAC).with(ip6()).with(Icmp::new(kind, 0, vec![0; 4]));
         rows.push(aws(format!("ICMPv6 error {kind}"), big(icmp)));
     }
-    let row = told("from an address of no member", &big(v4(ip().src(unused))), TO_AWS, AWS_43);
+    let row = reported("from an address of no member", &big(v4(ip().src(unused))), TO_AWS, AWS_43);
     rows.push(row);
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }
 
 /// An overlay interface that is a port of a bridge has no address to answer from.
 #[test]
-fn without_an_own_address_of_the_family_nobody_is_told() {
+fn without_an_own_address_of_the_family_there_is_no_message() {
     let text = |addresses: &str| {
         let list = r#"addresses = ["192.168.43.1/24", "2001:db8:43::1/64"]"#;
         gcp(PUBLIC).replace(list, addresses)
@@ -239,37 +239,37 @@ fn without_an_own_address_of_the_family_nobody_is_told() {
     let (four, six) = (sized(&v4(ip()), 1500), sized(&v6(ip6()), 1500));
     let only4 = r#"addresses = ["192.168.43.1/24"]
         local_ips = ["192.168.43.0/24", "2001:db8:43::/64"]"#;
-    let rows = [told("IPv4", &four, TO_AWS, AWS_43), untold("IPv6", &six, AWS_43)];
+    let rows = [reported("IPv4", &four, TO_AWS, AWS_43), silent("IPv6", &six, AWS_43)];
     check(&mut Bench::new(&text(only4), GCP), Program::Encap, &rows);
     let only6 = r#"addresses = ["2001:db8:43::1/64"]
         local_ips = ["192.168.43.0/24", "2001:db8:43::/64"]"#;
-    let rows = [untold("IPv4", &four, AWS_43), told("IPv6", &six, TO_AWS, AWS_43)];
+    let rows = [silent("IPv4", &four, AWS_43), reported("IPv6", &six, TO_AWS, AWS_43)];
     check(&mut Bench::new(&text(only6), GCP), Program::Encap, &rows);
 }
 
 /// 100 at once; what real time refills meanwhile is allowed for.
 #[test]
-fn no_more_than_a_hundred_are_told_per_second() {
+fn no_more_than_a_hundred_messages_per_second() {
     let mut bench = Bench::gcp();
     let frame = sized(&v4(ip()), 1500).build();
     let first = bench.run(Program::Encap, Context::DEFAULT, &frame);
     assert_eq!(first.verdict, TC_ACT_REDIRECT);
     let begin = std::time::Instant::now();
-    let mut told = 1;
+    let mut sent = 1;
     loop {
         // Each takes 10 ms of the limit's clock, which may be a second ahead.
-        let (next, elapsed) = ((told + 1) * 10, begin.elapsed().as_millis());
+        let (next, elapsed) = ((sent + 1) * 10, begin.elapsed().as_millis());
         let outcome = bench.run(Program::Encap, Context::DEFAULT, &frame);
         if outcome.verdict != TC_ACT_REDIRECT {
-            let silent = Moves::tx_drop(MtuExceeded, AWS_43, 1);
-            assert_eq!((outcome.verdict, outcome.moved), (TC_ACT_SHOT, silent));
-            assert!(next > 1000 + elapsed, "{told} told in {elapsed} ms");
+            let silent = Deltas::tx_drop(MtuExceeded, AWS_43, 1);
+            assert_eq!((outcome.verdict, outcome.deltas), (TC_ACT_SHOT, silent));
+            assert!(next > 1000 + elapsed, "{sent} sent in {elapsed} ms");
             break;
         }
-        assert_eq!(outcome.moved, Moves::too_big(AWS_43, 1));
-        told += 1;
-        assert!(told < 10_000, "no limit");
+        assert_eq!(outcome.deltas, Deltas::too_big(AWS_43, 1));
+        sent += 1;
+        assert!(sent < 10_000, "no limit");
     }
-    let most = 100 + begin.elapsed().as_millis().div_ceil(10) + 1;
-    assert!((100..=most).contains(&told), "{told} told, not 100 to {most}");
+    let max = 100 + begin.elapsed().as_millis().div_ceil(10) + 1;
+    assert!((100..=max).contains(&sent), "{sent} sent, not 100 to {max}");
 }

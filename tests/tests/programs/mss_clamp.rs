@@ -1,5 +1,5 @@
-//! The maximum segment size of a TCP SYN, lowered to what fits the tunnel, in both directions and over
-//! both families on either side; the TCP checksum is right afterwards.
+//! The maximum segment size of a TCP SYN, lowered to what fits the tunnel, in both directions and
+//! over both families on either side; the TCP checksum is right afterwards.
 
 use crate::{
     encap::{To, outer},
@@ -12,17 +12,17 @@ fn tcp(flags: u8, options: &[u8]) -> Tcp {
     Tcp::new(40_000, 443).flags(flags).options(options.to_vec())
 }
 
-/// Segments with the options that they leave with, if the largest that fits is `most`.
-fn segments(most: u16) -> Vec<(&'static str, u8, Vec<u8>, Vec<u8>)> {
-    let place = |before: &[u8], value: u16, behind: &[u8]| {
+/// Segments with the options that they leave with, if the largest that fits is `max`.
+fn segments(max: u16) -> Vec<(&'static str, u8, Vec<u8>, Vec<u8>)> {
+    let with_mss = |before: &[u8], value: u16, behind: &[u8]| {
         [before, &[2, 4], &value.to_be_bytes(), behind].concat()
     };
     let lowered = |name, flags, before: &[u8], value: u16, behind: &[u8]| {
-        (name, flags, place(before, value, behind), place(before, most, behind))
+        (name, flags, with_mss(before, value, behind), with_mss(before, max, behind))
     };
     let kept = |name, flags, options: Vec<u8>| (name, flags, options.clone(), options);
     let linux = &[4, 2, 8, 10, 0, 1, 2, 3, 0, 0, 0, 0, 1, 3, 3, 7];
-    let over = most + 1;
+    let over = max + 1;
     vec![
         lowered("SYN", flags::SYN, &[], 1460, &[]),
         lowered("SYN+ACK", SYN_ACK, &[], 1460, &[]),
@@ -55,21 +55,21 @@ fn segments(most: u16) -> Vec<(&'static str, u8, Vec<u8>, Vec<u8>)> {
             &[1],
         ),
         lowered("in front of another", flags::SYN, &[], 1460, &[2, 4, 0x05, 0xb4]),
-        kept("fits exactly", flags::SYN, place(&[], most, &[])),
-        kept("fits", SYN_ACK, place(&[], 536, linux)),
-        kept("zero", flags::SYN, place(&[], 0, &[])),
+        kept("fits exactly", flags::SYN, with_mss(&[], max, &[])),
+        kept("fits", SYN_ACK, with_mss(&[], 536, linux)),
+        kept("zero", flags::SYN, with_mss(&[], 0, &[])),
         kept("no options", flags::SYN, vec![]),
         kept("no such option", flags::SYN, vec![4, 2, 1, 3, 3, 7, 1, 1]),
-        kept("no SYN", flags::ACK, place(&[], 1460, &[])),
-        kept("RST", flags::RST, place(&[], 1460, &[])),
-        kept("no flag", 0, place(&[], 1460, &[])),
-        kept("behind the end of the list", flags::SYN, place(&[0, 0, 0, 0], 1460, &[])),
+        kept("no SYN", flags::ACK, with_mss(&[], 1460, &[])),
+        kept("RST", flags::RST, with_mss(&[], 1460, &[])),
+        kept("no flag", 0, with_mss(&[], 1460, &[])),
+        kept("behind the end of the list", flags::SYN, with_mss(&[0, 0, 0, 0], 1460, &[])),
         kept("a length of 3", flags::SYN, vec![2, 3, 0x05, 0xb4]),
         kept("a length of 5", flags::SYN, vec![2, 5, 0x05, 0xb4, 0, 1, 1, 1]),
-        kept("behind a length of 0", flags::SYN, place(&[3, 0, 1, 1], 1460, &[])),
-        kept("behind a length of 1", flags::SYN, place(&[3, 1, 1, 1], 1460, &[])),
-        kept("behind a length of 200", flags::SYN, place(&[3, 200, 1, 1], 1460, &[])),
-        kept("a second one, the first fits", flags::SYN, place(&[2, 4, 2, 0], 1460, &[])),
+        kept("behind a length of 0", flags::SYN, with_mss(&[3, 0, 1, 1], 1460, &[])),
+        kept("behind a length of 1", flags::SYN, with_mss(&[3, 1, 1, 1], 1460, &[])),
+        kept("behind a length of 200", flags::SYN, with_mss(&[3, 200, 1, 1], 1460, &[])),
+        kept("a second one, the first fits", flags::SYN, with_mss(&[2, 4, 2, 0], 1460, &[])),
         kept("cut off by the header's end", flags::SYN, vec![1, 1, 2, 4]),
         kept("padding to the end", flags::SYN, vec![1; 40]),
     ]
@@ -77,7 +77,7 @@ fn segments(most: u16) -> Vec<(&'static str, u8, Vec<u8>, Vec<u8>)> {
 
 /// The largest that fits an MTU of 1460 bytes: the tunnel takes 50 or 70, and IPv4 or IPv6 with TCP
 /// 40 or 60.
-fn most(outer: Family, inner: Family) -> u16 {
+fn max(outer: Family, inner: Family) -> u16 {
     outer.pick(inner.pick(1370, 1350), inner.pick(1350, 1330))
 }
 
@@ -90,7 +90,7 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: Family) -> Vec<(String, Packet, Pa
             let tcp = tcp(flags, options).checksum(checksum);
             Packet::new().with(eth.clone()).with(ip.clone()).with(tcp)
         };
-        for (name, flags, before, after) in segments(most(outer, inner)) {
+        for (name, flags, before, after) in segments(max(outer, inner)) {
             let pair = |payload: &[u8], checksum| {
                 (
                     frame(flags, &before, checksum).payload(payload),
@@ -104,7 +104,7 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: Family) -> Vec<(String, Packet, Pa
         }
     }
     let Layer::Ipv4(v4) = &ips[0] else { panic!("IPv4 comes first") };
-    let most = most(outer, Family::V4);
+    let max = max(outer, Family::V4);
     let mss = |value: u16| [&[2, 4][..], &value.to_be_bytes()].concat();
     let syn = |ip: Ipv4, value| {
         Packet::new().with(eth.clone()).with(ip).with(tcp(flags::SYN, &mss(value)))
@@ -112,7 +112,7 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: Family) -> Vec<(String, Packet, Pa
     for n in [4, 20, 40] {
         let ip = v4.clone().options(vec![1; n]);
         let name = format!("IPv4 with {n} bytes of options");
-        all.push((name, syn(ip.clone(), 1460), syn(ip, most)));
+        all.push((name, syn(ip.clone(), 1460), syn(ip, max)));
     }
     // Nothing else in the packet may be taken for a SYN.
     let first = syn(v4.clone().fragment(flags::MF), 1460);
@@ -148,7 +148,7 @@ fn frames(eth: &Eth, ips: &[Layer; 2], outer: Family) -> Vec<(String, Packet, Pa
 }
 
 #[test]
-fn on_the_way_in() {
+fn on_receive() {
     for family in Family::BOTH {
         // The path back to aws is over the family that this host prefers, however packets come.
         let mut bench = family.bench();
@@ -165,9 +165,9 @@ fn on_the_way_in() {
     }
 }
 
-/// What counts is the way back, which is over IPv6 though the packet came over IPv4.
+/// The path back decides, which is over IPv6 though the packet came over IPv4.
 #[test]
-fn the_way_back_decides() {
+fn the_path_back_decides() {
     let mut bench = Family::V6.bench();
     let frame = |size: u16| {
         let mss = [&[2, 4][..], &size.to_be_bytes()].concat();
@@ -187,7 +187,7 @@ fn the_way_back_decides() {
 }
 
 #[test]
-fn on_the_way_out() {
+fn on_transmit() {
     let ips = || [Ipv4::new(GCP_HOST, AWS_HOST).into(), Ipv6::new(GCP_HOST6, AWS_HOST6).into()];
     for family in Family::BOTH {
         let mut bench = family.bench();
@@ -204,9 +204,9 @@ fn on_the_way_out() {
     }
 }
 
-/// A narrower way to another member.
+/// A path to another member with a smaller MTU.
 #[test]
-fn each_way_by_its_own_mtu() {
+fn each_path_by_its_own_mtu() {
     let frame = |size: u16| {
         let mss = [&[2, 4][..], &size.to_be_bytes()].concat();
         let ip = Ipv4::new(GCP_HOST, OFFICE_HOST);
@@ -226,7 +226,8 @@ fn each_way_by_its_own_mtu() {
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }
 
-/// Only the difference is worked in: a checksum that was wrong stays wrong, for its receiver to see.
+/// Only the difference is worked in: a checksum that was wrong stays wrong, for its receiver to
+/// see.
 #[test]
 fn a_wrong_checksum_stays_wrong() {
     let frame = |size: u16, checksum| {

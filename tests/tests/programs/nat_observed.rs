@@ -1,12 +1,12 @@
-//! What is noted of where a member's packets come from: address, rewritten port and TTL of the latest,
-//! how often they changed and when, and how many there were.
+//! The observed outer source of a member: address, rewritten port and TTL of the latest packet, how
+//! often and when they changed, and how many mappings there were.
 
 use vxlan_common::{
     reason::RxDrop::{BadChecksum, InnerSourceDenied},
     table::ObservedEndpoint,
 };
 
-use crate::{learned, live, prelude::*};
+use crate::{daemon, learned_endpoints, prelude::*};
 
 fn bench(keys: &str) -> Bench {
     Bench::new(&with_peer(&gcp6(PUBLIC6), "aws", keys), GCP6)
@@ -32,7 +32,7 @@ fn sends(bench: &mut Bench, from: impl Into<IpAddr>, port: u16, ttl: u8) -> Obse
 type Summary = (IpAddr, u16, u8, u32, u32);
 
 fn summary(observed: &ObservedEndpoint) -> Summary {
-    let address = live::address_of(observed.family, &observed.address);
+    let address = daemon::address_of(observed.family, &observed.address);
     let mappings = ObservedEndpoint::mappings(&observed.seen);
     assert_eq!(observed.pad, 0);
     (address, observed.port, observed.ttl, observed.changes, mappings)
@@ -75,14 +75,14 @@ fn the_latest_and_what_changed() {
 #[test]
 fn a_bit_for_each_mapping() {
     let mut bench = bench("source_port = \"any\"");
-    let mut places = Vec::new();
+    let mut bits = Vec::new();
     for (from, port) in [(AWS_PUBLIC, 50_000), (AWS_PUBLIC, 1), (AWS_PUBLIC, 2), (AWS_PRIVATE, 2)] {
-        let noted = if port < 32_768 { port } else { 0 };
+        let recorded = if port < 32_768 { port } else { 0 };
         let address = vxlan_common::addr::Address::ipv4(from.octets());
-        places.push(ObservedEndpoint::bit_for(&address, noted));
+        bits.push(ObservedEndpoint::bit_for(&address, recorded));
         let observed = sends(&mut bench, from, port, 64);
         let mut expected = [0; 8];
-        places.iter().for_each(|place| expected[*place as usize / 64] |= 1 << (place % 64));
+        bits.iter().for_each(|bit| expected[*bit as usize / 64] |= 1 << (bit % 64));
         assert_eq!(observed.seen, expected);
     }
 }
@@ -119,7 +119,7 @@ fn ports_of_flows() {
 
 /// Whoever is refused moves nothing.
 #[test]
-fn refused_packets_are_not_noted() {
+fn refused_packets_are_not_recorded() {
     let mut bench = bench("source_port = \"flow\"");
     let stolen =
         Packet::new().with(eth()).with(ipv4().src(OFFICE_HOST)).with(Icmp::echo_request(1, 1));
@@ -138,15 +138,15 @@ fn refused_packets_are_not_noted() {
     };
     rows(&mut bench);
     assert_eq!(bench.observed(AWS_43).family, 0);
-    let noted = sends(&mut bench, AWS_PUBLIC, 9, 64);
+    let recorded = sends(&mut bench, AWS_PUBLIC, 9, 64);
     rows(&mut bench);
-    assert_eq!(bench.observed(AWS_43), noted);
+    assert_eq!(bench.observed(AWS_43), recorded);
 }
 
 /// Each member has its own; a learned one's port is that of its mapping.
 #[test]
 fn of_a_learned_peer() {
-    let mut bench = Bench::new(&learned::text(), GCP6);
+    let mut bench = Bench::new(&learned_endpoints::text(), GCP6);
     let at = IpAddr::from(STRANGER);
     let frame = Packet::new()
         .with(eth())

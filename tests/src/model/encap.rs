@@ -3,24 +3,24 @@
 use std::net::IpAddr;
 
 use super::{
-    Counters, Fate, From, Model, Network, Peer, Refusal, What, Who, answer,
+    Counter, Counters, Fate, FieldSource, Model, Network, Peer, Refusal, Who,
     bytes::{octets, put16, sum},
     flow,
-    inner::{HEADER, Inner, Ip, Kind, UDP},
-    rewrite,
-    rights::{Owner, is_group, is_multicast},
+    inner::{FrameKind, HEADER, Inner, Ip, UDP},
+    policy::{Owner, is_group, is_multicast},
+    reply, rewrite,
 };
 
-/// How many members a frame to everyone goes to.
-const EVERYONE: usize = 64;
+/// How many members a flooded frame goes to.
+const MAX_FLOOD_MEMBERS: usize = 64;
 const DEFAULT_TTL: u8 = 64;
 
 /// Who gets a frame, by rule 2.
 enum To {
     NoRoute,
     Member(usize),
-    Everyone,
-    /// Nobody: it is answered in that member's name, and forgotten if that is not declared.
+    Flood,
+    /// No member: it is answered for that member, and may be forgotten if the MAC is not declared.
     Answer {
         reply: Vec<u8>,
         member: usize,
@@ -30,23 +30,23 @@ enum To {
 
 pub(super) fn count(counters: &mut Counters, network: usize, bytes: usize, fate: &Fate) {
     match fate {
-        Fate::Refused(refusal) | Fate::Told { refusal, .. } => {
-            counters.add(refusal.who, What::TxDrop(refusal.reason), 1);
-            if matches!(fate, Fate::Told { .. }) {
-                counters.add(refusal.who, What::Told, 1);
+        Fate::Refused(refusal) | Fate::TooBig { refusal, .. } => {
+            counters.add(refusal.who, Counter::TxDrop(refusal.reason), 1);
+            if matches!(fate, Fate::TooBig { .. }) {
+                counters.add(refusal.who, Counter::TooBigSent, 1);
             }
         }
         Fate::Sent { member, .. } => {
             let who = Who::Member { network, member: *member };
-            counters.add(who, What::TxPackets, 1);
-            counters.add(who, What::TxBytes, bytes);
+            counters.add(who, Counter::TxPackets, 1);
+            counters.add(who, Counter::TxBytes, bytes);
         }
-        Fate::Everyone(copies) => {
+        Fate::Flooded(copies) => {
             copies.iter().for_each(|copy| count(counters, network, bytes, copy));
         }
         Fate::Answered { member, .. } => {
             let who = Who::Member { network, member: *member };
-            counters.add(who, What::Answered, 1);
+            counters.add(who, Counter::NeighbourReplies, 1);
         }
         Fate::NotOurs | Fate::Accepted { .. } | Fate::Probe(_) => {}
     }
@@ -63,15 +63,15 @@ pub(super) fn decide(model: &Model, network: usize, frame: &[u8]) -> Fate {
             Fate::Answered { reply, member, forgotten }
         }
         To::Member(member) => model.send(network, member, frame, &inner, true),
-        To::Everyone => {
-            let from = model.stations.get(&(network, inner.src)).map(|station| station.member);
+        To::Flood => {
+            let from = model.fdb.get(&(network, inner.src)).map(|entry| entry.member);
             let all = 0..model.config.networks[network].members.len();
             let copies: Vec<_> = all
-                .take(EVERYONE)
+                .take(MAX_FLOOD_MEMBERS)
                 .filter(|member| Some(*member) != from)
                 .map(|member| model.send(network, member, frame, &inner, false))
                 .collect();
-            if copies.is_empty() { nobody("no_route") } else { Fate::Everyone(copies) }
+            if copies.is_empty() { nobody("no_route") } else { Fate::Flooded(copies) }
         }
     }
 }
@@ -83,19 +83,19 @@ impl Model {
         if is_group(inner.dst) {
             return self.recipient_of_group(index, network, inner, frame);
         }
-        let station = self.stations.get(&(index, inner.dst));
-        if let Some(station) = station.filter(|station| station.declared) {
-            return To::Member(station.member);
+        let entry = self.fdb.get(&(index, inner.dst));
+        if let Some(entry) = entry.filter(|entry| entry.declared) {
+            return To::Member(entry.member);
         }
-        let asked_for = match &inner.kind {
-            Kind::Arp(arp) => arp.target,
-            Kind::Ip(ip) => solicited(ip).unwrap_or(ip.dst),
+        let target = match &inner.kind {
+            FrameKind::Arp(arp) => arp.target,
+            FrameKind::Ip(ip) => solicited(ip).unwrap_or(ip.dst),
         };
-        match (network.owner(asked_for), station) {
+        match (network.owner(target), entry) {
             (Owner::Member(member), _) => To::Member(member),
             (Owner::ThisHost, _) => To::NoRoute,
-            (Owner::Nobody, Some(station)) => To::Member(station.member),
-            (Owner::Nobody, None) if network.flood => To::Everyone,
+            (Owner::Nobody, Some(entry)) => To::Member(entry.member),
+            (Owner::Nobody, None) if network.flood => To::Flood,
             (Owner::Nobody, None) => To::NoRoute,
         }
     }
@@ -107,17 +107,17 @@ impl Model {
         inner: &Inner<'_>,
         frame: &[u8],
     ) -> To {
-        let asked_for = match &inner.kind {
-            Kind::Ip(ip) if ip.concerns_one_link() => return To::NoRoute,
-            Kind::Arp(arp) => (!arp.announces_itself()).then_some(arp.target),
-            Kind::Ip(ip) => solicited(ip),
+        let target = match &inner.kind {
+            FrameKind::Ip(ip) if ip.is_link_scoped() => return To::NoRoute,
+            FrameKind::Arp(arp) => (!arp.announces_itself()).then_some(arp.target),
+            FrameKind::Ip(ip) => solicited(ip),
         };
-        if let Some(asked_for) = asked_for {
-            let Owner::Member(member) = network.owner(asked_for) else { return To::NoRoute };
+        if let Some(target) = target {
+            let Owner::Member(member) = network.owner(target) else { return To::NoRoute };
             let declared = network.members[member].mac;
-            let heard = self.neighbours.get(&(index, member, asked_for)).copied();
-            let known = declared.or(heard);
-            let reply = known.and_then(|mac| answer::in_the_name_of(mac, inner, frame));
+            let learned = self.neighbours.get(&(index, member, target)).copied();
+            let known = declared.or(learned);
+            let reply = known.and_then(|mac| reply::proxy_reply(mac, inner, frame));
             let declared = declared.is_some();
             return reply.map_or(To::Member(member), |reply| To::Answer {
                 reply,
@@ -127,7 +127,7 @@ impl Model {
         }
         match inner.ip().filter(|ip| !is_multicast(ip.dst)).map(|ip| network.owner(ip.dst)) {
             Some(Owner::Member(member)) => To::Member(member),
-            _ => To::Everyone,
+            _ => To::Flood,
         }
     }
 
@@ -148,9 +148,9 @@ impl Model {
         }
         if frame.len() + peer.outer_headers() > peer.path_mtu {
             let refusal = refusal("mtu_exceeded");
-            let reply = answer::too_big(network, inner, peer.inner_mtu()).filter(|_| alone);
+            let reply = reply::too_big(network, inner, peer.inner_mtu()).filter(|_| alone);
             return match reply {
-                Some(reply) => Fate::Told { reply, refusal },
+                Some(reply) => Fate::TooBig { reply, refusal },
                 None => Fate::Refused(refusal),
             };
         }
@@ -204,10 +204,10 @@ impl Model {
     }
 }
 
-fn of(setting: From, inner: u8) -> u8 {
+fn of(setting: FieldSource, inner: u8) -> u8 {
     match setting {
-        From::Settings(value) => value,
-        From::Inner => inner,
+        FieldSource::Settings(value) => value,
+        FieldSource::Inner => inner,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Peers whose endpoint is learned: known by address and port together, also beside others at the same
-//! address. How an endpoint is learned is not the programs' matter.
+//! Peers whose endpoint is learned: identified by address and port together, also beside others at
+//! the same address. The daemon learns the endpoint; the programs only match it.
 
 use vxlan_common::reason::RxDrop::{
     BadChecksum, InnerSourceDenied, InvalidVxlanHeader, MalformedOuter, UnknownSource,
@@ -57,7 +57,8 @@ pub(crate) fn packet(from: impl Into<IpAddr>, port: u16, vni: u32, host: Ipv4Add
     wrap(ip(from), udp, Vxlan::new(vni), &inner(host)).build().to_vec()
 }
 
-/// A packet from there is `who`'s, whose host that is; its port, which our own is not, is rewritten.
+/// A packet from there is `who`'s, whose host that is; its port, which our own is not, is
+/// rewritten.
 pub(crate) fn accepted(
     bench: &Bench,
     name: &str,
@@ -195,8 +196,8 @@ fn beside_a_declared_peer() {
     }
 }
 
-/// A learned peer is nobody but by address, port and network: what is there else, anybody behind the same
-/// NAT may have sent.
+/// A learned peer is nobody but by address, port and network: what is there else, anybody behind
+/// the same NAT may have sent.
 #[test]
 fn in_no_other_network() {
     let mut bench = bench();
@@ -270,7 +271,7 @@ fn what_its_probes_say() {
 fn a_wrong_checksum_is_explained() {
     let text = text().replacen("/branch.key\"", "/branch.key\"\nudp_checksum = \"any\"", 1);
     let mut bench = Bench::new(&text, GCP6);
-    for (at, behind, stranger, place) in [
+    for (at, behind, stranger, checksum_at) in [
         (IpAddr::from(NAPT), IpAddr::from(BEHIND), IpAddr::from(STRANGER), 40),
         (NAPT6.into(), BEHIND6.into(), STRANGER6.into(), 60),
     ] {
@@ -280,7 +281,7 @@ fn a_wrong_checksum_is_explained() {
         };
         let sum = |from, port| {
             let packet = with(from, port, Checksum::Right);
-            Checksum::Value(u16::from_be_bytes([packet[place], packet[place + 1]]))
+            Checksum::Value(u16::from_be_bytes([packet[checksum_at], packet[checksum_at + 1]]))
         };
         let row = |name: &str, sum, counted| {
             let row = Row::refused(name, &with(at, 1_024, sum), BadChecksum, BRANCH_43);

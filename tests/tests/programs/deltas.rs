@@ -1,4 +1,5 @@
-//! Counters by the names that a user reads them under: whom, which, how many.
+//! Counters by the names that a user reads them under, and how far they moved: for whom, which, how
+//! many.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use vxlan_common::{
 };
 use vxlan_user::plan::SlotOwner;
 
-/// Whom a packet is put down to.
+/// For whom a packet is counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Who {
     Nobody,
@@ -31,9 +32,9 @@ impl Who {
 
 /// Counters that are not zero, or how far each moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moves(BTreeMap<String, u64>);
+pub(crate) struct Deltas(BTreeMap<String, u64>);
 
-impl Moves {
+impl Deltas {
     pub(crate) fn none() -> Self {
         Self::default()
     }
@@ -74,7 +75,7 @@ impl Moves {
         Self::none().and(&Who::Peer(peer).owner(), "probes", packets)
     }
 
-    /// A packet that did not fit the way to a member, and the message about it.
+    /// A packet over the MTU of the path to a member, and the ICMP message about it.
     pub(crate) fn too_big(who: Who, packets: u64) -> Self {
         let dropped = Self::tx_drop(TxDrop::MtuExceeded, who, packets);
         dropped.and(&who.owner(), "too_big_sent", 1)
@@ -139,16 +140,16 @@ impl Moves {
 
     /// How far these counters are beyond `before`. Counters never fall.
     pub(crate) fn since(&self, before: &Self) -> Self {
-        let mut moved = self.0.clone();
+        let mut deltas = self.0.clone();
         for (name, count) in &before.0 {
-            let now = moved.remove(name).unwrap_or(0);
+            let now = deltas.remove(name).unwrap_or(0);
             let more = now.checked_sub(*count);
             match more.unwrap_or_else(|| panic!("{name} fell from {count} to {now}")) {
                 0 => {}
-                more => drop(moved.insert(name.clone(), more)),
+                more => drop(deltas.insert(name.clone(), more)),
             }
         }
-        Self(moved)
+        Self(deltas)
     }
 }
 

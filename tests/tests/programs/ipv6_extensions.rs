@@ -159,7 +159,8 @@ fn chains_of_up_to_six_and_beyond() {
     check(&mut Family::V6.bench(), Program::Decap, &rows);
 }
 
-/// Cut off before the UDP header is whole, it is the host's; behind that it is refused at any length.
+/// Cut off before the UDP header is whole, it is the host's; behind that it is refused at any
+/// length.
 #[test]
 fn truncated_at_every_byte() {
     let mut rows = Vec::new();

@@ -1,26 +1,26 @@
-//! What is handed back to the sender of a frame: the answer to a question after an address, and word
-//! of a packet that is too large.
+//! What is handed back to the sender of a frame: the ARP or neighbour discovery reply of a proxy,
+//! and the ICMP message about a packet that is too large.
 
 use std::net::IpAddr;
 
 use super::{
     Network,
     bytes::{octets, pseudo_header, put16, sum},
-    inner::{Inner, Kind},
-    rights::{is_a_hosts, is_group, is_multicast},
+    inner::{FrameKind, Inner},
+    policy::{is_group, is_host_address, is_multicast},
 };
 use crate::packet::{Mac, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
 
-/// How much of a packet that is too large is sent back.
+/// Bytes of a packet that is too large which are sent back.
 const QUOTED: usize = 512;
 /// Internetwork control, as RFC 1812, section 4.3.2.5 has it for errors.
 const ERROR_TOS: u8 = 0xc0;
 
-/// The answer of the owner, whose MAC address that is; nothing for what only the owner can answer.
-/// What lay behind the question stays behind the answer.
-pub(super) fn in_the_name_of(mac: Mac, inner: &Inner<'_>, frame: &[u8]) -> Option<Vec<u8>> {
+/// The reply for the owner of the address, whose MAC address is `mac`; nothing for a request that
+/// only the owner can answer. Bytes behind the request stay behind the reply.
+pub(super) fn proxy_reply(mac: Mac, inner: &Inner<'_>, frame: &[u8]) -> Option<Vec<u8>> {
     let mut reply = match &inner.kind {
-        Kind::Arp(arp) => {
+        FrameKind::Arp(arp) => {
             if !arp.request || arp.sender.is_unspecified() {
                 return None;
             }
@@ -32,7 +32,7 @@ pub(super) fn in_the_name_of(mac: Mac, inner: &Inner<'_>, frame: &[u8]) -> Optio
             reply.extend(octets(arp.sender));
             reply
         }
-        Kind::Ip(ip) => {
+        FrameKind::Ip(ip) => {
             let target = ip.discovery()?.target;
             let option = ip.payload().get(24..)?;
             if ip.src.is_unspecified() || option.len() != 8 || option[..2] != [1, 1] {
@@ -56,7 +56,7 @@ pub(super) fn in_the_name_of(mac: Mac, inner: &Inner<'_>, frame: &[u8]) -> Optio
 pub(super) fn too_big(network: &Network, inner: &Inner<'_>, mtu: usize) -> Option<Vec<u8>> {
     let ip = inner.ip()?;
     let to_group = is_group(inner.dst) || is_multicast(ip.dst);
-    let answerable = is_a_hosts(ip.src) && !is_group(inner.src);
+    let answerable = is_host_address(ip.src) && !is_group(inner.src);
     let silent = ip.is_icmp_error() || ip.is_later_fragment() || to_group;
     if !ip.dont_fragment() || !answerable || silent {
         return None;

@@ -1,4 +1,4 @@
-//! What may come at once under a limit, and whom the rest is put down to. The rates are so low that
+//! The burst that a rate limit allows, and for whom the rest is counted. The rates are so low that
 //! real time refills next to nothing; what it can have refilled is allowed for.
 
 use std::time::Instant;
@@ -29,13 +29,13 @@ fn decap(bench: &mut Bench, packet: &Packet) -> Outcome {
 #[track_caller]
 fn refused(outcome: &Outcome, reason: RxDrop, who: Who) {
     assert_eq!(outcome.verdict, XDP_DROP);
-    assert_eq!(outcome.moved, Moves::rx_drop(reason, who));
+    assert_eq!(outcome.deltas, Deltas::rx_drop(reason, who));
 }
 
 /// Sends until a packet is over the limit, and once more; how many passed. Exactly these counters
 /// move for each.
 #[track_caller]
-fn passed(bench: &mut Bench, packet: &Packet, who: Who, moved: &Moves) -> u64 {
+fn passed(bench: &mut Bench, packet: &Packet, who: Who, moved: &Deltas) -> u64 {
     let mut passed = 0;
     loop {
         let outcome = decap(bench, packet);
@@ -44,7 +44,7 @@ fn passed(bench: &mut Bench, packet: &Packet, who: Who, moved: &Moves) -> u64 {
             refused(&decap(bench, packet), RateLimited, who);
             return passed;
         }
-        assert_eq!(outcome.moved, *moved);
+        assert_eq!(outcome.deltas, *moved);
         passed += 1;
         assert!(passed < 10_000, "no limit");
     }
@@ -54,8 +54,8 @@ fn passed(bench: &mut Bench, packet: &Packet, who: Who, moved: &Moves) -> u64 {
 #[track_caller]
 fn assert_burst(passed: u64, burst: u64, per_second: u64, begin: Instant) {
     let elapsed = begin.elapsed().as_secs_f64();
-    let most = burst + (elapsed * per_second as f64).ceil() as u64;
-    assert!((burst..=most).contains(&passed), "{passed} passed, not {burst} to {most}");
+    let max = burst + (elapsed * per_second as f64).ceil() as u64;
+    assert!((burst..=max).contains(&passed), "{passed} passed, not {burst} to {max}");
 }
 
 /// A frame of `len` bytes from `aws`.
@@ -63,8 +63,8 @@ fn sized(len: usize) -> Packet {
     Packet::new().with(eth()).with(ipv4()).with(Udp::new(1, 2)).payload(&vec![7; len - 42])
 }
 
-fn from_endpoint() -> Moves {
-    Moves::none().nat(SrcAddress, AWS_43)
+fn from_endpoint() -> Deltas {
+    Deltas::none().nat(SrcAddress, AWS_43)
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_limit_is_of_the_peer() {
         assert_eq!(decap(&mut bench, &second).verdict, XDP_PASS);
     }
     let begin = Instant::now();
-    let more = passed(&mut bench, &second, Who::Member("office", OTHER_VNI), &Moves::none());
+    let more = passed(&mut bench, &second, Who::Member("office", OTHER_VNI), &Deltas::none());
     assert_burst(more, 0, 1, begin);
     refused(&decap(&mut bench, &first), RateLimited, Who::Member("office", VNI));
     // Nobody else's.
@@ -203,7 +203,7 @@ fn what_is_charged() {
 }
 
 #[test]
-fn frames_for_everyone() {
+fn flooded_frames() {
     let frame = Packet::new()
         .with(Eth::new(BROADCAST, GCP_MAC))
         .with(Ipv4::new(GCP_HOST, [255; 4]))
@@ -219,17 +219,17 @@ fn frames_for_everyone() {
         loop {
             let outcome = bench.run(Program::Encap, Context::DEFAULT, &frame);
             if outcome.verdict == TC_ACT_SHOT {
-                let moved = Moves::tx_drop(TxDrop::RateLimited, Who::Network(VNI), 1);
-                assert_eq!(outcome.moved, moved);
+                let moved = Deltas::tx_drop(TxDrop::RateLimited, Who::Network(VNI), 1);
+                assert_eq!(outcome.deltas, moved);
                 break;
             }
             let depot = Who::Member("depot", VNI);
-            assert_eq!(outcome.moved, Moves::sent(depot, 1, frame.len()));
+            assert_eq!(outcome.deltas, Deltas::sent(depot, 1, frame.len()));
             many += 1;
         }
         assert_burst(many, burst, rate, begin);
         // Frames for one member are not concerned.
         let outcome = bench.run(Program::Encap, Context::DEFAULT, &ping_out().build());
-        assert_eq!(outcome.moved, Moves::sent(AWS_43, 1, ping_out().build().len()));
+        assert_eq!(outcome.deltas, Deltas::sent(AWS_43, 1, ping_out().build().len()));
     }
 }

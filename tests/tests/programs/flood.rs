@@ -1,6 +1,7 @@
-//! What is for everyone: each member gets a copy, by itself checked, headed and counted. The last one
-//! gets the frame itself, which is what a test run shows; the others' leave by the loopback device of
-//! this namespace, where `encap` is attached as on an overlay interface.
+//! BUM traffic (broadcast, unknown unicast, multicast) by head-end replication: each member gets a
+//! copy, checked, encapsulated and counted by itself. The last member gets the frame itself, which
+//! is what a test run shows; the other copies leave by the loopback device of this namespace, where
+//! `encap` is attached as on an overlay interface.
 
 use aya::programs::{
     LinkOrder, TcAttachType,
@@ -12,7 +13,7 @@ use vxlan_user::dataplane::names;
 
 use crate::prelude::*;
 
-const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
+const REMOTE_MAC: Mac = [2, 0, 0, 0, 0x77, 7];
 const MDNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const DEPOT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 40);
 
@@ -42,7 +43,7 @@ pub(crate) fn attached(text: &str) -> (Bench, SchedClassifierLink) {
     (bench, link)
 }
 
-/// The frame on its way to that endpoint.
+/// The packet that carries the frame to that endpoint.
 pub(crate) fn packet(frame: &[u8], endpoint: Ipv4Addr, port: u16) -> Vec<u8> {
     let ip = Ipv4::new(GCP_PRIVATE, endpoint);
     let udp = Udp::vxlan(port_of(frame)).dst_port(port);
@@ -51,9 +52,9 @@ pub(crate) fn packet(frame: &[u8], endpoint: Ipv4Addr, port: u16) -> Vec<u8> {
 }
 
 /// To these, of which the last gets the frame itself.
-pub(crate) fn sent_to(frame: &[u8], all: &[&'static str]) -> Moves {
-    let sent = all.iter().map(|name| Moves::sent(member(name), 1, frame.len()));
-    sent.fold(Moves::none(), |all, one| all.with(&one))
+pub(crate) fn sent_to(frame: &[u8], all: &[&'static str]) -> Deltas {
+    let sent = all.iter().map(|name| Deltas::sent(member(name), 1, frame.len()));
+    sent.fold(Deltas::none(), |all, one| all.with(&one))
 }
 
 pub(crate) fn copied(name: &str, frame: &Packet, all: &[&'static str]) -> Row {
@@ -65,7 +66,7 @@ pub(crate) fn copied(name: &str, frame: &Packet, all: &[&'static str]) -> Row {
         other => panic!("{other} is no member"),
     };
     let last = member(all.last().expect("at least one"));
-    Row::sent(name, &frame, &packet(&frame, endpoint, port), last).moves(sent_to(&frame, all))
+    Row::sent(name, &frame, &packet(&frame, endpoint, port), last).deltas(sent_to(&frame, all))
 }
 
 pub(crate) fn ether(to: Mac) -> Packet {
@@ -87,7 +88,7 @@ pub(crate) fn broadcast() -> Packet {
 pub(crate) const ALL: &[&str] = &["aws", "office", "depot"];
 
 #[test]
-fn every_kind_that_is_for_everyone() {
+fn every_kind_of_bum_traffic() {
     let (mut bench, _link) = attached(&text("drop"));
     let arp =
         |sender: Ipv4Addr, target| ether(BROADCAST).with(Arp::request(GCP_MAC, sender, target));
@@ -184,7 +185,7 @@ fn an_owner_gets_it_alone() {
     check(&mut bench, Program::Encap, &rows);
 }
 
-/// Its own broadcast must not come back to a station, by way of a bridge here.
+/// A station behind a bridge here must not get its own broadcast back.
 #[test]
 fn not_to_the_member_behind_which_its_source_is() {
     let (mut bench, _link) = attached(&text("drop"));
@@ -193,7 +194,7 @@ fn not_to_the_member_behind_which_its_source_is() {
         Packet::new().with(Eth::new(BROADCAST, mac)).with(ip).with(udp())
     };
     let rows = [
-        copied("a station that nobody knows", &from(STATION), ALL),
+        copied("a station that nobody knows", &from(REMOTE_MAC), ALL),
         copied("a declared station", &from(OFFICE_MAC), &["aws", "depot"]),
     ];
     check(&mut bench, Program::Encap, &rows);
@@ -203,13 +204,13 @@ fn not_to_the_member_behind_which_its_source_is() {
         ("depot", DEPOT, LONE_HOST, ["aws", "office"]),
     ] {
         let inner = Packet::new()
-            .with(Eth::new(GCP_MAC, STATION))
+            .with(Eth::new(GCP_MAC, REMOTE_MAC))
             .with(Ipv4::new(address, GCP_HOST))
             .with(udp());
         let arriving = wrap(outer_ip().src(source), outer_udp(), vxlan(), &inner).build();
         let outcome = bench.run(Program::Decap, Context::DEFAULT, &arriving);
         assert_eq!(outcome.verdict, XDP_PASS);
-        let row = copied(&format!("a station behind {peer}"), &from(STATION), &rest);
+        let row = copied(&format!("a station behind {peer}"), &from(REMOTE_MAC), &rest);
         check(&mut bench, Program::Encap, &[row]);
     }
 }

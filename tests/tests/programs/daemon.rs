@@ -1,5 +1,5 @@
-//! What a daemon does while the programs run: it writes what it learned, and reads what they noted and
-//! handed out.
+//! What the daemon does while the programs run: it writes learned endpoints, and reads observed
+//! endpoints and probes.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +15,8 @@ use vxlan_user::{
     plan::{LearnedEndpoint, Senders, peer_entry},
 };
 
-use crate::bench::{Bench, way};
-use crate::moves::Who;
+use crate::bench::{Bench, path_to};
+use crate::deltas::Who;
 
 /// A line of a peer's section. There is no such file: keys are not the programs' matter.
 pub(crate) fn key(peer: &str) -> String {
@@ -35,9 +35,9 @@ pub(crate) fn probers(config: &Config) -> Vec<(ProbeTag, u32)> {
     with_key.map(|(peer, index)| (tag(&peer.name.value), index)).collect()
 }
 
-/// A probe as the daemon is told of it, but when.
+/// A probe as the daemon receives it from the ring buffer, without its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ProbeEvent {
     pub(crate) peer: u32,
     pub(crate) length: u32,
     pub(crate) source: IpAddr,
@@ -77,13 +77,13 @@ pub(crate) fn bytes_of(address: IpAddr) -> Address {
     }
 }
 
-/// Byte by byte: `ReceivedProbe` is what the daemon reads the same way.
-fn told(bytes: &[u8]) -> (u64, Told) {
+/// Byte by byte: `ReceivedProbe` is what the daemon reads alike.
+fn parse_event(bytes: &[u8]) -> (u64, ProbeEvent) {
     assert_eq!(bytes.len(), size_of::<ReceivedProbe>());
     // SAFETY: as many bytes as it has, and every bit pattern is a value of it.
     let arrived = unsafe { bytes.as_ptr().cast::<ReceivedProbe>().read_unaligned() };
     assert_eq!((arrived.pad, arrived.pad_end), ([0; 2], [0; 6]));
-    let told = Told {
+    let event = ProbeEvent {
         peer: arrived.peer,
         length: arrived.length,
         source: address_of(arrived.family, &arrived.source),
@@ -100,16 +100,16 @@ fn told(bytes: &[u8]) -> (u64, Told) {
         },
         bytes: arrived.bytes.to_vec(),
     };
-    (arrived.at, told)
+    (arrived.at, event)
 }
 
 /// Takes out what `decap` has handed out, each with its time.
-pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, Told)> {
+pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, ProbeEvent)> {
     let map = bpf.map_mut("PROBES").expect("is a map");
     let mut ring: RingBuf<&mut MapData> = map.try_into().expect("is a ring buffer");
     let mut all = Vec::new();
     while let Some(item) = ring.next() {
-        all.push(told(&item));
+        all.push(parse_event(&item));
     }
     all
 }
@@ -117,9 +117,9 @@ pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, Told)> {
 /// As if no probe had come for long.
 pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
     let map = bpf.map_mut("PROBE_BUCKETS").expect("is a map");
-    let mut spent: Array<&mut MapData, u64> = map.try_into().expect("is an array");
+    let mut buckets: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     // One for what comes from the peer's endpoint, one for all else.
-    (0..2 * peers).for_each(|peer| spent.set(peer, 0, 0).expect("is in range"));
+    (0..2 * peers).for_each(|peer| buckets.set(peer, 0, 0).expect("is in range"));
 }
 
 pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> ObservedEndpoint {
@@ -129,7 +129,8 @@ pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> ObservedEndpoint {
 }
 
 impl Bench {
-    /// The peer has proved that it is there, and sends from that address; or nobody knows where it is.
+    /// The peer has proved that it is there, and sends from that address; or nobody knows where it
+    /// is.
     pub(crate) fn learns(&mut self, peer: &str, at: Option<(SocketAddr, IpAddr)>) {
         let index = self.peer(peer) as usize;
         let before = Senders::new(&self.config, &self.learned);
@@ -138,13 +139,13 @@ impl Bench {
         let after = Senders::new(&self.config, &self.learned);
         self.plane.change(&Senders::changes(&before, &after)).expect("takes it");
         let peer = &self.config.peers[index];
-        let way = learned.and_then(|learned| way(peer, learned.endpoint));
+        let path = learned.and_then(|learned| path_to(peer, learned.endpoint));
         let slot = self.plan.peers[index].slot;
-        let entry = peer_entry(peer, &self.underlay, way.as_ref(), learned.as_ref(), slot);
+        let entry = peer_entry(peer, &self.underlay, path.as_ref(), learned.as_ref(), slot);
         self.plane.set_peer(index as u32, &entry).expect("takes it");
     }
 
-    pub(crate) fn probes(&mut self) -> Vec<(u64, Told)> {
+    pub(crate) fn probes(&mut self) -> Vec<(u64, ProbeEvent)> {
         take_probes(self.plane.maps())
     }
 

@@ -1,12 +1,12 @@
-//! Questions that `encap` answers in the owner's name, byte for byte, and those that it leaves to the
-//! owner.
+//! ARP and neighbour discovery proxy: requests that `encap` answers for the owner, byte for byte,
+//! and those that it leaves to the owner.
 
 use crate::{
     encap::{To, sent},
     prelude::*,
 };
 
-pub(crate) const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
+pub(crate) const REMOTE_MAC: Mac = [2, 0, 0, 0, 0x77, 7];
 
 /// Who has `target`? Asked by this host.
 pub(crate) fn arp_for(target: impl Into<Ipv4Addr>) -> Packet {
@@ -51,12 +51,12 @@ fn arp_for_a_declared_mac() {
     let far = Ipv4Addr::new(192, 168, 45, 254);
     // The asker's MAC in the body is another than that of the frame: a bridge in between.
     let proxied = Packet::new().with(Eth::new(BROADCAST, GCP_MAC)).with(Arp::request(
-        STATION,
+        REMOTE_MAC,
         [192, 168, 43, 77],
         OFFICE_HOST,
     ));
     let eth = Eth::new(GCP_MAC, OFFICE_MAC);
-    let reply = Arp::reply(OFFICE_MAC, OFFICE_HOST, STATION, [192, 168, 43, 77]);
+    let reply = Arp::reply(OFFICE_MAC, OFFICE_HOST, REMOTE_MAC, [192, 168, 43, 77]);
     let proxied_answer = Packet::new().with(eth).with(reply);
     let filled = Arp { target_mac: [0xff; 6], ..Arp::request(GCP_MAC, GCP_HOST, OFFICE_HOST) };
     let filled = Packet::new().with(Eth::new(BROADCAST, GCP_MAC)).with(filled);

@@ -1,15 +1,15 @@
-//! The forwarding table: learned from accepted frames only, never over a declared entry, and followed
-//! when a station moves.
+//! The forwarding table: learned from accepted frames only, never over a declared entry, and
+//! followed when a station moves.
 
 use vxlan_common::reason::TxDrop::NoRoute;
 
 use crate::{
-    bench::Stations,
+    bench::Fdb,
     encap::{To, sent},
     prelude::*,
 };
 
-const STATION: Mac = [2, 0, 0, 0, 0x77, 7];
+const REMOTE_MAC: Mac = [2, 0, 0, 0, 0x77, 7];
 
 fn inner(from: Mac, source: Ipv4Addr) -> Packet {
     Packet::new()
@@ -50,26 +50,26 @@ fn goes_nowhere(bench: &mut Bench, station: Mac) {
 #[test]
 fn an_accepted_frame_teaches_its_station_and_no_other() {
     let mut bench = Bench::gcp();
-    let declared: Stations = [((1, OFFICE_MAC), bench.member(OFFICE_43))].into();
-    goes_nowhere(&mut bench, STATION);
-    let outcome = aws_sends(&mut bench, STATION);
+    let declared: Fdb = [((1, OFFICE_MAC), bench.member(OFFICE_43))].into();
+    goes_nowhere(&mut bench, REMOTE_MAC);
+    let outcome = aws_sends(&mut bench, REMOTE_MAC);
     assert_eq!(outcome.verdict, XDP_PASS);
-    assert_eq!(outcome.stations_before, declared);
+    assert_eq!(outcome.fdb_before, declared);
     let mut expected = declared;
-    expected.insert((1, STATION), bench.member(AWS_43));
-    assert_eq!(outcome.stations, expected);
-    goes_to(&mut bench, STATION, To::Aws);
+    expected.insert((1, REMOTE_MAC), bench.member(AWS_43));
+    assert_eq!(outcome.fdb, expected);
+    goes_to(&mut bench, REMOTE_MAC, To::Aws);
     goes_nowhere(&mut bench, STRANGE_MAC);
     // A second time there is nothing new, and a second station does not push the first one out.
-    assert_eq!(aws_sends(&mut bench, STATION).stations, expected);
+    assert_eq!(aws_sends(&mut bench, REMOTE_MAC).fdb, expected);
     aws_sends(&mut bench, AWS_MAC);
-    goes_to(&mut bench, STATION, To::Aws);
+    goes_to(&mut bench, REMOTE_MAC, To::Aws);
     goes_to(&mut bench, AWS_MAC, To::Aws);
 }
 
 /// A station's address goes by its MAC, also where the address alone would go nowhere.
 #[test]
-fn link_local_answers_go_by_station() {
+fn link_local_answers_go_by_mac_address() {
     let mut bench = Bench::gcp();
     let answer = Packet::new()
         .with(eth_out())
@@ -81,18 +81,18 @@ fn link_local_answers_go_by_station() {
         .with(Eth::new(SOLICITED_MAC, AWS_MAC))
         .with(Ipv6::new(AWS_LINK_LOCAL, SOLICITED).hop_limit(255))
         .with(Icmp::neighbour_solicitation(GCP_LINK_LOCAL, AWS_MAC));
-    let asked = bench.run(Program::Decap, Context::DEFAULT, &from_aws(&question).build());
-    assert_eq!(asked.verdict, XDP_PASS);
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &from_aws(&question).build());
+    assert_eq!(outcome.verdict, XDP_PASS);
     check(&mut bench, Program::Encap, &[sent("after", &answer, To::Aws)]);
 }
 
 #[test]
 fn a_refused_frame_teaches_nothing() {
     let mut bench = Bench::gcp();
-    let good = inner(STATION, AWS_HOST);
+    let good = inner(REMOTE_MAC, AWS_HOST);
     let truncated = from_aws(&good).build();
     let refused = [
-        ("foreign source", from_aws(&inner(STATION, OFFICE_HOST)).build()),
+        ("foreign source", from_aws(&inner(REMOTE_MAC, OFFICE_HOST)).build()),
         ("stranger", wrap(outer_ip().src(STRANGER), outer_udp(), vxlan(), &good).build()),
         ("unknown VNI", wrap(outer_ip(), outer_udp(), vxlan().vni(UNKNOWN_VNI), &good).build()),
         ("not a member", wrap(outer_ip(), outer_udp(), vxlan().vni(OTHER_VNI), &good).build()),
@@ -105,7 +105,7 @@ fn a_refused_frame_teaches_nothing() {
             "foreign destination",
             from_aws(
                 &Packet::new()
-                    .with(Eth::new(GCP_MAC, STATION))
+                    .with(Eth::new(GCP_MAC, REMOTE_MAC))
                     .with(Ipv4::new(AWS_HOST, OFFICE_HOST))
                     .with(Icmp::echo_request(1, 1)),
             )
@@ -115,11 +115,11 @@ fn a_refused_frame_teaches_nothing() {
     for (name, packet) in refused {
         let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
         assert_eq!(outcome.verdict, XDP_DROP, "{name}");
-        assert_eq!(outcome.stations, outcome.stations_before, "{name}");
-        goes_nowhere(&mut bench, STATION);
+        assert_eq!(outcome.fdb, outcome.fdb_before, "{name}");
+        goes_nowhere(&mut bench, REMOTE_MAC);
     }
-    aws_sends(&mut bench, STATION);
-    goes_to(&mut bench, STATION, To::Aws);
+    aws_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Aws);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_declared_station_stays_where_it_is() {
     goes_to(&mut bench, OFFICE_MAC, To::Office);
     let outcome = aws_sends(&mut bench, OFFICE_MAC);
     assert_eq!(outcome.verdict, XDP_PASS, "the frame itself is in order");
-    assert_eq!(outcome.stations, outcome.stations_before);
+    assert_eq!(outcome.fdb, outcome.fdb_before);
     goes_to(&mut bench, OFFICE_MAC, To::Office);
     office_sends(&mut bench, OFFICE_MAC);
     aws_sends(&mut bench, OFFICE_MAC);
@@ -139,10 +139,10 @@ fn a_declared_station_stays_where_it_is() {
 fn a_station_that_moves_is_followed_there_and_back() {
     let mut bench = Bench::gcp();
     for _ in 0..3 {
-        aws_sends(&mut bench, STATION);
-        goes_to(&mut bench, STATION, To::Aws);
-        office_sends(&mut bench, STATION);
-        goes_to(&mut bench, STATION, To::Office);
+        aws_sends(&mut bench, REMOTE_MAC);
+        goes_to(&mut bench, REMOTE_MAC, To::Aws);
+        office_sends(&mut bench, REMOTE_MAC);
+        goes_to(&mut bench, REMOTE_MAC, To::Office);
     }
 }
 
@@ -150,17 +150,17 @@ fn a_station_that_moves_is_followed_there_and_back() {
 #[test]
 fn a_station_that_moves_among_others_is_followed() {
     let mut bench = Bench::gcp();
-    aws_sends(&mut bench, STATION);
+    aws_sends(&mut bench, REMOTE_MAC);
     aws_sends(&mut bench, AWS_MAC);
-    office_sends(&mut bench, STATION);
-    goes_to(&mut bench, STATION, To::Office);
+    office_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Office);
     aws_sends(&mut bench, AWS_MAC);
-    aws_sends(&mut bench, STATION);
-    goes_to(&mut bench, STATION, To::Aws);
+    aws_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Aws);
     goes_to(&mut bench, AWS_MAC, To::Aws);
     office_sends(&mut bench, STRANGE_MAC);
-    office_sends(&mut bench, STATION);
-    goes_to(&mut bench, STATION, To::Office);
+    office_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Office);
     goes_to(&mut bench, STRANGE_MAC, To::Office);
 }
 
@@ -169,17 +169,17 @@ fn a_station_that_moves_among_others_is_followed() {
 fn networks_learn_for_themselves() {
     let mut bench = Bench::gcp();
     let frame = Packet::new()
-        .with(Eth::new(OTHER_MAC, STATION))
+        .with(Eth::new(OTHER_MAC, REMOTE_MAC))
         .with(Ipv4::new(OFFICE_OTHER_HOST, GCP_OTHER_HOST))
         .with(Icmp::echo_request(1, 1));
     let packet = wrap(outer_ip().src(OFFICE), outer_udp(), vxlan().vni(OTHER_VNI), &frame).build();
     let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
     assert_eq!(outcome.verdict, XDP_PASS);
     let office = bench.member(Who::Member("office", OTHER_VNI));
-    assert_eq!(outcome.stations.get(&(9_999, STATION)), Some(&office));
-    goes_nowhere(&mut bench, STATION);
-    aws_sends(&mut bench, STATION);
-    goes_to(&mut bench, STATION, To::Aws);
+    assert_eq!(outcome.fdb.get(&(9_999, REMOTE_MAC)), Some(&office));
+    goes_nowhere(&mut bench, REMOTE_MAC);
+    aws_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Aws);
 }
 
 /// A member that sends with another's MAC must not draw the other's traffic to itself; a declared
