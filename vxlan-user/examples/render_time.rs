@@ -19,7 +19,7 @@ use vxlan_user::{
     metrics::{DropCount, Family, MemberTraffic, MetricKind, RttHistogram, Snapshot, render},
     observation::ObservedData,
     probe::{Liveness, LivenessSource, PerDirection, ProbeCounts, ProbeRefusal, Report},
-    state::{Peer, State, Underlay},
+    state::{HostState, PeerRecord, UnderlayRecord},
 };
 
 const VNI: u32 = 42;
@@ -57,7 +57,7 @@ fn snapshot(peers: usize) -> Snapshot {
     let endpoint = "198.51.100.20:4789".parse().expect("an endpoint");
     let address = "192.0.2.1".parse().expect("an address");
     let counters = Counters { rx_packets: 1 << 40, tx_packets: 1 << 30, ..Counters::ZERO };
-    let peer = |name: &String| Peer {
+    let peer = |name: &String| PeerRecord {
         name: name.clone(),
         endpoint: Some(endpoint),
         private_address: None,
@@ -76,9 +76,9 @@ fn snapshot(peers: usize) -> Snapshot {
     };
     let round_trips = RttHistogram::new(names.iter().map(String::as_str)).expect("a histogram");
     Snapshot {
-        state: State {
+        state: HostState {
             node: "here".to_owned(),
-            underlay: Underlay {
+            underlay: UnderlayRecord {
                 interface: "eth0".to_owned(),
                 address,
                 addresses: vec![address],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     dataplane::{Pins, Reader},
-    state::{RunDir, State},
+    state::{HostState, RunDir},
 };
 
 /// The paths that tell one daemon on a host from another.
@@ -21,7 +21,7 @@ impl Directories {
     ///
     /// # Errors
     /// It is not pinned here, or what was counted before is not readable.
-    pub fn reader(&self, state: &State) -> anyhow::Result<Reader> {
+    pub fn reader(&self, state: &HostState) -> anyhow::Result<Reader> {
         let carried = self.run_dir.carried(state.generations.first())?;
         Ok(Reader::open(&self.pins, &state.generations, carried)?)
     }

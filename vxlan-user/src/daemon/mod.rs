@@ -1,8 +1,23 @@
 //! The daemon: brings configuration, host and data plane together and keeps them so.
 //!
-//! [`run`] starts and stays; [`check`] looks without touching; [`down`] removes what a run left.
-//! The order of a start is: look at everything, change nothing; then make, and undo all of it
-//! should a step fail. Prints nothing: that is the command line's part.
+//! [`run`] starts and stays; [`check`] reads without a change; [`down`] removes what a run left. A
+//! start reads everything first, and then changes the host in one transaction. Prints nothing: that
+//! is the command line's part.
+//!
+//! A module imports only from those below it in this list:
+//!
+//! 1. `run`: the event loop
+//! 2. `reload`: applies a new configuration to a running daemon
+//! 3. `down`
+//! 4. `serve`: the command line's socket, metrics page, service manager, log of the programs
+//! 5. `reload_requests`
+//! 6. `probing`
+//! 7. `takeover`: the transaction that changes the host
+//! 8. `reconcile`: keeps the data plane in line with the host
+//! 9. `paths`: path resolution and path MTUs
+//! 10. `running`: the data plane at work
+//! 11. `preflight`: checks that read only
+//! 12. `directories`
 
 mod directories;
 mod down;

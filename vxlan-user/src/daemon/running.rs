@@ -6,7 +6,7 @@ use super::preflight::Preflight;
 use crate::{
     dataplane::{Attachment, DataPlane},
     plan::{Endpoints, Plan},
-    state::State,
+    state::HostState,
 };
 
 /// A data plane that carries traffic.
@@ -15,7 +15,7 @@ pub struct ActivePlane {
     pub preflight: Preflight,
     pub plane: DataPlane,
     pub attachment: Attachment,
-    pub state: State,
+    pub state: HostState,
     pub(super) plan: Plan,
     /// Where peers are whose endpoint is learned.
     pub(super) endpoints: Endpoints,

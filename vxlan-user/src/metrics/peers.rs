@@ -23,7 +23,7 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
 }
 
 /// Returns the peers with what the data plane has observed of them.
-fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::Peer, &ObservedData)> {
+fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::PeerRecord, &ObservedData)> {
     snapshot.state.peers.iter().zip(&snapshot.observed)
 }
 
@@ -132,12 +132,12 @@ mod tests {
         nat::NatVerdict,
         observation::DataMapping,
         probe::{Liveness, ProbeCounts, sample},
-        state::{State, Underlay},
+        state::{HostState, UnderlayRecord},
     };
 
-    fn peer(name: &str) -> state::Peer {
+    fn peer(name: &str) -> state::PeerRecord {
         let endpoint = "198.51.100.20:4789".parse().expect("an endpoint");
-        state::Peer {
+        state::PeerRecord {
             name: name.to_owned(),
             endpoint: Some(endpoint),
             private_address: None,
@@ -153,9 +153,9 @@ mod tests {
         let names = ["keyed", "echo", "nothing"];
         let address = [192, 0, 2, 1].into();
         Snapshot {
-            state: State {
+            state: HostState {
                 node: "here".to_owned(),
-                underlay: Underlay {
+                underlay: UnderlayRecord {
                     interface: "eth0".to_owned(),
                     address,
                     addresses: vec![address],

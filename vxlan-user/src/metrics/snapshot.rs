@@ -10,7 +10,7 @@ use std::{
 use vxlan_common::{counters::Counters, reason::DropReason};
 
 use super::rtt_histogram::RttHistogram;
-use crate::{dataplane::MapUsage, observation::ObservedData, probe::Report, state::State};
+use crate::{dataplane::MapUsage, observation::ObservedData, probe::Report, state::HostState};
 
 /// Traffic of one member: a peer in a network.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct LastReload {
 /// Everything that is exported.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub state: State,
+    pub state: HostState,
     pub traffic: Vec<MemberTraffic>,
     /// Every counter that can ever move, those at 0 included.
     pub drops: Vec<DropCount>,

@@ -14,13 +14,13 @@ use crate::{
     dataplane::{DataPlaneError, Reader, uptime},
     observation::ObservedData,
     probe::SharedReports,
-    state::State,
+    state::HostState,
 };
 
 /// Takes snapshots of one generation of the data plane.
 pub struct SnapshotSource {
     reader: Reader,
-    state: State,
+    state: HostState,
     /// For each peer the indices of its members.
     members: Vec<Vec<u32>>,
     underlay: Option<SharedUnderlay>,
@@ -29,7 +29,7 @@ pub struct SnapshotSource {
 }
 
 impl SnapshotSource {
-    pub fn new(reader: Reader, state: State) -> Self {
+    pub fn new(reader: Reader, state: HostState) -> Self {
         let mut members = vec![Vec::new(); state.peers.len()];
         for (member, index) in state.members.iter().zip(0..) {
             if let Some(of_peer) = members.get_mut(member.peer) {
@@ -54,7 +54,7 @@ impl SnapshotSource {
         &self.reader
     }
 
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &HostState {
         &self.state
     }
 

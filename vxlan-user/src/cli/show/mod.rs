@@ -1,5 +1,5 @@
-//! `vxlan show`: peers, NAT, networks, underlay, drops; a file for each. Reads the pinned tables, so it also
-//! works while no daemon runs; only what probes have found is asked of the daemon.
+//! `vxlan show`: peers, NAT, networks, underlay, drops; a file for each. Reads the pinned tables,
+//! so it also works while no daemon runs; only what probes have found is asked of the daemon.
 
 mod drops;
 mod nat;
@@ -18,7 +18,7 @@ use crate::{
     daemon::Directories,
     metrics::{Snapshot, SnapshotSource},
     probe::NatReports,
-    state::State,
+    state::HostState,
 };
 
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ fn snapshot(directories: &Directories) -> anyhow::Result<Snapshot> {
     }
 }
 
-fn state(directories: &Directories) -> anyhow::Result<State> {
+fn state(directories: &Directories) -> anyhow::Result<HostState> {
     let Some(state) = directories.run_dir.load()? else {
         bail!(
             "no data plane was started here. Start one with `vxlan run`, or name its run directory \

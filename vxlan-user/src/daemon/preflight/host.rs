@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     daemon::directories::Directories,
     host::{Host, HostError, UnderlayLink, capabilities},
-    state::State,
+    state::HostState,
 };
 
 /// Refuses a PREEMPT_RT kernel. The programs keep their scratch buffers per CPU and rely on the
@@ -81,7 +81,7 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
 /// Refuses pins without a record: they belong to a daemon with another run directory.
 pub(super) fn check_foreign_pins(
     directories: &Directories,
-    previous: Option<&State>,
+    previous: Option<&HostState>,
 ) -> anyhow::Result<()> {
     if previous.is_some() || !directories.pins.exist() {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::{
     config::{self, Config, RouteTable},
     host::{Host, hidden_name},
     plan::{default_overlay_mtu, overhead},
-    state::State,
+    state::HostState,
 };
 
 /// Checks everything at which a start would fail half-way.
@@ -108,7 +108,7 @@ async fn check_names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_recorded(state: &State, name: &str) -> bool {
+fn is_recorded(state: &HostState, name: &str) -> bool {
     state.networks.iter().any(|network| network.interface == name || network.hidden == name)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     host::UnderlayLink,
     plan::{UnderlayFacts, default_overlay_mtu},
     probe::Key,
-    state::State,
+    state::HostState,
 };
 
 /// Configuration and host, which fit.
@@ -24,7 +24,7 @@ pub struct Preflight {
     /// The key of each peer that has one.
     pub keys: Vec<Option<Key>>,
     /// The record of a previous run, if there is one.
-    pub previous: Option<State>,
+    pub previous: Option<HostState>,
     /// Sentences for the user about what is legal but may not be meant.
     pub warnings: Vec<String>,
 }

@@ -71,12 +71,10 @@ impl<'a> UnderlayReconciler<'a> {
         }
     }
 
-    /// Returns the status that the metrics read.
     pub(in crate::daemon) fn status(&self) -> SharedUnderlay {
         self.status.clone()
     }
 
-    /// Waits for a router's report of a packet that was too big.
     pub(in crate::daemon) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
         self.icmp.next().await
     }
@@ -151,8 +149,7 @@ impl<'a> UnderlayReconciler<'a> {
             self.attach(running, &link.name, ifindex).await?;
         }
         let (v4, v6, missing) = addresses::present(&running.preflight.config, &link);
-        // The MTU stays the known one: what follows from another one has an order of its own, which
-        // the reconciler of paths keeps.
+        // The MTU stays the known one; the reconciler of paths applies another one in its order.
         let mtu = running.preflight.facts.mtu;
         running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
         running.preflight.underlay = UnderlayLink { mtu, ..link };

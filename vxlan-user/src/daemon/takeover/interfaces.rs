@@ -8,14 +8,14 @@ use crate::{
     daemon::preflight::Preflight,
     host::{Host, OverlaySpec, WantedRoute, hidden_name},
     plan::{OverlayFacts, overlay_mac},
-    state::State,
+    state::HostState,
 };
 
 /// Makes or adopts the overlay interface of every network.
 pub(super) async fn make_overlays(
     host: &Host,
     preflight: &Preflight,
-    state: &mut State,
+    state: &mut HostState,
     changes: &mut Changes,
 ) -> anyhow::Result<Vec<OverlayFacts>> {
     let mut overlays = Vec::new();
@@ -45,7 +45,7 @@ pub(super) async fn make_overlays(
 pub(super) async fn make_routes(
     host: &Host,
     preflight: &Preflight,
-    state: &mut State,
+    state: &mut HostState,
     changes: &mut Changes,
 ) -> anyhow::Result<()> {
     let mut wanted = Vec::new();

@@ -13,11 +13,11 @@ use crate::{
     config::{self, RouteTable},
     daemon::preflight::Preflight,
     host::{Host, HostError},
-    state::{self, State},
+    state::{self, HostState},
 };
 
 /// Returns whether both are the same network under the same name.
-fn same_network(new: &config::Network, old: &state::Network) -> bool {
+fn same_network(new: &config::Network, old: &state::NetworkRecord) -> bool {
     new.interface.value == old.interface && new.vni.value.get() == old.vni
 }
 
@@ -54,7 +54,7 @@ pub(in crate::daemon) async fn remove_conflicting(
 pub(in crate::daemon) async fn remove(
     host: &Host,
     preflight: &Preflight,
-    state: &mut State,
+    state: &mut HostState,
     leftover: usize,
     made: &[String],
 ) {

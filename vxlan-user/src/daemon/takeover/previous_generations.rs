@@ -7,7 +7,7 @@ use crate::{
     daemon::{directories::Directories, preflight::Preflight},
     dataplane::{Pins, PreviousFilter, PreviousGeneration, TcHook, Totals, wait_for_programs},
     plan::Inherited,
-    state::State,
+    state::HostState,
 };
 
 /// The generations of previous runs, with their maps open.
@@ -27,7 +27,7 @@ impl PreviousGenerations {
     /// A map is missing, or another map than the recorded one is pinned in its place.
     pub(in crate::daemon) fn open(
         directories: &Directories,
-        previous: Option<&State>,
+        previous: Option<&HostState>,
     ) -> anyhow::Result<Self> {
         let generations = previous.map_or(&[][..], |state| &state.generations);
         if !generations.is_empty() && !directories.pins.exist() {
@@ -100,7 +100,7 @@ impl PreviousGenerations {
     pub(in crate::daemon) fn retire(
         self,
         directories: &Directories,
-        state: &mut State,
+        state: &mut HostState,
     ) -> anyhow::Result<()> {
         let Some(current) = state.generations.last().cloned() else { return Ok(()) };
         if !self.opened.is_empty() {

@@ -7,7 +7,7 @@ use crate::{
     dataplane::{DataPlane, TcHook},
     host::{Host, hidden_name},
     plan::{Endpoints, LearnedEndpoint, Plan},
-    state::{self, State},
+    state::{self, HostState},
 };
 
 /// Records what a takeover is about to make.
@@ -15,24 +15,24 @@ pub(in crate::daemon) async fn planned(
     preflight: &Preflight,
     endpoints: &Endpoints,
     host: &Host,
-) -> anyhow::Result<State> {
+) -> anyhow::Result<HostState> {
     let config = &preflight.config;
     let previous = preflight.previous.as_ref().map(|state| &state.underlay);
     let previous = previous.filter(|previous| previous.interface == preflight.underlay.name);
     let hook = attach_modes::tc_hook(config);
     let made_before = previous.and_then(|previous| previous.tc).is_some_and(|tc| tc.made_clsact);
     let makes_now = hook == TcHook::Netlink && !host.has_clsact(preflight.facts.ifindex).await?;
-    let tc = state::Tc { hook, made_clsact: made_before || makes_now };
+    let tc = state::TcRecord { hook, made_clsact: made_before || makes_now };
     let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
-        of.members.iter().map(move |member| state::Member {
+        of.members.iter().map(move |member| state::MemberRecord {
             peer: member.peer,
             network,
             allowed_ips: member.allowed_ips.iter().map(|at| at.value).collect(),
         })
     });
-    Ok(State {
+    Ok(HostState {
         node: config.node.name.clone(),
-        underlay: state::Underlay {
+        underlay: state::UnderlayRecord {
             interface: preflight.underlay.name.clone(),
             address: preflight.address,
             addresses: preflight.facts.addresses().collect(),
@@ -50,7 +50,7 @@ pub(in crate::daemon) async fn planned(
         networks: config
             .networks
             .iter()
-            .map(|network| state::Network {
+            .map(|network| state::NetworkRecord {
                 vni: network.vni.value.get(),
                 interface: network.interface.value.clone(),
                 hidden: hidden_name(network.vni.value.get()),
@@ -75,9 +75,9 @@ pub(in crate::daemon) async fn planned(
     })
 }
 
-fn peer_record(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::Peer {
+fn peer_record(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::PeerRecord {
     let endpoint = learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
-    let mut record = state::Peer {
+    let mut record = state::PeerRecord {
         name: peer.name.value.clone(),
         endpoint,
         private_address: None,
@@ -91,14 +91,15 @@ fn peer_record(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::
 
 /// Merges the record of the previous run with the networks that are planned: `show` can still name
 /// what is counted, and `down` removes both.
-pub(in crate::daemon) fn merged(planned: &State, previous: Option<&State>) -> State {
+pub(in crate::daemon) fn merged(planned: &HostState, previous: Option<&HostState>) -> HostState {
     let Some(previous) = previous else { return planned.clone() };
     let mut state = previous.clone();
     if previous.underlay.interface == planned.underlay.interface {
         state.underlay.tc = planned.underlay.tc;
     }
     for new in &planned.networks {
-        let known = |old: &state::Network| old.interface == new.interface && old.vni == new.vni;
+        let known =
+            |old: &state::NetworkRecord| old.interface == new.interface && old.vni == new.vni;
         if !previous.networks.iter().any(known) {
             state.networks.push(new.clone());
         }
@@ -109,11 +110,12 @@ pub(in crate::daemon) fn merged(planned: &State, previous: Option<&State>) -> St
 /// Lists networks of a previous run that are not planned and conflict with none that is. They stay
 /// on record until they are removed.
 pub(in crate::daemon) fn leftover_networks(
-    planned: &State,
-    previous: Option<&State>,
-) -> Vec<state::Network> {
-    let unrelated = |old: &&state::Network| {
-        let related = |new: &state::Network| old.interface == new.interface || old.vni == new.vni;
+    planned: &HostState,
+    previous: Option<&HostState>,
+) -> Vec<state::NetworkRecord> {
+    let unrelated = |old: &&state::NetworkRecord| {
+        let related =
+            |new: &state::NetworkRecord| old.interface == new.interface || old.vni == new.vni;
         !planned.networks.iter().any(related)
     };
     previous
@@ -126,15 +128,15 @@ pub(in crate::daemon) fn leftover_networks(
 
 /// Lists how full the maps are that the configuration fills, which is constant until the next
 /// takeover.
-pub(in crate::daemon) fn map_usage(plan: &Plan, plane: &DataPlane) -> Vec<state::Entries> {
-    let of = |map: &str, entries: usize| state::Entries {
+pub(in crate::daemon) fn map_usage(plan: &Plan, plane: &DataPlane) -> Vec<state::MapEntries> {
+    let of = |map: &str, entries: usize| state::MapEntries {
         map: map.to_owned(),
         entries: entries as u64,
         capacity: plane.map_capacity(&map.to_uppercase()),
     };
     // The map has two copies of each peer; the capacity in peers is that of the map with their
     // versions.
-    let peers = state::Entries {
+    let peers = state::MapEntries {
         capacity: plane.map_capacity("VERSIONS"),
         ..of("peers", plan.peers.len())
     };

@@ -8,7 +8,7 @@ use crate::{
     daemon::{directories::Directories, running::ActivePlane},
     dataplane::detach_deliver_filter,
     host::Host,
-    state::State,
+    state::HostState,
 };
 
 /// Undoes the changes of a failed takeover. `previous` is the record from before; `running` is what
@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn undo(
     directories: &Directories,
     host: &Host,
-    previous: Option<State>,
+    previous: Option<HostState>,
     running: Option<&ActivePlane>,
     changes: Changes,
 ) {

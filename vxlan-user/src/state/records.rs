@@ -1,0 +1,121 @@
+//! The types on record: what a daemon made on this host. Their fields are the JSON of `state.json`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataplane::{Attachment, Generation, TcHook},
+    plan::LearnedEndpoint,
+};
+
+/// Everything on record. The order of peers and networks is that of their indices in the maps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostState {
+    pub node: String,
+    pub underlay: UnderlayRecord,
+    pub peers: Vec<PeerRecord>,
+    pub networks: Vec<NetworkRecord>,
+    /// Members in the order of their indices.
+    pub members: Vec<MemberRecord>,
+    /// The next start begins with these, so that no packet is lost to find them again.
+    #[serde(default)]
+    pub narrow_paths: Vec<NarrowPath>,
+    /// The generations of maps, the oldest first: the last one is at work, or about to be, and
+    /// those before it have counters that were not carried over yet. Empty until there is a
+    /// generation.
+    pub generations: Vec<Generation>,
+    /// How many entries the daemon has written to each map.
+    pub entries: Vec<MapEntries>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderlayRecord {
+    pub interface: String,
+    /// The first of `addresses`.
+    pub address: IpAddr,
+    /// The addresses that packets leave from: one of each family that the interface has.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// `None` until attached.
+    pub xdp: Option<Attachment>,
+    /// `None`: nothing was attached, or about to be.
+    pub tc: Option<TcRecord>,
+    /// Why no packet can pass at present, or none from some address.
+    #[serde(default)]
+    pub lost: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcRecord {
+    pub hook: TcHook,
+    /// The daemon has made the clsact qdisc of the underlay interface.
+    pub made_clsact: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRecord {
+    pub name: String,
+    /// The first declared endpoint, or the learned one; after [`PeerRecord::use_endpoint`] the
+    /// endpoint in use according to the pinned maps. `None`: it is not learned yet.
+    pub endpoint: Option<SocketAddr>,
+    /// Of the family of `endpoint`, else any.
+    pub private_address: Option<IpAddr>,
+    /// In the order of preference.
+    #[serde(default)]
+    pub endpoints: Vec<SocketAddr>,
+    #[serde(default)]
+    pub private_addresses: Vec<IpAddr>,
+    /// The endpoint that its probes have proved, if it is learned: a restart begins with it.
+    #[serde(default)]
+    pub learned: Option<LearnedEndpoint>,
+}
+
+impl PeerRecord {
+    /// Records which endpoint is in use, and the private address of its family.
+    pub fn use_endpoint(&mut self, endpoint: Option<SocketAddr>) {
+        self.endpoint = endpoint;
+        let same_family =
+            |at: &&IpAddr| endpoint.is_some_and(|endpoint| at.is_ipv4() == endpoint.is_ipv4());
+        let private = self.private_addresses.iter().find(same_family);
+        self.private_address = private.or(self.private_addresses.first()).copied();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    pub vni: u32,
+    pub interface: String,
+    pub hidden: String,
+    /// 0 until made.
+    pub ifindex: u32,
+    pub mtu: u32,
+    pub addresses: Vec<IpNet>,
+    /// Prefixes that the daemon saw to a route for; it removes those that are marked as its own.
+    pub routes: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    pub peer: usize,
+    pub network: usize,
+    pub allowed_ips: Vec<IpNet>,
+}
+
+/// A path that takes less than link and route allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NarrowPath {
+    pub endpoint: SocketAddr,
+    pub mtu: u32,
+    /// When the path may have become wider: seconds since boot, as
+    /// [`uptime`](crate::dataplane::uptime) counts them.
+    pub until: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapEntries {
+    pub map: String,
+    pub entries: u64,
+    pub capacity: u64,
+}

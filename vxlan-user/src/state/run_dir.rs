@@ -1,0 +1,137 @@
+//! The run directory and the record in it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::records::HostState;
+
+/// Format of the file. It changes when one version would misread the file of another; a version
+/// ignores fields that it does not know.
+const FORMAT: u32 = 1;
+
+/// The file as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    #[serde(flatten)]
+    state: &'a HostState,
+}
+
+/// The part of the file that is read first.
+#[derive(Deserialize)]
+struct Format {
+    /// Absent in files of the first versions.
+    #[serde(default)]
+    format: u32,
+}
+
+/// Extension of a file that is being written.
+const PARTIAL: &str = "new";
+/// The run directory.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    pub(super) path: PathBuf,
+}
+
+impl RunDir {
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Returns the path of the socket where the daemon answers the command line.
+    pub fn api_socket(&self) -> PathBuf {
+        self.path.join("api.sock")
+    }
+
+    pub(super) fn error_at(&self, path: &Path, error: &io::Error) -> io::Error {
+        let hint = "name another run directory with --run-dir";
+        io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
+    }
+
+    /// Returns whether this run or a previous one has made anything.
+    pub fn has_state(&self) -> bool {
+        self.state_file().exists()
+    }
+
+    /// Loads the record of the present or the previous run. `None`: nothing was made, or `down`
+    /// removed it.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::InvalidData`] where the file is damaged, so that no version can read
+    /// it.
+    pub fn load(&self) -> io::Result<Option<HostState>> {
+        let path = self.state_file();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.error_at(&path, &error)),
+        };
+        let bad = |kind, what: String| {
+            let message = format!("{}: {what}", path.display());
+            io::Error::new(kind, message)
+        };
+        let damaged = |error| {
+            let what = format!(
+                "{error}: the file is damaged. Traffic goes on, and nothing was changed. `vxlan down` \
+                 removes what is pinned, and then a start is possible"
+            );
+            bad(io::ErrorKind::InvalidData, what)
+        };
+        let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
+        if format != FORMAT {
+            let who = if format > FORMAT { "a newer" } else { "an older" };
+            let what = format!(
+                "written by {who} version (format {format}, this program knows {FORMAT}). Traffic goes \
+                 on, and nothing was changed. Start that version, or remove what it made with its \
+                 `vxlan down`"
+            );
+            return Err(bad(io::ErrorKind::Unsupported, what));
+        }
+        serde_json::from_str(&text).map(Some).map_err(damaged)
+    }
+
+    /// Replaces the record in one step: a reader sees the old one or the new one.
+    pub fn store(&self, state: &HostState) -> io::Result<()> {
+        let text = serde_json::to_string(&Written { format: FORMAT, state });
+        self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
+    }
+
+    pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let new = path.with_extension(PARTIAL);
+        let mut file = File::create(&new).map_err(|error| self.error_at(&new, &error))?;
+        file.write_all(text.as_bytes()).map_err(|error| self.error_at(&new, &error))?;
+        file.sync_all().map_err(|error| self.error_at(&new, &error))?;
+        fs::rename(&new, path).map_err(|error| self.error_at(path, &error))
+    }
+
+    /// Removes everything that this program ever writes to the directory.
+    pub fn clear(&self) -> io::Result<()> {
+        self.remove_carried_except(None)?;
+        // A process that was killed while it wrote the record has left the partial file.
+        let partial = self.state_file().with_extension(PARTIAL);
+        for path in [self.state_file(), partial, self.api_socket(), self.lock_file()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.error_at(&path, &error));
+                }
+                _ => {}
+            }
+        }
+        // With foreign files in it, or as a mount point, the directory stays.
+        let _stays = fs::remove_dir(&self.path);
+        Ok(())
+    }
+}
