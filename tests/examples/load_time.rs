@@ -10,14 +10,12 @@
 //! takes over what the first has left; each with a reload. What the machine does besides counts too: look at its load.
 
 use std::{
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{Netns, Run, Wire, daemon::Daemon, link};
+use vxlan_tests::{Config, Netns, Run, Wire, daemon::Daemon, link};
 
 const PEERS: usize = 10_000;
 /// A prefix each, and a route.
@@ -25,20 +23,17 @@ const MOST: usize = 16_000;
 
 /// Peers are numbered by two bytes.
 fn config(peers: usize) -> String {
-    let mut text = "[node]\nname = \"hub\"\n[underlay]\ninterface = \"eth0\"\n\
-                    [metrics]\nlisten = \"127.0.0.1:9839\"\n"
-        .to_owned();
-    for peer in 0..peers {
-        let (high, low) = (peer / 250, peer % 250 + 1);
-        let _ = writeln!(text, "[[peer]]\nname = \"p{peer}\"\nendpoint = \"198.18.{high}.{low}\"");
-    }
-    text += "[[network]]\nvni = 43\ninterface = \"vxlan43\"\naddresses = [\"192.168.43.1/24\"]\n";
-    for peer in 0..peers {
+    let hub = Config::new("hub").section("[metrics]").set("listen", "127.0.0.1:9839");
+    let hub = (0..peers).fold(hub, |hub, peer| {
+        let endpoint = format!("198.18.{}.{}", peer / 250, peer % 250 + 1);
+        hub.peer(&format!("p{peer}"), endpoint)
+    });
+    let hub = hub.network(43, "vxlan43", &["192.168.43.1/24"]);
+    let hub = (0..peers).fold(hub, |hub, peer| {
         let prefix = format!("10.{}.{}.0/24", peer / 250, peer % 250);
-        let _ =
-            writeln!(text, "[[network.member]]\npeer = \"p{peer}\"\nallowed_ips = [\"{prefix}\"]");
-    }
-    text
+        hub.member(&format!("p{peer}"), &[prefix])
+    });
+    hub.into()
 }
 
 /// What it is for: one host, and a router that answers for everybody else.

@@ -134,7 +134,7 @@ impl Ns {
     pub fn exec<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
             let thread = scope.spawn(|| self.enter().map(|()| work()));
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            crate::wait::joined(thread.join())
         })
     }
 

@@ -113,8 +113,8 @@ impl Stream {
         let (Some(sender), Some(receiver)) = (self.sender.take(), self.receiver.take()) else {
             bail!("the stream had ended before");
         };
-        let refused = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))??;
-        let tally = receiver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let refused = crate::wait::joined(sender.join())??;
+        let tally = crate::wait::joined(receiver.join())?;
         Ok(Tally { refused, ..tally })
     }
 }

@@ -93,7 +93,7 @@ impl Sniffer {
         // Closing our end of the pipe wakes the reader.
         drop(self.stop.take());
         let result = self.thread.take()?.join();
-        Some(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        Some(crate::wait::joined(result))
     }
 }
 

@@ -142,7 +142,7 @@ fn carry(
         };
         // Frees a sender that waits for room in a window that will not open again.
         let _ = receiver.shutdown(Shutdown::Both);
-        let sent = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let sent = crate::wait::joined(sending.join());
         (sent, received)
     });
     let seconds = start.elapsed().as_secs_f64();

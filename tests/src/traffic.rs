@@ -108,7 +108,7 @@ pub fn udp_exchange(
             }
         }
         done.store(true, Ordering::Release);
-        let result = receiving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let result = crate::wait::joined(receiving.join())?;
         Ok(UdpResult { sent, ..result })
     })?;
     Ok(result)

@@ -1,14 +1,16 @@
 //! The real `vxlan` binary inside a namespace: starting it, waiting until it is ready, running its
 //! other verbs, stopping it. Knows the command line and the metrics page, nothing of the inside.
 
+mod find;
+mod log;
+
 use std::{
-    env, fs,
-    io::{BufRead as _, BufReader, Read},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    fs,
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -19,32 +21,12 @@ use nix::{
     unistd::Pid,
 };
 
+pub use self::find::binary;
+use self::{find::metrics_address, log::Log};
 use crate::{cmd, metrics::Metrics, netns::Ns, run::Run};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
-
-/// The `vxlan` binary: `$VXLAN_BIN`, else the newest one in the target directory we run from.
-pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("VXLAN_BIN") {
-        let path = PathBuf::from(path);
-        ensure!(path.is_file(), "VXLAN_BIN is {}, which is not a file", path.display());
-        return Ok(path);
-    }
-    let this = env::current_exe().context("finding the target directory")?;
-    let candidates = this
-        .ancestors()
-        .flat_map(|dir| ["vxlan", "release/vxlan", "debug/vxlan"].map(|name| dir.join(name)))
-        .filter(|path| path.is_file());
-    let newest = candidates.max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok());
-    newest.with_context(|| {
-        format!(
-            "no `vxlan` binary beside {}: build it with `cargo build -p vxlan-user --bin vxlan`, \
-             or name it in VXLAN_BIN",
-            this.display()
-        )
-    })
-}
 
 /// A daemon in a namespace. Dropping it stops it and takes down what it made.
 #[derive(Debug)]
@@ -64,7 +46,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Writes the configuration into the run's directory, starts the daemon, waits until it says
+    /// Writes the configuration into the run's directory, starts the daemon, waits until it reports
     /// that it is ready. `name` tells apart the daemons of one run.
     pub fn start(ns: &Ns, run: &Run, name: &str, config: &str) -> Result<Self> {
         let mut daemon = Self::prepare(ns, run, name, config)?;
@@ -117,8 +99,8 @@ impl Daemon {
         let mut child =
             command.spawn().with_context(|| format!("starting {}", self.binary.display()))?;
         self.log = Arc::default();
-        self.log.follow(child.stderr.take(), true);
-        self.log.follow(child.stdout.take(), false);
+        self.log.collect(child.stderr.take(), true);
+        self.log.collect(child.stdout.take(), false);
         self.child = Some(child);
         if self.log.wait_for("INFO ready", READY_WITHIN) {
             self.launched = true;
@@ -132,7 +114,7 @@ impl Daemon {
             None => format!("is not ready after {} s", READY_WITHIN.as_secs()),
         };
         bail!(
-            "`vxlan run` in {} {state}. Configuration: {}. All it said:\n{}",
+            "`vxlan run` in {} {state}. Configuration: {}. All it logged:\n{}",
             self.ns.name(),
             self.config.display(),
             self.log()
@@ -183,15 +165,15 @@ impl Daemon {
         &self.run_dir
     }
 
-    /// Replaces the configuration file; the daemon is not told.
+    /// Replaces the configuration file; the daemon gets no notice.
     pub fn write_config(&mut self, config: &str) -> Result<()> {
         self.metrics = metrics_address(config)?;
         fs::write(&self.config, config).context("writing the configuration")
     }
 
-    /// Everything the daemon has said so far.
+    /// Everything the daemon has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().text.clone()
+        self.log.text()
     }
 
     /// Waits until a line of the daemon's stderr holds `text`.
@@ -213,7 +195,7 @@ impl Daemon {
 
     /// After its log has ended or waiting has: how it exited, or nothing when it has not.
     fn status_at_end(&mut self) -> Result<Option<ExitStatus>> {
-        let patience = if self.log.lock().ended { Duration::from_secs(1) } else { Duration::ZERO };
+        let patience = if self.log.ended() { Duration::from_secs(1) } else { Duration::ZERO };
         self.child.as_mut().map_or(Ok(None), |child| wait_for_exit(child, patience))
     }
 
@@ -225,10 +207,10 @@ impl Daemon {
         let Some(status) = wait_for_exit(&mut child, EXIT_WITHIN)? else {
             child.kill()?;
             child.wait()?;
-            bail!("`vxlan run` ignores SIGTERM; killed. All it said:\n{}", self.log());
+            bail!("`vxlan run` ignores SIGTERM; killed. All it logged:\n{}", self.log());
         };
         if !status.success() {
-            bail!("`vxlan run` ended with {status} at SIGTERM. All it said:\n{}", self.log());
+            bail!("`vxlan run` ended with {status} at SIGTERM. All it logged:\n{}", self.log());
         }
         Ok(())
     }
@@ -291,82 +273,5 @@ fn wait_for_exit(child: &mut Child, patience: Duration) -> Result<Option<ExitSta
         }
         // `Child` has no wait with a time limit.
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// `[metrics] listen` of a configuration; 0.0.0.0 and :: are reached at the loopback address.
-fn metrics_address(config: &str) -> Result<SocketAddr> {
-    let table: toml::Table = config.parse().unwrap_or_default();
-    let listen = table.get("metrics").and_then(|metrics| metrics.get("listen")?.as_str());
-    let text = listen.unwrap_or("127.0.0.1:9839");
-    let mut address: SocketAddr =
-        text.parse().with_context(|| format!("[metrics] listen = \"{text}\""))?;
-    if address.ip().is_unspecified() {
-        let v4 = address.is_ipv4();
-        address.set_ip(if v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    Ok(address)
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    state: Mutex<LogState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct LogState {
-    /// Both streams, line by line as they came.
-    text: String,
-    stderr: Vec<String>,
-    ended: bool,
-}
-
-impl Log {
-    fn lock(&self) -> MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn follow(self: &Arc<Self>, stream: Option<impl Read + Send + 'static>, is_stderr: bool) {
-        let Some(stream) = stream else { return };
-        let log = Arc::clone(self);
-        thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let mut state = log.lock();
-                state.text.push_str(&line);
-                state.text.push('\n');
-                if is_stderr {
-                    state.stderr.push(line);
-                }
-                log.changed.notify_all();
-            }
-            if is_stderr {
-                log.lock().ended = true;
-                log.changed.notify_all();
-            }
-        });
-    }
-
-    /// False when time ran out or the stream ended without the text.
-    fn wait_for(&self, text: &str, timeout: Duration) -> bool {
-        let found = |state: &LogState| state.stderr.iter().any(|line| line.contains(text));
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), timeout, |state| !found(state) && !state.ended);
-        found(&waited.unwrap_or_else(PoisonError::into_inner).0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::metrics_address;
-
-    #[test]
-    fn finds_where_metrics_are_served() -> anyhow::Result<()> {
-        assert_eq!(metrics_address("[node]\nname = \"a\"")?.to_string(), "127.0.0.1:9839");
-        let address = metrics_address("[metrics]\nlisten = \"0.0.0.0:80\"")?;
-        assert_eq!(address.to_string(), "127.0.0.1:80");
-        assert!(metrics_address("[metrics]\nlisten = \"here\"").is_err());
-        Ok(())
     }
 }
