@@ -2,57 +2,31 @@
 //! traffic depends on neither. Needs systemd as a program, not as this machine's own.
 
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     Pair, Wire, cmd,
     daemon::{self, Daemon},
     metrics::Metrics,
     systemd::Systemd,
-    traffic::ping,
+    two_hosts::{End, Family, Tunnel, TwoHosts as _},
+    wait::wait_until,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const CONFIG_A: &str = r#"[node]
-name = "a"
-[underlay]
-interface = "eth0"
-[[peer]]
-name = "b"
-endpoint = "203.0.113.2"
-key_file = "link.key"
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.43.1/24"]
-[[network.member]]
-peer = "b"
-allowed_ips = ["192.168.44.0/24"]
-"#;
-
-const CONFIG_B: &str = r#"[node]
-name = "b"
-[underlay]
-interface = "eth0"
-[[peer]]
-name = "a"
-endpoint = "203.0.113.1"
-key_file = "link.key"
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.44.1/24"]
-[[network.member]]
-peer = "a"
-allowed_ips = ["192.168.43.0/24"]
-"#;
+/// Beside both configurations.
+const KEY: &str = "link.key";
+const TUNNEL: Tunnel<'_> = Tunnel {
+    outer: Family::V4,
+    inner: &[Family::V4],
+    underlay: "",
+    peer: "key_file = \"link.key\"",
+};
 
 /// What is made stricter than in the unit, so that nothing that is refused stays hidden; and quicker.
 const STRICTER: &str = "[Service]
@@ -87,8 +61,8 @@ struct Machines {
 impl Machines {
     fn new(drop_in: &str) -> Result<Self> {
         let pair = Pair::new(Wire::Real)?;
-        let key = pair.run.write_key("link.key")?;
-        let config = pair.run.write("b.toml", CONFIG_B)?;
+        let key = pair.run.write_key(KEY)?;
+        let config = pair.run.write("b.toml", &TUNNEL.config(End::B))?;
         let drop_in = pair.run.write("drop-in.conf", drop_in)?;
         let files: [(&str, &Path); 5] = [
             ("/usr/bin/vxlan", &daemon::binary()?),
@@ -98,7 +72,7 @@ impl Machines {
             ("/etc/vxlan/link.key", &key),
         ];
         let systemd = Systemd::boot(&pair.b, &pair.run, &files)?;
-        let other = Daemon::start(&pair.a, &pair.run, "a", CONFIG_A)?;
+        let other = Daemon::start(&pair.a, &pair.run, "a", &TUNNEL.config(End::A))?;
         Ok(Self { systemd, other, pair })
     }
 
@@ -125,25 +99,14 @@ impl Machines {
 
     /// Every ping is answered.
     fn assert_traffic(&self, when: &str) -> Result<()> {
-        let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
-        for (from, source, to) in [(&self.pair.a, a, b), (&self.pair.b, b, a)] {
-            let answers = ping(from, Some(source), to, 5)?;
-            ensure!(answers.all_answered(), "{when}: {}\n{}", answers.output, self.journal());
-        }
-        Ok(())
+        let pings = self.pair.ping_both_ways(Family::V4, 5);
+        pings.with_context(|| format!("{when}\n{}", self.journal()))
     }
 
     fn wait_for(&self, name: &str, value: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let now = self.property(name)?;
-            if now == value {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "{name} is {now}, not {value}\n{}", self.journal());
-            // systemd tells of a change on D-Bus, which nobody speaks here.
-            thread::sleep(Duration::from_millis(50));
-        }
+        // systemd tells of a change on D-Bus, which nobody speaks here.
+        wait_until(&format!("{name} is {value}"), PATIENCE, || Ok(self.property(name)? == value))
+            .with_context(|| format!("{name} is {:?}\n{}", self.property(name), self.journal()))
     }
 }
 

@@ -4,10 +4,8 @@
 
 use std::{
     env, fs,
-    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,8 +13,8 @@ use vxlan_tests::{
     Netns, Ns, Run,
     daemon::Daemon,
     kernel::left_out,
-    kernel_vxlan::KernelVxlan,
-    traffic::{ping, tcp_transfer},
+    two_hosts::{End, Family, Tunnel, TwoHosts},
+    wait::wait_until,
 };
 use vxlan_user::host::VirtioFeatures;
 
@@ -25,36 +23,9 @@ const CARDS: &str = "VXLAN_TEST_CARDS";
 const PATIENCE: Duration = Duration::from_secs(20);
 const BYTES: u64 = 2_000_000;
 
-const A: &str = r#"
-[node]
-name = "a"
-[underlay]
-interface = "eth0"
-address = "203.0.113.1"
-xdp = "native"
-[[peer]]
-name = "b"
-endpoint = "203.0.113.2"
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.43.1/24"]
-[[network.member]]
-peer = "b"
-allowed_ips = ["192.168.44.0/24"]
-"#;
-
-/// The same as the other end sees it.
-fn b() -> String {
-    A.replace("\"a\"", "\"?\"")
-        .replace("\"b\"", "\"a\"")
-        .replace("\"?\"", "\"b\"")
-        .replace("endpoint = \"203.0.113.2\"", "endpoint = \"203.0.113.?\"")
-        .replace("address = \"203.0.113.1\"", "address = \"203.0.113.2\"")
-        .replace("203.0.113.?", "203.0.113.1")
-        .replace("192.168.43.1/24", "192.168.44.1/24")
-        .replace("192.168.44.0/24", "192.168.43.0/24")
-}
+/// `xdp = "native"`, or no start.
+const TUNNEL: Tunnel<'_> =
+    Tunnel { outer: Family::V4, inner: &[Family::V4], underlay: "xdp = \"native\"", peer: "" };
 
 /// The two cards, at the two ends of a wire. There is one pair for all tests.
 struct Cards {
@@ -99,9 +70,14 @@ impl Cards {
         }
         Ok(Some(cards))
     }
+}
 
-    fn ns(&self) -> [&Ns; 2] {
-        [&self.a, &self.b]
+impl TwoHosts for Cards {
+    fn ns(&self, end: End) -> &Ns {
+        match end {
+            End::A => &self.a,
+            End::B => &self.b,
+        }
     }
 }
 
@@ -114,30 +90,22 @@ fn bytes(mac: &str) -> Result<[u8; 6]> {
 
 /// The interface with that MAC address. A card comes back here some time after its namespace went.
 fn card(mac: &str) -> Result<String> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        for entry in fs::read_dir("/sys/class/net")?.filter_map(Result::ok) {
+    let mut found = None;
+    wait_until(&format!("a network card with the MAC address {mac}"), PATIENCE, || {
+        found = fs::read_dir("/sys/class/net")?.filter_map(Result::ok).find(|entry| {
             let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
-            if address.trim() == mac {
-                return Ok(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        ensure!(Instant::now() < deadline, "no network card has the MAC address {mac}");
-        thread::sleep(Duration::from_millis(10));
-    }
+            address.trim() == mac
+        });
+        Ok(found.is_some())
+    })?;
+    Ok(found.context("no card")?.file_name().to_string_lossy().into_owned())
 }
-
-const OVERLAY: [[u8; 4]; 2] = [[192, 168, 43, 1], [192, 168, 44, 1]];
 
 /// Pings and a stream each way, through the tunnel.
 fn assert_carries(cards: &Cards) -> Result<()> {
-    for (from, to) in [(0, 1), (1, 0)] {
-        let (source, target): (IpAddr, IpAddr) = (OVERLAY[from].into(), OVERLAY[to].into());
-        let ns = cards.ns();
-        let answers = ping(ns[from], Some(source), target, 10)?;
-        ensure!(answers.all_answered(), "{}", answers.output);
-        let sent = tcp_transfer(ns[from], ns[to], target, BYTES)?;
-        ensure!(sent.intact() && sent.bytes == BYTES, "{sent:?}");
+    for from in End::BOTH {
+        cards.ping(from, Family::V4, 10)?;
+        cards.transfer(from, Family::V4, BYTES)?;
     }
     Ok(())
 }
@@ -158,8 +126,8 @@ fn assert_native(daemon: &Daemon, ns: &Ns) -> Result<()> {
 #[test]
 fn two_cards_with_native_xdp() -> Result<()> {
     let Some(cards) = Cards::take()? else { return Ok(()) };
-    let a = Daemon::start(&cards.a, &cards.run, "a", A)?;
-    let b = Daemon::start(&cards.b, &cards.run, "b", &b())?;
+    let a = Daemon::start(&cards.a, &cards.run, "a", &TUNNEL.config(End::A))?;
+    let b = Daemon::start(&cards.b, &cards.run, "b", &TUNNEL.config(End::B))?;
     assert_carries(&cards)?;
     assert_native(&a, &cards.a)?;
     assert_native(&b, &cards.b)?;
@@ -177,12 +145,9 @@ fn two_cards_with_native_xdp() -> Result<()> {
 fn one_card_with_native_xdp_and_the_kernels_tunnel() -> Result<()> {
     let Some(cards) = Cards::take()? else { return Ok(()) };
     // The kernel's device does not know our inner checks of source ports.
-    let config = A.replace("name = \"b\"\n", "name = \"b\"\nsource_port = \"any\"\n");
-    let a = Daemon::start(&cards.a, &cards.run, "a", &config)?;
-    KernelVxlan::new("vx0", 43, [203, 0, 113, 2].into(), [203, 0, 113, 1].into())
-        .address("192.168.44.1/24")
-        .route("192.168.43.0/24")
-        .create(&cards.b)?;
+    let tunnel = Tunnel { peer: Tunnel::TO_KERNEL, ..TUNNEL };
+    let a = Daemon::start(&cards.a, &cards.run, "a", &tunnel.config(End::A))?;
+    tunnel.kernel(End::B, "vx0").create(&cards.b)?;
     assert_carries(&cards)?;
     assert_native(&a, &cards.a)?;
     a.stop()

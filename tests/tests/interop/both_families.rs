@@ -1,16 +1,17 @@
 //! One host with both families on its underlay, and a peer on each: kernel vxlan devices, one behind
 //! IPv4 and one behind IPv6, in one network.
 
-use std::thread;
+use std::{net::IpAddr, thread};
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Netns, Run, Wire,
+    Config, Netns, Run, Wire,
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
-    link::hush_ipv6,
+    link::{hush_ipv6, static_neighbours},
     segment::Segment,
     traffic::{ping, tcp_transfer},
+    wait::joined,
 };
 
 use crate::{
@@ -25,36 +26,17 @@ const OVERLAY: &str = "vxlan43";
 const MTU: u32 = 1430;
 const BYTES: u64 = 40 << 20;
 
-const HUB: &str = r#"[node]
-name = "hub"
-
-[underlay]
-interface = "eth0"
-address = ["203.0.113.1", "2001:db8:1::1"]
-
-[[peer]]
-name = "four"
-endpoint = "203.0.113.4"
-source_port = "any"
-
-[[peer]]
-name = "six"
-endpoint = "[2001:db8:1::6]:4789"
-source_port = "any"
-
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.43.1/24"]
-
-[[network.member]]
-peer = "four"
-allowed_ips = ["192.168.44.0/24"]
-
-[[network.member]]
-peer = "six"
-allowed_ips = ["192.168.46.0/24"]
-"#;
+fn configuration() -> Config {
+    Config::new("hub")
+        .list("address", &["203.0.113.1", "2001:db8:1::1"])
+        .peer("four", "203.0.113.4")
+        .set("source_port", "any")
+        .peer("six", "[2001:db8:1::6]:4789")
+        .set("source_port", "any")
+        .network(VNI, OVERLAY, &["192.168.43.1/24"])
+        .member("four", &["192.168.44.0/24"])
+        .member("six", &["192.168.46.0/24"])
+}
 
 struct World {
     meter: Meter,
@@ -81,20 +63,16 @@ impl World {
             anyhow::Ok(ns)
         });
         let (hub, four, six) = (hub?, four?, six?);
-        // No discovery on the underlay, so that all that arrives there is the tunnel's.
-        for (number, ns) in [(1, &hub), (4, &four), (6, &six)] {
-            let mac = ns.mac("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
-            for on in [&hub, &four, &six].into_iter().filter(|on| on.name() != ns.name()) {
-                for address in [format!("203.0.113.{number}"), format!("2001:db8:1::{number}")] {
-                    on.run(&format!("ip neigh replace {address} dev eth0 lladdr {mac}"))?;
-                }
-            }
-        }
-        let daemon = Daemon::start(&hub, &run, "hub", HUB)?;
+        let addresses = |number: u8| -> [IpAddr; 2] {
+            let last = u16::from(number);
+            [[203, 0, 113, number].into(), [0x2001, 0xdb8, 1, 0, 0, 0, 0, last].into()]
+        };
+        let (hub_at, four_at, six_at) = (addresses(1), addresses(4), addresses(6));
+        static_neighbours("eth0", &[(&hub, &hub_at), (&four, &four_at), (&six, &six_at)])?;
+        let daemon = Daemon::start(&hub, &run, "hub", &configuration())?;
         let link = hub.run(&format!("ip -o link show {OVERLAY}"))?;
         ensure!(link.contains(&format!(" mtu {MTU} ")), "{link}");
-        let hub_at: [std::net::IpAddr; 2] = [[203, 0, 113, 1].into(), "2001:db8:1::1".parse()?];
-        let far_at: [std::net::IpAddr; 2] = [[203, 0, 113, 4].into(), "2001:db8:1::6".parse()?];
+        let far_at = [four_at[0], six_at[1]];
         for (at, (ns, options)) in [(&four, ""), (&six, "udp6zerocsumrx")].into_iter().enumerate() {
             let [a, b, c, d] = OVERLAYS[at];
             // No group to report on the overlay.
@@ -166,9 +144,7 @@ fn a_peer_on_each_family() -> Result<()> {
                 })
             };
             let threads = [transfer(0), transfer(1)];
-            threads.map(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            threads.map(|thread| joined(thread.join()))
         });
         for transfer in transfers {
             let transfer = transfer?;

@@ -9,11 +9,12 @@ use vxlan_tests::{
     packet::fields,
     sniff::{Captured, Sniffer},
     traffic::udp_exchange,
+    two_hosts::{Family, OVERLAY, VNI},
 };
 
 use crate::{
     ledger::Merging,
-    world::{End, Inner, OURS, VNI, World},
+    world::{KERNEL, OURS, World},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,17 +26,17 @@ fn is_inner(frame: &[u8]) -> bool {
 
 /// `tag` is how the frame is tagged between the programs.
 fn nothing_is_lost(wire: Wire, tag: &str) -> Result<()> {
-    let world = World::with(wire, Inner::Ipv4, &format!("tag = \"{tag}\""))?;
+    let world = World::with(wire, Family::V4, &format!("tag = \"{tag}\""))?;
     let underlay = Sniffer::start(&world.pair.a, "eth0", is_inner)?;
-    let overlay = Sniffer::start(&world.pair.a, OURS, is_inner)?;
+    let overlay = Sniffer::start(&world.pair.a, OVERLAY, is_inner)?;
     let before = world.rest()?;
     ensure!((underlay.count(), overlay.count()) == (0, 0), "frames before there was traffic");
-    world.ping(End::Kernel, 20)?;
-    let to = world.address(End::Ours);
+    world.ping(KERNEL, 20)?;
+    let to = OURS.overlay(world.inner);
     let udp = udp_exchange(&world.pair.b, &world.pair.a, to, 5_000, 1_000, 20_000)?;
     ensure!((udp.sent, udp.received, udp.damaged) == (5_000, 5_000, 0), "{udp:?}");
-    world.transfer(End::Kernel, 20 << 20)?;
-    world.transfer(End::Ours, 20 << 20)?;
+    world.transfer(KERNEL, 20 << 20)?;
+    world.transfer(OURS, 20 << 20)?;
     let ours = world.settle(&before, &[], Merging::TCP4)?;
     let delivered = ours.networks.get(&VNI).map_or(0, |network| network.delivered) as usize;
     for (name, sniffer) in [("underlay", &underlay), ("overlay", &overlay)] {

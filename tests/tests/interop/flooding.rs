@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
-    Netns, Ns, Run, Wire,
+    Config, Netns, Ns, Run, Wire,
     conserve::NftCounter,
     daemon::Daemon,
     inject::offer,
@@ -237,25 +237,13 @@ fn a_storm_leaves_room_for_the_others() -> Result<()> {
     Ok(())
 }
 
-fn configuration(network: &str) -> String {
-    let number =
-        |text: &str| (1..=3).map(|n| text.replace('#', &n.to_string())).collect::<String>();
-    let peers = number("[[peer]]\nname = \"remote#\"\nendpoint = \"203.0.113.1#\"\n\n");
-    let members =
-        number("[[network.member]]\npeer = \"remote#\"\nallowed_ips = [\"192.168.10#.0/24\"]\n\n");
-    format!(
-        r#"[node]
-name = "hub"
-
-[underlay]
-interface = "eth0"
-
-{peers}[[network]]
-vni = {VNI}
-interface = "{OVERLAY}"
-addresses = ["192.168.43.1/24"]
-{network}
-
-{members}"#
-    )
+/// `network` are more lines for that section.
+fn configuration(network: &str) -> Config {
+    let hub = (1..=3).fold(Config::new("hub"), |hub, number| {
+        hub.peer(&format!("remote{number}"), format!("203.0.113.1{number}"))
+    });
+    let hub = hub.network(VNI, OVERLAY, &["192.168.43.1/24"]).lines(network);
+    (1..=3).fold(hub, |hub, number| {
+        hub.member(&format!("remote{number}"), &[format!("192.168.10{number}.0/24")])
+    })
 }

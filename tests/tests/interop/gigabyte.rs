@@ -1,17 +1,17 @@
 //! A gibibyte with GSO on between ours and a kernel vxlan device, byte for byte.
 
 use anyhow::{Result, ensure};
-use vxlan_tests::Wire;
-
-use crate::{
-    ledger::Merging,
-    world::{End, Inner, World},
+use vxlan_tests::{
+    Wire,
+    two_hosts::{End, Family},
 };
+
+use crate::{ledger::Merging, world::World};
 
 const GIBIBYTE: u64 = 1 << 30;
 
 fn both_ways(wire: Wire) -> Result<()> {
-    let world = World::new(wire, Inner::Ipv4)?;
+    let world = World::new(wire, Family::V4)?;
     let features = world.pair.a.run("ethtool -k vxlan43")?;
     for offload in ["tcp-segmentation-offload: on", "generic-segmentation-offload: on"] {
         ensure!(features.contains(offload), "not {offload}: {features}");

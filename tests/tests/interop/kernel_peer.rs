@@ -1,31 +1,36 @@
 //! Ours and a stock kernel vxlan device: every kind of traffic, started from either end.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use vxlan_tests::{
     Wire,
     conserve::NftCounter,
     traffic::{ping_with, udp_exchange},
+    two_hosts::{End, Family, OVERLAY, TwoHosts as _},
+    wait::wait_until,
 };
 
 use crate::{
     ledger::Merging,
     meter::quiet,
-    world::{End, Inner, KERNELS, OURS, World},
+    world::{DEVICE, KERNEL, OURS, World},
 };
 
+const PATIENCE: Duration = Duration::from_secs(10);
 const MEGABYTES_100: u64 = 100 << 20;
 const WIRES: [Wire; 2] = [Wire::Default, Wire::Real];
 
 /// Neither host has ever heard of the other: the first frame is an ARP request from `first`.
 fn cold_ping(wire: Wire, first: End) -> Result<()> {
-    let world = World::new(wire, Inner::Ipv4)?;
+    let world = World::new(wire, Family::V4)?;
     let before = world.rest()?;
-    let asked = NftCounter::ingress(&world.pair.b, KERNELS, "arp operation request")?;
-    let asking = NftCounter::egress(&world.pair.b, KERNELS, "arp operation request")?;
+    let asked = NftCounter::ingress(&world.pair.b, DEVICE, "arp operation request")?;
+    let asking = NftCounter::egress(&world.pair.b, DEVICE, "arp operation request")?;
     world.ping(first, 20)?;
     let requests = (asked.packets()?, asking.packets()?);
     ensure!(
-        requests == if first == End::Ours { (1, 0) } else { (0, 1) },
+        requests == if first == OURS { (1, 0) } else { (0, 1) },
         "ARP requests from us and from the kernel: {requests:?}"
     );
     world.ping(first.other(), 20)?;
@@ -37,23 +42,23 @@ fn cold_ping(wire: Wire, first: End) -> Result<()> {
 
 #[test]
 fn the_first_ping_comes_from_us() -> Result<()> {
-    WIRES.into_iter().try_for_each(|wire| cold_ping(wire, End::Ours))
+    WIRES.into_iter().try_for_each(|wire| cold_ping(wire, OURS))
 }
 
 #[test]
 fn the_first_ping_comes_from_the_kernel() -> Result<()> {
-    WIRES.into_iter().try_for_each(|wire| cold_ping(wire, End::Kernel))
+    WIRES.into_iter().try_for_each(|wire| cold_ping(wire, KERNEL))
 }
 
 #[test]
 fn full_frames_are_answered() -> Result<()> {
     for wire in WIRES {
-        let world = World::new(wire, Inner::Ipv4)?;
+        let world = World::new(wire, Family::V4)?;
         let before = world.rest()?;
         for from in End::BOTH {
-            let to = world.address(from.other());
+            let to = from.other().overlay(world.inner);
             // 1500 less the outer headers less 28.
-            let full = ping_with(world.ns(from), None, to, 3, "-i 0.02 -W 2 -M do -s 1422")?;
+            let full = ping_with(world.pair.ns(from), None, to, 3, "-i 0.02 -W 2 -M do -s 1422")?;
             ensure!(full.all_answered(), "{wire:?}, from {from:?}: {}", full.output);
         }
         world.settle(&before, &[], Merging::None)?;
@@ -64,13 +69,13 @@ fn full_frames_are_answered() -> Result<()> {
 #[test]
 fn tcp_with_gso_both_ways() -> Result<()> {
     for wire in WIRES {
-        let world = World::new(wire, Inner::Ipv4)?;
+        let world = World::new(wire, Family::V4)?;
         for from in End::BOTH {
             let before = world.rest()?;
             world.transfer(from, MEGABYTES_100)?;
             let ours = world.settle(&before, &[], Merging::TCP4)?;
             // 1398 bytes of payload fit one packet.
-            let packets = if from == End::Ours { ours.tx() } else { ours.rx() };
+            let packets = if from == OURS { ours.tx() } else { ours.rx() };
             ensure!(packets > MEGABYTES_100 / 1398, "{ours:?}");
         }
     }
@@ -80,15 +85,15 @@ fn tcp_with_gso_both_ways() -> Result<()> {
 #[test]
 fn numbered_datagrams_both_ways() -> Result<()> {
     for wire in WIRES {
-        let world = World::new(wire, Inner::Ipv4)?;
+        let world = World::new(wire, Family::V4)?;
         for from in End::BOTH {
             let to = from.other();
             for size in [18, 1422] {
                 let before = world.rest()?;
                 let result = udp_exchange(
-                    world.ns(from),
-                    world.ns(to),
-                    world.address(to),
+                    world.pair.ns(from),
+                    world.pair.ns(to),
+                    to.overlay(world.inner),
                     5_000,
                     size,
                     20_000,
@@ -112,13 +117,13 @@ fn inner_ipv6_both_ways() -> Result<()> {
     const FOR_ROUTERS: &str = "icmpv6 type nd-router-solicit";
     const FOR_DUPLICATES: &str = "ip6 saddr :: icmpv6 type nd-neighbor-solicit";
     for wire in WIRES {
-        let world = World::half(wire, Inner::Ipv6)?;
+        let world = World::half(wire, Family::V6)?;
         let (a, b) = (&world.pair.a, &world.pair.b);
-        let theirs = |matching| NftCounter::output(b, KERNELS, matching);
+        let theirs = |matching| NftCounter::output(b, DEVICE, matching);
         let (joins, routers) = (theirs(JOINS)?, theirs(FOR_ROUTERS)?);
         let duplicates = theirs(FOR_DUPLICATES)?;
-        let chatter = NftCounter::egress(a, OURS, "ip6 daddr ff02::/120")?;
-        let own_duplicates = NftCounter::egress(a, OURS, FOR_DUPLICATES)?;
+        let chatter = NftCounter::egress(a, OVERLAY, "ip6 daddr ff02::/120")?;
+        let own_duplicates = NftCounter::egress(a, OVERLAY, FOR_DUPLICATES)?;
         let before = quiet(|| Ok((world.read()?, chatter.packets()? + own_duplicates.packets()?)))?;
         world.add_kernel()?;
         for end in End::BOTH {
@@ -133,8 +138,8 @@ fn inner_ipv6_both_ways() -> Result<()> {
                 ])
             })
         };
-        world.ping(End::Ours, 10)?;
-        world.ping(End::Kernel, 10)?;
+        world.ping(OURS, 10)?;
+        world.ping(KERNEL, 10)?;
         let ours = settle(Merging::None)?;
         ensure!(joins.packets()? > 0 && duplicates.packets()? > 0, "no chatter: {ours:?}");
         for from in End::BOTH {
@@ -147,14 +152,9 @@ fn inner_ipv6_both_ways() -> Result<()> {
 
 /// Until the host is sure that nobody else has its address, it does not use it.
 fn wait_for_addresses(world: &World, end: End) -> Result<()> {
-    let device = if end == End::Ours { OURS } else { KERNELS };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    loop {
-        let tentative = world.ns(end).run(&format!("ip -6 addr show dev {device} tentative"))?;
-        if tentative.trim().is_empty() {
-            return Ok(());
-        }
-        ensure!(std::time::Instant::now() < deadline, "still tentative: {tentative}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let device = if end == OURS { OVERLAY } else { DEVICE };
+    let ns = world.pair.ns(end);
+    wait_until("the addresses are known to be unique", PATIENCE, || {
+        Ok(ns.run(&format!("ip -6 addr show dev {device} tentative"))?.trim().is_empty())
+    })
 }

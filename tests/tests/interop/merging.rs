@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Pair, Wire,
+    Config, Pair, Wire,
     conserve::NftCounter,
     daemon::Daemon,
     inject::inject,
+    link::mac_text,
     packet::{Eth, Ipv4, Packet, Tcp, Udp, Vxlan, fields},
     sniff::Sniffer,
+    wait::wait_until,
 };
 
 use crate::{
@@ -27,37 +29,15 @@ const FRAMES: u32 = 12;
 /// How long the kernel holds a flow back for more of it, in nanoseconds.
 const HOLD: &str = "100000000";
 
-fn configuration(tag: &str) -> String {
-    let network = |vni, prefix| {
-        format!(
-            r#"
-[[network]]
-vni = {vni}
-interface = "vxlan{vni}"
-addresses = ["192.168.50.1/24"]
-
-[[network.member]]
-peer = "far"
-allowed_ips = ["192.168.50.2/{prefix}"]
-"#
-        )
-    };
-    format!(
-        r#"[node]
-name = "near"
-
-[underlay]
-interface = "eth0"
-address = "203.0.113.1"
-tag = "{tag}"
-
-[[peer]]
-name = "far"
-endpoint = "203.0.113.2"
-{}{}"#,
-        network(ONE, 32),
-        network(TWO, 31)
-    )
+fn configuration(tag: &str) -> Config {
+    Config::new("near")
+        .set("address", "203.0.113.1")
+        .set("tag", tag)
+        .peer("far", "203.0.113.2")
+        .network(ONE, "vxlan43", &["192.168.50.1/24"])
+        .member("far", &["192.168.50.2/32"])
+        .network(TWO, "vxlan44", &["192.168.50.1/24"])
+        .member("far", &["192.168.50.2/31"])
 }
 
 /// Segment `number` of one and the same flow, in this network. Its payload tells the network.
@@ -91,8 +71,7 @@ fn deliver(tag: &str, turns: &[u32]) -> Result<[Vec<Vec<u8>>; 2]> {
     let mut near = Daemon::start(&pair.a, &pair.run, "near", &configuration(tag))?;
     // One MAC address in both networks; the daemon reads it at its start.
     let mac = pair.a.mac("vxlan43")?;
-    let text = mac.map(|byte| format!("{byte:02x}")).join(":");
-    pair.a.run(&format!("ip link set vxlan44 address {text}"))?;
+    pair.a.run(&format!("ip link set vxlan44 address {}", mac_text(mac)))?;
     near.terminate()?;
     near.launch()?;
     // Behind GRO and our programs, ahead of TCP, which would answer.
@@ -128,11 +107,9 @@ fn deliver(tag: &str, turns: &[u32]) -> Result<[Vec<Vec<u8>>; 2]> {
     let whole = |sniffer: &Sniffer| -> usize {
         payloads(&sniffer.wait_for(0, Duration::ZERO)).iter().map(Vec::len).sum()
     };
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while sniffers.iter().map(whole).sum::<usize>() < FRAMES as usize * PAYLOAD {
-        ensure!(std::time::Instant::now() < deadline, "not all of the payload is delivered");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("all of the payload is delivered", Duration::from_secs(5), || {
+        Ok(sniffers.iter().map(whole).sum::<usize>() >= FRAMES as usize * PAYLOAD)
+    })?;
     ensure!(arrived.packets()? <= u64::from(FRAMES));
 
     let change = quiet(|| meter.read(&near))?.since(&before);

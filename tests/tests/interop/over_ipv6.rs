@@ -1,19 +1,16 @@
 //! An underlay of IPv6: ours with ours, and ours with a kernel vxlan device, which must take UDP
 //! without a checksum there (`udp6zerocsumrx`) and may send it with or without one.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     Ns, Pair, Wire,
     daemon::Daemon,
-    kernel_vxlan::KernelVxlan,
-    link::{hush_ipv6, set_queue},
     sniff::Sniffer,
-    traffic::{ping, ping_with, tcp_transfer},
+    traffic::ping_with,
+    two_hosts::{End, Family, OVERLAY, Tunnel, TwoHosts as _, VNI},
+    wait::wait_until,
 };
 
 use crate::{
@@ -22,48 +19,18 @@ use crate::{
     meter::{Meter, Network, Reading, quiet},
 };
 
-const VNI: u32 = 43;
-const OVERLAY: &str = "vxlan43";
 const BYTES: u64 = 50 << 20;
 /// 1500 less the outer headers: Ethernet 14, IPv6 40, UDP 8, VXLAN 8.
 const MTU: u32 = 1430;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `own` and `peer` are the last parts of their addresses, on the underlay and on the overlay.
-fn configuration(own: u8, peer: u8, source_port: &str) -> String {
-    format!(
-        r#"[node]
-name = "node{own}"
-
-[underlay]
-interface = "eth0"
-
-[[peer]]
-name = "peer"
-endpoint = "[2001:db8:1::{peer}]:4789"
-source_port = "{source_port}"
-
-[[network]]
-vni = {VNI}
-interface = "{OVERLAY}"
-addresses = ["192.168.{own}.1/24", "2001:db8:{own}::1/64"]
-
-[[network.member]]
-peer = "peer"
-allowed_ips = ["192.168.{peer}.0/24", "2001:db8:{peer}::/64"]
-"#
-    )
+/// Keys of the peer are all that differs.
+fn tunnel(peer: &str) -> Tunnel<'_> {
+    Tunnel { outer: Family::V6, inner: &Family::BOTH, underlay: "", peer }
 }
 
 fn wire() -> Result<Pair> {
-    let pair = Pair::with("2001:db8:1::43/64", "2001:db8:1::44/64", 1500, Wire::Real)?;
-    pair.static_neighbours()?;
-    for ns in [&pair.a, &pair.b] {
-        set_queue(ns, "eth0")?;
-        hush_ipv6(ns, "eth0")?;
-        ns.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
-    }
-    Ok(pair)
+    Pair::counted(Family::V6, Wire::Real)
 }
 
 /// What an IPv6 host says about its own link by itself is refused, and that is all that may be.
@@ -75,21 +42,17 @@ fn chatter(reading: &Reading) -> Vec<(&'static str, u64)> {
 
 /// Pings with full frames, and bulk TCP, both ways, in both families; `settle` after each.
 fn traffic(pair: &Pair, settle: impl Fn(Merging) -> Result<()>) -> Result<()> {
-    let v4: [IpAddr; 2] = [[192, 168, 43, 1].into(), [192, 168, 44, 1].into()];
-    let v6: [IpAddr; 2] = ["2001:db8:43::1".parse()?, "2001:db8:44::1".parse()?];
-    for ([a, b], headers, how) in [(v4, 28, Merging::TCP4), (v6, 48, Merging::TCP6)] {
-        for (from, own, to) in [(&pair.a, a, b), (&pair.b, b, a)] {
-            let result = ping(from, Some(own), to, 10)?;
-            ensure!(result.all_answered(), "from {own}: {}", result.output);
-            let options = format!("-i 0.02 -W 2 -M do -s {}", MTU - headers);
-            let full = ping_with(from, Some(own), to, 3, &options)?;
+    for (family, how) in [(Family::V4, Merging::TCP4), (Family::V6, Merging::TCP6)] {
+        for from in End::BOTH {
+            pair.ping(from, family, 10)?;
+            let (own, to) = (from.overlay(family), from.other().overlay(family));
+            let options = format!("-i 0.02 -W 2 -M do -s {}", MTU - family.echo_headers());
+            let full = ping_with(pair.ns(from), Some(own), to, 3, &options)?;
             ensure!(full.all_answered(), "full frames from {own}: {}", full.output);
             settle(Merging::None)?;
         }
-        for (client, server, to) in [(&pair.a, &pair.b, b), (&pair.b, &pair.a, a)] {
-            let transfer = tcp_transfer(client, server, to, BYTES)?;
-            ensure!(transfer.intact() && transfer.bytes == BYTES, "to {to}: {transfer:?}");
-            println!("to {to}: {:.0} Mbit/s", transfer.mbit_per_second());
+        for from in End::BOTH {
+            pair.transfer(from, family, BYTES)?;
             settle(how)?;
         }
     }
@@ -113,13 +76,13 @@ fn has_mtu(ns: &Ns) -> Result<()> {
 #[test]
 fn ours_and_ours() -> Result<()> {
     let pair = wire()?;
-    let start = |ns: &Ns, own, peer| -> Result<(Daemon, Meter)> {
-        let config = configuration(own, peer, "flow");
-        let daemon = Daemon::start(ns, &pair.run, &format!("node{own}"), &config)?;
+    let start = |end: End| -> Result<(Daemon, Meter)> {
+        let ns = pair.ns(end);
+        let daemon = Daemon::start(ns, &pair.run, end.name(), &tunnel("").config(end))?;
         has_mtu(ns)?;
         Ok((daemon, Meter::new(ns, &[(OVERLAY, VNI)])?))
     };
-    let (a, b) = (start(&pair.a, 43, 44)?, start(&pair.b, 44, 43)?);
+    let (a, b) = (start(End::A)?, start(End::B)?);
     let read = || quiet(|| Ok([a.1.read(&a.0)?, b.1.read(&b.0)?]));
     let before = std::cell::RefCell::new(read()?);
     traffic(&pair, |how| {
@@ -141,16 +104,10 @@ fn ours_and_ours() -> Result<()> {
 /// `options` say whether the kernel sends a UDP checksum.
 fn ours_and_the_kernels(options: &str, has_checksum: bool) -> Result<()> {
     let pair = wire()?;
-    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration(43, 44, "any"))?;
+    let tunnel = tunnel(Tunnel::TO_KERNEL);
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel.config(End::A))?;
     has_mtu(&pair.a)?;
-    KernelVxlan::new(OVERLAY, VNI, pair.b_address, pair.a_address)
-        .address("192.168.44.1/24")
-        .address("2001:db8:44::1/64")
-        .route("192.168.43.0/24")
-        .route("2001:db8:43::/64")
-        .mtu(MTU)
-        .options(options)
-        .create(&pair.b)?;
+    tunnel.kernel(End::B, OVERLAY).mtu(MTU).options(options).create(&pair.b)?;
     let meter = Meter::new(&pair.a, &[(OVERLAY, VNI)])?;
     checksums_are(&pair, has_checksum)?;
     let read = || quiet(|| Ok((meter.read(&daemon)?, FarEnd::read(&pair.b, OVERLAY)?)));
@@ -174,8 +131,7 @@ fn checksums_are(pair: &Pair, kernel_has_one: bool) -> Result<()> {
         outer && frame.get(93) == Some(&1)
     };
     let wire = Sniffer::start(&pair.b, "eth0", icmp)?;
-    let result = ping(&pair.a, None, [192, 168, 44, 1].into(), 1)?;
-    ensure!(result.all_answered(), "{}", result.output);
+    pair.ping(End::A, Family::V4, 1)?;
     wire.wait_until(PATIENCE, |frames| frames.len() >= 2);
     let frames = wire.finish()?.frames;
     for outgoing in [false, true] {
@@ -200,13 +156,11 @@ fn ours_and_the_kernels_without_udp_checksums() -> Result<()> {
 #[test]
 fn the_overlay_follows_the_mtu_of_the_underlay() -> Result<()> {
     let pair = wire()?;
-    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration(43, 44, "flow"))?;
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel("").config(End::A))?;
     for mtu in [1400, 1490, 1500] {
         pair.a.run(&format!("ip link set eth0 mtu {mtu}"))?;
-        let deadline = Instant::now() + PATIENCE;
-        while !mtu_is(&pair.a, mtu - 70)? {
-            ensure!(Instant::now() < deadline, "underlay {mtu}:\n{}", daemon.log());
-        }
+        wait_until("the MTU follows", PATIENCE, || mtu_is(&pair.a, mtu - 70))
+            .with_context(|| format!("underlay {mtu}:\n{}", daemon.log()))?;
     }
     Ok(())
 }

@@ -13,10 +13,11 @@ use std::{
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Netns, Ns, Run, Wire,
+    Config, Netns, Ns, Run, Wire,
     daemon::Daemon,
     link::{End, connect, set_queue},
     traffic::{ping, ping_with, tcp_transfer},
+    two_hosts::{End as Host, Family, OVERLAY, VNI},
 };
 
 use crate::{
@@ -24,43 +25,26 @@ use crate::{
     meter::{Meter, Reading, quiet},
 };
 
-const VNI: u32 = 43;
-const OVERLAY: &str = "vxlan43";
 const NARROW: u32 = 1400;
 const BYTES: u64 = 20 << 20;
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What the underlay is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outer {
-    V4,
-    V6,
+/// Host `host` on the link of this number.
+fn address(outer: Family, link: u8, host: u8) -> String {
+    match outer {
+        Family::V4 => format!("10.0.{link}.{host}"),
+        Family::V6 => format!("2001:db8:1:{link}::{host}"),
+    }
 }
 
-impl Outer {
-    fn overhead(self) -> u32 {
-        if self == Self::V4 { 50 } else { 70 }
-    }
+fn prefix(outer: Family, link: u8, host: u8) -> String {
+    let length = if outer == Family::V4 { 24 } else { 64 };
+    format!("{}/{length}", address(outer, link, host))
+}
 
-    /// Host `host` on the link of this number.
-    fn address(self, link: u8, host: u8) -> String {
-        match self {
-            Self::V4 => format!("10.0.{link}.{host}"),
-            Self::V6 => format!("2001:db8:1:{link}::{host}"),
-        }
-    }
-
-    fn prefix(self, link: u8, host: u8) -> String {
-        let length = if self == Self::V4 { 24 } else { 64 };
-        format!("{}/{length}", self.address(link, host))
-    }
-
-    fn endpoint(self, link: u8, host: u8) -> String {
-        match self {
-            Self::V4 => self.address(link, host),
-            Self::V6 => format!("[{}]", self.address(link, host)),
-        }
-    }
+fn endpoint(outer: Family, link: u8, host: u8) -> String {
+    let address = address(outer, link, host);
+    if outer == Family::V4 { address } else { format!("[{address}]") }
 }
 
 struct Path {
@@ -69,13 +53,13 @@ struct Path {
     near: Netns,
     far: Netns,
     _routers: [Netns; 2],
-    outer: Outer,
+    outer: Family,
     /// Last: it must outlive the others.
     _run: Run,
 }
 
 impl Path {
-    fn new(outer: Outer) -> Result<Self> {
+    fn new(outer: Family) -> Result<Self> {
         let run = Run::new()?;
         let hosts = ["lan", "near", "first", "second", "far"];
         let all = hosts.iter().map(|role| run.netns(role)).collect::<Result<Vec<_>>>()?;
@@ -89,7 +73,7 @@ impl Path {
         let [lan, near, first, second, far]: [Netns; 5] =
             all.try_into().map_err(|_| anyhow::anyhow!("five namespaces"))?;
         let link = |number: u8, left: (&Ns, &str), right: (&Ns, &str), mtu| -> Result<()> {
-            let (one, two) = (outer.prefix(number, 1), outer.prefix(number, 2));
+            let (one, two) = (prefix(outer, number, 1), prefix(outer, number, 2));
             connect(
                 End { ns: left.0, interface: left.1, address: &one },
                 End { ns: right.0, interface: right.1, address: &two },
@@ -98,7 +82,7 @@ impl Path {
             )?;
             for (host, (ns, interface)) in [(1, left), (2, right)] {
                 set_queue(ns, interface)?;
-                if outer == Outer::V6 {
+                if outer == Family::V6 {
                     // Neighbours are asked for from it.
                     ns.run(&format!("ip addr add fe80::{number}:{host}/64 dev {interface}"))?;
                 }
@@ -108,10 +92,14 @@ impl Path {
         link(1, (&near, "eth0"), (&first, "near"), 1500)?;
         link(2, (&first, "far"), (&second, "near"), NARROW)?;
         link(3, (&second, "far"), (&far, "eth0"), 1500)?;
-        near.run(&format!("ip route add default via {}", outer.address(1, 2)))?;
-        far.run(&format!("ip route add default via {}", outer.address(3, 1)))?;
-        first.run(&format!("ip route add {} via {}", outer.prefix(3, 0), outer.address(2, 2)))?;
-        second.run(&format!("ip route add {} via {}", outer.prefix(1, 0), outer.address(2, 1)))?;
+        near.run(&format!("ip route add default via {}", address(outer, 1, 2)))?;
+        far.run(&format!("ip route add default via {}", address(outer, 3, 1)))?;
+        first.run(&format!("ip route add {} via {}", prefix(outer, 3, 0), address(outer, 2, 2)))?;
+        second.run(&format!(
+            "ip route add {} via {}",
+            prefix(outer, 1, 0),
+            address(outer, 2, 1)
+        ))?;
 
         connect(
             End { ns: &lan, interface: "eth0", address: "192.168.143.7/24" },
@@ -126,11 +114,11 @@ impl Path {
         lan.run("ip route add 192.168.44.0/24 via 192.168.143.1")?;
         lan.run("ip route add 2001:db8:44::/64 via 2001:db8:143::1")?;
 
-        let start = |ns: &Ns, name, config: String| -> Result<(Daemon, Meter)> {
+        let start = |ns: &Ns, name, config: Config| -> Result<(Daemon, Meter)> {
             let daemon = Daemon::start(ns, &run, name, &config)?;
             Ok((daemon, Meter::new(ns, &[(OVERLAY, VNI)])?))
         };
-        let (near_at, far_at) = (outer.endpoint(1, 1), outer.endpoint(3, 2));
+        let (near_at, far_at) = (endpoint(outer, 1, 1), endpoint(outer, 3, 2));
         let daemons = [
             start(&near, "near", configuration("near", &far_at, &NEAR, &FAR))?,
             start(&far, "far", configuration("far", &near_at, &FAR, &NEAR))?,
@@ -208,49 +196,32 @@ impl Path {
 
 const FAR_ADDRESSES: [&str; 2] = ["192.168.44.1", "2001:db8:44::1"];
 
-/// A host's addresses on the overlay, and what is behind it.
+/// A host's prefixes on the overlay, one for each family, and those of what is behind it.
 struct Site {
-    addresses: &'static str,
-    prefixes: &'static str,
+    end: Host,
+    behind: &'static [&'static str],
 }
 
-const NEAR: Site = Site {
-    addresses: r#""192.168.43.1/24", "2001:db8:43::1/64""#,
-    prefixes: r#""192.168.43.0/24", "192.168.143.0/24", "2001:db8:43::/64", "2001:db8:143::/64""#,
-};
-const FAR: Site = Site {
-    addresses: r#""192.168.44.1/24", "2001:db8:44::1/64""#,
-    prefixes: r#""192.168.44.0/24", "2001:db8:44::/64""#,
-};
+const NEAR: Site = Site { end: Host::A, behind: &["192.168.143.0/24", "2001:db8:143::/64"] };
+const FAR: Site = Site { end: Host::B, behind: &[] };
 
-fn configuration(name: &str, peer: &str, own: &Site, other: &Site) -> String {
-    format!(
-        r#"[node]
-name = "{name}"
+impl Site {
+    fn prefixes(&self) -> Vec<String> {
+        let own = Family::BOTH.map(|family| self.end.prefix(family));
+        own.into_iter().chain(self.behind.iter().map(|&net| net.to_owned())).collect()
+    }
+}
 
-[underlay]
-interface = "eth0"
-
-[[peer]]
-name = "peer"
-endpoint = "{peer}"
-
-[[network]]
-vni = {VNI}
-interface = "{OVERLAY}"
-addresses = [{}]
-local_ips = [{}]
-
-[[network.member]]
-peer = "peer"
-allowed_ips = [{}]
-"#,
-        own.addresses, own.prefixes, other.prefixes
-    )
+fn configuration(name: &str, peer: &str, own: &Site, other: &Site) -> Config {
+    Config::new(name)
+        .peer("peer", peer)
+        .network(VNI, OVERLAY, &Family::BOTH.map(|family| own.end.address(family)))
+        .list("local_ips", &own.prefixes())
+        .member("peer", &other.prefixes())
 }
 
 /// Bulk TCP first, when nobody knows yet; then the exact values.
-fn path_is_found(outer: Outer) -> Result<()> {
+fn path_is_found(outer: Family) -> Result<()> {
     for to in FAR_ADDRESSES {
         let how = if to.contains(':') { Merging::TCP6 } else { Merging::TCP4 };
         let path = Path::new(outer)?;
@@ -274,18 +245,18 @@ fn path_is_found(outer: Outer) -> Result<()> {
 
 #[test]
 fn over_ipv4() -> Result<()> {
-    path_is_found(Outer::V4)
+    path_is_found(Family::V4)
 }
 
 #[test]
 fn over_ipv6() -> Result<()> {
-    path_is_found(Outer::V6)
+    path_is_found(Family::V6)
 }
 
 /// The other way round from the start: a sender that is behind the host, and never spoke TCP.
 #[test]
 fn a_host_behind_ours_is_told_first() -> Result<()> {
-    for outer in [Outer::V4, Outer::V6] {
+    for outer in [Family::V4, Family::V6] {
         let path = Path::new(outer)?;
         for to in FAR_ADDRESSES {
             path.wait_for_mtu(&path.lan, to)?;
@@ -299,7 +270,7 @@ fn a_host_behind_ours_is_told_first() -> Result<()> {
 #[test]
 fn a_host_behind_ours_leaves_checksums_to_its_card() -> Result<()> {
     for to in FAR_ADDRESSES {
-        let path = Path::new(Outer::V4)?;
+        let path = Path::new(Family::V4)?;
         path.lan.run("ethtool -K eth0 tx on")?;
         let transfer = tcp_transfer(&path.lan, &path.far, to.parse()?, 1 << 20)?;
         ensure!(transfer.intact() && transfer.bytes == 1 << 20, "to {to}: {transfer:?}");

@@ -2,7 +2,12 @@
 //! was not rewritten, what arrives from its public one was.
 
 use anyhow::{Result, ensure};
-use vxlan_tests::{Pair, Wire, daemon::Daemon, traffic::ping};
+use vxlan_tests::{
+    Config, Pair, Wire,
+    daemon::Daemon,
+    link::mac_text,
+    two_hosts::{End, Family, TwoHosts as _},
+};
 
 use crate::{
     ledger::{Ledger, Merging},
@@ -13,31 +18,15 @@ const A: &str = "10.0.0.2";
 const B: &str = "10.0.0.119";
 const B_PUBLIC: &str = "198.51.100.20";
 
-fn configuration(name: &str, own: &str, public: &str, peer: &str) -> String {
-    let (mine, theirs) = if name == "a" { (43, 44) } else { (44, 43) };
-    format!(
-        r#"[node]
-name = "{name}"
-
-[underlay]
-interface = "eth0"
-address = "{own}"
-{public}
-
-[[peer]]
-name = "other"
-{peer}
-
-[[network]]
-vni = 43
-interface = "vxlan{mine}"
-addresses = ["192.168.{mine}.1/24"]
-
-[[network.member]]
-peer = "other"
-allowed_ips = ["192.168.{theirs}.0/24"]
-"#
-    )
+/// `underlay` and `peer` are more lines for those sections.
+fn configuration(end: End, underlay: &str, endpoint: &str, peer: &str) -> Config {
+    let number = 43 + end as u32;
+    Config::new(end.name())
+        .lines(underlay)
+        .peer("other", endpoint)
+        .lines(peer)
+        .network(43, &format!("vxlan{number}"), &[end.address(Family::V4)])
+        .member("other", &[end.other().prefix(Family::V4)])
 }
 
 #[test]
@@ -47,23 +36,22 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     pair.b.run(&format!("ip addr add {B_PUBLIC}/32 dev eth0"))?;
     pair.a.run(&format!("ip route add {B_PUBLIC}/32 dev eth0"))?;
     pair.static_neighbours()?;
-    let mac = pair.b.mac("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
+    let mac = mac_text(pair.b.mac("eth0")?);
     pair.a.run(&format!("ip neigh replace {B_PUBLIC} dev eth0 lladdr {mac}"))?;
 
-    let peer = format!("endpoint = \"{B_PUBLIC}\"\nprivate_address = \"{B}\"");
-    let a = Daemon::start(&pair.a, &pair.run, "a", &configuration("a", A, "", &peer))?;
-    let public = format!("public_address = \"{B_PUBLIC}\"");
-    let peer = format!("endpoint = \"{A}\"");
-    let mut b = Daemon::start(&pair.b, &pair.run, "b", &configuration("b", B, &public, &peer))?;
+    let private = format!("private_address = \"{B}\"");
+    let a = configuration(End::A, &format!("address = \"{A}\""), B_PUBLIC, &private);
+    let a = Daemon::start(&pair.a, &pair.run, "a", &a)?;
+    let underlay = format!("address = \"{B}\"\npublic_address = \"{B_PUBLIC}\"");
+    let b = configuration(End::B, &underlay, A, "");
+    let mut b = Daemon::start(&pair.b, &pair.run, "b", &b)?;
     let a_meter = Meter::new(&pair.a, &[("vxlan43", 43)])?;
     let b_meter = Meter::new(&pair.b, &[("vxlan44", 43)])?;
 
     let exchange = |b: &Daemon, rewritten: bool| -> Result<()> {
         let read = || quiet(|| Ok((a_meter.read(&a)?, b_meter.read(b)?)));
         let before = read()?;
-        let from = [192, 168, 44, 1].into();
-        let result = ping(&pair.b, Some(from), [192, 168, 43, 1].into(), 20)?;
-        ensure!(result.all_answered(), "{}", result.output);
+        pair.ping(End::B, Family::V4, 20)?;
         let now = read()?;
         let (a, b): (Reading, Reading) = (now.0.since(&before.0), now.1.since(&before.1));
         let mut ledger = Ledger::default();
@@ -84,7 +72,7 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     exchange(&b, false)?;
     // As if a NAT had been on the way: the same packets from the public address.
     b.terminate()?;
-    b.write_config(&configuration("b", B_PUBLIC, "", &peer))?;
+    b.write_config(&configuration(End::B, &format!("address = \"{B_PUBLIC}\""), A, ""))?;
     b.launch()?;
     exchange(&b, true)
 }

@@ -1,4 +1,4 @@
-//! The way to a peer changes while the daemon runs: another gateway, no gateway, the same gateway
+//! The path to a peer changes while the daemon runs: another gateway, no gateway, the same gateway
 //! with another MAC address. The far end is a kernel vxlan device behind two routers:
 //!
 //! ```text
@@ -13,12 +13,13 @@ use std::{
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Netns, Run, Wire,
+    Config, Netns, Run, Wire,
     conserve::{NftCounter, link_stats},
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
     segment::Segment,
     traffic::{ping, ping_with, udp_exchange},
+    wait::{joined, wait_until},
 };
 
 use crate::{
@@ -32,29 +33,16 @@ const TUNNEL: &str = "udp dport 4789";
 const FIRST: &str = "10.1.0.11";
 const SECOND: &str = "10.1.0.12";
 
-const NEAR: &str = r#"[node]
-name = "near"
+fn configuration() -> Config {
+    Config::new("near")
+        .set("address", "10.1.0.2")
+        .peer("far", "10.2.0.2")
+        .set("source_port", "any")
+        .network(VNI, "vxlan43", &["192.168.43.1/24"])
+        .member("far", &["192.168.44.0/24"])
+}
 
-[underlay]
-interface = "eth0"
-address = "10.1.0.2"
-
-[[peer]]
-name = "far"
-endpoint = "10.2.0.2"
-source_port = "any"
-
-[[network]]
-vni = 43
-interface = "vxlan43"
-addresses = ["192.168.43.1/24"]
-
-[[network.member]]
-peer = "far"
-allowed_ips = ["192.168.44.0/24"]
-"#;
-
-struct TwoWays {
+struct TwoGateways {
     /// Packets of the tunnel that come from `near` through each router.
     through: [NftCounter; 2],
     /// … and that `far` gets.
@@ -70,7 +58,7 @@ struct TwoWays {
     _run: Run,
 }
 
-impl TwoWays {
+impl TwoGateways {
     fn new() -> Result<Self> {
         let run = Run::new()?;
         let (near, far) = (run.netns("near")?, run.netns("far")?);
@@ -91,7 +79,7 @@ impl TwoWays {
         }
         near.run(&format!("ip route add default via {FIRST}"))?;
         far.run("ip route add default via 10.2.0.11")?;
-        let daemon = Daemon::start(&near, &run, "near", NEAR)?;
+        let daemon = Daemon::start(&near, &run, "near", &configuration())?;
         KernelVxlan::new("vx0", VNI, [10, 2, 0, 2].into(), [10, 1, 0, 2].into())
             .address("192.168.44.1/24")
             .route("192.168.43.0/24")
@@ -153,10 +141,10 @@ impl TwoWays {
         Ok(())
     }
 
-    /// Waits until the data plane's packets take the way through this router.
+    /// Waits until the data plane's packets take the path through this router.
     fn wait_for(&self, what: &str) -> Result<()> {
         let seen = self.daemon.wait_for_log(what, PATIENCE);
-        ensure!(seen, "the daemon does not say `{what}`:\n{}", self.daemon.log());
+        ensure!(seen, "the daemon does not log `{what}`:\n{}", self.daemon.log());
         Ok(())
     }
 }
@@ -172,79 +160,76 @@ struct Counts {
 
 #[test]
 fn traffic_follows_the_route_to_another_gateway() -> Result<()> {
-    let ways = TwoWays::new()?;
-    ways.ping(3)?;
-    let before = ways.read()?;
+    let gateways = TwoGateways::new()?;
+    gateways.ping(3)?;
+    let before = gateways.read()?;
     // Under way while the route changes; both routers work, so nothing may be lost.
     let udp = thread::scope(|scope| {
         let exchange = scope.spawn(|| {
             let to = [192, 168, 44, 1].into();
-            udp_exchange(&ways.near, &ways.far, to, 6_000, 200, 4_000)
+            udp_exchange(&gateways.near, &gateways.far, to, 6_000, 200, 4_000)
         });
-        let deadline = Instant::now() + PATIENCE;
-        while ways.through[0].packets()? < 1_000 {
-            ensure!(Instant::now() < deadline, "no traffic through the first router");
-        }
-        ways.near.run(&format!("ip route replace default via {SECOND}"))?;
-        exchange.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        wait_until("traffic through the first router", PATIENCE, || {
+            Ok(gateways.through[0].packets()? >= 1_000)
+        })?;
+        gateways.near.run(&format!("ip route replace default via {SECOND}"))?;
+        joined(exchange.join())
     })?;
     ensure!((udp.sent, udp.received) == (6_000, 6_000), "{udp:?}");
-    let through = ways.settle(&before, &[])?;
+    let through = gateways.settle(&before, &[])?;
     ensure!(through[0] >= 900 && through[1] >= 1_000, "through the routers: {through:?}");
 
-    let before = ways.read()?;
-    ways.ping(20)?;
-    let through = ways.settle(&before, &[])?;
+    let before = gateways.read()?;
+    gateways.ping(20)?;
+    let through = gateways.settle(&before, &[])?;
     ensure!(through[0] == 0 && through[1] >= 20, "through the routers: {through:?}");
     Ok(())
 }
 
 #[test]
 fn without_a_route_packets_are_counted_and_with_one_they_pass_again() -> Result<()> {
-    let ways = TwoWays::new()?;
-    ways.ping(3)?;
-    ways.near.run("ip route del default")?;
-    ways.wait_for("not reachable: no route")?;
-    let before = ways.read()?;
-    let lost = ping_with(&ways.near, None, [192, 168, 44, 1].into(), 10, "-i 0.02 -W 1")?;
+    let gateways = TwoGateways::new()?;
+    gateways.ping(3)?;
+    gateways.near.run("ip route del default")?;
+    gateways.wait_for("not reachable: no route")?;
+    let before = gateways.read()?;
+    let lost = ping_with(&gateways.near, None, [192, 168, 44, 1].into(), 10, "-i 0.02 -W 1")?;
     ensure!(lost.received == 0, "{}", lost.output);
-    let offered = ways.read()?.ours.since(&before.ours).offered;
+    let offered = gateways.read()?.ours.since(&before.ours).offered;
     ensure!(offered >= 10, "{offered} packets offered");
-    ways.settle(&before, &[("tx no_neighbour", offered)])?;
+    gateways.settle(&before, &[("tx no_neighbour", offered)])?;
 
-    ways.near.run(&format!("ip route add default via {SECOND}"))?;
-    ways.wait_for(&format!("now by way of {SECOND}"))?;
-    let before = ways.read()?;
-    ways.ping(20)?;
-    let through = ways.settle(&before, &[])?;
+    gateways.near.run(&format!("ip route add default via {SECOND}"))?;
+    gateways.wait_for(&format!("now by way of {SECOND}"))?;
+    let before = gateways.read()?;
+    gateways.ping(20)?;
+    let through = gateways.settle(&before, &[])?;
     ensure!(through[0] == 0 && through[1] >= 20, "through the routers: {through:?}");
     Ok(())
 }
 
 #[test]
 fn traffic_follows_a_gateway_that_announces_another_mac_address() -> Result<()> {
-    let ways = TwoWays::new()?;
+    let gateways = TwoGateways::new()?;
     // As a standby router does that takes over (RFC 5227 section 3), and it is believed at once.
-    ways.first.sysctl("net.ipv4.conf.near.arp_notify", "1")?;
-    ways.near.sysctl("net.ipv4.neigh.eth0.locktime", "0")?;
-    ways.ping(3)?;
+    gateways.first.sysctl("net.ipv4.conf.near.arp_notify", "1")?;
+    gateways.near.sysctl("net.ipv4.neigh.eth0.locktime", "0")?;
+    gateways.ping(3)?;
     let mac = "02:00:00:00:00:99";
-    ways.first.run(&format!("ip link set near address {mac}"))?;
-    let deadline = Instant::now() + PATIENCE;
-    while !ways.near.run(&format!("ip neigh show {FIRST}"))?.contains(mac) {
-        ensure!(Instant::now() < deadline, "the kernel has not taken up the new address");
-        thread::sleep(Duration::from_millis(10));
-    }
-    let before = ways.read()?;
-    ways.ping(20)?;
-    let through = ways.settle(&before, &[])?;
+    gateways.first.run(&format!("ip link set near address {mac}"))?;
+    wait_until("the kernel takes up the new address", PATIENCE, || {
+        Ok(gateways.near.run(&format!("ip neigh show {FIRST}"))?.contains(mac))
+    })?;
+    let before = gateways.read()?;
+    gateways.ping(20)?;
+    let through = gateways.settle(&before, &[])?;
     ensure!(through[0] >= 20, "through the routers: {through:?}");
     Ok(())
 }
 
 #[test]
 fn traffic_finds_a_gateway_that_changed_its_mac_address_silently() -> Result<()> {
-    let ways = TwoWays::new()?;
+    let gateways = TwoGateways::new()?;
     // The kernel's own timers, short: how soon it doubts an address, and how long it asks.
     for (key, value) in [
         ("base_reachable_time_ms", "500"),
@@ -252,28 +237,28 @@ fn traffic_finds_a_gateway_that_changed_its_mac_address_silently() -> Result<()>
         ("retrans_time_ms", "100"),
         ("ucast_solicit", "1"),
     ] {
-        ways.near.sysctl(&format!("net.ipv4.neigh.eth0.{key}"), value)?;
+        gateways.near.sysctl(&format!("net.ipv4.neigh.eth0.{key}"), value)?;
     }
-    ways.ping(3)?;
-    let before = ways.read()?;
-    ways.first.run("ip link set near address 02:00:00:00:00:99")?;
+    gateways.ping(3)?;
+    let before = gateways.read()?;
+    gateways.first.run("ip link set near address 02:00:00:00:00:99")?;
     let deadline = Instant::now() + PATIENCE;
     let mut lost = 0;
-    while !ping_with(&ways.near, None, [192, 168, 44, 1].into(), 1, "-W 0.2")?.all_answered() {
+    while !ping_with(&gateways.near, None, [192, 168, 44, 1].into(), 1, "-W 0.2")?.all_answered() {
         lost += 1;
-        ensure!(Instant::now() < deadline, "no way back:\n{}", ways.daemon.log());
+        ensure!(Instant::now() < deadline, "no path back:\n{}", gateways.daemon.log());
     }
     // Else it changed nothing.
     ensure!(lost > 0, "not one ping was lost");
-    let ours = ways.read()?.ours.since(&before.ours);
+    let ours = gateways.read()?.ours.since(&before.ours);
     let refused = ours.drops.get("tx no_neighbour").copied().unwrap_or_default();
     let mut ledger = Ledger::default();
     ledger.stack("near", &ours, &[("tx no_neighbour", refused)], Merging::None);
     ledger.close(&format!("{ours:?}"))?;
 
-    let before = ways.read()?;
-    ways.ping(20)?;
-    let through = ways.settle(&before, &[])?;
+    let before = gateways.read()?;
+    gateways.ping(20)?;
+    let through = gateways.settle(&before, &[])?;
     ensure!(through[0] >= 20, "through the routers: {through:?}");
     Ok(())
 }

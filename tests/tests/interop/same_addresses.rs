@@ -4,15 +4,20 @@
 //! `hub` and `spoke` are ours and share one network; `hub` and `other`, a kernel vxlan device, the
 //! other.
 
-use std::{net::SocketAddr, thread};
+use std::{
+    net::{IpAddr, SocketAddr},
+    thread,
+};
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Netns, Run, Wire,
+    Config, Netns, Run, Wire,
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
+    link::{mac_text, static_neighbours},
     segment::Segment,
     traffic::{StreamEnd, Transfer, ping, ping_with, tcp_stream},
+    wait::joined,
 };
 
 use crate::{
@@ -26,62 +31,26 @@ const ONE: u32 = 43;
 const TWO: u32 = 0x01_01_2b;
 const BYTES: u64 = 40 << 20;
 
-const HUB: &str = r#"[node]
-name = "hub"
+fn hub() -> Config {
+    Config::new("hub")
+        .set("address", "203.0.113.1")
+        .peer("spoke", "203.0.113.2:4789")
+        .peer("other", "203.0.113.3:4789")
+        .set("source_port", "any")
+        .network(ONE, "one", &["192.168.50.1/24"])
+        .member("spoke", &["192.168.50.2/32"])
+        .network(TWO, "two", &["192.168.50.1/24"])
+        // Wider than in the other network: of one prefix the main table holds one route.
+        .member("other", &["192.168.50.2/31"])
+}
 
-[underlay]
-interface = "eth0"
-address = "203.0.113.1"
-
-[[peer]]
-name = "spoke"
-endpoint = "203.0.113.2:4789"
-
-[[peer]]
-name = "other"
-endpoint = "203.0.113.3:4789"
-source_port = "any"
-
-[[network]]
-vni = 43
-interface = "one"
-addresses = ["192.168.50.1/24"]
-
-[[network.member]]
-peer = "spoke"
-allowed_ips = ["192.168.50.2/32"]
-
-[[network]]
-vni = 65835
-interface = "two"
-addresses = ["192.168.50.1/24"]
-
-# Wider than in the other network: of one prefix the main table holds one route.
-[[network.member]]
-peer = "other"
-allowed_ips = ["192.168.50.2/31"]
-"#;
-
-const SPOKE: &str = r#"[node]
-name = "spoke"
-
-[underlay]
-interface = "eth0"
-address = "203.0.113.2"
-
-[[peer]]
-name = "hub"
-endpoint = "203.0.113.1:4789"
-
-[[network]]
-vni = 43
-interface = "one"
-addresses = ["192.168.50.2/24"]
-
-[[network.member]]
-peer = "hub"
-allowed_ips = ["192.168.50.1/32"]
-"#;
+fn spoke() -> Config {
+    Config::new("spoke")
+        .set("address", "203.0.113.2")
+        .peer("hub", "203.0.113.1:4789")
+        .network(ONE, "one", &["192.168.50.2/24"])
+        .member("hub", &["192.168.50.1/32"])
+}
 
 struct Three {
     hub: Netns,
@@ -108,13 +77,9 @@ impl Three {
             let address = format!("203.0.113.{number}/24");
             three._segment.plug(host, "eth0", &address, &format!("port{number}"))?;
         }
-        // No ARP on the underlay, so that all that arrives there is the tunnel's.
-        for (host, number) in hosts.iter().zip(1..) {
-            let mac = text(host.mac("eth0")?);
-            for on in hosts.iter().filter(|on| on.name() != host.name()) {
-                on.run(&format!("ip neigh replace 203.0.113.{number} dev eth0 lladdr {mac}"))?;
-            }
-        }
+        let addresses = [1, 2, 3].map(|number| [IpAddr::from([203, 0, 113, number])]);
+        let all = [0, 1, 2].map(|at| (&**hosts[at], addresses[at].as_slice()));
+        static_neighbours("eth0", &all)?;
         // A switch floods what it does not know: it is to have heard each of them.
         for host in [&three.spoke, &three.other] {
             let result = ping(host, None, [203, 0, 113, 1].into(), 1)?;
@@ -124,10 +89,6 @@ impl Three {
     }
 }
 
-fn text(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
 fn at(last: u8, port: u16) -> SocketAddr {
     ([192, 168, 50, last], port).into()
 }
@@ -135,12 +96,12 @@ fn at(last: u8, port: u16) -> SocketAddr {
 #[test]
 fn networks_with_the_same_addresses_do_not_mix() -> Result<()> {
     let three = Three::new()?;
-    let mut hub = Daemon::start(&three.hub, &three.run, "hub", HUB)?;
-    let spoke = Daemon::start(&three.spoke, &three.run, "spoke", SPOKE)?;
+    let mut hub = Daemon::start(&three.hub, &three.run, "hub", &hub())?;
+    let spoke = Daemon::start(&three.spoke, &three.run, "spoke", &spoke())?;
     let device = KernelVxlan::new("two", TWO, [203, 0, 113, 3].into(), [203, 0, 113, 1].into());
     device.address("192.168.50.2/24").create(&three.other)?;
     // The same MAC addresses in both networks too; the daemon reads its own at its start.
-    let (hub_mac, far_mac) = (text(three.hub.mac("one")?), text(three.spoke.mac("one")?));
+    let (hub_mac, far_mac) = (mac_text(three.hub.mac("one")?), mac_text(three.spoke.mac("one")?));
     three.other.run(&format!("ip link set two address {far_mac}"))?;
     three.hub.run(&format!("ip link set two address {hub_mac}"))?;
     hub.terminate()?;
@@ -198,7 +159,7 @@ fn networks_with_the_same_addresses_do_not_mix() -> Result<()> {
         let (one, two) = thread::scope(|scope| {
             let one = scope.spawn(|| stream(spoke_end, "one", 1));
             let two = stream(other_end, "two", 2);
-            (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), two)
+            (joined(one.join()), two)
         });
         let (one, two): (Transfer, Transfer) = (one?, two?);
         ensure!(one.intact() && one.bytes == BYTES, "network one, to the hub: {towards_hub}");

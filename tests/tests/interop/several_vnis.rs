@@ -5,13 +5,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
-    Ns, Pair, Wire,
+    Config, Ns, Pair, Wire,
     conserve::NftCounter,
     daemon::Daemon,
     inject::inject,
-    link::set_queue,
     packet::{Eth, Icmp, Ipv4, Mac, Packet, Udp, Vxlan},
     traffic::{ping_with, tcp_transfer},
+    two_hosts::Family,
 };
 
 use crate::{
@@ -26,36 +26,16 @@ const OVERLAYS: [&str; 2] = ["one", "two"];
 const DEVICE: &str = "vx0";
 const BYTES: u64 = 20 << 20;
 
-const OURS: &str = r#"[node]
-name = "ours"
-
-[underlay]
-interface = "eth0"
-address = "203.0.113.1"
-
-[[peer]]
-name = "kernel"
-endpoint = "203.0.113.2"
-source_port = "any"
-
-[[network]]
-vni = 43
-interface = "one"
-addresses = ["192.168.1.1/24"]
-
-[[network.member]]
-peer = "kernel"
-allowed_ips = ["192.168.101.0/24"]
-
-[[network]]
-vni = 65835
-interface = "two"
-addresses = ["192.168.2.1/24"]
-
-[[network.member]]
-peer = "kernel"
-allowed_ips = ["192.168.102.0/24"]
-"#;
+fn configuration() -> Config {
+    Config::new("ours")
+        .set("address", "203.0.113.1")
+        .peer("kernel", "203.0.113.2")
+        .set("source_port", "any")
+        .network(VNIS[0], OVERLAYS[0], &["192.168.1.1/24"])
+        .member("kernel", &["192.168.101.0/24"])
+        .network(VNIS[1], OVERLAYS[1], &["192.168.2.1/24"])
+        .member("kernel", &["192.168.102.0/24"])
+}
 
 /// What the device says of one VNI, by direction: packets and bytes; drops and errors together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,13 +89,11 @@ struct Peers {
 
 impl Peers {
     fn new() -> Result<Self> {
-        let pair = Pair::new(Wire::Real)?;
-        pair.static_neighbours()?;
+        let pair = Pair::counted(Family::V4, Wire::Real)?;
         for ns in [&pair.a, &pair.b] {
-            set_queue(ns, "eth0")?;
             ns.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         }
-        let daemon = Daemon::start(&pair.a, &pair.run, "ours", OURS)?;
+        let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration())?;
         pair.b.run(&format!(
             "ip link add {DEVICE} type vxlan external vnifilter local 203.0.113.2 dstport 4789"
         ))?;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Netns, Ns, Run, Wire,
+    Config, Netns, Ns, Run, Wire,
     daemon::Daemon,
     inject::inject,
     kernel_vxlan::KernelVxlan,
-    link::{End, connect},
+    link::{End, connect, mac_text},
     packet::{Eth, Ipv4, Mac, Packet, Udp, Vxlan},
     sniff::{Captured, Sniffer},
 };
@@ -82,9 +82,13 @@ impl Beside {
                 1500,
                 Wire::Real,
             )?;
-            tester.run(&format!("ip link set {} address {}", host.cable(), text(TESTER_MAC)))?;
-            ns.run(&format!("ip link set eth0 address {}", text(HOST_MAC)))?;
-            ns.run(&format!("ip neigh add 203.0.113.1 dev eth0 lladdr {}", text(TESTER_MAC)))?;
+            tester.run(&format!(
+                "ip link set {} address {}",
+                host.cable(),
+                mac_text(TESTER_MAC)
+            ))?;
+            ns.run(&format!("ip link set eth0 address {}", mac_text(HOST_MAC)))?;
+            ns.run(&format!("ip neigh add 203.0.113.1 dev eth0 lladdr {}", mac_text(TESTER_MAC)))?;
         }
         let mut daemon = Daemon::start(&ours, &run, "ours", &configuration(underlay))?;
         KernelVxlan::new(OVERLAY, VNI, HOST.into(), TESTER.into())
@@ -95,14 +99,17 @@ impl Beside {
             .options(options)
             .create(&kernel)?;
         for ns in [&ours, &kernel] {
-            ns.run(&format!("ip link set {OVERLAY} address {}", text(OVERLAY_MAC)))?;
+            ns.run(&format!("ip link set {OVERLAY} address {}", mac_text(OVERLAY_MAC)))?;
         }
         // It reads the MAC address of its overlay interface at its start.
         daemon.terminate()?;
         daemon.launch()?;
         for ns in [&ours, &kernel] {
             for address in ["192.168.44.7", "2001:db8:44::7"] {
-                ns.run(&format!("ip neigh add {address} dev {OVERLAY} lladdr {}", text(STATION)))?;
+                ns.run(&format!(
+                    "ip neigh add {address} dev {OVERLAY} lladdr {}",
+                    mac_text(STATION)
+                ))?;
             }
         }
         Ok(Self { daemon, tester, ours, kernel, _run: run })
@@ -181,32 +188,11 @@ pub(crate) fn inner() -> Packet {
     Packet::new().with(Eth::new(OVERLAY_MAC, STATION))
 }
 
-fn text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn configuration(underlay: &str) -> String {
-    format!(
-        r#"[node]
-name = "ours"
-
-[underlay]
-interface = "eth0"
-{underlay}
-
-[[peer]]
-name = "tester"
-endpoint = "203.0.113.1"
-source_port = "any"
-
-[[network]]
-vni = {VNI}
-interface = "{OVERLAY}"
-addresses = ["192.168.43.1/24", "2001:db8:43::1/64"]
-
-[[network.member]]
-peer = "tester"
-allowed_ips = ["192.168.44.0/24", "2001:db8:44::/64"]
-"#
-    )
+fn configuration(underlay: &str) -> Config {
+    Config::new("ours")
+        .lines(underlay)
+        .peer("tester", "203.0.113.1")
+        .set("source_port", "any")
+        .network(VNI, OVERLAY, &["192.168.43.1/24", "2001:db8:43::1/64"])
+        .member("tester", &["192.168.44.0/24", "2001:db8:44::/64"])
 }

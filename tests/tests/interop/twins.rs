@@ -16,11 +16,13 @@ use std::{
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
-    Ns, Pair, Wire,
+    Config, Ns, Pair, Wire,
     daemon::Daemon,
-    link::set_queue,
+    link::mac_text,
     sniff::Sniffer,
     traffic::{StreamEnd, Transfer, tcp_stream},
+    two_hosts::Family,
+    wait::joined,
 };
 
 use crate::{
@@ -33,38 +35,17 @@ const VNIS: [u32; 2] = [43, 44];
 const OVERLAYS: [&str; 2] = ["vxlan43", "vxlan44"];
 const BYTES: u64 = 32 << 20;
 
-fn configuration(own: u8, peer: u8, tag: &str) -> String {
-    let network = |vni, table| {
-        format!(
-            r#"
-[[network]]
-vni = {vni}
-interface = "vxlan{vni}"
-addresses = ["192.168.50.{own}/24"]
-route_table = "{table}"
-
-[[network.member]]
-peer = "twin"
-allowed_ips = ["192.168.50.{peer}/32"]
-"#
-        )
-    };
-    format!(
-        r#"[node]
-name = "node{own}"
-
-[underlay]
-interface = "eth0"
-address = "203.0.113.{own}"
-tag = "{tag}"
-
-[[peer]]
-name = "twin"
-endpoint = "203.0.113.{peer}"
-{}{}"#,
-        network(VNIS[0], "main"),
-        network(VNIS[1], "off")
-    )
+fn configuration(own: u8, peer: u8, tag: &str) -> Config {
+    let (address, prefix) = (format!("192.168.50.{own}/24"), format!("192.168.50.{peer}/32"));
+    let node = Config::new(&format!("node{own}"))
+        .set("address", format!("203.0.113.{own}"))
+        .set("tag", tag)
+        .peer("twin", format!("203.0.113.{peer}"));
+    // One table cannot hold the same route twice.
+    let networks = VNIS.into_iter().zip(OVERLAYS).zip(["main", "off"]);
+    networks.fold(node, |node, ((vni, overlay), table)| {
+        node.network(vni, overlay, &[&address]).set("route_table", table).member("twin", &[&prefix])
+    })
 }
 
 struct Twin {
@@ -74,11 +55,10 @@ struct Twin {
 
 impl Twin {
     fn start(pair: &Pair, ns: &Ns, own: u8, tag: &str) -> Result<Self> {
-        set_queue(ns, "eth0")?;
         let config = configuration(own, 3 - own, tag);
         let mut daemon = Daemon::start(ns, &pair.run, &format!("node{own}"), &config)?;
         // One MAC address in both networks; the daemon reads it at its start.
-        let mac = ns.mac(OVERLAYS[0])?.map(|byte| format!("{byte:02x}")).join(":");
+        let mac = mac_text(ns.mac(OVERLAYS[0])?);
         ns.run(&format!("ip link set {} address {mac}", OVERLAYS[1]))?;
         daemon.terminate()?;
         daemon.launch()?;
@@ -154,16 +134,12 @@ fn streams(pair: &Pair) -> Result<Vec<Timed>> {
                 }));
             }
         }
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect()
+        threads.into_iter().map(|thread| joined(thread.join())).collect()
     })
 }
 
 fn not_one_byte_crosses(tag: &str) -> Result<()> {
-    let pair = Pair::new(Wire::Real)?;
-    pair.static_neighbours()?;
+    let pair = Pair::counted(Family::V4, Wire::Real)?;
     let twins = [Twin::start(&pair, &pair.a, 1, tag)?, Twin::start(&pair, &pair.b, 2, tag)?];
     let read = || quiet(|| Ok([twins[0].read()?, twins[1].read()?]));
     let before = read()?;

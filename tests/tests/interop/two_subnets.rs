@@ -6,6 +6,7 @@ use vxlan_tests::{
     Ns, TwoClouds, Wire,
     daemon::Daemon,
     lab::{Side, VNI},
+    link::mac_text,
     traffic::{ping, tcp_transfer},
 };
 
@@ -99,8 +100,7 @@ impl Clouds {
 
 /// Host and router know each other's MAC address for good.
 fn know(host: &Ns, router: &Ns, side: Side) -> Result<()> {
-    let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
-    let (router_mac, host_mac) = (text(router.mac("lan")?), text(host.mac("eth0")?));
+    let (router_mac, host_mac) = (mac_text(router.mac("lan")?), mac_text(host.mac("eth0")?));
     host.run(&format!("ip neigh replace 10.0.0.1 dev eth0 lladdr {router_mac}"))?;
     let host_address = side.private();
     router.run(&format!("ip neigh replace {host_address} dev lan lladdr {host_mac}")).map(drop)

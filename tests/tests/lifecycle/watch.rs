@@ -76,7 +76,7 @@ impl Watch {
     pub(crate) fn finish(mut self) -> Result<Looked> {
         self.stop.store(true, Ordering::Release);
         let thread = self.thread.take().context("ended before")?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        vxlan_tests::wait::joined(thread.join())
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
+    Config,
     conserve::NftCounter,
     daemon::Daemon,
     kernel_vxlan::KernelVxlan,
@@ -16,28 +17,21 @@ use crate::world::{Host, Node, OVERLAY, VNI, World, says};
 
 const DATAGRAMS: u64 = 200;
 
-fn configuration(lab: &NatLab) -> String {
+fn configuration(lab: &NatLab) -> Config {
     let (a, b) = (&lab.a, &lab.b);
-    let public = |own, public| {
-        if own == public { String::new() } else { format!("public_address = \"{public}\"") }
-    };
-    let private = |own, public| {
-        if own == public { String::new() } else { format!("private_address = \"{own}\"") }
-    };
-    format!(
-        "[node]\nname = \"a\"\n[underlay]\ninterface = \"eth0\"\naddress = \"{}\"\n{}\n\
-         [probe]\ninterval = 1\n\
-         [[peer]]\nname = \"b\"\nendpoint = \"{}\"\n{}\nsource_port = \"any\"\n\
-         [[network]]\nvni = {VNI}\ninterface = \"{OVERLAY}\"\naddresses = [\"{}/24\"]\n\
-         [[network.member]]\npeer = \"b\"\nallowed_ips = [\"{inner}/32\"]\n\
-         probe_address = \"{inner}\"\n",
-        a.own(),
-        public(a.own(), a.public()),
-        b.public(),
-        private(b.own(), b.public()),
-        Node::A.inner(),
-        inner = Node::B.inner(),
-    )
+    let mut config = Config::new("a").set("address", a.own());
+    if a.own() != a.public() {
+        config = config.set("public_address", a.public());
+    }
+    config = config.section("[probe]").lines("interval = 1").peer("b", b.public());
+    if b.own() != b.public() {
+        config = config.set("private_address", b.own());
+    }
+    config
+        .set("source_port", "any")
+        .network(VNI, OVERLAY, &[format!("{}/24", Node::A.inner())])
+        .member("b", &[format!("{}/32", Node::B.inner())])
+        .set("probe_address", Node::B.inner())
 }
 
 fn passive(a: Nat, b: Nat, kind: &str, evidence: &[&str]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::{cell::RefCell, net::Ipv4Addr, process::Command};
 
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
-    Ns, cmd,
+    Config, Ns, cmd,
     conserve::NftCounter,
     daemon::Daemon,
     nat_lab::{Nat, NatLab, THIRD},
@@ -114,49 +114,32 @@ impl Setup {
     }
 
     /// The configuration of a host.
-    pub(crate) fn configuration(&self, node: Node) -> String {
+    pub(crate) fn configuration(&self, node: Node) -> Config {
         let Self { lab, probe, .. } = self;
         // Behind a NAPT a host is reached only by the port that it sends from.
         let fixed = self.links.iter().flatten().any(|node| is_napt(node.nat(lab)));
         let ports = if fixed { "fixed" } else { "flow" };
-        let public = if node.nat(lab) == Nat::OneToOne {
-            format!("public_address = \"{}\"\n", node.public(lab))
-        } else {
-            String::new()
-        };
-        let mut text = format!(
-            "[node]\nname = \"{}\"\n\n[underlay]\ninterface = \"eth0\"\naddress = \"{}\"\n{public}\
-             source_port = \"{ports}\"\n\n[probe]\n{probe}\n",
-            node.name(),
-            node.own(lab)
-        );
-        let mut members = String::new();
+        let mut config = Config::new(node.name()).set("address", node.own(lab));
+        if node.nat(lab) == Nat::OneToOne {
+            config = config.set("public_address", node.public(lab));
+        }
+        config = config.set("source_port", ports).section("[probe]").lines(probe);
         for peer in self.peers(node) {
-            let (name, inner) = (peer.name(), peer.inner());
-            let endpoint = match peer.nat(lab) {
-                Nat::None => format!("endpoint = \"{}\"", peer.own(lab)),
-                Nat::OneToOne => format!(
-                    "endpoint = \"{}\"\nprivate_address = \"{}\"",
-                    peer.public(lab),
-                    peer.own(lab)
-                ),
+            config = match peer.nat(lab) {
+                Nat::None => config.peer(peer.name(), peer.own(lab)),
+                Nat::OneToOne => {
+                    config.peer(peer.name(), peer.public(lab)).set("private_address", peer.own(lab))
+                }
                 Nat::PortPreserving | Nat::Mapped(_) | Nat::Symmetric => {
-                    "endpoint = \"learn\"".to_owned()
+                    config.peer(peer.name(), "learn")
                 }
             };
-            let key = key_name(node, peer);
-            text += &format!(
-                "\n[[peer]]\nname = \"{name}\"\n{endpoint}\nsource_port = \"{ports}\"\n\
-                 key_file = \"{key}\"\n"
-            );
-            members += &format!(
-                "\n[[network.member]]\npeer = \"{name}\"\nallowed_ips = [\"{inner}/32\"]\n"
-            );
+            config = config.set("source_port", ports).set("key_file", key_name(node, peer));
         }
-        text + &format!(
-            "\n[[network]]\nvni = {VNI}\ninterface = \"{OVERLAY}\"\naddresses = [\"{}/24\"]\n",
-            node.inner()
-        ) + &members
+        config = config.network(VNI, OVERLAY, &[format!("{}/24", node.inner())]);
+        self.peers(node).into_iter().fold(config, |config, peer| {
+            config.member(peer.name(), &[format!("{}/32", peer.inner())])
+        })
     }
 
     fn peers(&self, node: Node) -> Vec<Node> {

@@ -78,7 +78,7 @@ impl Stream {
     pub(crate) fn finish(self) -> Result<Flow> {
         self.stop.store(true, Ordering::Release);
         fn join<T>(thread: JoinHandle<T>) -> T {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            vxlan_tests::wait::joined(thread.join())
         }
         Ok(Flow { sent: join(self.sender)?, arrivals: join(self.receiver)? })
     }
