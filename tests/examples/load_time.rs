@@ -5,9 +5,10 @@
 //! VXLAN_BIN=target/release/vxlan cargo run -p vxlan-tests --example load_time -- 10000
 //! ```
 //!
-//! A daemon in a namespace of its own gets so many peers (10,000 if nothing is said), each with an endpoint
-//! and one prefix behind it, all behind one router. Everything is done twice: a first start, and one that
-//! takes over what the first has left; each with a reload. What the machine does besides counts too: look at its load.
+//! A daemon in a namespace of its own gets so many peers (10,000 if nothing is said), each with an
+//! endpoint and one prefix behind it, all behind one router. Everything is done twice: a first
+//! start, and one that takes over what the first has left; each with a reload. What the machine
+//! does besides counts too: look at its load.
 
 use std::{
     env, fs,

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result};
 pub enum Feature {
     /// BPF links at the TC hooks.
     Tcx,
-    /// A verifier that goes through our programs as the newest ones do. Linux 6.1's counts four times
-    /// as many instructions for `encap`, 6.12's does not; which change between them it was is not known.
+    /// A verifier that goes through our programs as the newest ones do. Linux 6.1's counts four
+    /// times as many instructions for `encap`, 6.12's does not; which change between them it was is
+    /// not known.
     RecentVerifier,
     /// A veth pair whose sender waits when the other end does not keep up, if it has a queue.
     VethBackpressure,
@@ -41,7 +42,7 @@ struct Version(u32, u32);
 
 impl Version {
     /// Of what `uname -r` says, as in `6.12.117+deb12-cloud-amd64`.
-    fn of(release: &str) -> Option<Self> {
+    fn parse(release: &str) -> Option<Self> {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
         Some(Self(numbers.next()?.ok()?, numbers.next()?.ok()?))
     }
@@ -50,7 +51,7 @@ impl Version {
 /// True when the running kernel has it.
 pub fn has(feature: Feature) -> Result<bool> {
     let release = release()?;
-    let running = Version::of(&release).with_context(|| format!("a kernel called {release}"))?;
+    let running = Version::parse(&release).with_context(|| format!("a kernel called {release}"))?;
     Ok(running >= feature.origin().1)
 }
 
@@ -82,11 +83,11 @@ mod tests {
 
     #[test]
     fn versions_are_numbers() {
-        assert_eq!(Version::of("6.12.117+deb12-cloud-amd64"), Some(Version(6, 12)));
-        assert_eq!(Version::of("6.1.0-56-cloud-amd64"), Some(Version(6, 1)));
-        assert_eq!(Version::of("7.0-rc1"), Some(Version(7, 0)));
+        assert_eq!(Version::parse("6.12.117+deb12-cloud-amd64"), Some(Version(6, 12)));
+        assert_eq!(Version::parse("6.1.0-56-cloud-amd64"), Some(Version(6, 1)));
+        assert_eq!(Version::parse("7.0-rc1"), Some(Version(7, 0)));
         assert!(Version(6, 12) > Version(6, 6) && Version(6, 6) > Version(6, 1));
-        assert_eq!(Version::of("linux"), None);
+        assert_eq!(Version::parse("linux"), None);
     }
 
     #[test]

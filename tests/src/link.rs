@@ -46,7 +46,8 @@ pub fn connect(left: End<'_>, right: End<'_>, mtu: u32, wire: Wire) -> Result<()
 }
 
 /// Gives one end of a veth pair a transmit queue, as a NIC has: what its ring has no room for then
-/// waits. Without one it is dropped, which TCP at full speed makes happen (Linux 6.16 and newer wait).
+/// waits. Without one it is dropped, which TCP at full speed makes happen (Linux 6.16 and newer
+/// wait).
 pub fn set_queue(ns: &Ns, interface: &str) -> Result<()> {
     ns.run(&format!("tc qdisc replace dev {interface} root pfifo limit 10000")).map(drop)
 }
@@ -75,8 +76,9 @@ pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Tells each of these hosts the MAC address that belongs to the addresses of each other one, so that
-/// no ARP or neighbour discovery disturbs a count. All of them are on one link, by `interface`.
+/// Tells each of these hosts the MAC address that belongs to the addresses of each other one, so
+/// that no ARP or neighbour discovery disturbs a count. All of them are on one link, by
+/// `interface`.
 pub fn static_neighbours(interface: &str, hosts: &[(&Ns, &[IpAddr])]) -> Result<()> {
     for (host, addresses) in hosts {
         let mac = mac_text(host.mac(interface)?);

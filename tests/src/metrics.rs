@@ -75,8 +75,8 @@ impl Metrics {
         self.sum(name, |sample| sample.matches(labels))
     }
 
-    /// Dropped packets by `direction reason`, as in `rx unknown_source`, over all peers and networks; only
-    /// what has happened.
+    /// Dropped packets by `direction reason`, as in `rx unknown_source`, over all peers and
+    /// networks; only what has happened.
     pub fn drops(&self) -> BTreeMap<String, u64> {
         let mut drops = BTreeMap::new();
         for sample in self.named("vxlan_drops_total").filter(|sample| sample.value > 0.0) {

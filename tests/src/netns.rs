@@ -65,8 +65,8 @@ impl Netns {
             netns.sysctl(&format!("net.ipv4.conf.{scope}.send_redirects"), "0")?;
             netns.sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0")?;
         }
-        // A ring of a veth pair has 256 places, and drops what does not fit if its sender does not wait: so
-        // what is on its way must be less.
+        // A ring of a veth pair has 256 places, and drops what does not fit if its sender does not
+        // wait: so what is on its way must be less.
         if !kernel::has(Feature::VethBackpressure)? {
             netns.sysctl("net.ipv4.tcp_rmem", "4096 65536 131072")?;
         }

@@ -1,5 +1,5 @@
-//! A stream of numbered datagrams that goes on until it is told to stop: which of them arrived, to the
-//! last one. Knows nothing of what carries it.
+//! A stream of numbered datagrams that goes on until it is told to stop: which of them arrived, to
+//! the last one. Knows nothing of what carries it.
 
 use std::{
     io::ErrorKind,
@@ -60,8 +60,8 @@ pub struct Stream {
 type Total = Arc<AtomicU64>;
 
 impl Stream {
-    /// From an address in one namespace to one in another, so many datagrams each millisecond, as far as
-    /// the machine lets us.
+    /// From an address in one namespace to one in another, so many datagrams each millisecond, as
+    /// far as the machine lets us.
     pub fn start(from: (&Ns, Ipv4Addr), to: (&Ns, Ipv4Addr), per_millisecond: u32) -> Result<Self> {
         let bind = |(ns, address): (&Ns, Ipv4Addr)| {
             ns.exec(|| UdpSocket::bind((address, 0)))?

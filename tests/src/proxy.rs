@@ -1,5 +1,6 @@
-//! Makes a TCP port inside a namespace reachable at a loopback port of the host. Bytes are passed on
-//! as they are. The listener lives in the host's namespace, each outgoing connection in the other.
+//! Makes a TCP port inside a namespace reachable at a loopback port of the host. Bytes are passed
+//! on as they are. The listener lives in the host's namespace, each outgoing connection in the
+//! other.
 
 use std::{
     io,

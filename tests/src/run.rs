@@ -52,7 +52,7 @@ impl Run {
         Self::create(format!("{TEST}-{}-{number}", std::process::id()))
     }
 
-    /// The lab's run. Removes a former lab first; refuses to when that lab is still alive.
+    /// The lab's run. Removes an earlier lab first; refuses to when that lab is still alive.
     pub fn lab() -> Result<Self> {
         need_root()?;
         sweep()?;

@@ -1,4 +1,5 @@
-//! An Ethernet segment that any number of hosts are plugged into: a switch in a namespace of its own.
+//! An Ethernet segment that any number of hosts are plugged into: a switch in a namespace of its
+//! own.
 
 use anyhow::Result;
 

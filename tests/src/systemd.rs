@@ -1,6 +1,6 @@
-//! A systemd of its own for a host of the tests: process 1 of its own process, mount, control group,
-//! IPC and UTS namespaces, in the host's network namespace, on a copy-on-write view of this machine's
-//! files. What a unit allows, systemd and the kernel decide there, as on a real host.
+//! A systemd of its own for a host of the tests: process 1 of its own process, mount, control
+//! group, IPC and UTS namespaces, in the host's network namespace, on a copy-on-write view of this
+//! machine's files. What a unit allows, systemd and the kernel decide there, as on a real host.
 //!
 //! Owns the machine and the way into it, not what runs there.
 
@@ -22,8 +22,8 @@ const BOOTED_WITHIN: Duration = Duration::from_secs(60);
 /// Of the machine: nothing but what any unit needs.
 const TARGET: &str = "vxlan-tests.target";
 
-/// Outside: a control group for the machine, which goes with it. `$1` is the machine's directory, `$2`
-/// its name. The shell stays, as only it can remove the group.
+/// Outside: a control group for the machine, which goes with it. `$1` is the machine's directory,
+/// `$2` its name. The shell stays, as only it can remove the group.
 const OUTSIDE: &str = r#"
 set -eu
 mount --make-rprivate /
@@ -77,8 +77,8 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Starts one in this namespace, with these files besides this machine's own: where they shall be
-    /// there, and where they are.
+    /// Starts one in this namespace, with these files besides this machine's own: where they shall
+    /// be there, and where they are.
     pub fn boot(ns: &Ns, run: &Run, files: &[(&str, &Path)]) -> Result<Self> {
         let dir = run.dir().join("systemd");
         let put = |to: &str| -> Result<PathBuf> {
@@ -97,9 +97,9 @@ impl Systemd {
         command.arg(format!("{}-systemd", run.prefix())).arg(INSIDE);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut outside = command.spawn().context("starting `unshare`")?;
-        let said = outside.stderr.take().context("stderr")?;
+        let stderr = outside.stderr.take().context("stderr")?;
         thread::spawn(move || {
-            for line in BufReader::new(said).lines().map_while(Result::ok) {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("systemd: {line}");
             }
         });
@@ -148,7 +148,7 @@ impl Systemd {
         Ok(out.stdout.trim().to_owned())
     }
 
-    /// What a unit has said.
+    /// What a unit has logged.
     pub fn journal(&self, unit: &str) -> Result<String> {
         let arguments = ["--no-pager", "--output=cat", "--unit", unit];
         Ok(cmd::output(&mut self.command("journalctl", &arguments))?.stdout)

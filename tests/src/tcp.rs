@@ -83,8 +83,8 @@ impl StreamEnd<'_> {
     }
 }
 
-/// `client` sends `bytes` bytes to `server`. Streams of different `seed` have different bytes, and the
-/// lowest bit of each byte is that of the seed: so a capture can tell whose byte it is.
+/// `client` sends `bytes` bytes to `server`. Streams of different `seed` have different bytes, and
+/// the lowest bit of each byte is that of the seed: so a capture can tell whose byte it is.
 pub fn tcp_stream(
     client: StreamEnd<'_>,
     server: StreamEnd<'_>,
@@ -156,8 +156,8 @@ fn carry(
     Ok(Transfer { bytes: total, seconds, sent_digest, received_digest })
 }
 
-/// A stream of bytes that does not compress or repeat in step, and costs nothing to produce: windows
-/// into one random table, at places that depend on the number of the block.
+/// A stream of bytes that does not compress or repeat in step, and costs nothing to produce:
+/// windows into one random table, at places that depend on the number of the block.
 struct Stream {
     table: Vec<u8>,
 }

@@ -20,7 +20,9 @@ pub const UNDERLAY: &str = "eth0";
 /// with an internet in between:
 ///
 /// ```text
-/// gcp 10.0.0.2 ── gcp-router (203.0.113.10) ── internet ── (198.51.100.20) aws-router ── aws 10.0.0.119
+/// gcp 10.0.0.2 ──── gcp-router (203.0.113.10) ──┐
+///                                             internet
+/// aws 10.0.0.119 ── aws-router (198.51.100.20) ─┘
 /// ```
 #[derive(Debug)]
 pub struct TwoClouds {

@@ -1,5 +1,6 @@
 //! Traffic with a known answer: pings, numbered UDP datagrams, and (from `tcp`) streams whose bytes
-//! are checked by digest. Uses plain sockets inside namespaces, and cares nothing for what carries it.
+//! are checked by digest. Uses plain sockets inside namespaces, and cares nothing for what carries
+//! it.
 
 use std::{
     io::ErrorKind,

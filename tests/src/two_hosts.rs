@@ -1,5 +1,5 @@
-//! Two hosts and one network between them, whatever lies on the way: which addresses they have, what
-//! their configurations say, and traffic from either end to the other.
+//! Two hosts and one network between them, whatever lies on the way: which addresses they have,
+//! what their configurations say, and traffic from either end to the other.
 //!
 //! ```text
 //! a 203.0.113.1, 192.168.43.1 ═══ b 203.0.113.2, 192.168.44.1

@@ -403,7 +403,8 @@ fn a_namespace_of_its_own_is_deleted() -> Result<()> {
     Ok(())
 }
 
-/// On a real wire no frame is longer than the MTU; on a plain veth they are, which is why it flatters.
+/// On a real wire no frame is longer than the MTU; on a plain veth they are, which is why it
+/// flatters.
 #[test]
 fn a_real_wire_carries_no_frame_above_the_mtu() -> Result<()> {
     for (wire, above) in [(Wire::Default, true), (Wire::Real, false)] {

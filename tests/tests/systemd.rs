@@ -1,5 +1,5 @@
-//! The unit of `deploy/systemd`, under systemd itself: it keeps the daemon running and confined, and
-//! traffic depends on neither. Needs systemd as a program, not as this machine's own.
+//! The unit of `deploy/systemd`, under systemd itself: it keeps the daemon running and confined,
+//! and traffic depends on neither. Needs systemd as a program, not as this machine's own.
 
 use std::{
     path::{Path, PathBuf},
@@ -28,7 +28,8 @@ const TUNNEL: Tunnel<'_> = Tunnel {
     peer: "key_file = \"link.key\"",
 };
 
-/// What is made stricter than in the unit, so that nothing that is refused stays hidden; and quicker.
+/// What is made stricter than in the unit, so that nothing that is refused stays hidden; and
+/// quicker.
 const STRICTER: &str = "[Service]
 SystemCallErrorNumber=kill
 LimitMEMLOCK=0
@@ -78,8 +79,8 @@ impl Machines {
 
     fn succeeds(&self, arguments: &[&str]) -> Result<()> {
         let out = self.systemd.systemctl(arguments)?;
-        let said = || format!("systemctl {arguments:?}: {}\n{}", out.stderr, self.journal());
-        ensure!(out.success(), said());
+        let failure = || format!("systemctl {arguments:?}: {}\n{}", out.stderr, self.journal());
+        ensure!(out.success(), failure());
         Ok(())
     }
 
@@ -169,10 +170,11 @@ fn a_unit_without_a_capability_says_which() -> Result<()> {
     let out = machines.systemd.systemctl(&["start", "vxlan"])?;
     ensure!(!out.success(), "it has started without CAP_BPF");
     machines.wait_for("NRestarts", "1")?;
-    let said = "vxlan: missing CAP_BPF (for loading programs and making maps): run as root, or give \
+    let line_expected = "vxlan: missing CAP_BPF (for loading programs and making maps): run as \
+        root, or give \
                 the service these capabilities";
     let journal = machines.journal();
-    let times = journal.lines().filter(|line| *line == said).count();
+    let times = journal.lines().filter(|line| *line == line_expected).count();
     assert!((1..=2).contains(&times), "{journal}");
     machines.succeeds(&["stop", "vxlan"])?;
     assert!(!machines.pair.b.has_interface("vxlan43")?);

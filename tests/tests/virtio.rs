@@ -1,6 +1,6 @@
 //! Native XDP where a driver for virtual machines has it: two virtio network cards of this machine,
-//! with nothing but a wire between them, each in a namespace of its own. `cargo xtask vm` makes such
-//! a machine and names the cards; without it there is nothing to test here.
+//! with nothing but a wire between them, each in a namespace of its own. `cargo xtask vm` makes
+//! such a machine and names the cards; without it there is nothing to test here.
 
 use std::{
     env, fs,

@@ -1,14 +1,16 @@
-//! What a received packet costs: nanoseconds of `decap`, for one binary or for several side by side.
+//! What a received packet costs: nanoseconds of `decap`, for one binary or for several side by
+//! side.
 //!
 //! ```sh
 //! cargo run -p vxlan-tests --example decap_cost -- before=/path/to/vxlan now=target/debug/vxlan
 //! ```
 //!
-//! Each binary runs as a daemon in a namespace of its own. The kernel runs its program on one packet
-//! after the other (`BPF_PROG_TEST_RUN`), and says how long that took (`BPF_ENABLE_STATS`): what the
-//! test itself costs is not in it, two readings of the clock are. Binaries and kinds of packet take
-//! turns, so that whatever else the machine does hits all of them; the table has medians of the
-//! rounds, with quartiles. A binary that knows no learned endpoints has no row for them.
+//! Each binary runs as a daemon in a namespace of its own. The kernel runs its program on one
+//! packet after the other (`BPF_PROG_TEST_RUN`), and says how long that took (`BPF_ENABLE_STATS`):
+//! what the test itself costs is not in it, two readings of the clock are. Binaries and kinds of
+//! packet take turns, so that whatever else the machine does hits all of them; the table has
+//! medians of the rounds, with quartiles. A binary that knows no learned endpoints has no row for
+//! them.
 
 mod kinds;
 mod program;

@@ -13,8 +13,8 @@ pub(super) fn program(id: u32) -> Result<(ProgramFd, ProgramInfo)> {
     Ok((info.fd()?, info))
 }
 
-/// `BPF_PROG_TEST_RUN` of include/uapi/linux/bpf.h, as much of its attributes as is not zero. aya runs
-/// only programs that it has loaded itself.
+/// `BPF_PROG_TEST_RUN` of include/uapi/linux/bpf.h, as much of its attributes as is not zero. aya
+/// runs only programs that it has loaded itself.
 #[repr(C)]
 #[derive(Default)]
 struct TestRun {
@@ -36,8 +36,9 @@ pub(super) fn test_run(program: &ProgramFd, packet: &[u8]) -> Result<u32> {
         data_in: packet.as_ptr().addr() as u64,
         ..TestRun::default()
     };
-    // SAFETY: the attributes are as long as is said, and outlive the call; the kernel reads the packet,
-    // of the length that they have, and writes nothing but the attributes, as there is no `data_out`.
+    // SAFETY: the attributes are as long as is said, and outlive the call; the kernel reads the
+    // packet, of the length that they have, and writes nothing but the attributes, as there is no
+    // `data_out`.
     let result = unsafe {
         let attributes = &raw mut attributes;
         libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, attributes, size_of::<TestRun>())

@@ -142,9 +142,9 @@ impl Lab {
     pub fn verdict(&self, side: Side) -> Result<NatVerdict> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let shown = self.daemon(side).vxlan(&["show", "nat", "--json"])?;
-            let json: serde_json::Value = serde_json::from_str(&shown.stdout)
-                .with_context(|| format!("vxlan show nat: {shown:?}"))?;
+            let output = self.daemon(side).vxlan(&["show", "nat", "--json"])?;
+            let json: serde_json::Value = serde_json::from_str(&output.stdout)
+                .with_context(|| format!("vxlan show nat: {output:?}"))?;
             let report = &json["peers"][0];
             let evidence = report["evidence"].as_array().into_iter().flatten();
             let verdict = NatVerdict {

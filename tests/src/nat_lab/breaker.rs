@@ -13,8 +13,8 @@ use crate::packet::ones_complement_sum;
 /// What it does to packets for the tunnel's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spoil {
-    /// It brings a checksum up to date for the address that it has rewritten, also one of zero, which
-    /// means that there is none: so it becomes one, and wrong. It should not (RFC 768).
+    /// It brings a checksum up to date for the address that it has rewritten, also one of zero,
+    /// which means that there is none: so it becomes one, and wrong. It should not (RFC 768).
     Incremental,
     /// It writes this one, whatever was there.
     Constant(u16),

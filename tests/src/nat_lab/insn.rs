@@ -1,5 +1,5 @@
-//! BPF instructions by hand, and the two commands of bpf(2) that the harness needs: load and pin. So
-//! that no code of the product's, nor of a library that the product uses, is in the test's box.
+//! BPF instructions by hand, and the two commands of bpf(2) that the harness needs: load and pin.
+//! So that no code of the product's, nor of a library that the product uses, is in the test's box.
 
 use std::{
     ffi::CString,
@@ -124,13 +124,14 @@ pub(super) fn load_and_pin(program: &[Insn], path: &Path) -> Result<()> {
         log_size: u32::try_from(log.len())?,
         log: log.as_mut_ptr() as u64,
     };
-    // SAFETY: `load` begins as the kernel's structure does and is passed with its size; what it points
-    // to are a slice and a buffer with their lengths, and a literal, all alive here.
+    // SAFETY: `load` begins as the kernel's structure does and is passed with its size; what it
+    // points to are a slice and a buffer with their lengths, and a literal, all alive here.
     let descriptor = match unsafe { bpf(COMMAND_LOAD, &mut load) } {
         Ok(descriptor) => descriptor,
         Err(error) => {
-            let said = String::from_utf8_lossy(&log);
-            bail!("the kernel refuses the program: {error}\n{}", said.trim_end_matches('\0'));
+            let verifier_log = String::from_utf8_lossy(&log);
+            let verifier_log = verifier_log.trim_end_matches('\0');
+            bail!("the kernel refuses the program: {error}\n{verifier_log}");
         }
     };
     // SAFETY: fresh from the kernel, and nobody else owns it.

@@ -6,8 +6,8 @@
 //! second ┘                         └── third 192.0.2.30
 //! ```
 //!
-//! Owns the wiring and who has which address. What a router rewrites is in [`nat`], what goes wrong on
-//! the internet in [`trouble`], and a box that spoils checksums in [`breaker`].
+//! Owns the wiring and who has which address. What a router rewrites is in [`nat`], what goes wrong
+//! on the internet in [`trouble`], and a box that spoils checksums in [`breaker`].
 
 pub mod breaker;
 mod insn;

@@ -84,8 +84,8 @@ impl Site {
         self.router.run("conntrack -L -p udp")
     }
 
-    /// The port that the host `own` sends from, from its tunnel's port to that of `to`, as `to` sees it;
-    /// nothing while the box remembers none.
+    /// The port that the host `own` sends from, from its tunnel's port to that of `to`, as `to`
+    /// sees it; nothing while the box remembers none.
     pub fn mapped_port(&self, own: Ipv4Addr, to: Ipv4Addr) -> Result<Option<u16>> {
         let text = self.mappings()?;
         let sent = format!("src={own} dst={to} sport={PORT} dport={PORT} ");
@@ -95,8 +95,8 @@ impl Site {
         Ok(port.map(str::parse).transpose()?)
     }
 
-    /// Packets that came by `wan` and belong to no mapping, so that the box has swallowed them; without
-    /// probes.
+    /// Packets that came by `wan` and belong to no mapping, so that the box has swallowed them;
+    /// without probes.
     pub fn swallowed(&self) -> Result<u64> {
         let text = self.router.run("nft -j list chain ip guard input")?;
         let listing: serde_json::Value = serde_json::from_str(&text)?;
@@ -134,8 +134,8 @@ impl Site {
         Ok(())
     }
 
-    /// What belongs to no mapping would else get as far as the router itself, which would remember it as
-    /// a connection of its own, and give its port to nobody.
+    /// What belongs to no mapping would else get as far as the router itself, which would remember
+    /// it as a connection of its own, and give its port to nobody.
     pub(super) fn guard(&self) -> Result<()> {
         self.router.run_with_input(
             "nft -f -",

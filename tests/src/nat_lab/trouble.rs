@@ -1,5 +1,5 @@
-//! What goes wrong on the lab's internet: packets of one direction that do not arrive, and a path that
-//! is narrower in one direction than in the other.
+//! What goes wrong on the lab's internet: packets of one direction that do not arrive, and a path
+//! that is narrower in one direction than in the other.
 
 use anyhow::Result;
 
@@ -7,8 +7,8 @@ use super::{NatLab, Side, internet_interface};
 use crate::conserve::NftCounter;
 
 impl NatLab {
-    /// Lets no UDP through from one place to another (`a`, `b`, `third`), without a word to anybody,
-    /// until what is returned is dropped. It counts what was lost.
+    /// Lets no UDP through from one place to another (`a`, `b`, `third`), without a word to
+    /// anybody, until what is returned is dropped. It counts what was lost.
     pub fn block(&self, from: &str, to: &str) -> Result<NftCounter> {
         self.lose(from, to, "meta l4proto udp")
     }
@@ -19,8 +19,8 @@ impl NatLab {
         NftCounter::lost_on_the_way(&self.internet, &from, &to, matching)
     }
 
-    /// From now on a packet to this side may be no longer than `mtu`, and its sender is told (RFC 1191).
-    /// What comes from there is not concerned.
+    /// From now on a packet to this side may be no longer than `mtu`, and its sender is told (RFC
+    /// 1191). What comes from there is not concerned.
     pub fn narrow(&self, towards: Side, mtu: u32) -> Result<()> {
         let options = format!("mtu {mtu}");
         if self.site(towards).nat().is_none() {
@@ -31,7 +31,8 @@ impl NatLab {
         let gateway = gateway.trim_end_matches("/25");
         // Beside the one that came with the address.
         self.internet.run(&format!(
-            "ip route replace {network} dev {interface} proto kernel scope link src {gateway} {options}"
+            "ip route replace {network} dev {interface} proto kernel scope link src {gateway} \
+            {options}"
         ))?;
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Where packets are received: native XDP, generic XDP, TC alone; who may not be pushed aside; and where
-//! all of that is told.
+//! Where packets are received: native XDP, generic XDP, TC alone; who may not be pushed aside; and
+//! where all of that is told.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -14,15 +14,15 @@ fn with(mode: &str) -> String {
     changed("xdp = \"auto\"", &format!("xdp = \"{mode}\""))
 }
 
-fn shown(host: &Host) -> Result<Value> {
+fn underlay_report(host: &Host) -> Result<Value> {
     let out = host.vxlan(&["show", "underlay", "--json"])?;
     ensure!(out.status.success(), "{}", out.stderr);
     Ok(serde_json::from_str(&out.stdout)?)
 }
 
 fn assert_in_tc_alone(host: &Host) -> Result<()> {
-    let shown = shown(host)?;
-    assert_eq!(shown["xdp"], "off", "{shown:#}");
+    let report = underlay_report(host)?;
+    assert_eq!(report["xdp"], "off", "{report:#}");
     host.daemon.metrics()?.get("vxlan_xdp_info", &[("interface", "eth0"), ("mode", "off")]);
     if kernel::has(Feature::Tcx)? {
         assert_eq!(tcx(host.ns(), "eth0")?, [vec!["decap_tc".to_owned()], vec![]]);
@@ -35,7 +35,7 @@ fn without_xdp() -> Result<()> {
     let (mut host, other) = Host::up(&with("off"))?;
     assert_in_tc_alone(&host)?;
     assert_eq!(xdp(host.ns(), "eth0")?, None);
-    assert_eq!(shown(&host)?["refused"], Value::Array(vec![]));
+    assert_eq!(underlay_report(&host)?["refused"], Value::Array(vec![]));
     host.daemon.kill()?;
     host.assert_ping("without the daemon")?;
     host.daemon.launch()?;
@@ -49,7 +49,7 @@ fn without_xdp() -> Result<()> {
 fn without_xdp_in_clsact() -> Result<()> {
     let config = changed("xdp = \"auto\"", "xdp = \"off\"\ntc = \"clsact\"");
     let (host, other) = Host::up(&config)?;
-    assert_eq!(shown(&host)?["tc"], "clsact");
+    assert_eq!(underlay_report(&host)?["tc"], "clsact");
     host.assert_ping("now")?;
     let filters = host.ns().run("tc filter show dev eth0 ingress")?;
     ensure!(filters.contains("decap_tc"), "{filters}");
@@ -67,7 +67,7 @@ fn a_change_of_the_attach_mode_loses_no_packet() -> Result<()> {
             host.daemon.terminate()?;
             host.daemon.write_config(&with(mode))?;
             host.daemon.launch()?;
-            assert_eq!(shown(host)?["xdp"], mode);
+            assert_eq!(underlay_report(host)?["xdp"], mode);
         }
         Ok(())
     })?;
@@ -95,13 +95,13 @@ fn beside_a_foreign_program(mode: Mode) -> Result<()> {
     host.daemon.launch()?;
     assert_in_tc_alone(&host)?;
     assert_eq!(xdp(host.ns(), "eth0")?.context("no XDP program")?.1, id, "it stays");
-    let shown = shown(&host)?;
+    let report = underlay_report(&host)?;
     for (at, mode) in [(0, "native"), (1, "generic")] {
-        let refused = &shown["refused"][at];
-        assert_eq!(refused["mode"], mode, "{shown:#}");
+        let refused = &report["refused"][at];
+        assert_eq!(refused["mode"], mode, "{report:#}");
         ensure!(
             refused["reason"].as_str().is_some_and(|it| it.contains(&format!("(id {id})"))),
-            "{shown:#}"
+            "{report:#}"
         );
     }
     ensure!(host.daemon.log().contains("no native XDP: interface eth0"), "{}", host.daemon.log());
@@ -145,9 +145,9 @@ fn an_mtu_that_the_driver_does_not_take() -> Result<()> {
     assert_eq!(out.status.code(), Some(1), "{}", out.stderr);
     ensure!(out.stdout.contains(&format!("warning: native XDP: {remedy}")), "{}", out.stdout);
     host.daemon.launch()?;
-    let shown = shown(&host)?;
+    let report = underlay_report(&host)?;
     assert_eq!(
-        (&shown["xdp"], &shown["refused"][0]["reason"]),
+        (&report["xdp"], &report["refused"][0]["reason"]),
         (&"generic".into(), &remedy.into())
     );
     host.daemon.stop()

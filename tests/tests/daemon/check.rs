@@ -66,7 +66,8 @@ fn a_second_daemon_with_the_same_run_directory() -> Result<()> {
     assert_run_refused(
         &host,
         &format!(
-            "a daemon is running already in {directory} (process {pid}). Stop it first, for example \
+            "a daemon is running already in {directory} (process {pid}). Stop it first, for \
+            example \
              with `kill {pid}`"
         ),
     )?;
@@ -86,7 +87,8 @@ fn native_xdp_with_an_mtu_that_is_too_large() -> Result<()> {
     let before = host.state()?;
     let out = host.vxlan(&["run"])?;
     assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
-    let expected = "vxlan: cannot attach decap to eth0: MTU 4000 is more than the 3506 that veth takes \
+    let expected = "vxlan: cannot attach decap to eth0: MTU 4000 is more than the 3506 that veth \
+        takes \
                     with an XDP program: `ip link set eth0 mtu 3506`\n";
     ensure!(out.stderr.ends_with(expected), "{}", out.stderr);
     host.state()?.assert_is(&before, "the failed start");

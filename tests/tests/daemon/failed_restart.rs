@@ -1,4 +1,4 @@
-//! A restart that fails must not take down what a former run left at work.
+//! A restart that fails must not take down what a previous run left at work.
 
 use std::{cell::RefCell, net::TcpListener};
 

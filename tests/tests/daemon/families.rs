@@ -1,5 +1,5 @@
-//! Underlays of IPv6, and of both families: what starts, what it says, and which endpoint of a peer is
-//! used.
+//! Underlays of IPv6, and of both families: what starts, what it says, and which endpoint of a peer
+//! is used.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -32,7 +32,7 @@ fn dual_stack(endpoint: &str) -> Result<Host> {
     Ok(host)
 }
 
-fn shown(host: &Host, what: &str) -> Result<Value> {
+fn report(host: &Host, what: &str) -> Result<Value> {
     let out = host.vxlan(&["show", what, "--json"])?;
     ensure!(out.status.success(), "{}", out.stderr);
     Ok(serde_json::from_str(&out.stdout)?)
@@ -40,15 +40,15 @@ fn shown(host: &Host, what: &str) -> Result<Value> {
 
 /// Which endpoint of `a` is in use, as `show` has it.
 fn in_use(host: &Host) -> Result<String> {
-    let peers = shown(host, "peers")?;
+    let peers = report(host, "peers")?;
     Ok(peers["peers"][0]["endpoint"].as_str().context("no endpoint")?.to_owned())
 }
 
 /// Until `show` and the metrics page agree on it.
 fn wait_for(host: &Host, endpoint: &str) -> Result<()> {
     let labels = [("peer", "a"), ("endpoint", endpoint)];
-    let told = || host.daemon.metrics().map(|page| page.total("vxlan_peer_info", &labels));
-    wait_until(endpoint, || Ok(in_use(host)? == endpoint && told()? == 1.0))
+    let in_metrics = || host.daemon.metrics().map(|page| page.total("vxlan_peer_info", &labels));
+    wait_until(endpoint, || Ok(in_use(host)? == endpoint && in_metrics()? == 1.0))
         .with_context(|| host.daemon.log())
 }
 
@@ -66,7 +66,7 @@ fn an_underlay_of_ipv6_alone() -> Result<()> {
     host.daemon.launch()?;
     logged(&host.daemon, "; from 2001:db8::2\n")?;
     assert_eq!(in_use(&host)?, IPV6);
-    assert_eq!(shown(&host, "networks")?["networks"][0]["mtu"], 1430);
+    assert_eq!(report(&host, "networks")?["networks"][0]["mtu"], 1430);
     assert!(!host.daemon.log().contains("not reachable"), "{}", host.daemon.log());
     host.daemon.terminate()?;
     let out = host.vxlan(&["down"])?;
@@ -84,10 +84,10 @@ fn an_underlay_of_both_families() -> Result<()> {
     assert_eq!(answer["addresses"], serde_json::json!(["203.0.113.2", "2001:db8::2"]));
     host.daemon.launch()?;
     logged(&host.daemon, "; from 203.0.113.2 and 2001:db8::2\n")?;
-    let peer = &shown(&host, "peers")?["peers"][0];
+    let peer = &report(&host, "peers")?["peers"][0];
     assert_eq!(peer["endpoint"], IPV6);
     assert_eq!(peer["endpoints"], serde_json::json!([IPV6, IPV4]));
-    let networks = shown(&host, "networks")?;
+    let networks = report(&host, "networks")?;
     // Room for the longer headers, whichever endpoint is used.
     assert_eq!(networks["networks"][0]["mtu"], 1430);
     let addresses = serde_json::json!(["203.0.113.2", "2001:db8::2"]);
@@ -104,11 +104,12 @@ fn an_ipv6_address_that_no_peer_needs() -> Result<()> {
     let mut host = dual_stack("\"203.0.113.1\"")?;
     host.daemon.launch()?;
     assert_eq!(in_use(&host)?, IPV4);
-    assert_eq!(shown(&host, "networks")?["networks"][0]["mtu"], 1450);
+    assert_eq!(report(&host, "networks")?["networks"][0]["mtu"], 1450);
     host.daemon.stop()
 }
 
-/// Back to the first endpoint when its next hop answers again, which nobody but the daemon asks for.
+/// Back to the first endpoint when its next hop answers again, which nobody but the daemon asks
+/// for.
 #[test]
 fn the_second_endpoint_while_the_first_ones_next_hop_is_silent() -> Result<()> {
     let mut host = dual_stack("[\"[2001:db8::1]\", \"203.0.113.1\"]")?;
@@ -152,8 +153,10 @@ fn an_ipv6_underlay_without_a_link_local_address_is_a_warning() -> Result<()> {
     let out = host.vxlan(&["check", "--json"])?;
     assert_eq!(out.status.code(), Some(1), "{out:?}");
     let answer: Value = serde_json::from_str(&out.stdout)?;
-    let warning = "interface eth0 has no link-local IPv6 address (fe80::), so the kernel cannot ask \
-                   whether next hops answer: an IPv6 endpoint counts as working whenever there is a \
+    let warning = "interface eth0 has no link-local IPv6 address (fe80::), so the kernel cannot \
+        ask \
+                   whether next hops answer: an IPv6 endpoint counts as working whenever there is \
+                   a \
                    route";
     assert_eq!(answer["warnings"], serde_json::json!([warning]));
     host.daemon.launch()?;

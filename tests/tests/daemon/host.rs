@@ -67,7 +67,8 @@ allowed_ips = ["10.7.0.2/32"]
     )
 }
 
-/// Exactly one program of ours on every hook. Returns the number of the one in XDP, which is native.
+/// Exactly one program of ours on every hook. Returns the number of the one in XDP, which is
+/// native.
 pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> {
     let (mode, id) = xdp(host.ns(), "eth0")?.context("no XDP program")?;
     assert_eq!(mode, "native");
@@ -78,8 +79,8 @@ pub(crate) fn assert_one_of_each(host: &Host, overlays: &[&str]) -> Result<u64> 
     Ok(id)
 }
 
-/// So many numbered datagrams each millisecond through the tunnel, from `a` to `b`, while something is
-/// done: all of them arrive.
+/// So many numbered datagrams each millisecond through the tunnel, from `a` to `b`, while something
+/// is done: all of them arrive.
 pub(crate) fn while_all_arrive(
     host: &mut Host,
     per_millisecond: u32,
@@ -175,7 +176,8 @@ impl Host {
         pings.with_context(|| format!("{when}\n{}", self.daemon.log()))
     }
 
-    /// Frames from an address that is no peer's, once `a` has sent so many of them and they are counted.
+    /// Frames from an address that is no peer's, once `a` has sent so many of them and they are
+    /// counted.
     pub(crate) fn refuses_frames(&self, count: u64) -> Result<()> {
         let frame = Packet::new()
             .with(Eth::new(self.ns().mac("eth0")?, [2, 0, 0, 0, 0, 9]))
@@ -192,7 +194,7 @@ impl Host {
     }
 
     pub(crate) fn state(&self) -> Result<State> {
-        State::of(self.ns(), &self.daemon)
+        State::read(self.ns(), &self.daemon)
     }
 }
 
@@ -208,7 +210,7 @@ pub(crate) fn limited(ns: &Ns, under: &[&str], command: &Command) -> Command {
 pub(crate) struct State(BTreeMap<String, String>);
 
 impl State {
-    pub(crate) fn of(ns: &Ns, daemon: &Daemon) -> Result<Self> {
+    pub(crate) fn read(ns: &Ns, daemon: &Daemon) -> Result<Self> {
         let mut state = Self::default();
         for line in [
             "ip -d -j link",
@@ -292,7 +294,8 @@ fn text_of(path: &Path) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Programs on the TC hooks of an interface, by name: links where the kernel has them, else filters.
+/// Programs on the TC hooks of an interface, by name: links where the kernel has them, else
+/// filters.
 pub(crate) fn tc(ns: &Ns, interface: &str) -> Result<[Vec<String>; 2]> {
     if kernel::has(Feature::Tcx)? {
         return tcx(ns, interface);

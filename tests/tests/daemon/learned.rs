@@ -1,5 +1,5 @@
-//! A peer whose endpoint is learned: what is known of it before and after, without any probe; and keys
-//! that stop a start.
+//! A peer whose endpoint is learned: what is known of it before and after, without any probe; and
+//! keys that stop a start.
 
 use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt as _};
 
@@ -93,7 +93,8 @@ allowed_ips = ["192.168.45.0/24"]
     assert_refused(
         &host,
         &format!(
-            "{at} Key file {0} cannot be read: No such file or directory (os error 2). Make a key with \
+            "{at} Key file {0} cannot be read: No such file or directory (os error 2). Make a key \
+            with \
              `(umask 077; head -c 32 /dev/urandom | base64 > {0})`, and give the peer the same.",
             key.display()
         ),
@@ -102,7 +103,8 @@ allowed_ips = ["192.168.45.0/24"]
     assert_refused(
         &host,
         &format!(
-            "{at} Key file {0} is open to others than its owner (mode 0644). Type \"chmod 600 {0}\"; if \
+            "{at} Key file {0} is open to others than its owner (mode 0644). Type \"chmod 600 \
+            {0}\"; if \
              others may have read it, put a new key there, too.",
             key.display()
         ),
@@ -113,8 +115,10 @@ allowed_ips = ["192.168.45.0/24"]
     assert_refused(
         &host,
         &format!(
-            "{file}:{}: key_file of peer \"second\": {} holds the key of peer \"a\" too, so that either \
-             could speak for the other. Make another key for one of the two, here and on that peer.",
+            "{file}:{}: key_file of peer \"second\": {} holds the key of peer \"a\" too, so that \
+            either \
+             could speak for the other. Make another key for one of the two, here and on that \
+                 peer.",
             line_of(&config, "second.key"),
             second.display()
         ),

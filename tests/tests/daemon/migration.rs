@@ -1,5 +1,5 @@
-//! From one version to another whose maps have other layouts, and back: `VXLAN_OTHER_BIN` is this program
-//! with the feature `other-layout`.
+//! From one version to another whose maps have other layouts, and back: `VXLAN_OTHER_BIN` is this
+//! program with the feature `other-layout`.
 
 use std::{env, fs, path::PathBuf};
 
@@ -20,7 +20,8 @@ const OTHER: u32 = OWN + 1;
 
 fn other_binary() -> Result<PathBuf> {
     let path = env::var_os("VXLAN_OTHER_BIN").context(
-        "VXLAN_OTHER_BIN names no binary: run `cargo xtask test`, which builds it (vxlan-user with the \
+        "VXLAN_OTHER_BIN names no binary: run `cargo xtask test`, which builds it (vxlan-user with \
+        the \
          feature other-layout)",
     )?;
     Ok(path.into())

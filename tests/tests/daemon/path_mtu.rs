@@ -1,5 +1,5 @@
-//! A path that becomes narrower than the link it begins with: a router on the way says so, and only
-//! what it says of a packet of ours counts.
+//! A path that becomes narrower than the link it begins with: a router on the path says so, and
+//! only what it says of a packet of ours counts.
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
@@ -92,7 +92,7 @@ fn a_router_on_the_way_is_believed_about_our_packets() -> Result<()> {
     let table = gcp.vxlan(&["show", "peers"])?.stdout;
     ensure!(table.contains(" 1400 "), "{table}");
 
-    // A start knows what the former one did: nothing has to be lost on the way once more.
+    // A start knows what the previous one did: nothing has to be lost on the way once more.
     for end in [Daemon::terminate, Daemon::kill] {
         end(&mut gcp)?;
         gcp.launch()?;

@@ -24,7 +24,7 @@ struct Rights {
 }
 
 impl Rights {
-    fn of(capabilities: u64) -> Self {
+    fn from_bits(capabilities: u64) -> Self {
         Self {
             inheritable: 0,
             permitted: capabilities,
@@ -75,9 +75,9 @@ fn every_thread_has_what_it_needs_and_no_more() -> Result<()> {
     // A thread that starts at this moment still has those of the one that started it.
     wait_until("all threads have given up what they do not need", || {
         let (main, others) = rights(pid)?;
-        assert_eq!(main, Rights::of(FOUR), "the event loop's thread");
+        assert_eq!(main, Rights::from_bits(FOUR), "the event loop's thread");
         ensure!(!others.is_empty(), "no other thread");
-        Ok(others.iter().all(|rights| *rights == Rights::of(NET_ADMIN)))
+        Ok(others.iter().all(|rights| *rights == Rights::from_bits(NET_ADMIN)))
     })?;
     host.daemon.metrics()?;
     host.daemon.stop()?;

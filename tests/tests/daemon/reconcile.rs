@@ -43,7 +43,8 @@ fn mtus(host: &Host, ends: [&str; 2]) -> Result<[u64; 2]> {
     Ok([mtu(ends[0])?, mtu(ends[1])?])
 }
 
-/// An overlay interface goes with the underlay, down and up, unless the configuration gives it an MTU.
+/// An overlay interface goes with the underlay, down and up, unless the configuration gives it an
+/// MTU.
 #[test]
 fn the_overlays_mtu() -> Result<()> {
     const FIXED: &str = r#"

@@ -1,5 +1,5 @@
-//! Starts that must fail: exit code 2, one exact sentence on stderr, and the host as it was. `check`
-//! says the same and changes nothing either.
+//! Starts that must fail: exit code 2, one exact sentence on stderr, and the host as it was.
+//! `check` says the same and changes nothing either.
 
 use std::fs;
 
@@ -82,7 +82,8 @@ fn the_public_address_as_the_underlay_address() -> Result<()> {
         nothing,
         "address = \"198.51.100.20\" is not on interface eth0, which has 203.0.113.2. Behind a 1:1 \
          NAT the public address is not on the host: write address = \"203.0.113.2\" (or leave the \
-         key out) and, if 198.51.100.20 is where peers send to, public_address = \"198.51.100.20\".",
+         key out) and, if 198.51.100.20 is where peers send to, public_address = \
+             \"198.51.100.20\".",
     )
 }
 
@@ -129,7 +130,8 @@ fn the_public_ipv6_address_as_the_underlay_address() -> Result<()> {
         &changed("\"203.0.113.2\"", "[\"203.0.113.2\", \"2001:db8:ff::2\"]"),
         "2001:db8:ff::2",
         |pair| pair.b.run("ip addr add 2001:db8::2/64 dev eth0 nodad").map(drop),
-        "address = \"2001:db8:ff::2\" is not on interface eth0, which has 2001:db8::2. Behind a 1:1 \
+        "address = \"2001:db8:ff::2\" is not on interface eth0, which has 2001:db8::2. Behind a \
+        1:1 \
          NAT the public address is not on the host: write address = \"2001:db8::2\" (or leave the \
          key out) and, if 2001:db8:ff::2 is where peers send to, public_address = \
          \"2001:db8:ff::2\".",
@@ -170,7 +172,8 @@ fn a_route_that_would_lead_the_tunnel_into_itself() -> Result<()> {
         &config,
         "2001:db8::/32",
         |pair| pair.b.run("ip addr add 2001:db8::2/64 dev eth0 nodad").map(drop),
-        "allowed_ips \"2001:db8::/32\" holds the endpoint 2001:db8::1 of peer \"a\": a route for it \
+        "allowed_ips \"2001:db8::/32\" holds the endpoint 2001:db8::1 of peer \"a\": a route for \
+        it \
          would lead the tunnel into itself. Write route_table = \"off\" in network 43 and route by \
          hand what shall go through it.",
     )
@@ -209,7 +212,7 @@ fn a_second_daemon_on_the_same_interface() -> Result<()> {
     let other = changed("9839", "9840").replace("43", "45");
     let mut first = Daemon::start(host.ns(), &host.pair.run, "first", &other)?;
     let id = crate::host::xdp(host.ns(), "eth0")?.context("no XDP program")?.1;
-    let before = State::of(host.ns(), &first)?;
+    let before = State::read(host.ns(), &first)?;
     let (file, line) = (host.daemon.config().display(), line_of(&CONFIG, "\"eth0\""));
     assert_refused(
         &host,
@@ -219,7 +222,7 @@ fn a_second_daemon_on_the_same_interface() -> Result<()> {
              detach it with `ip link set dev eth0 xdp off`."
         ),
     )?;
-    State::of(host.ns(), &first)?.assert_is(&before, "the second daemon");
+    State::read(host.ns(), &first)?.assert_is(&before, "the second daemon");
     assert!(first.exited()?.is_none(), "the first daemon has ended:\n{}", first.log());
     first.stop()
 }
@@ -274,7 +277,8 @@ fn the_four_capabilities_are_enough() -> Result<()> {
     Ok(())
 }
 
-/// Two run directories and one pin directory: the second daemon would take over the first one's links.
+/// Two run directories and one pin directory: the second daemon would take over the first one's
+/// links.
 #[test]
 fn the_pins_of_another_daemon() -> Result<()> {
     let mut first = Host::new(&CONFIG)?;

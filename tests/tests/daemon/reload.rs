@@ -1,6 +1,6 @@
-//! Another configuration for a running daemon: what it changes, what it leaves alone, who can ask for it,
-//! and that one which cannot be applied changes nothing. That no packet is lost meanwhile is the matter of
-//! the suite `lifecycle`.
+//! Another configuration for a running daemon: what it changes, what it leaves alone, who can ask
+//! for it, and that one which cannot be applied changes nothing. That no packet is lost meanwhile
+//! is the matter of the suite `lifecycle`.
 
 use std::{
     fs,
@@ -50,8 +50,8 @@ impl Tunnel {
         self.host.daemon.write_config(config)?;
         let out = self.host.vxlan(&["reload"])?;
         let file = self.host.daemon.config().display().to_string();
-        let said = format!("the configuration {file} is in force\n");
-        assert_eq!((out.status.code(), out.stdout, out.stderr), (Some(0), said, String::new()));
+        let line = format!("the configuration {file} is in force\n");
+        assert_eq!((out.status.code(), out.stdout, out.stderr), (Some(0), line, String::new()));
         assert_eq!((self.host.daemon.exited()?, self.host.daemon.pid()), (None, process));
         let metrics = self.host.daemon.metrics()?;
         assert_eq!(successful(&metrics), 1.0);
@@ -182,7 +182,7 @@ fn another_endpoint() -> Result<()> {
     let shown: Value = serde_json::from_str(&shown.stdout)?;
     assert_eq!(shown["peers"][0]["endpoint"], "203.0.113.9:5789");
     tunnel.reload(&CONFIG)?;
-    tunnel.host.assert_ping("at the former endpoint")?;
+    tunnel.host.assert_ping("at the previous endpoint")?;
     tunnel.down()
 }
 
@@ -208,22 +208,21 @@ fn addresses_and_mtu_of_a_network() -> Result<()> {
     assert_eq!(routes.trim(), "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.1");
     assert_eq!(tunnel.host.ns().ifindex("vxlan43")?, index);
     assert_eq!(tunnel.host.ns().mac("vxlan43")?, mac);
-    tunnel.host.assert_ping("with the former address")?;
+    tunnel.host.assert_ping("with the previous address")?;
     tunnel.down()
 }
 
 #[test]
 fn another_port_for_metrics_and_another_name_of_the_node() -> Result<()> {
     let mut tunnel = Tunnel::up()?;
-    let former = tunnel.host.daemon.metrics_address();
+    let previous = tunnel.host.daemon.metrics_address();
     let config = changed("127.0.0.1:9839", "127.0.0.1:9840").replace("\"b\"", "\"bee\"");
     let metrics = tunnel.reload(&config)?;
     assert_eq!(tunnel.host.daemon.metrics_address().port(), 9840);
     assert!(received(&metrics) > 0.0);
-    wait_until(
-        "the former port is free",
-        || Ok(Metrics::fetch(tunnel.host.ns(), former).is_err()),
-    )?;
+    wait_until("the previous port is free", || {
+        Ok(Metrics::fetch(tunnel.host.ns(), previous).is_err())
+    })?;
     let shown = tunnel.host.vxlan(&["show", "--json"])?;
     assert_eq!(serde_json::from_str::<Value>(&shown.stdout)?["node"], "bee");
     tunnel.host.assert_ping("under another name")?;
@@ -238,7 +237,8 @@ fn a_mistake_in_the_file() -> Result<()> {
     tunnel.refuses(
         &config,
         &format!(
-            "{at}: mtu = 9000 does not fit: eth0 has 1500 bytes, of which the outer headers take 50. \
+            "{at}: mtu = 9000 does not fit: eth0 has 1500 bytes, of which the outer headers take \
+            50. \
              Write 1450 or less, or leave the key out."
         ),
     )?;
@@ -356,8 +356,8 @@ fn by_sighup() -> Result<()> {
     tunnel.host.daemon.write_config("[node]\nnonsense = 1\n")?;
     let before = tunnel.host.state()?;
     hang_up(&tunnel)?;
-    let said = "the previous configuration stays in force";
-    ensure!(tunnel.host.daemon.wait_for_log(said, Duration::from_secs(10)), "not a word");
+    let line = "the previous configuration stays in force";
+    ensure!(tunnel.host.daemon.wait_for_log(line, Duration::from_secs(10)), "not a word");
     assert_eq!(successful(&tunnel.host.daemon.metrics()?), 0.0);
     tunnel.host.state()?.assert_is(&before, "a broken file");
     tunnel.host.assert_ping("after SIGHUP")?;
@@ -376,8 +376,8 @@ fn by_a_change_of_the_watched_file() -> Result<()> {
     tunnel.host.daemon.write_config(&CONFIG)?;
     wait_until("the file that was rewritten", || Ok(!tunnel.host.ns().has_interface("lab")?))?;
     tunnel.host.daemon.write_config("[node]\n")?;
-    let said = "the previous configuration stays in force";
-    ensure!(tunnel.host.daemon.wait_for_log(said, Duration::from_secs(10)), "not a word");
+    let line = "the previous configuration stays in force";
+    ensure!(tunnel.host.daemon.wait_for_log(line, Duration::from_secs(10)), "not a word");
     fs::remove_file(&file)?;
     tunnel.host.daemon.write_config(&larger())?;
     wait_until("the file that came back", || has_lab(&tunnel))?;

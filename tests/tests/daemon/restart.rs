@@ -49,8 +49,8 @@ fn adopts_after_sigterm() -> Result<()> {
     restarts(Daemon::terminate)
 }
 
-/// The state is written after the programs are attached: killed in between, a daemon leaves one that
-/// does not know them. Whose the programs are is told by the pins.
+/// The state is written after the programs are attached: killed in between, a daemon leaves one
+/// that does not know them. Whose the programs are is told by the pins.
 #[test]
 fn adopts_programs_that_the_state_does_not_know() -> Result<()> {
     let (mut host, other) = Host::up(&CONFIG)?;

@@ -1,5 +1,5 @@
-//! A reload whose last hook refuses, when the others have their new programs already: all of them get the
-//! former ones back.
+//! A reload whose last hook refuses, when the others have their new programs already: all of them
+//! get the previous ones back.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -35,7 +35,8 @@ fn filters(host: &Host, interface: &str, hook: &str) -> Result<Vec<Value>> {
     Ok(ids.filter(|id| !id.is_null()).collect())
 }
 
-/// A driver refuses native mode as long as the other end of the cable has more queues than this one.
+/// A driver refuses native mode as long as the other end of the cable has more queues than this
+/// one.
 fn refused(tc: &str, programs: impl Fn(&Host) -> Result<[Vec<Value>; 3]>) -> Result<()> {
     let mut tunnel = Tunnel::with(&config(tc, false), &["run"])?;
     let queues = tunnel.host.pair.a.output("ethtool -L eth0 tx 2")?;
@@ -47,7 +48,8 @@ fn refused(tc: &str, programs: impl Fn(&Host) -> Result<[Vec<Value>; 3]>) -> Res
     ensure!(before.iter().all(|of| of.len() == 1), "{before:?}");
     tunnel.refuses(
         &config(tc, true),
-        "cannot attach decap to eth0: the driver has no queues left for native XDP. Use fewer: `ethtool -L eth0 combined \
+        "cannot attach decap to eth0: the driver has no queues left for native XDP. Use fewer: \
+        `ethtool -L eth0 combined \
          N`, with N half of what `ethtool -l eth0` says is the most",
     )?;
     assert_eq!(programs(&tunnel.host)?, before);

@@ -27,7 +27,7 @@ struct Manager {
 
 impl Manager {
     /// Listens, and has the host's daemon told where.
-    fn of(host: &mut Host) -> Result<Self> {
+    fn for_host(host: &mut Host) -> Result<Self> {
         let path = host.pair.run.dir().join("notify");
         let socket = UnixDatagram::bind(&path)?;
         host.daemon.set_environment("NOTIFY_SOCKET", path.to_str().context("UTF-8")?);
@@ -68,7 +68,7 @@ impl Manager {
 fn ready_is_said_when_traffic_can_pass() -> Result<()> {
     let mut host = Host::new(&CONFIG)?;
     let other = host.start_peer()?;
-    let manager = Manager::of(&mut host)?;
+    let manager = Manager::for_host(&mut host)?;
     let (a, b) = ([192, 168, 43, 1].into(), [192, 168, 44, 1].into());
     let at_once = thread::scope(|scope| {
         let (from, manager) = (&host.pair.a, &manager);
@@ -97,7 +97,7 @@ fn ready_is_said_when_traffic_can_pass() -> Result<()> {
 #[test]
 fn without_a_watchdog_nothing_is_repeated() -> Result<()> {
     let mut host = Host::new(&CONFIG)?;
-    let manager = Manager::of(&mut host)?;
+    let manager = Manager::for_host(&mut host)?;
     host.daemon.launch()?;
     manager.hears("READY=1")?;
     host.daemon.terminate()?;
@@ -110,7 +110,7 @@ fn without_a_watchdog_nothing_is_repeated() -> Result<()> {
 #[test]
 fn signs_of_life_come_from_a_loop_that_turns() -> Result<()> {
     let mut host = Host::new(&CONFIG)?;
-    let manager = Manager::of(&mut host)?;
+    let manager = Manager::for_host(&mut host)?;
     host.daemon.set_environment("WATCHDOG_USEC", &WATCHDOG_USEC.to_string());
     host.daemon.launch()?;
     manager.hears("READY=1")?;

@@ -67,9 +67,11 @@ fn run_makes_what_is_declared_and_says_so() -> Result<()> {
     let hooks = if kernel::has(Feature::Tcx)? { "TCX" } else { "clsact" };
     for line in [
         format!(
-            "eth0: decap in XDP (native mode, program {id}), deliver in TC ingress ({hooks}); from 203.0.113.2\n"
+            "eth0: decap in XDP (native mode, program {id}), deliver in TC ingress ({hooks}); from \
+            203.0.113.2\n"
         ),
-        "vxlan43: VNI 43, 192.168.44.1/24 2001:db8:44::1/64, MTU 1450, encap in TC egress, 3 routes\n"
+        "vxlan43: VNI 43, 192.168.44.1/24 2001:db8:44::1/64, MTU 1450, encap in TC egress, 3 \
+        routes\n"
             .to_owned(),
         "lab: VNI 7, 10.7.0.1/24, MTU 1300, encap in TC egress, 1 route\n".to_owned(),
         "metrics: http://127.0.0.1:9839/metrics\n".to_owned(),

@@ -1,5 +1,5 @@
-//! The underlay interface goes, comes back, is renamed or moved, and changes what it has. The daemon
-//! stays, says so, and goes on with the same counters.
+//! The underlay interface goes, comes back, is renamed or moved, and changes what it has. The
+//! daemon stays, says so, and goes on with the same counters.
 
 use std::{
     env,
@@ -35,8 +35,8 @@ fn start() -> Result<(Host, Daemon)> {
 
 fn start_with(config: &str) -> Result<(Host, Daemon)> {
     let mut host = Host::new(config)?;
-    // Ends of a pair that have the same number are to the kernel like hardware, of which it says, and
-    // knows itself, up to a second later that there is carrier (net/core/link_watch.c).
+    // Ends of a pair that have the same number are to the kernel like hardware, of which it says,
+    // and knows itself, up to a second later that there is carrier (net/core/link_watch.c).
     host.pair.a.run("ip link add spare type veth peer name spare2")?;
     host.pair.a.run("ip link delete spare")?;
     host.ns().run("ip link delete eth0")?;
@@ -78,8 +78,8 @@ fn until_traffic(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// How long that takes once the hosts reach each other without us. An ARP request that gets lost while
-/// the kernel brings the link up is repeated after a second, which nobody can shorten.
+/// How long that takes once the hosts reach each other without us. An ARP request that gets lost
+/// while the kernel brings the link up is repeated after a second, which nobody can shorten.
 fn behind_the_kernel(host: &Host) -> Result<Duration> {
     let since = Instant::now();
     while !ping_with(&host.pair.a, None, host.pair.b_address, 1, "-W 0.05")?.all_answered() {
@@ -97,8 +97,8 @@ fn plug(host: &Host) -> Result<()> {
     connect(end(a, "203.0.113.1/24"), end(b, "203.0.113.2/24"), 1500, Wire::Real)
 }
 
-/// A new cable: how long it takes from the first end's birth until the programs are attached, or from
-/// when the hosts reach each other by it until the tunnel works, whichever is longer.
+/// A new cable: how long it takes from the first end's birth until the programs are attached, or
+/// from when the hosts reach each other by it until the tunnel works, whichever is longer.
 fn replug(host: &Host) -> Result<Duration> {
     let born = Instant::now();
     plug(host)?;

@@ -1,5 +1,5 @@
-//! One host with both families on its underlay, and a peer on each: kernel vxlan devices, one behind
-//! IPv4 and one behind IPv6, in one network.
+//! One host with both families on its underlay, and a peer on each: kernel vxlan devices, one
+//! behind IPv4 and one behind IPv6, in one network.
 
 use std::{net::IpAddr, thread};
 

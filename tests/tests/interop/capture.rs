@@ -1,5 +1,6 @@
-//! Captures on the receiving host while traffic flows. A capture holds a clone of every frame, and a
-//! frame that has one is copied before it is written to; what `decap` tagged it with must survive.
+//! Captures on the receiving host while traffic flows. A capture holds a clone of every frame, and
+//! a frame that has one is copied before it is written to; what `decap` tagged it with must
+//! survive.
 
 use std::time::Duration;
 

@@ -60,9 +60,9 @@ fn outer_fields(beside: &Beside, host: Host, inside: Inside) -> Result<(u8, u8)>
     let to = inside.destination();
     let ping = format!("ping -n -c 1 -W 0.1 -t {INNER_TTL} -Q {INNER_TOS} {to}");
     // Nobody answers, so it says that it failed.
-    let said = beside.ns(host).output(&ping)?;
+    let output = beside.ns(host).output(&ping)?;
     let frames = seen.wait_for(1, PATIENCE);
-    let captured = frames.first().with_context(|| format!("{host:?}, {inside:?}: {said:?}"))?;
+    let captured = frames.first().with_context(|| format!("{host:?}, {inside:?}: {output:?}"))?;
     let ip = &captured.frame[14..34];
     ensure!(internet_checksum(&[ip]) == 0, "{host:?}, {inside:?}: wrong checksum: {ip:02x?}");
     Ok((ip[8], ip[1]))

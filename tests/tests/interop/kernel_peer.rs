@@ -25,10 +25,10 @@ const WIRES: [Wire; 2] = [Wire::Default, Wire::Real];
 fn cold_ping(wire: Wire, first: End) -> Result<()> {
     let world = World::new(wire, Family::V4)?;
     let before = world.rest()?;
-    let asked = NftCounter::ingress(&world.pair.b, DEVICE, "arp operation request")?;
-    let asking = NftCounter::egress(&world.pair.b, DEVICE, "arp operation request")?;
+    let arriving = NftCounter::ingress(&world.pair.b, DEVICE, "arp operation request")?;
+    let leaving = NftCounter::egress(&world.pair.b, DEVICE, "arp operation request")?;
     world.ping(first, 20)?;
-    let requests = (asked.packets()?, asking.packets()?);
+    let requests = (arriving.packets()?, leaving.packets()?);
     ensure!(
         requests == if first == OURS { (1, 0) } else { (0, 1) },
         "ARP requests from us and from the kernel: {requests:?}"

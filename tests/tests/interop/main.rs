@@ -1,9 +1,10 @@
 //! The real daemon end to end, most of it against a stock kernel vxlan device as the other end, in
-//! every direction and over both kinds of wire. Level 3: what the programs do with a single packet is
-//! the business of `programs`.
+//! every direction and over both kinds of wire. Level 3: what the programs do with a single packet
+//! is the business of `programs`.
 //!
 //! Every scenario ends with exact conservation, see `ledger`: what the host offered was sent or
-//! dropped for a reason that the scenario names, and what arrived was delivered or dropped likewise.
+//! dropped for a reason that the scenario names, and what arrived was delivered or dropped
+//! likewise.
 
 mod both_families;
 mod capture;

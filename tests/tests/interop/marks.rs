@@ -1,5 +1,5 @@
-//! Congestion marks end to end (RFC 6040): the same packets into ours and into a kernel vxlan device,
-//! and what each makes of the marks of what it sends.
+//! Congestion marks end to end (RFC 6040): the same packets into ours and into a kernel vxlan
+//! device, and what each makes of the marks of what it sends.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ fn tos(frame: &[u8], family: Family) -> Option<[u8; 2]> {
     is_ours.then_some([frame[15], *inner_tos])
 }
 
-/// Ours copies the inner field (RFC 6040, normal mode). The kernel does so too, but for CE, of which
-/// it makes ECT(0), as RFC 3168 had it.
+/// Ours copies the inner field (RFC 6040, normal mode). The kernel does so too, but for CE, of
+/// which it makes ECT(0), as RFC 3168 had it.
 #[test]
 fn marks_that_leave_are_those_of_the_inner_header() -> Result<()> {
     let beside = Beside::new()?;
@@ -131,9 +131,10 @@ fn marks_that_leave_are_those_of_the_inner_header() -> Result<()> {
                 let to = family.destination();
                 // Nobody answers, so it says that it failed.
                 let ping = format!("ping -n -c 1 -W 0.1 -Q {inner} {to}");
-                let said = beside.ns(host).output(&ping)?;
+                let output = beside.ns(host).output(&ping)?;
                 let frames = seen.wait_for(1, Duration::from_secs(5));
-                let frame = frames.first().with_context(|| format!("no echo request: {said:?}"))?;
+                let frame =
+                    frames.first().with_context(|| format!("no echo request: {output:?}"))?;
                 let ours_or_ect = if host == Host::Kernel && ecn == CE { ECT_0 } else { ecn };
                 let marks = tos(&frame.frame, family);
                 ensure!(

@@ -1,5 +1,5 @@
-//! GRO merges packets of one flow, and two networks may have the same flow: same MAC addresses, same
-//! inner addresses and ports, and a sequence number that fits. These frames are made to fit.
+//! GRO merges packets of one flow, and two networks may have the same flow: same MAC addresses,
+//! same inner addresses and ports, and a sequence number that fits. These frames are made to fit.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A smaller MTU between the two hosts, found out on the way (RFC 1191, RFC 8201), as in the kernel's
-//! `pmtu.sh`: whoever sends into the overlay gets to know the path's exact value less the tunnel's
-//! overhead, the host itself and one behind it.
+//! A smaller MTU between the two hosts, found out on the way (RFC 1191, RFC 8201), as in the
+//! kernel's `pmtu.sh`: whoever sends into the overlay gets to know the path's exact value less the
+//! tunnel's overhead, the host itself and one behind it.
 //!
 //! ```text
 //!  lan ── near ── first ──(1400)── second ── far
@@ -123,7 +123,8 @@ impl Path {
             start(&near, "near", configuration("near", &far_at, &NEAR, &FAR))?,
             start(&far, "far", configuration("far", &near_at, &FAR, &NEAR))?,
         ];
-        // For a host behind it, near answers by ARP; over IPv6 nobody does, so it is named as gateway.
+        // For a host behind it, near answers by ARP; over IPv6 nobody does, so it is named as
+        // gateway.
         far.run("ip route add 2001:db8:143::7/128 via 2001:db8:43::1 dev vxlan43")?;
         let path = Self { daemons, lan, near, far, _routers: [first, second], outer, _run: run };
         for to in FAR_ADDRESSES {

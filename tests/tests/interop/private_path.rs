@@ -1,5 +1,5 @@
-//! A peer behind a 1:1 NAT that also has a private way to us. What arrives from its private address
-//! was not rewritten, what arrives from its public one was.
+//! A peer behind a 1:1 NAT that also has a private path to us. What arrives from its private
+//! address was not rewritten, what arrives from its public one was.
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{

@@ -1,5 +1,6 @@
-//! Bits of the VXLAN header, turned one at a time, as in the kernel's `vxlan_reserved.sh`: ours and a
-//! kernel vxlan device get the same packets, and both refuse each, and let in what is between them.
+//! Bits of the VXLAN header, turned one at a time, as in the kernel's `vxlan_reserved.sh`: ours and
+//! a kernel vxlan device get the same packets, and both refuse each, and let in what is between
+//! them.
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{

@@ -1,5 +1,5 @@
-//! Three hosts, two networks with the same inner addresses, and in both at once TCP streams with the
-//! same addresses, the same ports and the same MAC addresses: not one byte may cross.
+//! Three hosts, two networks with the same inner addresses, and in both at once TCP streams with
+//! the same addresses, the same ports and the same MAC addresses: not one byte may cross.
 //!
 //! `hub` and `spoke` are ours and share one network; `hub` and `other`, a kernel vxlan device, the
 //! other.

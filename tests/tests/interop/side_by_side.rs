@@ -68,8 +68,8 @@ impl Beside {
         Self::with("", "")
     }
 
-    /// `underlay` are more lines for that section of our configuration, `options` more words for the
-    /// kernel's device.
+    /// `underlay` are more lines for that section of our configuration, `options` more words for
+    /// the kernel's device.
     pub(crate) fn with(underlay: &str, options: &str) -> Result<Self> {
         let run = Run::new()?;
         let (tester, ours, kernel) =

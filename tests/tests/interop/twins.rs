@@ -1,5 +1,6 @@
-//! Two hosts of ours that share two networks with the same inner addresses and MAC addresses, and in
-//! both at once, in both directions, TCP streams of the same addresses and ports: not one byte crosses.
+//! Two hosts of ours that share two networks with the same inner addresses and MAC addresses, and
+//! in both at once, in both directions, TCP streams of the same addresses and ports: not one byte
+//! crosses.
 //!
 //! Sequence numbers keep TCP itself from taking a stray segment, so a capture on each overlay
 //! interface looks at every byte of payload: its lowest bit says in which network it was sent.

@@ -20,7 +20,8 @@ const OBJ_PIN: i64 = 6;
 /// What the state file says of a map, in the order of the kernel's attributes.
 const SHAPE: [&str; 5] = ["kind", "key_size", "value_size", "max_entries", "flags"];
 
-/// Puts another map in the place of a pinned one: such as the state describes it, with one number changed.
+/// Puts another map in the place of a pinned one: such as the state describes it, with one number
+/// changed.
 pub(crate) fn put_in_place(pin: &Path, described: &Value, field: &str, value: u32) -> Result<()> {
     // union bpf_attr, as far as any kernel knows it.
     let mut attributes = [0_u32; 32];
@@ -28,7 +29,8 @@ pub(crate) fn put_in_place(pin: &Path, described: &Value, field: &str, value: u3
         let as_described = || described[name].as_u64().context("not described");
         *attribute = if name == field { value } else { u32::try_from(as_described()?)? };
     }
-    // SAFETY: the command reads its attributes, which outlive the call, and returns a new descriptor.
+    // SAFETY: the command reads its attributes, which outlive the call, and returns a new
+    // descriptor.
     let created = unsafe {
         libc::syscall(libc::SYS_bpf, MAP_CREATE, (&raw const attributes), size_of_val(&attributes))
     };

@@ -1,6 +1,6 @@
-//! An endpoint that changes under traffic: every packet on the wire goes to the old one or to the new one.
-//! The real program on a real interface, senders on as many threads as it takes, and the data plane's own
-//! way to change a peer.
+//! An endpoint that changes under traffic: every packet on the wire goes to the old one or to the
+//! new one. The real program on a real interface, senders on as many threads as it takes, and the
+//! data plane's own way to change a peer.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -65,7 +65,7 @@ impl Place {
         Ok(self.endpoint.parse()?)
     }
 
-    fn way(&self) -> Result<PeerPath> {
+    fn path(&self) -> Result<PeerPath> {
         let gateway: IpAddr = self.gateway.parse()?;
         Ok(PeerPath { endpoint: self.endpoint()?, gateway, resolved: true, mtu: 1500 })
     }
@@ -112,11 +112,11 @@ fn planned(ns: &Ns) -> Result<(config::Config, UnderlayFacts, Plan)> {
         v6: None,
     };
     let overlay = OverlayFacts { ifindex: ns.ifindex("vxlan43")?, mac: ns.mac("vxlan43")? };
-    let way = PLACES[0].way()?;
+    let path = PLACES[0].path()?;
     let inherited = Inherited::default();
     let mut plan = Plan::new(&config, &underlay, &[], &inherited, &mut rand::rng());
     plan.set_overlays(&[overlay]);
-    plan.set_paths(&config, &underlay, &[], &[Some(way)]);
+    plan.set_paths(&config, &underlay, &[], &[Some(path)]);
     Ok((config, underlay, plan))
 }
 
@@ -150,8 +150,8 @@ fn every_packet_goes_to_the_old_endpoint_or_the_new_one() -> Result<()> {
     let (config, underlay, plan) = planned(ns)?;
     let slot = plan.peers[0].slot;
     let entries = PLACES.iter().map(|place| {
-        let way = place.way()?;
-        Ok(peer_entry(&config.peers[0], &underlay, Some(&way), None, slot))
+        let path = place.path()?;
+        Ok(peer_entry(&config.peers[0], &underlay, Some(&path), None, slot))
     });
     let entries = entries.collect::<Result<Vec<_>>>()?;
     let mut plane = ns.exec(|| -> Result<DataPlane> {

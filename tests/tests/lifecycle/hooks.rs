@@ -1,5 +1,5 @@
-//! What must be true of the host after every change: one program for each hook, one tunnel header for each
-//! packet, and of all generations but the last nothing left.
+//! What must be true of the host after every change: one program for each hook, one tunnel header
+//! for each packet, and of all generations but the last nothing left.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -44,7 +44,8 @@ fn names(directory: &Path) -> Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// While traffic goes both ways: what leaves either host is one Ethernet frame in one tunnel header.
+/// While traffic goes both ways: what leaves either host is one Ethernet frame in one tunnel
+/// header.
 pub(crate) fn assert_depth_is_one(tunnel: &Tunnel) -> Result<()> {
     for ns in [&tunnel.host.pair.a, &tunnel.host.pair.b] {
         depth_is_one(ns)?;

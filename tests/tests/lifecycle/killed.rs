@@ -1,6 +1,6 @@
-//! The daemon dies at every step of a start and of a reload, as docs/lifecycle.md lists them: at each of
-//! the system calls that change anything (`strace` kills it there). Traffic goes on, and the next start
-//! makes everything as it should be.
+//! The daemon dies at every step of a start and of a reload, as docs/lifecycle.md lists them: at
+//! each of the system calls that change anything (`strace` kills it there). Traffic goes on, and
+//! the next start makes everything as it should be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +21,8 @@ use crate::{
     hooks::assert_one_of_all, host::CONFIG, lost::larger, rounds, tunnel::Tunnel, watch::Watch,
 };
 
-/// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and routes;
-/// files. Some exist on other processors only.
+/// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and
+/// routes; files. Some exist on other processors only.
 const CALLS: &str = "bpf,sendto,sendmsg,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,?unlinkat,?rmdir,\
                      fsync,ftruncate";
 
@@ -41,8 +41,8 @@ fn points(log: &str) -> Vec<Point> {
     let (mut counts, mut known) = (BTreeMap::<(&str, &str), u32>::new(), BTreeSet::new());
     let mut found = Vec::new();
     for line in log.lines() {
-        let Some((thread, said)) = line.split_once(char::is_whitespace) else { continue };
-        let Some((call, _)) = said.trim_start().split_once('(') else { continue };
+        let Some((thread, call)) = line.split_once(char::is_whitespace) else { continue };
+        let Some((call, _)) = call.trim_start().split_once('(') else { continue };
         // Others are the ends of calls, and deaths.
         if call.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             let number = counts.entry((thread, call)).or_default();
@@ -56,8 +56,8 @@ fn points(log: &str) -> Vec<Point> {
     found
 }
 
-/// As many as there are rounds, evenly, and besides whenever a file is about to be replaced: between two
-/// records most is at stake. Or all.
+/// As many as there are rounds, evenly, and besides whenever a file is about to be replaced:
+/// between two records most is at stake. Or all.
 fn sample(points: Vec<Point>) -> Vec<Point> {
     if rounds() >= ALL {
         return points;
@@ -115,7 +115,7 @@ fn overlays(config: &str) -> &'static [&'static str] {
     if config == *CONFIG { &["vxlan43"] } else { &["vxlan43", "lab"] }
 }
 
-/// The configuration that was to be, and in turns that or the former one for the start after it.
+/// The configuration that was to be, and in turns that or the previous one for the start after it.
 fn turns(round: usize) -> [String; 2] {
     let (old, new) = match round % 4 {
         0 | 1 => (CONFIG.to_owned(), larger()),
@@ -191,15 +191,15 @@ fn attach(process: u32, log: &str, kill_at: Option<&Point>) -> Result<Child> {
     let mut strace = command.spawn().context("starting strace (apt-get install strace)")?;
     // The first line is written once all threads are held.
     let mut line = String::new();
-    let said = strace.stderr.take().context("no stderr")?;
-    let mut said = BufReader::new(said);
-    said.read_line(&mut line)?;
+    let stderr = strace.stderr.take().context("no stderr")?;
+    let mut lines = BufReader::new(stderr);
+    lines.read_line(&mut line)?;
     if !line.contains("attached") {
         let _ended = strace.wait();
-        bail!("strace said: {line}");
+        bail!("strace reports: {line}");
     }
     // It goes on to speak of threads, to somebody who must not be gone.
-    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
     Ok(strace)
 }
 
@@ -241,8 +241,10 @@ fn at_any_step_of_a_reload() -> Result<()> {
 
 #[test]
 fn calls_are_counted_by_thread_and_name() {
-    let log = "7  bpf(BPF_MAP_CREATE, {}) = 3\n7 sendto(4, [<unfinished ...>\n8  bpf(X) = 3\n7  <... \
-               sendto resumed>) = 5\n7  bpf(BPF_PROG_LOAD\n7 +++ killed by SIGKILL +++\n7 --- SIGTERM \
+    let log = "7  bpf(BPF_MAP_CREATE, {}) = 3\n7 sendto(4, [<unfinished ...>\n8  bpf(X) = 3\n7  \
+        <... \
+               sendto resumed>) = 5\n7  bpf(BPF_PROG_LOAD\n7 +++ killed by SIGKILL +++\n7 --- \
+               SIGTERM \
                {si_signo=SIGTERM} ---\n";
     let found = points(log).into_iter().map(|point| (point.call, point.number));
     let found: Vec<_> = found.collect();

@@ -1,5 +1,5 @@
-//! Nothing is lost: 10,000 packets a second each way while a daemon is killed, ended, started and given
-//! other configurations.
+//! Nothing is lost: 10,000 packets a second each way while a daemon is killed, ended, started and
+//! given other configurations.
 
 use anyhow::{Result, ensure};
 use vxlan_tests::numbered::Stream;
@@ -15,8 +15,8 @@ use crate::{
 /// Datagrams between two events.
 const BETWEEN: u64 = 500;
 
-/// `CONFIG` with a peer and a network that have nothing to do with the traffic, before and after it: so
-/// every index is another one. And with another prefix behind `a`.
+/// `CONFIG` with a peer and a network that have nothing to do with the traffic, before and after
+/// it: so every index is another one. And with another prefix behind `a`.
 pub(crate) fn larger() -> String {
     let (peers, networks) = CONFIG.split_once("[[network]]").expect("a network");
     let (head, a) = peers.split_once("[[peer]]").expect("a peer");

@@ -1,6 +1,6 @@
-//! It stays up: restarts, deaths and reloads under traffic, where nothing may be lost. One suite for what
-//! docs/lifecycle.md promises of the change from one generation to the next. `VXLAN_ROUNDS=100` does
-//! everything as often as is claimed; ten times is what CI has time for.
+//! It stays up: restarts, deaths and reloads under traffic, where nothing may be lost. One suite
+//! for what docs/lifecycle.md promises of the change from one generation to the next.
+//! `VXLAN_ROUNDS=100` does everything as often as is claimed; ten times is what CI has time for.
 
 mod bpf;
 mod flips;

@@ -1,5 +1,6 @@
-//! Faults that are planted before a start over a data plane at work: each has its own message and exit code
-//! 2, changes nothing on the host, lets traffic go on, and does not stop `vxlan down` from removing all.
+//! Faults that are planted before a start over a data plane at work: each has its own message and
+//! exit code 2, changes nothing on the host, lets traffic go on, and does not stop `vxlan down`
+//! from removing all.
 
 use std::{fs, path::PathBuf};
 
@@ -88,7 +89,8 @@ fn something_else(host: &Host, what: &str) -> Result<()> {
 
 fn not_the_map(host: &Host, map_name: &str, what: &str) -> Result<String> {
     Ok(format!(
-        "{}: this is not the map that the daemon pinned ({what}). Somebody has put another one there: \
+        "{}: this is not the map that the daemon pinned ({what}). Somebody has put another one \
+        there: \
          find out who with `bpftool map show pinned PATH`; `vxlan down` removes all pins",
         map(host, map_name)?.display()
     ))
@@ -96,7 +98,8 @@ fn not_the_map(host: &Host, map_name: &str, what: &str) -> Result<String> {
 
 fn not_a_map(host: &Host, why: &str) -> Result<String> {
     Ok(format!(
-        "{}: {why}. It belongs to what the daemon left at work; without it nothing can go over to a new \
+        "{}: {why}. It belongs to what the daemon left at work; without it nothing can go over to \
+        a new \
          start. `vxlan down` removes the rest",
         map(host, "counters")?.display()
     ))
@@ -195,7 +198,8 @@ const SURROUNDINGS: &[Fault] = &[
         },
         sentence: |host| {
             Ok(format!(
-                "{}: Read-only file system (os error 30); name another run directory with --run-dir",
+                "{}: Read-only file system (os error 30); name another run directory with \
+                --run-dir",
                 host.daemon.run_dir().join("lock").display()
             ))
         },
@@ -259,8 +263,10 @@ const FILES: &[Fault] = &[
         under: directly,
         sentence: |host| {
             Ok(format!(
-                "{}: written by a newer version (format 2, this program knows 1). Traffic goes on, and \
-                 nothing was changed. Start that version, or remove what it made with its `vxlan down`",
+                "{}: written by a newer version (format 2, this program knows 1). Traffic goes on, \
+                and \
+                 nothing was changed. Start that version, or remove what it made with its `vxlan \
+                     down`",
                 state_file(host).display()
             ))
         },
@@ -286,7 +292,7 @@ const FILES: &[Fault] = &[
         down: Down::SaysSo(|host| Ok(fs::remove_dir(state_file(host))?)),
     },
     Fault {
-        what: "damaged counts of former generations",
+        what: "damaged counts of previous generations",
         plant: |host| {
             let path = host.daemon.run_dir().join(carried(host)?);
             let text = fs::read_to_string(&path)?;
@@ -301,14 +307,14 @@ const FILES: &[Fault] = &[
     },
 ];
 
-/// A start fails with this fault, and nothing else happens. The data plane is there before, and gone
-/// afterwards.
+/// A start fails with this fault, and nothing else happens. The data plane is there before, and
+/// gone afterwards.
 fn fails(host: &mut Host, fault: &Fault) -> Result<()> {
     let what = fault.what;
     let pristine = host.state()?;
     host.daemon.launch()?;
     host.daemon.terminate()?;
-    // Twice, so that there are former counts.
+    // Twice, so that there are previous counts.
     host.daemon.launch()?;
     host.daemon.terminate()?;
     introduce(host)?;
@@ -341,11 +347,11 @@ fn assert_says(out: &cmd::Output, sentence: &str, what: &str) {
     // A line of the log may come before.
     let last = out.stderr.rfind("\nvxlan: ").map_or(0, |line| line + 1);
     let last = &out.stderr[last..];
-    let said = match sentence.split_once('…') {
+    let as_expected = match sentence.split_once('…') {
         Some((begin, end)) => last.starts_with(begin) && last.ends_with(end),
         None => last == sentence,
     };
-    assert!(said, "{what}:\n{}instead of\n{sentence}", out.stderr);
+    assert!(as_expected, "{what}:\n{}instead of\n{sentence}", out.stderr);
 }
 
 /// `a` and its daemon remember a MAC address that went with `down`, until `b` speaks.
@@ -405,7 +411,8 @@ fn in_a_state_that_is_cut_off() -> Result<()> {
         let sentence = damaged(
             &host,
             "state.json",
-            "Traffic goes on, and nothing was changed. `vxlan down` removes what is pinned, and then a \
+            "Traffic goes on, and nothing was changed. `vxlan down` removes what is pinned, and \
+            then a \
              start is possible",
         );
         for verb in ["run", "check", "show"] {

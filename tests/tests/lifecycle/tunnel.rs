@@ -1,5 +1,5 @@
-//! Two daemons with a tunnel between them that is full of traffic both ways, and what must be true of it
-//! at the end of whatever was done meanwhile.
+//! Two daemons with a tunnel between them that is full of traffic both ways, and what must be true
+//! of it at the end of whatever was done meanwhile.
 
 use std::net::Ipv4Addr;
 
@@ -64,8 +64,8 @@ impl Tunnel {
         })
     }
 
-    /// Does something while traffic goes both ways: every datagram arrives once, both daemons have counted
-    /// each of them, and nothing but them. Both must run at the end.
+    /// Does something while traffic goes both ways: every datagram arrives once, both daemons have
+    /// counted each of them, and nothing but them. Both must run at the end.
     pub(crate) fn carries_all(
         &mut self,
         what: &str,
@@ -83,7 +83,7 @@ impl Tunnel {
         let (to_b, to_a) = (to_b.finish()?, to_a.finish()?);
         done?;
         if !(to_b.is_whole() && to_a.is_whole()) {
-            let kernel = self.kernels_word()?;
+            let kernel = self.kernel_counters()?;
             let drops =
                 [&self.other, &self.host.daemon].map(|daemon| Ok(daemon.metrics()?.drops()));
             let drops: Result<Vec<_>> = drops.into_iter().collect();
@@ -112,7 +112,8 @@ impl Tunnel {
         let (at_a, at_b) = (to_a.sent + others_to_a, to_b.sent + others_to_b);
         ensure!(
             added == [at_a, at_b, at_b, at_a],
-            "{what}: {} datagrams and {others_to_b} others went to b, {} and {others_to_a} to a, and \
+            "{what}: {} datagrams and {others_to_b} others went to b, {} and {others_to_a} to a, \
+            and \
              [rx a, tx a, rx b, tx b] are {added:?}",
             to_b.sent,
             to_a.sent
@@ -125,20 +126,20 @@ impl Tunnel {
     }
 
     /// Where else packets can get lost.
-    fn kernels_word(&self) -> Result<String> {
-        let mut said = String::new();
+    fn kernel_counters(&self) -> Result<String> {
+        let mut found = String::new();
         for (ns, _) in self.ends() {
             let driver = driver_stats(ns, "eth0")?;
             let drops = driver.iter().filter(|(name, n)| name.contains("drop") && **n > 0);
             for (name, count) in drops {
-                said += &format!("{} eth0 {name} {count}; ", ns.name());
+                found += &format!("{} eth0 {name} {count}; ", ns.name());
             }
             for interface in ["eth0", "vxlan43", "vxport43"] {
-                said += &format!("{} {interface} {:?}; ", ns.name(), link_stats(ns, interface)?);
+                found += &format!("{} {interface} {:?}; ", ns.name(), link_stats(ns, interface)?);
             }
-            said += &ns.run("tc -s qdisc show dev eth0")?;
+            found += &ns.run("tc -s qdisc show dev eth0")?;
         }
-        Ok(said)
+        Ok(found)
     }
 
     pub(crate) fn down(self) -> Result<()> {
@@ -147,8 +148,8 @@ impl Tunnel {
     }
 }
 
-/// What is not the stream's: a daemon that starts asks its peer for a sign of life, and hosts ask for each
-/// other's MAC address. Counted where it arrives, outside of the product.
+/// What is not the stream's: a daemon that starts asks its peer for a sign of life, and hosts ask
+/// for each other's MAC address. Counted where it arrives, outside of the product.
 struct Others([[NftCounter; 2]; 2]);
 
 impl Others {

@@ -1,5 +1,5 @@
-//! Reads the counters of a daemon all the time, by its metrics page and where there is none by `vxlan show`:
-//! no counter of the data plane may ever be less than it was.
+//! Reads the counters of a daemon all the time, by its metrics page and where there is none by
+//! `vxlan show`: no counter of the data plane may ever be less than it was.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! A path that is cut, in one direction or in both: told apart without a clock in common, by what each
-//! side says that it has sent and has seen.
+//! A path that is cut, in one direction or in both: told apart without a clock in common, by what
+//! each side says that it has sent and has seen.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn one_direction() -> Result<()> {
     a.wait(Node::B, "three more lost", |report| {
         report["probes"]["lost"].as_f64() >= Some(before.lost + 3.0)
     })?;
-    ensure!(Wrong::of(a, Node::B)?.lost >= before.lost + 3.0);
+    ensure!(Wrong::read(a, Node::B)?.lost >= before.lost + 3.0);
 
     drop(lost);
     for (host, peer) in [(a, Node::B), (b, Node::A)] {
@@ -76,7 +76,8 @@ fn one_direction() -> Result<()> {
     world.stop()
 }
 
-/// The same before the two have ever spoken: `a` has no recording of `b` to believe, and yet hears it.
+/// The same before the two have ever spoken: `a` has no recording of `b` to believe, and yet hears
+/// it.
 #[test]
 fn one_direction_from_the_start() -> Result<()> {
     let setup = Setup::new(Nat::None, Nat::None)?;
@@ -134,7 +135,7 @@ fn another_peer_is_not_concerned() -> Result<()> {
     a.verdict(Node::Third, "none", &[])?;
     ensure!(!down(&world, Node::A, Node::Third)?);
     let third = world.wrong.borrow().get(&(Node::A, Node::Third)).copied();
-    ensure!(third == Some(Wrong::of(a, Node::Third)?), "probes to the third host are lost");
+    ensure!(third == Some(Wrong::read(a, Node::Third)?), "probes to the third host are lost");
     world.traffic_passes(Node::A, Node::Third)?;
     world.stop()
 }

@@ -1,5 +1,5 @@
-//! A box that puts a wrong UDP checksum where there was none: what passes it is dropped, and everybody
-//! can see why.
+//! A box that puts a wrong UDP checksum where there was none: what passes it is dropped, and
+//! everybody can see why.
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{

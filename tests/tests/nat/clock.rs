@@ -1,5 +1,5 @@
-//! The wall clock is stepped by a day, forward on one host and back on the other, and then the other way
-//! round: nothing that probes measure or decide takes notice.
+//! The wall clock is stepped by a day, forward on one host and back on the other, and then the
+//! other way round: nothing that probes measure or decide takes notice.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;

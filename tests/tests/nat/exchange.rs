@@ -1,5 +1,5 @@
-//! Traffic between two hosts through the tunnel, and its account: what one daemon sent the other has
-//! received, to the packet, and each that a NAT has rewritten is counted as such.
+//! Traffic between two hosts through the tunnel, and its account: what one daemon sent the other
+//! has received, to the packet, and each that a NAT has rewritten is counted as such.
 
 use std::collections::BTreeMap;
 
@@ -160,7 +160,8 @@ impl World {
         self.conserved(&self.added(&before, [left, right])?, left, right)
     }
 
-    /// Every packet of one is received by the other, shows what the boxes do to it, and none is dropped.
+    /// Every packet of one is received by the other, shows what the boxes do to it, and none is
+    /// dropped.
     fn conserved(&self, changes: &[Reading; 2], left: Node, right: Node) -> Result<()> {
         for (sender, receiver, from, to) in
             [(&changes[0], &changes[1], left, right), (&changes[1], &changes[0], right, left)]

@@ -1,5 +1,5 @@
-//! A million probes that nobody sent, or that somebody sent before: none counts, none moves an endpoint,
-//! none is answered with more bytes than it had, and each is counted.
+//! A million probes that nobody sent, or that somebody sent before: none counts, none moves an
+//! endpoint, none is answered with more bytes than it had, and each is counted.
 
 use std::{
     thread,
@@ -41,7 +41,7 @@ struct Fate {
 }
 
 impl Fate {
-    fn of(host: &Host) -> Result<Self> {
+    fn read(host: &Host) -> Result<Self> {
         let metrics = host.metrics()?;
         let drops =
             |reason| metrics.total("vxlan_drops_total", &[("direction", "rx"), ("reason", reason)]);
@@ -68,7 +68,7 @@ fn refused(metrics: &Metrics) -> u64 {
 fn settle(host: &Host, before: &Fate, count: u64) -> Result<Fate> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let now = Fate::of(host)?;
+        let now = Fate::read(host)?;
         if now.not_accepted() >= before.not_accepted() + count || Instant::now() > deadline {
             return Ok(now);
         }
@@ -76,8 +76,8 @@ fn settle(host: &Host, before: &Fate, count: u64) -> Result<Fate> {
     }
 }
 
-/// Real probes on their last stretch to `b`, and from it: of a session of `a` that is over, and of that
-/// which goes on.
+/// Real probes on their last stretch to `b`, and from it: of a session of `a` that is over, and of
+/// that which goes on.
 struct Recorded {
     old: Vec<Vec<u8>>,
     new: Vec<Vec<u8>>,
@@ -114,8 +114,8 @@ fn record(world: &mut World) -> Result<Recorded> {
     Ok(recorded)
 }
 
-/// All that can be made of recordings without the key, one kind after the other, and again: only the
-/// first few in each second get as far as to the daemon, and of every kind some shall.
+/// All that can be made of recordings without the key, one kind after the other, and again: only
+/// the first few in each second get as far as to the daemon, and of every kind some shall.
 fn forgeries(world: &World, recorded: &Recorded) -> Result<Vec<Vec<u8>>> {
     let real: Vec<&Vec<u8>> = recorded.old.iter().chain(&recorded.new).collect();
     let numbered = || (0..).zip(&real);
@@ -160,10 +160,10 @@ fn a_million_forged_and_replayed() -> Result<()> {
     // No genuine ones meanwhile: what is counted is the attacker's.
     let no_probes = world.lab.lose("a", "b", PROBES)?;
     let quiet = Instant::now();
-    let mut before = Fate::of(b)?;
+    let mut before = Fate::read(b)?;
     while quiet.elapsed() < 3 * INTERVAL {
         thread::sleep(Duration::from_millis(100));
-        let now = Fate::of(b)?;
+        let now = Fate::read(b)?;
         ensure!(now.refused == before.refused && now.denied == before.denied, "{now:?}");
         before = now;
     }
@@ -209,13 +209,14 @@ fn a_million_forged_and_replayed() -> Result<()> {
         report["probes"]["received"].as_u64() > Some(after.accepted)
     })?;
     world.all_up()?;
-    let now = Fate::of(b)?;
+    let now = Fate::read(b)?;
     ensure!(now.moves == before.moves && b.report(Node::A)?["endpoint"] == endpoint, "{now:?}");
     world.traffic_passes(Node::A, Node::B)?;
     world.stop()
 }
 
-/// Those without a peer's tag get no further than to the programs, and take nothing from who has one.
+/// Those without a peer's tag get no further than to the programs, and take nothing from who has
+/// one.
 #[test]
 fn a_million_with_a_foreign_tag_beside_real_ones() -> Result<()> {
     let world = World::new(Nat::Mapped(40_000), Nat::None)?;
@@ -226,7 +227,7 @@ fn a_million_with_a_foreign_tag_beside_real_ones() -> Result<()> {
     let turned = (TAG * 8..(TAG + 8) * 8).map(|bit| with_bit_turned(&real.frame, bit));
     let forged: Vec<Vec<u8>> = turned.collect();
     let b = world.host(Node::B)?;
-    let before = Fate::of(b)?;
+    let before = Fate::read(b)?;
     let injected = inject(&world.lab.b.router, "lan", &forged, MILLION)?;
     ensure!(injected.accepted == MILLION, "{injected:?}");
     let after = settle(b, &before, MILLION)?;

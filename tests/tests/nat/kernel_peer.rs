@@ -1,5 +1,5 @@
-//! A peer that is a kernel `vxlan` device: it answers no probes, so there is what its data packets show,
-//! and an echo through the tunnel.
+//! A peer that is a kernel `vxlan` device: it answers no probes, so there is what its data packets
+//! show, and an echo through the tunnel.
 
 use std::cell::RefCell;
 

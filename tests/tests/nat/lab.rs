@@ -1,4 +1,5 @@
-//! The lab itself: do its boxes do what is said of them? Plain UDP sockets; the product has no part.
+//! The lab itself: do its boxes do what is said of them? Plain UDP sockets; the product has no
+//! part.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
@@ -199,12 +200,12 @@ fn a_narrow_path_is_narrow_in_one_direction() -> Result<()> {
         let route = lab.a.host.run(&format!("ip route get {}", lab.b.public()))?;
         ensure!(route.contains("mtu 1400"), "{nat:?}: nobody was told: {route}");
         // Of the host itself it is known no more, but b's answers are of full length.
-        let heard = Sniffer::start(&lab.a.host, "eth0", |frame| frame.len() == 14 + 1500)?;
+        let wide = Sniffer::start(&lab.a.host, "eth0", |frame| frame.len() == 14 + 1500)?;
         let b = socket(&lab.b.host)?;
         let a = socket(&lab.a.host)?;
         let from = seen(&a, &b, tunnel(lab.b.public()))?.context("nothing came to b")?;
         b.send_to(&[0; 1472], from)?;
-        ensure!(heard.wait_for(1, SOON).len() == 1, "{nat:?}: narrow the other way too");
+        ensure!(wide.wait_for(1, SOON).len() == 1, "{nat:?}: narrow the other way too");
     }
     Ok(())
 }

@@ -85,8 +85,8 @@ fn routers_say_nothing() -> Result<()> {
     is_found(Nat::OneToOne, true)
 }
 
-/// Data meet the narrow place first. The router's word goes for data at once, and nobody behind the tunnel
-/// is told of less, which he would believe for minutes.
+/// Data meet the narrow place first. The router's word goes for data at once, and nobody behind the
+/// tunnel is told of less, which he would believe for minutes.
 #[test]
 fn it_becomes_narrow_under_traffic() -> Result<()> {
     let world = World::new(Nat::OneToOne, Nat::None)?;
@@ -97,7 +97,7 @@ fn it_becomes_narrow_under_traffic() -> Result<()> {
     world.lab.narrow(Side::A, TO_A)?;
     for (host, peer, outer) in [(a, Node::B, TO_B), (b, Node::A, TO_A)] {
         let deadline = Instant::now() + PATIENCE;
-        while !told(host, peer, outer)? {
+        while !knows_mtu(host, peer, outer)? {
             ensure!(Instant::now() < deadline, "nobody is told");
             // Too long: the first makes the router speak, a later one ours.
             ping_with(&host.ns, None, peer.inner().into(), 1, "-W 0.2 -M do -s 1422")?;
@@ -105,12 +105,12 @@ fn it_becomes_narrow_under_traffic() -> Result<()> {
     }
     each_way_for_itself(&world)?;
     tcp_passes(&world)?;
-    ensure!(told(a, Node::B, TO_B)? && told(b, Node::A, TO_A)?);
+    ensure!(knows_mtu(a, Node::B, TO_B)? && knows_mtu(b, Node::A, TO_A)?);
     world.stop()
 }
 
 /// Has the host's own routing heard how wide the tunnel is? It must not have heard another number.
-fn told(host: &Host, peer: Node, outer: u32) -> Result<bool> {
+fn knows_mtu(host: &Host, peer: Node, outer: u32) -> Result<bool> {
     let route = host.ns.run(&format!("ip route get {}", peer.inner()))?;
     let known = route.contains(" mtu ");
     let right = route.contains(&format!(" mtu {} ", outer - 50));

@@ -1,5 +1,5 @@
-//! Frames with probes, as they are on the wire: finding them, reading a field, and spoiling them. Offsets
-//! are those of docs/probe-protocol.md, over IPv4 without options.
+//! Frames with probes, as they are on the wire: finding them, reading a field, and spoiling them.
+//! Offsets are those of docs/probe-protocol.md, over IPv4 without options.
 
 use vxlan_tests::packet::internet_checksum;
 

@@ -1,5 +1,6 @@
-//! The box forgets its mapping, or changes it, while data pass both ways. The daemon that has learned the
-//! mapping finds the new one by the next probe, and by nothing else; what is lost until then is counted.
+//! The box forgets its mapping, or changes it, while data pass both ways. The daemon that has
+//! learned the mapping finds the new one by the next probe, and by nothing else; what is lost until
+//! then is counted.
 
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,8 @@ fn recovers(nat: Nat, rebind: impl FnOnce(&mut World) -> Result<()>, changes: bo
         let silent = flow.longest_silence().max(flow.longest_gap());
         ensure!(silent <= 2 * INTERVAL, "{nat:?}, {name}: no recovery for {silent:?}");
     }
-    // What left as data has arrived, or is counted for its one reason: by the peer that did not know
-    // the new mapping yet, or by the box that did not know the old one any more.
+    // What left as data has arrived, or is counted for its one reason: by the peer that did not
+    // know the new mapping yet, or by the box that did not know the old one any more.
     let unknown = right.dropped("rx unknown_source");
     let (sent, got) = (left.of(Node::B).tx, right.of(Node::A).rx);
     ensure!(sent == got + unknown, "{sent} sent, {got} received, {unknown} unknown: {right:?}");
@@ -107,7 +108,8 @@ fn a_box_that_becomes_another_kind() -> Result<()> {
     recovers(Nat::PortPreserving, change, true)
 }
 
-/// Data from a new mapping never move an endpoint: without probes nothing is learned, however much comes.
+/// Data from a new mapping never move an endpoint: without probes nothing is learned, however much
+/// comes.
 #[test]
 fn data_alone_move_nothing() -> Result<()> {
     let mut world = World::new(Nat::Mapped(40_000), Nat::None)?;

@@ -1,5 +1,5 @@
-//! A daemon ends and starts again, on either side of a NAPT: data go on as if nothing were, the two find
-//! each other again, and what was learned is not forgotten.
+//! A daemon ends and starts again, on either side of a NAPT: data go on as if nothing were, the two
+//! find each other again, and what was learned is not forgotten.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;

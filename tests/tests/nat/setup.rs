@@ -1,5 +1,5 @@
-//! Who on the lab is whose peer, and with what configuration. What the daemons do then is seen through
-//! `world.rs`.
+//! Who on the lab is whose peer, and with what configuration. What the daemons do then is seen
+//! through `world.rs`.
 
 use std::{cell::RefCell, net::Ipv4Addr, process::Command};
 

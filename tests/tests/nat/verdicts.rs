@@ -1,5 +1,5 @@
-//! One box after the other: what is counted of data packets, what probes prove, and the verdict with its
-//! evidence on both ends.
+//! One box after the other: what is counted of data packets, what probes prove, and the verdict
+//! with its evidence on both ends.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;

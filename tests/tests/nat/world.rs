@@ -1,5 +1,5 @@
-//! Daemons on the hosts of the lab, and what they tell. Who is whose peer is in `setup.rs`, traffic and its
-//! account in `exchange.rs`.
+//! Daemons on the hosts of the lab, and what they tell. Who is whose peer is in `setup.rs`, traffic
+//! and its account in `exchange.rs`.
 
 use std::{
     cell::RefCell,
@@ -77,7 +77,8 @@ impl Host {
         }
     }
 
-    /// Waits for a verdict; its evidence must have all of these texts. The metric must say the same.
+    /// Waits for a verdict; its evidence must have all of these texts. The metric must say the
+    /// same.
     pub(crate) fn verdict(&self, peer: Node, kind: &str, evidence: &[&str]) -> Result<Value> {
         let report = self.wait(peer, &format!("{kind} with {evidence:?}"), |report| {
             report["nat"] == kind && evidence.iter().all(|text| says(report, text))
@@ -98,8 +99,9 @@ pub(crate) fn says(report: &Value, text: &str) -> bool {
     sentences.filter_map(Value::as_str).any(|sentence| sentence.contains(text))
 }
 
-/// What a host had counted of a peer's probes that went wrong, once the two had found each other: those
-/// that were sent before the other was there, or before it was known to be the one that runs now.
+/// What a host had counted of a peer's probes that went wrong, once the two had found each other:
+/// those that were sent before the other was there, or before it was known to be the one that runs
+/// now.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Wrong {
     pub(crate) lost: f64,
@@ -107,7 +109,7 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    pub(crate) fn of(host: &Host, peer: Node) -> Result<Self> {
+    pub(crate) fn read(host: &Host, peer: Node) -> Result<Self> {
         let (metrics, labels) = (host.metrics()?, [("peer", peer.name())]);
         Ok(Self {
             lost: metrics.get("vxlan_probes_lost_total", &labels),
@@ -154,8 +156,8 @@ impl World {
         })
     }
 
-    /// The same; besides no request is left from before that, and it is known what share is lost, which
-    /// takes two probes.
+    /// The same; besides no request is left from before that, and it is known what share is lost,
+    /// which takes two probes.
     pub(crate) fn all_up(&self) -> Result<()> {
         self.each_answers()?;
         self.wait_for_all("without requests of before", |report| {
@@ -166,7 +168,7 @@ impl World {
         })?;
         for host in &self.hosts {
             for &peer in &host.peers {
-                self.wrong.borrow_mut().insert((host.node, peer), Wrong::of(host, peer)?);
+                self.wrong.borrow_mut().insert((host.node, peer), Wrong::read(host, peer)?);
             }
         }
         Ok(())
@@ -185,7 +187,7 @@ impl World {
     pub(crate) fn no_probe_went_wrong(&self) -> Result<()> {
         for host in &self.hosts {
             for &peer in &host.peers {
-                let now = Wrong::of(host, peer)?;
+                let now = Wrong::read(host, peer)?;
                 let before = self.wrong.borrow().get(&(host.node, peer)).copied();
                 ensure!(
                     before == Some(now),
