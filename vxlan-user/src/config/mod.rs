@@ -29,7 +29,7 @@ pub use choice::{
     TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
 };
 pub use error::{ConfigError, ConfigErrors};
-pub use rules::MOST_STATIONS;
+pub use rules::MAX_STATIONS;
 pub use types::{
     Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
     Vni,

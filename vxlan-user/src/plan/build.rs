@@ -105,7 +105,7 @@ impl Plan {
     }
 
     /// Number of FDB entries, declared and learned, that the networks of `config` can have. Not more
-    /// than [`config::MOST_STATIONS`]: the configuration is refused otherwise.
+    /// than [`config::MAX_STATIONS`]: the configuration is refused otherwise.
     pub fn stations_for(config: &Config) -> u32 {
         config.stations() as u32
     }

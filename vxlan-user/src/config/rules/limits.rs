@@ -6,45 +6,42 @@ use crate::config::text::section::Section;
 use crate::config::types::{Located, Network};
 
 /// No rate of the programs is exact above these: a unit costs whole 1024ths of a nanosecond.
-const MOST_PACKETS: i64 = 1_000_000_000;
-const MOST_BYTES: i64 = 100_000_000_000;
-const MOST_BROADCASTS: i64 = 1_000_000;
+const MAX_PACKETS: i64 = 1_000_000_000;
+const MAX_BYTES: i64 = 100_000_000_000;
+const MAX_BROADCASTS: i64 = 1_000_000;
 const DEFAULT_BROADCAST_RATE: u32 = 1_000;
 /// As of a bridge and of a `vxlan` device.
 const DEFAULT_AGEING: u32 = 300;
 const DEFAULT_MAX_STATIONS: u32 = 256;
 /// Stations of all networks together: what the table of stations can be made for.
-pub const MOST_STATIONS: u64 = 4_194_304;
+pub const MAX_STATIONS: u64 = 4_194_304;
 
 /// Limits of what is taken from a peer.
-pub(in crate::config) struct PeerLimits {
-    pub(in crate::config) packets_per_second: Option<u64>,
-    pub(in crate::config) bytes_per_second: Option<u64>,
+pub(super) struct PeerLimits {
+    pub(super) packets_per_second: Option<u64>,
+    pub(super) bytes_per_second: Option<u64>,
 }
 
 /// Limits of a network.
-pub(in crate::config) struct NetworkLimits {
-    pub(in crate::config) broadcast_rate: u32,
-    pub(in crate::config) ageing: u32,
-    pub(in crate::config) max_stations: Located<u32>,
+pub(super) struct NetworkLimits {
+    pub(super) broadcast_rate: u32,
+    pub(super) ageing: u32,
+    pub(super) max_stations: Located<u32>,
 }
 
-pub(in crate::config) fn of_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
+pub(super) fn for_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
     let nothing = Some("would refuse every packet of the peer");
     let mut limit = |key, most| {
         let found = number(section, key, (1, most), nothing, "no limit", problems)?;
         u64::try_from(found.value).ok()
     };
     PeerLimits {
-        packets_per_second: limit("packets_per_second", MOST_PACKETS),
-        bytes_per_second: limit("bytes_per_second", MOST_BYTES),
+        packets_per_second: limit("packets_per_second", MAX_PACKETS),
+        bytes_per_second: limit("bytes_per_second", MAX_BYTES),
     }
 }
 
-pub(in crate::config) fn of_network(
-    section: &Section<'_>,
-    problems: &mut Problems,
-) -> NetworkLimits {
+pub(super) fn for_network(section: &Section<'_>, problems: &mut Problems) -> NetworkLimits {
     let mut limit = |key, range, zero, default: u32| {
         let found = number(section, key, range, zero, &default.to_string(), problems);
         let found = found
@@ -54,7 +51,7 @@ pub(in crate::config) fn of_network(
     NetworkLimits {
         broadcast_rate: limit(
             "broadcast_rate",
-            (1, MOST_BROADCASTS),
+            (1, MAX_BROADCASTS),
             Some("would send nothing that is for everyone"),
             DEFAULT_BROADCAST_RATE,
         )
@@ -92,10 +89,10 @@ fn number(
 }
 
 /// More stations, declared and learned, than the table can be made for. Said where most of them are.
-pub(in crate::config) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
+pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
     let all: u64 = networks.iter().map(Network::stations).sum();
     let Some(largest) = networks.iter().max_by_key(|network| network.stations()) else { return };
-    if all <= MOST_STATIONS {
+    if all <= MAX_STATIONS {
         return;
     }
     let line = largest.max_stations.line.or(largest.vni.line);
@@ -104,13 +101,13 @@ pub(in crate::config) fn refuse_too_many_stations(networks: &[Network], problems
         line,
         format!(
             "max_stations = {} for each of the {} members of network {}: with those of all networks \
-             that makes {all} stations, more than the {MOST_STATIONS} there is room for. Write a \
+             that makes {all} stations, more than the {MAX_STATIONS} there is room for. Write a \
              smaller max_stations, such as max_stations = {}.",
             largest.max_stations,
             largest.members.len(),
             largest.vni,
             // A declared station of each member has room besides.
-            (MOST_STATIONS / members as u64).saturating_sub(1).max(1),
+            (MAX_STATIONS / members as u64).saturating_sub(1).max(1),
         ),
     );
 }

@@ -1,57 +1,52 @@
-//! What must hold within a network, between networks, and between a network and the peers.
-//! Which prefixes belong where is the matter of `prefixes`.
+//! The sections of the networks: what must hold within a network, between networks, and between a
+//! network and the peers. Which prefixes belong where is the matter of `prefixes`.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::on_line;
-use super::peers::PeerDraft;
-use super::{limits, prefixes, probes};
+use super::shared::{PeerDraft, on_line};
+use super::{limits, members, prefixes, probes};
 use crate::config::error::Problems;
 use crate::config::text::schema;
 use crate::config::text::section::Section;
 use crate::config::text::source::quoted;
-use crate::config::text::suggest;
 use crate::config::types::{Located, Member, Network, Vni};
-use crate::config::values::{address, scalar};
+use crate::config::values::scalar;
 
-const LEAST_MTU: u32 = 576;
+const MIN_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
-const LEAST_MTU_IPV6: u32 = 1280;
-const MOST_MTU: u32 = 65535;
-/// How many peers an error lists before it stops.
-const LISTED_PEERS: usize = 10;
+const MIN_MTU_IPV6: u32 = 1280;
+const MAX_MTU: u32 = 65535;
 
-/// What networks must fit that stands elsewhere in the file.
-pub(in crate::config) struct Outside<'a> {
-    pub(in crate::config) peers: &'a [PeerDraft],
-    /// The underlay's.
-    pub(in crate::config) interface: Option<&'a Located<String>>,
-    /// VNI of probes.
-    pub(in crate::config) probes: &'a Located<u32>,
+/// What networks are compared with that stands in other sections of the file.
+pub(super) struct OtherSections<'a> {
+    pub(super) peers: &'a [PeerDraft],
+    /// The underlay interface.
+    pub(super) interface: Option<&'a Located<String>>,
+    /// The VNI of probes.
+    pub(super) probes: &'a Located<u32>,
 }
 
 /// The networks; None if one of them cannot be used.
-pub(in crate::config) fn networks(
+pub(super) fn networks(
     root: &Section<'_>,
-    outside: &Outside<'_>,
+    other: &OtherSections<'_>,
     sections_known: bool,
     problems: &mut Problems,
 ) -> Option<Vec<Network>> {
-    let peers = outside.peers;
-    // Whether every member could be told: else a peer without a network is only a consequence.
+    let peers = other.peers;
+    // Whether every member could be read: else a peer without a network is only a consequence.
     let mut members_known = sections_known && root.is_list_or_absent("network");
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (index, peer) in peers.iter().enumerate() {
-        if let Some(name) = &peer.name {
+        if let Some(name) = peer.name() {
             names.entry(name.value.as_str()).or_insert(index);
         }
     }
     let mut vnis: HashMap<Vni, Option<u32>> = HashMap::new();
     let mut interfaces: HashMap<String, Option<u32>> = HashMap::new();
-    if let Some(underlay) = outside.interface {
+    if let Some(underlay) = other.interface {
         interfaces.insert(underlay.value.clone(), underlay.line);
     }
     let mut used = vec![false; peers.len()];
@@ -60,24 +55,24 @@ pub(in crate::config) fn networks(
     for section in root.sections("network", &schema::NETWORK, problems) {
         members_known &= section.refuse_unknown_keys(problems);
         members_known &= section.is_list_or_absent("member");
-        let vni = vni(&section, outside.probes, &mut vnis, problems);
+        let vni = vni(&section, other.probes, &mut vnis, problems);
         let interface = interface(&section, &mut interfaces, problems);
         let addresses = prefixes::addresses(&section, problems);
-        let (members, all) = members(&section, &names, problems);
+        let (members, all) = members::members(&section, &names, problems);
         members_known &= all;
         for member in &members {
             if let Some(used) = used.get_mut(member.peer) {
                 *used = true;
             }
         }
-        refuse_ambiguous_sources(vni, &members, peers, &mut ambiguous, problems);
+        members::refuse_ambiguous_sources(vni, &members, peers, &mut ambiguous, problems);
         let local_ips = prefixes::local_ips(&section, &addresses, &members, peers, problems);
         prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
         probes::refuse_strange_addresses(&addresses, &members, peers, problems);
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
         let route_table = scalar::choice(&section, "route_table", problems);
-        let limits = limits::of_network(&section, problems);
+        let limits = limits::for_network(&section, problems);
         let unknown_unicast = scalar::choice(&section, "unknown_unicast", problems).value;
         let nested_tunnels = scalar::choice(&section, "nested_tunnels", problems).value;
         match (vni, interface, &mut networks) {
@@ -101,7 +96,7 @@ pub(in crate::config) fn networks(
         }
     }
     for (index, (peer, used)) in peers.iter().zip(used).enumerate() {
-        let Some(name) = &peer.name else { continue };
+        let Some(name) = peer.name() else { continue };
         let reachable = names.get(name.value.as_str()) == Some(&index);
         if used || !members_known || !reachable {
             continue;
@@ -176,123 +171,6 @@ fn interface(
     Some(interface)
 }
 
-/// The members that could be told, and whether these are all.
-fn members(
-    section: &Section<'_>,
-    names: &HashMap<&str, usize>,
-    problems: &mut Problems,
-) -> (Vec<Member>, bool) {
-    let mut members: Vec<Member> = Vec::new();
-    let mut all = true;
-    let mut peers: HashMap<usize, u32> = HashMap::new();
-    let mut macs: HashMap<[u8; 6], u32> = HashMap::new();
-    for section in section.sections("member", &schema::MEMBER, problems) {
-        section.refuse_unknown_keys(problems);
-        let peer = section.required_text("peer", problems).and_then(|item| {
-            let Some(index) = names.get(item.value) else {
-                let remedy = known_peers(item.value, names);
-                problems.add(item.line, format!("{item} is no [[peer]] of this file. {remedy}"));
-                return None;
-            };
-            if let Some(first) = peers.insert(*index, item.line) {
-                problems.add(
-                    item.line,
-                    format!(
-                        "{item} is a member of this network already (line {first}). Write all its \
-                         allowed_ips there."
-                    ),
-                );
-                return None;
-            }
-            Some(*index)
-        });
-        let mac = section.text("mac", problems).and_then(|item| {
-            let mac = scalar::mac(&item, problems)?;
-            if let Some(first) = macs.insert(mac, item.line) {
-                problems.add(
-                    item.line,
-                    format!(
-                        "{item} is the MAC address of another member (line {first}). Write each \
-                         member's own, or leave mac out."
-                    ),
-                );
-            }
-            Some(mac)
-        });
-        let allowed_ips = prefixes::allowed_ips(&section, problems);
-        let probe_address = section
-            .text("probe_address", problems)
-            .and_then(|item| address::address(&item, problems));
-        match peer {
-            Some(peer) => members.push(Member { peer, allowed_ips, mac, probe_address }),
-            None => all = false,
-        }
-    }
-    (members, all)
-}
-
-fn known_peers(wanted: &str, names: &HashMap<&str, usize>) -> String {
-    let mut known: Vec<(usize, &str)> = names.iter().map(|(name, index)| (*index, *name)).collect();
-    known.sort_unstable();
-    if known.is_empty() {
-        return "There is none yet: write a [[peer]] section for it.".to_owned();
-    }
-    let listed = known.iter().take(LISTED_PEERS).map(|(_, name)| quoted(name));
-    let mut list = listed.collect::<Vec<_>>().join(", ");
-    if known.len() > LISTED_PEERS {
-        list = format!("{list} and {} more", known.len() - LISTED_PEERS);
-    }
-    match suggest::nearest(wanted, known.iter().map(|(_, name)| *name)) {
-        Some(meant) => format!("Write peer = {} (known: {list}).", quoted(meant)),
-        None => format!("Write one of {list}, or add a [[peer]] section for it."),
-    }
-}
-
-/// Two members of one network from which packets could come with the same source address.
-fn refuse_ambiguous_sources(
-    vni: Option<Located<Vni>>,
-    members: &[Member],
-    peers: &[PeerDraft],
-    reported: &mut HashSet<(usize, usize)>,
-    problems: &mut Problems,
-) {
-    let mut sources: HashMap<IpAddr, (usize, &str, Option<u32>)> = HashMap::new();
-    let vni = vni.map(|vni| format!(" {vni}")).unwrap_or_default();
-    for (index, peer) in
-        members.iter().filter_map(|member| Some((member.peer, peers.get(member.peer)?)))
-    {
-        // Its packets are known by the endpoint that was learned, and by nothing else.
-        if peer.learns.is_some() {
-            continue;
-        }
-        let endpoints = peer.endpoints.iter().map(|at| (at.ip(), "endpoint", at.line));
-        let private =
-            peer.private_addresses.iter().map(|at| (at.value, "private_address", at.line));
-        for (address, key, line) in endpoints.chain(private) {
-            let (other, other_key, other_line) =
-                *sources.entry(address).or_insert((index, key, line));
-            // Equal endpoints are an error in any network, and said already.
-            let both_endpoints = key == "endpoint" && other_key == "endpoint";
-            let pair = (index.min(other), index.max(other));
-            if other == index || both_endpoints || !reported.insert(pair) {
-                continue;
-            }
-            let Some(other) = peers.get(other) else { continue };
-            problems.add(
-                line,
-                format!(
-                    "{key} of peer {}, {address}, is also the {other_key} of peer {}{}, and both \
-                     are members of network{vni}: the source address of a packet could not tell \
-                     the two apart. Give each its own address, or a network of its own.",
-                    peer.shown(),
-                    other.shown(),
-                    on_line(other_line)
-                ),
-            );
-        }
-    }
-}
-
 fn any_ipv6(addresses: &[Located<IpNet>], local_ips: &[IpNet], members: &[Member]) -> bool {
     let allowed = members.iter().flat_map(|member| &member.allowed_ips);
     let is_ipv6 = |prefix: &IpNet| prefix.addr().is_ipv6();
@@ -301,10 +179,10 @@ fn any_ipv6(addresses: &[Located<IpNet>], local_ips: &[IpNet], members: &[Member
 
 fn mtu(section: &Section<'_>, ipv6: bool, problems: &mut Problems) -> Option<Located<u32>> {
     let item = section.number("mtu", problems)?;
-    let (least, what) = if ipv6 {
-        (LEAST_MTU_IPV6, "an MTU that IPv6 works with, and this network has IPv6")
+    let (min, what) = if ipv6 {
+        (MIN_MTU_IPV6, "an MTU that IPv6 works with, and this network has IPv6")
     } else {
-        (LEAST_MTU, "an MTU")
+        (MIN_MTU, "an MTU")
     };
-    scalar::range(&item, least, MOST_MTU, what, problems)
+    scalar::range(&item, min, MAX_MTU, what, problems)
 }

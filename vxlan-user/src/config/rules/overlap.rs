@@ -5,21 +5,21 @@
 
 use ipnet::IpNet;
 
-use super::on_line;
+use super::shared::on_line;
 use crate::config::error::Problems;
 use crate::config::types::Located;
 
 /// One prefix in the `allowed_ips` of one member.
-pub(in crate::config) struct Claim {
-    pub(in crate::config) prefix: Located<IpNet>,
+pub(super) struct Claim {
+    pub(super) prefix: Located<IpNet>,
     /// Which member; only equality counts.
-    pub(in crate::config) member: usize,
+    pub(super) member: usize,
     /// How messages name it.
-    pub(in crate::config) name: String,
+    pub(super) name: String,
 }
 
 /// Reports each claim that collides with another, once, at the later of the two lines.
-pub(in crate::config) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
+pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
     // Two prefixes either nest or are disjoint. In this order every prefix comes after all that
     // hold it, so that one pass with the stack of open prefixes finds every collision.
     claims.sort_by_key(|claim| {

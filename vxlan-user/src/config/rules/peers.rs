@@ -1,70 +1,22 @@
-//! What the peers' sections mean, and what must hold between peers, and between them and this node.
+//! The sections of the peers, what must hold between peers, and between peers and this node.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::limits::{self, PeerLimits};
-use super::probes;
-use super::{on_line, per_family};
-use crate::config::choice::{PeerSourcePort, PeerUdpChecksum};
+use super::shared::{PeerDraft, on_line, per_family, refuse_second_of_family};
+use super::{limits, probes};
 use crate::config::error::Problems;
 use crate::config::text::schema;
-use crate::config::text::section::{Item, Section};
+use crate::config::text::section::Section;
 use crate::config::text::source::quoted;
 use crate::config::types::{Located, Peer, PerFamily, Underlay};
 use crate::config::values::{address, scalar};
 
-/// In the place of an endpoint: it is what the peer's probes come from.
+/// In the place of an endpoint: the endpoint is learned from the probes of the peer.
 const LEARN: &str = "learn";
 
-/// A peer as far as it could be read.
-pub(in crate::config) struct PeerDraft {
-    /// Where its header stands.
-    line: Option<u32>,
-    pub(in crate::config) name: Option<Located<String>>,
-    pub(in crate::config) endpoints: Vec<Located<SocketAddr>>,
-    /// The line of `endpoint = "learn"`.
-    pub(in crate::config) learns: Option<u32>,
-    pub(in crate::config) private_addresses: PerFamily,
-    limits: PeerLimits,
-    source_port: PeerSourcePort,
-    source_ports: RangeInclusive<u16>,
-    udp_checksum: PeerUdpChecksum,
-    key_file: Option<Located<PathBuf>>,
-}
-
-impl PeerDraft {
-    /// For messages about a peer whose name may be what is wrong.
-    pub(in crate::config) fn shown(&self) -> String {
-        match (&self.name, self.line) {
-            (Some(name), _) => quoted(name),
-            (None, Some(line)) => format!("on line {line}"),
-            (None, None) => "without a name".to_owned(),
-        }
-    }
-
-    pub(in crate::config) fn finish(self) -> Option<Peer> {
-        if self.endpoints.is_empty() && self.learns.is_none() {
-            return None;
-        }
-        Some(Peer {
-            name: self.name?,
-            endpoints: self.endpoints,
-            learns: self.learns.is_some(),
-            private_addresses: self.private_addresses,
-            packets_per_second: self.limits.packets_per_second,
-            bytes_per_second: self.limits.bytes_per_second,
-            source_port: self.source_port,
-            source_ports: self.source_ports,
-            udp_checksum: self.udp_checksum,
-            key_file: self.key_file,
-        })
-    }
-}
-
-pub(in crate::config) fn peers(
+pub(super) fn peers(
     root: &Section<'_>,
     default_port: u16,
     problems: &mut Problems,
@@ -75,33 +27,39 @@ pub(in crate::config) fn peers(
 
 fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> PeerDraft {
     section.refuse_unknown_keys(problems);
-    let directory = problems.file().parent().unwrap_or(Path::new("")).to_owned();
     let (endpoints, learns) = endpoints(section, default_port, problems);
     let source_port = probes::source_port(section, learns, problems);
     if let Some(line) = learns {
         probes::require_key(section, line, problems);
     }
-    PeerDraft {
-        line: section.line,
-        name: section
-            .required_text("name", problems)
-            .and_then(|item| scalar::name(&item, problems)),
+    let name =
+        section.required_text("name", problems).and_then(|item| scalar::name(&item, problems));
+    let private_addresses = per_family(section, "private_address", problems);
+    let limits = limits::for_peer(section, problems);
+    let peer = Peer {
+        name: name.unwrap_or(Located::default_of(String::new())),
         endpoints,
-        learns,
-        private_addresses: per_family(section, "private_address", problems),
-        limits: limits::of_peer(section, problems),
+        learns: learns.is_some(),
+        private_addresses,
+        packets_per_second: limits.packets_per_second,
+        bytes_per_second: limits.bytes_per_second,
         source_port,
         source_ports: probes::source_ports(section, source_port, problems),
         udp_checksum: probes::udp_checksum(section, source_port, problems),
-        key_file: section.text("key_file", problems).and_then(|item| {
-            if item.value.is_empty() {
-                let good = item.instead("\"/etc/vxlan/aws.key\"");
-                problems.add(item.line, format!("{item} is empty. Remove it, or write {good}."));
-                return None;
-            }
-            Some(item.locate(directory.join(item.value)))
-        }),
+        key_file: key_file(section, problems),
+    };
+    PeerDraft { line: section.line, learns, peer }
+}
+
+fn key_file(section: &Section<'_>, problems: &mut Problems) -> Option<Located<PathBuf>> {
+    let item = section.text("key_file", problems)?;
+    if item.value.is_empty() {
+        let good = item.instead("\"/etc/vxlan/aws.key\"");
+        problems.add(item.line, format!("{item} is empty. Remove it, or write {good}."));
+        return None;
     }
+    let directory = problems.file().parent().unwrap_or(Path::new(""));
+    Some(item.locate(directory.join(item.value)))
 }
 
 /// The endpoints, and the line that says that the endpoint is learned.
@@ -140,25 +98,13 @@ fn endpoints(
     (endpoints, learn.map(|item| item.line))
 }
 
-pub(in crate::config) fn refuse_second_of_family(
-    item: &Item<&str>,
-    address: IpAddr,
-    problems: &mut Problems,
-) {
-    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    problems.add(
-        item.line,
-        format!("{item} is a second {family} address. Write at most one of each family."),
-    );
-}
-
 /// Two peers with one name, one source address, or one key.
-pub(in crate::config) fn refuse_confusable(peers: &[PeerDraft], problems: &mut Problems) {
+pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
     let mut names: HashMap<&str, Option<u32>> = HashMap::new();
     let mut endpoints: HashMap<IpAddr, (usize, Option<u32>)> = HashMap::new();
     let mut keys: HashMap<&Path, (usize, Option<u32>)> = HashMap::new();
-    for (index, peer) in peers.iter().enumerate() {
-        if let Some(name) = &peer.name {
+    for (index, draft) in drafts.iter().enumerate() {
+        if let Some(name) = draft.name() {
             if let Some(first) = names.get(name.as_str()) {
                 problems.add(
                     name.line,
@@ -172,36 +118,36 @@ pub(in crate::config) fn refuse_confusable(peers: &[PeerDraft], problems: &mut P
                 names.insert(name, name.line);
             }
         }
-        if let Some(key) = &peer.key_file {
+        if let Some(key) = &draft.peer.key_file {
             let (first, line) = *keys.entry(&key.value).or_insert((index, key.line));
-            if let Some(first) = peers.get(first).filter(|_| first != index) {
+            if let Some(first) = drafts.get(first).filter(|_| first != index) {
                 problems.add(
                     key.line,
                     format!(
                         "key_file \"{}\" of peer {} is that of peer {}{}: either could speak for the \
                          other. Give each peer a key of its own.",
                         key.value.display(),
-                        peer.shown(),
-                        first.shown(),
+                        draft.label(),
+                        first.label(),
                         on_line(line)
                     ),
                 );
             }
         }
-        for endpoint in &peer.endpoints {
+        for endpoint in &draft.peer.endpoints {
             let (first, line) = *endpoints.entry(endpoint.ip()).or_insert((index, endpoint.line));
-            // Twice in one peer is a second one of its family, and said already.
+            // Twice in one peer is a second one of its family, and already reported.
             if first == index {
                 continue;
             }
-            let Some(first) = peers.get(first) else { continue };
+            let Some(first) = drafts.get(first) else { continue };
             problems.add(
                 endpoint.line,
                 format!(
                     "endpoint {endpoint} of peer {} has the address of peer {}{}: the source address \
                      of a packet could not tell the two apart. Give each peer its own address.",
-                    peer.shown(),
-                    first.shown(),
+                    draft.label(),
+                    first.label(),
                     on_line(line)
                 ),
             );
@@ -210,14 +156,14 @@ pub(in crate::config) fn refuse_confusable(peers: &[PeerDraft], problems: &mut P
 }
 
 /// A peer that is this node.
-pub(in crate::config) fn refuse_own_identity(
-    peers: &[PeerDraft],
+pub(super) fn refuse_own_identity(
+    drafts: &[PeerDraft],
     node: Option<&Located<String>>,
     underlay: Option<&Underlay>,
     problems: &mut Problems,
 ) {
-    for peer in peers {
-        if let (Some(name), Some(node)) = (&peer.name, node)
+    for draft in drafts {
+        if let (Some(name), Some(node)) = (draft.name(), node)
             && name == node
         {
             problems.add(
@@ -233,7 +179,7 @@ pub(in crate::config) fn refuse_own_identity(
         let own = |key, of: &PerFamily| of.iter().map(|at| (key, at)).collect::<Vec<_>>();
         let mut ours = own("address", &underlay.address);
         ours.extend(own("public_address", &underlay.public_address));
-        for endpoint in &peer.endpoints {
+        for endpoint in &draft.peer.endpoints {
             let same = ours.iter().find(|(_, own)| own.value == endpoint.ip());
             if let Some((key, same)) = same {
                 problems.add(
@@ -241,7 +187,7 @@ pub(in crate::config) fn refuse_own_identity(
                     format!(
                         "endpoint {endpoint} of peer {} is this host's own {key}{}. Write \
                          the address of the peer.",
-                        peer.shown(),
+                        draft.label(),
                         on_line(same.line)
                     ),
                 );

@@ -3,18 +3,14 @@
 
 use ipnet::IpNet;
 
-use super::on_line;
 use super::overlap::{self, Claim};
-use super::peers::PeerDraft;
+use super::shared::{PeerDraft, on_line};
 use crate::config::error::Problems;
 use crate::config::text::section::Section;
 use crate::config::types::{Located, Member};
 use crate::config::values::address;
 
-pub(in crate::config) fn addresses(
-    section: &Section<'_>,
-    problems: &mut Problems,
-) -> Vec<Located<IpNet>> {
+pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
     let mut addresses: Vec<Located<IpNet>> = Vec::new();
     for item in section.texts("addresses", problems) {
         let Some(address) = address::interface_address(&item, problems) else { continue };
@@ -29,10 +25,7 @@ pub(in crate::config) fn addresses(
     addresses
 }
 
-pub(in crate::config) fn allowed_ips(
-    section: &Section<'_>,
-    problems: &mut Problems,
-) -> Vec<Located<IpNet>> {
+pub(super) fn allowed_ips(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
     let items = section.texts("allowed_ips", problems);
     section.require("allowed_ips", problems);
     if section.is_empty_list("allowed_ips") {
@@ -46,7 +39,7 @@ pub(in crate::config) fn allowed_ips(
 }
 
 /// `local_ips`, or where it is not given the networks of `addresses`.
-pub(in crate::config) fn local_ips(
+pub(super) fn local_ips(
     section: &Section<'_>,
     addresses: &[Located<IpNet>],
     members: &[Member],
@@ -93,7 +86,7 @@ pub(in crate::config) fn local_ips(
                 format!(
                     "{item} is also in allowed_ips of member {}{}. Keep it on the side where \
                      its hosts are.",
-                    peer.shown(),
+                    peer.label(),
                     on_line(claim.line)
                 ),
             );
@@ -117,7 +110,7 @@ pub(in crate::config) fn local_ips(
 }
 
 /// Prefixes that are not their member's: another member's, or this host.
-pub(in crate::config) fn refuse_wrong_claims(
+pub(super) fn refuse_wrong_claims(
     addresses: &[Located<IpNet>],
     members: &[Member],
     peers: &[PeerDraft],
@@ -126,7 +119,7 @@ pub(in crate::config) fn refuse_wrong_claims(
     let mut claims = Vec::new();
     for (member, peer) in members.iter().filter_map(|at| Some((at, peers.get(at.peer)?))) {
         for prefix in &member.allowed_ips {
-            claims.push(Claim { prefix: *prefix, member: member.peer, name: peer.shown() });
+            claims.push(Claim { prefix: *prefix, member: member.peer, name: peer.label() });
             let host = prefix.prefix_len() == prefix.max_prefix_len();
             let own = addresses.iter().find(|own| own.addr() == prefix.addr());
             if let (true, Some(own)) = (host, own) {
@@ -135,7 +128,7 @@ pub(in crate::config) fn refuse_wrong_claims(
                     format!(
                         "\"{prefix}\" in allowed_ips of member {} is this host's own address{}. \
                          Write the addresses behind the peer.",
-                        peer.shown(),
+                        peer.label(),
                         on_line(own.line)
                     ),
                 );

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::on_line;
-use super::peers::PeerDraft;
+use super::shared::{PeerDraft, on_line};
 use crate::config::choice::{PeerSourcePort, PeerUdpChecksum, SourcePort};
 use crate::config::error::Problems;
 use crate::config::text::schema;
@@ -20,12 +19,12 @@ use crate::config::values::scalar;
 const DEFAULT_INTERVAL: u32 = 5;
 /// Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787 section 4.3 asks for 120.
 const DEFAULT_KEEPALIVE: u32 = 20;
-const MOST_SECONDS: u32 = 3600;
+const MAX_SECONDS: u32 = 3600;
 /// What Linux takes for local ports unless told otherwise, and a `vxlan` device with them.
 pub(in crate::config) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
 /// The section `[probe]`.
-pub(in crate::config) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
+pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     let section = root.section("probe", &schema::PROBE, problems);
     if let Some(section) = &section {
         section.refuse_unknown_keys(problems);
@@ -37,7 +36,7 @@ pub(in crate::config) fn probe(root: &Section<'_>, problems: &mut Problems) -> P
     };
     let vni = number("vni", 0, Vni::PROBES, "a VNI", Vni::PROBES);
     let mut seconds = |key, default: u32| {
-        let seconds = number(key, 1, MOST_SECONDS, "a number of seconds that is of use", default);
+        let seconds = number(key, 1, MAX_SECONDS, "a number of seconds that is of use", default);
         Duration::from_secs(seconds.value.into())
     };
     Probe {
@@ -48,7 +47,7 @@ pub(in crate::config) fn probe(root: &Section<'_>, problems: &mut Problems) -> P
 }
 
 /// The ports that a peer sends from: a single one, if its endpoint is learned.
-pub(in crate::config) fn source_port(
+pub(super) fn source_port(
     section: &Section<'_>,
     learns: Option<u32>,
     problems: &mut Problems,
@@ -70,7 +69,7 @@ pub(in crate::config) fn source_port(
 }
 
 /// The range of [`PeerSourcePort::Any`].
-pub(in crate::config) fn source_ports(
+pub(super) fn source_ports(
     section: &Section<'_>,
     source_port: PeerSourcePort,
     problems: &mut Problems,
@@ -90,7 +89,7 @@ pub(in crate::config) fn source_ports(
 }
 
 /// This program sends no checksums, others may.
-pub(in crate::config) fn udp_checksum(
+pub(super) fn udp_checksum(
     section: &Section<'_>,
     source_port: PeerSourcePort,
     problems: &mut Problems,
@@ -103,7 +102,7 @@ pub(in crate::config) fn udp_checksum(
 }
 
 /// A learned endpoint without a key: nothing could be learned.
-pub(in crate::config) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
+pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
     if !section.has("key_file") {
         problems.add(
             line,
@@ -114,7 +113,7 @@ pub(in crate::config) fn require_key(section: &Section<'_>, line: u32, problems:
 }
 
 /// Learned endpoints, and an underlay that sends from many ports.
-pub(in crate::config) fn refuse_variable_port(
+pub(super) fn refuse_variable_port(
     peers: &[PeerDraft],
     underlay: Option<&Underlay>,
     problems: &mut Problems,
@@ -137,7 +136,7 @@ pub(in crate::config) fn refuse_variable_port(
 }
 
 /// A `probe_address` that is not behind its member.
-pub(in crate::config) fn refuse_strange_addresses(
+pub(super) fn refuse_strange_addresses(
     own: &[Located<IpNet>],
     members: &[Member],
     peers: &[PeerDraft],
@@ -148,23 +147,23 @@ pub(in crate::config) fn refuse_strange_addresses(
         around.map(|prefix| prefix.prefix_len()).max()
     };
     for (index, member) in members.iter().enumerate() {
-        let Some(asked) = member.probe_address else { continue };
+        let Some(target) = member.probe_address else { continue };
         let others = members.iter().enumerate().filter(|(other, _)| *other != index);
-        let theirs = others.filter_map(|(_, other)| longest(other, asked.value)).max();
-        let why = if own.iter().any(|at| at.addr() == asked.value) {
+        let theirs = others.filter_map(|(_, other)| longest(other, target.value)).max();
+        let why = if own.iter().any(|at| at.addr() == target.value) {
             "is this host's own address"
         } else {
-            match longest(member, asked.value) {
+            match longest(member, target.value) {
                 None => "is in none of the allowed_ips of the member",
                 found if theirs > found => "is an address of another member",
                 Some(_) => continue,
             }
         };
-        let shown = peers.get(member.peer).map_or_else(String::new, PeerDraft::shown);
+        let label = peers.get(member.peer).map_or_else(String::new, PeerDraft::label);
         problems.add(
-            asked.line,
+            target.line,
             format!(
-                "probe_address = \"{asked}\" {why}. Write that of a host behind {shown}, or leave it out."
+                "probe_address = \"{target}\" {why}. Write that of a host behind {label}, or leave it out."
             ),
         );
     }

@@ -1,10 +1,13 @@
 //! The text of the file: which keys there may be, what stands behind each of them and on which
 //! line. What a value means is the matter of `values` and `rules`.
 //!
-//! Import order, lowest first: `source`, `suggest`, `schema`, `section`, `document`.
+//! Import order, lowest first: `source`, `suggest`, `schema`, `item`, `wrong_type`, `section`,
+//! `document`.
 
-pub(in crate::config) mod document;
-pub(in crate::config) mod schema;
-pub(in crate::config) mod section;
-pub(in crate::config) mod source;
-pub(in crate::config) mod suggest;
+pub(super) mod document;
+pub(super) mod item;
+pub(super) mod schema;
+pub(super) mod section;
+pub(super) mod source;
+pub(super) mod suggest;
+mod wrong_type;

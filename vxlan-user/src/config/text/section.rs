@@ -1,51 +1,20 @@
-//! The TOML tree with positions: takes values of the right TOML type out of it.
+//! Sections of the TOML tree: takes values of the right TOML type out of them, with their lines.
 //!
-//! Owns unknown keys, wrong types and missing keys. TOML syntax is the matter of `document`.
-//! What a text or number means is not its matter. Deserializing into structs would stop at the
-//! first mistake, so the tree is walked by hand.
+//! Owns unknown keys and missing keys. TOML syntax is the matter of `document`, the meaning of a text
+//! or number that of `values`. Deserializing into structs would stop at the first mistake, so the
+//! tree is walked by hand.
 
-use std::fmt;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::item::Item;
 use super::schema::{self, Key, Kind, Schema};
 use super::source::{Source, quoted};
 use super::suggest;
+use super::wrong_type;
 use crate::config::error::Problems;
-use crate::config::types::Located;
-
-/// A value of the right TOML type, with all an error needs to speak of it.
-#[derive(Clone)]
-pub(in crate::config) struct Item<T> {
-    pub(in crate::config) value: T,
-    pub(in crate::config) line: u32,
-    pub(in crate::config) key: &'static str,
-    shown: String,
-    in_list: bool,
-}
-
-impl<T> Item<T> {
-    pub(in crate::config) fn locate<U>(&self, value: U) -> Located<U> {
-        Located { value, line: Some(self.line) }
-    }
-
-    /// What to write instead: `good` as it stands in the file.
-    pub(in crate::config) fn instead(&self, good: &str) -> String {
-        if self.in_list { good.to_owned() } else { format!("{} = {good}", self.key) }
-    }
-}
-
-impl<T> fmt::Display for Item<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.in_list {
-            write!(f, "{} in {}", self.shown, self.key)
-        } else {
-            write!(f, "{} = {}", self.key, self.shown)
-        }
-    }
-}
 
 /// One section of the file: `[underlay]`, or one of several `[[peer]]`.
 #[derive(Clone, Copy)]
@@ -161,13 +130,7 @@ impl<'d> Section<'d> {
                 Some(text) => items.push(self.item(key, element, text, true)),
                 None => problems.add(
                     self.source.line(element.span().start),
-                    format!(
-                        "{} in {} is not text. Write texts in quotes, such as {} = {}.",
-                        self.source.shown(element),
-                        key.name,
-                        key.name,
-                        listed(key)
-                    ),
+                    wrong_type::element(key, element, self.source),
                 ),
             }
         }
@@ -271,7 +234,7 @@ impl<'d> Section<'d> {
         in_list: bool,
     ) -> Item<T> {
         let line = self.source.line(at.span().start);
-        Item { value, line, key: key.name, shown: self.source.shown(at), in_list }
+        Item { value, line, key: key.name, written: self.source.excerpt(at), in_list }
     }
 
     fn wrong_type<T>(
@@ -280,54 +243,10 @@ impl<'d> Section<'d> {
         value: &Spanned<DeValue<'_>>,
         problems: &mut Problems,
     ) -> Option<T> {
-        let found = match value.get_ref() {
-            DeValue::String(_) => "text",
-            DeValue::Integer(_) => "a number",
-            DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a section",
-        };
-        let (name, wanted) = (key.name, key.kind.name());
-        let shown = self.source.shown(value);
-        let number = |text: &str| text.trim().parse::<u32>().ok();
-        let instead = match (key.kind, value.get_ref().as_str()) {
-            (Kind::Section | Kind::Sections, _) => key.example.to_owned(),
-            (Kind::List, Some(_)) => format!("{name} = [{shown}]"),
-            (Kind::Number, Some(text)) if number(text).is_some() => {
-                format!("{name} = {}, without quotes", text.trim())
-            }
-            (Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList, _) => {
-                format!("{name} = {}", key.example)
-            }
-        };
-        problems.add(
-            self.source.line(value.span().start),
-            match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
-                // TOML makes the section up when only a part of it, `[[network.member]]`, is there.
-                (Kind::Sections, true, _) if shown == name => format!(
-                    "a part of {name} stands here, but no {instead} above it. Write {instead} \
-                     first."
-                ),
-                (Kind::Sections, true, _) => format!(
-                    "{name} is a single section here, {shown}, but there may be several. Write \
-                     {instead}."
-                ),
-                (Kind::Section, _, true) => format!(
-                    "{name} is a list of sections here, {shown}, but there is only one. Write \
-                     {instead}."
-                ),
-                _ => format!("{name} = {shown} is {found}, not {wanted}. Write {instead}."),
-            },
-        );
+        let line = self.source.line(value.span().start);
+        problems.add(line, wrong_type::value(key, value, self.source));
         None
     }
-}
-
-/// The example of a key that may be a list, as a list.
-fn listed(key: &Key) -> String {
-    if key.example.starts_with('[') { key.example.to_owned() } else { format!("[{}]", key.example) }
 }
 
 /// Headers of the sections that do have a key of this name.

@@ -1,10 +1,10 @@
-//! The text of the file: which line a byte is on, and how errors show what stands there.
+//! The text of the file: which line a byte is on, and how errors quote what stands there.
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// Longer values are cut when an error shows them.
-const SHOWN_CHARS: usize = 60;
+/// Longer values are cut when an error quotes them.
+const MAX_EXCERPT_CHARS: usize = 60;
 
 /// The file as it was written.
 pub(in crate::config) struct Source<'t> {
@@ -23,8 +23,8 @@ impl<'t> Source<'t> {
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// A value as the user wrote it, on one line and of bearable length.
-    pub(in crate::config) fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
+    /// A value as the user wrote it, on one line and shortened.
+    pub(in crate::config) fn excerpt(&self, value: &Spanned<DeValue<'_>>) -> String {
         match value.get_ref().as_str() {
             Some(text) => quoted(text),
             None => cut(self.text.get(value.span()).unwrap_or_default()),
@@ -40,7 +40,7 @@ impl<'t> Source<'t> {
 }
 
 pub(in crate::config) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS) {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }
@@ -48,7 +48,7 @@ pub(in crate::config) fn quoted(text: &str) -> String {
 
 fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    match line.char_indices().nth(SHOWN_CHARS) {
+    match line.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None if line.len() < text.len() => format!("{line}…"),
         None => line.to_owned(),

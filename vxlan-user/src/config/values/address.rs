@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::config::error::Problems;
-use crate::config::text::section::Item;
+use crate::config::text::item::Item;
 use crate::config::text::source::quoted;
 use crate::config::types::Located;
 

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use crate::config::choice::Choice;
 use crate::config::error::Problems;
-use crate::config::text::section::{Item, Section};
+use crate::config::text::item::Item;
+use crate::config::text::section::Section;
 use crate::config::text::source::quoted;
 use crate::config::text::suggest;
 use crate::config::types::{Located, OuterField};

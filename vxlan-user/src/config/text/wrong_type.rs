@@ -1,0 +1,65 @@
+//! Sentences about values of the wrong TOML type.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::schema::{Key, Kind};
+use super::source::Source;
+
+/// Says what stands behind a key, and what to write instead.
+pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>) -> String {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    };
+    let (name, wanted) = (key.name, key.kind.name());
+    let written = source.excerpt(value);
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let instead = match (key.kind, value.get_ref().as_str()) {
+        (Kind::Section | Kind::Sections, _) => key.example.to_owned(),
+        (Kind::List, Some(_)) => format!("{name} = [{written}]"),
+        (Kind::Number, Some(text)) if number(text).is_some() => {
+            format!("{name} = {}, without quotes", text.trim())
+        }
+        (Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList, _) => {
+            format!("{name} = {}", key.example)
+        }
+    };
+    match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
+        // TOML makes the section up when only a part of it, `[[network.member]]`, is there.
+        (Kind::Sections, true, _) if written == name => format!(
+            "a part of {name} stands here, but no {instead} above it. Write {instead} \
+             first."
+        ),
+        (Kind::Sections, true, _) => format!(
+            "{name} is a single section here, {written}, but there may be several. Write \
+             {instead}."
+        ),
+        (Kind::Section, _, true) => format!(
+            "{name} is a list of sections here, {written}, but there is only one. Write \
+             {instead}."
+        ),
+        _ => format!("{name} = {written} is {found}, not {wanted}. Write {instead}."),
+    }
+}
+
+/// Says the same of an element of a list.
+pub(super) fn element(key: &Key, element: &Spanned<DeValue<'_>>, source: &Source<'_>) -> String {
+    format!(
+        "{} in {} is not text. Write texts in quotes, such as {} = {}.",
+        source.excerpt(element),
+        key.name,
+        key.name,
+        listed(key)
+    )
+}
+
+/// The example of a key that may be a list, as a list.
+fn listed(key: &Key) -> String {
+    if key.example.starts_with('[') { key.example.to_owned() } else { format!("[{}]", key.example) }
+}
