@@ -1,5 +1,5 @@
-//! Attaching receive: `decap` by an XDP link that is pinned and, in a takeover, replaced without a gap,
-//! with `deliver` behind it in TC; or `decap_tc` instead of both, where XDP cannot be had.
+//! Attaching receive: `decap` by an XDP link that is pinned and, in a takeover, replaced without a
+//! gap, with `deliver` behind it in TC; or `decap_tc` instead of both, where XDP cannot be had.
 
 use std::{os::fd::AsFd as _, path::Path};
 
@@ -25,11 +25,12 @@ pub struct ReceiveTarget<'a> {
 }
 
 impl DataPlane {
-    /// Attaches receive to the underlay interface, on the first allowed mode that the kernel accepts.
+    /// Attaches receive to the underlay interface, on the first allowed mode that the kernel
+    /// accepts.
     ///
-    /// `deliver` comes before `decap`, so that a frame that is accepted can be delivered. `decap_tc`
-    /// does the work of both, tagged frames included: so it comes before an XDP program goes, and goes
-    /// when one has come.
+    /// `deliver` comes before `decap`, so that a frame that is accepted can be delivered.
+    /// `decap_tc` does the work of both, tagged frames included: so it comes before an XDP program
+    /// goes, and goes when one has come.
     pub fn attach_receive(
         &mut self,
         target: ReceiveTarget<'_>,
@@ -61,12 +62,12 @@ impl DataPlane {
         }
     }
 
-    /// Attaches `decap` and pins the link. What a previous run has pinned gets the new program, if it is
-    /// there and in a mode that is allowed.
+    /// Attaches `decap` and pins the link. What a previous run has pinned gets the new program, if
+    /// it is there and in a mode that is allowed.
     ///
     /// A change of mode has to detach first. If none of the new ones is to be had, the program is
-    /// attached in the previous mode before this fails, unless TC alone is allowed too: then what was
-    /// refused is the inner error.
+    /// attached in the previous mode before this fails, unless TC alone is allowed too: then what
+    /// was refused is the inner error.
     fn attach_decap(
         &mut self,
         target: ReceiveTarget<'_>,
@@ -78,8 +79,8 @@ impl DataPlane {
         let program = self.xdp()?;
         let program_id = program_id(program.info(), names::DECAP)?;
         if let Some(link) = pinned.take_if(|link| link.ifindex == on.ifindex) {
-            let kept = previous.filter(|previous| modes.allowed.contains(&previous.mode));
-            if let Some(previous) = kept {
+            let same_mode = previous.filter(|previous| modes.allowed.contains(&previous.mode));
+            if let Some(previous) = same_mode {
                 let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
                 if link.replace(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
                     return Ok(Ok(Attachment { program_id, ..previous.clone() }));
@@ -119,8 +120,8 @@ fn program_id(
     Ok(info.map_err(program_error(name))?.id())
 }
 
-/// The name of a program of anybody. `None`: there is no such program, or it is not told without
-/// `CAP_SYS_ADMIN`.
+/// Returns the name of anybody's program. `None`: there is no such program, or the kernel does not
+/// report the name without `CAP_SYS_ADMIN`.
 pub fn program_name(id: u32) -> Option<String> {
     let mut programs = aya::programs::loaded_programs().filter_map(Result::ok);
     let found = programs.find(|program| program.id() == id)?;
@@ -138,7 +139,7 @@ fn pin_xdp(
     link::pin(link, path, previous)
 }
 
-/// The kernel says a number. What is known of the driver says why, if anything does.
+/// Explains the kernel's error number, with what is known of the driver.
 fn explain_xdp(
     error: &ProgramError,
     mode: AttachMode,
@@ -149,8 +150,8 @@ fn explain_xdp(
     let errno = errno(error);
     match errno {
         Some(libc::EBUSY | libc::EEXIST) => format!(
-            "another XDP program is attached already ({name} mode). Remove it with `ip link set dev \
-             {interface} xdp off` or stop the program that owns it"
+            "another XDP program is attached already ({name} mode). Remove it with `ip link set \
+             dev {interface} xdp off` or stop the program that owns it"
         ),
         Some(libc::EPERM) => "not permitted: CAP_NET_ADMIN and CAP_BPF are needed".to_owned(),
         _ if mode == AttachMode::Native && !modes.native_limits.is_empty() => {
@@ -161,8 +162,8 @@ fn explain_xdp(
              `ip link set {interface} mtu 1500`, or write xdp = \"generic\""
         ),
         Some(libc::ENOSPC | libc::ENOMEM) => format!(
-            "the driver has no queues left for {name} XDP. Use fewer: `ethtool -L {interface} combined \
-             N`, with N half of what `ethtool -l {interface}` says is the most"
+            "the driver has no queues left for {name} XDP. Use fewer: `ethtool -L {interface} \
+             combined N`, with N half of what `ethtool -l {interface}` says is the most"
         ),
         Some(libc::EOPNOTSUPP) => format!("the driver has no {name} XDP mode"),
         _ => format!("{error} ({name} mode)"),

@@ -1,5 +1,5 @@
-//! How programs are attached: the modes of receiving, the hooks of TC, and the record of both. Knows no
-//! interface and attaches nothing.
+//! How programs are attached: the modes of receiving, the hooks of TC, and the record of both.
+//! Knows no interface and attaches nothing.
 
 use aya::{programs::XdpMode, util::KernelVersion};
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Tells in one line why the mode is not a better one. Empty: the mode is the best, or the one that
-    /// the configuration demands.
+    /// Tells in one line why the mode is not a better one. Empty: the mode is the best, or the one
+    /// that the configuration demands.
     pub fn reason(&self) -> String {
         let one = |refused: &Refusal| format!("{}: {}", refused.mode.label(), refused.reason);
         self.refused.iter().map(one).collect::<Vec<_>>().join("; ")

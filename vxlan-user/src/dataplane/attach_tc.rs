@@ -1,5 +1,6 @@
-//! Attaching `deliver` and `encap`: TCX links, pinned and taken over from a former run without a gap;
-//! on kernels before 6.6 filters of the clsact qdisc, which outlive the process by themselves.
+//! Attaching `deliver` and `encap`: by TCX links that are pinned and, in a takeover, replaced
+//! without a gap; on kernels before 6.6 by filters of the clsact qdisc, which outlive the process
+//! by themselves.
 
 use std::{
     mem,
@@ -31,7 +32,7 @@ use super::{
 const PRIORITY: u16 = vxlan::PORT;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
-/// A filter that a former run has left, and what is in it.
+/// A filter that a previous run has left, and the program in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviousFilter {
     interface: String,
@@ -41,13 +42,13 @@ pub struct PreviousFilter {
 }
 
 impl PreviousFilter {
-    /// On the underlay interface, where packets are received in this mode.
+    /// Names the filter on the underlay interface that receives packets in this mode.
     pub fn ingress(interface: &str, mode: AttachMode, pins: &Pins, of: &Generation) -> Self {
         let name = if mode == AttachMode::Off { names::DECAP_TC } else { names::DELIVER };
         Self::new(interface, TcAttachType::Ingress, name, pins, of)
     }
 
-    /// On an overlay interface.
+    /// Names the filter on an overlay interface.
     pub fn egress(interface: &str, pins: &Pins, of: &Generation) -> Self {
         Self::new(interface, TcAttachType::Egress, names::ENCAP, pins, of)
     }
@@ -62,8 +63,8 @@ impl PreviousFilter {
         Self { interface: interface.to_owned(), at, name, program: pins.program_of(of, name) }
     }
 
-    /// Puts its program back, should another have taken its place. Where its interface is gone, it is
-    /// missed by nobody.
+    /// Puts the filter's program back, should another have taken its place. An interface that is
+    /// gone is no error.
     pub(super) fn restore(&self) -> Result<(), String> {
         let failed = |error: String| format!("{} on {}: {error}", self.name, self.interface);
         let mut program = SchedClassifier::from_pin(&self.program)
@@ -147,8 +148,8 @@ fn attach(
             if !replaced {
                 attach_filter(program, name, target.interface, at, failed)?;
             }
-            // Now that the filter runs: two at once would do nothing twice, as the first one that
-            // knows a frame takes it.
+            // Only now that the filter runs: while both are attached nothing is done twice, as the
+            // first program that accepts a frame takes it.
             unpin_link(path)
         }
     }
@@ -181,7 +182,7 @@ fn attach_tcx(
     link::pin(link, path, pinned.as_ref())
 }
 
-/// Puts the program into our filter of a former run, in one step. `false`: there is none.
+/// Puts the program into our filter of a previous run, in one step. `false`: there is none.
 fn replace_filter(
     program: &mut SchedClassifier,
     name: &'static str,

@@ -1,4 +1,5 @@
-//! The clock that the programs read. Owns no map: the copy of the clock in a map is [`super::Clock`].
+//! The clock that the programs read. Owns no map: the copy of the clock in a map is
+//! [`super::Clock`].
 
 use std::time::Duration;
 

@@ -25,12 +25,13 @@ pub enum DataPlaneError {
     #[error("map {name} cannot be read: {source}")]
     Read { name: &'static str, source: Box<aya::maps::MapError> },
 
-    #[error("map {name} of the former generation cannot be read: {source}")]
+    #[error("map {name} of the previous generation cannot be read: {source}")]
     PreviousGeneration { name: String, source: std::io::Error },
 
     /// `E2BIG` of a hash or an array, `ENOSPC` of a trie, or known before.
     #[error(
-        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was changed. {}",
+        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was \
+         changed. {}",
         remedy(name)
     )]
     Full { name: &'static str, needed: usize, capacity: u32 },
@@ -66,8 +67,8 @@ pub(super) fn errno(error: &ProgramError) -> Option<i32> {
 fn remedy(map: &str) -> &'static str {
     match map {
         "ROUTES" => {
-            "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the peers to \
-             another host"
+            "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the peers \
+             to another host"
         }
         "NETWORKS" | "FLOOD_LISTS" | "NETWORK_BY_VNI" | "NETWORK_BY_IFINDEX" => {
             "Give some of the networks to another host"

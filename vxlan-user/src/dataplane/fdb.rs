@@ -1,5 +1,5 @@
-//! Fdb that the programs have learned, for the one who has them forgotten: through the pins,
-//! beside the programs at work.
+//! Removing MAC addresses from the FDB through the pins, while the programs run. Which addresses
+//! are too old is decided by the caller.
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use vxlan_common::table::{FdbEntry, FdbKey, MemberState};
@@ -10,7 +10,7 @@ use super::{
     pins::Pins,
 };
 
-/// The programs' clock, which stands still unless it is set.
+/// The map with the programs' clock, which stands still unless the daemon sets it.
 pub struct Clock(Array<MapData, u32>);
 
 impl Clock {
@@ -26,7 +26,7 @@ impl Clock {
     }
 }
 
-/// Open handles of the tables of stations.
+/// Open handles of the FDB and of its counts by member.
 pub struct Fdb {
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     learned: Array<MapData, MemberState>,
@@ -48,7 +48,7 @@ impl Fdb {
         })
     }
 
-    /// Calls `each` for every station. Some that come or go meanwhile may be missing.
+    /// Calls `each` for every entry. Entries that come or go meanwhile may be missing.
     pub fn each(&self, mut each: impl FnMut(FdbKey, FdbEntry)) -> Result<(), DataPlaneError> {
         for entry in self.fdb.iter() {
             let (key, value) = entry.map_err(read("FDB"))?;
@@ -57,7 +57,7 @@ impl Fdb {
         Ok(())
     }
 
-    /// Takes a station out.
+    /// Removes an entry.
     pub fn remove(&mut self, key: &FdbKey) -> Result<(), DataPlaneError> {
         match self.fdb.remove(key) {
             Err(MapError::SyscallError(error))
@@ -69,13 +69,14 @@ impl Fdb {
         }
     }
 
-    /// How many stations `decap` has learned behind a member, less those that moved away.
+    /// Returns how many MAC addresses `decap` has learned behind a member, less those that moved
+    /// away.
     pub fn learned(&self, member: u32) -> Result<u64, DataPlaneError> {
         Ok(self.learned.get(&member, 0).map_err(read("LEARNED"))?.stations)
     }
 
-    /// Says how many of these are in the table no more.
-    pub fn set_forgotten(&mut self, member: u32, stations: u64) -> Result<(), DataPlaneError> {
-        self.forgotten.set(member, stations, 0).map_err(read("FORGOTTEN"))
+    /// Records how many of these are no longer in the table.
+    pub fn set_forgotten(&mut self, member: u32, addresses: u64) -> Result<(), DataPlaneError> {
+        self.forgotten.set(member, addresses, 0).map_err(read("FORGOTTEN"))
     }
 }

@@ -1,5 +1,5 @@
-//! One set of maps with the programs that use them. A start or a reload makes a new one beside the old,
-//! see docs/lifecycle.md; this is what is remembered of each.
+//! One set of maps with the programs that use them, as the state file records it. A start or a
+//! reload makes a new generation beside the old one, see docs/lifecycle.md.
 
 use serde::{Deserialize, Serialize};
 use vxlan_common::ABI_VERSION;
@@ -14,7 +14,7 @@ pub struct Generation {
     pub number: u64,
     /// Version of the layouts, and so the directory above.
     pub abi: u32,
-    /// What its indices mean.
+    /// What the indices in the maps mean.
     pub names: Names,
     pub maps: Vec<MapLayout>,
 }

@@ -1,5 +1,5 @@
-//! What a generation takes over from its predecessor before it is at work: stations, neighbours, and what
-//! was learned from each member's packets.
+//! What a generation inherits from the previous one before its programs are attached: MAC
+//! addresses, neighbours, and what was learned from each member's packets.
 
 use std::collections::HashMap;
 
@@ -18,48 +18,49 @@ use crate::plan::Plan;
 const NO_EXIST: u64 = 1;
 
 impl DataPlane {
-    /// Copies what still applies under `plan`. To be called when it is filled and not attached yet.
+    /// Copies what still applies under `plan`. Must be called after [`Self::fill`] and before
+    /// anything is attached.
     ///
-    /// What a member was heard by last is read before the stations, so it never names one that was not
-    /// copied: that one would not be learned again.
+    /// The last MAC address of each member is read before the FDB, so that it never names an
+    /// address that was not copied: `decap` would not learn that address again.
     pub fn inherit(
         &mut self,
-        former: &PreviousGeneration,
+        previous: &PreviousGeneration,
         plan: &Plan,
     ) -> Result<(), DataPlaneError> {
-        let members = former.generation().names.members_in(&plan.names);
+        let members = previous.generation().names.members_in(&plan.names);
         let same = |member: u32| members.get(member as usize).copied().flatten();
         let mut learned = Vec::new();
         for old in 0..members.len() as u32 {
-            if let (Some(new), Some(of)) = (same(old), former.learned(old)?) {
+            if let (Some(new), Some(of)) = (same(old), previous.learned(old)?) {
                 learned.push((new, of));
             }
         }
-        let stations = former.mac_entries()?.into_iter().filter(|station| !station.is_static);
-        let stations = stations.filter_map(|station| {
-            let member = same(station.member)?;
+        let entries = previous.mac_entries()?.into_iter().filter(|entry| !entry.is_static);
+        let entries = entries.filter_map(|entry| {
+            let member = same(entry.member)?;
             let on = plan.members.get(member as usize)?;
             let network = plan.networks.get(on.network as usize)?;
             let key =
-                FdbKey { ifindex: station.ifindex, mac: vxlan_common::addr::Mac::new(station.mac) };
-            let entry = FdbEntry { member, flags: 0, seen: station.seen };
-            (network.ifindex == station.ifindex).then_some((key, entry, on.max_stations))
+                FdbKey { ifindex: entry.ifindex, mac: vxlan_common::addr::Mac::new(entry.mac) };
+            let value = FdbEntry { member, flags: 0, seen: entry.seen };
+            (network.ifindex == entry.ifindex).then_some((key, value, on.max_stations))
         });
-        let counts = self.take_stations(stations)?;
+        let counts = self.insert_mac_entries(entries)?;
         with_array(&mut self.bpf, "LEARNED", |table| {
             learned.iter().try_for_each(|(member, of)| {
                 let stations = counts.get(member).copied().unwrap_or(0);
                 table.set(*member, MemberState { stations, ..*of }, 0)
             })
         })?;
-        let neighbours = former.neighbours()?.into_iter().filter_map(|(key, neighbour)| {
+        let neighbours = previous.neighbours()?.into_iter().filter_map(|(key, neighbour)| {
             Some((NeighbourKey { member: same(key.member)?, ..key }, neighbour))
         });
         with_hash(&mut self.bpf, "NEIGHBOURS", |table| {
             for (key, neighbour) in neighbours {
                 let neighbour: Neighbour = neighbour;
                 if table.insert(key, neighbour, 0).is_err() {
-                    // Full. They are heard again.
+                    // Full. The neighbours will be seen again.
                     break;
                 }
             }
@@ -67,23 +68,24 @@ impl DataPlane {
         })
     }
 
-    /// How many went in, by member.
-    fn take_stations(
+    /// Inserts MAC addresses, each with the limit of its member, and returns how many went in by
+    /// member.
+    fn insert_mac_entries(
         &mut self,
-        stations: impl Iterator<Item = (FdbKey, FdbEntry, u32)>,
+        entries: impl Iterator<Item = (FdbKey, FdbEntry, u32)>,
     ) -> Result<HashMap<u32, u64>, DataPlaneError> {
         let mut counts: HashMap<u32, u64> = HashMap::new();
         with_hash(&mut self.bpf, "FDB", |table| {
-            for (key, entry, most) in stations {
+            for (key, entry, max) in entries {
                 let count = counts.entry(entry.member).or_default();
-                if *count >= u64::from(most) {
+                if *count >= u64::from(max) {
                     continue;
                 }
                 match table.insert(key, entry, NO_EXIST) {
                     Ok(()) => *count += 1,
                     Err(MapError::SyscallError(error))
                         if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
-                    // Full. They are learned again, as far as there is room.
+                    // Full. The addresses will be learned again, as far as there is room.
                     Err(_) => break,
                 }
             }

@@ -1,6 +1,6 @@
-//! What pinned maps look like, in words that another version of this program can read: type, sizes and
-//! flags of the map, and the fields of its keys and values by name. Owns the list of the maps that
-//! outlive their generation.
+//! Layouts of pinned maps, in a form that another version of this program can read: type, sizes and
+//! flags of the map, and the fields of its keys and values by name. Owns the list of maps whose
+//! contents the next generation inherits.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub struct MapLayout {
     pub value: Vec<Field>,
 }
 
-/// Where a field lies.
+/// The name and the place of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     pub name: String,
@@ -60,7 +60,7 @@ impl MapLayout {
         }
     }
 
-    /// Is the map that is pinned at `path` the one that is meant?
+    /// Checks that the map pinned at `path` has this layout.
     ///
     /// # Errors
     /// Names the map, and everything in which it differs.
@@ -81,19 +81,19 @@ impl MapLayout {
             return Ok(());
         }
         let reason = format!(
-            "this is not the map that the daemon pinned ({}). Somebody has put another one there: find \
-             out who with `bpftool map show pinned PATH`; `vxlan down` removes all pins",
+            "this is not the map that the daemon pinned ({}). Somebody has put another one there: \
+             find out who with `bpftool map show pinned PATH`; `vxlan down` removes all pins",
             differ.join("; ")
         );
         Err(DataPlaneError::pin(path, reason))
     }
 
-    /// Where a field of the value lies, if it is there and lies inside.
+    /// Returns a field of the value, if the field is there and lies inside the value.
     pub(super) fn value_field(&self, name: &str) -> Option<&Field> {
         named(&self.value, name, self.value_size)
     }
 
-    /// The same of the key.
+    /// Returns a field of the key in the same manner.
     pub(super) fn key_field(&self, name: &str) -> Option<&Field> {
         named(&self.key, name, self.key_size)
     }
@@ -106,13 +106,13 @@ fn named<'a>(fields: &'a [Field], name: &str, size: u32) -> Option<&'a Field> {
 }
 
 impl Field {
-    /// Its bytes in a whole key or value.
+    /// Returns the field's bytes in a whole key or value.
     pub(super) fn of<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
         let at = self.offset as usize;
         whole.get(at..at + self.size as usize).unwrap_or_default()
     }
 
-    /// The same as a number of four or eight bytes, of this machine's order.
+    /// Returns the field as a number of four or eight bytes in this machine's order.
     pub(super) fn number(&self, whole: &[u8]) -> Option<u64> {
         let bytes = self.of(whole);
         if let Ok(bytes) = <[u8; 8]>::try_from(bytes) {
@@ -122,7 +122,7 @@ impl Field {
     }
 }
 
-/// Fields of keys and values, of maps whose contents go over.
+/// Returns the fields of keys and values, of maps whose contents are inherited.
 fn fields_of(map: &str) -> (Vec<Field>, Vec<Field>) {
     match map {
         "SETTINGS" => (Vec::new(), fields::<GlobalSettings>()),
@@ -135,7 +135,7 @@ fn fields_of(map: &str) -> (Vec<Field>, Vec<Field>) {
     }
 }
 
-/// Fields of the values of a map, as this version has them.
+/// Returns the fields of a map's values, as this version has them.
 pub(super) fn value_fields(map: &str) -> Vec<Field> {
     fields_of(map).1
 }
@@ -163,12 +163,12 @@ fn learned_fields() -> Vec<Field> {
     all
 }
 
-/// One of eight bytes for each number.
+/// Returns a field of eight bytes for each number of the counters.
 fn counter_fields() -> Vec<Field> {
     COUNTED.iter().map(|(name, offset)| field(*name, *offset, 8)).chain(labelled()).collect()
 }
 
-/// Fields of [`Counters`] that stand for themselves.
+/// Fields of [`Counters`] that are a single number.
 const COUNTED: [(&str, usize); 7] = [
     ("rx_packets", std::mem::offset_of!(Counters, rx_packets)),
     ("rx_bytes", std::mem::offset_of!(Counters, rx_bytes)),
@@ -191,7 +191,7 @@ fn labelled() -> impl Iterator<Item = Field> {
     nat.chain(drops)
 }
 
-/// Every number of [`Counters`] under its name.
+/// Returns the name of every number of [`Counters`], and its index.
 pub(super) fn counter_names() -> Vec<(String, usize)> {
     counter_fields().into_iter().map(|of| (of.name, of.offset as usize / 8)).collect()
 }

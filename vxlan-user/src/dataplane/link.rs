@@ -1,5 +1,5 @@
-//! Pinned links. A takeover leaves no gap: a pinned link gets another program, and a new link takes the
-//! place of one whose interface is gone.
+//! Pinned links. A takeover leaves no gap: a pinned link gets another program, and a new link takes
+//! the place of one whose interface is gone.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! The loaded object: programs in the kernel, maps filled, not necessarily attached.
+//! Loading: programs in the kernel, maps filled and pinned, not necessarily attached.
 
 use std::thread;
 
@@ -22,17 +22,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vx
 /// What must be known before the programs are loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
-    /// Have the programs report every dropped packet. When off, the verifier removes the code.
+    /// Whether the programs report every dropped packet. When off, the verifier removes the code.
     pub trace_packets: bool,
     /// Counter slots that the plan uses.
     pub slots: u32,
-    /// Fdb, declared and learned, that the configuration allows.
+    /// MAC addresses, declared and learned, that the configuration allows.
     pub mac_addresses: u32,
-    /// Neighbours that its members can fill.
+    /// Neighbours that the configuration's members can have.
     pub neighbours: u32,
     /// Members whose peer's endpoint is learned.
     pub learned_endpoints: u32,
-    /// Capacities other than usual, by the names of maps; for tests of full maps.
+    /// Unusual capacities by the names of maps, for tests of full maps.
     pub capacities: &'static [(&'static str, u32)],
 }
 
@@ -48,10 +48,10 @@ impl DataPlane {
         let level = if options.trace_packets { aya_log::Level::Trace as u8 } else { 0 };
         let mut loader = EbpfLoader::new();
         loader.override_global(aya_log::LEVEL, &level, true);
-        // A quarter is spare, so that nobody takes it for nearly full.
+        // A quarter is spare, so that an alert does not take the map for nearly full.
         let slots = options.slots.saturating_add(options.slots / 4);
         loader.map_max_entries("COUNTERS", slots.max(1_024));
-        // Nobody's stations and neighbours can take the room of another member's.
+        // No member's addresses and neighbours can take the room of another member's.
         loader.map_max_entries("FDB", options.mac_addresses.max(16_384));
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         // An endpoint that moves is in two places for a moment.
@@ -64,7 +64,8 @@ impl DataPlane {
         Ok(plane)
     }
 
-    /// Side by side: the verifier takes most of the time of a start, and looks at each on one CPU.
+    /// Loads all programs at once, one thread each: the verifier takes most of the time of a start,
+    /// and verifies a program on one CPU.
     fn load_programs(&mut self) -> Result<(), DataPlaneError> {
         let named = |name: &str| names::PROGRAMS.into_iter().find(|known| *known == name);
         let ours = self.bpf.programs_mut().filter_map(|(name, of)| Some((named(name)?, of)));
@@ -78,7 +79,8 @@ impl DataPlane {
         })
     }
 
-    /// Is there room for a plan? To be asked before anything is changed on the host.
+    /// Checks that the maps have room for a plan. Must be called before anything is changed on the
+    /// host.
     ///
     /// # Errors
     /// [`DataPlaneError::Full`]: the first map that is too small.
@@ -91,7 +93,7 @@ impl DataPlane {
         tables::fill(&mut self.bpf, plan)
     }
 
-    /// Has the programs go by other addresses of the underlay interface, at any time.
+    /// Changes the addresses of the underlay interface that the programs use, at any time.
     pub fn set_addresses(
         &mut self,
         of: &vxlan_common::table::GlobalSettings,
@@ -99,7 +101,7 @@ impl DataPlane {
         tables::set_addresses(&mut self.bpf, of)
     }
 
-    /// Changes the way to one peer, at any time.
+    /// Changes the entry of one peer, and so the path to it, at any time.
     pub fn set_peer(
         &mut self,
         index: u32,
@@ -108,15 +110,15 @@ impl DataPlane {
         tables::set_peer(&mut self.bpf, index, peer)
     }
 
-    /// Writes and removes entries of those that tell who sends, at any time, in this order.
+    /// Writes and removes entries of the maps that tell who sends, at any time, in this order.
     ///
     /// # Errors
-    /// Then none of them was written or removed.
+    /// A change is refused; then none was made.
     pub fn change(&mut self, changes: &[crate::plan::Change]) -> Result<(), DataPlaneError> {
         tables::change(&mut self.bpf, changes)
     }
 
-    /// Pins every map and program, as those of a generation that nobody knows of yet.
+    /// Pins every map and program in the directory of a new generation.
     pub fn pin(&mut self, pins: &Pins, generation: u64) -> Result<(), DataPlaneError> {
         for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
             let path = pins.map(generation, name);
@@ -145,7 +147,8 @@ impl DataPlane {
         layouts
     }
 
-    /// Messages of the programs; `None` unless they were loaded with `trace_packets`.
+    /// Returns the reader of the programs' messages; `None` unless they were loaded with
+    /// `trace_packets`.
     pub fn logger(&mut self, options: LoadOptions) -> Option<EbpfLogger<&'static dyn log::Log>> {
         if !options.trace_packets {
             return None;
@@ -153,13 +156,13 @@ impl DataPlane {
         EbpfLogger::init(&mut self.bpf).ok()
     }
 
-    /// How many entries a map can hold; 0: no such map.
+    /// Returns how many entries a map can hold; 0: no such map.
     pub fn map_capacity(&self, name: &str) -> u64 {
         let info = self.bpf.map(name).and_then(tables::info);
         info.map_or(0, |info| u64::from(info.max_entries()))
     }
 
-    /// The XDP program.
+    /// Returns the XDP program.
     pub fn xdp(&mut self) -> Result<&mut Xdp, DataPlaneError> {
         let name = names::DECAP;
         let missing = DataPlaneError::Missing { what: "program", name };
@@ -167,7 +170,7 @@ impl DataPlane {
         program.try_into().map_err(program_error(name))
     }
 
-    /// A TC program by name.
+    /// Returns a TC program by name.
     pub fn classifier(
         &mut self,
         name: &'static str,
@@ -177,7 +180,7 @@ impl DataPlane {
         program.try_into().map_err(program_error(name))
     }
 
-    /// Maps as aya knows them, for tests that look into single entries.
+    /// Returns the maps as aya knows them, for tests that look into single entries.
     pub fn maps(&mut self) -> &mut Ebpf {
         &mut self.bpf
     }

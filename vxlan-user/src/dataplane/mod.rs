@@ -1,10 +1,10 @@
-//! The data plane as the rest of the program sees it: loading programs, filling and reading their maps,
-//! attaching, pinning. The only directory that knows aya.
+//! The data plane as the rest of the program sees it: loading programs, filling and reading their
+//! maps, attaching, pinning. The only directory that knows aya.
 //!
-//! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches and
-//! pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs; [`Fdb`]
-//! removes MAC addresses while the programs run; [`ProbeRing`] receives probes. What the maps shall
-//! hold is decided by the plan, not here.
+//! [`DataPlane`] loads the programs, fills their maps from a [`Plan`](crate::plan::Plan), attaches
+//! and pins them; [`Reader`] reads counters and tables through the pins, also while no daemon runs;
+//! [`Fdb`] removes MAC addresses while the programs run; [`ProbeRing`] receives probes. What the
+//! maps shall hold is decided by the plan, not here.
 //!
 //! A file imports only files above it in this list:
 //!

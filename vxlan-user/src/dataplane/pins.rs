@@ -113,7 +113,7 @@ impl Pins {
         self.links().into_iter().filter_map(|path| Some((vni(&path)?, path))).collect()
     }
 
-    /// Can pins live there? Changes nothing.
+    /// Checks that pins can live there. Changes nothing.
     ///
     /// # Errors
     /// The nearest existing directory is not on a BPF file system.
@@ -132,8 +132,8 @@ impl Pins {
         Ok(())
     }
 
-    /// Makes the directory of this version, and brings the links of others into it: a link is what it
-    /// is, whatever the program in it.
+    /// Makes the directory of this version, and moves the links of other versions into it: a link
+    /// is the same in all versions, whatever program is in it.
     pub fn prepare(&self) -> Result<(), DataPlaneError> {
         let directory = self.directory();
         fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))?;
@@ -217,8 +217,8 @@ impl Pins {
         pinned.chain(known.iter().map(|known| known.number)).max().map_or(1, |last: u64| last + 1)
     }
 
-    /// Unpins the maps of all generations but those to keep. Their programs, if any is still attached,
-    /// go on.
+    /// Unpins the maps of all generations but those to keep. Their programs, if any is still
+    /// attached, go on.
     pub fn remove_generations_except(&self, keep: &[u64]) -> Result<(), DataPlaneError> {
         for directory in self.versions() {
             for path in entries(&directory).into_iter().filter(|path| !is_link(path)) {
@@ -266,7 +266,7 @@ fn begins_with(path: &Path, prefix: &str) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix))
 }
 
-/// Links first, detached at once: what they use is missed by nobody then.
+/// Removes links first and detaches them at once, so that nothing uses the rest any more.
 fn remove_tree(directory: &Path) -> io::Result<()> {
     let mut paths = entries(directory);
     paths.sort_by_key(|path| !is_link(path));

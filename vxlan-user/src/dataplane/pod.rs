@@ -13,7 +13,8 @@ pub(super) fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
 /// Returns the bytes of `values`, to be written by the kernel.
 pub(super) fn bytes_mut<T: Pod>(values: &mut [T]) -> &mut [u8] {
     let length = size_of_val(values);
-    // SAFETY: the memory is that of `values` and as long, borrowed as long; every bit pattern that is
-    // written is a value of `T` (`Pod`), and a `Pod` has no padding that would be read uninitialised.
+    // SAFETY: the memory is that of `values` and as long, borrowed as long; every bit pattern that
+    // is written is a value of `T` (`Pod`), and a `Pod` has no padding that would be read
+    // uninitialised.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<u8>(), length) }
 }

@@ -1,5 +1,5 @@
-//! Reading the maps of a former generation, whatever version's: by the fields that it described. Nothing
-//! is written here, and nothing is read that is not what was described.
+//! Reading the maps of a previous generation, of whatever version: by the fields that its record
+//! describes. Nothing is written, and no map is read that is not as described.
 
 use std::{
     io,
@@ -23,14 +23,14 @@ use super::{
     totals::Totals,
 };
 
-/// An open generation.
+/// A previous generation, open for reading.
 #[derive(Debug)]
 pub struct PreviousGeneration {
     generation: Generation,
     maps: Vec<Opened>,
-    /// By the kernel's numbers.
+    /// By the numbers that the kernel gave them.
     programs: Vec<u32>,
-    /// CPUs that there can be.
+    /// How many CPUs there can be.
     cpus: usize,
 }
 
@@ -38,7 +38,7 @@ pub struct PreviousGeneration {
 struct Opened {
     layout: MapLayout,
     fd: OwnedFd,
-    /// Fields of values that both versions know: where ours lie, and where theirs do.
+    /// Fields of values that both versions know: where a field lies in ours, and where in theirs.
     common: Vec<(Field, Field)>,
 }
 
@@ -50,8 +50,8 @@ impl PreviousGeneration {
             let path = pins.map_of(generation, &layout.name);
             let failed = |error: &dyn std::fmt::Display| {
                 let reason = format!(
-                    "{error}. It belongs to what the daemon left at work; without it nothing can go \
-                     over to a new start. `vxlan down` removes the rest"
+                    "{error}. It belongs to what the daemon left at work; without it nothing can \
+                     go over to a new start. `vxlan down` removes the rest"
                 );
                 DataPlaneError::pin(&path, reason)
             };
@@ -82,23 +82,23 @@ impl PreviousGeneration {
         &self.generation
     }
 
-    /// Is this program one of its own?
+    /// Is this program one of this generation's?
     pub fn has_program(&self, id: u32) -> bool {
         self.programs.contains(&id)
     }
 
-    /// Adds all that it has counted.
-    pub fn count(&self, into: &mut Totals) -> Result<(), DataPlaneError> {
+    /// Adds all that this generation has counted to `totals`.
+    pub fn count(&self, totals: &mut Totals) -> Result<(), DataPlaneError> {
         for (slot, owner) in self.generation.names.owners() {
-            into.add(owner, &self.counters(slot)?);
+            totals.add(owner, &self.counters(slot)?);
         }
         for (peer, vni, packets) in self.non_members()? {
-            into.add_non_member(&peer, vni, packets);
+            totals.add_non_member(&peer, vni, packets);
         }
         Ok(())
     }
 
-    /// The counters of one slot, all CPUs added up.
+    /// Returns the counters of one slot, summed over all CPUs.
     pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let Some(map) = self.map("COUNTERS") else { return Ok(sum) };
@@ -110,7 +110,7 @@ impl PreviousGeneration {
         Ok(sum)
     }
 
-    /// Packets of peers in networks that they are not members of, by name.
+    /// Returns packets of peers in networks that they are not members of, by name.
     pub fn non_members(&self) -> Result<Vec<(String, u32, u64)>, DataPlaneError> {
         let mut found = Vec::new();
         let Some(map) = self.map("NON_MEMBERS") else { return Ok(found) };
@@ -127,13 +127,13 @@ impl PreviousGeneration {
         Ok(found)
     }
 
-    /// The settings, as far as this version knows them.
+    /// Returns the settings, as far as this version knows their fields.
     pub fn settings(&self) -> Result<Option<GlobalSettings>, DataPlaneError> {
         let Some(map) = self.map("SETTINGS") else { return Ok(None) };
         Ok(map.value(&0_u32.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
     }
 
-    /// Every station.
+    /// Returns every MAC address of the FDB.
     pub fn mac_entries(&self) -> Result<Vec<MacEntry>, DataPlaneError> {
         let mut found = Vec::new();
         let Some(map) = self.map("FDB") else { return Ok(found) };
@@ -158,13 +158,13 @@ impl PreviousGeneration {
         Ok(found)
     }
 
-    /// What was learned of a member.
+    /// Returns what was learned of a member.
     pub fn learned(&self, member: u32) -> Result<Option<MemberState>, DataPlaneError> {
         let Some(map) = self.map("LEARNED") else { return Ok(None) };
         Ok(map.value(&member.to_ne_bytes())?.and_then(|raw| translated(map, &raw)))
     }
 
-    /// The addresses heard behind members.
+    /// Returns the addresses seen behind members.
     pub fn neighbours(&self) -> Result<Vec<(NeighbourKey, Neighbour)>, DataPlaneError> {
         let mut found = Vec::new();
         let Some(map) = self.map("NEIGHBOURS") else { return Ok(found) };
@@ -209,8 +209,8 @@ impl Opened {
         Ok(there.map_err(|error| self.failed(error))?.then_some(value))
     }
 
-    /// All keys of a hash. One that goes meanwhile would have the kernel begin again: each is listed
-    /// once, and no more than there is room for.
+    /// Returns all keys of a hash. When a key disappears meanwhile, the kernel begins again at the
+    /// first: so each key is listed once, and no more keys than the map has entries.
     fn keys(&self) -> Result<Vec<Vec<u8>>, DataPlaneError> {
         let mut seen = std::collections::HashSet::new();
         let mut keys: Vec<Vec<u8>> = Vec::new();
@@ -231,7 +231,7 @@ impl Opened {
     }
 }
 
-/// A value of this version, with every field that both know.
+/// Makes a value of this version, with every field that both versions know; all others are zero.
 fn translated<T: Pod>(map: &Opened, raw: &[u8]) -> Option<T> {
     let mut bytes = vec![0; size_of::<T>()];
     for (field, theirs) in &map.common {

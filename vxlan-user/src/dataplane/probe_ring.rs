@@ -1,4 +1,4 @@
-//! Received probes, as `decap` hands them over. Knows nothing of what they say.
+//! The ring buffer through which `decap` hands over received probes. Does not read the probes.
 
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -27,7 +27,7 @@ impl AsRawFd for ProbeRing {
 }
 
 impl DataPlane {
-    /// Where received probes come out; once for each load.
+    /// Returns the reading end of the ring buffer. Possible once for each load.
     pub fn probe_ring(&mut self) -> Result<ProbeRing, DataPlaneError> {
         let missing = DataPlaneError::Missing { what: "map", name: NAME };
         let map = self.bpf.take_map(NAME).ok_or(missing)?;

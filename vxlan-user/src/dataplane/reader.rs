@@ -1,5 +1,5 @@
-//! Reading counters and tables through the pins: for the daemon's metrics and for `vxlan show`, also
-//! while no daemon runs.
+//! Reading the counters and tables of the generation at work through the pins: for the daemon's
+//! metrics and for `vxlan show`, also while no daemon runs.
 
 use std::{
     cmp::Reverse,
@@ -35,16 +35,16 @@ use super::{
 };
 use crate::plan::{Names, SlotOwner, entry_endpoint};
 
-/// Open handles of the maps that the programs write, and of the ways to the peers.
+/// Open handles of the maps that the programs write, and of the peers' entries.
 pub struct Reader {
     names: Names,
-    /// What was counted before the first of `former`, and where there are none, before this generation.
+    /// What was counted before the first of `previous`; if there are none, before this generation.
     carried: Totals,
     /// Generations before this one that may still be counting.
-    former: Vec<(PreviousGeneration, StdHashMap<SlotOwner, u32>)>,
-    /// Of type and size as `Counters` for each CPU.
+    previous: Vec<(PreviousGeneration, StdHashMap<SlotOwner, u32>)>,
+    /// The values are one [`Counters`] for each CPU.
     counters: MapData,
-    /// CPUs that there can be.
+    /// How many CPUs there can be.
     cpus: usize,
     peers: Array<MapData, PeerEntry>,
     versions: Array<MapData, u32>,
@@ -57,8 +57,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Of the last of `generations`. What the others counted, and what was carried to the first of them,
-    /// counts too.
+    /// Opens the last of `generations`. What the others counted, and what was carried to the first
+    /// of them, counts too.
     ///
     /// # Errors
     /// Nothing is pinned there, or what is pinned is not what this program pins.
@@ -67,7 +67,7 @@ impl Reader {
         generations: &[Generation],
         carried: Totals,
     ) -> Result<Self, DataPlaneError> {
-        let Some((generation, former)) = generations.split_last() else {
+        let Some((generation, previous)) = generations.split_last() else {
             return Err(DataPlaneError::pin(pins.directory(), NOT_LOADED));
         };
         if generation.abi != ABI_VERSION {
@@ -79,11 +79,11 @@ impl Reader {
             return Err(DataPlaneError::pin(pins.directory(), reason));
         }
         let open = |name| open(pins, generation.number, name);
-        let former = former.iter().map(|former| {
-            let slots = former.names.owners().map(|(slot, owner)| (owner.clone(), slot));
-            Ok((PreviousGeneration::open(pins, former)?, slots.collect()))
+        let previous = previous.iter().map(|previous| {
+            let slots = previous.names.owners().map(|(slot, owner)| (owner.clone(), slot));
+            Ok((PreviousGeneration::open(pins, previous)?, slots.collect()))
         });
-        let former = former.collect::<Result<_, DataPlaneError>>()?;
+        let previous = previous.collect::<Result<_, DataPlaneError>>()?;
         let non_members = open("NON_MEMBERS")?;
         let fdb = open("FDB")?;
         let neighbours = open("NEIGHBOURS")?;
@@ -112,7 +112,7 @@ impl Reader {
         Ok(Self {
             names: generation.names.clone(),
             carried,
-            former,
+            previous,
             counters,
             cpus,
             peers: peers.try_into().map_err(read("PEERS"))?,
@@ -126,12 +126,12 @@ impl Reader {
         })
     }
 
-    /// What the indices mean.
+    /// Returns what the indices mean.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// The entry of a peer that counts. A daemon may change it meanwhile.
+    /// Returns the entry of a peer that is in force, whole, even if a daemon changes it meanwhile.
     fn peer(&self, peer: u32) -> Result<PeerEntry, DataPlaneError> {
         let version = || self.versions.get(&peer, 0).map_err(read("VERSIONS"));
         let mut before = version()?;
@@ -145,48 +145,49 @@ impl Reader {
         }
     }
 
-    /// The way to a peer: which of its endpoints is in use, or what was learned, absent where nothing was yet;
-    /// and the largest outer packet that is sent there, from its IP header on.
+    /// Returns the path to a peer: the endpoint in use, absent if it is to be learned and was not
+    /// yet; and the size of the largest outer packet that is sent there, from its IP header on, in
+    /// bytes.
     pub fn peer_path(&self, peer: u32) -> Result<(Option<SocketAddr>, u32), DataPlaneError> {
         let peer = self.peer(peer)?;
         let endpoint = entry_endpoint(&peer);
         Ok((Some(endpoint).filter(|to| !to.ip().is_unspecified()), peer.mtu))
     }
 
-    /// What was learned from a member's packets.
+    /// Returns what was learned from a member's packets.
     pub fn learned(&self, member: u32) -> Result<MemberState, DataPlaneError> {
         self.learned.get(&member, 0).map_err(read("LEARNED"))
     }
 
-    /// The addresses that were heard behind a member, the latest first.
+    /// Returns the addresses that were seen behind a member, the latest first.
     pub fn neighbours(&self, member: u32) -> Result<Vec<IpAddr>, DataPlaneError> {
-        let mut heard = Vec::new();
+        let mut found = Vec::new();
         for place in 0..NEIGHBOURS {
             match self.neighbours.get(&NeighbourKey { member, place }, 0) {
-                Ok(neighbour) => heard.push(neighbour),
+                Ok(neighbour) => found.push(neighbour),
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(read("NEIGHBOURS")(error)),
             }
         }
-        heard.sort_by_key(|neighbour| Reverse(neighbour.seen));
-        Ok(heard.iter().map(|neighbour| address_of(&neighbour.address)).collect())
+        found.sort_by_key(|neighbour| Reverse(neighbour.seen));
+        Ok(found.iter().map(|neighbour| address_of(&neighbour.address)).collect())
     }
 
-    /// Where a member's packets came from.
+    /// Returns what NAT changed in a member's packets.
     pub fn observed(&self, member: u32) -> Result<ObservedEndpoint, DataPlaneError> {
         Ok(self.learned(member)?.observed)
     }
 
-    /// The counters of one slot, all CPUs added up, with what its owner had before.
+    /// Returns the counters of one slot, summed over all CPUs, with what its owner had before.
     pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let mut sum = self.counted(slot)?;
         let Some(owner) = self.names.owner(slot as usize) else { return Ok(sum) };
         if let Some(carried) = self.carried.slots.get(owner) {
             sum.add(carried);
         }
-        for (former, slots) in &self.former {
+        for (previous, slots) in &self.previous {
             if let Some(slot) = slots.get(owner) {
-                sum.add(&former.counters(*slot)?);
+                sum.add(&previous.counters(*slot)?);
             }
         }
         Ok(sum)
@@ -207,17 +208,17 @@ impl Reader {
         Ok(sum)
     }
 
-    /// Every pair seen so far.
+    /// Returns every pair of a peer and a network seen so far.
     pub fn non_members(&self) -> Result<Vec<NonMemberDrops>, DataPlaneError> {
         let mut all = Totals { non_members: self.carried.non_members.clone(), ..Totals::default() };
         let mut seen = self.own_non_members()?;
-        for (former, _) in &self.former {
-            seen.extend(former.non_members()?);
+        for (previous, _) in &self.previous {
+            seen.extend(previous.non_members()?);
         }
         for (peer, vni, packets) in seen {
             all.add_non_member(&peer, vni, packets);
         }
-        // Of peers and networks that are configured still.
+        // Only of peers and networks that are still configured.
         let peers: HashSet<&String> = self.names.peers.iter().collect();
         let networks: HashSet<&u32> = self.names.networks.iter().collect();
         let known = |(peer, vni): &(String, u32)| peers.contains(peer) && networks.contains(vni);
@@ -238,7 +239,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// The forwarding table.
+    /// Returns the forwarding table.
     pub fn mac_entries(&self) -> Result<Vec<MacEntry>, DataPlaneError> {
         let entries = self.fdb.iter().map(|entry| {
             let (key, value) = entry?;
@@ -253,7 +254,7 @@ impl Reader {
         entries.collect::<Result<_, MapError>>().map_err(read("FDB"))
     }
 
-    /// How full the maps are whose contents change while they are at work.
+    /// Returns how full the maps are that fill while the programs run.
     pub fn usage(&self) -> Vec<MapUsage> {
         let entries = [
             self.mappings.keys().count(),
@@ -270,7 +271,8 @@ impl Reader {
     }
 }
 
-/// Of a neighbour, whose family is not kept: no host has an IPv6 address that ends in 96 zero bits.
+/// Returns the address of a neighbour, whose family the map does not hold: no host has an IPv6
+/// address that ends in 96 zero bits.
 fn address_of(address: &Address) -> IpAddr {
     let short = [1, 2, 3].iter().all(|at| address.word(*at) == 0);
     address.to_ip(if short { IPV4 } else { IPV6 })

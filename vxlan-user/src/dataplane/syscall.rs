@@ -1,5 +1,5 @@
-//! The commands of bpf(2) that aya does not offer, and membarrier(2). Bytes and descriptors; what they
-//! mean is the callers' matter.
+//! The commands of bpf(2) that aya does not offer, and membarrier(2). Handles bytes and
+//! descriptors; their meaning is the callers' matter.
 
 use std::{
     ffi::CString,
@@ -59,8 +59,8 @@ struct LinkDetach {
     link_fd: u32,
 }
 
-/// What a link of a network device says: the beginning of `struct bpf_link_info`, whose parts for XDP
-/// and for TCX both begin with the interface.
+/// What a link of a network device says: the beginning of `struct bpf_link_info`, whose parts for
+/// XDP and for TCX both begin with the interface.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DeviceLink {
@@ -116,7 +116,8 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the attribute is whole and its descriptor open.
     match unsafe { bpf(BPF_LINK_DETACH, &detach) } {
         Ok(_) => Ok(()),
-        // Its interface is gone, or it is no link that can be detached: it ends with its last holder.
+        // Its interface is gone, or it is no link that can be detached: it ends with its last
+        // holder.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLINK | libc::EOPNOTSUPP)) => {
             Ok(())
         }
@@ -134,8 +135,8 @@ pub(super) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::R
         value: value.as_mut_ptr() as u64,
         flags: 0,
     };
-    // SAFETY: the pointers are to live buffers, as long as the map's key and value: the callers take
-    // the sizes from the map itself.
+    // SAFETY: the pointers are to live buffers, as long as the map's key and value: the callers
+    // take the sizes from the map itself.
     found(unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &element) })
 }
 

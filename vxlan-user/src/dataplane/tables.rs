@@ -53,9 +53,8 @@ pub(super) fn is_ours(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// How many entries a plan needs in each map that a configuration can fill. Of learned endpoints any may be
-/// known, and one that moves is in two places for a moment.
-pub(super) fn needs(plan: &Plan) -> [(&'static str, usize); 15] {
+/// Returns how many entries a plan needs in each map that a configuration can fill.
+pub(super) fn required_entries(plan: &Plan) -> [(&'static str, usize); 15] {
     let (networks, peers) = (plan.networks.len(), plan.peers.len());
     [
         ("NETWORKS", networks),
@@ -76,12 +75,12 @@ pub(super) fn needs(plan: &Plan) -> [(&'static str, usize); 15] {
     ]
 }
 
-/// Is there room for a plan?
+/// Checks that the maps have room for a plan.
 ///
 /// # Errors
-/// [`DataPlaneError::Full`]
+/// [`DataPlaneError::Full`]: the first map that is too small.
 pub(super) fn check_capacity(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
-    for (name, needed) in needs(plan) {
+    for (name, needed) in required_entries(plan) {
         let capacity = bpf.map(name).map_or(0, capacity);
         if needed > capacity as usize {
             return Err(DataPlaneError::Full { name, needed, capacity });
@@ -90,7 +89,7 @@ pub(super) fn check_capacity(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneErr
     Ok(())
 }
 
-/// Writes a whole plan, and sets the clock by which what is learned from then on will age.
+/// Writes a whole plan, and sets the clock by which everything learned from then on will age.
 pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     let by_vni = plan.networks.iter().enumerate().map(|(index, network)| {
         let [a, b, c] = network.vni;
@@ -126,7 +125,7 @@ pub(super) fn change(bpf: &mut Ebpf, changes: &[Change]) -> Result<(), DataPlane
         let back = opposite(bpf, change)?;
         if let Err(error) = change_one(bpf, change) {
             for back in undo.iter().rev() {
-                // What could be written before can be written again, and what is removed makes room.
+                // A removal makes room, and an entry that was there before fits again.
                 change_one(bpf, back)?;
             }
             return Err(error);
@@ -145,7 +144,7 @@ fn change_one(bpf: &mut Ebpf, change: &Change) -> Result<(), DataPlaneError> {
     }
 }
 
-/// What takes a change back.
+/// Returns the change that undoes `change`.
 fn opposite(bpf: &mut Ebpf, change: &Change) -> Result<Change, DataPlaneError> {
     Ok(match *change {
         Change::SetSource(key, _) | Change::RemoveSource(key) => {
@@ -159,7 +158,7 @@ fn opposite(bpf: &mut Ebpf, change: &Change) -> Result<Change, DataPlaneError> {
     })
 }
 
-/// The value of a key, if it is there.
+/// Returns the value of a key, if the key is there.
 fn present<K: Pod, V: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,
@@ -181,8 +180,8 @@ pub(super) fn set_addresses(bpf: &mut Ebpf, of: &GlobalSettings) -> Result<(), D
     })
 }
 
-/// Writes one peer, whole for every packet: first the element that does not count, then the number that
-/// says that it does.
+/// Writes one peer so that every packet sees a whole entry: first the copy that is not in force,
+/// then the version that puts it in force.
 pub(super) fn set_peer(bpf: &mut Ebpf, index: u32, peer: &PeerEntry) -> Result<(), DataPlaneError> {
     let next =
         with_array::<u32, _>(bpf, VERSIONS, |versions| versions.get(&index, 0))?.wrapping_add(1);
@@ -196,7 +195,7 @@ fn map<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DataPla
     bpf.map_mut(name).ok_or(DataPlaneError::Missing { what: "map", name })
 }
 
-/// What the kernel says of a map of a kind that we use.
+/// Returns what the kernel reports of a map of a kind that we use.
 #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows two dozen other kinds")]
 pub(super) fn info(map: &Map) -> Option<MapInfo> {
     let data = match map {
@@ -210,12 +209,13 @@ pub(super) fn info(map: &Map) -> Option<MapInfo> {
     data.info().ok()
 }
 
-/// How many entries the map holds; 0 where the kernel does not say.
+/// Returns how many entries the map can hold; 0 where the kernel does not report it.
 fn capacity(map: &Map) -> u32 {
     info(map).map_or(0, |info| info.max_entries())
 }
 
-/// What a refusal means. A full hash says `E2BIG`, as does an array behind its end; a full trie `ENOSPC`.
+/// Makes the error of a refused entry. A full hash returns `E2BIG`, as does an array behind its
+/// end; a full trie returns `ENOSPC`.
 #[expect(clippy::wildcard_enum_match_arm, reason = "everything else is no matter of room")]
 fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> DataPlaneError {
     let errno = match &source {
@@ -226,7 +226,7 @@ fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> D
     let map = bpf.map(name);
     let capacity = map.map_or(0, capacity);
     if matches!(errno, Some(libc::E2BIG | libc::ENOSPC)) {
-        // One that is added is one more than there is room for.
+        // An entry that is added is one more than there is room for.
         let needed = needed.max(capacity as usize + 1);
         return DataPlaneError::Full { name, needed, capacity };
     }
@@ -241,7 +241,7 @@ fn peers(bpf: &mut Ebpf, all: &[PeerEntry]) -> Result<(), DataPlaneError> {
     })
 }
 
-/// Does something to an array.
+/// Applies `change` to an array.
 pub(super) fn with_array<V: Pod, T>(
     bpf: &mut Ebpf,
     name: &'static str,

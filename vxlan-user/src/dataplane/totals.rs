@@ -1,4 +1,4 @@
-//! What was counted before the generation at work: by name, in words that other versions read too.
+//! What was counted before the generation at work: by name, in a form that other versions read too.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,7 +30,7 @@ impl Totals {
     }
 }
 
-/// As it is on disk.
+/// The form on disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Written {
     slots: Vec<Slot>,
@@ -40,7 +40,7 @@ struct Written {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Slot {
     owner: SlotOwner,
-    /// What is not zero.
+    /// Numbers that are not zero.
     counters: BTreeMap<String, u64>,
 }
 

@@ -38,7 +38,8 @@ impl AttachedPrograms {
         Ok(Self { links, filters })
     }
 
-    /// Puts the programs back, and detaches what was attached since. Tries all, and returns what failed.
+    /// Puts the programs back, and detaches what was attached since. Tries all, and returns what
+    /// failed.
     pub fn restore(self, pins: &Pins) -> Vec<String> {
         let filters = self.filters.iter().map(PreviousFilter::restore);
         let mut problems: Vec<String> = filters.filter_map(Result::err).collect();

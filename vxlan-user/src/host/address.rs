@@ -1,4 +1,4 @@
-//! IP addresses of an interface: reading them, and bringing an overlay's to what is asked.
+//! IP addresses of an interface: reading them, and bringing an overlay's to those that are wanted.
 //!
 //! Owns the translation of address messages. Does not choose which interface may be changed.
 
@@ -23,7 +23,7 @@ pub struct InterfaceAddress {
     pub address: IpNet,
     /// IPv4: another address of the same prefix comes first. IPv6: a temporary address.
     pub secondary: bool,
-    /// Not to be chosen as a source address any more.
+    /// Must no longer be chosen as a source address.
     pub deprecated: bool,
     /// IPv6: the kernel still makes sure that nobody else uses it.
     pub tentative: bool,
@@ -138,7 +138,7 @@ impl Host {
         let message = request.message_mut();
         match net {
             IpNet::V4(net) => {
-                // Like `ip address add`: no broadcast address unless somebody asks for one.
+                // Like `ip address add`: no broadcast address unless somebody demands one.
                 message
                     .attributes
                     .retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));

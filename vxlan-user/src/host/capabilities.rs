@@ -1,7 +1,8 @@
-//! Capabilities: which ones the program needs and what for, which it lacks, and giving up all others.
+//! Capabilities: which ones the program needs and what for, which it lacks, and giving up all
+//! others.
 //!
-//! Capabilities belong to a thread, and a new thread begins with those of the one that starts it. So
-//! all this is for a process that has one thread yet, or for a thread about itself.
+//! Capabilities belong to a thread, and a new thread begins with those of the one that starts it.
+//! So all this is for a process that has one thread yet, or for a thread about itself.
 
 use std::collections::HashSet;
 
@@ -17,8 +18,8 @@ pub const NEEDED: [(Capability, &str); 4] = [
     (Capability::CAP_PERFMON, "for programs that compare the addresses of packets"),
 ];
 
-/// The capabilities that are needed and not effective in this thread, each as a user would write it,
-/// with what it is for.
+/// The capabilities that are needed and not effective in this thread, each as a user would write
+/// it, with what it is for.
 ///
 /// Before Linux 5.8 CAP_SYS_ADMIN stood for CAP_BPF and CAP_PERFMON; it still implies both.
 #[must_use]
@@ -42,8 +43,9 @@ fn implied(capability: Capability) -> bool {
     matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON)
 }
 
-/// Leaves this thread, and those that it starts from now on, the needed capabilities alone, and no way
-/// to get another one back: nothing that is executed later gains any either (`no_new_privs`).
+/// Leaves this thread, and those that it starts from now on, the needed capabilities alone, and
+/// nothing to get another one back with: nothing that is executed later gains any either
+/// (`no_new_privs`).
 ///
 /// # Errors
 /// The kernel does not let go of something.

@@ -11,8 +11,8 @@ pub struct Host {
 impl Host {
     /// Connects to the network namespace that the calling thread is in at this moment.
     ///
-    /// Must be called within a tokio runtime: spawns the task that drives the connection, which ends
-    /// when the last clone of this `Host` is dropped.
+    /// Must be called within a tokio runtime: spawns the task that drives the connection, which
+    /// ends when the last clone of this `Host` is dropped.
     pub fn new() -> Result<Self, HostError> {
         let (connection, handle, _) = rtnetlink::new_connection().map_err(HostError::Open)?;
         tokio::spawn(connection);

@@ -1,8 +1,8 @@
-//! Is a host behind an overlay interface alive? ICMP and ICMPv6 echo (RFC 792, RFC 4443) through that
-//! interface, for peers that cannot answer probes.
+//! Is a host behind an overlay interface alive? ICMP and ICMPv6 echo (RFC 792, RFC 4443) through
+//! that interface, for peers that cannot answer probes.
 //!
-//! Owns the socket, and knows which replies answer its requests. Which hosts get requests, how often, and
-//! what a reply means is the daemon's matter.
+//! Owns the socket, and knows which replies answer its requests. Which hosts get requests, how
+//! often, and what a reply means is the daemon's matter.
 
 use std::{
     io,
@@ -53,8 +53,8 @@ pub struct EchoReply {
 }
 
 impl EchoSocket {
-    /// Opens a socket that sends from `source`, an address of `interface`, in the network namespace that
-    /// the calling thread is in. Must be called within a tokio runtime. Needs `CAP_NET_RAW`.
+    /// Opens a socket that sends from `source`, an address of `interface`, in the network namespace
+    /// that the calling thread is in. Must be called within a tokio runtime. Needs `CAP_NET_RAW`.
     pub fn open(interface: &str, source: IpAddr) -> Result<Self, HostError> {
         open_from(interface, source)
             .and_then(|(socket, types)| {
@@ -71,16 +71,16 @@ impl EchoSocket {
     /// Sends a request, at once or not at all.
     ///
     /// # Errors
-    /// The kernel's: among them `EHOSTUNREACH` and `ENETUNREACH`, there is no route; `EAGAIN`, there is no
-    /// room. An address of the other family is `EAFNOSUPPORT` or `EINVAL`.
+    /// The kernel's: among them `EHOSTUNREACH` and `ENETUNREACH`, there is no route; `EAGAIN`,
+    /// there is no room. An address of the other family is `EAFNOSUPPORT` or `EINVAL`.
     pub fn send(&self, destination: IpAddr, sequence: u16) -> io::Result<()> {
         let message = echo_request(self.types.request, self.identifier, sequence, &self.nonce);
         self.socket.get_ref().send_to(&message, &raw_address(destination).into())?;
         Ok(())
     }
 
-    /// Returns the next reply to a request of this socket. Nothing is lost when the future is dropped
-    /// before it is ready.
+    /// Returns the next reply to a request of this socket. Nothing is lost when the future is
+    /// dropped before it is ready.
     pub async fn next(&self) -> io::Result<EchoReply> {
         loop {
             let received = self.socket.async_io(Interest::READABLE, |socket| self.receive(socket));

@@ -1,4 +1,4 @@
-//! What a driver says of itself by way of ethtool(8)'s ioctl: its name, its queues, what it merges.
+//! What a driver reports through ethtool(8)'s ioctl: its name, its queues, which packets it merges.
 //! Reads only. What it does not say is not known, which is no error.
 
 use std::{
@@ -64,7 +64,7 @@ pub struct Offload {
 }
 
 impl DriverInfo {
-    /// Asks the driver of that interface, in the network namespace of the calling thread.
+    /// Reads the driver of that interface, in the network namespace of the calling thread.
     pub fn read(interface: &str, mac: [u8; 6]) -> Self {
         let Ok(query) = Ethtool::new(interface) else { return Self::default() };
         Self {
@@ -102,8 +102,8 @@ impl Ethtool {
     unsafe fn run(&self, words: &mut [u32]) -> io::Result<()> {
         let data = libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() };
         let mut request = libc::ifreq { ifr_name: self.name, ifr_ifru: data };
-        // SAFETY: the descriptor is open, the request whole, and what it points to long enough by the
-        // function's contract.
+        // SAFETY: the descriptor is open, the request whole, and what it points to long enough by
+        // the function's contract.
         let result =
             unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -118,8 +118,8 @@ impl Ethtool {
         Ok(text(bytes(&words[1..9])))
     }
 
-    /// `struct ethtool_channels`: the most of receive, transmit, other and combined; then how many of
-    /// each are used.
+    /// `struct ethtool_channels`: the maxima of receive, transmit, other and combined, then how
+    /// many of each are used.
     fn channels(&self) -> io::Result<Option<Channels>> {
         let mut words = [0; 9];
         words[0] = ETHTOOL_GCHANNELS;
@@ -136,8 +136,8 @@ impl Ethtool {
     }
 
     fn merging_offloads(&self) -> io::Result<Vec<Offload>> {
-        // `struct ethtool_sset_info`: the command, nothing, a mask of 64 bits, and for the one set that
-        // is asked for how many strings it has.
+        // `struct ethtool_sset_info`: the command, nothing, a mask of 64 bits, and for the one set
+        // that is requested how many strings it has.
         let mut info = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];
         // SAFETY: four words, and one for the set.
         unsafe { self.run(&mut info) }?;
@@ -148,8 +148,8 @@ impl Ethtool {
         // SAFETY: room for as many strings as the kernel just said; the features are a constant of
         // the running kernel.
         unsafe { self.run(&mut names) }?;
-        // `struct ethtool_gfeatures`: the command, how many blocks of 32 there is room for, and for each
-        // what can be changed, what was asked for, what is on, and what never changes.
+        // `struct ethtool_gfeatures`: the command, how many blocks of 32 there is room for, and for
+        // each what can be changed, what was requested, what is on, and what never changes.
         let blocks = count.div_ceil(32);
         let mut features = vec![0; 2 + 4 * blocks];
         features[..2].copy_from_slice(&[ETHTOOL_GFEATURES, blocks as u32]);

@@ -11,8 +11,8 @@ use vxlan_common::{
     wire::{IPV4_LEN, IPV6_LEN, UDP_LEN, icmp, ip, ipv4, ipv6, udp},
 };
 
-/// The outer headers of one packet. IPv4 packets have DF and identification 0, IPv6 packets flow label
-/// 0; the UDP checksum is zero, over IPv6 too (RFC 6935).
+/// The outer headers of one packet. IPv4 packets have DF and identification 0, IPv6 packets flow
+/// label 0; the UDP checksum is zero, over IPv6 too (RFC 6935).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OuterHeaders {
     /// An address of this host, and any port: a socket that is bound to that port does not matter.
@@ -74,8 +74,8 @@ pub(super) fn ipv6_packet(
     Ok(packet)
 }
 
-/// Writes an echo request of this type, checksum included: over the message alone, as ICMP has it. The
-/// kernel overwrites the checksum of ICMPv6 with one over the pseudo-header too.
+/// Writes an echo request of this type, checksum included: over the message alone, as ICMP has it.
+/// The kernel overwrites the checksum of ICMPv6 with one over the pseudo-header too.
 pub(super) fn echo_request(kind: u8, identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = vec![0; icmp::HEADER_LEN];
     put(&mut message, icmp::field::TYPE, [kind]);

@@ -1,8 +1,9 @@
-//! What routers report of packets that were too big for them: raw sockets on the underlay interface.
+//! What routers report of packets that were too big for them: raw sockets on the underlay
+//! interface.
 //!
-//! The kernel looks for a socket that a refused packet came from. Ours came from a program, so the kernel
-//! finds none and drops the message: these sockets are the only place to receive it. Owns the sockets,
-//! not the decision whether a message is to be believed.
+//! The kernel looks for a socket that a refused packet came from. Ours came from a program, so the
+//! kernel finds none and drops the message: these sockets are the only place to receive it. Owns
+//! the sockets, not the decision whether a message is to be believed.
 
 use std::{
     io,
@@ -20,15 +21,17 @@ use super::{
     socket::{open_icmp, open_icmpv6, receive, register},
 };
 
-/// More than any router quotes, in bytes: IPv6 fills the smallest MTU, IPv4 rarely more than 576 bytes.
+/// More than any router quotes, in bytes: IPv6 fills the smallest MTU, IPv4 rarely more than 576
+/// bytes.
 const MAX_MESSAGE: usize = 2048;
 
-/// An ICMP "destination unreachable" or an ICMPv6 "packet too big", whatever packet the message quotes.
+/// An ICMP "destination unreachable" or an ICMPv6 "packet too big", whatever packet the message
+/// quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IcmpMessage {
     pub from: IpAddr,
-    /// From the ICMP header on. The checksum of an ICMPv6 message has been verified, that of an ICMP
-    /// message has not.
+    /// From the ICMP header on. The checksum of an ICMPv6 message has been verified, that of an
+    /// ICMP message has not.
     pub bytes: Vec<u8>,
 }
 
@@ -41,8 +44,8 @@ pub struct IcmpListener {
 }
 
 impl IcmpListener {
-    /// Listens on an interface of the network namespace that the calling thread is in. Must be called
-    /// within a tokio runtime. Needs `CAP_NET_RAW`.
+    /// Listens on an interface of the network namespace that the calling thread is in. Must be
+    /// called within a tokio runtime. Needs `CAP_NET_RAW`.
     pub fn open(interface: &str) -> Result<Self, HostError> {
         let failed = |source| HostError::Icmp { interface: interface.to_owned(), source };
         let v4 = open_icmp(interface, DESTINATION_UNREACHABLE).map_err(failed)?;

@@ -32,7 +32,7 @@ pub enum XdpMode {
     Several,
 }
 
-/// What the kernel says of one interface.
+/// What the kernel reports of one interface.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) ifindex: u32,

@@ -39,8 +39,8 @@ impl MainTable {
         routes.filter(move |present| present.metric <= metric)
     }
 
-    /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces `ours`
-    /// and their routes are gone.
+    /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces
+    /// `ours` and their routes are gone.
     #[must_use]
     pub fn conflicting_route(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
         let mut present = self.before_ours(prefix.trunc());
@@ -87,7 +87,7 @@ impl Host {
         Ok(routes)
     }
 
-    /// What is said of a route that is in the way.
+    /// Makes the error for a route that conflicts with one of ours.
     pub async fn foreign_route(&self, present: &Route) -> HostError {
         let found = self.describe(present).await;
         HostError::ForeignRoute { prefix: present.prefix, found }

@@ -1,12 +1,13 @@
-//! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay; and
-//! what is sent and received through raw sockets.
+//! The host's network configuration: overlay devices, addresses, routes, neighbours, the underlay;
+//! and what is sent and received through raw sockets.
 //!
-//! The only directory that knows netlink and raw sockets. Its interface takes and returns plain values:
-//! nothing of `rtnetlink` appears there. It knows nothing of BPF or of the configuration file.
+//! The only directory that knows netlink and raw sockets. Its interface takes and returns plain
+//! values: nothing of `rtnetlink` appears there. It knows nothing of BPF or of the configuration
+//! file.
 //!
 //! Whatever is changed here can be recognised again, so that a restart adopts it and `down` removes
-//! exactly that: overlay devices by their alias, routes by their protocol number ([`ROUTE_PROTOCOL`]).
-//! Everything else on the host belongs to somebody else and is never changed.
+//! exactly that: overlay devices by their alias, routes by their protocol number
+//! ([`ROUTE_PROTOCOL`]). Everything else on the host belongs to somebody else and is never changed.
 //!
 //! A file imports only files above it in this list:
 //!

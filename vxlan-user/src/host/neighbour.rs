@@ -22,7 +22,7 @@ use super::{
 /// How far the kernel is with an address. The names are those of `ip neighbour`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NeighbourState {
-    /// Asked, no answer yet.
+    /// A request was sent; no answer yet.
     Incomplete,
     Reachable,
     /// Answered some time ago: usable, and checked at the next use.
@@ -34,7 +34,7 @@ pub enum NeighbourState {
     /// Needs no resolution.
     Noarp,
     Permanent,
-    /// Known, nothing asked so far.
+    /// Known; no request was sent so far.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! Where a packet to a peer goes next. Asks the kernel's routing; changes nothing.
+//! The next hop of a packet to a peer, from the kernel's routing. Changes nothing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -31,9 +31,9 @@ pub struct NextHop {
 }
 
 impl Host {
-    /// Looks up the way to each destination out of the interface `via_ifindex`, for packets from the
-    /// source beside it (which must be an address of this host) or from whatever the kernel would
-    /// choose. The answers are in the same order.
+    /// Looks up the path to each destination out of the interface `via_ifindex`, for packets from
+    /// the source beside it (which must be an address of this host) or from whatever the kernel
+    /// would choose. The answers are in the same order.
     pub async fn next_hops(
         &self,
         destinations: &[(IpAddr, Option<IpAddr>)],
@@ -52,7 +52,8 @@ impl Host {
             if let Some(address) = *source
                 && local.get(&address) == Some(&false)
             {
-                // The kernel's answer to this is the one for a missing route, or for IPv6 none at all.
+                // The kernel's answer to this is the one for a missing route, or for IPv6 none at
+                // all.
                 let interface = self.name_of(via_ifindex).await;
                 return Err(HostError::SourceNotLocal { address, interface });
             }
@@ -86,11 +87,11 @@ impl Host {
             let interface = self.name_of(via_ifindex).await;
             return Err(HostError::NotAnotherHost { destination, interface, kind });
         }
-        let mut message = self.ask(destination, via_ifindex, source).await?;
-        // Told a source too, the kernel takes the interface of an IPv6 question for a preference.
+        let mut message = self.request_route(destination, via_ifindex, source).await?;
+        // Given a source too, the kernel takes the interface of an IPv6 request for a preference.
         let elsewhere = next_hop(&message, via_ifindex).ifindex != via_ifindex;
         if elsewhere && message.header.kind == RouteType::Unicast {
-            message = self.ask(destination, via_ifindex, None).await?;
+            message = self.request_route(destination, via_ifindex, None).await?;
         }
         let kind = message.header.kind;
         if kind == RouteType::Unicast {
@@ -110,20 +111,20 @@ impl Host {
     }
 
     /// The kernel's answer, whatever kind of route it is.
-    async fn ask(
+    async fn request_route(
         &self,
         destination: IpAddr,
         via_ifindex: u32,
         source: Option<IpAddr>,
     ) -> Result<RouteMessage, HostError> {
-        // When it is told the interface and finds no route, the kernel takes an IPv4 destination to
-        // be on the link and says so as if it knew. Asked which entry of the table matched, it
-        // admits that there was none.
+        // Given an interface and finding no route, the kernel takes an IPv4 destination to be on
+        // the link, and its answer looks like any other. Requested to name the matching entry of
+        // the table instead, it reports that there is none.
         let lookups = [RouteFlags::FibMatch, RouteFlags::empty()];
         let mut answer: Option<RouteMessage> = None;
         for flags in lookups {
             let of_entry = answer.take().and_then(metrics);
-            let request = question(destination, via_ifindex, source, flags);
+            let request = route_request(destination, via_ifindex, source, flags);
             let found = self.handle.route().get(request).execute().try_next().await;
             let found = found.during(|| format!("look up the route to {destination}"));
             answer = match found {
@@ -133,8 +134,8 @@ impl Host {
                 }
             };
             // The second answer has what the kernel learned from the path, of which it tells nobody
-            // when it forgets it, and which it believes more easily than the daemon does. What counts
-            // is what the entry says.
+            // when it forgets it, and which it believes more easily than the daemon does. What
+            // counts is the entry's own MTU.
             if flags.is_empty()
                 && let Some(message) = &mut answer
             {
@@ -182,7 +183,7 @@ fn kernel_error(destination: IpAddr, errno: i32) -> HostError {
     }
 }
 
-fn question(
+fn route_request(
     destination: IpAddr,
     via_ifindex: u32,
     source: Option<IpAddr>,

@@ -1,5 +1,5 @@
-//! Overlay devices: a veth pair per network, of which the host uses one end and the data plane the other,
-//! the hidden port. Owns their creation, and their adoption after a restart. Routes are
+//! Overlay devices: a veth pair per network, of which the host uses one end and the data plane the
+//! other, the hidden port. Owns their creation, and their adoption after a restart. Routes are
 //! `route_change`'s, programs are not this directory's.
 
 use netlink_packet_route::link::{In6AddrGenMode, InfoData, InfoVeth, LinkAttribute};
@@ -13,7 +13,7 @@ use super::{
     overlay_spec::{OverlaySpec, validate},
 };
 
-/// An overlay interface that is up, with what was asked for.
+/// An overlay interface that is up, as the spec wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlay {
     pub ifindex: u32,
@@ -24,8 +24,8 @@ pub struct Overlay {
 }
 
 impl Host {
-    /// Creates the pair, or adopts it if it is there and ours: then MTU and addresses are brought to what
-    /// is asked; MAC and both interface indexes stay.
+    /// Creates the pair, or adopts it if it is there and ours: then MTU and addresses are brought
+    /// to the spec's; MAC and both interface indexes stay.
     ///
     /// Adoption may drop routes through the interface (the kernel does when its last address or its
     /// IPv6 mode changes), so call [`Host::add_route`] afterwards. A creation that fails leaves
@@ -56,7 +56,7 @@ impl Host {
             .append_extra_attribute(LinkAttribute::Group(HIDDEN_GROUP | spec.vni))
             .build();
         // udev replaces an address that the kernel has drawn, a moment after it was read here, and
-        // leaves one that was asked for (systemd.link(5), MACAddressPolicy=).
+        // leaves one that was requested (systemd.link(5), MACAddressPolicy=).
         let overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(hidden)))
             .mtu(spec.mtu)

@@ -1,5 +1,5 @@
-//! Telling overlay pairs of ours from everybody else's interfaces, and the changes that need no more than
-//! that: MTU and removal.
+//! Telling overlay pairs of ours from everybody else's interfaces, and the changes that need no
+//! more than that: MTU and removal.
 //!
 //! A device is ours when its alias says so ([`overlay_alias`]), or, until it has one, its group
 //! ([`OVERLAY_GROUP`]). Owns those marks.
@@ -24,8 +24,9 @@ pub struct OwnedOverlay {
 
 const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
 const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
-/// A pair is made with these groups and its VNI in their lower 24 bits, as no alias can be given in the
-/// same step: whoever is killed before the next one leaves a pair that can be told from anybody else's.
+/// A pair is made with these groups and its VNI in their lower 24 bits, as no alias can be given in
+/// the same step: whoever is killed before the next one leaves a pair that can be told from anybody
+/// else's.
 pub(super) const OVERLAY_GROUP: u32 = 0x7600_0000;
 pub(super) const HIDDEN_GROUP: u32 = 0x7700_0000;
 pub(super) fn overlay_alias(vni: u32) -> String {
@@ -36,7 +37,8 @@ pub(super) fn hidden_alias(vni: u32) -> String {
     format!("{HIDDEN_ALIAS}{vni}")
 }
 
-/// Of a pair of ours: the VNI that one of its ends bears, in its alias or, until it has one, in its group.
+/// Of a pair of ours: the VNI that one of its ends bears, in its alias or, until it has one, in its
+/// group.
 fn marked(link: &Link, alias: &str, group: u32) -> Option<u32> {
     if !link.is_veth() {
         return None;

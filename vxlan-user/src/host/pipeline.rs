@@ -1,17 +1,17 @@
-//! Many requests to the kernel at a time: it answers each in some microseconds, and waiting for every
-//! answer before the next question would take the most time.
+//! Many requests to the kernel at a time: it answers each in some microseconds, and waiting for
+//! every answer before the next request would take most of the time.
 
 use std::ops::ControlFlow;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-/// Requests without an answer yet. Answers wait in the socket's buffer of 200 kB or so, in which the
-/// longest take 4 kB each; what does not fit would be lost.
+/// Requests without an answer yet. Answers wait in the socket's buffer of 200 kB or so, in which
+/// the longest take 4 kB each; what does not fit would be lost.
 const AT_A_TIME: usize = 32;
 
-/// Has the requests done, as many at a time as the socket can take, and hands on what becomes of them
-/// in the order in which they are done. After [`ControlFlow::Break`] no further one is begun; those that
-/// were begun are waited for all the same, as the kernel does them.
+/// Has the requests done, as many at a time as the socket can take, and hands on what becomes of
+/// them in the order in which they are done. After [`ControlFlow::Break`] no further one is begun;
+/// those that were begun are waited for all the same, as the kernel does them.
 ///
 /// Only for requests with a single answer: the kernel refuses a second list while it makes one.
 pub(super) async fn in_flight<F: Future>(

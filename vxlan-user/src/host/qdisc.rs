@@ -15,7 +15,6 @@ impl Host {
         let dump = self.handle.qdisc().get().index(ifindex.cast_signed()).execute();
         let list = dump.try_collect::<Vec<_>>().await;
         let list = list.during(|| format!("list the queueing disciplines of {name}"))?;
-        let is_clsact = |attribute: &TcAttribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact");
         Ok(list.iter().any(|qdisc| {
             qdisc.header.index == ifindex.cast_signed() && qdisc.attributes.iter().any(is_clsact)
         }))
@@ -46,6 +45,10 @@ impl Host {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_clsact(attribute: &TcAttribute) -> bool {
+    if let TcAttribute::Kind(kind) = attribute { kind == "clsact" } else { false }
 }
 
 /// There is no such qdisc, or no such interface.

@@ -1,9 +1,10 @@
 //! UDP packets from the underlay interface, with headers of our own: raw sockets.
 //!
-//! A probe must leave as data does, from any of 16,384 source ports and without a checksum, and with
-//! exactly the length that the prober demands. A UDP socket would have to be bound to that port, and would
-//! take the port away from whoever else uses it (a kernel `vxlan` device, another program); the kernel
-//! would choose the rest of the header. Owns the sockets, not what is sent, when and where.
+//! A probe must leave as data does, from any of 16,384 source ports and without a checksum, and
+//! with exactly the length that the prober demands. A UDP socket would have to be bound to that
+//! port, and would take the port away from whoever else uses it (a kernel `vxlan` device, another
+//! program); the kernel would choose the rest of the header. Owns the sockets, not what is sent,
+//! when and where.
 
 use std::{
     io::{self, IoSlice},
@@ -45,13 +46,13 @@ impl RawSender {
     /// Sends `payload`, which is what follows the UDP header, at once or not at all.
     ///
     /// # Errors
-    /// The kernel's error numbers are passed on: `EMSGSIZE`, the packet is longer than the interface's
-    /// MTU (the route's MTU does not matter, so that a path can be searched); `ENETUNREACH` or
-    /// `EHOSTUNREACH`, no route; `EAGAIN` or `ENOBUFS`, no room at present.
+    /// The kernel's error numbers are passed on: `EMSGSIZE`, the packet is longer than the
+    /// interface's MTU (the route's MTU does not matter, so that a path can be searched);
+    /// `ENETUNREACH` or `EHOSTUNREACH`, no route; `EAGAIN` or `ENOBUFS`, no room at present.
     ///
-    /// Over IPv4 a missing route is no error: for a socket of an interface the kernel then takes the
-    /// destination to be on the link. Nor is there an error for what the interface's queue has no room
-    /// for, or for an IPv4 source that is not this host's (IPv6: `EINVAL`).
+    /// Over IPv4 a missing route is no error: for a socket of an interface the kernel then takes
+    /// the destination to be on the link. Nor is there an error for what the interface's queue has
+    /// no room for, or for an IPv4 source that is not this host's (IPv6: `EINVAL`).
     pub fn send(&self, outer: &OuterHeaders, payload: &[u8]) -> io::Result<()> {
         match (outer.source.ip(), outer.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -68,8 +69,8 @@ impl RawSender {
         }
     }
 
-    /// Names the source again beside the packet, for routes that depend on the source: the kernel does
-    /// not look into the packet for it.
+    /// Names the source again beside the packet, for routes that depend on the source: the kernel
+    /// does not look into the packet for it.
     fn send_v4(&self, source: Ipv4Addr, to: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
         let address = |of: Ipv4Addr| libc::in_addr { s_addr: u32::from(of).to_be() };
         let none = address(Ipv4Addr::UNSPECIFIED);

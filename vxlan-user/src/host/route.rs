@@ -1,5 +1,5 @@
-//! Routes as values: what a route message says, and the protocol number by which our routes are known.
-//! Neither reads nor changes the host.
+//! Routes as values: what a route message says, and the protocol number by which our routes are
+//! known. Neither reads nor changes the host.
 
 use std::{fmt, net::IpAddr};
 

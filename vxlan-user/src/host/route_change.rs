@@ -1,4 +1,5 @@
-//! Adding and removing our routes of the main table. Which prefixes a network needs is not decided here.
+//! Adding and removing our routes of the main table. Which prefixes a network needs is not decided
+//! here.
 
 use std::{net::IpAddr, ops::ControlFlow};
 
@@ -33,15 +34,15 @@ pub struct WantedRoute {
 }
 
 impl Host {
-    /// Adds routes to prefixes straight through interfaces, marked as ours; `made` gets those that were
-    /// added, also when not all could be.
+    /// Adds routes to prefixes straight through interfaces, marked as ours; `made` gets those that
+    /// were added, also when not all could be.
     ///
     /// Does nothing where a route leads there already: ours of an earlier run, or the one that came
     /// with the interface's own address. Changes ours if it prefers another source address.
     ///
     /// # Errors
-    /// [`HostError::ForeignRoute`]: another route for exactly one of these prefixes would win against
-    /// ours, or bar it; then nothing was changed. Or the kernel refuses one.
+    /// [`HostError::ForeignRoute`]: another route for exactly one of these prefixes would win
+    /// against ours, or bar it; then nothing was changed. Or the kernel refuses one.
     pub async fn add_routes(
         &self,
         wanted: &[WantedRoute],

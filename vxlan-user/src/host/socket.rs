@@ -1,5 +1,5 @@
-//! Raw sockets: opening them, and the options and calls that they have in common. Knows nothing of what
-//! is sent and received.
+//! Raw sockets: opening them, and the options and calls that they have in common. Knows nothing of
+//! what is sent and received.
 
 use std::{io, os::fd::AsRawFd as _};
 
@@ -28,16 +28,16 @@ sockopt_impl!(
     /// The same of an IPv6 socket.
     Ipv6MtuDiscover, SetOnly, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::c_int);
 
-/// Opens a raw socket of one interface, which does not block, in the network namespace that the calling
-/// thread is in. Needs `CAP_NET_RAW`.
+/// Opens a raw socket of one interface, which does not block, in the network namespace that the
+/// calling thread is in. Needs `CAP_NET_RAW`.
 pub(super) fn open(domain: Domain, protocol: Protocol, interface: &str) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))?;
     socket.bind_device(Some(interface.as_bytes()))?;
     Ok(socket)
 }
 
-/// Opens a socket that sends IPv4 packets whose headers its user writes. The interface's MTU alone limits
-/// their size, and none is fragmented.
+/// Opens a socket that sends IPv4 packets whose headers its user writes. The interface's MTU alone
+/// limits their size, and none is fragmented.
 pub(super) fn open_ipv4_sender(interface: &str) -> io::Result<Socket> {
     let socket = open(Domain::IPV4, Protocol::from(libc::IPPROTO_RAW), interface)?;
     socket.set_header_included_v4(true)?;
@@ -71,8 +71,8 @@ pub(super) fn open_icmpv6(interface: &str, wanted: u8) -> io::Result<Socket> {
 
 /// Makes a socket one that can be awaited. Must be called within a tokio runtime.
 pub(super) fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: `Socket` returns the same descriptor every time and owns it, so it is closed only with the
-    // registration that owns the socket.
+    // SAFETY: `Socket` returns the same descriptor every time and owns it, so it is closed only
+    // with the registration that owns the socket.
     unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
 }
 

@@ -11,8 +11,8 @@ const CTRL_GUEST_OFFLOADS: u32 = 2;
 pub struct VirtioFeatures(u64);
 
 impl VirtioFeatures {
-    /// `None`: the interface with that name and address is no such card, or /sys does not show it: it may
-    /// be that of another network namespace, with other interfaces of the same names.
+    /// `None`: the interface with that name and address is no such card, or /sys does not show it:
+    /// it may be that of another network namespace, with other interfaces of the same names.
     pub fn read(interface: &str, mac: [u8; 6]) -> Option<Self> {
         let read = |what: &str| fs::read_to_string(format!("/sys/class/net/{interface}/{what}"));
         let bytes = mac.map(|byte| format!("{byte:02x}"));
@@ -33,7 +33,8 @@ impl VirtioFeatures {
         self.0 >> bit & 1 != 0
     }
 
-    /// Does the host hand packets over whose checksum is not computed yet, and cannot be told not to?
+    /// Does the host hand packets over whose checksum is not computed yet, and cannot be told not
+    /// to?
     pub fn leaves_checksums(self) -> bool {
         self.has(GUEST_CSUM) && !self.has(CTRL_GUEST_OFFLOADS)
     }
@@ -47,7 +48,7 @@ mod tests {
     fn digits_are_bits_the_lowest_first() {
         let features = VirtioFeatures::parse("0110000000000000\n").expect("digits");
         assert_eq!(features, VirtioFeatures(0b110));
-        assert!(!features.leaves_checksums(), "it can be told");
+        assert!(!features.leaves_checksums(), "checksums can be switched off");
         assert!(VirtioFeatures(0b010).leaves_checksums());
         assert!(!VirtioFeatures(0b101).leaves_checksums(), "it does not");
         assert_eq!(VirtioFeatures::parse("0x1"), None);

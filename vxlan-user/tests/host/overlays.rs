@@ -82,8 +82,8 @@ fn creates_the_pair_as_asked() {
     });
 }
 
-/// udev keeps its hands off an address that user space has chosen (NET_ADDR_SET, 3), and gives another
-/// one to interfaces with one of the kernel's (NET_ADDR_RANDOM, 1).
+/// udev keeps its hands off an address that user space has chosen (NET_ADDR_SET, 3), and gives
+/// another one to interfaces with one of the kernel's (NET_ADDR_RANDOM, 1).
 #[test]
 fn the_address_of_a_pair_is_nobody_else_s_to_change() {
     isolated(async || {

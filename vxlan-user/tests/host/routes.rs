@@ -266,7 +266,8 @@ fn wrong_ends_are_named() {
     });
 }
 
-/// Told a source address too, the kernel takes the interface for a preference when the family is IPv6.
+/// Told a source address too, the kernel takes the interface for a preference when the family is
+/// IPv6.
 #[test]
 fn an_ipv6_route_out_of_another_interface_is_no_way() {
     isolated(async || {

@@ -40,8 +40,8 @@ fn tells_of_links_addresses_and_routes() {
 
         ip("link set near mtu 1400");
         wait_for(&mut events, "MTU", |event| {
-            matches!(event, HostEvent::Link { ifindex, name, mtu: 1400, up: true, carrier: true, .. }
-                if *ifindex == near && name == "near")
+            matches!(event, HostEvent::Link { ifindex, name, mtu: 1400, up: true, carrier, .. }
+                if *ifindex == near && name == "near" && *carrier)
         })
         .await;
 
