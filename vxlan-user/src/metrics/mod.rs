@@ -26,6 +26,8 @@ mod rtt_histogram;
 mod server;
 mod snapshot;
 mod source;
+#[cfg(test)]
+mod tests;
 mod text;
 mod underlay_status;
 

@@ -56,6 +56,7 @@ async fn metrics(Shared(page): Shared<Arc<Page>>) -> impl IntoResponse {
 
 async fn front() -> Html<&'static str> {
     Html(
-        "<title>vxlan</title><p>The counters of this data plane: <a href=\"/metrics\">metrics</a>.\n",
+        "<title>vxlan</title><p>The counters of this data plane: \
+         <a href=\"/metrics\">metrics</a>.\n",
     )
 }

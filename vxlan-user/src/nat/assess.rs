@@ -77,8 +77,8 @@ fn changed_checksums(evidence: &Evidence, sentences: &mut Vec<String>) -> Option
     let (lately, all) = (evidence.data.recent.checksum, evidence.data.total.checksum);
     if lately > 0 {
         sentences.push(format!(
-            "{lately} data packets of {peer} came lately, {all} in all, with a checksum that it did \
-             not send"
+            "{lately} data packets of {peer} came lately, {all} in all, with a checksum that it \
+             did not send"
         ));
     }
     (sentences.len() > before).then_some(NatVerdict::ChecksumBreaking)
@@ -210,8 +210,8 @@ fn unknown(evidence: &Evidence) -> String {
             if evidence.facts.endpoint.is_none() && *unproven > 0 =>
         {
             format!(
-                "{unproven} requests of {peer} came lately, none with the token that our replies offer: \
-                 they do not reach it"
+                "{unproven} requests of {peer} came lately, none with the token that our replies \
+                 offer: they do not reach it"
             )
         }
         Some(_) if evidence.facts.endpoint.is_none() => {

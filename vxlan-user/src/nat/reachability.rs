@@ -22,7 +22,7 @@ pub(super) fn unreachable(evidence: &Evidence, sentences: &mut Vec<String>) -> O
             "{peer} answers, and has sent {} requests of which none came here in {seconds:.0} s",
             probes.missed
         ));
-        return Some(NatVerdict::OneWay);
+        return Some(NatVerdict::Unidirectional);
     }
     None
 }
@@ -66,5 +66,5 @@ fn unanswered(
             probes.unproven
         ));
     }
-    NatVerdict::OneWay
+    NatVerdict::Unidirectional
 }

@@ -1,3 +1,5 @@
+//! Tests of the verdict: a table of evidence and what follows from it, and any evidence at random.
+
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -153,75 +155,623 @@ fn data(evidence: &mut Evidence, change: fn(&mut DataCounts)) {
     });
 }
 
-#[rustfmt::skip]
 const ROWS: &[Row] = &[
     // Unknown.
-    ("no key, no data", unkeyed, |_| (), NatVerdict::Unknown, &["0 data packets of aws came, and there is no key for probes"]),
-    ("nothing yet", keyed, |e| probes(e).sent = 1, NatVerdict::Unknown, &["0 of 1 requests to aws were answered"]),
-    ("not learned yet", keyed, |e| { e.facts.endpoint = None; e.facts.learned = true; }, NatVerdict::Unknown, &["0 probes of aws came"]),
-    ("a declared NAT that nothing shows", unkeyed, |e| e.facts.private = Some(at(AWS).ip()), NatVerdict::Unknown, &["0 data packets"]),
-    ("two without an answer", keyed, |e| { let p = probes(e); p.sent = 2; p.unanswered = 2; p.since_reply = Duration::from_secs(60); }, NatVerdict::Unknown, &["0 of 2"]),
-    ("three without an answer, not for long", keyed, |e| { let p = probes(e); p.sent = 3; p.unanswered = 3; p.since_reply = Duration::from_secs(14); }, NatVerdict::Unknown, &["0 of 3"]),
-    ("only dropped data", unkeyed, |e| e.data.total.bad_checksum = 7, NatVerdict::Unknown, &["0 data packets of aws came", "7 data packets of aws were dropped for a wrong checksum, 0 lately"]),
+    (
+        "no key, no data",
+        unkeyed,
+        |_| (),
+        NatVerdict::Unknown,
+        &["0 data packets of aws came, and there is no key for probes"],
+    ),
+    (
+        "nothing yet",
+        keyed,
+        |e| probes(e).sent = 1,
+        NatVerdict::Unknown,
+        &["0 of 1 requests to aws were answered"],
+    ),
+    (
+        "not learned yet",
+        keyed,
+        |e| {
+            e.facts.endpoint = None;
+            e.facts.learned = true;
+        },
+        NatVerdict::Unknown,
+        &["0 probes of aws came"],
+    ),
+    (
+        "a declared NAT that nothing shows",
+        unkeyed,
+        |e| e.facts.private = Some(at(AWS).ip()),
+        NatVerdict::Unknown,
+        &["0 data packets"],
+    ),
+    (
+        "two without an answer",
+        keyed,
+        |e| {
+            let p = probes(e);
+            p.sent = 2;
+            p.unanswered = 2;
+            p.since_reply = Duration::from_secs(60);
+        },
+        NatVerdict::Unknown,
+        &["0 of 2"],
+    ),
+    (
+        "three without an answer, not for long",
+        keyed,
+        |e| {
+            let p = probes(e);
+            p.sent = 3;
+            p.unanswered = 3;
+            p.since_reply = Duration::from_secs(14);
+        },
+        NatVerdict::Unknown,
+        &["0 of 3"],
+    ),
+    (
+        "only dropped data",
+        unkeyed,
+        |e| e.data.total.bad_checksum = 7,
+        NatVerdict::Unknown,
+        &[
+            "0 data packets of aws came",
+            "7 data packets of aws were dropped for a wrong checksum, 0 lately",
+        ],
+    ),
     // None.
-    ("alive", keyed, alive, NatVerdict::None, &["our 203.0.113.10:4789 arrives at aws as it is", "198.51.100.20:4789 of aws arrives as it is"]),
-    ("only ours is known", keyed, |e| { alive(e); probes(e).theirs = None; }, NatVerdict::None, &["our 203.0.113.10:4789 arrives at aws as it is"]),
-    ("data without a key", unkeyed, |e| data(e, |_| ()), NatVerdict::None, &["100 data packets of aws came from 198.51.100.20: as far as they show, none was rewritten", "there is no key for aws"]),
-    ("data that came long ago", unkeyed, |e| { data(e, |_| ()); e.data.recent = DataCounts::default(); }, NatVerdict::None, &["100 data packets"]),
-    ("a NAT that has gone", unkeyed, |e| { data(e, |_| ()); e.data.total.src_port = 50; }, NatVerdict::None, &["none was rewritten"]),
-    ("unsolicited ones do not pass a firewall", keyed, |e| { alive(e); unsolicited(e, 9, 0, 0); }, NatVerdict::None, &["arrives at aws as it is"]),
+    (
+        "alive",
+        keyed,
+        alive,
+        NatVerdict::None,
+        &[
+            "our 203.0.113.10:4789 arrives at aws as it is",
+            "198.51.100.20:4789 of aws arrives as it is",
+        ],
+    ),
+    (
+        "only ours is known",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).theirs = None;
+        },
+        NatVerdict::None,
+        &["our 203.0.113.10:4789 arrives at aws as it is"],
+    ),
+    (
+        "data without a key",
+        unkeyed,
+        |e| data(e, |_| ()),
+        NatVerdict::None,
+        &[
+            "100 data packets of aws came from 198.51.100.20: as far as they show, none was \
+             rewritten",
+            "there is no key for aws",
+        ],
+    ),
+    (
+        "data that came long ago",
+        unkeyed,
+        |e| {
+            data(e, |_| ());
+            e.data.recent = DataCounts::default();
+        },
+        NatVerdict::None,
+        &["100 data packets"],
+    ),
+    (
+        "a NAT that has gone",
+        unkeyed,
+        |e| {
+            data(e, |_| ());
+            e.data.total.src_port = 50;
+        },
+        NatVerdict::None,
+        &["none was rewritten"],
+    ),
+    (
+        "unsolicited ones do not pass a firewall",
+        keyed,
+        |e| {
+            alive(e);
+            unsolicited(e, 9, 0, 0);
+        },
+        NatVerdict::None,
+        &["arrives at aws as it is"],
+    ),
     // One to one.
-    ("near, declared", keyed, near, NatVerdict::OneToOne, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789", "what aws sends to 203.0.113.10:4789 arrives at our 10.0.0.2:4789", "it is not known yet whether packets that nobody here asked for get in; the endpoint is declared"]),
-    ("near, proved", keyed, |e| { near(e); unsolicited(e, 5, 5, 4); }, NatVerdict::OneToOne, &["packets that nobody here asked for get in: 4 came"]),
-    ("far, declared", keyed, far, NatVerdict::OneToOne, &["aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:4789", "what we send to 198.51.100.20:4789 arrives at 10.0.0.119:4789 of aws", "not known yet"]),
-    ("far, proved", keyed, |e| { far(e); unsolicited(e, 5, 4, 0); }, NatVerdict::OneToOne, &["packets that the peer did not ask for get in: 4 of 5 were answered"]),
-    ("far, two are too few", keyed, |e| { far(e); unsolicited(e, 2, 0, 0); }, NatVerdict::OneToOne, &["not known yet"]),
-    ("far, nothing passes", keyed, |e| { far(e); unsolicited(e, 5, 0, 0); probes(e).answered = 0; }, NatVerdict::OneToOne, &["not known yet"]),
-    ("far, learned and proved", keyed, |e| { far(e); e.facts.learned = true; unsolicited(e, 5, 4, 0); }, NatVerdict::OneToOne, &["4 of 5 were answered"]),
-    ("both, proved", keyed, |e| { both(e); unsolicited(e, 5, 5, 5); }, NatVerdict::OneToOne, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789", "aws sends from 10.0.0.119:4789", "5 came", "5 of 5 were answered"]),
-    ("source of data, no key", unkeyed, |e| { data(e, |c| c.src_address = 100); e.facts.private = Some(at(AWS).ip()); }, NatVerdict::OneToOne, &["100 of 100 data packets of aws came from 198.51.100.20 instead of 10.0.0.119", "there is no key for aws"]),
-    ("destination of data, no key", unkeyed, |e| { data(e, |c| c.dst_address = 100); e.facts.public = Some(at(OURS_PUBLIC).ip()); }, NatVerdict::OneToOne, &["100 of 100 data packets of aws came to another address than 203.0.113.10"]),
-    ("source of data, long ago", unkeyed, |e| { data(e, |c| c.src_address = 100); e.data.recent = DataCounts::default(); }, NatVerdict::OneToOne, &["100 of 100"]),
-    ("data shows it, probes not yet", keyed, |e| data(e, |c| c.src_address = 100), NatVerdict::OneToOne, &["100 of 100"]),
+    (
+        "near, declared",
+        keyed,
+        near,
+        NatVerdict::OneToOne,
+        &[
+            "our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789",
+            "what aws sends to 203.0.113.10:4789 arrives at our 10.0.0.2:4789",
+            "it is not known yet whether packets that nobody here asked for get in; the endpoint \
+             is declared",
+        ],
+    ),
+    (
+        "near, proved",
+        keyed,
+        |e| {
+            near(e);
+            unsolicited(e, 5, 5, 4);
+        },
+        NatVerdict::OneToOne,
+        &["packets that nobody here asked for get in: 4 came"],
+    ),
+    (
+        "far, declared",
+        keyed,
+        far,
+        NatVerdict::OneToOne,
+        &[
+            "aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:4789",
+            "what we send to 198.51.100.20:4789 arrives at 10.0.0.119:4789 of aws",
+            "not known yet",
+        ],
+    ),
+    (
+        "far, proved",
+        keyed,
+        |e| {
+            far(e);
+            unsolicited(e, 5, 4, 0);
+        },
+        NatVerdict::OneToOne,
+        &["packets that the peer did not ask for get in: 4 of 5 were answered"],
+    ),
+    (
+        "far, two are too few",
+        keyed,
+        |e| {
+            far(e);
+            unsolicited(e, 2, 0, 0);
+        },
+        NatVerdict::OneToOne,
+        &["not known yet"],
+    ),
+    (
+        "far, nothing passes",
+        keyed,
+        |e| {
+            far(e);
+            unsolicited(e, 5, 0, 0);
+            probes(e).answered = 0;
+        },
+        NatVerdict::OneToOne,
+        &["not known yet"],
+    ),
+    (
+        "far, learned and proved",
+        keyed,
+        |e| {
+            far(e);
+            e.facts.learned = true;
+            unsolicited(e, 5, 4, 0);
+        },
+        NatVerdict::OneToOne,
+        &["4 of 5 were answered"],
+    ),
+    (
+        "both, proved",
+        keyed,
+        |e| {
+            both(e);
+            unsolicited(e, 5, 5, 5);
+        },
+        NatVerdict::OneToOne,
+        &[
+            "our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789",
+            "aws sends from 10.0.0.119:4789",
+            "5 came",
+            "5 of 5 were answered",
+        ],
+    ),
+    (
+        "source of data, no key",
+        unkeyed,
+        |e| {
+            data(e, |c| c.src_address = 100);
+            e.facts.private = Some(at(AWS).ip());
+        },
+        NatVerdict::OneToOne,
+        &[
+            "100 of 100 data packets of aws came from 198.51.100.20 instead of 10.0.0.119",
+            "there is no key for aws",
+        ],
+    ),
+    (
+        "destination of data, no key",
+        unkeyed,
+        |e| {
+            data(e, |c| c.dst_address = 100);
+            e.facts.public = Some(at(OURS_PUBLIC).ip());
+        },
+        NatVerdict::OneToOne,
+        &["100 of 100 data packets of aws came to another address than 203.0.113.10"],
+    ),
+    (
+        "source of data, long ago",
+        unkeyed,
+        |e| {
+            data(e, |c| c.src_address = 100);
+            e.data.recent = DataCounts::default();
+        },
+        NatVerdict::OneToOne,
+        &["100 of 100"],
+    ),
+    (
+        "data shows it, probes not yet",
+        keyed,
+        |e| data(e, |c| c.src_address = 100),
+        NatVerdict::OneToOne,
+        &["100 of 100"],
+    ),
     // NAPT that keeps ports.
-    ("near, 0 unsolicited come", keyed, |e| { near(e); unsolicited(e, 5, 5, 0); }, NatVerdict::PortPreservingNapt, &["packets that nobody here asked for do not get in: 0 came, beside 20 other requests"]),
-    ("far, 0 unsolicited arrive", keyed, |e| { far(e); unsolicited(e, 3, 0, 5); }, NatVerdict::PortPreservingNapt, &["packets that the peer did not ask for do not get in: 0 of 3 were answered, but 20 other requests were"]),
-    ("far, learned", keyed, |e| { far(e); e.facts.learned = true; }, NatVerdict::PortPreservingNapt, &["the endpoint is learned"]),
-    ("both, one lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 0, 5); }, NatVerdict::PortPreservingNapt, &["5 came", "0 of 5 were answered"]),
-    ("both, the other lets nothing in", keyed, |e| { both(e); unsolicited(e, 5, 5, 0); }, NatVerdict::PortPreservingNapt, &["0 came", "5 of 5 were answered"]),
+    (
+        "near, 0 unsolicited come",
+        keyed,
+        |e| {
+            near(e);
+            unsolicited(e, 5, 5, 0);
+        },
+        NatVerdict::PortPreservingNapt,
+        &["packets that nobody here asked for do not get in: 0 came, beside 20 other requests"],
+    ),
+    (
+        "far, 0 unsolicited arrive",
+        keyed,
+        |e| {
+            far(e);
+            unsolicited(e, 3, 0, 5);
+        },
+        NatVerdict::PortPreservingNapt,
+        &["packets that the peer did not ask for do not get in: 0 of 3 were answered, but 20 \
+             other requests were"],
+    ),
+    (
+        "far, learned",
+        keyed,
+        |e| {
+            far(e);
+            e.facts.learned = true;
+        },
+        NatVerdict::PortPreservingNapt,
+        &["the endpoint is learned"],
+    ),
+    (
+        "both, one lets nothing in",
+        keyed,
+        |e| {
+            both(e);
+            unsolicited(e, 5, 0, 5);
+        },
+        NatVerdict::PortPreservingNapt,
+        &["5 came", "0 of 5 were answered"],
+    ),
+    (
+        "both, the other lets nothing in",
+        keyed,
+        |e| {
+            both(e);
+            unsolicited(e, 5, 5, 0);
+        },
+        NatVerdict::PortPreservingNapt,
+        &["0 came", "5 of 5 were answered"],
+    ),
     // NAPT.
-    ("far", keyed, far_napt, NatVerdict::Napt, &["aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:1024"]),
-    ("near", keyed, |e| { alive(e); probes(e).ours = rewrite([OURS, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]); }, NatVerdict::Napt, &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:1024"]),
-    ("the port alone", keyed, |e| { alive(e); probes(e).ours = rewrite([OURS_PUBLIC, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]); }, NatVerdict::Napt, &["203.0.113.10:1024"]),
-    ("a port that is forwarded", keyed, |e| { alive(e); probes(e).ours = rewrite([OURS_PUBLIC, "198.51.100.20:14789", OURS_PUBLIC, AWS]); }, NatVerdict::Napt, &["what we send to 198.51.100.20:14789 arrives at 10.0.0.119:4789 of aws"]),
-    ("data, flow ports", unkeyed, |e| data(e, |c| c.src_port = 99), NatVerdict::Napt, &["99 of 100 data packets of aws came from another port instead of that of their flow"]),
-    ("data, many mappings", unkeyed, |e| { data(e, |c| c.src_port = 99); e.data.mapping.as_mut().unwrap().mappings = 300; }, NatVerdict::Napt, &["300 mappings"]),
-    ("data, fixed port", unkeyed, |e| { data(e, |c| c.src_port = 99); e.facts.ports = SourcePorts::Fixed(4789); e.data.mapping.as_mut().unwrap().port = Some(1024); }, NatVerdict::Napt, &["from port 1024 instead of 4789"]),
-    ("data, a range", unkeyed, |e| { data(e, |c| c.src_port = 99); e.facts.ports = SourcePorts::Range(32768, 60999); }, NatVerdict::Napt, &["instead of one of 32768 to 60999"]),
-    ("data shows ports, probes only addresses", keyed, |e| { far(e); data(e, |c| c.src_port = 9); }, NatVerdict::Napt, &["9 of 100", "10.0.0.119:4789"]),
+    (
+        "far",
+        keyed,
+        far_napt,
+        NatVerdict::Napt,
+        &["aws sends from 10.0.0.119:4789, which arrives as 198.51.100.20:1024"],
+    ),
+    (
+        "near",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).ours = rewrite([OURS, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]);
+        },
+        NatVerdict::Napt,
+        &["our 10.0.0.2:4789 arrives at aws as 203.0.113.10:1024"],
+    ),
+    (
+        "the port alone",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).ours = rewrite([OURS_PUBLIC, AWS_PUBLIC, "203.0.113.10:1024", AWS_PUBLIC]);
+        },
+        NatVerdict::Napt,
+        &["203.0.113.10:1024"],
+    ),
+    (
+        "a port that is forwarded",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).ours = rewrite([OURS_PUBLIC, "198.51.100.20:14789", OURS_PUBLIC, AWS]);
+        },
+        NatVerdict::Napt,
+        &["what we send to 198.51.100.20:14789 arrives at 10.0.0.119:4789 of aws"],
+    ),
+    (
+        "data, flow ports",
+        unkeyed,
+        |e| data(e, |c| c.src_port = 99),
+        NatVerdict::Napt,
+        &["99 of 100 data packets of aws came from another port instead of that of their flow"],
+    ),
+    (
+        "data, many mappings",
+        unkeyed,
+        |e| {
+            data(e, |c| c.src_port = 99);
+            e.data.mapping.as_mut().unwrap().mappings = 300;
+        },
+        NatVerdict::Napt,
+        &["300 mappings"],
+    ),
+    (
+        "data, fixed port",
+        unkeyed,
+        |e| {
+            data(e, |c| c.src_port = 99);
+            e.facts.ports = SourcePorts::Fixed(4789);
+            e.data.mapping.as_mut().unwrap().port = Some(1024);
+        },
+        NatVerdict::Napt,
+        &["from port 1024 instead of 4789"],
+    ),
+    (
+        "data, a range",
+        unkeyed,
+        |e| {
+            data(e, |c| c.src_port = 99);
+            e.facts.ports = SourcePorts::Range(32768, 60999);
+        },
+        NatVerdict::Napt,
+        &["instead of one of 32768 to 60999"],
+    ),
+    (
+        "data shows ports, probes only addresses",
+        keyed,
+        |e| {
+            far(e);
+            data(e, |c| c.src_port = 9);
+        },
+        NatVerdict::Napt,
+        &["9 of 100", "10.0.0.119:4789"],
+    ),
     // Symmetric.
-    ("ours", keyed, |e| { near(e); probes(e).varies = true; }, NatVerdict::Symmetric, &["our address or port differs from peer to peer: our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789"]),
-    ("the peer's", keyed, |e| { far_napt(e); probes(e).peer_varies = true; }, NatVerdict::Symmetric, &["aws says that its address or port differs from peer to peer", "198.51.100.20:1024"]),
+    (
+        "ours",
+        keyed,
+        |e| {
+            near(e);
+            probes(e).varies = true;
+        },
+        NatVerdict::Symmetric,
+        &["our address or port differs from peer to peer: our 10.0.0.2:4789 arrives at aws as \
+             203.0.113.10:4789"],
+    ),
+    (
+        "the peer's",
+        keyed,
+        |e| {
+            far_napt(e);
+            probes(e).peer_varies = true;
+        },
+        NatVerdict::Symmetric,
+        &["aws says that its address or port differs from peer to peer", "198.51.100.20:1024"],
+    ),
     // Checksums.
-    ("our probe, repaired", keyed, |e| { alive(e); probes(e).ours.as_mut().unwrap().seen.checksum = UdpChecksum::Right; }, NatVerdict::ChecksumBreaking, &["our probes leave with checksum zero and arrive with a right checksum at aws"]),
-    ("their probe, broken", keyed, |e| { near(e); probes(e).theirs.as_mut().unwrap().seen.checksum = UdpChecksum::Wrong; }, NatVerdict::ChecksumBreaking, &["probes of aws leave with checksum zero and arrive with a wrong checksum here", "our 10.0.0.2:4789 arrives"]),
-    ("data", unkeyed, |e| data(e, |c| c.checksum = 8), NatVerdict::ChecksumBreaking, &["8 data packets of aws came lately, 8 in all"]),
-    ("data, long ago", unkeyed, |e| { data(e, |_| ()); e.data.total.checksum = 8; }, NatVerdict::None, &["none was rewritten"]),
-    ("dropped data and no other", unkeyed, |e| { e.data.total.checksum = 8; e.data.recent.checksum = 8; e.data.recent.bad_checksum = 8; e.data.total.bad_checksum = 8; }, NatVerdict::ChecksumBreaking, &["8 data packets"]),
-    ("before symmetric", keyed, |e| { alive(e); probes(e).varies = true; data(e, |c| c.checksum = 8); }, NatVerdict::ChecksumBreaking, &["8 data packets", "differs from peer to peer"]),
+    (
+        "our probe, repaired",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).ours.as_mut().unwrap().seen.checksum = UdpChecksum::Right;
+        },
+        NatVerdict::ChecksumBreaking,
+        &["our probes leave with checksum zero and arrive with a right checksum at aws"],
+    ),
+    (
+        "their probe, broken",
+        keyed,
+        |e| {
+            near(e);
+            probes(e).theirs.as_mut().unwrap().seen.checksum = UdpChecksum::Wrong;
+        },
+        NatVerdict::ChecksumBreaking,
+        &[
+            "probes of aws leave with checksum zero and arrive with a wrong checksum here",
+            "our 10.0.0.2:4789 arrives",
+        ],
+    ),
+    (
+        "data",
+        unkeyed,
+        |e| data(e, |c| c.checksum = 8),
+        NatVerdict::ChecksumBreaking,
+        &["8 data packets of aws came lately, 8 in all"],
+    ),
+    (
+        "data, long ago",
+        unkeyed,
+        |e| {
+            data(e, |_| ());
+            e.data.total.checksum = 8;
+        },
+        NatVerdict::None,
+        &["none was rewritten"],
+    ),
+    (
+        "dropped data and no other",
+        unkeyed,
+        |e| {
+            e.data.total.checksum = 8;
+            e.data.recent.checksum = 8;
+            e.data.recent.bad_checksum = 8;
+            e.data.total.bad_checksum = 8;
+        },
+        NatVerdict::ChecksumBreaking,
+        &["8 data packets"],
+    ),
+    (
+        "before symmetric",
+        keyed,
+        |e| {
+            alive(e);
+            probes(e).varies = true;
+            data(e, |c| c.checksum = 8);
+        },
+        NatVerdict::ChecksumBreaking,
+        &["8 data packets", "differs from peer to peer"],
+    ),
     // One way.
-    ("its requests come", keyed, |e| { alive(e); deaf(e); let p = probes(e); p.last_seen = Some(Duration::from_secs(1)); p.proven = 3; }, NatVerdict::OneWay, &["4 requests to aws in 20 s, none was answered, but 3 of its requests came in 15 s", "we sent 14, aws saw 9, the latest of them the 9."]),
-    ("its requests come, unproven", keyed, |e| { let p = probes(e); p.sent = 10; p.unanswered = 10; p.since_reply = Duration::from_secs(50); p.last_seen = Some(Duration::ZERO); p.unproven = 3; }, NatVerdict::OneWay, &["10 requests to aws in 50 s", "0 of its 3 requests bring the token"]),
-    ("its data comes", keyed, |e| { alive(e); deaf(e); data(e, |_| ()); }, NatVerdict::OneWay, &["100 data packets came from it in 15 s"]),
-    ("its data comes and is dropped", keyed, |e| { deaf(e); e.data.recent.bad_checksum = 5; }, NatVerdict::OneWay, &["5 data packets came from it in 15 s"]),
-    ("only replies come back", keyed, |e| { alive(e); let p = probes(e); p.proven = 0; p.missed = 12; }, NatVerdict::OneWay, &["aws answers, and has sent 12 requests of which none came here"]),
-    ("only replies come back, not for long", keyed, |e| { alive(e); let p = probes(e); p.proven = 0; p.missed = 2; }, NatVerdict::None, &[]),
-    ("before checksums", keyed, |e| { alive(e); deaf(e); data(e, |c| c.checksum = 8); }, NatVerdict::OneWay, &["100 data packets came from it", "8 data packets of aws came lately"]),
+    (
+        "its requests come",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+            let p = probes(e);
+            p.last_seen = Some(Duration::from_secs(1));
+            p.proven = 3;
+        },
+        NatVerdict::Unidirectional,
+        &[
+            "4 requests to aws in 20 s, none was answered, but 3 of its requests came in 15 s",
+            "we sent 14, aws saw 9, the latest of them the 9.",
+        ],
+    ),
+    (
+        "its requests come, unproven",
+        keyed,
+        |e| {
+            let p = probes(e);
+            p.sent = 10;
+            p.unanswered = 10;
+            p.since_reply = Duration::from_secs(50);
+            p.last_seen = Some(Duration::ZERO);
+            p.unproven = 3;
+        },
+        NatVerdict::Unidirectional,
+        &["10 requests to aws in 50 s", "0 of its 3 requests bring the token"],
+    ),
+    (
+        "its data comes",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+            data(e, |_| ());
+        },
+        NatVerdict::Unidirectional,
+        &["100 data packets came from it in 15 s"],
+    ),
+    (
+        "its data comes and is dropped",
+        keyed,
+        |e| {
+            deaf(e);
+            e.data.recent.bad_checksum = 5;
+        },
+        NatVerdict::Unidirectional,
+        &["5 data packets came from it in 15 s"],
+    ),
+    (
+        "only replies come back",
+        keyed,
+        |e| {
+            alive(e);
+            let p = probes(e);
+            p.proven = 0;
+            p.missed = 12;
+        },
+        NatVerdict::Unidirectional,
+        &["aws answers, and has sent 12 requests of which none came here"],
+    ),
+    (
+        "only replies come back, not for long",
+        keyed,
+        |e| {
+            alive(e);
+            let p = probes(e);
+            p.proven = 0;
+            p.missed = 2;
+        },
+        NatVerdict::None,
+        &[],
+    ),
+    (
+        "before checksums",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+            data(e, |c| c.checksum = 8);
+        },
+        NatVerdict::Unidirectional,
+        &["100 data packets came from it", "8 data packets of aws came lately"],
+    ),
     // Blocked.
-    ("from the start", keyed, |e| { let p = probes(e); p.sent = 4; p.unanswered = 4; p.since_reply = Duration::from_secs(17); }, NatVerdict::Blocked, &["4 requests to aws in 17 s, none was answered, and nothing came from it"]),
-    ("after it worked", keyed, |e| { alive(e); deaf(e); }, NatVerdict::Blocked, &["4 requests to aws in 20 s, none was answered, and nothing came from it"]),
-    ("after it was one to one", keyed, |e| { both(e); deaf(e); }, NatVerdict::Blocked, &["none was answered", "our 10.0.0.2:4789 arrives at aws"]),
-    ("before all others", keyed, |e| { both(e); deaf(e); let p = probes(e); p.varies = true; p.ours.as_mut().unwrap().seen.checksum = UdpChecksum::Right; }, NatVerdict::Blocked, &["none was answered"]),
+    (
+        "from the start",
+        keyed,
+        |e| {
+            let p = probes(e);
+            p.sent = 4;
+            p.unanswered = 4;
+            p.since_reply = Duration::from_secs(17);
+        },
+        NatVerdict::Blocked,
+        &["4 requests to aws in 17 s, none was answered, and nothing came from it"],
+    ),
+    (
+        "after it worked",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+        },
+        NatVerdict::Blocked,
+        &["4 requests to aws in 20 s, none was answered, and nothing came from it"],
+    ),
+    (
+        "after it was one to one",
+        keyed,
+        |e| {
+            both(e);
+            deaf(e);
+        },
+        NatVerdict::Blocked,
+        &["none was answered", "our 10.0.0.2:4789 arrives at aws"],
+    ),
+    (
+        "before all others",
+        keyed,
+        |e| {
+            both(e);
+            deaf(e);
+            let p = probes(e);
+            p.varies = true;
+            p.ours.as_mut().unwrap().seen.checksum = UdpChecksum::Right;
+        },
+        NatVerdict::Blocked,
+        &["none was answered"],
+    ),
 ];
 
 #[test]
@@ -368,7 +918,7 @@ fn any_evidence_is_assessed_with_a_reason() {
         let by_probes = [
             NatVerdict::PortPreservingNapt,
             NatVerdict::Symmetric,
-            NatVerdict::OneWay,
+            NatVerdict::Unidirectional,
             NatVerdict::Blocked,
         ];
         if evidence.probes.is_none() && !evidence.facts.learned {

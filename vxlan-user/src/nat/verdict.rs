@@ -23,7 +23,8 @@ pub enum NatVerdict {
     /// A middlebox makes UDP checksums wrong, or adds checksums where the sender wrote zero.
     ChecksumBreaking,
     /// Packets pass in one direction only.
-    OneWay,
+    #[serde(rename = "one_way")]
+    Unidirectional,
     /// Nothing passes.
     Blocked,
 }
@@ -37,7 +38,7 @@ impl NatVerdict {
         Self::Napt,
         Self::Symmetric,
         Self::ChecksumBreaking,
-        Self::OneWay,
+        Self::Unidirectional,
         Self::Blocked,
         Self::Unknown,
     ];
@@ -52,7 +53,7 @@ impl NatVerdict {
             Self::Napt => "napt",
             Self::Symmetric => "symmetric",
             Self::ChecksumBreaking => "checksum_breaking",
-            Self::OneWay => "one_way",
+            Self::Unidirectional => "one_way",
             Self::Blocked => "blocked",
         }
     }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use vxlan_common::{
     addr::{Address, IPV6},
     checksum,
-    outer::{IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
     probe::ReceivedProbe,
+    wire::{IPV4_LEN, IPV6_LEN, ip::PROTOCOL_UDP},
 };
 
 use super::header::{OuterHeader, UdpChecksum};

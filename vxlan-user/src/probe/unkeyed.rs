@@ -178,8 +178,8 @@ impl EchoStats {
         let Self { address, sent, answered, .. } = self;
         let (of, came) = self.loss.counts();
         format!(
-            "it has no key, so it is asked by echo through the tunnel: {address} answered {answered} of \
-             {sent} requests, {came} of the latest {of}"
+            "it has no key, so it is asked by echo through the tunnel: {address} answered \
+             {answered} of {sent} requests, {came} of the latest {of}"
         )
     }
 }

@@ -4,8 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use vxlan_common::outer::{ETH_LEN, VXLAN_LEN};
-use vxlan_common::probe::{ETHERTYPE, FRAME_LEN, PROBE_LEN};
+use vxlan_common::{
+    probe::{ETHERTYPE, FRAME_LEN, PROBE_LEN},
+    wire::{ETH_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN},
+};
 
 use super::{
     key::{AUTHENTICATOR_LEN, Key},
@@ -14,9 +16,9 @@ use super::{
 use crate::observation::{OuterHeader, UdpChecksum};
 
 /// Length of the IPv4 packet that carries a probe without padding, in bytes.
-pub const LENGTH_V4: u16 = (20 + 8 + VXLAN_LEN + FRAME_LEN) as u16;
+pub const LENGTH_V4: u16 = (IPV4_LEN + UDP_LEN + VXLAN_LEN + FRAME_LEN) as u16;
 /// Length of the IPv6 packet that carries a probe without padding, in bytes.
-pub const LENGTH_V6: u16 = LENGTH_V4 + 20;
+pub const LENGTH_V6: u16 = LENGTH_V4 + (IPV6_LEN - IPV4_LEN) as u16;
 
 const MAGIC: [u8; 3] = *b"vxp";
 const VERSION: u8 = 1;

@@ -270,11 +270,11 @@ impl Dplpmtud {
     }
 
     /// Starts again from the base: the PLPMTU passes no more, and neither does any size above
-    /// `at_most`.
-    fn restart(&mut self, at_most: u16) {
+    /// `limit`.
+    fn restart(&mut self, limit: u16) {
         let base = self.base();
         self.phase = Phase::Base { publish_interim: true };
-        self.upper = UpperBound::open(at_most.max(base));
+        self.upper = UpperBound::open(limit.max(base));
         self.probe_count = 0;
         self.in_flight = None;
         self.plpmtu = Some(u32::from(base));

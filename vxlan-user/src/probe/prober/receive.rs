@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vxlan_common::{outer::VXLAN_LEN, probe::ReceivedProbe};
+use vxlan_common::{probe::ReceivedProbe, wire::VXLAN_LEN};
 
 use super::{
     action::{Action, Random},

@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{BufMut as _, BytesMut};
-use vxlan_common::{addr::Mac, flow, outer::VXLAN_LEN};
+use vxlan_common::{
+    addr::Mac,
+    flow,
+    wire::{VXLAN_LEN, vxlan},
+};
 
 use super::{
     action::{Action, Random, Transmit},
@@ -18,8 +22,6 @@ use crate::{
     },
 };
 
-/// First byte of a VXLAN header: the I flag (RFC 7348, section 5).
-const I_FLAG: u8 = 0x08;
 /// After so many regular requests an unsolicited one is sent.
 const REQUESTS_PER_UNSOLICITED: u32 = 4;
 /// The first of the 16,384 ports that unsolicited requests are sent from: below the ports of flows,
@@ -184,7 +186,7 @@ impl Prober {
         let padding = length - min_length(destination);
         let frame = probe.encode(&self.config.key, padding.into());
         let mut payload = BytesMut::with_capacity(VXLAN_LEN + frame.len());
-        payload.put_slice(&[I_FLAG, 0, 0, 0]);
+        payload.put_slice(&[vxlan::FLAG_I, 0, 0, 0]);
         payload.put_slice(&self.config.vni);
         payload.put_u8(0);
         payload.put_slice(&frame);

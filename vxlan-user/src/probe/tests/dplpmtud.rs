@@ -1,3 +1,5 @@
+//! Tests of the path MTU search: over paths of any MTU, with loss, and with events in any order.
+
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};

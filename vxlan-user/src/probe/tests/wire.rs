@@ -1,7 +1,7 @@
 //! Probes as bytes: where each field is, what is refused, and that nothing is lost on the way.
 
-use vxlan_common::outer::ETH_LEN;
 use vxlan_common::probe::{FRAME_LEN, TAG_AT};
+use vxlan_common::wire::ETH_LEN;
 
 use super::{key, sample};
 use crate::{

@@ -1,6 +1,6 @@
 //! Counts what became of the requests of both sides, and keeps what the latest probes say.
 
-use std::{collections::VecDeque, net::IpAddr, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     nat::PeerReport,
@@ -9,7 +9,7 @@ use crate::{
         association::{OutgoingRequest, ReceivedRequests},
         loss_window::LossWindow,
         message::{Probe, ProbeRefusal},
-        requests::{PendingRequest, Purpose, REPLY_TIMEOUT},
+        requests::{PendingRequest, Purpose},
         rtt::RttEstimator,
     },
 };
@@ -33,11 +33,11 @@ pub(in crate::probe::prober) enum ReceivedAs {
 /// A request in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    sequence: u64,
+    pub(super) sequence: u64,
     /// *Requests sent*, with this one.
-    number: u64,
-    as_sent: OuterHeader,
-    at: Duration,
+    pub(super) number: u64,
+    pub(super) as_sent: OuterHeader,
+    pub(super) at: Duration,
 }
 
 /// Statistics of the probes of one peer.
@@ -272,48 +272,5 @@ impl ProbeStats {
     pub(super) fn missed(&self) -> u64 {
         let same = self.accepted.session == self.peer_session;
         self.peer_sent.saturating_sub(if same { self.accepted.highest_requests_sent } else { 0 })
-    }
-
-    /// Returns whether a NAT has a mapping that it may forget. A NAT that lets unsolicited packets
-    /// in has none. `declared`: public addresses that are mapped to this host alone.
-    pub(in crate::probe::prober) fn needs_keepalive(&self, declared: &[IpAddr]) -> bool {
-        let ours = self.ours.is_some_and(|Rewrite { sent, seen }| {
-            let port = sent.source.port() != seen.source.port();
-            let own = declared.contains(&seen.source.ip()) && self.near.counts().1 > 0;
-            port || (sent.source.ip() != seen.source.ip() && !own)
-        });
-        let theirs = |theirs: Rewrite| theirs.sent.source.port() != theirs.seen.source.port();
-        ours || self.theirs.is_some_and(theirs)
-    }
-
-    pub(in crate::probe::prober) fn ours(&self) -> Option<Rewrite> {
-        self.ours
-    }
-
-    pub(in crate::probe::prober) fn theirs(&self) -> Option<Rewrite> {
-        self.theirs
-    }
-
-    pub(in crate::probe::prober) fn requests_sent(&self) -> u64 {
-        self.requests_sent
-    }
-
-    /// Returns when the latest probe came that is proven to be fresh.
-    pub(in crate::probe::prober) fn last_fresh(&self) -> Option<Duration> {
-        self.last_fresh
-    }
-
-    /// Returns when the latest reply came, to any request.
-    pub(in crate::probe::prober) fn last_reply(&self) -> Option<Duration> {
-        self.last_reply
-    }
-
-    pub(in crate::probe::prober) fn timeout(&self) -> Duration {
-        self.rtt.timeout().min(REPLY_TIMEOUT)
-    }
-
-    /// Returns when the next request in flight is lost.
-    pub(in crate::probe::prober) fn next_expiry(&self) -> Option<Duration> {
-        self.in_flight.front().map(|sent| sent.at + REPLY_TIMEOUT + Duration::from_millis(1))
     }
 }

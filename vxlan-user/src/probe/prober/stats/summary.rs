@@ -1,13 +1,15 @@
-//! What the verdict and the report read of the statistics.
+//! What the verdict, the report and the prober read of the statistics.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::probe_stats::{ProbeStats, ReceivedAs};
 use crate::{
     nat::{ProbeEvidence, UnsolicitedCounts},
+    observation::Rewrite,
     probe::{
         message::ProbeRefusal,
         report::{ProbeCounts, Rtt},
+        requests::REPLY_TIMEOUT,
     },
 };
 
@@ -74,5 +76,48 @@ impl ProbeStats {
             received: self.received,
             refused: refused.map(|(why, count)| (why.label().to_owned(), count)).collect(),
         }
+    }
+
+    /// Returns whether a NAT has a mapping that it may forget. A NAT that lets unsolicited packets
+    /// in has none. `declared`: public addresses that are mapped to this host alone.
+    pub(in crate::probe::prober) fn needs_keepalive(&self, declared: &[IpAddr]) -> bool {
+        let ours = self.ours.is_some_and(|Rewrite { sent, seen }| {
+            let port = sent.source.port() != seen.source.port();
+            let own = declared.contains(&seen.source.ip()) && self.near.counts().1 > 0;
+            port || (sent.source.ip() != seen.source.ip() && !own)
+        });
+        let theirs = |theirs: Rewrite| theirs.sent.source.port() != theirs.seen.source.port();
+        ours || self.theirs.is_some_and(theirs)
+    }
+
+    pub(in crate::probe::prober) fn ours(&self) -> Option<Rewrite> {
+        self.ours
+    }
+
+    pub(in crate::probe::prober) fn theirs(&self) -> Option<Rewrite> {
+        self.theirs
+    }
+
+    pub(in crate::probe::prober) fn requests_sent(&self) -> u64 {
+        self.requests_sent
+    }
+
+    /// Returns when the latest probe came that is proven to be fresh.
+    pub(in crate::probe::prober) fn last_fresh(&self) -> Option<Duration> {
+        self.last_fresh
+    }
+
+    /// Returns when the latest reply came, to any request.
+    pub(in crate::probe::prober) fn last_reply(&self) -> Option<Duration> {
+        self.last_reply
+    }
+
+    pub(in crate::probe::prober) fn timeout(&self) -> Duration {
+        self.rtt.timeout().min(REPLY_TIMEOUT)
+    }
+
+    /// Returns when the next request in flight is lost.
+    pub(in crate::probe::prober) fn next_expiry(&self) -> Option<Duration> {
+        self.in_flight.front().map(|sent| sent.at + REPLY_TIMEOUT + Duration::from_millis(1))
     }
 }

@@ -63,7 +63,7 @@ fn one_direction_dead_from_the_start() {
     let token = "requests bring the token that our replies offer";
     assert_verdict(
         &report,
-        NatVerdict::OneWay,
+        NatVerdict::Unidirectional,
         &["none was answered, but", "of its requests came", token],
     );
     // What is not proved to be fresh may be a recording, and is no sign of life.
@@ -80,7 +80,11 @@ fn one_direction_dies_and_recovers() {
     network.fault = Box::new(|packet| !is_from(packet, A));
     network.run(seconds(40));
     let report = network.report(a);
-    assert_verdict(&report, NatVerdict::OneWay, &["of its requests came", "we sent", "b saw"]);
+    assert_verdict(
+        &report,
+        NatVerdict::Unidirectional,
+        &["of its requests came", "we sent", "b saw"],
+    );
     assert!(report.loss.tx.unwrap() > 0.1 && report.loss.rx == Some(0.0), "{:?}", report.loss);
     assert_verdict(&network.report(b), NatVerdict::Blocked, &[]);
     network.fault = Box::new(|_| true);
@@ -102,7 +106,11 @@ fn data_that_comes_makes_it_one_way() {
     assert_verdict(&network.report(a), NatVerdict::Blocked, &[]);
     network.ends[a].counts = DataCounts { received: 7, ..DataCounts::default() };
     network.run(seconds(6));
-    assert_verdict(&network.report(a), NatVerdict::OneWay, &["7 data packets came from it"]);
+    assert_verdict(
+        &network.report(a),
+        NatVerdict::Unidirectional,
+        &["7 data packets came from it"],
+    );
 }
 
 #[test]
@@ -137,9 +145,9 @@ fn requests_that_only_answers_pass() {
         !(request && is_from(packet, B))
     });
     network.run(seconds(40));
-    assert_verdict(&network.report(a), NatVerdict::OneWay, &["b answers, and has sent"]);
+    assert_verdict(&network.report(a), NatVerdict::Unidirectional, &["b answers, and has sent"]);
     assert!(network.report(a).loss.rx.unwrap() > 0.2);
-    assert_verdict(&network.report(b), NatVerdict::OneWay, &["of its requests came"]);
+    assert_verdict(&network.report(b), NatVerdict::Unidirectional, &["of its requests came"]);
 }
 
 #[test]
