@@ -20,7 +20,7 @@ use vxlan_tests::{Config, Netns, Run, Wire, daemon::Daemon, link};
 
 const PEERS: usize = 10_000;
 /// A prefix each, and a route.
-const MOST: usize = 16_000;
+const MAX_PEERS: usize = 16_000;
 
 /// Peers are numbered by two bytes.
 fn config(peers: usize) -> String {
@@ -159,7 +159,7 @@ fn main() -> Result<()> {
         Some(number) => number.parse().context("the argument is a number of peers")?,
         None => PEERS,
     };
-    ensure!(peers <= MOST, "there is room for {MOST} peers");
+    ensure!(peers <= MAX_PEERS, "there is room for {MAX_PEERS} peers");
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("{peers} peers; load of this machine: {}", load.trim());
     let world = World::new()?;

@@ -65,9 +65,8 @@ impl Clock {
 
 fn library() -> Result<PathBuf> {
     let found = fs::read_dir("/usr/lib")?.filter_map(Result::ok).map(|entry| entry.path());
-    let mut places =
-        found.map(|dir| dir.join(LIBRARY)).chain([Path::new("/usr/lib").join(LIBRARY)]);
-    places
+    let mut paths = found.map(|dir| dir.join(LIBRARY)).chain([Path::new("/usr/lib").join(LIBRARY)]);
+    paths
         .find(|path| path.is_file())
         .context("no libfaketime below /usr/lib; if it is missing: apt-get install faketime")
 }

@@ -125,7 +125,7 @@ impl NftCounter {
     }
 
     /// What a router does not pass on from one interface to another: it drops and counts it.
-    pub fn lost_on_the_way(ns: &Ns, from: &str, to: &str, matching: &str) -> Result<Self> {
+    pub fn lost_in_transit(ns: &Ns, from: &str, to: &str, matching: &str) -> Result<Self> {
         let hook = "type filter hook forward priority 0;";
         let rule = format!("iifname \"{from}\" oifname \"{to}\" {matching}");
         Self::create_with(ns, "inet", from, hook, &rule, "drop")

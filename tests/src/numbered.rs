@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(300);
 /// The same while some are missing.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Of the numbers that are missing, so many are told.
-const TOLD: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// What has become of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -204,6 +204,6 @@ fn receive(socket: &UdpSocket, total: &AtomicU64) -> Result<Tally> {
     };
     let missing: Vec<u64> = (0..tally.sent).filter(|number| !arrived(number)).collect();
     tally.lost = missing.len() as u64;
-    tally.missing = missing.into_iter().take(TOLD).collect();
+    tally.missing = missing.into_iter().take(MAX_LISTED).collect();
     Ok(tally)
 }

@@ -72,12 +72,12 @@ impl Drop for Proxy {
 fn pass_on(client: &TcpStream, target: SocketAddr) -> io::Result<()> {
     let server = TcpStream::connect_timeout(&target, Duration::from_secs(5))?;
     thread::scope(|scope| {
-        scope.spawn(|| one_way(client, &server));
-        one_way(&server, client)
+        scope.spawn(|| copy_one_direction(client, &server));
+        copy_one_direction(&server, client)
     })
 }
 
-fn one_way(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+fn copy_one_direction(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     let copied = io::copy(&mut from, &mut to);
     // Tells the other side that no more will come, also after an error.
     let _ = to.shutdown(Shutdown::Write);

@@ -189,7 +189,7 @@ pub trait TwoHosts {
         Ok(())
     }
 
-    fn ping_both_ways(&self, family: Family, count: u32) -> Result<()> {
+    fn ping_from_both(&self, family: Family, count: u32) -> Result<()> {
         End::BOTH.into_iter().try_for_each(|from| self.ping(from, family, count))
     }
 

@@ -100,7 +100,7 @@ impl Machines {
 
     /// Every ping is answered.
     fn assert_traffic(&self, when: &str) -> Result<()> {
-        let pings = self.pair.ping_both_ways(Family::V4, 5);
+        let pings = self.pair.ping_from_both(Family::V4, 5);
         pings.with_context(|| format!("{when}\n{}", self.journal()))
     }
 

@@ -16,7 +16,7 @@ impl NatLab {
     /// The same of those packets that are meant in nft's words.
     pub fn lose(&self, from: &str, to: &str, matching: &str) -> Result<NftCounter> {
         let (from, to) = (internet_interface(from), internet_interface(to));
-        NftCounter::lost_on_the_way(&self.internet, &from, &to, matching)
+        NftCounter::lost_in_transit(&self.internet, &from, &to, matching)
     }
 
     /// From now on a packet to this side may be no longer than `mtu`, and its sender is told (RFC

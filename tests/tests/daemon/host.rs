@@ -172,7 +172,7 @@ impl Host {
 
     /// The tunnel of [`CONFIG`] and [`CONFIG_A`] carries pings, from either side.
     pub(crate) fn assert_ping(&self, when: &str) -> Result<()> {
-        let pings = self.pair.ping_both_ways(Family::V4, 5);
+        let pings = self.pair.ping_from_both(Family::V4, 5);
         pings.with_context(|| format!("{when}\n{}", self.daemon.log()))
     }
 

@@ -201,7 +201,7 @@ fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
     other.terminate()?;
     host.daemon.kill()?;
     assert!(host.daemon.metrics().is_err(), "somebody still serves metrics");
-    host.pair.ping_both_ways(Family::V4, 20)?;
+    host.pair.ping_from_both(Family::V4, 20)?;
     // Counted all the same, and told by a daemon that comes later or by `show`.
     let out = host.vxlan(&["show", "peers", "--json"])?;
     let peers: Value = serde_json::from_str(&out.stdout)?;

@@ -127,9 +127,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&self, frame: &[u8], places: &[[Vec<u8>; 3]; 2]) {
+    fn note(&self, frame: &[u8], patterns: &[[Vec<u8>; 3]; 2]) {
         let found = marks_of(frame);
-        match places.iter().position(|marks| *marks == found) {
+        match patterns.iter().position(|marks| *marks == found) {
             Some(place) => {
                 self.at[place].fetch_add(1, Ordering::Relaxed);
             }
