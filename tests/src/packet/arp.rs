@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Mac, layer::layer};
+use super::{Mac, header::header};
 
-layer!(Arp {
+header!(Arp {
     operation: u16,
     sender_mac: Mac,
     sender: Ipv4Addr,

@@ -2,12 +2,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{
-    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_NONE, ETHERTYPE_VLAN, Mac,
-    layer::{Layer, layer},
-};
+use super::{Mac, header::header};
 
-layer!(Eth {
+header!(Eth {
     dst: Mac,
     src: Mac,
     /// From the next layer when `None`.
@@ -20,16 +17,17 @@ impl Eth {
         Self { dst, src, ethertype: None }
     }
 
-    pub(super) fn header(&self, next: Option<&Layer>) -> BytesMut {
+    /// `next` is the EtherType of the next layer.
+    pub(super) fn header(&self, next: u16) -> BytesMut {
         let mut out = BytesMut::new();
         out.put_slice(&self.dst);
         out.put_slice(&self.src);
-        out.put_u16(self.ethertype.unwrap_or_else(|| ethertype(next)));
+        out.put_u16(self.ethertype.unwrap_or(next));
         out
     }
 }
 
-layer!(
+header!(
     /// An 802.1Q tag; goes between [`Eth`] and what it tags.
     Vlan {
         id: u16,
@@ -43,21 +41,11 @@ impl Vlan {
         Self { id, ethertype: None }
     }
 
-    pub(super) fn header(&self, next: Option<&Layer>) -> BytesMut {
+    /// `next` is the EtherType of the next layer.
+    pub(super) fn header(&self, next: u16) -> BytesMut {
         let mut out = BytesMut::new();
         out.put_u16(self.id);
-        out.put_u16(self.ethertype.unwrap_or_else(|| ethertype(next)));
+        out.put_u16(self.ethertype.unwrap_or(next));
         out
-    }
-}
-
-/// The EtherType that announces the layer `next`.
-fn ethertype(next: Option<&Layer>) -> u16 {
-    match next {
-        Some(Layer::Vlan(_)) => ETHERTYPE_VLAN,
-        Some(Layer::Ipv4(_)) => ETHERTYPE_IPV4,
-        Some(Layer::Ipv6(_)) => ETHERTYPE_IPV6,
-        Some(Layer::Arp(_)) => ETHERTYPE_ARP,
-        _ => ETHERTYPE_NONE,
     }
 }

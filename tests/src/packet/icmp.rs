@@ -5,13 +5,12 @@ use std::net::Ipv6Addr;
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    Mac, PROTOCOL_ICMPV6,
+    Mac,
     checksum::{Checksum, set_u16},
-    ip::pseudo_header,
-    layer::{Layer, layer},
+    header::header,
 };
 
-layer!(
+header!(
     /// ICMP inside IPv4, ICMPv6 inside IPv6: the checksum follows the layer outside.
     Icmp {
         kind: u8,
@@ -55,18 +54,14 @@ impl Icmp {
         Self::new(136, 0, body)
     }
 
-    pub(super) fn header(&self, outside: Option<&Layer>, inside: &[u8]) -> BytesMut {
+    /// `pseudo` makes the pseudo header for a length: ICMPv6 has one, ICMP has none.
+    pub(super) fn header(&self, pseudo: impl Fn(usize) -> Vec<u8>, inside: &[u8]) -> BytesMut {
         let mut out = BytesMut::new();
         out.put_u8(self.kind);
         out.put_u8(self.code);
         out.put_u16(0);
         out.put_slice(&self.body);
-        let pseudo = match outside {
-            Some(Layer::Ipv6(_)) => {
-                pseudo_header(outside, PROTOCOL_ICMPV6, out.len() + inside.len())
-            }
-            _ => Vec::new(),
-        };
+        let pseudo = pseudo(out.len() + inside.len());
         let checksum = self.checksum.over(&[&pseudo, &out, inside]);
         set_u16(&mut out, 2, checksum);
         out

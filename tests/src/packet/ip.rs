@@ -1,9 +1,8 @@
-//! An IP header of either family, for tables that run over both; and what IPv4 and IPv6 share: the
-//! protocol number of what they carry, and the pseudo header of a checksum.
+//! An IP header of either family, for tables that run over both.
 
 use std::net::IpAddr;
 
-use super::{Ipv4, Ipv6, Layer, PROTOCOL_NONE, PROTOCOL_TCP, PROTOCOL_UDP};
+use super::{Ipv4, Ipv6};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ip {
@@ -66,41 +65,5 @@ impl Ip {
             Self::V4(ip) => Self::V4(ip.total_length(Some(length.wrapping_add(20)))),
             Self::V6(ip) => Self::V6(ip.payload_length(Some(length))),
         }
-    }
-}
-
-impl From<Ip> for Layer {
-    fn from(ip: Ip) -> Self {
-        match ip {
-            Ip::V4(ip) => ip.into(),
-            Ip::V6(ip) => ip.into(),
-        }
-    }
-}
-
-/// The protocol number that announces the layer `next`; `icmp` is that of the family's ICMP.
-pub(super) fn protocol(next: Option<&Layer>, icmp: u8) -> u8 {
-    match next {
-        Some(Layer::Udp(_)) => PROTOCOL_UDP,
-        Some(Layer::Tcp(_)) => PROTOCOL_TCP,
-        Some(Layer::Icmp(_)) => icmp,
-        Some(Layer::Ipv4(_)) => 4,
-        Some(Layer::Ipv6(_)) => 41,
-        _ => PROTOCOL_NONE,
-    }
-}
-
-/// RFC 768 and 9293 for IPv4, RFC 8200 section 8.1 for IPv6. Empty where no IP header is outside.
-pub(super) fn pseudo_header(outside: Option<&Layer>, protocol: u8, length: usize) -> Vec<u8> {
-    match outside {
-        Some(Layer::Ipv4(ip)) => {
-            let length = (length as u16).to_be_bytes();
-            [&ip.src.octets()[..], &ip.dst.octets(), &[0, protocol], &length].concat()
-        }
-        Some(Layer::Ipv6(ip)) => {
-            let length = (length as u32).to_be_bytes();
-            [&ip.src.octets()[..], &ip.dst.octets(), &length, &[0, 0, 0, protocol]].concat()
-        }
-        _ => Vec::new(),
     }
 }

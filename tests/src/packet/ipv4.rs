@@ -5,13 +5,12 @@ use std::net::Ipv4Addr;
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    PROTOCOL_ICMP,
     checksum::{Checksum, set_u16},
-    flags, ip,
-    layer::{Layer, layer},
+    flags,
+    header::header,
 };
 
-layer!(Ipv4 {
+header!(Ipv4 {
     src: Ipv4Addr,
     dst: Ipv4Addr,
     /// DSCP and ECN.
@@ -49,7 +48,8 @@ impl Ipv4 {
         }
     }
 
-    pub(super) fn header(&self, next: Option<&Layer>, carried: usize) -> BytesMut {
+    /// `next` is the protocol number of the next layer, `carried` the bytes behind the header.
+    pub(super) fn header(&self, next: u8, carried: usize) -> BytesMut {
         let length = 20 + self.options.len();
         let mut out = BytesMut::new();
         out.put_u8(self.version_ihl.unwrap_or(0x40 | (length / 4) as u8));
@@ -58,7 +58,7 @@ impl Ipv4 {
         out.put_u16(self.id);
         out.put_u16(self.fragment);
         out.put_u8(self.ttl);
-        out.put_u8(self.protocol.unwrap_or_else(|| ip::protocol(next, PROTOCOL_ICMP)));
+        out.put_u8(self.protocol.unwrap_or(next));
         out.put_u16(0);
         out.put_slice(&self.src.octets());
         out.put_slice(&self.dst.octets());

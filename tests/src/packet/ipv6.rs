@@ -4,12 +4,9 @@ use std::net::Ipv6Addr;
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{
-    PROTOCOL_ICMPV6, ip,
-    layer::{Layer, layer},
-};
+use super::header::header;
 
-layer!(Ipv6 {
+header!(Ipv6 {
     src: Ipv6Addr,
     dst: Ipv6Addr,
     /// DSCP and ECN.
@@ -36,12 +33,13 @@ impl Ipv6 {
         }
     }
 
-    pub(super) fn header(&self, next: Option<&Layer>, carried: usize) -> BytesMut {
+    /// `next` is the protocol number of the next layer, `carried` the bytes behind the header.
+    pub(super) fn header(&self, next: u8, carried: usize) -> BytesMut {
         let class = u32::from(self.traffic_class) << 20;
         let mut out = BytesMut::new();
         out.put_u32(6 << 28 | class | self.flow_label & 0xf_ffff);
         out.put_u16(self.payload_length.unwrap_or(carried as u16));
-        out.put_u8(self.next_header.unwrap_or_else(|| ip::protocol(next, PROTOCOL_ICMPV6)));
+        out.put_u8(self.next_header.unwrap_or(next));
         out.put_u8(self.hop_limit);
         out.put_slice(&self.src.octets());
         out.put_slice(&self.dst.octets());

@@ -26,6 +26,7 @@ mod diff;
 mod dissect;
 mod ethernet;
 pub mod flags;
+mod header;
 mod icmp;
 mod ip;
 mod ipv4;

@@ -3,14 +3,12 @@
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    PROTOCOL_TCP,
     checksum::{Checksum, set_u16},
     flags,
-    ip::pseudo_header,
-    layer::{Layer, layer},
+    header::header,
 };
 
-layer!(Tcp {
+header!(Tcp {
     src_port: u16,
     dst_port: u16,
     seq: u32,
@@ -38,7 +36,8 @@ impl Tcp {
         }
     }
 
-    pub(super) fn header(&self, outside: Option<&Layer>, inside: &[u8]) -> BytesMut {
+    /// `pseudo` makes the pseudo header for a length.
+    pub(super) fn header(&self, pseudo: impl Fn(usize) -> Vec<u8>, inside: &[u8]) -> BytesMut {
         let length = 20 + self.options.len();
         let mut out = BytesMut::new();
         out.put_u16(self.src_port);
@@ -50,7 +49,7 @@ impl Tcp {
         out.put_u16(self.window);
         out.put_u32(0);
         out.put_slice(&self.options);
-        let pseudo = pseudo_header(outside, PROTOCOL_TCP, length + inside.len());
+        let pseudo = pseudo(length + inside.len());
         let checksum = self.checksum.over(&[&pseudo, &out, inside]);
         set_u16(&mut out, 16, checksum);
         out

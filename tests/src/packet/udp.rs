@@ -3,13 +3,12 @@
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    PROTOCOL_UDP, VXLAN_PORT,
+    VXLAN_PORT,
     checksum::{Checksum, set_u16},
-    ip::pseudo_header,
-    layer::{Layer, layer},
+    header::header,
 };
 
-layer!(Udp {
+header!(Udp {
     src_port: u16,
     dst_port: u16,
     /// From what it carries when `None`.
@@ -28,14 +27,15 @@ impl Udp {
         Self { checksum: Checksum::Zero, ..Self::new(src_port, VXLAN_PORT) }
     }
 
-    pub(super) fn header(&self, outside: Option<&Layer>, inside: &[u8]) -> BytesMut {
+    /// `pseudo` makes the pseudo header for a length.
+    pub(super) fn header(&self, pseudo: impl Fn(usize) -> Vec<u8>, inside: &[u8]) -> BytesMut {
         let length = 8 + inside.len();
         let mut out = BytesMut::new();
         out.put_u16(self.src_port);
         out.put_u16(self.dst_port);
         out.put_u16(self.length.unwrap_or(length as u16));
         out.put_u16(0);
-        let pseudo = pseudo_header(outside, PROTOCOL_UDP, length);
+        let pseudo = pseudo(length);
         let mut checksum = self.checksum.over(&[&pseudo, &out, inside]);
         if self.checksum == Checksum::Right && checksum == 0 {
             checksum = 0xffff; // 0 would say "no checksum"

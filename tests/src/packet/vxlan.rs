@@ -2,9 +2,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{flags, layer::layer};
+use super::{flags, header::header};
 
-layer!(Vxlan {
+header!(Vxlan {
     flags: u8,
     vni: u32,
     /// The 24 bits after the flags.
