@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn each_capability_is_asked_for_by_its_own_name() {
+    fn each_missing_capability_is_named() {
         let all = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF", "CAP_PERFMON"];
         assert_eq!(missing_from(&[]), all);
         assert_eq!(missing_from(&[CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF]), ["CAP_PERFMON"]);
