@@ -1,4 +1,5 @@
-//! Builds the BPF object with the compiler that `cargo xtask setup` found, into `OUT_DIR/vxlan-ebpf`.
+//! Builds the BPF object with the compiler that `cargo xtask setup` found, into
+//! `OUT_DIR/vxlan-ebpf`.
 //!
 //! Owns the environment of that nested build, and `VXLAN_COMMIT`. The build itself is aya-build's.
 

@@ -1,4 +1,4 @@
-//! Asking a running daemon, at its socket in the run directory.
+//! Requests to a running daemon, through its socket in the run directory.
 
 use std::{
     fmt,
@@ -12,12 +12,12 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::probe::NatReports;
 
-/// The daemon answers from memory: whoever waits longer waits in vain.
+/// The daemon answers from memory: a longer wait would be in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A reload loads programs, and may wait for another one.
 const PATIENCE_RELOAD: Duration = Duration::from_secs(60);
 
-/// What the daemon knows of NAT. `None`: no daemon runs.
+/// Requests what the daemon knows of NAT. `None`: no daemon runs.
 pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
     let Some(answer) = ask(socket, "GET /nat", PATIENCE)? else { return Ok(None) };
     let text = answer.map_err(|refused| anyhow!("{refused}"))?;
@@ -30,32 +30,32 @@ pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
     })?))
 }
 
-/// Has the daemon read its configuration again. `None`: no daemon runs; an error inside: it was not applied,
-/// and why.
+/// Has the daemon read its configuration again. `None`: no daemon runs; an error inside: it was not
+/// applied, and why.
 pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<(), String>>> {
     let answer = ask(socket, "POST /reload", PATIENCE_RELOAD)?;
-    Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.said)))
+    Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.body)))
 }
 
-/// An answer that is no page.
+/// An answer with another status than 200.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
+struct ErrorReply {
     status: String,
-    said: String,
+    body: String,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.said)
+        write!(f, "{}: {}", self.status, self.body)
     }
 }
 
-/// The page that is asked for.
+/// Sends a request and returns the page. `None`: no daemon runs.
 fn ask(
     socket: &Path,
-    question: &str,
+    request: &str,
     patience: Duration,
-) -> anyhow::Result<Option<Result<Vec<u8>, Refused>>> {
+) -> anyhow::Result<Option<Result<Vec<u8>, ErrorReply>>> {
     let stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         // A daemon that was killed leaves the file.
@@ -72,7 +72,7 @@ fn ask(
         }
         Err(error) => return Err(error).with_context(|| socket.display().to_string()),
     };
-    let answer = match exchange(stream, question, patience) {
+    let answer = match exchange(stream, request, patience) {
         Ok(answer) => answer,
         Err(error)
             if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
@@ -89,25 +89,25 @@ fn ask(
 }
 
 /// HTTP/1.0: the answer is whole when the daemon closes.
-fn exchange(mut stream: UnixStream, question: &str, patience: Duration) -> io::Result<Vec<u8>> {
+fn exchange(mut stream: UnixStream, request: &str, patience: Duration) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    write!(stream, "{question} HTTP/1.0\r\n\r\n")?;
+    write!(stream, "{request} HTTP/1.0\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 
 /// What follows the head of an answer, if that says that all is well.
-fn page(answer: &[u8]) -> anyhow::Result<Result<Vec<u8>, Refused>> {
+fn page(answer: &[u8]) -> anyhow::Result<Result<Vec<u8>, ErrorReply>> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(head) = head else { bail!("the answer broke off") };
     let status = String::from_utf8_lossy(&answer[..head]);
     let status = status.lines().next().unwrap_or_default();
     let body = &answer[head + 4..];
     if status.split(' ').nth(1) != Some("200") {
-        let said = String::from_utf8_lossy(body).into_owned();
-        return Ok(Err(Refused { status: status.to_owned(), said }));
+        let body = String::from_utf8_lossy(body).into_owned();
+        return Ok(Err(ErrorReply { status: status.to_owned(), body }));
     }
     Ok(Ok(body.to_vec()))
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::{daemon::Api, nat::NatVerdict, probe::SharedReports, state::RunDir};
 
-    fn place() -> (tempfile::TempDir, PathBuf) {
+    fn api_socket() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = RunDir::new(directory.path()).api_socket();
         (directory, path)
@@ -137,47 +137,47 @@ mod tests {
         mpsc::channel(1).0
     }
 
-    async fn asked(path: &Path) -> anyhow::Result<Option<NatReports>> {
+    async fn requested(path: &Path) -> anyhow::Result<Option<NatReports>> {
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || nat(&path)).await.expect("it does not panic")
     }
 
     #[tokio::test]
     async fn the_daemon_s_reports_arrive_as_they_are() {
-        let (_directory, path) = place();
+        let (_directory, path) = api_socket();
         let reports = SharedReports::default();
         let api = Api::serve(&path, "gcp", reports.clone(), nobody()).expect("served");
-        let answer = asked(&path).await.expect("an answer");
+        let answer = requested(&path).await.expect("an answer");
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
         let report = crate::probe::Report { nat: NatVerdict::Napt, ..crate::probe::sample("aws") };
         reports.put(vec![report.clone()]);
-        let answer = asked(&path).await.expect("an answer").expect("a daemon");
+        let answer = requested(&path).await.expect("an answer").expect("a daemon");
         assert_eq!(answer.peers, [report]);
 
         drop(api);
         assert!(!path.exists());
-        assert_eq!(asked(&path).await.expect("no trouble"), None);
+        assert_eq!(requested(&path).await.expect("no trouble"), None);
     }
 
     #[tokio::test]
     async fn the_socket_is_root_s_alone_and_replaces_a_stale_one() {
-        let (directory, path) = place();
+        let (directory, path) = api_socket();
         drop(UnixListener::bind(&path).expect("what a killed daemon leaves"));
-        assert_eq!(asked(&path).await.expect("no trouble"), None);
+        assert_eq!(requested(&path).await.expect("no trouble"), None);
         let _api = Api::serve(&path, "gcp", SharedReports::default(), nobody()).expect("served");
         let mode = fs::metadata(&path).expect("a socket").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(asked(&path).await.expect("an answer").is_some());
+        assert!(requested(&path).await.expect("an answer").is_some());
         RunDir::new(directory.path()).clear().expect("cleared");
         assert!(!path.exists());
     }
 
     #[test]
     fn a_daemon_that_says_no_is_quoted() {
-        let said = page(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck");
-        let said = said.expect("an answer").expect_err("no page").to_string();
-        assert_eq!(said, "HTTP/1.0 500 Internal Server Error: out of luck");
+        let reply = page(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck");
+        let reply = reply.expect("an answer").expect_err("no page").to_string();
+        assert_eq!(reply, "HTTP/1.0 500 Internal Server Error: out of luck");
         let broken = page(b"HTTP/1.0 200 OK\r\na: b\r\n").expect_err("no answer");
         assert_eq!(broken.to_string(), "the answer broke off");
         let page = page(b"HTTP/1.0 200 OK\r\n\r\n\r\n\r\n").expect("an answer");
@@ -186,13 +186,13 @@ mod tests {
 
     #[test]
     fn another_language_is_named() {
-        let (_directory, path) = place();
+        let (_directory, path) = api_socket();
         let listener = UnixListener::bind(&path).expect("a socket");
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("somebody asks");
-            let mut question = [0; 21];
-            stream.read_exact(&mut question).expect("a question");
-            assert_eq!(&question, b"GET /nat HTTP/1.0\r\n\r\n");
+            let mut request = [0; 21];
+            stream.read_exact(&mut request).expect("a request");
+            assert_eq!(&request, b"GET /nat HTTP/1.0\r\n\r\n");
             stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n[]").expect("answered");
         });
         let error = format!("{:#}", nat(&path).expect_err("no reports"));

@@ -33,6 +33,7 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
     let clean = preflight.warnings.is_empty();
     let config = &preflight.config;
     if args.json {
+        let modes = preflight.attach_modes.allowed.iter().map(|mode| mode.label());
         let networks = config.networks.iter().map(|network| {
             json!({
                 "vni": network.vni.value.get(),
@@ -49,7 +50,7 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
                 "underlay": preflight.underlay.name,
                 "address": preflight.address,
                 "addresses": preflight.facts.addresses().collect::<Vec<_>>(),
-                "receive": preflight.attach_modes.allowed.iter().map(|mode| mode.label()).collect::<Vec<_>>(),
+                "receive": modes.collect::<Vec<_>>(),
                 "networks": networks.collect::<Vec<_>>(),
             })
         );
@@ -71,11 +72,11 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
 }
 
 /// The modes in the order in which they are tried.
-fn modes(ladder: &AttachModes) -> String {
+fn modes(modes: &AttachModes) -> String {
     let name = |mode: &AttachMode| match mode {
         AttachMode::Native => "native XDP",
         AttachMode::Generic => "generic XDP",
         AttachMode::Off => "TC alone",
     };
-    ladder.allowed.iter().map(name).collect::<Vec<_>>().join(", else ")
+    modes.allowed.iter().map(name).collect::<Vec<_>>().join(", else ")
 }

@@ -1,4 +1,4 @@
-//! The command line: one file per verb. Only this room prints.
+//! The command line: one file per verb. Only this module prints.
 //!
 //! Exit codes: 0 fine, 1 found trouble, 2 could not run.
 
@@ -78,7 +78,8 @@ pub fn main() -> ExitCode {
 }
 
 /// Gives up what is not needed while there is one thread yet, and makes the others. What `block_on`
-/// runs, which is the daemon's event loop, has this thread's capabilities; what is spawned has fewer.
+/// runs, which is the daemon's event loop, has this thread's capabilities; what is spawned has
+/// fewer.
 fn runtime() -> anyhow::Result<Runtime> {
     capabilities::keep_needed()?;
     let mut builder = Builder::new_multi_thread();
@@ -105,8 +106,8 @@ async fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Our own messages at the level asked for, those of the BPF programs among them; other crates' only
-/// when they warn.
+/// Prints our own messages at the requested level, those of the BPF programs among them, and
+/// warnings of other crates.
 fn log_to_stderr(level: LevelFilter) {
     let ours =
         Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vxlan", level);

@@ -65,7 +65,7 @@ impl PerFamily {
     }
 
     /// The address of the family that `like` is of.
-    pub fn of_family(&self, like: IpAddr) -> Option<Located<IpAddr>> {
+    pub fn same_family(&self, like: IpAddr) -> Option<Located<IpAddr>> {
         self.iter().find(|at| at.value.is_ipv4() == like.is_ipv4())
     }
 
@@ -168,23 +168,22 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: Located<String>,
-    /// At most one of each family; the first that works is the one to use. None if it `learns`, else
-    /// at least one.
+    /// At most one of each family; the first one that works is used. Empty if the peer `learns`.
     pub endpoints: Vec<Located<SocketAddr>>,
-    /// Its endpoint is what its probes come from. Then it has a `key_file`.
+    /// The endpoint is learned from the peer's probes. The peer has a `key_file` then.
     pub learns: bool,
-    /// What its own interface carries, where that is not the endpoint's address.
+    /// Addresses of the peer's own interface, where they are not the endpoint's.
     pub private_addresses: PerFamily,
-    /// Most packets to take from it, per second. Absent: no limit.
+    /// Limit of accepted packets. Absent: no limit.
     pub packets_per_second: Option<u64>,
-    /// Most bytes of inner frames to take from it, per second. Absent: no limit.
+    /// Limit of accepted bytes of inner frames. Absent: no limit.
     pub bytes_per_second: Option<u64>,
     /// If it `learns`: [`PeerSourcePort::Fixed`].
     pub source_port: PeerSourcePort,
     /// Where it sends from, if `source_port` is [`PeerSourcePort::Any`]; else without meaning.
     pub source_ports: RangeInclusive<u16>,
     pub udp_checksum: PeerUdpChecksum,
-    /// No other peer's. Not looked at here: whether there is a key in it, `daemon/checks.rs` says.
+    /// Different for each peer. The file is read by `daemon/preflight/keys.rs`, not here.
     pub key_file: Option<Located<PathBuf>>,
 }
 
@@ -199,13 +198,14 @@ pub struct Network {
     /// Absent: what fits the underlay.
     pub mtu: Option<Located<u32>>,
     pub route_table: Located<RouteTable>,
-    /// Most frames to copy to everyone, per second.
+    /// Limit of broadcast, multicast and unknown unicast frames that are copied to every member,
+    /// per second.
     pub broadcast_rate: u32,
     pub unknown_unicast: UnknownUnicast,
     pub nested_tunnels: NestedTunnels,
-    /// For how many seconds a learned station that is not heard any more is kept.
+    /// Seconds after the last frame from a learned MAC address until its FDB entry is removed.
     pub ageing: u32,
-    /// Most stations to learn behind each member.
+    /// Limit of MAC addresses that are learned behind each member.
     pub max_stations: Located<u32>,
     pub members: Vec<Member>,
 }
@@ -218,7 +218,8 @@ pub struct Member {
     pub allowed_ips: Vec<Located<IpNet>>,
     /// Absent: learned.
     pub mac: Option<[u8; 6]>,
-    /// Of a host behind it, to be asked whether the peer lives. Absent: one that was heard.
+    /// Address of a host behind the member that is sent echo requests. Absent: one that was
+    /// learned.
     pub probe_address: Option<Located<IpAddr>>,
 }
 
@@ -229,12 +230,12 @@ impl Config {
         ConfigError::at(self.file.clone(), at.line, message)
     }
 
-    /// Stations that may be known at the same time: declared ones and learned ones.
+    /// Number of FDB entries, declared and learned, that all networks can have.
     pub fn stations(&self) -> u64 {
         self.networks.iter().map(Network::stations).sum()
     }
 
-    /// Are there probes? Some peer has a key then.
+    /// Whether probes are sent: to every peer that has a key.
     pub fn probes(&self) -> bool {
         self.peers.iter().any(|peer| peer.key_file.is_some())
     }
@@ -250,14 +251,14 @@ impl Peer {
         self.endpoints.first().copied()
     }
 
-    /// The private address of an endpoint's family, where it differs from the endpoint's: then a NAT
-    /// rewrites what the peer sends.
+    /// The private address of an endpoint's family, where it differs from the endpoint's: then a
+    /// NAT rewrites what the peer sends.
     pub fn private_behind(&self, endpoint: IpAddr) -> Option<IpAddr> {
-        let private = self.private_addresses.of_family(endpoint)?.value;
+        let private = self.private_addresses.same_family(endpoint)?.value;
         (private != endpoint).then_some(private)
     }
 
-    /// Is there a limit on what is taken from it?
+    /// Whether there is a limit on what is accepted from the peer.
     pub fn is_limited(&self) -> bool {
         self.packets_per_second.is_some() || self.bytes_per_second.is_some()
     }
@@ -276,7 +277,7 @@ impl Network {
         own.chain(behind_members).any(|prefix| prefix.addr().is_ipv6())
     }
 
-    /// Stations that may be known in it at the same time: declared ones and learned ones.
+    /// Number of FDB entries, declared and learned, that the network can have.
     pub fn stations(&self) -> u64 {
         let of_each =
             |member: &Member| u64::from(self.max_stations.value) + u64::from(member.mac.is_some());

@@ -1,5 +1,5 @@
-//! Building a plan: first from the configuration alone, which is enough to size and load the programs;
-//! then the overlay interfaces and the paths to the peers are filled in.
+//! Building a plan: first from the configuration alone, which is enough to size and load the
+//! programs; then the overlay interfaces and the paths to the peers are filled in.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -18,8 +18,9 @@ use super::{
 use crate::config::{self, Config};
 
 impl Plan {
-    /// Plans everything but the overlay interfaces and the paths to the peers, which may not exist yet:
-    /// [`Plan::set_overlays`] and [`Plan::set_paths`] fill these in, and change no number of entries.
+    /// Plans everything but the overlay interfaces and the paths to the peers, which may not exist
+    /// yet: [`Plan::set_overlays`] and [`Plan::set_paths`] fill these in, and change no number of
+    /// entries.
     ///
     /// `learned` is by peer, here and below; a peer behind its end has no learned endpoint.
     pub fn new(
@@ -56,8 +57,8 @@ impl Plan {
         plan
     }
 
-    /// Fills in the paths: one for each peer, in the order of the configuration. `None` is a peer that
-    /// has no route at present.
+    /// Fills in the paths: one for each peer, in the order of the configuration. `None` is a peer
+    /// that has no route at present.
     pub fn set_paths(
         &mut self,
         config: &Config,
@@ -72,8 +73,8 @@ impl Plan {
         }
     }
 
-    /// Takes over the path to each peer whose endpoints are the same in the previous plan, until that
-    /// path is looked up again.
+    /// Takes over the path to each peer whose endpoints are the same in the previous plan, until
+    /// that path is looked up again.
     pub fn keep_paths(&mut self, config: &Config, previous: &Self, previous_config: &Config) {
         let known = previous_config.peers.iter().zip(&previous.peers);
         let known: HashMap<&str, _> =
@@ -104,8 +105,8 @@ impl Plan {
         members.filter(learns).count() as u32
     }
 
-    /// Number of FDB entries, declared and learned, that the networks of `config` can have. Not more
-    /// than [`config::MAX_STATIONS`]: the configuration is refused otherwise.
+    /// Number of FDB entries, declared and learned, that the networks of `config` can have. Not
+    /// more than [`config::MAX_STATIONS`]: the configuration is refused otherwise.
     pub fn stations_for(config: &Config) -> u32 {
         config.stations() as u32
     }

@@ -25,7 +25,8 @@ pub struct RouteEntry {
 pub struct Plan {
     pub settings: GlobalSettings,
     pub networks: Vec<NetworkEntry>,
-    /// By network: the members that get a copy of each broadcast, multicast and unknown unicast frame.
+    /// By network: the members that get a copy of each broadcast, multicast and unknown unicast
+    /// frame.
     pub flood_lists: Vec<FloodList>,
     pub peers: Vec<PeerEntry>,
     pub members: Vec<MemberEntry>,

@@ -38,9 +38,9 @@ pub struct OverlayFacts {
     pub mac: [u8; 6],
 }
 
-/// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802, section
-/// 8.2). It is the same whenever the interface is made again, as peers go on to send to the address that
-/// they have learned.
+/// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802,
+/// section 8.2). It is the same whenever the interface is made again, as peers go on to send to the
+/// address that they have learned.
 pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
     let digest = Sha256::new().chain_update(underlay).chain_update(vni.to_be_bytes()).finalize();
     let mut mac = [0; 6];
@@ -81,8 +81,8 @@ pub fn default_overlay_mtu(
     underlay.mtu.saturating_sub(overhead(config, network, underlay))
 }
 
-/// Bytes of the longest outer headers that the members of a network need: those over IPv6 are longer. A
-/// learned endpoint may be of every family that the underlay has.
+/// Bytes of the longest outer headers that the members of a network need: those over IPv6 are
+/// longer. A learned endpoint may be of every family that the underlay has.
 pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayFacts) -> u32 {
     let mut peers = network.members.iter().map(|member| &config.peers[member.peer]);
     let ipv6 = peers.any(|peer| {

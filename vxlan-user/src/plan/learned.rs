@@ -1,4 +1,5 @@
-//! Learned endpoints, and who may have which: no two peers ever the same address and port.
+//! Learned endpoints, and which peer may have which: no two peers ever have the same address and
+//! port.
 
 use std::net::SocketAddr;
 
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::config::{self, Config};
 
-/// The endpoint belongs to somebody else.
+/// The endpoint belongs to another peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Index of that peer.
@@ -19,18 +20,19 @@ pub struct Taken {
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     learned: Vec<Option<LearnedEndpoint>>,
-    /// What was claimed and refused, if it is the latest claim of its peer.
+    /// By peer: its latest claim, if that was refused.
     refused: Vec<Option<LearnedEndpoint>>,
 }
 
 impl Endpoints {
-    /// With what a former run knew, by peer; what does not suit the configuration any more is left out.
-    pub fn new(config: &Config, former: impl Fn(&str) -> Option<LearnedEndpoint>) -> Self {
+    /// Starts with what the previous run had learned, by peer name; what the configuration does not
+    /// allow any more is left out.
+    pub fn new(config: &Config, previous: impl Fn(&str) -> Option<LearnedEndpoint>) -> Self {
         let none = vec![None; config.peers.len()];
         let mut endpoints = Self { learned: none.clone(), refused: none };
         for (index, peer) in config.peers.iter().enumerate() {
-            if let Some(learned) = former(&peer.name.value).filter(|_| peer.learns) {
-                // Another's by now: probes will tell.
+            if let Some(learned) = previous(&peer.name.value).filter(|_| peer.learns) {
+                // It may be another peer's by now: probes will decide.
                 let _taken = endpoints.grant(config, index, learned);
             }
         }
@@ -47,18 +49,18 @@ impl Endpoints {
         self.learned.get(peer).copied().flatten()
     }
 
-    /// What a peer has claimed last, if that was refused.
+    /// The latest claim of a peer, if that was refused.
     pub fn refused(&self, peer: usize) -> Option<LearnedEndpoint> {
         self.refused.get(peer).copied().flatten()
     }
 
-    /// Accepted probes prove that a peer is elsewhere; to be called whenever that is another place than
-    /// the last time. The changes are to be written in their order; there are none if the peer is where
-    /// it was, or its endpoint is not to be learned.
+    /// Moves a peer to another endpoint, which accepted probes have proved. Returns the changes of
+    /// the maps, to be written in their order: none if the endpoint is the same, or not to be
+    /// learned.
     ///
-    /// An endpoint that another peer has is refused, until that one is elsewhere: then both move. Peers
-    /// whose NAT has exchanged their ports have each other's: once the last of them has claimed its new
-    /// one, all of them move.
+    /// An endpoint that another peer has is refused until that peer has moved: then both have
+    /// moved. Peers whose NAT has exchanged their ports claim each other's endpoints: once the last
+    /// of them has claimed its new endpoint, all of them move.
     ///
     /// # Errors
     /// The endpoint is another peer's, learned or declared.
@@ -81,20 +83,20 @@ impl Endpoints {
         Ok(Senders::changes(&old, &new))
     }
 
-    /// A peer is not any more where it claimed to be in vain.
+    /// Forgets the refused claim of a peer.
     pub fn withdraw(&mut self, peer: usize) {
         if let Some(refused) = self.refused.get_mut(peer) {
             *refused = None;
         }
     }
 
-    /// Learned peers at a place that another peer has proved to be at.
+    /// Peers whose learned endpoint another peer has claimed.
     pub fn contested(&self) -> Vec<usize> {
         self.refused.iter().flatten().filter_map(|to| self.holder(to.endpoint)).collect()
     }
 
-    /// The peer is not where it was any more. Who has claimed its place gets it; the changes are to be
-    /// written in their order.
+    /// Forgets the endpoint of a peer. A peer that has claimed that endpoint gets it; the changes
+    /// of the maps are to be written in their order.
     pub fn release(&mut self, config: &Config, peer: usize) -> Vec<Change> {
         let before = self.learned.clone();
         if let Some(learned) = self.learned.get_mut(peer) {
@@ -114,7 +116,7 @@ impl Endpoints {
         if let Some(by) = declared(to.endpoint) {
             return Err(Taken { by });
         }
-        // Who would have to make room, one after the other.
+        // The peers that would have to move, one after the other.
         let mut moving = vec![(peer, to)];
         let mut wanted = to;
         while let Some(holder) = self.holder(wanted.endpoint).filter(|holder| *holder != peer) {
@@ -132,7 +134,7 @@ impl Endpoints {
         Ok(())
     }
 
-    /// Somebody has made room.
+    /// Grants the refused claims whose endpoints have become free.
     fn grant_the_refused(&mut self, config: &Config) {
         let refused = |endpoints: &Self| endpoints.refused.iter().flatten().count();
         loop {

@@ -1,5 +1,5 @@
-//! What the indices of a plan mean: whom each counter slot, peer, network and member stands for. It is
-//! kept with the maps, so that what they hold can be found again under another configuration.
+//! What the indices of a plan mean: whom each counter slot, peer, network and member stands for. It
+//! is kept with the maps, so that what they hold can be found again under another configuration.
 
 use std::collections::HashMap;
 

@@ -148,8 +148,8 @@ impl Plan {
     }
 }
 
-/// The first address of a family on the overlay interface, for IPv6 one that is not link-local where
-/// there is such. Zero: none.
+/// The first address of a family on the overlay interface, for IPv6 one that is not link-local
+/// where there is such. Zero: none.
 fn answers_from(network: &config::Network, v4: bool) -> Address {
     let own = || network.addresses.iter().map(|at| at.value.addr()).filter(|at| at.is_ipv4() == v4);
     let on_link = |at: &IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());

@@ -1,4 +1,5 @@
-//! One peer: its entry, which changes with the path to the peer, and how its packets are recognised.
+//! One peer: its entry, which changes with the path to the peer, and how its packets are
+//! recognised.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,8 +22,8 @@ const MIN_BURST_PACKETS: u64 = 32;
 const MIN_BURST_BYTES: u64 = 131_072;
 
 /// Makes the entry of one peer, also when only the path to the peer has changed. Without a path the
-/// entry names the first declared endpoint, or the learned one, and nothing is sent there. An endpoint
-/// that is not learned yet is zero, of the family with the longer headers.
+/// entry names the first declared endpoint, or the learned one, and nothing is sent there. An
+/// endpoint that is not learned yet is zero, of the family with the longer headers.
 pub fn peer_entry(
     peer: &config::Peer,
     underlay: &UnderlayFacts,
@@ -78,8 +79,8 @@ pub(super) fn with_path_of(entry: &PeerEntry, previous: &PeerEntry) -> PeerEntry
     }
 }
 
-/// The address of a family that a peer's own interface carries, where its packets arrive from another
-/// address.
+/// The address of a family that a peer's own interface carries, where its packets arrive from
+/// another address.
 fn private_address(
     peer: &config::Peer,
     learned: Option<&LearnedEndpoint>,
@@ -97,8 +98,8 @@ fn private_address(
 }
 
 /// Returns every outer address that identifies packets as a peer's, with flags: a NAT must have
-/// rewritten the address of an endpoint that is not the address of the peer's interface. Empty if the
-/// endpoint of the peer is learned: other hosts may be behind the same address.
+/// rewritten the address of an endpoint that is not the address of the peer's interface. Empty if
+/// the endpoint of the peer is learned: other hosts may be behind the same address.
 pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     let mut sources: Vec<(IpAddr, u32)> = Vec::new();
     if peer.learns {
@@ -116,8 +117,8 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     sources
 }
 
-/// Returns how packets of a peer must look: first and last UDP source port, and the flags of a member
-/// for ports and checksums. `own_port` is the VXLAN port of this host.
+/// Returns how packets of a peer must look: first and last UDP source port, and the flags of a
+/// member for ports and checksums. `own_port` is the VXLAN port of this host.
 pub(super) fn source_ports_and_flags(peer: &config::Peer, own_port: u16) -> (u16, u16, u32) {
     let (low, high, from_flow) = match peer.source_port {
         PeerSourcePort::Flow => (0, 0, MemberEntry::FLOW_PORTS),

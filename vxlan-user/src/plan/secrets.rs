@@ -16,9 +16,9 @@ impl Secrets for rand::rngs::ThreadRng {
     }
 }
 
-/// Derives the MAC address by which XDP tells TC that a frame was accepted for a counter slot: locally
-/// administered, unicast, the last two bits zero. Nobody can guess its 44 bits without the secret; it
-/// is the same as long as secret and slot are.
+/// Derives the MAC address by which XDP tells TC that a frame was accepted for a counter slot:
+/// locally administered, unicast, the last two bits zero. Nobody can guess its 44 bits without the
+/// secret; it is the same as long as secret and slot are.
 pub(super) fn secret_mac(secret: [u8; 8], slot: u32) -> Mac {
     let digest = Sha256::new().chain_update(secret).chain_update(slot.to_be_bytes()).finalize();
     let mut bytes = [0; 6];

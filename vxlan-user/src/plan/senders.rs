@@ -1,5 +1,6 @@
-//! By what the programs know a sender: outer addresses of declared peers, address and port of learned
-//! ones. And what changes in the maps when a learned endpoint moves.
+//! How the programs recognise the sender of a packet: by the outer address of a declared peer, by
+//! the address and port of a learned endpoint. And what changes in the maps when a learned endpoint
+//! moves.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -35,7 +36,7 @@ pub enum Change {
 }
 
 impl Senders {
-    /// `learned` is by peer; those behind its end have not been learned.
+    /// `learned` is by peer; a peer behind its end has no learned endpoint.
     pub fn new(config: &Config, learned: &[Option<LearnedEndpoint>]) -> Self {
         let learned_of = |index: usize| learned.get(index).copied().flatten();
         let mut senders = Self { peer_addresses: peer_addresses(config), ..Self::default() };
@@ -63,9 +64,9 @@ impl Senders {
         senders
     }
 
-    /// What leads from the one to the other, in an order in which no packet of a peer that did not move
-    /// is refused, or taken for another's: a mapping is there before an address sends packets to
-    /// it, and as long as one does.
+    /// Returns the changes from `old` to `new`, in an order in which no packet of a peer that did
+    /// not move is refused or attributed to another peer: a mapping is there before an address
+    /// refers to it, and as long as an address does.
     pub fn changes(old: &Self, new: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         let (set, removed) = difference(&old.mappings, &new.mappings);
@@ -83,16 +84,16 @@ fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
     Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
 }
 
-/// Does the peer's interface carry another address than the one that was learned?
+/// Flags of a learned endpoint whose address is not that of the peer's own interface.
 fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
-    let said = learned.sent_from != learned.endpoint.ip();
+    let reported = learned.sent_from != learned.endpoint.ip();
     let declared = peer.private_behind(learned.endpoint.ip()).is_some();
-    if said || declared { SourceEntry::REWRITTEN } else { 0 }
+    if reported || declared { SourceEntry::REWRITTEN } else { 0 }
 }
 
-/// Declared addresses that are one peer's alone: of different networks peers may have the same private
-/// address, which then says nothing about who sent. Nor does that of a learned endpoint, as behind one NAT
-/// there may be anybody: without the port it is a stranger's.
+/// Declared addresses that belong to one peer alone. Peers in different networks may have the same
+/// private address, which then does not identify the sender. The address of a learned endpoint does
+/// not either without the port, as other hosts may be behind the same NAT.
 fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
     let mut all: Vec<(IpAddr, u32)> = Vec::new();
     for (index, peer) in config.peers.iter().enumerate() {

@@ -8,8 +8,8 @@ use super::names::SlotOwner;
 /// previous programs have accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Inherited {
-    /// An owner keeps its slot. A slot that has just lost its owner is not given to another one in the
-    /// same plan.
+    /// An owner keeps its slot. A slot that has just lost its owner is not given to another one in
+    /// the same plan.
     pub slots: Vec<Option<SlotOwner>>,
     /// What the secret MAC addresses are made from.
     pub secret: Option<[u8; 8]>,

@@ -83,7 +83,7 @@ fn snapshot(directories: &Directories) -> anyhow::Result<Snapshot> {
     loop {
         let reader = directories.reader(&state);
         let now = self::state(directories)?;
-        // A reload may have taken away what the state named a moment ago.
+        // A reload may have removed what the state named a moment ago.
         if reader.is_err() && now.generations != state.generations {
             state = now;
             continue;
@@ -102,7 +102,7 @@ fn state(directories: &Directories) -> anyhow::Result<HostState> {
     Ok(state)
 }
 
-/// The daemon's, or what can be said without one.
+/// Returns the reports of the daemon, or what is known without one.
 fn nat_reports(directories: &Directories) -> anyhow::Result<NatReports> {
     if let Some(reports) = ask::nat(&directories.run_dir.api_socket())? {
         return Ok(reports);

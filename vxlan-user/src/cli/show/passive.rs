@@ -1,4 +1,4 @@
-//! What can be said of NAT while no daemon runs: what the data plane counts and notes by itself.
+//! What is known of NAT while no daemon runs: what the data plane counts and records by itself.
 
 use vxlan_common::counters::NatField;
 
@@ -25,7 +25,7 @@ pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
 }
 
 fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
-    let mut said =
+    let mut sentences =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
     let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();
     let rewritten = |field: NatField| -> u64 {
@@ -34,16 +34,16 @@ fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
     for field in NatField::ALL {
         let (packets, what) = (rewritten(field), name(field));
         if packets != 0 {
-            said.push(format!(
+            sentences.push(format!(
                 "The {what} was rewritten in {packets} packets; {received} were accepted."
             ));
         }
     }
     if received != 0 && NatField::ALL.into_iter().all(|field| rewritten(field) == 0) {
-        said.push(format!("Nothing was seen to be rewritten in {received} packets."));
+        sentences.push(format!("Nothing was seen to be rewritten in {received} packets."));
     }
     match heard.mapping {
-        None => said.push("No data packet came yet.".to_owned()),
+        None => sentences.push("No data packet came yet.".to_owned()),
         Some(mapping) => {
             let port = mapping.port.map_or_else(
                 || "the port it was sent from".to_owned(),
@@ -53,7 +53,7 @@ fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
                 1 => "1 source was seen".to_owned(),
                 several => format!("{several} different sources were seen"),
             };
-            said.push(format!(
+            sentences.push(format!(
                 "The latest data packet came from {}, {port}, with TTL {}; {sources}, and {}.",
                 mapping.address,
                 mapping.ttl,
@@ -61,7 +61,7 @@ fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
             ));
         }
     }
-    said
+    sentences
 }
 
 fn name(field: NatField) -> &'static str {

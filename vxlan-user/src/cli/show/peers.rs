@@ -36,11 +36,11 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     ];
     let mut table = Table::new(&header);
     let dropped = dropped_by_link(snapshot);
-    let ways = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
-    let ways: HashMap<&str, _> =
-        ways.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
+    let paths = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
+    let paths: HashMap<&str, _> =
+        paths.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
     for link in &snapshot.traffic {
-        let (peer, path_mtu) = ways.get(link.peer.as_str()).copied().unzip();
+        let (peer, path_mtu) = paths.get(link.peer.as_str()).copied().unzip();
         let c = &link.counters;
         let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);
         let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());

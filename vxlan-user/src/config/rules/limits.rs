@@ -1,5 +1,5 @@
-//! How much may be kept, copied and taken: rates, stations, ageing. The ranges of these numbers, and
-//! whether all stations together have room.
+//! How much may be kept, copied and taken: rates, stations, ageing. The ranges of these numbers,
+//! and whether all stations together have room.
 
 use crate::config::error::Problems;
 use crate::config::text::section::Section;
@@ -31,8 +31,8 @@ pub(super) struct NetworkLimits {
 
 pub(super) fn for_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLimits {
     let nothing = Some("would refuse every packet of the peer");
-    let mut limit = |key, most| {
-        let found = number(section, key, (1, most), nothing, "no limit", problems)?;
+    let mut limit = |key, max| {
+        let found = number(section, key, (1, max), nothing, "no limit", problems)?;
         u64::try_from(found.value).ok()
     };
     PeerLimits {
@@ -66,7 +66,8 @@ pub(super) fn for_network(section: &Section<'_>, problems: &mut Problems) -> Net
     }
 }
 
-/// A number within a range; `zero` is what 0 would do, `absent` what is so where the key is not there.
+/// A number within a range; `zero` is what 0 would do, `absent` what is so where the key is not
+/// there.
 fn number(
     section: &Section<'_>,
     key: &str,
@@ -88,7 +89,8 @@ fn number(
     None
 }
 
-/// More stations, declared and learned, than the table can be made for. Said where most of them are.
+/// More stations, declared and learned, than the table can be made for. Reported at the network
+/// with the largest share.
 pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
     let all: u64 = networks.iter().map(Network::stations).sum();
     let Some(largest) = networks.iter().max_by_key(|network| network.stations()) else { return };
@@ -100,7 +102,8 @@ pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Prob
     problems.add(
         line,
         format!(
-            "max_stations = {} for each of the {} members of network {}: with those of all networks \
+            "max_stations = {} for each of the {} members of network {}: with those of all \
+            networks \
              that makes {all} stations, more than the {MAX_STATIONS} there is room for. Write a \
              smaller max_stations, such as max_stations = {}.",
             largest.max_stations,

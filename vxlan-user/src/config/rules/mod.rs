@@ -3,8 +3,8 @@
 //! A value that is wrong is absent afterwards, or its default, so that what is right can still be
 //! compared. A [`Config`] is made only when nothing at all was wrong.
 //!
-//! Import order, lowest first: `shared`, `limits`, `overlap`, `prefixes`, `probes`, `node`, `peers`,
-//! `members`, `networks`.
+//! Import order, lowest first: `shared`, `limits`, `overlap`, `prefixes`, `probes`, `node`,
+//! `peers`, `members`, `networks`.
 
 mod limits;
 mod members;

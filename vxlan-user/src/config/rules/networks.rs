@@ -134,7 +134,8 @@ fn vni(
         problems.add(
             item.line,
             format!(
-                "{item} is the VNI of probes{at}. Give the network its own VNI, or leave vni out of \
+                "{item} is the VNI of probes{at}. Give the network its own VNI, or leave vni out \
+                of \
                  [probe]."
             ),
         );

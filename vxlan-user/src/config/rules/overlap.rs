@@ -37,7 +37,8 @@ pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
                 problems.add(
                     claim.prefix.line,
                     format!(
-                        "\"{}\" in allowed_ips of member {} is given twice{}. Remove one of the two.",
+                        "\"{}\" in allowed_ips of member {} is given twice{}. Remove one of the \
+                        two.",
                         claim.prefix,
                         claim.name,
                         on_line(outer.prefix.line)
@@ -122,10 +123,10 @@ mod tests {
                 .enumerate()
                 .flat_map(|(index, a)| claims[index + 1..].iter().map(move |b| (a, b)));
             let expected = pairs.clone().any(|(a, b)| collide(a, b));
-            let shown: Vec<_> = claims.iter().map(|at| (at.member, at.prefix.value)).collect();
+            let all: Vec<_> = claims.iter().map(|at| (at.member, at.prefix.value)).collect();
             let mut problems = Problems::new(Path::new("vxlan.toml"));
             refuse(claims, &mut problems);
-            assert_eq!(problems.any(), expected, "{shown:?}");
+            assert_eq!(problems.any(), expected, "{all:?}");
             collisions += usize::from(expected);
         }
         assert!((5_000..18_000).contains(&collisions), "a lopsided sample: {collisions}");

@@ -124,7 +124,8 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
                 problems.add(
                     key.line,
                     format!(
-                        "key_file \"{}\" of peer {} is that of peer {}{}: either could speak for the \
+                        "key_file \"{}\" of peer {} is that of peer {}{}: either could speak for \
+                        the \
                          other. Give each peer a key of its own.",
                         key.value.display(),
                         draft.label(),
@@ -144,7 +145,8 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
             problems.add(
                 endpoint.line,
                 format!(
-                    "endpoint {endpoint} of peer {} has the address of peer {}{}: the source address \
+                    "endpoint {endpoint} of peer {} has the address of peer {}{}: the source \
+                    address \
                      of a packet could not tell the two apart. Give each peer its own address.",
                     draft.label(),
                     first.label(),

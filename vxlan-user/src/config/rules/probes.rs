@@ -1,6 +1,6 @@
 //! What probes and peers behind NAT need: the section `[probe]`, a learned endpoint, the ports and
-//! checksums that a peer sends, the address behind it that is asked. Keys are looked at by
-//! `daemon/checks.rs`: they are not in this file.
+//! checksums that a peer sends, the address behind the peer that is probed. The key files are read
+//! by `daemon/preflight/keys.rs`.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -60,8 +60,10 @@ pub(super) fn source_port(
         problems.add(
             written.line,
             format!(
-                "source_port = \"{written}\" is not for a peer whose endpoint is learned: a NAPT would \
-                 give each of its ports another one. Write source_port = \"fixed\", or leave it out."
+                "source_port = \"{written}\" is not for a peer whose endpoint is learned: a NAPT \
+                would \
+                 give each of its ports another one. Write source_port = \"fixed\", or leave it \
+                 out."
             ),
         );
     }
@@ -79,7 +81,8 @@ pub(super) fn source_ports(
         problems.add(
             item.line,
             format!(
-                "{item} says nothing of a peer with source_port = \"{source_port}\". Write source_port = \
+                "{item} says nothing of a peer with source_port = \"{source_port}\". Write \
+                source_port = \
                  \"any\", or leave source_ports out."
             ),
         );
@@ -106,7 +109,8 @@ pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Probl
     if !section.has("key_file") {
         problems.add(
             line,
-            "endpoint = \"learn\" needs a key_file: only probes that prove the key say where the peer \
+            "endpoint = \"learn\" needs a key_file: only probes that prove the key say where the \
+            peer \
              is. Write one in this [[peer]], such as key_file = \"/etc/vxlan/aws.key\".",
         );
     }
@@ -126,8 +130,10 @@ pub(super) fn refuse_variable_port(
         problems.add(
             line,
             format!(
-                "endpoint = \"learn\" does not go with source_port = \"{source_port}\" of [underlay]{}: \
-                 the NAPT in front of the peer lets in only what comes from the port that it has seen. \
+                "endpoint = \"learn\" does not go with source_port = \"{source_port}\" of \
+                [underlay]{}: \
+                 the NAPT in front of the peer lets in only what comes from the port that it has \
+                 seen. \
                  Write source_port = \"fixed\" there.",
                 on_line(source_port.line)
             ),
@@ -163,7 +169,8 @@ pub(super) fn refuse_strange_addresses(
         problems.add(
             target.line,
             format!(
-                "probe_address = \"{target}\" {why}. Write that of a host behind {label}, or leave it out."
+                "probe_address = \"{target}\" {why}. Write that of a host behind {label}, or \
+                leave it out."
             ),
         );
     }

@@ -1,5 +1,5 @@
-//! Rates, stations, fields of the outer header and lists of addresses that cannot be, and every word
-//! said about them.
+//! Rates, stations, fields of the outer header and lists of addresses that cannot be, and every
+//! word said about them.
 
 use super::{check, row};
 
@@ -40,18 +40,16 @@ fn fields_of_the_outer_header() {
         row(
             "interface = \"ens4\"",
             "interface = \"ens4\"\ndscp = \"ef\"",
-            &[
-                "5: dscp = \"ef\" is neither a number nor \"inherit\". Write a number from 0 to 63, \
-                or \"inherit\".",
-            ],
+            &["5: dscp = \"ef\" is neither a number nor \"inherit\". Write a number from 0 to \
+                63, \
+                or \"inherit\"."],
         ),
         row(
             "interface = \"ens4\"",
             "interface = \"ens4\"\nreserved_bits = \"ingore\"",
-            &[
-                "5: reserved_bits = \"ingore\" is not a known word. Write reserved_bits = \"ignore\" \
-                (of \"refuse\", \"ignore\").",
-            ],
+            &["5: reserved_bits = \"ingore\" is not a known word. Write reserved_bits = \
+                \"ignore\" \
+                (of \"refuse\", \"ignore\")."],
         ),
     ]);
 }
@@ -146,7 +144,8 @@ fn more_stations_than_there_is_room_for() {
     let network = |members: usize, max_stations: &str| {
         let mut text = "node.name = \"a\"\nunderlay.interface = \"ens4\"\n".to_owned();
         let mut of_network = format!(
-            "[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"10.0.0.1/8\"]\n{max_stations}\n"
+            "[[network]]\nvni = 1\ninterface = \"v\"\naddresses = \
+            [\"10.0.0.1/8\"]\n{max_stations}\n"
         );
         for n in 0..members {
             let (high, low) = (n / 256, n % 256);
@@ -161,8 +160,10 @@ fn more_stations_than_there_is_room_for() {
     let error = super::read(&network(65, "max_stations = 65536")).unwrap_err().to_string();
     assert_eq!(
         error,
-        "vxlan.toml:202: max_stations = 65536 for each of the 65 members of network 1: with those of \
-         all networks that makes 4259840 stations, more than the 4194304 there is room for. Write a \
+        "vxlan.toml:202: max_stations = 65536 for each of the 65 members of network 1: with \
+        those of \
+         all networks that makes 4259840 stations, more than the 4194304 there is room for. \
+         Write a \
          smaller max_stations, such as max_stations = 64526."
     );
     assert!(super::read(&network(65, "max_stations = 64526")).is_ok());
@@ -180,10 +181,9 @@ fn lists_of_addresses() {
         row(
             "\"192.0.2.7\"",
             "[\"192.0.2.7\", \"192.0.2.8:1\"]",
-            &[
-                "13: \"192.0.2.8:1\" in endpoint is a second IPv4 address. Write at most one of each \
-                family.",
-            ],
+            &["13: \"192.0.2.8:1\" in endpoint is a second IPv4 address. Write at most one of \
+                each \
+                family."],
         ),
         row(
             "\"192.0.2.7\"",

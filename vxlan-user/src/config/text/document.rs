@@ -1,4 +1,4 @@
-//! From text to TOML tree: owns what is said about text that is not TOML.
+//! From text to TOML tree: owns the sentences about text that is not TOML.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Sections of the TOML tree: takes values of the right TOML type out of them, with their lines.
 //!
-//! Owns unknown keys and missing keys. TOML syntax is the matter of `document`, the meaning of a text
-//! or number that of `values`. Deserializing into structs would stop at the first mistake, so the
-//! tree is walked by hand.
+//! Owns unknown keys and missing keys. TOML syntax is the matter of `document`, the meaning of a
+//! text or number that of `values`. Deserializing into structs would stop at the first mistake, so
+//! the tree is walked by hand.
 
 use std::ops::Range;
 

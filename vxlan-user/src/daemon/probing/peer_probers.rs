@@ -110,7 +110,7 @@ fn settings(
 fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFacts {
     let endpoint = destination(running, index);
     let like = endpoint.map(|at| at.ip());
-    let own = |like: IpAddr| running.preflight.config.underlay.public_address.of_family(like);
+    let own = |like: IpAddr| running.preflight.config.underlay.public_address.same_family(like);
     DeclaredFacts {
         endpoint,
         learned: false,
