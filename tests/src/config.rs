@@ -7,7 +7,7 @@ use std::{
     ops::Deref,
 };
 
-use crate::topology::UNDERLAY;
+use crate::link::UNDERLAY;
 
 /// A configuration file. It is text already: wherever text is wanted, `&config` is that.
 #[derive(Debug, Clone, PartialEq, Eq)]

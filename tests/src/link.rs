@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use crate::netns::Ns;
 
+/// The interface every host has its underlay on.
+pub const UNDERLAY: &str = "eth0";
+
 /// What the underlay's veth pairs behave like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {

@@ -5,16 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-pub use crate::link::Wire;
+pub use crate::link::{UNDERLAY, Wire};
 use crate::{
     link::{self, End, connect, hush_ipv6, set_queue},
     netns::{Netns, Ns},
     run::Run,
-    two_hosts::{self, Family},
+    two_hosts::{self, Family, TwoHosts},
 };
-
-/// The interface every host has its underlay on.
-pub const UNDERLAY: &str = "eth0";
 
 /// Two hosts in two clouds that use the same private range, each behind a router that does 1:1 NAT,
 /// with an internet in between:
@@ -193,6 +190,15 @@ impl Pair {
         let hosts: [(&Ns, &[IpAddr]); 2] =
             [(&self.a, &[self.a_address]), (&self.b, &[self.b_address])];
         link::static_neighbours(UNDERLAY, &hosts)
+    }
+}
+
+impl TwoHosts for Pair {
+    fn ns(&self, end: two_hosts::End) -> &Ns {
+        match end {
+            two_hosts::End::A => &self.a,
+            two_hosts::End::B => &self.b,
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use anyhow::{Result, ensure};
 
 use crate::{
-    Pair,
     config::Config,
     kernel_vxlan::KernelVxlan,
     netns::Ns,
@@ -201,15 +200,6 @@ pub trait TwoHosts {
         ensure!(transfer.bytes == bytes, "{bytes} bytes sent, {} arrived", transfer.bytes);
         println!("from {from:?} to {at}: {:.0} Mbit/s", transfer.mbit_per_second());
         Ok(transfer)
-    }
-}
-
-impl TwoHosts for Pair {
-    fn ns(&self, end: End) -> &Ns {
-        match end {
-            End::A => &self.a,
-            End::B => &self.b,
-        }
     }
 }
 
