@@ -36,7 +36,12 @@ impl Address {
     /// The IPv6 address at `at` of a window.
     #[inline(always)]
     pub fn read_ipv6(window: &impl HeaderWindow, at: usize) -> Self {
-        Self([window.wire4(at), window.wire4(at + 4), window.wire4(at + 8), window.wire4(at + 12)])
+        Self([
+            window.be_bytes4(at),
+            window.be_bytes4(at + 4),
+            window.be_bytes4(at + 8),
+            window.be_bytes4(at + 12),
+        ])
     }
 
     /// As the standard library has it, of a family.
@@ -55,24 +60,24 @@ impl Address {
 
     /// The same address?
     #[inline(always)]
-    pub const fn is(&self, other: &Self) -> bool {
+    pub const fn equals(&self, other: &Self) -> bool {
         let (a, b) = (self, other);
-        a.word(0) == b.word(0)
-            && a.word(1) == b.word(1)
-            && a.word(2) == b.word(2)
-            && a.word(3) == b.word(3)
+        a.be32(0) == b.be32(0)
+            && a.be32(1) == b.be32(1)
+            && a.be32(2) == b.be32(2)
+            && a.be32(3) == b.be32(3)
     }
 
     /// The 16-bit word `at` 0 to 7, as on the wire.
     #[inline(always)]
-    pub const fn half(&self, at: usize) -> u16 {
+    pub const fn net16(&self, at: usize) -> u16 {
         let [a, b, c, d] = self.0[at / 2];
         if at & 1 == 0 { u16::from_ne_bytes([a, b]) } else { u16::from_ne_bytes([c, d]) }
     }
 
     /// The 32-bit word `at` 0 to 3, as a number.
     #[inline(always)]
-    pub const fn word(&self, at: usize) -> u32 {
+    pub const fn be32(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.0[at])
     }
 }
@@ -99,8 +104,8 @@ impl Mac {
     /// The MAC address at `at` of a window.
     #[inline(always)]
     pub fn read(window: &impl HeaderWindow, at: usize) -> Self {
-        let [e, f] = window.wire2(at + 4);
-        Self { head: window.wire4(at), tail: [e, f, 0, 0] }
+        let [e, f] = window.be_bytes2(at + 4);
+        Self { head: window.be_bytes4(at), tail: [e, f, 0, 0] }
     }
 
     /// Its six bytes.
@@ -118,7 +123,7 @@ impl Mac {
 
     /// The 16-bit word `at` 0 to 2, as on the wire.
     #[inline(always)]
-    pub const fn half(&self, at: usize) -> u16 {
+    pub const fn net16(&self, at: usize) -> u16 {
         let [a, b, c, d] = self.head;
         let [e, f, _, _] = self.tail;
         match at {
@@ -136,7 +141,7 @@ impl Mac {
 
     /// Are they the same?
     #[inline(always)]
-    pub const fn is(&self, other: &Self) -> bool {
+    pub const fn equals(&self, other: &Self) -> bool {
         let (a, b) = (self.words(), other.words());
         a.0 == b.0 && a.1 == b.1
     }
@@ -182,12 +187,12 @@ mod tests {
     #[test]
     fn every_byte_of_a_mac_counts() {
         let base = Mac::new([2, 3, 4, 5, 6, 7]);
-        assert!(base.is(&Mac::new([2, 3, 4, 5, 6, 7])));
+        assert!(base.equals(&Mac::new([2, 3, 4, 5, 6, 7])));
         for at in 0..6 {
             let mut other = base.octets();
             other[at] ^= 0x80;
-            assert!(!base.is(&Mac::new(other)), "byte {at}");
+            assert!(!base.equals(&Mac::new(other)), "byte {at}");
         }
-        assert!(base.with_last(9).is(&Mac::new([2, 3, 4, 5, 6, 9])));
+        assert!(base.with_last(9).equals(&Mac::new([2, 3, 4, 5, 6, 9])));
     }
 }

@@ -22,20 +22,20 @@ pub trait HeaderWindow: Copy {
     /// The byte at `at`.
     fn byte(&self, at: usize) -> u8;
     /// Two bytes, as on the wire.
-    fn wire2(&self, at: usize) -> [u8; 2];
+    fn be_bytes2(&self, at: usize) -> [u8; 2];
     /// Four bytes, as on the wire.
-    fn wire4(&self, at: usize) -> [u8; 4];
+    fn be_bytes4(&self, at: usize) -> [u8; 4];
 
     /// Two bytes as a number in network order.
     #[inline(always)]
-    fn u16(&self, at: usize) -> u16 {
-        u16::from_be_bytes(self.wire2(at))
+    fn be16(&self, at: usize) -> u16 {
+        u16::from_be_bytes(self.be_bytes2(at))
     }
 
     /// Four bytes as a number in network order.
     #[inline(always)]
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_be_bytes(self.wire4(at))
+    fn be32(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.be_bytes4(at))
     }
 }
 
@@ -48,11 +48,11 @@ impl<const N: usize> HeaderWindow for SliceWindow<N> {
         self.0[at]
     }
 
-    fn wire2(&self, at: usize) -> [u8; 2] {
+    fn be_bytes2(&self, at: usize) -> [u8; 2] {
         [self.0[at], self.0[at + 1]]
     }
 
-    fn wire4(&self, at: usize) -> [u8; 4] {
+    fn be_bytes4(&self, at: usize) -> [u8; 4] {
         [self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]]
     }
 }

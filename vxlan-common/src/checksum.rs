@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 
-use crate::bytes::HeaderWindow;
+use crate::{bytes::HeaderWindow, wire::IPV4_LEN};
 
 /// One's complement sum of 16-bit words, not yet folded.
 #[inline(always)]
@@ -28,7 +28,7 @@ pub const fn fold(mut sum: u32) -> u16 {
 /// Checksum of an IPv4 header without options. With the checksum field zero it is the value to
 /// store; over a header that carries a right checksum it is 0.
 #[inline(always)]
-pub const fn ipv4_header(header: &[u8; 20]) -> u16 {
+pub const fn ipv4_header(header: &[u8; IPV4_LEN]) -> u16 {
     !fold(sum(header))
 }
 
@@ -37,8 +37,8 @@ pub const fn ipv4_header(header: &[u8; 20]) -> u16 {
 pub fn ipv4_window(header: &impl HeaderWindow) -> u16 {
     let mut total = 0;
     let mut at = 0;
-    while at < 20 {
-        total += u32::from(header.u16(at));
+    while at < IPV4_LEN {
+        total += u32::from(header.be16(at));
         at += 2;
     }
     !fold(total)

@@ -3,10 +3,7 @@
 //! A pure function of the inner headers, so that the receiver can compute it again and see a port
 //! that was rewritten on the way.
 
-use crate::addr::Address;
-
-/// First port of the dynamic range.
-pub const FIRST_PORT: u16 = 49152;
+use crate::{addr::Address, wire::udp::FIRST_DYNAMIC_PORT};
 
 #[inline(always)]
 const fn mix(state: u64, word: u64) -> u64 {
@@ -24,16 +21,16 @@ pub const fn hash(source: &Address, destination: &Address, ports: u32, protocol:
     let mut state = mix(protocol as u64, ports as u64);
     let mut at = 0;
     while at < 4 {
-        state = mix(state, (source.word(at) as u64) << 32 | destination.word(at) as u64);
+        state = mix(state, (source.be32(at) as u64) << 32 | destination.be32(at) as u64);
         at += 1;
     }
     state as u32
 }
 
-/// The UDP source port of a flow: 49152 + hash mod 16384.
+/// The UDP source port of a flow: [`FIRST_DYNAMIC_PORT`] and the low 14 bits of the hash.
 #[inline(always)]
 pub const fn source_port(hash: u32) -> u16 {
-    FIRST_PORT | (hash & 0x3fff) as u16
+    FIRST_DYNAMIC_PORT | (hash & 0x3fff) as u16
 }
 
 #[cfg(test)]
@@ -57,8 +54,8 @@ mod tests {
         for last in 1..=32 {
             for port in 32768..32768 + 512 {
                 let chosen = source_port(hash_of(last, port));
-                assert!(chosen >= FIRST_PORT);
-                buckets[usize::from((chosen - FIRST_PORT) / 1024)] += 1;
+                assert!(chosen >= FIRST_DYNAMIC_PORT);
+                buckets[usize::from((chosen - FIRST_DYNAMIC_PORT) / 1024)] += 1;
             }
         }
         // 16384 flows over 16 buckets: 1024 each; a uniform hash stays within 5 sigma = 155.

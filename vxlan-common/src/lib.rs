@@ -26,6 +26,3 @@ pub mod wire;
 
 /// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin directory's name.
 pub const ABI_VERSION: u32 = if cfg!(feature = "other-layout") { 5 } else { 4 };
-
-/// IANA's VXLAN port (RFC 7348 section 5). The Linux device's own default, 8472, predates it.
-pub const VXLAN_PORT: u16 = 4789;

@@ -5,7 +5,8 @@ use crate::{
     addr::IPV6,
     bytes::{Bytes, HeaderWindow as _},
     checksum,
-    inner::{Inner, PROTOCOL_TCP},
+    inner::Inner,
+    wire::{IPV4_LEN, IPV6_LEN, ip::PROTOCOL_TCP, tcp},
 };
 
 /// An option to be lowered. Offsets are from the start of the frame.
@@ -31,7 +32,7 @@ impl MssClamp {
         }
         // The mask is no news but to a verifier that lost sight of the value.
         let value_at = inner.segment_at as usize & 0xff;
-        let checksum_at = inner.transport_at() + 16;
+        let checksum_at = inner.transport_at() + tcp::field::CHECKSUM;
         Some(Self { value_at, checksum_at, old: inner.segment, new })
     }
 
@@ -57,8 +58,9 @@ impl MssClamp {
 /// The largest segment whose IP packet has at most `mtu` bytes, without options.
 #[inline(always)]
 const fn largest(family: u8, mtu: u32) -> u16 {
-    let headers = if family == IPV6 { 60 } else { 40 };
-    let size = mtu.saturating_sub(headers);
+    let headers =
+        if family == IPV6 { IPV6_LEN + tcp::HEADER_LEN } else { IPV4_LEN + tcp::HEADER_LEN };
+    let size = mtu.saturating_sub(headers as u32);
     if size > 0xffff { 0xffff } else { size as u16 }
 }
 
@@ -66,41 +68,37 @@ const fn largest(family: u8, mtu: u32) -> u16 {
 /// [`crate::inner::parse_into`] has read.
 #[inline(always)]
 pub fn find<P: Bytes + ?Sized>(packet: &P, inner: &mut Inner) -> Option<()> {
-    const SYN: u8 = 0x02;
-    const FIXED: usize = 20;
-    const OPTIONS: usize = 40;
-    const PLACE: usize = 63;
-    const END: u8 = 0;
-    const NOTHING: u8 = 1;
-    const SIZE: u8 = 2;
+    /// Positions among the options, as the verifier sees them: any up to this.
+    const POSITION_MASK: usize = 63;
+    const OPTION_LEN: usize = tcp::OPTION_MSS_LEN as usize;
     if inner.protocol != PROTOCOL_TCP || !inner.has_ports {
         return None;
     }
     let header_at = inner.transport_at();
-    let header = packet.window::<FIXED>(header_at)?;
-    if header.byte(13) & SYN == 0 {
+    let header = packet.window::<{ tcp::HEADER_LEN }>(header_at)?;
+    if header.byte(tcp::field::FLAGS) & tcp::FLAG_SYN == 0 {
         return None;
     }
-    let len = usize::from(header.byte(12) >> 4) * 4;
+    let len = usize::from(header.byte(tcp::field::DATA_OFFSET) >> 4) * 4;
     if len > usize::from(inner.transport_len) {
         return None;
     }
     let zero = packet.unknown_zero();
-    let mut at = zero & PLACE;
+    let mut at = zero & POSITION_MASK;
     let mut rounds = 0;
-    while rounds < OPTIONS && FIXED + at + 4 <= len {
-        let option_at = header_at + FIXED + at;
-        let option = packet.window::<4>(option_at)?;
-        match (option.byte(0), option.byte(1)) {
-            (END, _) => return None,
-            (NOTHING, _) => at = (at + 1 + zero) & PLACE,
-            (SIZE, 4) => {
-                inner.segment = option.u16(2);
-                inner.segment_at = option_at as u16 + 2;
+    while rounds < tcp::MAX_OPTIONS_LEN && tcp::HEADER_LEN + at + OPTION_LEN <= len {
+        let option_at = header_at + tcp::HEADER_LEN + at;
+        let option = packet.window::<OPTION_LEN>(option_at)?;
+        match (option.byte(tcp::option::KIND), option.byte(tcp::option::LEN)) {
+            (tcp::OPTION_END, _) => return None,
+            (tcp::OPTION_NOP, _) => at = (at + 1 + zero) & POSITION_MASK,
+            (tcp::OPTION_MSS, tcp::OPTION_MSS_LEN) => {
+                inner.segment = option.be16(tcp::option::MSS_VALUE);
+                inner.segment_at = (option_at + tcp::option::MSS_VALUE) as u16;
                 return Some(());
             }
-            (_, len) if len < 2 || at + usize::from(len) > OPTIONS => return None,
-            (_, len) => at = (at + usize::from(len) + zero) & PLACE,
+            (_, len) if len < 2 || at + usize::from(len) > tcp::MAX_OPTIONS_LEN => return None,
+            (_, len) => at = (at + usize::from(len) + zero) & POSITION_MASK,
         }
         rounds += 1;
     }

@@ -45,7 +45,7 @@ pub const fn address_difference(now: &Address, then: &Address) -> u16 {
     let mut sum = 0;
     let mut at = 0;
     while at < 8 {
-        sum += !now.half(at) as u32 + then.half(at) as u32;
+        sum += !now.net16(at) as u32 + then.net16(at) as u32;
         at += 1;
     }
     checksum::fold(sum)
@@ -85,7 +85,7 @@ mod tests {
     const PUBLIC: Address = Address::ipv4([198, 51, 100, 20]);
 
     fn sum(addresses: [&Address; 2], rest: &[u16]) -> u32 {
-        let halves = addresses.into_iter().flat_map(|at| (0..8).map(|half| at.half(half)));
+        let halves = addresses.into_iter().flat_map(|at| (0..8).map(|half| at.net16(half)));
         halves.chain(rest.iter().copied()).map(u32::from).sum()
     }
 

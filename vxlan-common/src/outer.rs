@@ -6,18 +6,14 @@ use crate::{
     bytes::HeaderWindow,
     checksum,
     reason::RxDrop,
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN,
+        ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        ip::PROTOCOL_UDP,
+        ipv4, ipv6, udp, vxlan, word,
+    },
 };
 
-/// Length of an Ethernet header without tags.
-pub const ETH_LEN: usize = 14;
-/// Length of an IPv4 header without options.
-pub const IPV4_LEN: usize = 20;
-/// Length of an IPv6 header without extensions.
-pub const IPV6_LEN: usize = 40;
-/// Length of a UDP header.
-pub const UDP_LEN: usize = 8;
-/// Length of a VXLAN header (RFC 7348 section 5).
-pub const VXLAN_LEN: usize = 8;
 /// What encapsulation adds in front of an inner frame over IPv4.
 pub const OVERHEAD_IPV4: usize = ETH_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN;
 /// The same over IPv6.
@@ -30,17 +26,8 @@ pub const fn overhead(family: u8) -> u32 {
     (if family == IPV6 { OVERHEAD_IPV6 } else { OVERHEAD_IPV4 }) as u32
 }
 
-/// EtherType of IPv4.
-pub const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
-/// EtherType of IPv6.
-pub const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
-/// EtherType of ARP.
-pub const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
-/// IP protocol number of UDP.
-pub const PROTOCOL_UDP: u8 = 17;
-
-/// First byte of a VXLAN header: only the I flag is defined, the rest is reserved.
-const I_FLAG: u8 = 0x08;
+/// Offset of the IP header.
+const IP: usize = ETH_LEN;
 
 /// Headers to be written in front of an inner frame. The Ethernet addresses are left zero: the
 /// kernel's neighbour layer fills them in.
@@ -77,78 +64,81 @@ impl OuterHeaders {
     /// the lengths wrap; segmentation rewrites them for every packet on the wire.
     #[inline(always)]
     pub const fn write_ipv4(&self, inner_len: u32, front: &mut HeaderWords) {
-        const DONT_FRAGMENT: u16 = 0x4000;
-        let version_tos = 0x4500 | self.tos as u16;
+        let version_tos = (ipv4::VERSION_IHL as u16) << 8 | self.tos as u16;
         let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
         let ttl_protocol = (self.ttl as u16) << 8 | PROTOCOL_UDP as u16;
         let (s, d) = (&self.source, &self.destination);
-        let addresses = [s.half(0), s.half(1), d.half(0), d.half(1)];
-        let mut sum = version_tos as u32 + total_len as u32 + DONT_FRAGMENT as u32;
+        let addresses = [s.net16(0), s.net16(1), d.net16(0), d.net16(1)];
+        let mut sum = version_tos as u32 + total_len as u32 + ipv4::DONT_FRAGMENT as u32;
         sum += ttl_protocol as u32;
         let mut at = 0;
         while at < 4 {
             sum += u16::from_be(addresses[at]) as u32;
             at += 1;
         }
-        ethernet(ETHERTYPE_IPV4, front);
-        front[7] = version_tos.to_be();
-        front[8] = total_len.to_be();
-        front[9] = 0;
-        front[10] = DONT_FRAGMENT.to_be();
-        front[11] = ttl_protocol.to_be();
-        front[12] = (!checksum::fold(sum)).to_be();
+        write_ethernet(ETHERTYPE_IPV4, front);
+        front[word(IP + ipv4::field::VERSION_IHL)] = version_tos.to_be();
+        front[word(IP + ipv4::field::TOTAL_LEN)] = total_len.to_be();
+        front[word(IP + ipv4::field::IDENTIFICATION)] = 0;
+        front[word(IP + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
+        front[word(IP + ipv4::field::TTL)] = ttl_protocol.to_be();
+        front[word(IP + ipv4::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
         at = 0;
         while at < 4 {
-            front[13 + at] = addresses[at];
+            front[word(IP + ipv4::field::SOURCE) + at] = addresses[at];
             at += 1;
         }
-        self.write_udp::<17>(inner_len, front);
+        self.write_udp::<{ IP + IPV4_LEN }>(inner_len, front);
     }
 
     /// The same over IPv6: [`OVERHEAD_IPV6`] bytes.
     #[inline(always)]
     pub const fn write_ipv6(&self, inner_len: u32, front: &mut HeaderWords) {
-        let first = 6 << 28 | (self.tos as u32) << 20 | self.flow_label & 0xf_ffff;
+        let first = (ipv6::VERSION as u32) << 28
+            | (self.tos as u32) << 20
+            | self.flow_label & ipv6::FLOW_LABEL_MASK;
         let payload_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
         let next_hops = (PROTOCOL_UDP as u16) << 8 | self.ttl as u16;
-        ethernet(ETHERTYPE_IPV6, front);
-        front[7] = ((first >> 16) as u16).to_be();
-        front[8] = (first as u16).to_be();
-        front[9] = payload_len.to_be();
-        front[10] = next_hops.to_be();
+        write_ethernet(ETHERTYPE_IPV6, front);
+        front[word(IP + ipv6::field::VERSION_CLASS_LABEL)] = ((first >> 16) as u16).to_be();
+        front[word(IP + ipv6::field::VERSION_CLASS_LABEL) + 1] = (first as u16).to_be();
+        front[word(IP + ipv6::field::PAYLOAD_LEN)] = payload_len.to_be();
+        front[word(IP + ipv6::field::NEXT_HEADER)] = next_hops.to_be();
         let mut at = 0;
         while at < 8 {
-            front[11 + at] = self.source.half(at);
-            front[19 + at] = self.destination.half(at);
+            front[word(IP + ipv6::field::SOURCE) + at] = self.source.net16(at);
+            front[word(IP + ipv6::field::DESTINATION) + at] = self.destination.net16(at);
             at += 1;
         }
-        self.write_udp::<27>(inner_len, front);
+        self.write_udp::<{ IP + IPV6_LEN }>(inner_len, front);
     }
 
     /// UDP without a checksum (RFC 7348 section 5; RFC 6935 section 5 for IPv6), and VXLAN.
     #[inline(always)]
     const fn write_udp<const AT: usize>(&self, inner_len: u32, front: &mut HeaderWords) {
-        let v = self.vni;
-        front[AT] = self.source_port.to_be();
-        front[AT + 1] = self.destination_port.to_be();
-        front[AT + 2] = ((inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16).to_be();
-        front[AT + 3] = 0;
-        front[AT + 4] = be(I_FLAG, 0).to_be();
-        front[AT + 5] = 0;
-        front[AT + 6] = be(v[0], v[1]).to_be();
-        front[AT + 7] = be(v[2], 0).to_be();
+        let [a, b, c] = self.vni;
+        front[word(AT + udp::field::SOURCE_PORT)] = self.source_port.to_be();
+        front[word(AT + udp::field::DESTINATION_PORT)] = self.destination_port.to_be();
+        front[word(AT + udp::field::LEN)] =
+            ((inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16).to_be();
+        front[word(AT + udp::field::CHECKSUM)] = 0;
+        let at = AT + UDP_LEN;
+        front[word(at + vxlan::field::FLAGS)] = be(vxlan::FLAG_I, 0).to_be();
+        front[word(at + vxlan::field::FLAGS) + 1] = 0;
+        front[word(at + vxlan::field::VNI)] = be(a, b).to_be();
+        front[word(at + vxlan::field::VNI) + 1] = be(c, 0).to_be();
     }
 }
 
 /// An Ethernet header without addresses.
 #[inline(always)]
-const fn ethernet(ethertype: [u8; 2], front: &mut HeaderWords) {
+const fn write_ethernet(ethertype: [u8; 2], front: &mut HeaderWords) {
     let mut at = 0;
-    while at < 6 {
+    while at < word(ethernet::field::ETHERTYPE) {
         front[at] = 0;
         at += 1;
     }
-    front[6] = u16::from_ne_bytes(ethertype);
+    front[word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(ethertype);
 }
 
 const fn be(high: u8, low: u8) -> u16 {
@@ -180,9 +170,9 @@ pub const fn inner_len(udp_len: u16, room: u16) -> Result<u16, RxDrop> {
 /// other protocols' flags: GBP, GPE, remote checksum offload.
 #[inline(always)]
 pub fn vni(header: &impl HeaderWindow, ignore_reserved: bool) -> Result<[u8; 3], RxDrop> {
-    let [a, b, c, reserved] = header.wire4(4);
-    let flags = header.u32(0);
-    let i_flag = (I_FLAG as u32) << 24;
+    let [a, b, c, reserved] = header.be_bytes4(vxlan::field::VNI);
+    let flags = header.be32(vxlan::field::FLAGS);
+    let i_flag = (vxlan::FLAG_I as u32) << 24;
     if flags & i_flag == 0 || (!ignore_reserved && (flags != i_flag || reserved != 0)) {
         return Err(RxDrop::InvalidVxlanHeader);
     }

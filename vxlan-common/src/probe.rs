@@ -4,7 +4,7 @@
 use crate::{
     abi::abi,
     addr::Address,
-    outer::{ETH_LEN, VXLAN_LEN},
+    wire::{ETH_LEN, VXLAN_LEN, ethernet},
 };
 
 /// Length of a probe without padding, from behind the inner Ethernet header.
@@ -15,7 +15,7 @@ pub const FRAME_LEN: usize = ETH_LEN + PROBE_LEN;
 pub const TAG_AT: usize = ETH_LEN + 4;
 /// EtherType of a probe's inner frame: the first of the two that IEEE 802 sets aside for local
 /// experiments.
-pub const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+pub const ETHERTYPE: [u8; 2] = ethernet::ETHERTYPE_EXPERIMENTAL;
 
 /// Tells by whose key a probe claims to be made, before anybody looks at the rest.
 pub type ProbeTag = [u8; 8];

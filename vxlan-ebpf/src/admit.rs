@@ -117,7 +117,7 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     }
     if inner.has_martian_source()
         || inner.speaks_for_other_mac
-        || inner.source_mac.is(&sender.network.mac)
+        || inner.source_mac.equals(&sender.network.mac)
     {
         return Err(RxDrop::InnerSourceDenied);
     }
@@ -157,15 +157,16 @@ fn is_underlay(inner: &Inner, settings: &GlobalSettings) -> bool {
         let to = to.first();
         return to != [0; 4] && (to == settings.address || to == settings.public_address);
     }
-    !to.is(&Address::ZERO) && (to.is(&settings.address6) || to.is(&settings.public_address6))
+    !to.equals(&Address::ZERO)
+        && (to.equals(&settings.address6) || to.equals(&settings.public_address6))
 }
 
 /// Is that inner destination on or behind this host?
 #[inline(always)]
 pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     let denied = Err(RxDrop::InnerDestinationDenied);
-    let broadcast = inner.destination_mac.is(&Mac::BROADCAST);
-    if !inner.to_group() && !inner.destination_mac.is(&sender.network.mac) {
+    let broadcast = inner.destination_mac.equals(&Mac::BROADCAST);
+    if !inner.to_group() && !inner.destination_mac.equals(&sender.network.mac) {
         return denied;
     }
     // A multicast MAC is derived from a multicast IP address, and nothing else goes there.

@@ -11,8 +11,8 @@ use vxlan_common::{
     bytes::{Bytes as _, HeaderWindow as _},
     checksum,
     inner::{FrameKind, Inner},
-    outer::{ETH_LEN, IPV6_LEN},
     table::{MemberEntry, Neighbour, NeighbourKey},
+    wire::{ETH_LEN, IPV6_LEN, arp, ethernet, icmp, ip::PROTOCOL_ICMPV6, ipv6, ndp, word},
 };
 
 use crate::{headers, maps::NEIGHBOURS, packet::View};
@@ -49,7 +49,7 @@ pub(crate) fn back(ifindex: u32) -> Option<i32> {
 
 #[inline(always)]
 fn known(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
-    if !member.mac.is(&Mac::ZERO) {
+    if !member.mac.equals(&Mac::ZERO) {
         return Some(member.mac);
     }
     // SAFETY: copied out at once; an entry is replaced whole.
@@ -57,56 +57,59 @@ fn known(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
     let Neighbour { address: heard, mac, seen } = neighbour;
     // SAFETY: reads the clock.
     let age = unsafe { bpf_ktime_get_ns() }.wrapping_sub(seen);
-    (heard.is(address) && age < FRESH).then_some(mac)
+    (heard.equals(address) && age < FRESH).then_some(mac)
 }
 
 /// RFC 826.
 #[inline(always)]
 fn arp(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
-    const REPLY: u16 = 2;
-    let body = View::of_skb(ctx).window::<28>(ETH_LEN)?;
-    let (request, asks) = (body.u16(6) == 1, inner.source.word(0) != 0);
+    let body = View::of_skb(ctx).window::<{ arp::PACKET_LEN }>(ETH_LEN)?;
+    let (request, asks) =
+        (body.be16(arp::field::OPERATION) == arp::REQUEST, inner.source.be32(0) != 0);
     if !request || !asks {
         return None;
     }
-    let sender = Mac::read(&body, 8);
+    let sender = Mac::read(&body, arp::field::SENDER_MAC);
     let words = headers::workplace()?;
     headers::ethernet_back(inner, words);
     // Hardware type, protocol type and the lengths of their addresses are those of the request.
-    words[7] = 1_u16.to_be();
-    words[8] = 0x0800_u16.to_be();
-    words[9] = 0x0604_u16.to_be();
-    words[10] = REPLY.to_be();
+    words[word(ETH_LEN + arp::field::HARDWARE_TYPE)] = arp::HARDWARE_ETHERNET.to_be();
+    words[word(ETH_LEN + arp::field::PROTOCOL_TYPE)] = arp::PROTOCOL_IPV4.to_be();
+    words[word(ETH_LEN + arp::field::ADDRESS_LENS)] = arp::ETHERNET_IPV4_LENS.to_be();
+    words[word(ETH_LEN + arp::field::OPERATION)] = arp::REPLY.to_be();
     let mut at = 0;
     while at < 3 {
-        words[3 + at] = mac.half(at);
-        words[11 + at] = mac.half(at);
-        words[16 + at] = sender.half(at);
+        words[word(ethernet::field::SOURCE) + at] = mac.net16(at);
+        words[word(ETH_LEN + arp::field::SENDER_MAC) + at] = mac.net16(at);
+        words[word(ETH_LEN + arp::field::TARGET_MAC) + at] = sender.net16(at);
         at += 1;
     }
     at = 0;
     while at < 2 {
-        words[14 + at] = inner.destination.half(at);
-        words[19 + at] = inner.source.half(at);
+        words[word(ETH_LEN + arp::field::SENDER_ADDRESS) + at] = inner.destination.net16(at);
+        words[word(ETH_LEN + arp::field::TARGET_ADDRESS) + at] = inner.source.net16(at);
         at += 1;
     }
-    headers::store(ctx, words, ETH_LEN + 28)
+    headers::store(ctx, words, ETH_LEN + arp::PACKET_LEN)
 }
 
 /// RFC 4861 section 7.2.4: solicited, overriding, with the target's link-layer address.
 #[inline(always)]
 fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
-    const BODY: usize = 32;
+    const BODY: usize = ndp::MESSAGE_LEN + ndp::LINK_LAYER_OPTION_LEN;
     const MESSAGE: usize = ETH_LEN + IPV6_LEN;
-    const HOP_LIMIT: u16 = 255;
-    const ADVERTISEMENT: u16 = 136 << 8;
-    const FLAGS: u16 = 0x6000;
-    const OPTION: u16 = 0x0201;
-    const NEXT_HEADER: u16 = 58;
+    const HOP_LIMIT: u16 = ndp::HOP_LIMIT as u16;
+    const ADVERTISEMENT: u16 = (ndp::ADVERTISEMENT as u16) << 8;
+    const FLAGS: u16 = ndp::SOLICITED_OVERRIDE;
+    const OPTION: u16 = ndp::TARGET_LINK_LAYER;
+    const NEXT_HEADER: u16 = PROTOCOL_ICMPV6 as u16;
     let view = View::of_skb(ctx);
-    let length = view.window::<2>(ETH_LEN + 4)?.u16(0);
-    let option = view.window::<2>(ETH_LEN + IPV6_LEN + 24)?.u16(0);
-    if usize::from(length) != BODY || option != 0x0101 || inner.source.is(&Address::ZERO) {
+    let length = view.window::<2>(ETH_LEN + ipv6::field::PAYLOAD_LEN)?.be16(0);
+    let option = view.window::<2>(MESSAGE + ndp::field::OPTIONS)?.be16(0);
+    if usize::from(length) != BODY
+        || option != ndp::SOURCE_LINK_LAYER
+        || inner.source.equals(&Address::ZERO)
+    {
         return None;
     }
     // The target twice: as source in the pseudo header, and in the message.
@@ -114,38 +117,39 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
     let mut sum = fixed + BODY as u32;
     let mut at = 0;
     while at < 8 {
-        sum += 2 * u32::from(u16::from_be(inner.target.half(at)));
-        sum += u32::from(u16::from_be(inner.source.half(at)));
+        sum += 2 * u32::from(u16::from_be(inner.target.net16(at)));
+        sum += u32::from(u16::from_be(inner.source.net16(at)));
         at += 1;
     }
     at = 0;
     while at < 3 {
-        sum += u32::from(u16::from_be(mac.half(at)));
+        sum += u32::from(u16::from_be(mac.net16(at)));
         at += 1;
     }
     let words = headers::workplace()?;
     headers::ethernet_back(inner, words);
     at = 0;
     while at < 3 {
-        words[3 + at] = mac.half(at);
+        words[word(ethernet::field::SOURCE) + at] = mac.net16(at);
         at += 1;
     }
-    words[7] = 0x6000_u16.to_be();
-    words[8] = 0;
-    words[9] = (BODY as u16).to_be();
-    words[10] = (NEXT_HEADER << 8 | HOP_LIMIT).to_be();
+    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] =
+        (u16::from(ipv6::VERSION) << 12).to_be();
+    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
+    words[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = (BODY as u16).to_be();
+    words[word(ETH_LEN + ipv6::field::NEXT_HEADER)] = (NEXT_HEADER << 8 | HOP_LIMIT).to_be();
     at = 0;
     while at < 8 {
-        words[11 + at] = inner.target.half(at);
-        words[19 + at] = inner.source.half(at);
+        words[word(ETH_LEN + ipv6::field::SOURCE) + at] = inner.target.net16(at);
+        words[word(ETH_LEN + ipv6::field::DESTINATION) + at] = inner.source.net16(at);
         at += 1;
     }
-    words[27] = ADVERTISEMENT.to_be();
-    words[28] = (!checksum::fold(sum)).to_be();
-    words[29] = FLAGS.to_be();
-    words[30] = 0;
-    headers::store(ctx, words, MESSAGE + 8)?;
+    words[word(MESSAGE + icmp::field::TYPE)] = ADVERTISEMENT.to_be();
+    words[word(MESSAGE + icmp::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
+    words[word(MESSAGE + ndp::field::FLAGS)] = FLAGS.to_be();
+    words[word(MESSAGE + ndp::field::FLAGS) + 1] = 0;
+    headers::store(ctx, words, MESSAGE + ndp::field::TARGET)?;
     // The target stays in its place; behind it the option.
-    let option = [OPTION.to_be(), mac.half(0), mac.half(1), mac.half(2)];
-    ctx.store(MESSAGE + 24, &option, 0).ok()
+    let option = [OPTION.to_be(), mac.net16(0), mac.net16(1), mac.net16(2)];
+    ctx.store(MESSAGE + ndp::field::OPTIONS, &option, 0).ok()
 }

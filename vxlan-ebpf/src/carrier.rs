@@ -2,13 +2,20 @@
 //! for both ([`decap`](crate::decap)); how bytes get readable, and how they are taken away and written,
 //! is not.
 
-use vxlan_common::{inner::Inner, mss::MssClamp, outer::OVERHEAD_IPV6, reason::RxDrop};
+use vxlan_common::{
+    inner::Inner,
+    mss::MssClamp,
+    outer::OVERHEAD_IPV6,
+    reason::RxDrop,
+    wire::{ETH_LEN, ipv4, tcp},
+};
 
 use crate::{admit::Sender, packet::View, receive::Received};
 
 /// Enough to read every header that decides: the outer ones and, of the inner frame, Ethernet, IPv6 or
 /// IPv4 with options, TCP with options.
-pub(crate) const HEADERS: u32 = OVERHEAD_IPV6 as u32 + 14 + 60 + 60;
+pub(crate) const HEADERS: u32 =
+    (OVERHEAD_IPV6 + ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
 
 /// A received packet, as the hook has it.
 ///

@@ -8,9 +8,9 @@ use vxlan_common::{
     checksum, ecn,
     inner::{FrameKind, Inner, InnerError},
     mss::MssClamp,
-    outer::{ETH_LEN, UDP_LEN, VXLAN_LEN},
     reason::RxDrop,
     table::GlobalSettings,
+    wire::{ETH_LEN, UDP_LEN, VXLAN_LEN, ipv4, ipv6},
 };
 
 use crate::{
@@ -140,20 +140,22 @@ fn mark_congestion<C: Carrier>(carrier: &C, inner: &Inner, outer_tos: u8) -> Res
         return Ok(());
     }
     const NETWORK: usize = ETH_LEN;
+    /// The byte with the low four bits of the traffic class.
+    const TRAFFIC_CLASS_LOW: usize = ipv6::field::VERSION_CLASS_LABEL + 1;
     let frame = carrier.reach(HEADERS);
     let tos = (inner.tos & !ecn::MASK) | ecn;
     let written = if inner.family == IPV6 {
-        frame.window::<2>(NETWORK).and_then(|header| {
-            let traffic_class_low = (header.byte(1) & 0xcf) | (ecn << 4);
-            carrier.set(NETWORK + 1, [traffic_class_low])
+        frame.window::<{ TRAFFIC_CLASS_LOW + 1 }>(NETWORK).and_then(|header| {
+            let traffic_class_low = (header.byte(TRAFFIC_CLASS_LOW) & 0xcf) | (ecn << 4);
+            carrier.set(NETWORK + TRAFFIC_CLASS_LOW, [traffic_class_low])
         })
     } else {
-        frame.window::<12>(NETWORK).and_then(|header| {
-            let old = header.u16(0);
+        frame.window::<{ ipv4::field::SOURCE }>(NETWORK).and_then(|header| {
+            let old = header.be16(ipv4::field::VERSION_IHL);
             let new = (old & 0xff00) | u16::from(tos);
-            let sum = checksum::update(header.u16(10), old, new);
-            carrier.set(NETWORK + 1, [tos])?;
-            carrier.set(NETWORK + 10, sum.to_be_bytes())
+            let sum = checksum::update(header.be16(ipv4::field::CHECKSUM), old, new);
+            carrier.set(NETWORK + ipv4::field::TOS, [tos])?;
+            carrier.set(NETWORK + ipv4::field::CHECKSUM, sum.to_be_bytes())
         })
     };
     written.ok_or(RxDrop::MalformedInner)

@@ -13,9 +13,13 @@ use vxlan_common::{
     addr::Mac,
     bytes::{Bytes as _, HeaderWindow as _},
     inner,
-    outer::{ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
     reason::RxDrop,
     table::{Cast, TAG_MAC},
+    wire::{
+        ETH_LEN,
+        ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAC_LEN},
+        ipv4, ipv6,
+    },
 };
 
 use crate::{
@@ -85,7 +89,7 @@ fn into(ifindex: u32) -> Option<i32> {
 fn target(ctx: &TcContext) -> Option<Target> {
     let settings = SETTINGS.get(0)?;
     if settings.tag == TAG_MAC {
-        let mac = Mac::read(&View::of_skb(ctx).window::<6>(0)?, 0);
+        let mac = Mac::read(&View::of_skb(ctx).window::<MAC_LEN>(0)?, 0);
         // SAFETY: copied out at once; entries are replaced whole.
         let member = *unsafe { TAGS.get(mac.with_last(mac.last() & !3)) }?;
         let cast = match mac.last() & 3 {
@@ -123,7 +127,7 @@ fn repeated_headers(ctx: &TcContext, info: &SkbInfo) -> u32 {
 fn restore(ctx: &TcContext, own: &Mac, cast: &Cast) -> Option<()> {
     let mac = match cast {
         Cast::Unicast => own.octets(),
-        Cast::Broadcast => [0xff; 6],
+        Cast::Broadcast => Mac::BROADCAST.octets(),
         Cast::Multicast => multicast_mac(&View::of_skb(ctx))?,
     };
     ctx.store(0, &mac, 0).ok()
@@ -132,13 +136,14 @@ fn restore(ctx: &TcContext, own: &Mac, cast: &Cast) -> Option<()> {
 /// RFC 1112 section 6.4: 01:00:5e and 23 bits of the group; RFC 2464 section 7: 33:33 and 32 bits.
 #[inline(always)]
 fn multicast_mac(frame: &View) -> Option<[u8; 6]> {
-    match frame.window::<2>(12)?.wire2(0) {
+    match frame.window::<2>(ethernet::field::ETHERTYPE)?.be_bytes2(0) {
         ETHERTYPE_IPV4 => {
-            let [_, b, c, d] = frame.window::<4>(ETH_LEN + 16)?.wire4(0);
+            let [_, b, c, d] = frame.window::<4>(ETH_LEN + ipv4::field::DESTINATION)?.be_bytes4(0);
             Some([0x01, 0x00, 0x5e, b & 0x7f, c, d])
         }
         ETHERTYPE_IPV6 => {
-            let [a, b, c, d] = frame.window::<4>(ETH_LEN + 24 + 12)?.wire4(0);
+            let [a, b, c, d] =
+                frame.window::<4>(ETH_LEN + ipv6::field::DESTINATION + 12)?.be_bytes4(0);
             Some([0x33, 0x33, a, b, c, d])
         }
         _ => None,

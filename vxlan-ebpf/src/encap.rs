@@ -19,9 +19,14 @@ use vxlan_common::{
     ecn, flow,
     inner::{self, FrameKind, Inner},
     mss::MssClamp,
-    outer::{self, ETH_LEN, HeaderWords, OuterHeaders},
+    outer::{self, HeaderWords, OuterHeaders},
     reason::TxDrop,
     table::{DSCP_INHERIT, GlobalSettings, NetworkEntry, PeerEntry},
+    wire::{
+        ETH_LEN,
+        ethernet::{self, ETHERTYPE_VLAN, MAC_LEN},
+        ipv4, tcp, word,
+    },
 };
 
 use crate::{
@@ -36,10 +41,9 @@ use crate::{
 };
 
 /// Enough to read every header that decides: Ethernet, IPv6 or IPv4 with options, TCP with options.
-const HEADERS: u32 = 14 + 60 + 60;
+const HEADERS: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
-const ETH_P_8021Q: u16 = 0x8100;
 
 /// What became of a frame that was not sent.
 pub(crate) struct Stopped {
@@ -221,10 +225,10 @@ fn write(
     };
     if peer.family == IPV6 {
         outer.write_ipv6(len, front);
-        ethernet::<{ outer::OVERHEAD_IPV6 / 2 }>(front, inner);
+        ethernet::<{ word(outer::OVERHEAD_IPV6) }>(front, inner);
     } else {
         outer.write_ipv4(len, front);
-        ethernet::<{ outer::OVERHEAD_IPV4 / 2 }>(front, inner);
+        ethernet::<{ word(outer::OVERHEAD_IPV4) }>(front, inner);
     }
 }
 
@@ -232,12 +236,12 @@ fn write(
 #[inline(always)]
 fn ethernet<const AT: usize>(front: &mut HeaderWords, inner: &Inner) {
     let mut at = 0;
-    while at < 3 {
-        front[AT + at] = inner.destination_mac.half(at);
-        front[AT + 3 + at] = inner.source_mac.half(at);
+    while at < word(MAC_LEN) {
+        front[AT + at] = inner.destination_mac.net16(at);
+        front[AT + word(ethernet::field::SOURCE) + at] = inner.source_mac.net16(at);
         at += 1;
     }
-    front[AT + 6] = u16::from_ne_bytes(inner.ethertype());
+    front[AT + word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(inner.ethertype());
 }
 
 /// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's layers
@@ -275,7 +279,7 @@ fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(),
         return Err(TxDrop::EncapFailed);
     }
     headers::store(ctx, front, room as usize).ok_or(TxDrop::EncapFailed)?;
-    let tag = ETH_P_8021Q.to_be();
+    let tag = u16::from_ne_bytes(ETHERTYPE_VLAN);
     // SAFETY: as above; each helper checks the packet itself.
     let failed = unsafe {
         bpf_skb_vlan_push(skb, tag, 0) != 0
@@ -294,7 +298,7 @@ fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(),
 /// a next hop that is known to have answered is named.
 #[inline(always)]
 fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
-    let verdict = if peer.gateway.is(&Address::ZERO) {
+    let verdict = if peer.gateway.equals(&Address::ZERO) {
         // SAFETY: takes no pointer that is not null, and null asks for a lookup.
         unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
     } else {

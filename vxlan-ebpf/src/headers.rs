@@ -3,7 +3,11 @@
 use aya_ebpf::{helpers::generated::bpf_skb_store_bytes, programs::TcContext};
 use vxlan_common::{
     inner::Inner,
-    outer::{ETH_LEN, HeaderWords},
+    outer::HeaderWords,
+    wire::{
+        ethernet::{self, MAC_LEN},
+        word,
+    },
 };
 
 use crate::maps::HEADER_SCRATCH;
@@ -32,10 +36,10 @@ pub(crate) fn store(ctx: &TcContext, front: &HeaderWords, len: usize) -> Option<
 pub(crate) fn ethernet_back(inner: &Inner, words: &mut HeaderWords) {
     let (to, from) = (&inner.source_mac, &inner.destination_mac);
     let mut at = 0;
-    while at < 3 {
-        words[at] = to.half(at);
-        words[3 + at] = from.half(at);
+    while at < word(MAC_LEN) {
+        words[word(ethernet::field::DESTINATION) + at] = to.net16(at);
+        words[word(ethernet::field::SOURCE) + at] = from.net16(at);
         at += 1;
     }
-    words[ETH_LEN / 2 - 1] = u16::from_ne_bytes(inner.ethertype());
+    words[word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(inner.ethertype());
 }

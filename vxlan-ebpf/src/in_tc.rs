@@ -14,8 +14,12 @@ use vxlan_common::{
     bytes::{Bytes as _, HeaderWindow as _},
     inner::Inner,
     mss::MssClamp,
-    outer::{ETH_LEN, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN},
     reason::RxDrop,
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN,
+        ethernet::{self, ETHERTYPE_IPV6},
+        ipv4, ipv6,
+    },
 };
 
 use crate::{
@@ -26,7 +30,7 @@ use crate::{
 };
 
 /// The outer headers where there are no IPv6 extension headers: IPv4 may have 40 bytes of options.
-const OUTER: u32 = (ETH_LEN + IPV4_LEN + 40 + UDP_LEN + VXLAN_LEN) as u32;
+const OUTER: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + UDP_LEN + VXLAN_LEN) as u32;
 
 /// A packet in TC ingress.
 pub(crate) struct Skb<'a> {
@@ -70,9 +74,17 @@ impl Carrier for Skb<'_> {
         let frame = self.reach(OUTER);
         // Extension headers may be long. Nobody is helped by their being followed through a merged
         // frame, which has one where it is longer than 65,535 bytes.
-        let extensions = frame.window::<{ ETH_LEN + 7 }>(0).is_some_and(|headers| {
-            headers.wire2(12) == ETHERTYPE_IPV6 && matches!(headers.byte(20), 0 | 43 | 44 | 60)
-        });
+        let extensions =
+            frame.window::<{ ETH_LEN + ipv6::field::HOP_LIMIT }>(0).is_some_and(|headers| {
+                headers.be_bytes2(ethernet::field::ETHERTYPE) == ETHERTYPE_IPV6
+                    && matches!(
+                        headers.byte(ETH_LEN + ipv6::field::NEXT_HEADER),
+                        ipv6::NEXT_HOP_BY_HOP
+                            | ipv6::NEXT_ROUTING
+                            | ipv6::NEXT_FRAGMENT
+                            | ipv6::NEXT_DESTINATION_OPTIONS
+                    )
+            });
         if extensions && !self.is_merged() { self.reach(self.info.len) } else { frame }
     }
 

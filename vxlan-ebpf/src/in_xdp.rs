@@ -68,7 +68,7 @@ impl Carrier for XdpContext {
     fn clamp(&self, clamp: &MssClamp) -> Option<()> {
         let frame = View::of_xdp(self);
         let checksum = frame.window::<2>(clamp.checksum_at)?;
-        checksum.set2(0, clamp.checksum(checksum.u16(0)).to_be_bytes());
+        checksum.set2(0, clamp.checksum(checksum.be16(0)).to_be_bytes());
         frame.window::<2>(clamp.value_at)?.set2(0, clamp.new.to_be_bytes());
         Some(())
     }
@@ -105,7 +105,7 @@ impl Carrier for XdpContext {
 fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
     let cast = if !inner.to_group() {
         Cast::Unicast
-    } else if inner.destination_mac.is(&Mac::BROADCAST) {
+    } else if inner.destination_mac.equals(&Mac::BROADCAST) {
         Cast::Broadcast
     } else {
         Cast::Multicast

@@ -35,7 +35,7 @@ pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut MemberState, no
 #[inline(always)]
 fn station(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     // SAFETY: see above; words are copied out.
-    if unsafe { (*learned).last.is(&mac) && (*learned).seen == now } {
+    if unsafe { (*learned).last.equals(&mac) && (*learned).seen == now } {
         return;
     }
     let key = FdbKey { ifindex: sender.network.ifindex, mac };

@@ -55,7 +55,7 @@ fn observe(received: &Received, port: u16, learned: *mut MemberState, now: u32) 
     // never seen, and gives way to the next packet's.
     unsafe {
         let observed = &raw mut (*learned).observed;
-        let new = !(*observed).is(received.family, &received.source, port);
+        let new = !(*observed).equals(received.family, &received.source, port);
         if !new && (*observed).ttl == received.ttl {
             return;
         }
@@ -103,7 +103,7 @@ pub(crate) fn explain(
 fn source_difference(member: &MemberEntry, received: &Received) -> u16 {
     let Some(peer) = way::part(member.peer) else { return 0 };
     let private = if received.family == IPV6 { peer.private6 } else { Address::ipv4(peer.private) };
-    if private.is(&Address::ZERO) {
+    if private.equals(&Address::ZERO) {
         return 0;
     }
     nat::address_difference(&received.source, &private)

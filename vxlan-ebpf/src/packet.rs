@@ -145,12 +145,12 @@ impl<const N: usize> HeaderWindow for PacketWindow<N> {
     }
 
     #[inline(always)]
-    fn wire2(&self, at: usize) -> [u8; 2] {
+    fn be_bytes2(&self, at: usize) -> [u8; 2] {
         self.load::<u16>(at).to_ne_bytes()
     }
 
     #[inline(always)]
-    fn wire4(&self, at: usize) -> [u8; 4] {
+    fn be_bytes4(&self, at: usize) -> [u8; 4] {
         self.load::<u32>(at).to_ne_bytes()
     }
 }

@@ -5,9 +5,10 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     bytes::{Bytes as _, HeaderWindow as _},
-    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4, OVERHEAD_IPV6, VXLAN_LEN},
-    probe::{FRAME_LEN, ReceivedProbe, TAG_AT},
+    outer::{OVERHEAD_IPV4, OVERHEAD_IPV6},
+    probe::{FRAME_LEN, ProbeTag, ReceivedProbe, TAG_AT},
     reason::RxDrop,
+    wire::{ETH_LEN, IPV4_LEN, IPV6_LEN, VXLAN_LEN, ipv4, ipv6, udp},
 };
 
 use crate::{
@@ -30,8 +31,9 @@ pub(crate) fn hand_over<C: Carrier>(carrier: &C, received: &Received) -> Result<
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
     let slot = admit::peer_slot(peer);
-    let from_endpoint = way::part(peer)
-        .is_some_and(|peer| peer.family == received.family && peer.endpoint.is(&received.source));
+    let from_endpoint = way::part(peer).is_some_and(|peer| {
+        peer.family == received.family && peer.endpoint.equals(&received.source)
+    });
     if !limit::probe(peer, from_endpoint) || write(carrier, packet, received, peer).is_none() {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
     }
@@ -45,8 +47,8 @@ fn peer(packet: &View, received: &Received) -> Option<u32> {
     if received.inner_len() < FRAME_LEN as u32 {
         return None;
     }
-    let tag = packet.window::<8>(received.overhead() + TAG_AT)?;
-    let ([a, b, c, d], [e, f, g, h]) = (tag.wire4(0), tag.wire4(4));
+    let tag = packet.window::<{ size_of::<ProbeTag>() }>(received.overhead() + TAG_AT)?;
+    let ([a, b, c, d], [e, f, g, h]) = (tag.be_bytes4(0), tag.be_bytes4(4));
     // SAFETY: an index, copied out at once.
     unsafe { PROBERS.get([a, b, c, d, e, f, g, h]) }.copied()
 }
@@ -91,16 +93,16 @@ unsafe fn ipv4_headers(
     received: &Received,
     place: *mut ReceivedProbe,
 ) -> Option<()> {
-    const DONT_FRAGMENT: u8 = 0x40;
     const UDP: usize = ETH_LEN + IPV4_LEN;
     let headers = packet.window::<OVERHEAD_IPV4>(0)?;
     // SAFETY: by the function's contract.
     unsafe {
-        (*place).destination = Address::ipv4(headers.wire4(ETH_LEN + 16));
+        (*place).destination = Address::ipv4(headers.be_bytes4(ETH_LEN + ipv4::field::DESTINATION));
         (*place).length = u32::from(received.udp_len) + IPV4_LEN as u32;
-        (*place).dont_fragment = u8::from(headers.byte(ETH_LEN + 6) & DONT_FRAGMENT != 0);
-        (*place).destination_port = headers.u16(UDP + 2);
-        (*place).checksum = headers.wire2(UDP + 6);
+        (*place).dont_fragment =
+            u8::from(headers.be16(ETH_LEN + ipv4::field::FRAGMENT) & ipv4::DONT_FRAGMENT != 0);
+        (*place).destination_port = headers.be16(UDP + udp::field::DESTINATION_PORT);
+        (*place).checksum = headers.be_bytes2(UDP + udp::field::CHECKSUM);
         (*place).family = IPV4;
     }
     Some(())
@@ -118,11 +120,11 @@ unsafe fn ipv6_headers(
     let headers = packet.window::<OVERHEAD_IPV6>(0)?;
     // SAFETY: by the function's contract.
     unsafe {
-        (*place).destination = Address::read_ipv6(&headers, ETH_LEN + 24);
+        (*place).destination = Address::read_ipv6(&headers, ETH_LEN + ipv6::field::DESTINATION);
         (*place).length = u32::from(received.udp_len) + IPV6_LEN as u32;
         (*place).dont_fragment = 1;
-        (*place).destination_port = headers.u16(UDP + 2);
-        (*place).checksum = headers.wire2(UDP + 6);
+        (*place).destination_port = headers.be16(UDP + udp::field::DESTINATION_PORT);
+        (*place).checksum = headers.be_bytes2(UDP + udp::field::CHECKSUM);
         (*place).family = IPV6;
     }
     Some(())

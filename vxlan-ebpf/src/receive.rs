@@ -5,15 +5,22 @@ use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     bytes::{Bytes as _, HeaderWindow as _},
     checksum,
-    outer::{
-        self, ETH_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4_LEN, IPV6_LEN, OVERHEAD_IPV4,
-        OVERHEAD_IPV6, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN,
-    },
+    outer::{self, OVERHEAD_IPV4, OVERHEAD_IPV6},
     reason::RxDrop,
     table::GlobalSettings,
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN, VXLAN_LEN,
+        ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        ip::PROTOCOL_UDP,
+        ipv4, ipv6, udp, vxlan,
+    },
 };
 
 use crate::{admit, count::Refused, maps::NETWORK_BY_VNI, packet::View};
+
+use ipv6::{
+    NEXT_DESTINATION_OPTIONS, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, extension, fragment,
+};
 
 /// Offset of the outer IP header.
 const IP: usize = ETH_LEN;
@@ -70,7 +77,7 @@ pub(crate) fn headers(
 ) -> Result<Option<Received>, Refused> {
     let Some(eth) = packet.window::<ETH_LEN>(0) else { return Ok(None) };
     let mut source = Address::ZERO;
-    let (family, result) = match eth.wire2(12) {
+    let (family, result) = match eth.be_bytes2(ethernet::field::ETHERTYPE) {
         ETHERTYPE_IPV4 => (IPV4, read_ipv4(packet, len, settings, &mut source)),
         ETHERTYPE_IPV6 => (IPV6, read_ipv6(packet, len, settings, &mut source)),
         _ => return Ok(None),
@@ -92,40 +99,40 @@ fn read_ipv4(
     source: &mut Address,
 ) -> Result<Received, Stopped> {
     let ip = packet.window::<{ IP + IPV4_LEN }>(0).ok_or(None)?;
-    let (version_len, destination) = (ip.byte(IP), ip.wire4(IP + 16));
-    if ip.byte(IP + 9) != PROTOCOL_UDP
-        || version_len >> 4 != 4
+    let (version_ihl, destination) =
+        (ip.byte(IP + ipv4::field::VERSION_IHL), ip.be_bytes4(IP + ipv4::field::DESTINATION));
+    if ip.byte(IP + ipv4::field::PROTOCOL) != PROTOCOL_UDP
+        || version_ihl >> 4 != ipv4::VERSION
         || destination == [0; 4]
         || (destination != settings.address && destination != settings.public_address)
     {
         return Err(None);
     }
-    *source = Address::ipv4(ip.wire4(IP + 12));
+    *source = Address::ipv4(ip.be_bytes4(IP + ipv4::field::SOURCE));
     // Fragments behind the first have no port; the first one, dropped below, is missing to them.
-    let fragment = ip.u16(IP + 6);
-    if fragment & 0x1fff != 0 {
+    let fragment = ip.be16(IP + ipv4::field::FRAGMENT);
+    if fragment & ipv4::FRAGMENT_OFFSET_MASK != 0 {
         return Err(None);
     }
-    let header_len = usize::from(version_len & 0x0f) * 4;
+    let header_len = usize::from(version_ihl & ipv4::IHL_MASK) * 4;
     let claimed = if header_len < IPV4_LEN { IPV4_LEN } else { header_len };
     let udp = packet.window::<UDP_LEN>(IP + claimed).ok_or(None)?;
-    if udp.wire2(2) != settings.port {
+    if udp.be_bytes2(udp::field::DESTINATION_PORT) != settings.port {
         return Err(None);
     }
-    const MORE_FRAGMENTS: u16 = 0x2000;
     if header_len < IPV4_LEN {
         return Err(Some(RxDrop::MalformedOuter));
     }
     if header_len > IPV4_LEN {
         return Err(Some(RxDrop::IpOptions));
     }
-    if fragment & MORE_FRAGMENTS != 0 {
+    if fragment & ipv4::MORE_FRAGMENTS != 0 {
         return Err(Some(RxDrop::OuterFragment));
     }
     // Taken here: reading it again at its constant offset would need a second bounds check, which the
     // compiler knows to be superfluous and the verifier does not.
-    let udp_len = udp.u16(4);
-    let total_len = ip.u16(IP + 2);
+    let udp_len = udp.be16(udp::field::LEN);
+    let total_len = ip.be16(IP + ipv4::field::TOTAL_LEN);
     let end = IP + usize::from(total_len);
     if end > len {
         return Err(Some(RxDrop::MalformedOuter));
@@ -141,12 +148,12 @@ fn read_ipv4(
         destination_rewritten: destination != settings.public_address
             && settings.public_address != [0; 4],
         family: IPV4,
-        tos: ip.byte(IP + 1),
+        tos: ip.byte(IP + ipv4::field::TOS),
         vni: vni::<{ OVERHEAD_IPV4 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        source_port: udp.u16(0),
-        has_checksum: udp.wire2(6) != [0; 2],
-        ttl: ip.byte(IP + 8),
+        source_port: udp.be16(udp::field::SOURCE_PORT),
+        has_checksum: udp.be_bytes2(udp::field::CHECKSUM) != [0; 2],
+        ttl: ip.byte(IP + ipv4::field::TTL),
         trailer: len - end,
     })
 }
@@ -159,40 +166,41 @@ fn read_ipv6(
     source: &mut Address,
 ) -> Result<Received, Stopped> {
     let ip = packet.window::<{ IP + IPV6_LEN }>(0).ok_or(None)?;
-    let destination = Address::read_ipv6(&ip, IP + 24);
-    if ip.byte(IP) >> 4 != 6
-        || destination.is(&Address::ZERO)
-        || (!destination.is(&settings.address6) && !destination.is(&settings.public_address6))
+    let destination = Address::read_ipv6(&ip, IP + ipv6::field::DESTINATION);
+    if ip.byte(IP + ipv6::field::VERSION_CLASS_LABEL) >> 4 != ipv6::VERSION
+        || destination.equals(&Address::ZERO)
+        || (!destination.equals(&settings.address6)
+            && !destination.equals(&settings.public_address6))
     {
         return Err(None);
     }
-    *source = Address::read_ipv6(&ip, IP + 8);
-    let next_header = ip.byte(IP + 6);
+    *source = Address::read_ipv6(&ip, IP + ipv6::field::SOURCE);
+    let next_header = ip.byte(IP + ipv6::field::NEXT_HEADER);
     if next_header != PROTOCOL_UDP {
         return Err(behind_extensions(packet, settings, next_header));
     }
     let udp = packet.window::<UDP_LEN>(IP + IPV6_LEN).ok_or(None)?;
-    if udp.wire2(2) != settings.port {
+    if udp.be_bytes2(udp::field::DESTINATION_PORT) != settings.port {
         return Err(None);
     }
-    let payload_len = ip.u16(IP + 4);
+    let payload_len = ip.be16(IP + ipv6::field::PAYLOAD_LEN);
     let end = IP + IPV6_LEN + usize::from(payload_len);
     if end > len {
         return Err(Some(RxDrop::MalformedOuter));
     }
-    let udp_len = udp.u16(4);
+    let udp_len = udp.be16(udp::field::LEN);
     outer::inner_len(udp_len, payload_len)?;
     Ok(Received {
         source: *source,
-        destination_rewritten: !settings.public_address6.is(&Address::ZERO)
-            && !destination.is(&settings.public_address6),
+        destination_rewritten: !settings.public_address6.equals(&Address::ZERO)
+            && !destination.equals(&settings.public_address6),
         family: IPV6,
-        tos: (ip.u16(IP) >> 4) as u8,
+        tos: (ip.be16(IP + ipv6::field::VERSION_CLASS_LABEL) >> ipv6::CLASS_SHIFT) as u8,
         vni: vni::<{ OVERHEAD_IPV6 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
-        source_port: udp.u16(0),
-        has_checksum: udp.wire2(6) != [0; 2],
-        ttl: ip.byte(IP + 7),
+        source_port: udp.be16(udp::field::SOURCE_PORT),
+        has_checksum: udp.be_bytes2(udp::field::CHECKSUM) != [0; 2],
+        ttl: ip.byte(IP + ipv6::field::HOP_LIMIT),
         trailer: len - end,
     })
 }
@@ -201,31 +209,35 @@ fn read_ipv6(
 /// options, and does not reassemble. Beyond six nobody looks (RFC 8504 section 5.3 allows a limit).
 #[inline(always)]
 fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Stopped {
-    const MOST: usize = 6;
-    const FRAGMENT: u8 = 44;
+    const MAX_EXTENSIONS: usize = 6;
     let mut next_header = first;
     let mut at = IP + IPV6_LEN;
     let mut reason = RxDrop::IpOptions;
-    for seen in 0..=MOST {
+    for seen in 0..=MAX_EXTENSIONS {
         match next_header {
             PROTOCOL_UDP => {
                 let udp = packet.window::<UDP_LEN>(at)?;
-                return (udp.wire2(2) == settings.port).then_some(reason);
+                return (udp.be_bytes2(udp::field::DESTINATION_PORT) == settings.port)
+                    .then_some(reason);
             }
-            0 | 43 | 60 | FRAGMENT if seen == MOST => return Some(RxDrop::IpOptions),
-            0 | 43 | 60 => {
+            NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION_OPTIONS | NEXT_FRAGMENT
+                if seen == MAX_EXTENSIONS =>
+            {
+                return Some(RxDrop::IpOptions);
+            }
+            NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION_OPTIONS => {
                 let header = packet.window::<2>(at)?;
-                next_header = header.byte(0);
-                at += 8 + 8 * usize::from(header.byte(1));
+                next_header = header.byte(extension::NEXT_HEADER);
+                at += extension::UNIT + extension::UNIT * usize::from(header.byte(extension::LEN));
             }
-            FRAGMENT => {
+            NEXT_FRAGMENT => {
                 let header = packet.window::<4>(at)?;
-                if header.u16(2) & 0xfff8 != 0 {
+                if header.be16(fragment::OFFSET_M) & fragment::OFFSET_MASK != 0 {
                     return None;
                 }
                 reason = RxDrop::OuterFragment;
-                next_header = header.byte(0);
-                at += 8;
+                next_header = header.byte(fragment::NEXT_HEADER);
+                at += fragment::HEADER_LEN;
             }
             _ => return None,
         }
@@ -239,7 +251,7 @@ fn vni<const AT: usize>(packet: &View, settings: &GlobalSettings) -> Result<[u8;
     let header = packet.window::<VXLAN_LEN>(AT).ok_or(RxDrop::InvalidVxlanHeader)?;
     let vni = outer::vni(&header, settings.ignore_reserved_bits != 0);
     if vni.is_err() && settings.pass_unknown_vni != 0 {
-        let [a, b, c, _] = header.wire4(4);
+        let [a, b, c, _] = header.be_bytes4(vxlan::field::VNI);
         // SAFETY: only asked whether it is there.
         if unsafe { NETWORK_BY_VNI.get([0, a, b, c]) }.is_none() {
             return Err(None);

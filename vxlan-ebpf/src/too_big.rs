@@ -9,10 +9,14 @@ use aya_ebpf::{
 use vxlan_common::{
     addr::{Address, IPV6},
     bytes::{Bytes as _, HeaderWindow as _},
-    checksum,
-    inner::{FrameKind, Inner, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP},
-    outer::{ETH_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP},
+    checksum::fold,
+    inner::{FrameKind, Inner},
     table::NetworkEntry,
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, icmp,
+        ip::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP},
+        ipv4, ipv6, tcp, udp, word,
+    },
 };
 
 use crate::{
@@ -23,9 +27,6 @@ use crate::{
 
 /// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
 const QUOTED: u32 = 512;
-/// No IPv6 host sends less (RFC 8200 section 5).
-const LEAST_IPV6: u32 = 1280;
-const ICMP_LEN: usize = 8;
 /// Internetwork control, as RFC 1812 section 4.3.2.5 has it for ICMP errors.
 const TOS: u16 = 0xc0;
 const TTL: u16 = 64;
@@ -44,8 +45,8 @@ pub(crate) fn tell(
         return None;
     }
     if inner.family == IPV6 {
-        if mtu < LEAST_IPV6
-            || network.address6.is(&Address::ZERO)
+        if mtu < ipv6::MIN_MTU
+            || network.address6.equals(&Address::ZERO)
             || !limit::exception(Service::Icmp)
         {
             return None;
@@ -68,9 +69,18 @@ fn may_be_told(ctx: &TcContext, inner: &Inner) -> bool {
         || (inner.upper == PROTOCOL_ICMPV6 && inner.family == IPV6);
     let about_icmp = is_icmp && {
         let at = inner.transport_at();
-        View::of_skb(ctx).window::<2>(at).is_none_or(|icmp| match (inner.family, icmp.byte(0)) {
-            (IPV6, kind) => kind < 128,
-            (_, kind) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        View::of_skb(ctx).window::<2>(at).is_none_or(|icmp| {
+            match (inner.family, icmp.byte(icmp::field::TYPE)) {
+                (IPV6, kind) => kind < icmp::V6_FIRST_INFORMATIONAL,
+                (_, kind) => matches!(
+                    kind,
+                    icmp::DESTINATION_UNREACHABLE
+                        | icmp::SOURCE_QUENCH
+                        | icmp::REDIRECT
+                        | icmp::TIME_EXCEEDED
+                        | icmp::PARAMETER_PROBLEM
+                ),
+            }
         })
     };
     !about_icmp
@@ -105,13 +115,13 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
 fn unfinished(ctx: &TcContext, inner: &Inner) -> Option<u16> {
     let at = inner.transport_at()
         + match inner.protocol {
-            PROTOCOL_TCP => 16,
-            PROTOCOL_UDP => 6,
+            PROTOCOL_TCP => tcp::field::CHECKSUM,
+            PROTOCOL_UDP => udp::field::CHECKSUM,
             _ => return None,
         };
-    let old = View::of_skb(ctx).window::<2>(at)?.wire2(0);
+    let old = View::of_skb(ctx).window::<2>(at)?.be_bytes2(0);
     ctx.l4_csum_replace(at, 0, 1, 2).ok()?;
-    if View::of_skb(ctx).window::<2>(at)?.wire2(0) == old {
+    if View::of_skb(ctx).window::<2>(at)?.be_bytes2(0) == old {
         return Some(u16::from_ne_bytes(old));
     }
     ctx.store(at, &old, 0).ok()?;
@@ -129,7 +139,7 @@ fn icmp_checksum<const AT: usize>(
     sum: u32,
     unfinished: Option<u16>,
 ) -> Option<u16> {
-    let sum = u32::from(checksum::fold(sum).to_be());
+    let sum = u32::from(fold(sum).to_be());
     let packet = View::of_skb(ctx);
     let sum = match unfinished {
         None => packet.add_to_checksum::<QUOTED>(AT, sum)?,
@@ -139,10 +149,10 @@ fn icmp_checksum<const AT: usize>(
             } else {
                 sum
             };
-            u32::from(checksum::fold(header)) + u32::from(!field)
+            u32::from(fold(header)) + u32::from(!field)
         }
     };
-    Some(!checksum::fold(sum))
+    Some(!fold(sum))
 }
 
 #[inline(always)]
@@ -152,45 +162,49 @@ fn fragmentation_needed(
     network: &NetworkEntry,
     mtu: u32,
 ) -> Option<()> {
-    const HEADERS: usize = IPV4_LEN + ICMP_LEN;
+    const HEADERS: usize = IPV4_LEN + icmp::HEADER_LEN;
     const TOTAL: u16 = HEADERS as u16 + QUOTED as u16;
-    const DONT_FRAGMENT: u16 = 0x4000;
-    const TYPE_CODE: u16 = 0x0304;
+    const ICMP: usize = ETH_LEN + IPV4_LEN;
+    const TYPE_CODE: u16 =
+        (icmp::DESTINATION_UNREACHABLE as u16) << 8 | icmp::FRAGMENTATION_NEEDED as u16;
+    const VERSION_TOS: u16 = (ipv4::VERSION_IHL as u16) << 8 | TOS;
     let unfinished = unfinished(ctx, inner);
     make_room::<HEADERS>(ctx)?;
     let sum = u32::from(TYPE_CODE) + mtu;
-    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
+    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
     let source = Address::ipv4(network.address);
     let to = &inner.source;
-    let (s0, s1, d0, d1) = (source.half(0), source.half(1), to.half(0), to.half(1));
-    let mut sum = u32::from(0x4500 | TOS) + u32::from(TOTAL) + u32::from(DONT_FRAGMENT);
+    let (s0, s1, d0, d1) = (source.net16(0), source.net16(1), to.net16(0), to.net16(1));
+    let mut sum = u32::from(VERSION_TOS) + u32::from(TOTAL) + u32::from(ipv4::DONT_FRAGMENT);
     sum += u32::from(TTL << 8 | u16::from(PROTOCOL_ICMP));
     sum += u32::from(u16::from_be(s0)) + u32::from(u16::from_be(s1));
     sum += u32::from(u16::from_be(d0)) + u32::from(u16::from_be(d1));
     let words = headers::workplace()?;
     headers::ethernet_back(inner, words);
-    words[7] = (0x4500 | TOS).to_be();
-    words[8] = TOTAL.to_be();
-    words[9] = 0;
-    words[10] = DONT_FRAGMENT.to_be();
-    words[11] = (TTL << 8 | u16::from(PROTOCOL_ICMP)).to_be();
-    words[12] = (!checksum::fold(sum)).to_be();
-    words[13] = s0;
-    words[14] = s1;
-    words[15] = d0;
-    words[16] = d1;
-    words[17] = TYPE_CODE.to_be();
-    words[18] = icmp;
-    words[19] = 0;
-    words[20] = (mtu as u16).to_be();
+    words[word(ETH_LEN + ipv4::field::VERSION_IHL)] = VERSION_TOS.to_be();
+    words[word(ETH_LEN + ipv4::field::TOTAL_LEN)] = TOTAL.to_be();
+    words[word(ETH_LEN + ipv4::field::IDENTIFICATION)] = 0;
+    words[word(ETH_LEN + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
+    words[word(ETH_LEN + ipv4::field::TTL)] = (TTL << 8 | u16::from(PROTOCOL_ICMP)).to_be();
+    words[word(ETH_LEN + ipv4::field::CHECKSUM)] = (!fold(sum)).to_be();
+    words[word(ETH_LEN + ipv4::field::SOURCE)] = s0;
+    words[word(ETH_LEN + ipv4::field::SOURCE) + 1] = s1;
+    words[word(ETH_LEN + ipv4::field::DESTINATION)] = d0;
+    words[word(ETH_LEN + ipv4::field::DESTINATION) + 1] = d1;
+    words[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
+    words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
+    words[word(ICMP + icmp::field::UNUSED)] = 0;
+    words[word(ICMP + icmp::field::NEXT_HOP_MTU)] = (mtu as u16).to_be();
     headers::store(ctx, words, ETH_LEN + HEADERS)
 }
 
 #[inline(always)]
 fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u32) -> Option<()> {
-    const HEADERS: usize = IPV6_LEN + ICMP_LEN;
-    const PAYLOAD: u16 = ICMP_LEN as u16 + QUOTED as u16;
-    const TYPE_CODE: u16 = 0x0200;
+    const HEADERS: usize = IPV6_LEN + icmp::HEADER_LEN;
+    const PAYLOAD: u16 = icmp::HEADER_LEN as u16 + QUOTED as u16;
+    const ICMP: usize = ETH_LEN + IPV6_LEN;
+    const TYPE_CODE: u16 = (icmp::V6_PACKET_TOO_BIG as u16) << 8;
+    const VERSION_CLASS: u16 = (ipv6::VERSION as u16) << 12 | TOS << ipv6::CLASS_SHIFT;
     let unfinished = unfinished(ctx, inner);
     make_room::<HEADERS>(ctx)?;
     let (from, to) = (&network.address6, &inner.source);
@@ -198,25 +212,26 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u
     sum += u32::from(PAYLOAD) + u32::from(PROTOCOL_ICMPV6);
     let mut at = 0;
     while at < 8 {
-        sum += u32::from(u16::from_be(from.half(at))) + u32::from(u16::from_be(to.half(at)));
+        sum += u32::from(u16::from_be(from.net16(at))) + u32::from(u16::from_be(to.net16(at)));
         at += 1;
     }
-    let icmp = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
+    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
     let words = headers::workplace()?;
     headers::ethernet_back(inner, words);
-    words[7] = (0x6000 | TOS << 4).to_be();
-    words[8] = 0;
-    words[9] = PAYLOAD.to_be();
-    words[10] = (u16::from(PROTOCOL_ICMPV6) << 8 | TTL).to_be();
+    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] = VERSION_CLASS.to_be();
+    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
+    words[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = PAYLOAD.to_be();
+    words[word(ETH_LEN + ipv6::field::NEXT_HEADER)] =
+        (u16::from(PROTOCOL_ICMPV6) << 8 | TTL).to_be();
     at = 0;
     while at < 8 {
-        words[11 + at] = from.half(at);
-        words[19 + at] = to.half(at);
+        words[word(ETH_LEN + ipv6::field::SOURCE) + at] = from.net16(at);
+        words[word(ETH_LEN + ipv6::field::DESTINATION) + at] = to.net16(at);
         at += 1;
     }
-    words[27] = TYPE_CODE.to_be();
-    words[28] = icmp;
-    words[29] = ((mtu >> 16) as u16).to_be();
-    words[30] = (mtu as u16).to_be();
+    words[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
+    words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
+    words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU)] = ((mtu >> 16) as u16).to_be();
+    words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU) + 1] = (mtu as u16).to_be();
     headers::store(ctx, words, ETH_LEN + HEADERS)
 }

@@ -5,7 +5,7 @@ use vxlan_common::{
     addr::IPV6,
     bytes::{Bytes as _, HeaderWindow as _},
     checksum,
-    outer::{ETH_LEN, PROTOCOL_UDP, UDP_LEN, VXLAN_LEN},
+    wire::{ETH_LEN, UDP_LEN, VXLAN_LEN, ip::PROTOCOL_UDP, ipv4, ipv6},
 };
 
 use crate::{packet::View, receive::Received};
@@ -64,9 +64,11 @@ pub(crate) fn udp(packet: &View, received: &Received) -> Sum {
 #[inline(always)]
 fn pseudo_header(packet: &View, received: &Received) -> Option<u32> {
     let addresses = if received.family == IPV6 {
-        packet.add_to_checksum::<32>(ETH_LEN + 8, 0)?
+        packet
+            .add_to_checksum::<{ 2 * ipv6::ADDRESS_LEN as u32 }>(ETH_LEN + ipv6::field::SOURCE, 0)?
     } else {
-        packet.add_to_checksum::<8>(ETH_LEN + 12, 0)?
+        packet
+            .add_to_checksum::<{ 2 * ipv4::ADDRESS_LEN as u32 }>(ETH_LEN + ipv4::field::SOURCE, 0)?
     };
     let protocol = u16::from(PROTOCOL_UDP).to_be();
     Some(more(more(addresses, protocol), received.udp_len.to_be()))
@@ -95,7 +97,7 @@ fn add(packet: &View, from: usize, len: u32, mut sum: u32) -> Option<u32> {
     }
     rest!(256 128 64 32 16 8 4);
     if left & 2 != 0 {
-        sum = more(sum, u16::from_ne_bytes(packet.window::<2>(at)?.wire2(0)));
+        sum = more(sum, u16::from_ne_bytes(packet.window::<2>(at)?.be_bytes2(0)));
         at = (at + 2 + zero) & PLACE;
     }
     if left & 1 != 0 {

@@ -7,19 +7,17 @@ use crate::{
     addr::{Address, IPV4, IPV6, Mac},
     bytes::{Bytes, HeaderWindow as _},
     flow,
-    outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_UDP},
+    wire::{
+        ETH_LEN, UDP_LEN,
+        ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        ip::{PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_TCP, PROTOCOL_UDP},
+        tcp, vxlan,
+    },
 };
 
 mod parse;
 
 pub use parse::{parse, parse_into};
-
-/// IP protocol number of TCP.
-pub const PROTOCOL_TCP: u8 = 6;
-/// IP protocol number of ICMP for IPv4.
-pub const PROTOCOL_ICMP: u8 = 1;
-/// IP protocol number of ICMP for IPv6.
-pub const PROTOCOL_ICMPV6: u8 = 58;
 
 /// What kind of frame it is, as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +140,7 @@ impl Inner {
     /// Is `address`, of the frame's family, multicast or limited broadcast?
     #[inline(always)]
     pub const fn is_multicast(&self, address: &Address) -> bool {
-        let first = address.word(0);
+        let first = address.be32(0);
         if self.family == IPV6 {
             first >> 24 == 0xff
         } else {
@@ -165,7 +163,7 @@ impl Inner {
     /// Is it a tunnel towards its destination: IPv4 or IPv6 in IP, or GRE?
     #[inline(always)]
     pub const fn is_ip_tunnel(&self) -> bool {
-        matches!(self.upper, 4 | 41 | 47)
+        matches!(self.upper, PROTOCOL_IPV4 | PROTOCOL_IPV6 | PROTOCOL_GRE)
     }
 
     /// Is it UDP to IANA's VXLAN port, to the one that Linux used before, or to `port`?
@@ -174,7 +172,9 @@ impl Inner {
         let destination = self.ports as u16;
         self.upper == PROTOCOL_UDP
             && self.ports != 0
-            && (destination == crate::VXLAN_PORT || destination == 8472 || destination == port)
+            && (destination == vxlan::PORT
+                || destination == vxlan::LINUX_DEFAULT_PORT
+                || destination == port)
     }
 
     /// Is it neighbour discovery?
@@ -188,13 +188,13 @@ impl Inner {
     pub const fn is_announcement(&self) -> bool {
         matches!(self.kind, FrameKind::Arp)
             && self.to_group()
-            && self.source.word(0) == self.destination.word(0)
+            && self.source.be32(0) == self.destination.be32(0)
     }
 
     /// Is `address` an IPv6 link-local unicast address (fe80::/10)?
     #[inline(always)]
     pub const fn is_link_local(&self, address: &Address) -> bool {
-        self.family == IPV6 && address.word(0) >> 22 == 0xfe80 >> 6
+        self.family == IPV6 && address.be32(0) >> 22 == 0xfe80 >> 6
     }
 
     /// EtherType of the frame.
@@ -212,7 +212,7 @@ impl Inner {
     #[inline(always)]
     pub const fn has_martian_source(&self) -> bool {
         self.source_mac.is_group()
-            || self.source_mac.is(&Mac::ZERO)
+            || self.source_mac.equals(&Mac::ZERO)
             || self.is_no_host(&self.source)
     }
 
@@ -220,12 +220,12 @@ impl Inner {
     /// 3.2.1.3, RFC 4291 section 2.5)?
     #[inline(always)]
     pub const fn is_no_host(&self, address: &Address) -> bool {
-        let first = address.word(0);
+        let first = address.be32(0);
         if self.family == IPV4 {
             let network = first >> 24;
             return network == 0 || network == 127 || network >= 224;
         }
-        let loopback = first | address.word(1) | address.word(2) == 0 && address.word(3) <= 1;
+        let loopback = first | address.be32(1) | address.be32(2) == 0 && address.be32(3) <= 1;
         first >> 24 == 0xff || loopback
     }
 
@@ -253,12 +253,12 @@ pub const fn flow_hash(inner: &Inner) -> u32 {
 pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
     let transport = u32::from(inner.transport);
     if inner.protocol == PROTOCOL_UDP {
-        return transport + 8;
+        return transport + UDP_LEN as u32;
     }
     if inner.protocol != PROTOCOL_TCP {
         return 0;
     }
-    match packet.window::<1>(offset + inner.transport_at() + 12) {
+    match packet.window::<1>(offset + inner.transport_at() + tcp::field::DATA_OFFSET) {
         Some(data_offset) => transport + u32::from(data_offset.byte(0) >> 4) * 4,
         None => 0,
     }

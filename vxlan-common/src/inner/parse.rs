@@ -1,14 +1,20 @@
 //! Reading an inner frame: [`parse`] judges its form and notes what decides about it.
 
-use super::{FrameKind, Inner, InnerError, PROTOCOL_ICMPV6, PROTOCOL_TCP};
+use super::{FrameKind, Inner, InnerError};
 use crate::{
     addr::{Address, IPV6, Mac},
     bytes::{Bytes, HeaderWindow as _},
-    outer::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV6_LEN, PROTOCOL_UDP},
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, arp,
+        ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        icmp,
+        ip::{PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP},
+        ipv4, ipv6, ndp, udp,
+    },
 };
 
-const PROTOCOL_FRAGMENT: u8 = 44;
-const DONT_FRAGMENT: u16 = 0x4000;
+/// Source and destination port, with which the headers of TCP and UDP begin.
+const PORTS_LEN: usize = udp::field::LEN;
 
 /// Reads the frame of `len` bytes that begins at `offset`.
 ///
@@ -39,11 +45,11 @@ pub fn parse_into<P: Bytes + ?Sized>(
     let payload_len = len - ETH_LEN as u32;
     let network = offset + ETH_LEN;
     *inner = Inner {
-        destination_mac: Mac::read(&eth, 0),
-        source_mac: Mac::read(&eth, 6),
+        destination_mac: Mac::read(&eth, ethernet::field::DESTINATION),
+        source_mac: Mac::read(&eth, ethernet::field::SOURCE),
         ..Inner::EMPTY
     };
-    match eth.wire2(12) {
+    match eth.be_bytes2(ethernet::field::ETHERTYPE) {
         ETHERTYPE_IPV4 => parse_ipv4(packet, network, payload_len, inner),
         ETHERTYPE_IPV6 => parse_ipv6(packet, network, payload_len, inner),
         ETHERTYPE_ARP => parse_arp(packet, network, payload_len, inner),
@@ -58,27 +64,31 @@ fn parse_ipv4<P: Bytes + ?Sized>(
     len: u32,
     inner: &mut Inner,
 ) -> Result<(), InnerError> {
-    let header = packet.window::<20>(network).ok_or(InnerError::Malformed)?;
-    let version_len = header.byte(0);
-    let header_len = u32::from(version_len & 0x0f) * 4;
-    let total_len = u32::from(header.u16(2));
-    if version_len >> 4 != 4 || header_len < 20 || total_len < header_len || total_len > len {
+    let header = packet.window::<IPV4_LEN>(network).ok_or(InnerError::Malformed)?;
+    let version_ihl = header.byte(ipv4::field::VERSION_IHL);
+    let header_len = u32::from(version_ihl & ipv4::IHL_MASK) * 4;
+    let total_len = u32::from(header.be16(ipv4::field::TOTAL_LEN));
+    if version_ihl >> 4 != ipv4::VERSION
+        || header_len < IPV4_LEN as u32
+        || total_len < header_len
+        || total_len > len
+    {
         return Err(InnerError::Malformed);
     }
-    inner.tos = header.byte(1);
-    inner.ttl = header.byte(8);
-    inner.protocol = header.byte(9);
-    inner.source = Address::ipv4(header.wire4(12));
-    inner.destination = Address::ipv4(header.wire4(16));
+    inner.tos = header.byte(ipv4::field::TOS);
+    inner.ttl = header.byte(ipv4::field::TTL);
+    inner.protocol = header.byte(ipv4::field::PROTOCOL);
+    inner.source = Address::ipv4(header.be_bytes4(ipv4::field::SOURCE));
+    inner.destination = Address::ipv4(header.be_bytes4(ipv4::field::DESTINATION));
     inner.upper = inner.protocol;
     inner.transport = (ETH_LEN as u32 + header_len) as u16;
     inner.transport_len = (total_len - header_len) as u16;
-    let fragment = header.u16(6);
-    inner.dont_fragment = fragment & DONT_FRAGMENT != 0;
-    inner.is_later_fragment = fragment & 0x1fff != 0;
+    let fragment = header.be16(ipv4::field::FRAGMENT);
+    inner.dont_fragment = fragment & ipv4::DONT_FRAGMENT != 0;
+    inner.is_later_fragment = fragment & ipv4::FRAGMENT_OFFSET_MASK != 0;
     // A first fragment has ports too, but those behind it do not: a flow's hash goes without.
-    let whole = fragment & 0x3fff == 0;
-    if !inner.is_later_fragment && total_len >= header_len + 4 {
+    let whole = fragment & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET_MASK) == 0;
+    if !inner.is_later_fragment && total_len >= header_len + PORTS_LEN as u32 {
         read_ports(packet, network + header_len as usize, whole, inner);
     }
     Ok(())
@@ -88,9 +98,9 @@ fn parse_ipv4<P: Bytes + ?Sized>(
 #[inline(always)]
 fn read_ports<P: Bytes + ?Sized>(packet: &P, transport: usize, whole: bool, inner: &mut Inner) {
     if (inner.upper == PROTOCOL_TCP || inner.upper == PROTOCOL_UDP)
-        && let Some(ports) = packet.window::<4>(transport)
+        && let Some(ports) = packet.window::<PORTS_LEN>(transport)
     {
-        inner.ports = ports.u32(0);
+        inner.ports = ports.be32(udp::field::SOURCE_PORT);
         inner.has_ports = whole;
     }
 }
@@ -103,24 +113,26 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     inner: &mut Inner,
 ) -> Result<(), InnerError> {
     let header = packet.window::<IPV6_LEN>(network).ok_or(InnerError::Malformed)?;
-    let payload_len = u32::from(header.u16(4));
-    if header.byte(0) >> 4 != 6 || payload_len + IPV6_LEN as u32 > len {
+    let payload_len = u32::from(header.be16(ipv6::field::PAYLOAD_LEN));
+    if header.byte(ipv6::field::VERSION_CLASS_LABEL) >> 4 != ipv6::VERSION
+        || payload_len + IPV6_LEN as u32 > len
+    {
         return Err(InnerError::Malformed);
     }
     inner.family = IPV6;
-    inner.tos = (header.u16(0) >> 4) as u8;
-    inner.ttl = header.byte(7);
-    inner.protocol = header.byte(6);
-    inner.source = Address::read_ipv6(&header, 8);
-    inner.destination = Address::read_ipv6(&header, 24);
+    inner.tos = (header.be16(ipv6::field::VERSION_CLASS_LABEL) >> ipv6::CLASS_SHIFT) as u8;
+    inner.ttl = header.byte(ipv6::field::HOP_LIMIT);
+    inner.protocol = header.byte(ipv6::field::NEXT_HEADER);
+    inner.source = Address::read_ipv6(&header, ipv6::field::SOURCE);
+    inner.destination = Address::read_ipv6(&header, ipv6::field::DESTINATION);
     inner.upper = inner.protocol;
     inner.transport = (ETH_LEN + IPV6_LEN) as u16;
     inner.transport_len = payload_len as u16;
     inner.dont_fragment = true;
-    if payload_len >= 4 {
+    if payload_len >= PORTS_LEN as u32 {
         read_ports(packet, network + IPV6_LEN, true, inner);
     }
-    if inner.protocol == PROTOCOL_FRAGMENT {
+    if inner.protocol == ipv6::NEXT_FRAGMENT {
         parse_fragment(packet, network + IPV6_LEN, payload_len, inner);
     }
     if inner.protocol == PROTOCOL_ICMPV6 {
@@ -128,7 +140,7 @@ fn parse_ipv6<P: Bytes + ?Sized>(
     }
     // ff02::/16 carries link-local control only. Discovery in fragments is refused by every stack
     // (RFC 6980 section 5), so fragments may pass.
-    let link_local_group = header.u16(24) & 0xff0f == 0xff02;
+    let link_local_group = header.be16(ipv6::field::DESTINATION) & 0xff0f == 0xff02;
     if link_local_group && inner.protocol != PROTOCOL_UDP || is_extension(inner.protocol) {
         inner.kind = FrameKind::LinkControl;
     }
@@ -139,25 +151,34 @@ fn parse_ipv6<P: Bytes + ?Sized>(
 /// extension header types, without fragment and ESP.
 #[inline(always)]
 const fn is_extension(next_header: u8) -> bool {
-    matches!(next_header, 0 | 43 | 51 | 60 | 135 | 139 | 140)
+    matches!(
+        next_header,
+        ipv6::NEXT_HOP_BY_HOP
+            | ipv6::NEXT_ROUTING
+            | ipv6::NEXT_AUTHENTICATION
+            | ipv6::NEXT_DESTINATION_OPTIONS
+            | ipv6::NEXT_MOBILITY
+            | ipv6::NEXT_HIP
+            | ipv6::NEXT_SHIM6
+    )
 }
 
 /// What an IPv6 fragment carries: its ports, if it is the first (RFC 8200 section 4.5).
 #[inline(always)]
 fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mut Inner) {
-    const FRAGMENT_LEN: usize = 8;
-    if len < FRAGMENT_LEN as u32 {
+    if len < ipv6::fragment::HEADER_LEN as u32 {
         return;
     }
-    let Some(header) = packet.window::<FRAGMENT_LEN>(at) else { return };
-    inner.upper = header.byte(0);
-    inner.is_later_fragment = header.u16(2) & 0xfff8 != 0;
+    let Some(header) = packet.window::<{ ipv6::fragment::HEADER_LEN }>(at) else { return };
+    inner.upper = header.byte(ipv6::fragment::NEXT_HEADER);
+    inner.is_later_fragment =
+        header.be16(ipv6::fragment::OFFSET_M) & ipv6::fragment::OFFSET_MASK != 0;
     // Nobody here follows the chain to what lies behind it.
-    if is_extension(inner.upper) || inner.upper == PROTOCOL_FRAGMENT {
+    if is_extension(inner.upper) || inner.upper == ipv6::NEXT_FRAGMENT {
         inner.kind = FrameKind::LinkControl;
     }
-    if !inner.is_later_fragment && len >= FRAGMENT_LEN as u32 + 4 {
-        read_ports(packet, at + FRAGMENT_LEN, false, inner);
+    if !inner.is_later_fragment && len >= ipv6::fragment::HEADER_LEN as u32 + PORTS_LEN as u32 {
+        read_ports(packet, at + ipv6::fragment::HEADER_LEN, false, inner);
     }
 }
 
@@ -171,19 +192,24 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
     if len == 0 {
         return Err(InnerError::Malformed);
     }
-    let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(0);
+    let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(icmp::field::TYPE);
     match kind {
         // Listener discovery, router solicitation and advertisement, redirect, listener v2.
-        130..=134 | 137 | 143 => inner.kind = FrameKind::LinkControl,
+        ndp::LISTENER_QUERY..=ndp::ROUTER_ADVERTISEMENT
+        | ndp::REDIRECT
+        | ndp::LISTENER_REPORT_V2 => inner.kind = FrameKind::LinkControl,
         // RFC 4861 section 7.1: a hop limit under 255 came from another link and is no discovery.
-        135 | 136 if inner.ttl == 255 => {
-            let body = match packet.window::<24>(transport) {
-                Some(body) if len >= 24 => body,
+        ndp::SOLICITATION | ndp::ADVERTISEMENT if inner.ttl == ndp::HOP_LIMIT => {
+            let body = match packet.window::<{ ndp::MESSAGE_LEN }>(transport) {
+                Some(body) if len >= ndp::MESSAGE_LEN as u32 => body,
                 _ => return Err(InnerError::Malformed),
             };
-            inner.target = Address::read_ipv6(&body, 8);
-            inner.kind =
-                if kind == 135 { FrameKind::Solicitation } else { FrameKind::Advertisement };
+            inner.target = Address::read_ipv6(&body, ndp::field::TARGET);
+            inner.kind = if kind == ndp::SOLICITATION {
+                FrameKind::Solicitation
+            } else {
+                FrameKind::Advertisement
+            };
         }
         _ => {}
     }
@@ -198,18 +224,23 @@ fn parse_arp<P: Bytes + ?Sized>(
     inner: &mut Inner,
 ) -> Result<(), InnerError> {
     // Hardware type Ethernet, protocol type IPv4, and the lengths of their addresses.
-    const ETHERNET_IPV4: (u32, u16) = (0x0001_0800, 0x0604);
-    let body = packet.window::<28>(network).ok_or(InnerError::Malformed)?;
-    let operation = body.u16(6);
-    if len < 28
-        || (body.u32(0), body.u16(4)) != ETHERNET_IPV4
-        || !(operation == 1 || operation == 2)
+    const ETHERNET_IPV4: (u32, u16) = (
+        (arp::HARDWARE_ETHERNET as u32) << 16 | arp::PROTOCOL_IPV4 as u32,
+        arp::ETHERNET_IPV4_LENS,
+    );
+    let body = packet.window::<{ arp::PACKET_LEN }>(network).ok_or(InnerError::Malformed)?;
+    let operation = body.be16(arp::field::OPERATION);
+    if len < arp::PACKET_LEN as u32
+        || (body.be32(arp::field::HARDWARE_TYPE), body.be16(arp::field::ADDRESS_LENS))
+            != ETHERNET_IPV4
+        || !(operation == arp::REQUEST || operation == arp::REPLY)
     {
         return Err(InnerError::Malformed);
     }
     inner.kind = FrameKind::Arp;
-    inner.speaks_for_other_mac = !Mac::read(&body, 8).is(&inner.source_mac);
-    inner.source = Address::ipv4(body.wire4(14));
-    inner.destination = Address::ipv4(body.wire4(24));
+    inner.speaks_for_other_mac =
+        !Mac::read(&body, arp::field::SENDER_MAC).equals(&inner.source_mac);
+    inner.source = Address::ipv4(body.be_bytes4(arp::field::SENDER_ADDRESS));
+    inner.destination = Address::ipv4(body.be_bytes4(arp::field::TARGET_ADDRESS));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Frames as the RFCs draw them, whole, cut off and lying.
 
 use super::*;
+use crate::wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 
 const DST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SRC: [u8; 6] = [2, 0, 0, 0, 0, 2];

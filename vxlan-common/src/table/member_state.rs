@@ -73,8 +73,8 @@ impl ObservedEndpoint {
 
     /// The same mapping?
     #[inline(always)]
-    pub const fn is(&self, family: u8, address: &Address, port: u16) -> bool {
-        self.family == family && self.port == port && self.address.is(address)
+    pub const fn equals(&self, family: u8, address: &Address, port: u16) -> bool {
+        self.family == family && self.port == port && self.address.equals(address)
     }
 }
 

@@ -23,7 +23,7 @@ impl NeighbourKey {
     /// Where an address of a member is kept.
     #[inline(always)]
     pub const fn for_address(member: u32, address: &Address) -> Self {
-        let words = address.word(0) ^ address.word(1) ^ address.word(2) ^ address.word(3);
+        let words = address.be32(0) ^ address.be32(1) ^ address.be32(2) ^ address.be32(3);
         Self { member, place: (words ^ words >> 8) % NEIGHBOURS }
     }
 }

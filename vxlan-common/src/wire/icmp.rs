@@ -9,6 +9,8 @@ pub mod field {
     pub const CODE: usize = 1;
     /// Checksum, 2 bytes.
     pub const CHECKSUM: usize = 2;
+    /// Unused in "fragmentation needed" (RFC 1191 section 4), 2 bytes.
+    pub const UNUSED: usize = 4;
     /// Identifier of an echo message, 2 bytes.
     pub const ECHO_IDENTIFIER: usize = 4;
     /// Sequence number of an echo message, 2 bytes.

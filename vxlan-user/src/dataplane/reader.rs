@@ -274,6 +274,6 @@ impl Reader {
 /// Returns the address of a neighbour, whose family the map does not hold: no host has an IPv6
 /// address that ends in 96 zero bits.
 fn address_of(address: &Address) -> IpAddr {
-    let short = [1, 2, 3].iter().all(|at| address.word(*at) == 0);
+    let short = [1, 2, 3].iter().all(|at| address.be32(*at) == 0);
     address.to_ip(if short { IPV4 } else { IPV6 })
 }
