@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_says_no_is_quoted() {
+    fn a_refusal_of_the_daemon_is_quoted() {
         let reply = page(b"HTTP/1.0 500 Internal Server Error\r\na: b\r\n\r\nout of luck");
         let reply = reply.expect("an answer").expect_err("no page").to_string();
         assert_eq!(reply, "HTTP/1.0 500 Internal Server Error: out of luck");

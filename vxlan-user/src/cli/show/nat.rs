@@ -62,9 +62,9 @@ fn or_dash(text: Option<String>) -> String {
 }
 
 /// `tx/rx`; a dash alone where neither is known.
-fn both<T>(ways: PerDirection<T>, text: impl Fn(T) -> String) -> String {
-    let known = ways.tx.is_some() || ways.rx.is_some();
-    let (tx, rx) = (or_dash(ways.tx.map(&text)), or_dash(ways.rx.map(&text)));
+fn both<T>(directions: PerDirection<T>, text: impl Fn(T) -> String) -> String {
+    let known = directions.tx.is_some() || directions.rx.is_some();
+    let (tx, rx) = (or_dash(directions.tx.map(&text)), or_dash(directions.rx.map(&text)));
     if known { format!("{tx}/{rx}") } else { tx }
 }
 

@@ -13,18 +13,18 @@ use crate::{
 pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     let peers = snapshot.state.peers.iter().zip(&snapshot.observed).zip(&snapshot.path_mtus);
     let links = snapshot.by_peer();
-    let peers = peers.map(|((peer, heard), path_mtu)| Report {
-        evidence: evidence(links.get(peer.name.as_str()).map_or(&[], Vec::as_slice), heard),
+    let peers = peers.map(|((peer, observed), path_mtu)| Report {
+        evidence: evidence(links.get(peer.name.as_str()).map_or(&[], Vec::as_slice), observed),
         endpoint: peer.endpoint,
         learned: peer.endpoints.is_empty(),
-        data: heard.mapping,
+        data: observed.mapping,
         path_mtu: PerDirection { tx: Some(*path_mtu), rx: None },
         ..Report::empty(&peer.name)
     });
     NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
 }
 
-fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
+fn evidence(links: &[&MemberTraffic], observed: &ObservedData) -> Vec<String> {
     let mut sentences =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
     let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();
@@ -42,7 +42,7 @@ fn evidence(links: &[&MemberTraffic], heard: &ObservedData) -> Vec<String> {
     if received != 0 && NatField::ALL.into_iter().all(|field| rewritten(field) == 0) {
         sentences.push(format!("Nothing was seen to be rewritten in {received} packets."));
     }
-    match heard.mapping {
+    match observed.mapping {
         None => sentences.push("No data packet came yet.".to_owned()),
         Some(mapping) => {
             let port = mapping.port.map_or_else(

@@ -116,9 +116,9 @@ fn probes_and_peers_that_need_them() {
     assert!(!kernel.learns);
     assert_eq!(kernel.source_ports, 40_000..=49_999);
     assert_eq!(kernel.udp_checksum, PeerUdpChecksum::Zero);
-    let asked =
+    let probed =
         config.networks[0].members.iter().map(|member| member.probe_address.map(|at| at.value));
-    assert_eq!(asked.collect::<Vec<_>>(), [None, Some([10, 43, 2, 1].into())]);
+    assert_eq!(probed.collect::<Vec<_>>(), [None, Some([10, 43, 2, 1].into())]);
 
     type Holds = fn(&Config) -> bool;
     let rows: [(&str, &str, Holds); 10] = [
@@ -173,8 +173,8 @@ fn each_of_these_variations_is_accepted() {
         ("\"192.0.2.7\"", "[\"192.0.2.7\"]", |at| at.peers[1].endpoints.len() == 1),
         // The order is that of preference.
         ("\"192.0.2.7\"", "[\"[2001:db8::7]\", \"192.0.2.7:1\"]", |at| {
-            let shown: Vec<_> = at.peers[1].endpoints.iter().map(ToString::to_string).collect();
-            shown == ["[2001:db8::7]:4789", "192.0.2.7:1"]
+            let endpoints: Vec<_> = at.peers[1].endpoints.iter().map(ToString::to_string).collect();
+            endpoints == ["[2001:db8::7]:4789", "192.0.2.7:1"]
         }),
         ("\"192.0.2.7\"", "\"192.0.2.7\"\nprivate_address = \"2001:db8::7\"", |at| {
             at.peers[1].private_addresses.v6.is_some()
@@ -286,10 +286,10 @@ fn two_networks_may_use_one_private_address_and_the_same_prefixes() {
 
 #[test]
 fn a_file_without_peers_and_networks_and_a_network_without_members_are_accepted() {
-    let least = "node.name = \"a\"\nunderlay.interface = \"ens4\"\n";
-    assert_eq!(read(least).unwrap().networks, []);
+    let minimal = "node.name = \"a\"\nunderlay.interface = \"ens4\"\n";
+    assert_eq!(read(minimal).unwrap().networks, []);
     let lonely = format!(
-        "{least}[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"192.168.43.1/24\"]\n"
+        "{minimal}[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"192.168.43.1/24\"]\n"
     );
     assert_eq!(read(&lonely).unwrap().networks[0].members, []);
 }

@@ -66,8 +66,8 @@ fn every_key_of_the_schema_is_read() {
                 "[[network.member]]" => format!("[[network]]\n{header}\n{wrong}\n"),
                 _ => format!("{header}\n{wrong}\n"),
             };
-            let said = read(&text).unwrap_err().to_string();
-            assert!(said.contains(&format!("{wrong} is a date, not ")), "{header} {said}");
+            let message = read(&text).unwrap_err().to_string();
+            assert!(message.contains(&format!("{wrong} is a date, not ")), "{header} {message}");
         }
     }
 }
@@ -75,10 +75,10 @@ fn every_key_of_the_schema_is_read() {
 #[test]
 fn the_documented_types_and_defaults_are_those_of_the_code() {
     let document = document();
-    let least = "[node]\nname = \"gcp\"\n[underlay]\ninterface = \"ens4\"\n";
-    let config = read(least).unwrap();
+    let minimal = "[node]\nname = \"gcp\"\n[underlay]\ninterface = \"ens4\"\n";
+    let config = read(minimal).unwrap();
     let with_network = "[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"10.0.0.1/8\"]\n";
-    let network = read(&format!("{least}{with_network}")).unwrap().networks.remove(0);
+    let network = read(&format!("{minimal}{with_network}")).unwrap().networks.remove(0);
     let number = |field| match field {
         OuterField::Fixed(number) => number.to_string(),
         OuterField::Inherit => "\"inherit\"".to_owned(),
@@ -122,10 +122,10 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                     // "required" in the document and a missing key in the code are the same.
                     let message = format!("{header} has no {}. ", key.name);
                     let empty = match header {
-                        "[[network.member]]" => format!("{least}[[network]]\n{header}\n"),
+                        "[[network.member]]" => format!("{minimal}[[network]]\n{header}\n"),
                         "[node]" => "[node]\n".to_owned(),
                         "[underlay]" => "[underlay]\n".to_owned(),
-                        _ => format!("{least}{header}\n"),
+                        _ => format!("{minimal}{header}\n"),
                     };
                     let refused = read(&empty).is_err_and(|all| all.to_string().contains(&message));
                     assert_eq!(default == "required", refused, "{header} {name}");
@@ -186,7 +186,7 @@ fn every_example_in_the_document_is_valid() {
             panic!("{example}\n{errors}");
         }
     }
-    // Each key appears at least once in an example.
+    // Each key appears at minimal once in an example.
     for section in SECTIONS {
         for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
             let line = format!("{} = ", key.name);
@@ -217,11 +217,11 @@ fn what_errors_propose_to_write_is_accepted() {
 #[test]
 fn every_error_shown_in_the_document_is_what_the_code_says() {
     let document = document();
-    let shown: Vec<&str> =
+    let documented: Vec<&str> =
         document.lines().filter(|line| line.starts_with("/etc/vxlan/vxlan.toml:")).collect();
     let text = EXAMPLE
         .replace("address = \"10.0.0.2\"", "adress = \"10.0.0.2\"")
         .replace("192.168.44.0/24", "192.168.44.1/24");
     let errors = parse(&text, Path::new("/etc/vxlan/vxlan.toml")).unwrap_err().to_string();
-    assert_eq!(shown, errors.lines().collect::<Vec<_>>());
+    assert_eq!(documented, errors.lines().collect::<Vec<_>>());
 }

@@ -148,14 +148,14 @@ pub(super) const fn example(
 pub(super) fn check(rows: &[Row]) {
     let mut wrong = String::new();
     for Row { base, from, to, says } in rows {
-        let said = match read(&edited(base, from, to)) {
+        let found = match read(&edited(base, from, to)) {
             Ok(_) => "accepted".to_owned(),
             Err(errors) => errors.to_string(),
         };
         let wanted =
             says.iter().map(|line| format!("vxlan.toml:{line}")).collect::<Vec<_>>().join("\n");
-        if said != wanted {
-            wrong += &format!("\n{from:?} -> {to:?}\n  said:   {said}\n  wanted: {wanted}\n");
+        if found != wanted {
+            wrong += &format!("\n{from:?} -> {to:?}\n  found:   {found}\n  wanted: {wanted}\n");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -184,7 +184,7 @@ fn limits_reach_members_and_peers() {
 }
 
 #[test]
-fn a_peer_s_entry_is_of_the_family_of_its_way() {
+fn a_peer_s_entry_is_of_the_family_of_its_path() {
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
     let peer = &config.peers[0];
     let over = |endpoint: usize, gateway: &str| PeerPath {

@@ -199,7 +199,7 @@ fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_t
 }
 
 #[test]
-fn what_a_peer_s_interface_carries_is_declared_or_said() {
+fn what_a_peer_s_interface_carries_is_declared_or_reported() {
     let config = hub();
     let private = |peer: usize, learned: Option<LearnedEndpoint>| {
         let entry = peer_entry(&config.peers[peer], &UNDERLAY, None, learned.as_ref(), 1);
@@ -417,7 +417,7 @@ fn peers_whose_ports_the_nat_has_exchanged_move_together() {
 fn a_restart_begins_with_what_was_learned_as_far_as_it_still_holds() {
     let config = hub();
     let here = at("203.0.113.5:1024");
-    let former = |name: &str| (name != "declared").then_some(here);
-    let endpoints = Endpoints::new(&config, former);
+    let previous = |name: &str| (name != "declared").then_some(here);
+    let endpoints = Endpoints::new(&config, previous);
     assert_eq!(endpoints.all(), [None, Some(here), None, None]);
 }

@@ -135,7 +135,7 @@ fn secret_macs_are_local_unicast_with_room_for_a_cast() {
     assert_ne!(secret_mac(secret, 3), secret_mac([8; 8], 3));
 }
 
-/// What the former programs have tagged, the new ones must put down to the same.
+/// What the previous programs have tagged, the new ones must attribute to the same owner.
 #[test]
 fn slots_stay_with_their_owners() {
     let second = TWO_CLOUDS
@@ -175,7 +175,7 @@ fn slots_stay_with_their_owners() {
 }
 
 #[test]
-fn a_peer_without_a_way_has_no_interface() {
+fn a_peer_without_a_path_has_no_interface() {
     let config = config::parse(TWO_CLOUDS, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
     assert_eq!(peer_entry(&config.peers[0], &underlay, None, None, 1).ifindex, 0);
@@ -191,7 +191,7 @@ fn a_peer_without_a_way_has_no_interface() {
 }
 
 #[test]
-fn what_is_for_everyone_goes_to_the_first_64_members() {
+fn bum_traffic_goes_to_the_first_64_members() {
     let mut text = TWO_CLOUDS.to_owned();
     for n in 0..70 {
         text = text.replacen(
