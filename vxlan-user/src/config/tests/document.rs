@@ -186,7 +186,7 @@ fn every_example_in_the_document_is_valid() {
             panic!("{example}\n{errors}");
         }
     }
-    // Each key appears at minimal once in an example.
+    // Each key appears at least once in an example.
     for section in SECTIONS {
         for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
             let line = format!("{} = ", key.name);
