@@ -1,7 +1,7 @@
 //! Counters as the data plane keeps them: one [`Counters`] per slot and CPU.
 //!
-//! A slot stands for whom a packet is put down to: nobody, a peer, a network, or a member (a peer in
-//! a network). The daemon hands the slots out; slot 0 is always nobody.
+//! A slot stands for whom a packet is put down to: nobody, a peer, a network, or a member (a peer
+//! in a network). The daemon hands the slots out; slot 0 is always nobody.
 
 use crate::{
     abi::two_layouts,
@@ -41,8 +41,8 @@ impl NatField {
 }
 
 two_layouts! {
-    /// What is counted for one slot on one CPU. All in packets on the wire and in bytes of inner frames:
-    /// a GSO packet of 44 segments counts 44, with its headers 44 times.
+    /// What is counted for one slot on one CPU. All in packets on the wire and in bytes of inner
+    /// frames: a GSO packet of 44 segments counts 44, with its headers 44 times.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(C)]
     pub struct Counters {

@@ -1,5 +1,5 @@
-//! Where the fields of a map's keys and values lie, by name: so that another version of this program can
-//! read what this one has pinned. Which maps have which is the daemon's to say.
+//! Where the fields of a map's keys and values lie, by name: so that another version of this
+//! program can read what this one has pinned. Which maps have which is the daemon's to say.
 
 use crate::table::{
     FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember,

@@ -1,7 +1,7 @@
 //! What the kernel side and the user side of the data plane must agree on, and the pure logic both
 //! use: map keys and values ([`table`], [`counters`]), drop reasons ([`reason`]), the outer header
-//! ([`outer`]), the inner frame ([`inner`]), what a NAT rewrote ([`nat`]), probes ([`probe`]), checksums,
-//! ECN and the flow hash.
+//! ([`outer`]), the inner frame ([`inner`]), what a NAT rewrote ([`nat`]), probes ([`probe`]),
+//! checksums, ECN and the flow hash.
 //!
 //! It owns no I/O: nothing here knows aya's maps, BPF helpers or netlink. Everything compiles for
 //! the BPF target and for the host, where it is tested against the RFCs' own examples.
@@ -24,5 +24,6 @@ pub mod reason;
 pub mod table;
 pub mod wire;
 
-/// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin directory's name.
+/// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin
+/// directory's name.
 pub const ABI_VERSION: u32 = if cfg!(feature = "other-layout") { 5 } else { 4 };

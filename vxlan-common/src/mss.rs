@@ -1,5 +1,5 @@
-//! The maximum segment size that a TCP SYN announces (RFC 9293 section 3.7.1), where it is too large
-//! for the tunnel.
+//! The maximum segment size that a TCP SYN announces (RFC 9293 section 3.7.1), where it is too
+//! large for the tunnel.
 
 use crate::{
     addr::IPV6,
@@ -36,8 +36,8 @@ impl MssClamp {
         Some(Self { value_at, checksum_at, old: inner.segment, new })
     }
 
-    /// The two values as the words that the checksum sums up: an option at an odd offset lies across
-    /// two of them.
+    /// The two values as the words that the checksum sums up: an option at an odd offset lies
+    /// across two of them.
     #[inline(always)]
     pub const fn words(&self) -> (u16, u16) {
         if (self.value_at ^ self.checksum_at) & 1 == 0 {

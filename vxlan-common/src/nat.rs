@@ -1,6 +1,6 @@
-//! What a NAT on the way rewrote, as far as a packet by itself shows it: is the source port one that
-//! the peer sends from, and would the checksum be right with what was rewritten? [`ObservedEndpoint`] is what
-//! is kept of it. Who has which address is not known here.
+//! What a NAT on the way rewrote, as far as a packet by itself shows it: is the source port one
+//! that the peer sends from, and would the checksum be right with what was rewritten?
+//! [`ObservedEndpoint`] is what is kept of it. Who has which address is not known here.
 
 use crate::{
     addr::Address,
@@ -19,8 +19,8 @@ impl MemberEntry {
         self.port_low <= port && port <= self.port_high
     }
 
-    /// The one port that it sends this frame from; `None`: it may be any of several, or the frame is
-    /// not known.
+    /// The one port that it sends this frame from; `None`: it may be any of several, or the frame
+    /// is not known.
     #[inline(always)]
     pub const fn source_port(&self, inner: Option<&Inner>) -> Option<u16> {
         if self.flags & Self::FLOW_PORTS == 0 {
@@ -51,8 +51,8 @@ pub const fn address_difference(now: &Address, then: &Address) -> u16 {
     checksum::fold(sum)
 }
 
-/// Is `sum`, over a whole datagram with its checksum and pseudo-header, right with one or more of the
-/// differences?
+/// Is `sum`, over a whole datagram with its checksum and pseudo-header, right with one or more of
+/// the differences?
 #[inline(always)]
 pub const fn explains(sum: u16, differences: [u16; 3]) -> bool {
     let [a, b, c] = differences;

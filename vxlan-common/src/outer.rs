@@ -19,8 +19,8 @@ pub const OVERHEAD_IPV4: usize = ETH_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN;
 /// The same over IPv6.
 pub const OVERHEAD_IPV6: usize = OVERHEAD_IPV4 + IPV6_LEN - IPV4_LEN;
 
-/// By how much an outer IP packet is longer than the inner one, for an outer family: all headers but
-/// the outer Ethernet header, which is not in an IP packet, and the inner one, which is.
+/// By how much an outer IP packet is longer than the inner one, for an outer family: all headers
+/// but the outer Ethernet header, which is not in an IP packet, and the inner one, which is.
 #[inline(always)]
 pub const fn overhead(family: u8) -> u32 {
     (if family == IPV6 { OVERHEAD_IPV6 } else { OVERHEAD_IPV4 }) as u32
@@ -60,8 +60,8 @@ impl OuterHeaders {
     /// included.
     ///
     /// DF is set and the identification zero: an atomic datagram (RFC 6864 section 4.1), as the
-    /// tunnel must not be fragmented (RFC 7348 section 4.3). For a GSO frame longer than 65,535 bytes
-    /// the lengths wrap; segmentation rewrites them for every packet on the wire.
+    /// tunnel must not be fragmented (RFC 7348 section 4.3). For a GSO frame longer than 65,535
+    /// bytes the lengths wrap; segmentation rewrites them for every packet on the wire.
     #[inline(always)]
     pub const fn write_ipv4(&self, inner_len: u32, front: &mut HeaderWords) {
         let version_tos = (ipv4::VERSION_IHL as u16) << 8 | self.tos as u16;

@@ -1,5 +1,5 @@
-//! ARP requests and neighbour solicitations answered in the owner's name, where its MAC is known: the
-//! question need not cross the underlay.
+//! ARP requests and neighbour solicitations answered in the owner's name, where its MAC is known:
+//! the question need not cross the underlay.
 
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_REDIRECT},

@@ -1,6 +1,6 @@
-//! What a received packet comes in: an XDP frame or a socket buffer. The rules of receive are the same
-//! for both ([`decap`](crate::decap)); how bytes get readable, and how they are taken away and written,
-//! is not.
+//! What a received packet comes in: an XDP frame or a socket buffer. The rules of receive are the
+//! same for both ([`decap`](crate::decap)); how bytes get readable, and how they are taken away and
+//! written, is not.
 
 use vxlan_common::{
     inner::Inner,
@@ -12,8 +12,8 @@ use vxlan_common::{
 
 use crate::{admit::Sender, packet::View, receive::Received};
 
-/// Enough to read every header that decides: the outer ones and, of the inner frame, Ethernet, IPv6 or
-/// IPv4 with options, TCP with options.
+/// Enough to read every header that decides: the outer ones and, of the inner frame, Ethernet, IPv6
+/// or IPv4 with options, TCP with options.
 pub(crate) const HEADERS: u32 =
     (OVERHEAD_IPV6 + ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
 

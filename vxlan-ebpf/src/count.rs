@@ -32,8 +32,8 @@ pub(crate) struct Failed<R> {
 #[inline(always)]
 fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
     if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
-        // SAFETY: the pointer is to this CPU's value of the element, which lives as long as the map;
-        // no other reference to it exists in this program run.
+        // SAFETY: the pointer is to this CPU's value of the element, which lives as long as the
+        // map; no other reference to it exists in this program run.
         change(unsafe { &mut *counters });
     }
 }
@@ -41,8 +41,8 @@ fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
 /// Counts dropped packets.
 #[inline(always)]
 pub(crate) fn dropped(slot: u32, reason: DropReason, packets: u64) {
-    // The compiler knows that no reason is out of bounds. The verifier of Linux 6.1 loses that on the
-    // way here, and wants to see the check.
+    // The compiler knows that no reason is out of bounds. The verifier of Linux 6.1 loses that on
+    // the way here, and wants to see the check.
     let index = core::hint::black_box(reason.index());
     with(slot, |counters| {
         if let Some(count) = counters.drops.get_mut(index) {

@@ -1,5 +1,5 @@
-//! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a reason why
-//! not. The outer headers are read in [`receive`](crate::receive), rights are judged in
+//! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a reason
+//! why not. The outer headers are read in [`receive`](crate::receive), rights are judged in
 //! [`admit`](crate::admit); what differs between XDP and TC is behind [`Carrier`].
 
 use vxlan_common::{
@@ -98,7 +98,8 @@ fn accept<C: Carrier>(
     if sum.is_good() {
         limit::peer(sender, len)?;
     }
-    // A sum that is wrong is looked into with what the frame says, and is the reason whatever that is.
+    // A sum that is wrong is looked into with what the frame says, and is the reason whatever that
+    // is.
     let read = if len < ETH_LEN as u32 {
         Err(InnerError::Malformed)
     } else {

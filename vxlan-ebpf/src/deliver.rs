@@ -1,5 +1,5 @@
-//! The second half of receive: a tagged frame goes into the overlay interface, or one that needed no
-//! tag.
+//! The second half of receive: a tagged frame goes into the overlay interface, or one that needed
+//! no tag.
 //!
 //! This program never writes to the packet directly: a program that does makes the kernel copy a
 //! packet that a capture holds a clone of, before the program runs, and the copy has no metadata.

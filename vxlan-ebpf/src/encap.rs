@@ -62,8 +62,8 @@ pub(crate) fn run(ctx: &TcContext) -> Result<i32, Stopped> {
     })
 }
 
-/// Whom a frame that is dropped is put down to, how many packets it would have been, and whether its
-/// sender is told. Refined as more is known of the frame.
+/// Whom a frame that is dropped is put down to, how many packets it would have been, and whether
+/// its sender is told. Refined as more is known of the frame.
 struct Account {
     slot: u32,
     packets: u64,
@@ -244,8 +244,8 @@ fn ethernet<const AT: usize>(front: &mut HeaderWords, inner: &Inner) {
     front[AT + word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(inner.ethertype());
 }
 
-/// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's layers
-/// and can segment a GSO frame, and writes all headers there.
+/// Makes room behind the Ethernet header of an IP frame, so that the kernel knows the tunnel's
+/// layers and can segment a GSO frame, and writes all headers there.
 ///
 /// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
 /// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
@@ -268,8 +268,8 @@ fn make_room(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(
 /// Puts the outer headers in front of a frame that is not IP, which `bpf_skb_adjust_room` refuses.
 ///
 /// The neighbour layer goes by the kernel's idea of the packet's protocol, still ARP, and no helper
-/// sets that. Removing a VLAN tag makes the kernel read it anew from the bytes, so two tags are added
-/// (the second drives the first into the packet) and removed.
+/// sets that. Removing a VLAN tag makes the kernel read it anew from the bytes, so two tags are
+/// added (the second drives the first into the packet) and removed.
 #[inline(always)]
 fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(), TxDrop> {
     let skb = ctx.skb.skb;
@@ -293,9 +293,9 @@ fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(),
 /// Hands the packet to the neighbour layer of the underlay interface, which knows or finds out the
 /// next hop's MAC and keeps it fresh, also while no daemon runs.
 ///
-/// Naming the next hop saves the kernel a route lookup, but leaves the packet with the inner route as
-/// its own. Should it have to wait for the neighbour's answer, it would be sent by that route: so only
-/// a next hop that is known to have answered is named.
+/// Naming the next hop saves the kernel a route lookup, but leaves the packet with the inner route
+/// as its own. Should it have to wait for the neighbour's answer, it would be sent by that route:
+/// so only a next hop that is known to have answered is named.
 #[inline(always)]
 fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
     let verdict = if peer.gateway.equals(&Address::ZERO) {

@@ -20,8 +20,8 @@ pub(crate) enum To {
 
 /// Decides. `None`: nobody gets it.
 ///
-/// A learned station does not overrule an owner: any member can send a frame with another's MAC, and
-/// must not draw the other's traffic to itself.
+/// A learned station does not overrule an owner: any member can send a frame with another's MAC,
+/// and must not draw the other's traffic to itself.
 #[inline(always)]
 pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<To> {
     if inner.to_group() {

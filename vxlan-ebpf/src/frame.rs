@@ -1,5 +1,5 @@
-//! What is known of an inner frame, in a place where the verifier does not follow it: of the many ways
-//! through a parser or a decision it then goes on from one.
+//! What is known of an inner frame, in a place where the verifier does not follow it: of the many
+//! ways through a parser or a decision it then goes on from one.
 
 use vxlan_common::{
     inner::{self, Inner, InnerError},
@@ -42,8 +42,9 @@ impl Frame {
     }
 }
 
-/// The same, of which the compiler knows nothing any more: else it would go on with the values that it
-/// has just written, one way for each. Of use for what lies in a map only: the verifier follows the stack.
+/// The same, of which the compiler knows nothing any more: else it would go on with the values that
+/// it has just written, one way for each. Of use for what lies in a map only: the verifier follows
+/// the stack.
 #[inline(always)]
 pub(crate) fn forget<T>(in_map: &mut T) -> &mut T {
     core::hint::black_box(in_map)
@@ -84,9 +85,10 @@ pub(crate) fn read(
     len: u32,
 ) -> Result<&'static mut Frame, InnerError> {
     let frame = FRAME_SCRATCH.get_ptr_mut(place as u32).ok_or(InnerError::Malformed)?;
-    // SAFETY: points to this CPU's element of an array map, which lives as long as the map. Programs
-    // run with softirqs off, so that no other run of the same hook comes between; other hooks have
-    // other elements, and no caller holds a reference when it reads the next frame into its own.
+    // SAFETY: points to this CPU's element of an array map, which lives as long as the map.
+    // Programs run with softirqs off, so that no other run of the same hook comes between; other
+    // hooks have other elements, and no caller holds a reference when it reads the next frame into
+    // its own.
     let frame = unsafe { &mut *frame };
     inner::parse_into(packet, 0, len, &mut frame.inner)?;
     let frame = forget(frame);

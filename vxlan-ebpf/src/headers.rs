@@ -25,8 +25,8 @@ pub(crate) fn workplace() -> Option<&'static mut HeaderWords> {
 #[inline(always)]
 pub(crate) fn store(ctx: &TcContext, front: &HeaderWords, len: usize) -> Option<()> {
     let from = core::ptr::from_ref(front).cast();
-    // SAFETY: the helper reads `len` bytes, which the verifier proves to be within the map's element;
-    // views of the packet derived before are not used again.
+    // SAFETY: the helper reads `len` bytes, which the verifier proves to be within the map's
+    // element; views of the packet derived before are not used again.
     let result = unsafe { bpf_skb_store_bytes(ctx.skb.skb, 0, from, len as u32, 0) };
     (result == 0).then_some(())
 }

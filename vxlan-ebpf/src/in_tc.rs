@@ -113,8 +113,8 @@ impl Carrier for Skb<'_> {
         (result == 0).then_some(())
     }
 
-    /// What the kernel leaves in front is the outer Ethernet header, which the inner one replaces. The
-    /// kernel looks at its EtherType when the frame comes in at the overlay interface.
+    /// What the kernel leaves in front is the outer Ethernet header, which the inner one replaces.
+    /// The kernel looks at its EtherType when the frame comes in at the overlay interface.
     #[inline(always)]
     fn strip(&self, received: &Received) -> Option<()> {
         let overhead = received.overhead();
@@ -148,8 +148,8 @@ impl Carrier for Skb<'_> {
     fn clamp(&self, clamp: &MssClamp) -> Option<()> {
         let (from, to) = clamp.words();
         let (from, to, new) = (from.to_be(), to.to_be(), clamp.new.to_be());
-        // The helper leaves a checksum alone that is still to be computed. What the driver summed up is
-        // still right when both are written.
+        // The helper leaves a checksum alone that is still to be computed. What the driver summed
+        // up is still right when both are written.
         self.ctx.l4_csum_replace(clamp.checksum_at, from.into(), to.into(), 2).ok()?;
         self.ctx.store(clamp.value_at, &new, 0).ok()
     }

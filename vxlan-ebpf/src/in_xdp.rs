@@ -88,9 +88,9 @@ impl Carrier for XdpContext {
                 return Err(RxDrop::NoHeadroom);
             }
             if let Some(settings) = SETTINGS.get_ptr_mut(0) {
-                // SAFETY: points into an array map, which is never freed while the program runs, and
-                // no reference into it is used any more. One byte is written, and every CPU that gets
-                // here writes the same.
+                // SAFETY: points into an array map, which is never freed while the program runs,
+                // and no reference into it is used any more. One byte is written, and every CPU
+                // that gets here writes the same.
                 unsafe { (*settings).tag = TAG_MAC };
             }
             return tag_mac(self, sender, inner);

@@ -28,10 +28,10 @@ pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut MemberState, no
 /// Notes that `mac` is behind the member.
 ///
 /// Elements of array maps live as long as the map, and those of hash maps until the program ends,
-/// even if they are removed meanwhile: so the pointers below stay good. Other CPUs may write the same
-/// elements, word by word. A mixture of two stations in `last` is taken for neither, at the cost of a
-/// lookup, or at worst for this one, which is then learned later; and a count that misses one is put
-/// right by the daemon.
+/// even if they are removed meanwhile: so the pointers below stay good. Other CPUs may write the
+/// same elements, word by word. A mixture of two stations in `last` is taken for neither, at the
+/// cost of a lookup, or at worst for this one, which is then learned later; and a count that misses
+/// one is put right by the daemon.
 #[inline(always)]
 fn station(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     // SAFETY: see above; words are copied out.

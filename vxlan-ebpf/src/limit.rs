@@ -1,5 +1,5 @@
-//! RateLimit limits: what each peer may send, how much is copied to everyone, and how much is done on
-//! behalf of strangers.
+//! RateLimit limits: what each peer may send, how much is copied to everyone, and how much is done
+//! on behalf of strangers.
 //!
 //! Two CPUs may read a clock before either has written it: then one packet is not charged. A limit
 //! is for overload, where a few packets more do no harm, and exactness would cost every packet.
@@ -18,7 +18,8 @@ use crate::{
 
 /// What is done for others: ICMP messages, log messages.
 const EXCEPTION: RateLimit = RateLimit::per_second(100, 0, 100);
-/// Probes with one peer's tag from one side: what it sends, and more than a search for the path MTU takes.
+/// Probes with one peer's tag from one side: what it sends, and more than a search for the path MTU
+/// takes.
 const PROBES: RateLimit = RateLimit::per_second(64, 0, 64);
 
 /// Charges a received packet to its peer.
@@ -50,8 +51,8 @@ pub(crate) fn broadcast(index: u32, network: &NetworkEntry) -> Result<(), TxDrop
     if allow(&BUM_BUCKETS, index, &network.bum_limit) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
-/// Charges a probe to the peer that it claims to come from. What comes from elsewhere than its endpoint,
-/// with a tag that anybody on the way can read, uses up nothing of what comes from there.
+/// Charges a probe to the peer that it claims to come from. What comes from elsewhere than its
+/// endpoint, with a tag that anybody on the way can read, uses up nothing of what comes from there.
 #[inline(always)]
 pub(crate) fn probe(peer: u32, from_endpoint: bool) -> bool {
     allow(&PROBE_BUCKETS, 2 * peer + u32::from(from_endpoint), &PROBES)

@@ -2,26 +2,27 @@
 //!
 //! # Theory of operation
 //!
-//! Receive. [`decap`] runs in XDP on the underlay interface, before GRO. A UDP packet to our port and
-//! address is ours; everything else passes untouched. Ours is checked from the outside in: outer
-//! headers, VXLAN header, the peer's right to send in that network, the inner frame's source and
-//! destination. What fails is counted under its reason and dropped. What passes loses its outer
-//! headers, gets a [`FrameTag`](vxlan_common::table::FrameTag) that no frame from the wire can bring, and goes
-//! up as a plain frame, so that the NIC's own GRO merges the inner flow. [`deliver`] runs in TC
-//! ingress of the same interface: a frame with our tag is redirected into the overlay interface, any
-//! other goes on as if we were not there.
+//! Receive. [`decap`] runs in XDP on the underlay interface, before GRO. A UDP packet to our port
+//! and address is ours; everything else passes untouched. Ours is checked from the outside in:
+//! outer headers, VXLAN header, the peer's right to send in that network, the inner frame's source
+//! and destination. What fails is counted under its reason and dropped. What passes loses its outer
+//! headers, gets a [`FrameTag`](vxlan_common::table::FrameTag) that no frame from the wire can
+//! bring, and goes up as a plain frame, so that the NIC's own GRO merges the inner flow.
+//! [`deliver`] runs in TC ingress of the same interface: a frame with our tag is redirected into
+//! the overlay interface, any other goes on as if we were not there.
 //!
 //! Where XDP is not to be had, [`decap_tc`] in TC ingress does by itself what both do, by the same
 //! rules; packets that were merged before it are lost to it.
 //!
-//! A probe ends in [`decap`]: what the daemon must know of it goes through a ring buffer, the packet no
-//! further.
+//! A probe ends in [`decap`]: what the daemon must know of it goes through a ring buffer, the
+//! packet no further.
 //!
 //! Transmit. [`encap`] runs in TC egress of every overlay interface: it finds the member that owns
 //! the destination, puts one set of outer headers in front of the (GSO) frame and hands it to the
 //! neighbour layer of the underlay interface, which fills in the MAC addresses.
 //!
-//! Invariant: packets that are ours = delivered + probes + dropped by reason, and likewise on transmit.
+//! Invariant: packets that are ours = delivered + probes + dropped by reason, and likewise on
+//! transmit.
 //!
 //! Only the entry points below turn a result into a verdict.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -149,8 +150,8 @@ fn encap(ctx: TcContext) -> i32 {
     }
 }
 
-/// May a dropped packet be logged? Whoever sends them must not fill the log. The level is a constant
-/// to the verifier, which removes all of this when it is lower.
+/// May a dropped packet be logged? Whoever sends them must not fill the log. The level is a
+/// constant to the verifier, which removes all of this when it is lower.
 #[inline(always)]
 fn may_tell() -> bool {
     level_enabled(Level::Trace) && limit::exception(limit::Service::Log)

@@ -36,9 +36,9 @@ pub(crate) static SETTINGS: Array<GlobalSettings> = Array::with_max_entries(1, 0
 pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
 
-/// Who sends from a learned endpoint in a network: looked into where `SOURCES` has nobody, or says that
-/// the address is shared. Writer: daemon. Reader: `decap`. One entry per member whose peer's endpoint
-/// is learned.
+/// Who sends from a learned endpoint in a network: looked into where `SOURCES` has nobody, or says
+/// that the address is shared. Writer: daemon. Reader: `decap`. One entry per member whose peer's
+/// endpoint is learned.
 #[map]
 pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
     HashMap::with_max_entries(16_384, NO_PREALLOC);
@@ -47,18 +47,18 @@ pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
 #[map]
 pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and one
-/// more for what comes from its endpoint.
+/// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and
+/// one more for what comes from its endpoint.
 #[map]
 pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(32_768, 0);
 
-/// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them out.
-/// In bytes; a probe takes 384.
+/// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them
+/// out. In bytes; a probe takes 384.
 #[map]
 pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
-/// Inner prefixes and their owners. Writer: daemon. Reader: `decap` (source and destination), `encap`.
-/// One entry per `allowed_ips` and per local prefix.
+/// Inner prefixes and their owners. Writer: daemon. Reader: `decap` (source and destination),
+/// `encap`. One entry per `allowed_ips` and per local prefix.
 #[map]
 pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
     LpmTrie::with_max_entries(65_536, NO_PREALLOC);
@@ -71,8 +71,8 @@ pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(1_024,
 #[map]
 pub(crate) static FLOOD_LISTS: Array<FloodList> = Array::with_max_entries(1_024, 0);
 
-/// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key is
-/// the VNI as on the wire behind a zero byte; the value an index.
+/// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key
+/// is the VNI as on the wire behind a zero byte; the value an index.
 #[map]
 pub(crate) static NETWORK_BY_VNI: HashMap<[u8; 4], u32> =
     HashMap::with_max_entries(1_024, NO_PREALLOC);
@@ -86,8 +86,8 @@ pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
 #[map]
 pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(16_384, 0);
 
-/// Writer: daemon. Reader: all, by [`crate::way`]. Two elements for each peer, of which `VERSIONS` says
-/// which one counts.
+/// Writer: daemon. Reader: all, by [`crate::way`]. Two elements for each peer, of which `VERSIONS`
+/// says which one counts.
 #[map]
 pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
 
@@ -95,13 +95,13 @@ pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
 #[map]
 pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
 
-/// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on which
-/// no other packet is sent before it is done. One entry.
+/// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on
+/// which no other packet is sent before it is done. One entry.
 #[map]
 pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
-/// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the way
-/// to a refusal only.
+/// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the
+/// way to a refusal only.
 #[map]
 pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
@@ -112,7 +112,8 @@ pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
 /// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, how
-/// many were learned, and where its packets came from. Writer: `decap`. Reader: `decap`, daemon. Index: member.
+/// many were learned, and where its packets came from. Writer: `decap`. Reader: `decap`, daemon.
+/// Index: member.
 #[map]
 pub(crate) static LEARNED: Array<MemberState> = Array::with_max_entries(16_384, 0);
 
@@ -155,14 +156,14 @@ pub(crate) static SLOW_PATH_BUCKETS: Array<u64> = Array::with_max_entries(2, 0);
 #[map]
 pub(crate) static HEADER_SCRATCH: PerCpuArray<HeaderWords> = PerCpuArray::with_max_entries(1, 0);
 
-/// What is known of an inner frame. Not on the stack, for lack of room there; and because the verifier
-/// follows every combination of values on the stack, and no value in a map. Writer and reader:
-/// `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
+/// What is known of an inner frame. Not on the stack, for lack of room there; and because the
+/// verifier follows every combination of values on the stack, and no value in a map. Writer and
+/// reader: `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
 #[map]
 pub(crate) static FRAME_SCRATCH: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
 
-/// What is known of a packet beside its inner frame; kept here for the same reason. Writer and reader:
-/// `decap`, on its CPU. One entry.
+/// What is known of a packet beside its inner frame; kept here for the same reason. Writer and
+/// reader: `decap`, on its CPU. One entry.
 #[map]
 pub(crate) static RX_SCRATCH: PerCpuArray<Known> = PerCpuArray::with_max_entries(1, 0);
 
@@ -176,8 +177,8 @@ pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entrie
 pub(crate) static NON_MEMBERS: PerCpuHashMap<NonMember, u64> =
     PerCpuHashMap::with_max_entries(8_192, NO_PREALLOC);
 
-/// A whole address as a key of [`ROUTES`]. aya's own key is packed, which would have it put together
-/// byte by byte.
+/// A whole address as a key of [`ROUTES`]. aya's own key is packed, which would have it put
+/// together byte by byte.
 #[repr(C)]
 pub(crate) struct RouteKey {
     bits: u32,

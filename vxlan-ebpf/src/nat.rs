@@ -51,8 +51,8 @@ fn sends_none(member: &MemberEntry) -> bool {
 #[inline(always)]
 fn observe(received: &Received, port: u16, learned: *mut MemberState, now: u32) {
     // SAFETY: the caller got the pointer from an array map, whose elements live as long as the map.
-    // Other CPUs may write the same element, word by word: a mixture of two mappings is one that was
-    // never seen, and gives way to the next packet's.
+    // Other CPUs may write the same element, word by word: a mixture of two mappings is one that
+    // was never seen, and gives way to the next packet's.
     unsafe {
         let observed = &raw mut (*learned).observed;
         let new = !(*observed).equals(received.family, &received.source, port);

@@ -1,7 +1,7 @@
 //! The only bounds check and the only pointer casts into packets and their contexts.
 //!
-//! Values are copied out and in: no reference into a packet exists, so none can outlive a helper that
-//! moves it. A [`View`] goes stale with such a helper; derive a new one.
+//! Values are copied out and in: no reference into a packet exists, so none can outlive a helper
+//! that moves it. A [`View`] goes stale with such a helper; derive a new one.
 
 use aya_ebpf::{
     helpers::generated::bpf_csum_diff,
@@ -40,7 +40,8 @@ impl View {
     /// The XDP metadata that came with the frame.
     #[inline(always)]
     pub(crate) fn of_skb_metadata(ctx: &TcContext) -> Self {
-        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites this load.
+        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites this
+        // load.
         let start = unsafe { (*ctx.skb.skb).data_meta } as usize;
         Self { start, end: ctx.data() }
     }
@@ -58,8 +59,8 @@ impl View {
         (address + size <= self.end).then_some(address)
     }
 
-    /// Adds `N` bytes at `offset`, a multiple of four up to 512, to an Internet checksum that is not
-    /// folded yet. The words are the host's.
+    /// Adds `N` bytes at `offset`, a multiple of four up to 512, to an Internet checksum that is
+    /// not folded yet. The words are the host's.
     #[inline(always)]
     pub(crate) fn add_to_checksum<const N: u32>(&self, offset: usize, sum: u32) -> Option<u32> {
         let address = self.at(offset, N as usize)?;
@@ -114,17 +115,19 @@ impl Bytes for View {
 /// Address of `N` bytes that [`View`] proved to be inside the packet.
 ///
 /// Words are loaded whole. Both architectures this is built for have unaligned access in BPF
-/// (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`), and the verifier refuses the load where it is missing.
+/// (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`), and the verifier refuses the load where it is
+/// missing.
 #[derive(Clone, Copy)]
 pub(crate) struct PacketWindow<const N: usize>(usize);
 
 impl<const N: usize> PacketWindow<N> {
     #[inline(always)]
     fn load<T: Copy>(self, at: usize) -> T {
-        // SAFETY: callers below pass an integer type and an offset that `HeaderWindow` promises to lie with
-        // it inside the N bytes; the verifier checks the same again for every load. The address may
-        // be aligned to two bytes only. Rust's rules ask for more; on this target a load is one BPF
-        // instruction whatever the alignment, and `read_unaligned` would be one for every byte.
+        // SAFETY: callers below pass an integer type and an offset that `HeaderWindow` promises to
+        // lie with it inside the N bytes; the verifier checks the same again for every load. The
+        // address may be aligned to two bytes only. Rust's rules ask for more; on this target a
+        // load is one BPF instruction whatever the alignment, and `read_unaligned` would be one for
+        // every byte.
         unsafe { *((self.0 + at) as *const T) }
     }
 }
@@ -133,7 +136,8 @@ impl<const N: usize> PacketWindow<N> {
     /// Writes two bytes at the even or odd constant `at`. XDP only, see [`View::set_tag`].
     #[inline(always)]
     pub(crate) fn set2(self, at: usize, bytes: [u8; 2]) {
-        // SAFETY: as in `load`, of an offset that lies inside; XDP programs may write to the packet.
+        // SAFETY: as in `load`, of an offset that lies inside; XDP programs may write to the
+        // packet.
         unsafe { *((self.0 + at) as *mut [u8; 2]) = bytes };
     }
 }
@@ -173,7 +177,8 @@ pub(crate) struct SkbInfo {
 impl SkbInfo {
     #[inline(always)]
     pub(crate) fn of(ctx: &TcContext) -> Self {
-        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each load.
+        // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each
+        // load.
         let skb = unsafe { &*ctx.skb.skb };
         Self {
             len: skb.len,

@@ -1,5 +1,5 @@
-//! Hands received probes to the daemon, with the outer header as it arrived. Whether they are genuine
-//! is not known here; the tag and a limit keep strangers from filling the buffer.
+//! Hands received probes to the daemon, with the outer header as it arrived. Whether they are
+//! genuine is not known here; the tag and a limit keep strangers from filling the buffer.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
@@ -58,8 +58,8 @@ fn peer(packet: &View, received: &Received) -> Option<u32> {
 fn write<C: Carrier>(carrier: &C, packet: &View, received: &Received, peer: u32) -> Option<()> {
     let mut entry = PROBES.reserve::<ReceivedProbe>(0)?;
     let place = entry.as_mut_ptr();
-    // SAFETY: the entry is memory for one `ReceivedProbe`, which nobody else sees before it is submitted;
-    // every field is written, or it is discarded.
+    // SAFETY: the entry is memory for one `ReceivedProbe`, which nobody else sees before it is
+    // submitted; every field is written, or it is discarded.
     let written = unsafe {
         (*place).at = bpf_ktime_get_ns();
         (*place).peer = peer;

@@ -1,5 +1,5 @@
-//! The outer headers of a received packet: is it ours, and is their form right? Whose it is, and what
-//! it carries, is decided elsewhere.
+//! The outer headers of a received packet: is it ours, and is their form right? Whose it is, and
+//! what it carries, is decided elsewhere.
 
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
@@ -67,8 +67,8 @@ impl Received {
 /// Why a packet goes no further. `None`: it is not ours.
 type Stopped = Option<RxDrop>;
 
-/// Is the packet ours, and are its outer headers right? `len`: bytes of the frame, those that cannot be
-/// read in place included. `None`: not ours.
+/// Is the packet ours, and are its outer headers right? `len`: bytes of the frame, those that
+/// cannot be read in place included. `None`: not ours.
 #[inline(always)]
 pub(crate) fn headers(
     packet: &View,
@@ -129,8 +129,8 @@ fn read_ipv4(
     if fragment & ipv4::MORE_FRAGMENTS != 0 {
         return Err(Some(RxDrop::OuterFragment));
     }
-    // Taken here: reading it again at its constant offset would need a second bounds check, which the
-    // compiler knows to be superfluous and the verifier does not.
+    // Taken here: reading it again at its constant offset would need a second bounds check, which
+    // the compiler knows to be superfluous and the verifier does not.
     let udp_len = udp.be16(udp::field::LEN);
     let total_len = ip.be16(IP + ipv4::field::TOTAL_LEN);
     let end = IP + usize::from(total_len);
@@ -205,8 +205,9 @@ fn read_ipv6(
     })
 }
 
-/// Follows a chain of extension headers to UDP to our port, which then is refused: a tunnel needs no
-/// options, and does not reassemble. Beyond six nobody looks (RFC 8504 section 5.3 allows a limit).
+/// Follows a chain of extension headers to UDP to our port, which then is refused: a tunnel needs
+/// no options, and does not reassemble. Beyond six nobody looks (RFC 8504 section 5.3 allows a
+/// limit).
 #[inline(always)]
 fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Stopped {
     const MAX_EXTENSIONS: usize = 6;

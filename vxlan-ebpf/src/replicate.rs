@@ -1,7 +1,7 @@
 //! Copies of a frame that is for everyone.
 //!
-//! A copy is sent into the overlay interface once more, marked with the member it is for, and so goes
-//! through `encap` by itself: it has its own checks, headers and counts.
+//! A copy is sent into the overlay interface once more, marked with the member it is for, and so
+//! goes through `encap` by itself: it has its own checks, headers and counts.
 
 use aya_ebpf::{helpers::generated::bpf_clone_redirect, programs::TcContext};
 use vxlan_common::{
@@ -35,8 +35,9 @@ fn secret(settings: &GlobalSettings) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
-/// Sends a copy to all members of a network but one, and returns that one: it gets the frame itself.
-/// The member that the frame comes from, if it does, gets nothing. The frame is `packets` on the wire.
+/// Sends a copy to all members of a network but one, and returns that one: it gets the frame
+/// itself. The member that the frame comes from, if it does, gets nothing. The frame is `packets`
+/// on the wire.
 #[inline(always)]
 pub(crate) fn to_all(
     ctx: &TcContext,

@@ -106,11 +106,11 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
     ctx.pull_data(len + HEADERS as u32).ok()
 }
 
-/// What the quoted transport header has for a checksum while that is still to be computed: the sum of
-/// the pseudo header, as on the wire. `None`: it has been.
+/// What the quoted transport header has for a checksum while that is still to be computed: the sum
+/// of the pseudo header, as on the wire. `None`: it has been.
 ///
-/// Whoever takes the message over a wire computes it then, over what is quoted, and no helper says that
-/// nobody shall. A checksum of that kind is the one that the kernel does not update.
+/// Whoever takes the message over a wire computes it then, over what is quoted, and no helper says
+/// that nobody shall. A checksum of that kind is the one that the kernel does not update.
 #[inline(always)]
 fn unfinished(ctx: &TcContext, inner: &Inner) -> Option<u16> {
     let at = inner.transport_at()
@@ -130,8 +130,9 @@ fn unfinished(ctx: &TcContext, inner: &Inner) -> Option<u16> {
 
 /// The ICMP checksum: `sum` is of everything in front of the quoted bytes at `AT`, in host order.
 ///
-/// A checksum that will be put in makes the bytes from the transport header on sum up to the complement
-/// of what stands there now, as their number is even; a right IPv4 header sums up to nothing.
+/// A checksum that will be put in makes the bytes from the transport header on sum up to the
+/// complement of what stands there now, as their number is even; a right IPv4 header sums up to
+/// nothing.
 #[inline(always)]
 fn icmp_checksum<const AT: usize>(
     ctx: &TcContext,

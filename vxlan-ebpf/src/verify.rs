@@ -1,5 +1,5 @@
-//! The UDP checksum of a received packet. Most senders leave it zero (RFC 7348 section 5, RFC 6935);
-//! one that is there must be right.
+//! The UDP checksum of a received packet. Most senders leave it zero (RFC 7348 section 5, RFC
+//! 6935); one that is there must be right.
 
 use vxlan_common::{
     addr::IPV6,

@@ -1,6 +1,6 @@
-//! A peer's element of `PEERS`. The daemon changes it under traffic, and the kernel copies an element
-//! byte by byte: so each peer has two, of which the daemon writes the one that does not count, and then
-//! adds one to the number that says which one does.
+//! A peer's element of `PEERS`. The daemon changes it under traffic, and the kernel copies an
+//! element byte by byte: so each peer has two, of which the daemon writes the one that does not
+//! count, and then adds one to the number that says which one does.
 
 use vxlan_common::table::{PeerEntry, active_element};
 
@@ -21,8 +21,9 @@ pub(crate) fn part(peer: u32) -> Option<&'static PeerEntry> {
 /// A copy that is whole. It lasts until the next call on this CPU.
 ///
 /// The daemon writes an element only after the number has moved on from it, so one whose number is
-/// still the same afterwards was not written to meanwhile. Loads are kept in order by the compiler, as
-/// they are volatile, and by x86; elsewhere they would have to be delayed by more than a system call.
+/// still the same afterwards was not written to meanwhile. Loads are kept in order by the compiler,
+/// as they are volatile, and by x86; elsewhere they would have to be delayed by more than a system
+/// call.
 #[inline(always)]
 pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
     let version: *const u32 = VERSIONS.get(peer)?;
@@ -34,8 +35,8 @@ pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
         let from: *const u64 = core::ptr::from_ref(PEERS.get(active_element(peer, before))?).cast();
         let mut at = 0;
         while at < WORDS {
-            // SAFETY: both point to elements of maps that are as long as `WORDS` words and aligned to
-            // eight bytes, like every value of an array map; this CPU alone uses the copy.
+            // SAFETY: both point to elements of maps that are as long as `WORDS` words and aligned
+            // to eight bytes, like every value of an array map; this CPU alone uses the copy.
             unsafe { copy.cast::<u64>().add(at).write(from.add(at).read_volatile()) };
             at += 1;
         }

@@ -12,7 +12,8 @@ pub struct MemberEntry {
     pub network: u32,
     /// Counter slot.
     pub slot: u32,
-    /// [`MemberEntry::IPV6`], [`MemberEntry::LIMITED`], [`MemberEntry::FLOW_PORTS`], [`MemberEntry::ZERO_CHECKSUM`].
+    /// [`MemberEntry::IPV6`], [`MemberEntry::LIMITED`], [`MemberEntry::FLOW_PORTS`],
+    /// [`MemberEntry::ZERO_CHECKSUM`].
     pub flags: u32,
     /// Stations that may be learned behind it.
     pub max_stations: u32,

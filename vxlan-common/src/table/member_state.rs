@@ -80,8 +80,8 @@ impl ObservedEndpoint {
 
 #[cfg(feature = "user")]
 impl ObservedEndpoint {
-    /// How many different mappings were seen, from the bits that are set (linear counting): right for
-    /// a few, an estimate for hundreds, at most 3194.
+    /// How many different mappings were seen, from the bits that are set (linear counting): right
+    /// for a few, an estimate for hundreds, at most 3194.
     pub fn mappings(seen: &[u64; WORDS]) -> u32 {
         let set: u32 = seen.iter().map(|word| word.count_ones()).sum();
         let all = WORDS as f64 * 64.0;

@@ -1,10 +1,10 @@
 //! Keys and values of the maps: the contract between daemon and programs, one file per table or
 //! close group of tables. Which map holds which is written in `vxlan-ebpf/src/maps.rs`.
 //!
-//! Values from the wire are byte arrays in network order, so that they cannot be misread. Padding is
-//! explicit and zero. Indices point into arrays that the daemon fills before anything refers to them.
-//! Names and fields of what a new generation inherits from the previous one never change: they are
-//! read by name (`vxlan-common/src/layout.rs`).
+//! Values from the wire are byte arrays in network order, so that they cannot be misread. Padding
+//! is explicit and zero. Indices point into arrays that the daemon fills before anything refers to
+//! them. Names and fields of what a new generation inherits from the previous one never change:
+//! they are read by name (`vxlan-common/src/layout.rs`).
 
 mod fdb;
 mod frame_tag;

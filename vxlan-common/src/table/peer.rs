@@ -29,8 +29,8 @@ pub struct PeerEntry {
     pub packets: RateLimit,
     /// Bytes of received inner frames.
     pub bytes: RateLimit,
-    /// What its interface carries, where the address that its packets come from is another one; else
-    /// zero.
+    /// What its interface carries, where the address that its packets come from is another one;
+    /// else zero.
     pub private: [u8; 4],
     /// The same of IPv6.
     pub private6: Address,

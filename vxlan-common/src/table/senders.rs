@@ -16,8 +16,8 @@ pub struct SourceEntry {
 impl SourceEntry {
     /// The peer's interface carries another address than this one: a NAT rewrote it.
     pub const REWRITTEN: u32 = 1;
-    /// It is also the address of peers whose endpoint is learned: the port may say that it is one of
-    /// them. Not of a [`Mapping`].
+    /// It is also the address of peers whose endpoint is learned: the port may say that it is one
+    /// of them. Not of a [`Mapping`].
     pub const SHARED: u32 = 2;
 }
 
