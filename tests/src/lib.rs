@@ -29,6 +29,7 @@ pub mod numbered;
 pub mod packet;
 pub mod proxy;
 pub mod run;
+mod run_names;
 pub mod segment;
 pub mod signals;
 pub mod sniff;

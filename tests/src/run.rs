@@ -16,16 +16,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{bpffs::Bpffs, netns::Netns, sweep};
-
-/// Where every run has its directory.
-pub const ROOT: &str = "/run/vxlan-tests";
-/// Prefix of the lab. It is fixed: people type the names of the lab's namespaces.
-pub const LAB: &str = "vxlab";
-/// First part of the prefixes of test runs; the owner's pid and a number follow.
-pub(crate) const TEST: &str = "vxt";
-/// Name of the file inside a run's directory whose lock says that the run is alive.
-pub(crate) const OWNER: &str = "owner";
+pub use crate::run_names::{LAB, ROOT};
+use crate::{
+    bpffs::Bpffs,
+    netns::Netns,
+    run_names::{OWNER, TEST},
+    sweep,
+};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static SWEPT: Once = Once::new();

@@ -15,7 +15,7 @@ use nix::{
 
 use crate::{
     bpffs, netns,
-    run::{LAB, OWNER, ROOT, TEST},
+    run_names::{LAB, OWNER, ROOT, TEST},
 };
 
 /// Removes everything of every dead run, and returns the prefixes it removed.

@@ -6,150 +6,33 @@
 //! second ┘                         └── third 192.0.2.30
 //! ```
 //!
-//! Owns the wiring and who has which address. What a router rewrites is in [`nat`], what goes wrong
+//! Owns the wiring of the whole. One side is in [`site`], what a router rewrites in [`nat`], what goes wrong
 //! on the internet in [`trouble`], and a box that spoils checksums in [`breaker`].
 
 pub mod breaker;
 mod insn;
 pub mod nat;
+pub mod site;
 pub mod trouble;
 
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
 
-pub use self::nat::Nat;
+use self::site::{Lan, MTU};
+pub use self::{
+    nat::{Nat, PORT},
+    site::{PROBES, Side, Site},
+};
 use crate::{
     link::{End, Wire, connect, set_queue},
-    netns::{Netns, Ns},
+    netns::Netns,
     run::Run,
     topology::UNDERLAY,
 };
 
-/// The port that the tunnel uses.
-pub const PORT: u16 = 4789;
-/// In nft's words: the tunnel's probes, by the VNI that they have.
-pub const PROBES: &str = "meta l4proto udp @th,96,24 16777215";
 /// The host on the internet itself.
 pub const THIRD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 30);
-const MTU: u32 = 1500;
-
-/// One of the two sides of the internet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    A,
-    B,
-}
-
-impl Side {
-    pub const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-        }
-    }
-
-    pub fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-
-    /// What the side's router has on the internet.
-    pub fn router(self) -> Ipv4Addr {
-        match self {
-            Self::A => Ipv4Addr::new(203, 0, 113, 10),
-            Self::B => Ipv4Addr::new(198, 51, 100, 20),
-        }
-    }
-
-    /// An address of the side's part of the internet, `prefix` and all.
-    fn internet(self, last: u8, prefix: u8) -> String {
-        let [first, second, third, _] = self.router().octets();
-        format!("{first}.{second}.{third}.{last}/{prefix}")
-    }
-}
-
-/// Which network behind a router.
-#[derive(Debug, Clone, Copy)]
-enum Lan {
-    First,
-    Second,
-}
-
-impl Lan {
-    /// The router's interface.
-    fn interface(self) -> &'static str {
-        match self {
-            Self::First => "lan",
-            Self::Second => "lan2",
-        }
-    }
-}
-
-/// A side: a host behind its router, whose interfaces are `lan` and `wan`.
-#[derive(Debug)]
-pub struct Site {
-    pub host: Netns,
-    pub router: Netns,
-    side: Side,
-    nat: Nat,
-}
-
-impl Site {
-    /// What the host's own card carries.
-    pub fn own(&self) -> Ipv4Addr {
-        self.address(Lan::First)
-    }
-
-    /// Where the rest of the internet sends to, to reach it.
-    pub fn public(&self) -> Ipv4Addr {
-        if self.nat.is_none() { self.own() } else { self.side.router() }
-    }
-
-    pub fn side(&self) -> Side {
-        self.side
-    }
-
-    /// Both sides use the same private network, as clouds do.
-    fn address(&self, lan: Lan) -> Ipv4Addr {
-        let last = match self.side {
-            Side::A => 2,
-            Side::B => 119,
-        };
-        let [first, second, third, _] = self.side.router().octets();
-        match (self.nat.is_none(), lan) {
-            (true, Lan::First) => Ipv4Addr::new(first, second, third, 130),
-            (true, Lan::Second) => Ipv4Addr::new(first, second, third, 194),
-            (false, Lan::First) => Ipv4Addr::new(10, 0, 0, last),
-            (false, Lan::Second) => Ipv4Addr::new(10, 0, 1, last),
-        }
-    }
-
-    /// Puts a host behind the router.
-    fn wire(&self, host: &Ns, lan: Lan, wire: Wire) -> Result<()> {
-        let address = self.address(lan);
-        let [first, second, third, last] = address.octets();
-        let (gateway, prefix) = if self.nat.is_none() { (last - 1, 26) } else { (1, 24) };
-        let gateway = Ipv4Addr::new(first, second, third, gateway);
-        connect(
-            End { ns: host, interface: UNDERLAY, address: &format!("{address}/{prefix}") },
-            End {
-                ns: &self.router,
-                interface: lan.interface(),
-                address: &format!("{gateway}/{prefix}"),
-            },
-            MTU,
-            wire,
-        )?;
-        host.run(&format!("ip route add default via {gateway}"))?;
-        set_queue(host, UNDERLAY)?;
-        set_queue(&self.router, lan.interface())
-    }
-}
 
 /// The whole of it. Every wire is a [`Wire::Real`].
 #[derive(Debug)]
