@@ -1,7 +1,8 @@
-//! The library behind the `vxlan` command: one module per room, see docs/architecture.md.
+//! The library behind the `vxlan` command: one module per concern, see docs/architecture.md.
 //!
 //! Dependencies point one way: cli -> daemon -> {metrics, dataplane, host} -> plan -> config.
 
+pub mod attach_mode;
 pub mod cli;
 pub mod config;
 pub mod daemon;

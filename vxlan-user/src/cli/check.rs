@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::count;
 use crate::{
+    attach_mode::AttachMode,
     daemon::{self, Directories},
-    dataplane::{AttachMode, AttachModes},
+    dataplane::AttachModes,
     host::Host,
 };
 

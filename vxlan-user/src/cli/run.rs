@@ -7,8 +7,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::count;
 use crate::{
+    attach_mode::AttachMode,
     daemon::{self, ActivePlane, Directories},
-    dataplane::{AttachMode, LoadOptions},
+    dataplane::LoadOptions,
 };
 
 #[derive(Debug, Args)]

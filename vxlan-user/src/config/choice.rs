@@ -1,6 +1,8 @@
 //! The keys that take one word of a fixed list, and those words. The first line of each list is
 //! not special: the default is the variant marked `#[default]`.
 
+use crate::attach_mode::AttachMode;
+
 /// A value chosen from a fixed list of words.
 pub(super) trait Choice: Copy + Default + 'static {
     const ALL: &'static [Self];
@@ -35,15 +37,29 @@ macro_rules! choice {
     };
 }
 
-choice! {
-    /// How the XDP program is attached to the underlay interface.
-    XdpMode {
-        /// Native if the driver can, else generic.
-        #[default] Auto = "auto",
-        Native = "native",
-        Generic = "generic",
-        /// No XDP program.
-        Off = "off",
+/// The modes in which packets may be received on the underlay interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpSetting {
+    /// The best mode that the driver and the kernel have.
+    #[default]
+    Auto,
+    /// This mode alone.
+    Only(AttachMode),
+}
+
+impl Choice for XdpSetting {
+    const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::Only(AttachMode::Native),
+        Self::Only(AttachMode::Generic),
+        Self::Only(AttachMode::Off),
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Only(mode) => mode.label(),
+        }
     }
 }
 

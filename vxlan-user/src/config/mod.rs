@@ -26,7 +26,7 @@ mod tests;
 
 pub use choice::{
     NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
+    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use rules::MAX_STATIONS;

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::choice::{
     NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode,
+    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting,
 };
 use super::error::ConfigError;
 
@@ -134,7 +134,7 @@ pub struct Underlay {
     /// Empty: no 1:1 NAT is in front.
     pub public_address: PerFamily,
     pub port: Located<u16>,
-    pub xdp: Located<XdpMode>,
+    pub xdp: Located<XdpSetting>,
     pub tc: TcMode,
     pub source_port: Located<SourcePort>,
     pub unknown_vni: UnknownVni,

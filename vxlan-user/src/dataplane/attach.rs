@@ -5,8 +5,10 @@ use std::{os::fd::AsFd as _, path::Path};
 
 use aya::programs::{ProgramError, Xdp, links::FdLink};
 
+use crate::attach_mode::AttachMode;
+
 use super::{
-    attach_mode::{AttachMode, AttachModes, AttachTarget, Attachment, Refusal, TcHooks},
+    attachment::{AttachModes, AttachTarget, Attachment, Refusal, TcHooks, xdp_mode},
     detach::unpin_link,
     error::{DataPlaneError, errno, program_error},
     link::{self, PinnedLink},
@@ -39,7 +41,7 @@ impl DataPlane {
     ) -> Result<Attachment, DataPlaneError> {
         let ReceiveTarget { on, modes, previous } = target;
         let in_tc = previous.is_some_and(|previous| previous.mode == AttachMode::Off);
-        let xdp = modes.allowed.iter().any(|mode| mode.xdp().is_some());
+        let xdp = modes.allowed.iter().any(|mode| xdp_mode(*mode).is_some());
         if xdp && !in_tc {
             self.attach_ingress(names::DELIVER, on, hooks, pins)?;
         }
@@ -90,7 +92,7 @@ impl DataPlane {
         }
         let mut refused = modes.refused.clone();
         for &mode in &modes.allowed {
-            let Some(xdp) = mode.xdp() else { return Ok(Err(refused)) };
+            let Some(xdp) = xdp_mode(mode) else { return Ok(Err(refused)) };
             match program.attach(on.interface, xdp) {
                 Ok(id) => {
                     pin_xdp(program, id, &path, pinned.as_ref())?;
@@ -102,7 +104,7 @@ impl DataPlane {
                 }
             }
         }
-        if let Some(xdp) = previous.and_then(|previous| previous.mode.xdp())
+        if let Some(xdp) = previous.and_then(|previous| xdp_mode(previous.mode))
             && let Ok(id) = program.attach(on.interface, xdp)
         {
             pin_xdp(program, id, &path, pinned.as_ref())?;

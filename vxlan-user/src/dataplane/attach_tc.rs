@@ -16,8 +16,10 @@ use aya::programs::{
 
 use vxlan_common::wire::vxlan;
 
+use crate::attach_mode::AttachMode;
+
 use super::{
-    attach_mode::{AttachMode, AttachTarget, TcHook, TcHooks},
+    attachment::{AttachTarget, TcHook, TcHooks},
     detach::unpin_link,
     error::{DataPlaneError, errno, program_error},
     generation::Generation,

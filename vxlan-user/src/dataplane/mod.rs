@@ -9,7 +9,7 @@
 //! A file imports only files above it in this list:
 //!
 //! ```text
-//! names, clock, pod, entries, attach_mode, error
+//! names, clock, pod, entries, attachment, error
 //! syscall
 //! detach
 //! layout
@@ -25,8 +25,8 @@
 //! ```
 
 mod attach;
-mod attach_mode;
 mod attach_tc;
+mod attachment;
 mod clock;
 mod detach;
 mod entries;
@@ -50,10 +50,8 @@ mod totals;
 mod undo;
 
 pub use attach::{ReceiveTarget, program_name};
-pub use attach_mode::{
-    AttachMode, AttachModes, AttachTarget, Attachment, Refusal, TcHook, TcHooks,
-};
 pub use attach_tc::{PreviousFilter, detach_deliver_filter};
+pub use attachment::{AttachModes, AttachTarget, Attachment, Refusal, TcHook, TcHooks};
 pub use clock::{now, uptime};
 pub use entries::{MacEntry, MapUsage, NonMemberDrops};
 pub use error::DataPlaneError;

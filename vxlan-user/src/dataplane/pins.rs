@@ -10,8 +10,10 @@ use std::{
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use vxlan_common::ABI_VERSION;
 
+use crate::attach_mode::AttachMode;
+
 use super::{
-    attach_mode::{AttachMode, TcHook},
+    attachment::TcHook,
     detach::{self, unpin_link},
     error::DataPlaneError,
     generation::Generation,

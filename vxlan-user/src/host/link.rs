@@ -7,6 +7,8 @@ use netlink_packet_route::link::{
     LinkXdp, XdpAttached,
 };
 
+use crate::attach_mode::AttachMode;
+
 use super::{
     connection::Host,
     error::{During as _, HostError},
@@ -16,20 +18,9 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct XdpAttachment {
     pub program_id: u32,
-    pub mode: XdpMode,
-}
-
-/// Where in the receive path an XDP program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum XdpMode {
-    /// In the driver.
-    Native,
-    /// In the network stack, after the driver.
-    Generic,
-    /// On the device.
-    Offload,
-    /// More than one of them; the program named is the first that runs.
-    Several,
+    /// Absent: the program runs on the device itself, or programs run in more than one mode. The
+    /// program named is then the first that runs.
+    pub mode: Option<AttachMode>,
 }
 
 /// What the kernel reports of one interface.
@@ -139,13 +130,12 @@ fn xdp(attributes: &[LinkXdp]) -> Option<XdpAttachment> {
     let mut generic = None;
     for attribute in attributes {
         if let LinkXdp::Attached(attached) = attribute {
-            mode = match *attached {
-                XdpAttached::None => None,
-                XdpAttached::SocketBuffer => Some(XdpMode::Generic),
-                XdpAttached::Hardware => Some(XdpMode::Offload),
-                XdpAttached::Multiple => Some(XdpMode::Several),
-                XdpAttached::Driver | XdpAttached::Other(_) | _ => Some(XdpMode::Native),
-            };
+            mode = Some(match *attached {
+                XdpAttached::None => return None,
+                XdpAttached::SocketBuffer => Some(AttachMode::Generic),
+                XdpAttached::Hardware | XdpAttached::Multiple => None,
+                XdpAttached::Driver | XdpAttached::Other(_) | _ => Some(AttachMode::Native),
+            });
         } else if let LinkXdp::ProgId(id) = attribute {
             program = Some(*id);
         } else if let LinkXdp::DrvProgId(id) = attribute {

@@ -53,7 +53,7 @@ pub use error::HostError;
 pub use ethtool::{Channels, DriverInfo, Offload};
 pub use headers::OuterHeaders;
 pub use icmp::{IcmpListener, IcmpMessage};
-pub use link::{XdpAttachment, XdpMode};
+pub use link::XdpAttachment;
 pub use main_table::MainTable;
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;

@@ -1,7 +1,10 @@
 //! Reading the underlay, and what may be done at all.
 
 use caps::{CapSet, Capability};
-use vxlan_user::host::{Host, HostError, XdpAttachment, XdpMode, capabilities};
+use vxlan_user::{
+    attach_mode::AttachMode,
+    host::{Host, HostError, XdpAttachment, capabilities},
+};
 
 use crate::namespace::{ip, isolated, link, mac_text};
 
@@ -82,13 +85,15 @@ fn an_attached_xdp_program_is_seen() {
         let host = Host::new().expect("a host");
         let before = host.underlay_link("eth7").await.expect("eth7");
         assert_eq!(before.xdp, None);
-        for (flags, mode) in [(bpf::NATIVE, XdpMode::Native), (bpf::GENERIC, XdpMode::Generic)] {
+        for (flags, mode) in
+            [(bpf::NATIVE, AttachMode::Native), (bpf::GENERIC, AttachMode::Generic)]
+        {
             let attached = bpf::attach_pass(before.ifindex, flags);
             let shown = link("eth7");
             let program_id = shown["xdp"]["prog"]["id"].as_u64().expect("ip shows its id");
             let program_id = program_id.try_into().expect("32 bits");
             let seen = host.underlay_link("eth7").await.expect("eth7").xdp;
-            assert_eq!(seen, Some(XdpAttachment { program_id, mode }));
+            assert_eq!(seen, Some(XdpAttachment { program_id, mode: Some(mode) }));
             drop(attached);
         }
         assert_eq!(host.underlay_link("eth7").await.expect("eth7").xdp, None);

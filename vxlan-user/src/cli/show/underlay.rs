@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 use vxlan_common::table::{TAG_AUTO, TAG_MAC};
 
 use crate::{
-    cli::table::Table,
-    daemon::Directories,
-    dataplane::{AttachMode, PreviousGeneration},
+    attach_mode::AttachMode, cli::table::Table, daemon::Directories, dataplane::PreviousGeneration,
     metrics::Snapshot,
 };
 

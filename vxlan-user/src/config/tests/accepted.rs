@@ -8,7 +8,7 @@ use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
     PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, Underlay, UnknownUnicast, UnknownVni, Vni, XdpMode, load,
+    TcMode, UdpChecksum, Underlay, UnknownUnicast, UnknownVni, Vni, XdpSetting, load,
 };
 use super::{EXAMPLE, LEARNING, TWO_PEERS, edited, read};
 
@@ -31,7 +31,7 @@ fn the_complete_example_has_exactly_these_values() {
             address: PerFamily { v4: Some(at(6, [10, 0, 0, 2].into())), v6: None },
             public_address: PerFamily { v4: Some(at(7, [203, 0, 113, 10].into())), v6: None },
             port: at(8, 4789),
-            xdp: at(9, XdpMode::Auto),
+            xdp: at(9, XdpSetting::Auto),
             source_port: at(10, SourcePort::Flow),
             unknown_vni: UnknownVni::Drop,
             reserved_bits: ReservedBits::Refuse,
@@ -90,7 +90,7 @@ fn what_is_left_out_has_its_default() {
     let config = read(TWO_PEERS).unwrap();
     assert_eq!(config.underlay.port, Located::default_of(4789));
     assert_eq!(config.underlay.port.line, None);
-    assert_eq!(config.underlay.xdp.value, XdpMode::Auto);
+    assert_eq!(config.underlay.xdp.value, XdpSetting::Auto);
     assert_eq!(config.metrics.listen.to_string(), "127.0.0.1:9839");
     assert_eq!(config.peers[1].endpoint().unwrap().to_string(), "192.0.2.7:4789");
     assert!(config.peers[1].private_addresses.is_empty());

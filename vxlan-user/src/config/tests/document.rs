@@ -8,7 +8,7 @@ use super::super::rules::KERNEL_PORTS;
 use super::super::text::schema::{Kind, SECTIONS};
 use super::super::{
     NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
-    SourcePort, Tag, TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpMode, parse,
+    SourcePort, Tag, TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -94,7 +94,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
             assert_eq!(kind, key.kind.name(), "{header} {name}");
             let actual = match (header, key.name) {
                 ("[underlay]", "port") => config.underlay.port.to_string(),
-                ("[underlay]", "xdp") => format!("\"{}\"", XdpMode::default()),
+                ("[underlay]", "xdp") => format!("\"{}\"", XdpSetting::default().word()),
                 ("[underlay]", "source_port") => format!("\"{}\"", SourcePort::default()),
                 ("[underlay]", "unknown_vni") => format!("\"{}\"", UnknownVni::default()),
                 ("[underlay]", "ttl") => number(config.underlay.ttl),
@@ -147,7 +147,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
     }
     let document = document();
     for (header, key, words, written) in [
-        ("[underlay]", "xdp", words::<XdpMode>(), "xdp = \"auto\""),
+        ("[underlay]", "xdp", words::<XdpSetting>(), "xdp = \"auto\""),
         ("[underlay]", "source_port", words::<SourcePort>(), "source_port = \"flow\"\nunknown"),
         ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
         ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),

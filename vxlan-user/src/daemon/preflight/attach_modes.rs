@@ -3,8 +3,9 @@
 //! the remedy. The kernel decides; this knowledge only explains a refusal.
 
 use crate::{
-    config::{Config, ConfigError, TcMode, XdpMode},
-    dataplane::{AttachMode, AttachModes, Pins, Refusal, TcHook, names, program_name},
+    attach_mode::AttachMode,
+    config::{Config, ConfigError, TcMode, XdpSetting},
+    dataplane::{AttachModes, Pins, Refusal, TcHook, names, program_name},
     host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 
@@ -18,17 +19,16 @@ pub(in crate::daemon) fn for_host(
     pins: &Pins,
 ) -> Result<AttachModes, ConfigError> {
     let mut modes = match config.underlay.xdp.value {
-        XdpMode::Auto => vec![AttachMode::Native, AttachMode::Generic, AttachMode::Off],
-        XdpMode::Native => vec![AttachMode::Native],
-        XdpMode::Generic => vec![AttachMode::Generic],
-        XdpMode::Off => {
+        XdpSetting::Auto => vec![AttachMode::Native, AttachMode::Generic, AttachMode::Off],
+        XdpSetting::Only(AttachMode::Off) => {
             return Ok(AttachModes { allowed: vec![AttachMode::Off], ..AttachModes::default() });
         }
+        XdpSetting::Only(mode) => vec![mode],
     };
     let mut refused = Vec::new();
     if let Some(foreign) = foreign(underlay, pins) {
         let (is_decap, reason) = (foreign.is_decap(), foreign.sentence(&underlay.name));
-        if is_decap || config.underlay.xdp.value != XdpMode::Auto {
+        if is_decap || config.underlay.xdp.value != XdpSetting::Auto {
             return Err(config.error(&config.underlay.interface, format!("{reason}.")));
         }
         // The kernel takes no second program in either mode.

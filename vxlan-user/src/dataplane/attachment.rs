@@ -1,38 +1,17 @@
-//! How programs are attached: the modes of receiving, the hooks of TC, and the record of both.
-//! Knows no interface and attaches nothing.
+//! How programs are attached: the modes to try, the hooks of TC, and the record of both. Knows no
+//! interface and attaches nothing.
 
 use aya::{programs::XdpMode, util::KernelVersion};
 use serde::{Deserialize, Serialize};
 
-/// Where packets are received, the best mode first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttachMode {
-    /// XDP in the driver.
-    Native,
-    /// XDP in the network stack, behind the driver's GRO.
-    Generic,
-    /// No XDP: in TC alone.
-    Off,
-}
+use crate::attach_mode::AttachMode;
 
-impl AttachMode {
-    /// Returns the value of the metric's `mode` label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Off => "off",
-        }
-    }
-
-    /// Returns the mode as aya calls it. `None`: without XDP.
-    pub(super) const fn xdp(self) -> Option<XdpMode> {
-        match self {
-            Self::Native => Some(XdpMode::Driver),
-            Self::Generic => Some(XdpMode::Skb),
-            Self::Off => None,
-        }
+/// Returns the mode as aya calls it. `None`: without XDP.
+pub(super) const fn xdp_mode(mode: AttachMode) -> Option<XdpMode> {
+    match mode {
+        AttachMode::Native => Some(XdpMode::Driver),
+        AttachMode::Generic => Some(XdpMode::Skb),
+        AttachMode::Off => None,
     }
 }
 
