@@ -18,7 +18,7 @@ pub(crate) enum Scope {
 }
 
 /// The programs that the lab and the suites call, and the packages that have them.
-const LAB_TOOLS: [(&str, &str); 10] = [
+const LAB_TOOLS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
@@ -29,6 +29,7 @@ const LAB_TOOLS: [(&str, &str); 10] = [
     ("faketime", "faketime"),
     ("systemd-analyze", "systemd"),
     ("strace", "strace"),
+    ("bpftool", "bpftool"),
 ];
 
 /// The programs that make guests and run them, and the packages that have them.
