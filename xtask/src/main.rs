@@ -5,8 +5,8 @@
 //! `setup` is what brings one: it never depends on `vxlan-user`.
 //!
 //! Modules import only modules that stand before them here: paths, progress, cargo, cargo_tools,
-//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, dist, vm, lint,
-//! main.
+//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, dist, vm,
+//! lint, main.
 
 mod apt;
 mod build;
