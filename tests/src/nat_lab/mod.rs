@@ -6,8 +6,8 @@
 //! second ┘                         └── third 192.0.2.30
 //! ```
 //!
-//! Owns the wiring of the whole. One side is in [`site`], what a router rewrites in [`nat`], what goes wrong
-//! on the internet in [`trouble`], and a box that spoils checksums in [`breaker`].
+//! Owns the wiring of the whole. One side is in [`site`], what a router rewrites in [`nat`], what
+//! goes wrong on the internet in [`trouble`], and a box that spoils checksums in [`breaker`].
 
 pub mod breaker;
 mod insn;

@@ -1,5 +1,5 @@
-//! One side of the lab: a host behind its router, their addresses, and what the router's NAT does and
-//! remembers. The rules themselves are [`Nat`]'s.
+//! One side of the lab: a host behind its router, their addresses, and what the router's NAT does
+//! and remembers. The rules themselves are [`Nat`]'s.
 
 use std::net::Ipv4Addr;
 

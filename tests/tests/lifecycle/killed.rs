@@ -23,8 +23,8 @@ use crate::{
 
 /// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and
 /// routes; files. Some exist on other processors only.
-const CALLS: &str = "bpf,sendto,sendmsg,?rename,?renameat,?renameat2,?mkdir,?mkdirat,?unlink,?unlinkat,?rmdir,\
-                     fsync,ftruncate";
+const CALLS: &str = "bpf,sendto,sendmsg,?rename,?renameat,?renameat2,?mkdir,?mkdirat,\
+                     ?unlink,?unlinkat,?rmdir,fsync,ftruncate";
 
 /// From so many rounds on, every point is tried.
 const ALL: u32 = 100;

@@ -1,4 +1,5 @@
-//! Reading the documents' Markdown, as far as the tests need it. Owns no expectation of what is in them.
+//! Reading the documents' Markdown, as far as the tests need it. Owns no expectation of what is in
+//! them.
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,5 @@
-//! Holds the systemd unit to the program: commands, directories, capabilities; and the page about it to
-//! the unit.
+//! Holds the systemd unit to the program: commands, directories, capabilities; and the page about
+//! it to the unit.
 
 use std::collections::BTreeSet;
 

@@ -14,8 +14,8 @@ use crate::{paths, required};
 
 /// What the suites call when it is there, besides the tools of the lab and busybox's.
 const TOOLS: [&str; 15] = [
-    "bash", "bridge", "capsh", "date", "grep", "ls", "modprobe", "nsenter", "prlimit",
-    "setpriv", "ss", "stat", "tc", "timeout", "unshare",
+    "bash", "bridge", "capsh", "date", "grep", "ls", "modprobe", "nsenter", "prlimit", "setpriv",
+    "ss", "stat", "tc", "timeout", "unshare",
 ];
 /// Directories of this tree, copied to the same path: suites read them at run time.
 const TREE: [&str; 2] = ["deploy", "docs"];

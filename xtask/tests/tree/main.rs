@@ -28,8 +28,8 @@ pub(crate) fn section<'a>(document: &'a str, title: &str) -> &'a str {
 const SOURCES: [&str; 6] =
     ["vxlan-common", "vxlan-ebpf", "vxlan-user", "tests", "xtask", "link-api"];
 
-/// Words that once were names here, and say nothing to a reader whose field is networking. As a part of
-/// an identifier: `way` is in `next_way` and in `WayFacts`, not in `gateway`.
+/// Words that once were names here, and say nothing to a reader whose field is networking. As a
+/// part of an identifier: `way` is in `next_way` and in `WayFacts`, not in `gateway`.
 const RETIRED: [&str; 28] = [
     "admit",
     "affected",

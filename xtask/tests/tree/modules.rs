@@ -1,9 +1,9 @@
 //! Holds the modules to the order that docs/architecture.md states: a module uses only those that
-//! stand before it in its directory's list, so that there are no circles. Owns the reading of module
-//! paths, not that of documents.
+//! stand before it in its directory's list, so that there are no circles. Owns the reading of
+//! module paths, not that of documents.
 //!
-//! A path counts wherever it stands: in `use` lines, in code, in macros. What `#[cfg(test)]` marks does
-//! not, nor do files of tests.
+//! A path counts wherever it stands: in `use` lines, in code, in macros. What `#[cfg(test)]` marks
+//! does not, nor do files of tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +50,7 @@ fn without_tests(tokens: TokenStream) -> Vec<TokenTree> {
             let ends = match &all[at] {
                 TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
                 TokenTree::Punct(punct) => punct.as_char() == ';',
-                _ => false,
+                TokenTree::Ident(_) | TokenTree::Literal(_) => false,
             };
             at += 1;
             if ends {
@@ -113,7 +113,7 @@ fn qualified_paths(tokens: &[TokenTree], found: &mut Vec<ModulePath>) {
             TokenTree::Group(group) => {
                 qualified_paths(&group.stream().into_iter().collect::<Vec<_>>(), found);
             }
-            _ => {}
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
         }
         at += 1;
     }
@@ -186,11 +186,11 @@ impl Crate {
                     && match &tokens[at - 1] {
                         TokenTree::Ident(ident) => ident == "pub",
                         TokenTree::Group(group) => group.delimiter() == Delimiter::Parenthesis,
-                        _ => false,
+                        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
                     };
                 for path in found {
                     let child = path.first().cloned().unwrap_or_default();
-                    let child_module = [&module[..], &[child.clone()]].concat();
+                    let child_module = [&module[..], std::slice::from_ref(&child)].concat();
                     if !modules.contains(&child_module) {
                         continue;
                     }
