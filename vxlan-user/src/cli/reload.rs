@@ -16,7 +16,7 @@ pub(super) fn reload(directories: &Directories) -> anyhow::Result<ExitCode> {
         Some(Err(reason)) => bail!("the previous configuration stays in force: {reason}"),
         None => bail!(
             "no daemon runs here. Start one with `vxlan run`, or name its run directory with \
-            --run-dir"
+             --run-dir"
         ),
     }
 }

@@ -149,12 +149,15 @@ mod tests {
         };
         let text = table(&NatReports { node: "gcp".to_owned(), peers: vec![aws, kernel] });
         let expected = "\
-PEER    VERDICT     SINCE  ENDPOINT                      SEEN FROM            WE ARRIVE \
-    AS        RTT      LOSS TX/RX  PATH MTU TX/RX  LIVENESS
-aws     one_to_one  3m12s  198.51.100.20:4789 (learned)  198.51.100.20:49999  \
-    203.0.113.10:50000  12.3 ms  0%/2%       1500/-          up, probes, 3s ago
-kernel  unknown     0s     -                             -                    \
-    -                   -        -           -               down, inner echo to 192.168.45.1
+PEER    VERDICT     SINCE  ENDPOINT                      \
+SEEN FROM            WE ARRIVE AS        RTT      \
+LOSS TX/RX  PATH MTU TX/RX  LIVENESS
+aws     one_to_one  3m12s  198.51.100.20:4789 (learned)  \
+198.51.100.20:49999  203.0.113.10:50000  12.3 ms  \
+0%/2%       1500/-          up, probes, 3s ago
+kernel  unknown     0s     -                             \
+-                    -                   -        \
+-           -               down, inner echo to 192.168.45.1
 
 aws: one_to_one
   First.

@@ -103,9 +103,8 @@ pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Prob
         line,
         format!(
             "max_stations = {} for each of the {} members of network {}: with those of all \
-            networks \
-             that makes {all} stations, more than the {MAX_STATIONS} there is room for. Write a \
-             smaller max_stations, such as max_stations = {}.",
+             networks that makes {all} stations, more than the {MAX_STATIONS} there is room for. \
+             Write a smaller max_stations, such as max_stations = {}.",
             largest.max_stations,
             largest.members.len(),
             largest.vni,

@@ -135,8 +135,7 @@ fn vni(
             item.line,
             format!(
                 "{item} is the VNI of probes{at}. Give the network its own VNI, or leave vni out \
-                of \
-                 [probe]."
+                 of [probe]."
             ),
         );
         return None;

@@ -38,7 +38,7 @@ pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
                     claim.prefix.line,
                     format!(
                         "\"{}\" in allowed_ips of member {} is given twice{}. Remove one of the \
-                        two.",
+                         two.",
                         claim.prefix,
                         claim.name,
                         on_line(outer.prefix.line)

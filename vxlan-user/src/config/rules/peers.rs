@@ -125,8 +125,7 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
                     key.line,
                     format!(
                         "key_file \"{}\" of peer {} is that of peer {}{}: either could speak for \
-                        the \
-                         other. Give each peer a key of its own.",
+                         the other. Give each peer a key of its own.",
                         key.value.display(),
                         draft.label(),
                         first.label(),
@@ -146,8 +145,8 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
                 endpoint.line,
                 format!(
                     "endpoint {endpoint} of peer {} has the address of peer {}{}: the source \
-                    address \
-                     of a packet could not tell the two apart. Give each peer its own address.",
+                     address of a packet could not tell the two apart. Give each peer its own \
+                     address.",
                     draft.label(),
                     first.label(),
                     on_line(line)

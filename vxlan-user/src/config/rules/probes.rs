@@ -61,9 +61,8 @@ pub(super) fn source_port(
             written.line,
             format!(
                 "source_port = \"{written}\" is not for a peer whose endpoint is learned: a NAPT \
-                would \
-                 give each of its ports another one. Write source_port = \"fixed\", or leave it \
-                 out."
+                 would give each of its ports another one. Write source_port = \"fixed\", or leave \
+                 it out."
             ),
         );
     }
@@ -82,8 +81,7 @@ pub(super) fn source_ports(
             item.line,
             format!(
                 "{item} says nothing of a peer with source_port = \"{source_port}\". Write \
-                source_port = \
-                 \"any\", or leave source_ports out."
+                 source_port = \"any\", or leave source_ports out."
             ),
         );
     }
@@ -110,8 +108,7 @@ pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Probl
         problems.add(
             line,
             "endpoint = \"learn\" needs a key_file: only probes that prove the key say where the \
-            peer \
-             is. Write one in this [[peer]], such as key_file = \"/etc/vxlan/aws.key\".",
+             peer is. Write one in this [[peer]], such as key_file = \"/etc/vxlan/aws.key\".",
         );
     }
 }
@@ -131,10 +128,8 @@ pub(super) fn refuse_variable_port(
             line,
             format!(
                 "endpoint = \"learn\" does not go with source_port = \"{source_port}\" of \
-                [underlay]{}: \
-                 the NAPT in front of the peer lets in only what comes from the port that it has \
-                 seen. \
-                 Write source_port = \"fixed\" there.",
+                 [underlay]{}: the NAPT in front of the peer lets in only what comes from the port \
+                 that it has seen. Write source_port = \"fixed\" there.",
                 on_line(source_port.line)
             ),
         );
@@ -169,8 +164,8 @@ pub(super) fn refuse_strange_addresses(
         problems.add(
             target.line,
             format!(
-                "probe_address = \"{target}\" {why}. Write that of a host behind {label}, or \
-                leave it out."
+                "probe_address = \"{target}\" {why}. Write that of a host behind {label}, or leave \
+                 it out."
             ),
         );
     }

@@ -41,15 +41,13 @@ fn fields_of_the_outer_header() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\ndscp = \"ef\"",
             &["5: dscp = \"ef\" is neither a number nor \"inherit\". Write a number from 0 to \
-                63, \
-                or \"inherit\"."],
+                63, or \"inherit\"."],
         ),
         row(
             "interface = \"ens4\"",
             "interface = \"ens4\"\nreserved_bits = \"ingore\"",
             &["5: reserved_bits = \"ingore\" is not a known word. Write reserved_bits = \
-                \"ignore\" \
-                (of \"refuse\", \"ignore\")."],
+                \"ignore\" (of \"refuse\", \"ignore\")."],
         ),
     ]);
 }
@@ -161,10 +159,8 @@ fn more_stations_than_there_is_room_for() {
     assert_eq!(
         error,
         "vxlan.toml:202: max_stations = 65536 for each of the 65 members of network 1: with \
-        those of \
-         all networks that makes 4259840 stations, more than the 4194304 there is room for. \
-         Write a \
-         smaller max_stations, such as max_stations = 64526."
+        those of all networks that makes 4259840 stations, more than the 4194304 there is room \
+        for. Write a smaller max_stations, such as max_stations = 64526."
     );
     assert!(super::read(&network(65, "max_stations = 64526")).is_ok());
 }
@@ -182,8 +178,7 @@ fn lists_of_addresses() {
             "\"192.0.2.7\"",
             "[\"192.0.2.7\", \"192.0.2.8:1\"]",
             &["13: \"192.0.2.8:1\" in endpoint is a second IPv4 address. Write at most one of \
-                each \
-                family."],
+                each family."],
         ),
         row(
             "\"192.0.2.7\"",

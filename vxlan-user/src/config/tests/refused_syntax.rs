@@ -87,8 +87,7 @@ fn keys_and_sections() {
             "port = 4789\n[node]",
             &["1: the top of the file has no section or key \"port\". That key belongs in \
                 [underlay]; the top of the file has: [node], [underlay], [metrics], [probe], \
-                [[peer]], \
-                [[network]]."],
+                [[peer]], [[network]]."],
         ),
         row(
             "[node]",
