@@ -1,5 +1,5 @@
-//! The keys that take one word of a fixed list, and those words. The first line of each list is
-//! not special: the default is the variant marked `#[default]`.
+//! The keys that take one word of a fixed list, and those words. The variant marked `#[default]`
+//! holds without the key.
 
 use crate::attach_mode::AttachMode;
 
@@ -16,7 +16,7 @@ macro_rules! choice {
         pub enum $name { $($(#[$about])* $variant,)+ }
 
         impl $name {
-            /// The word in the file and in every output.
+            /// Returns the word in the file and in every output.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -88,19 +88,19 @@ choice! {
 choice! {
     /// The UDP source port that a peer's packets have when it sends them.
     PeerSourcePort {
-        /// By the rule of this program; another port is a NAT's work.
+        /// By the rule of this program: a NAT has chosen any other port.
         #[default] Flow = "flow",
         /// The VXLAN port.
         Fixed = "fixed",
-        /// One of a range, as with a kernel `vxlan` device.
+        /// One port of a range, as with a kernel `vxlan` device.
         Any = "any",
     }
 }
 
 choice! {
-    /// The UDP checksum of what a peer sends.
+    /// The UDP checksum of the packets that a peer sends.
     PeerUdpChecksum {
-        /// It sends none; one that is there is a NAT's work.
+        /// None: a NAT has added any checksum that arrives.
         #[default] Zero = "zero",
         /// Unknown, as with a kernel `vxlan` device.
         Any = "any",
@@ -121,7 +121,7 @@ choice! {
     RouteTable {
         /// The main routing table of the host.
         #[default] Main = "main",
-        /// Nowhere: whoever needs routes makes them.
+        /// None: the operator makes the routes.
         Off = "off",
     }
 }
@@ -139,7 +139,7 @@ choice! {
 }
 
 choice! {
-    /// What the reserved bits of a received VXLAN header say.
+    /// What reserved bits that are set in a received VXLAN header mean.
     ReservedBits {
         /// Another protocol: the packet is dropped.
         #[default] Refuse = "refuse",
@@ -149,18 +149,18 @@ choice! {
 }
 
 choice! {
-    /// What a UDP checksum that is not zero says of a received packet.
+    /// Whether a UDP checksum that is not zero is verified in received packets.
     UdpChecksum {
-        /// It must be right.
+        /// A packet with a wrong checksum is dropped.
         #[default] Verify = "verify",
-        /// Nothing (RFC 7348, section 5, leaves it to the receiver).
+        /// Not verified (RFC 7348, section 5, leaves that to the receiver).
         Ignore = "ignore",
     }
 }
 
 choice! {
-    /// What happens to a frame for a MAC address that nobody is known to have, and an address that
-    /// no member owns.
+    /// What happens to a frame whose destination is neither in the FDB nor an address that a member
+    /// owns.
     UnknownUnicast {
         /// Every member gets a copy.
         #[default] Flood = "flood",
@@ -169,7 +169,7 @@ choice! {
 }
 
 choice! {
-    /// What happens to a VXLAN packet that comes through the tunnel.
+    /// What happens to a VXLAN packet that arrives inside the tunnel.
     NestedTunnels {
         #[default] Drop = "drop",
         Pass = "pass",

@@ -1,7 +1,7 @@
-//! What is wrong with a configuration, in the one form the user sees it.
+//! Errors in a configuration, in the form that the user sees.
 //!
-//! Owns the form `FILE:LINE: what was found. What to write instead.` and the list that gathers all
-//! problems of one file. Does not own the sentences: they stand where the mistake is seen.
+//! Owns the form `FILE:LINE: what was found. What to write instead.` and the list of all problems
+//! of one file. Does not own the sentences: they stand where the mistake is found.
 
 use std::error::Error;
 use std::fmt;
@@ -16,8 +16,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `message` says what was found, then what to write instead. `line` is absent where nothing
-    /// is written: a missing section, a default.
+    /// Makes an error. `message` says what was found, then what to write instead. `line` is absent
+    /// where nothing is written: a missing section, a default.
     pub fn at(
         file: impl Into<PathBuf>,
         line: impl Into<Option<u32>>,
@@ -30,7 +30,7 @@ impl ConfigError {
         &self.file
     }
 
-    /// Counted from 1.
+    /// Returns the line, counted from 1.
     pub fn line(&self) -> Option<u32> {
         self.line
     }
@@ -101,12 +101,12 @@ impl Problems {
         self.found.push(ConfigError::at(self.file.clone(), line, message));
     }
 
-    /// Whether anything is wrong so far.
+    /// Returns whether a problem was found so far.
     pub(super) fn any(&self) -> bool {
         !self.found.is_empty()
     }
 
-    /// The configuration if nothing at all is wrong with it.
+    /// Returns the configuration if no problem was found.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
         if let (Some(value), false) = (value, self.any()) {
             return Ok(value);

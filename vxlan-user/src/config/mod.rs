@@ -2,8 +2,8 @@
 //!
 //! Owns reading the file, the meaning of every key, and the sentences a user reads when a key is
 //! wrong. Knows nothing of BPF or netlink: what only the running host can tell (is the address on
-//! the interface? does the interface exist?) is checked by the host room, which reports it through
-//! [`Config::error`] so that both kinds of mistake look the same.
+//! the interface? does the interface exist?) is checked by the daemon's preflight, which reports it
+//! through [`Config::error`] so that both kinds of mistake look the same.
 //!
 //! From file to [`Config`]: `text` reads the TOML tree with positions and the keys that there are,
 //! `values` turns one text into one value, `rules` holds the values against each other. Each goes
@@ -29,7 +29,7 @@ pub use choice::{
     TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting,
 };
 pub use error::{ConfigError, ConfigErrors};
-pub use rules::MAX_STATIONS;
+pub use rules::MAX_FDB_ENTRIES;
 pub use types::{
     Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
     Vni,

@@ -15,7 +15,7 @@ use super::choice::{
 };
 use super::error::ConfigError;
 
-/// A value and the line it stands on, for checks that come after the configuration was read.
+/// A value and its line, for checks that come after the configuration was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Located<T> {
     pub value: T,
@@ -36,7 +36,7 @@ impl<T> Deref for Located<T> {
     }
 }
 
-/// Only the value counts: a line that moved is no change of configuration for a reload.
+/// Compares the value alone: for a reload, a line that moved is no change of the configuration.
 impl<T: PartialEq> PartialEq for Located<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -59,12 +59,12 @@ pub struct PerFamily {
 }
 
 impl PerFamily {
-    /// Neither family is given.
+    /// Returns whether neither family is given.
     pub fn is_empty(&self) -> bool {
         self.v4.is_none() && self.v6.is_none()
     }
 
-    /// The address of the family that `like` is of.
+    /// Returns the address that is of the same family as `like`.
     pub fn same_family(&self, like: IpAddr) -> Option<Located<IpAddr>> {
         self.iter().find(|at| at.value.is_ipv4() == like.is_ipv4())
     }
@@ -81,7 +81,8 @@ impl PerFamily {
 pub struct Vni(u32);
 
 impl Vni {
-    /// The highest of the 24-bit numbers belongs to this program's own probes.
+    /// The highest of the 24-bit numbers: the VNI of this program's own probes, unless the
+    /// configuration names another.
     pub const PROBES: u32 = 0xff_ffff;
     pub const MAX: u32 = Self::PROBES - 1;
 
@@ -105,13 +106,13 @@ impl fmt::Display for Vni {
 pub enum OuterField {
     /// The same in every packet.
     Fixed(u8),
-    /// What the inner packet has.
+    /// Copied from the inner packet.
     Inherit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it was read from, for errors.
+    /// The file that the configuration was read from, for errors.
     pub file: PathBuf,
     pub node: Node,
     pub underlay: Underlay,
@@ -140,7 +141,7 @@ pub struct Underlay {
     pub unknown_vni: UnknownVni,
     /// What other VXLAN implementations may set in the header.
     pub reserved_bits: ReservedBits,
-    /// What to make of checksums that other senders compute.
+    /// How checksums of other senders are treated.
     pub udp_checksum: UdpChecksum,
     /// Time to live, or hop limit: at least 1.
     pub ttl: OuterField,
@@ -154,21 +155,21 @@ pub struct Metrics {
     pub listen: Located<SocketAddr>,
 }
 
-/// What holds for the probes between this host and every peer that has a key.
+/// Settings of the probes between this host and every peer that has a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// No network's. At most [`Vni::PROBES`].
+    /// The VNI of no network. At most [`Vni::PROBES`].
     pub vni: Located<u32>,
-    /// Between two requests to the same peer.
+    /// Time between two requests to the same peer.
     pub interval: Duration,
-    /// What keeps the mapping of a NAPT alive comes at least this often.
+    /// Longest time between two packets that keep the mapping of a NAPT alive.
     pub keepalive: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: Located<String>,
-    /// At most one of each family; the first one that works is used. Empty if the peer `learns`.
+    /// At most one of each family; the first that has a route is used. Empty if the peer `learns`.
     pub endpoints: Vec<Located<SocketAddr>>,
     /// The endpoint is learned from the peer's probes. The peer has a `key_file` then.
     pub learns: bool,
@@ -180,7 +181,8 @@ pub struct Peer {
     pub bytes_per_second: Option<u64>,
     /// If it `learns`: [`PeerSourcePort::Fixed`].
     pub source_port: PeerSourcePort,
-    /// Where it sends from, if `source_port` is [`PeerSourcePort::Any`]; else without meaning.
+    /// The ports that the peer sends from, if `source_port` is [`PeerSourcePort::Any`]; else
+    /// without meaning.
     pub source_ports: RangeInclusive<u16>,
     pub udp_checksum: PeerUdpChecksum,
     /// Different for each peer. The file is read by `daemon/preflight/keys.rs`, not here.
@@ -193,9 +195,9 @@ pub struct Network {
     pub interface: Located<String>,
     /// Host address and prefix length, as on the overlay interface.
     pub addresses: Vec<Located<IpNet>>,
-    /// Prefixes behind this host that peers may reach. Holds every one of `addresses`.
+    /// Prefixes behind this host that peers may reach. They hold all of `addresses`.
     pub local_ips: Vec<IpNet>,
-    /// Absent: what fits the underlay.
+    /// Absent: the MTU that fits the underlay.
     pub mtu: Option<Located<u32>>,
     pub route_table: Located<RouteTable>,
     /// Limit of broadcast, multicast and unknown unicast frames that are copied to every member,
@@ -218,24 +220,23 @@ pub struct Member {
     pub allowed_ips: Vec<Located<IpNet>>,
     /// Absent: learned.
     pub mac: Option<[u8; 6]>,
-    /// Address of a host behind the member that is sent echo requests. Absent: one that was
-    /// learned.
+    /// Address of a host behind the member to send echo requests to. Absent: a learned address.
     pub probe_address: Option<Located<IpAddr>>,
 }
 
 impl Config {
-    /// A problem with a value of this file that only the host could see. `message` says what was
-    /// found, then what to write instead.
+    /// Makes an error about a value of this file that only the host could see. `message` says what
+    /// was found, then what to write instead.
     pub fn error<T>(&self, at: &Located<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.file.clone(), at.line, message)
     }
 
-    /// Number of FDB entries, declared and learned, that all networks can have.
-    pub fn stations(&self) -> u64 {
-        self.networks.iter().map(Network::stations).sum()
+    /// Returns how many FDB entries, declared and learned, all networks can have.
+    pub fn max_fdb_entries(&self) -> u64 {
+        self.networks.iter().map(Network::max_fdb_entries).sum()
     }
 
-    /// Whether probes are sent: to every peer that has a key.
+    /// Returns whether probes are sent: to every peer that has a key.
     pub fn probes(&self) -> bool {
         self.peers.iter().any(|peer| peer.key_file.is_some())
     }
@@ -246,39 +247,40 @@ impl Config {
 }
 
 impl Peer {
-    /// The first of its endpoints. None if it `learns`.
+    /// Returns the first endpoint. `None` if the peer `learns`.
     pub fn endpoint(&self) -> Option<Located<SocketAddr>> {
         self.endpoints.first().copied()
     }
 
-    /// The private address of an endpoint's family, where it differs from the endpoint's: then a
-    /// NAT rewrites what the peer sends.
+    /// Returns the private address of an endpoint's family, where it differs from the endpoint's:
+    /// then a NAT rewrites what the peer sends.
     pub fn private_behind(&self, endpoint: IpAddr) -> Option<IpAddr> {
         let private = self.private_addresses.same_family(endpoint)?.value;
         (private != endpoint).then_some(private)
     }
 
-    /// Whether there is a limit on what is accepted from the peer.
+    /// Returns whether there is a limit on what is accepted from the peer.
     pub fn is_limited(&self) -> bool {
         self.packets_per_second.is_some() || self.bytes_per_second.is_some()
     }
 }
 
 impl Network {
-    /// What is behind its members.
+    /// Returns the prefixes behind all members.
     pub fn prefixes(&self) -> impl Iterator<Item = &Located<IpNet>> {
         self.members.iter().flat_map(|member| &member.allowed_ips)
     }
 
-    /// Whether the network carries IPv6: an own address, or an address behind a member, is IPv6.
+    /// Returns whether the network carries IPv6: an own address, or an address behind a member, is
+    /// IPv6.
     pub fn has_ipv6(&self) -> bool {
         let own = self.addresses.iter().map(|at| at.value);
         let behind_members = self.prefixes().map(|at| at.value);
         own.chain(behind_members).any(|prefix| prefix.addr().is_ipv6())
     }
 
-    /// Number of FDB entries, declared and learned, that the network can have.
-    pub fn stations(&self) -> u64 {
+    /// Returns how many FDB entries, declared and learned, the network can have.
+    pub fn max_fdb_entries(&self) -> u64 {
         let of_each =
             |member: &Member| u64::from(self.max_stations.value) + u64::from(member.mac.is_some());
         self.members.iter().map(of_each).sum()

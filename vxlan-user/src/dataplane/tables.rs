@@ -109,7 +109,7 @@ pub(super) fn fill(bpf: &mut Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     hash(bpf, PEER_BY_ADDRESS, plan.senders.peer_addresses.iter().copied())?;
     hash::<probe::ProbeTag, u32>(bpf, "PROBERS", plan.probers.iter().copied())?;
     hash(bpf, "TAGS", plan.tags.iter().copied())?;
-    hash(bpf, "FDB", plan.stations.iter().copied())?;
+    hash(bpf, "FDB", plan.fdb_entries.iter().copied())?;
     routes(bpf, plan)?;
     hash(bpf, MAPPINGS, plan.senders.mappings.iter().copied())?;
     hash(bpf, SOURCES, plan.senders.sources.iter().copied())

@@ -39,7 +39,7 @@ impl Plan {
             senders: Senders::new(config, learned),
             probers: Vec::new(),
             routes: Vec::new(),
-            stations: Vec::new(),
+            fdb_entries: Vec::new(),
             tags: Vec::new(),
             names: Names::default(),
         };
@@ -106,8 +106,8 @@ impl Plan {
     }
 
     /// Number of FDB entries, declared and learned, that the networks of `config` can have. Not
-    /// more than [`config::MAX_STATIONS`]: the configuration is refused otherwise.
-    pub fn stations_for(config: &Config) -> u32 {
-        config.stations() as u32
+    /// more than [`config::MAX_FDB_ENTRIES`]: the configuration is refused otherwise.
+    pub fn fdb_entries_for(config: &Config) -> u32 {
+        config.max_fdb_entries() as u32
     }
 }

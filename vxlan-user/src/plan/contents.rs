@@ -36,7 +36,7 @@ pub struct Plan {
     pub probers: Vec<(probe::ProbeTag, u32)>,
     pub routes: Vec<RouteEntry>,
     /// Declared FDB entries.
-    pub stations: Vec<(FdbKey, FdbEntry)>,
+    pub fdb_entries: Vec<(FdbKey, FdbEntry)>,
     /// By member.
     pub tags: Vec<(Mac, TaggedMember)>,
     pub names: Names,

@@ -121,7 +121,8 @@ impl Plan {
         }
         if let Some(mac) = member.mac {
             let key = FdbKey { ifindex: NOT_MADE, mac: Mac::new(mac) };
-            self.stations.push((key, FdbEntry { member: index, flags: FdbEntry::STATIC, seen: 0 }));
+            self.fdb_entries
+                .push((key, FdbEntry { member: index, flags: FdbEntry::STATIC, seen: 0 }));
         }
     }
 
@@ -139,7 +140,7 @@ impl Plan {
                 tagged.mac = network.mac;
             }
         }
-        for (key, entry) in &mut self.stations {
+        for (key, entry) in &mut self.fdb_entries {
             let member = self.members.get(entry.member as usize);
             if let Some(network) = member.and_then(network_of) {
                 key.ifindex = network.ifindex;

@@ -119,7 +119,7 @@ impl FuzzPlane {
         let options = LoadOptions {
             trace_packets: false,
             slots: plan.names.slots.len() as u32,
-            mac_addresses: Plan::stations_for(&config),
+            mac_addresses: Plan::fdb_entries_for(&config),
             neighbours: Plan::neighbours_for(&config),
             ..LoadOptions::default()
         };

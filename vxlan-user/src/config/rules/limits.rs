@@ -1,22 +1,27 @@
-//! How much may be kept, copied and taken: rates, stations, ageing. The ranges of these numbers,
-//! and whether all stations together have room.
+//! Limits: rates, learned MAC addresses, ageing. Owns the ranges of these numbers, and whether the
+//! FDB entries of all networks have room together.
 
 use crate::config::error::Problems;
 use crate::config::text::section::Section;
 use crate::config::types::{Located, Network};
 
-/// No rate of the programs is exact above these: a unit costs whole 1024ths of a nanosecond.
-const MAX_PACKETS: i64 = 1_000_000_000;
-const MAX_BYTES: i64 = 100_000_000_000;
-const MAX_BROADCASTS: i64 = 1_000_000;
+/// Packets per second. Above this and [`MAX_BYTE_RATE`] the programs' rate limits are not exact: a
+/// unit costs whole 1024ths of a nanosecond.
+const MAX_PACKET_RATE: i64 = 1_000_000_000;
+/// Bytes per second.
+const MAX_BYTE_RATE: i64 = 100_000_000_000;
+/// Frames per second, before they are copied to the members.
+const MAX_BROADCAST_RATE: i64 = 1_000_000;
+/// As `MAX_BROADCAST_RATE`.
 const DEFAULT_BROADCAST_RATE: u32 = 1_000;
-/// As of a bridge and of a `vxlan` device.
+/// Seconds: the default of the kernel's bridge (BR_DEFAULT_AGEING_TIME) and of its `vxlan` device
+/// (FDB_AGE_DEFAULT).
 const DEFAULT_AGEING: u32 = 300;
 const DEFAULT_MAX_STATIONS: u32 = 256;
-/// Stations of all networks together: what the table of stations can be made for.
-pub const MAX_STATIONS: u64 = 4_194_304;
+/// FDB entries of all networks together, declared and learned: the largest size of the `FDB` map.
+pub const MAX_FDB_ENTRIES: u64 = 4_194_304;
 
-/// Limits of what is taken from a peer.
+/// Limits of what is accepted from a peer.
 pub(super) struct PeerLimits {
     pub(super) packets_per_second: Option<u64>,
     pub(super) bytes_per_second: Option<u64>,
@@ -36,8 +41,8 @@ pub(super) fn for_peer(section: &Section<'_>, problems: &mut Problems) -> PeerLi
         u64::try_from(found.value).ok()
     };
     PeerLimits {
-        packets_per_second: limit("packets_per_second", MAX_PACKETS),
-        bytes_per_second: limit("bytes_per_second", MAX_BYTES),
+        packets_per_second: limit("packets_per_second", MAX_PACKET_RATE),
+        bytes_per_second: limit("bytes_per_second", MAX_BYTE_RATE),
     }
 }
 
@@ -51,7 +56,7 @@ pub(super) fn for_network(section: &Section<'_>, problems: &mut Problems) -> Net
     NetworkLimits {
         broadcast_rate: limit(
             "broadcast_rate",
-            (1, MAX_BROADCASTS),
+            (1, MAX_BROADCAST_RATE),
             Some("would send nothing that is for everyone"),
             DEFAULT_BROADCAST_RATE,
         )
@@ -66,8 +71,8 @@ pub(super) fn for_network(section: &Section<'_>, problems: &mut Problems) -> Net
     }
 }
 
-/// A number within a range; `zero` is what 0 would do, `absent` what is so where the key is not
-/// there.
+/// Reads a number within a range. `zero` tells what 0 would do, `absent` what holds without the
+/// key.
 fn number(
     section: &Section<'_>,
     key: &str,
@@ -89,12 +94,14 @@ fn number(
     None
 }
 
-/// More stations, declared and learned, than the table can be made for. Reported at the network
+/// Refuses more FDB entries, declared and learned, than the map can have. Reported at the network
 /// with the largest share.
-pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Problems) {
-    let all: u64 = networks.iter().map(Network::stations).sum();
-    let Some(largest) = networks.iter().max_by_key(|network| network.stations()) else { return };
-    if all <= MAX_STATIONS {
+pub(super) fn refuse_too_many_fdb_entries(networks: &[Network], problems: &mut Problems) {
+    let all: u64 = networks.iter().map(Network::max_fdb_entries).sum();
+    let Some(largest) = networks.iter().max_by_key(|network| network.max_fdb_entries()) else {
+        return;
+    };
+    if all <= MAX_FDB_ENTRIES {
         return;
     }
     let line = largest.max_stations.line.or(largest.vni.line);
@@ -103,13 +110,13 @@ pub(super) fn refuse_too_many_stations(networks: &[Network], problems: &mut Prob
         line,
         format!(
             "max_stations = {} for each of the {} members of network {}: with those of all \
-             networks that makes {all} stations, more than the {MAX_STATIONS} there is room for. \
-             Write a smaller max_stations, such as max_stations = {}.",
+             networks that makes {all} stations, more than the {MAX_FDB_ENTRIES} there is room \
+             for. Write a smaller max_stations, such as max_stations = {}.",
             largest.max_stations,
             largest.members.len(),
             largest.vni,
-            // A declared station of each member has room besides.
-            (MAX_STATIONS / members as u64).saturating_sub(1).max(1),
+            // A declared MAC address of each member has room besides.
+            (MAX_FDB_ENTRIES / members as u64).saturating_sub(1).max(1),
         ),
     );
 }

@@ -16,7 +16,8 @@ use crate::config::values::{address, scalar};
 /// How many peers an error lists before it stops.
 const MAX_LISTED_PEERS: usize = 10;
 
-/// Returns the members whose peer could be read, and whether these are all members.
+/// Reads the members of a network. Returns those whose peer could be read, and whether these are
+/// all members.
 pub(super) fn members(
     section: &Section<'_>,
     names: &HashMap<&str, usize>,
@@ -71,6 +72,7 @@ pub(super) fn members(
     (members, all)
 }
 
+/// Tells which peers there are, and which of them was probably meant.
 fn known_peers(wanted: &str, names: &HashMap<&str, usize>) -> String {
     let mut known: Vec<(usize, &str)> = names.iter().map(|(name, index)| (*index, *name)).collect();
     known.sort_unstable();
@@ -88,7 +90,7 @@ fn known_peers(wanted: &str, names: &HashMap<&str, usize>) -> String {
     }
 }
 
-/// Two members of one network from which packets could come with the same source address.
+/// Refuses two members of one network whose packets could have the same source address.
 pub(super) fn refuse_ambiguous_sources(
     vni: Option<Located<Vni>>,
     members: &[Member],

@@ -16,7 +16,7 @@ mod prefixes;
 mod probes;
 mod shared;
 
-pub use limits::MAX_STATIONS;
+pub use limits::MAX_FDB_ENTRIES;
 #[cfg(test)]
 pub(super) use probes::KERNEL_PORTS;
 
@@ -43,7 +43,7 @@ pub(in crate::config) fn config(root: &Section<'_>, problems: &mut Problems) -> 
     let other_sections = OtherSections { peers: &peers, interface, probes: &probe.vni };
     let networks = networks::networks(root, &other_sections, sections_known, problems);
     if let Some(networks) = &networks {
-        limits::refuse_too_many_stations(networks, problems);
+        limits::refuse_too_many_fdb_entries(networks, problems);
     }
     if problems.any() {
         return None;

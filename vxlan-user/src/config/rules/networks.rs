@@ -14,12 +14,13 @@ use crate::config::text::source::quoted;
 use crate::config::types::{Located, Member, Network, Vni};
 use crate::config::values::scalar;
 
+/// RFC 791: every host accepts datagrams of this size.
 const MIN_MTU: u32 = 576;
 /// RFC 8200, section 5: no link that carries IPv6 has less.
 const MIN_MTU_IPV6: u32 = 1280;
 const MAX_MTU: u32 = 65535;
 
-/// What networks are compared with that stands in other sections of the file.
+/// Values of other sections that networks are compared with.
 pub(super) struct OtherSections<'a> {
     pub(super) peers: &'a [PeerDraft],
     /// The underlay interface.
@@ -28,7 +29,7 @@ pub(super) struct OtherSections<'a> {
     pub(super) probes: &'a Located<u32>,
 }
 
-/// The networks; None if one of them cannot be used.
+/// Reads the networks. `None`: one of them cannot be used.
 pub(super) fn networks(
     root: &Section<'_>,
     other: &OtherSections<'_>,

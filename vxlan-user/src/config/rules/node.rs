@@ -10,9 +10,10 @@ use crate::config::types::{Located, Metrics, OuterField, Underlay};
 use crate::config::values::{address, scalar};
 
 pub(super) const DEFAULT_PORT: u16 = 4789;
-/// What hosts begin with (RFC 1700); the kernel's `vxlan` device inherits.
+/// The default of hosts (RFC 1700). The kernel's `vxlan` device inherits instead.
 const DEFAULT_TTL: u8 = 64;
 const DEFAULT_DSCP: u8 = 0;
+/// The field has six bits (RFC 2474, section 3).
 const MAX_DSCP: u8 = 63;
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9839);
 
@@ -23,8 +24,8 @@ pub(super) fn node_name(root: &Section<'_>, problems: &mut Problems) -> Option<L
     scalar::name(&node.required_text("name", problems)?, problems)
 }
 
-/// The underlay, and its interface where that is usable. In the first an unusable interface is
-/// empty: it is only handed out when nothing was wrong.
+/// Reads the section `[underlay]`. Returns it, and its interface where that is usable. An unusable
+/// interface is empty in [`Underlay`], which leaves this module only when nothing was wrong.
 pub(super) fn underlay(
     root: &Section<'_>,
     problems: &mut Problems,

@@ -12,13 +12,13 @@ use crate::config::types::Located;
 /// One prefix in the `allowed_ips` of one member.
 pub(super) struct Claim {
     pub(super) prefix: Located<IpNet>,
-    /// Which member; only equality counts.
+    /// Identifies the member: only equality counts.
     pub(super) member: usize,
-    /// How messages name it.
+    /// The name of the member in messages.
     pub(super) name: String,
 }
 
-/// Reports each claim that collides with another, once, at the later of the two lines.
+/// Reports each claim that collides with another claim, once, at the later of the two lines.
 pub(super) fn refuse(mut claims: Vec<Claim>, problems: &mut Problems) {
     // Two prefixes either nest or are disjoint. In this order every prefix comes after all that
     // hold it, so that one pass with the stack of open prefixes finds every collision.
@@ -83,7 +83,7 @@ mod tests {
         Claim { prefix, member, name: format!("m{member}") }
     }
 
-    /// The rule itself, on every pair.
+    /// Decides by the rule itself whether two claims collide.
     fn collide(a: &Claim, b: &Claim) -> bool {
         let (a_net, b_net) = (a.prefix.value, b.prefix.value);
         if a_net == b_net {

@@ -13,7 +13,7 @@ use crate::config::text::source::quoted;
 use crate::config::types::{Located, Peer, PerFamily, Underlay};
 use crate::config::values::{address, scalar};
 
-/// In the place of an endpoint: the endpoint is learned from the probes of the peer.
+/// The word in the place of an endpoint that is learned from the probes of the peer.
 const LEARN: &str = "learn";
 
 pub(super) fn peers(
@@ -62,7 +62,7 @@ fn key_file(section: &Section<'_>, problems: &mut Problems) -> Option<Located<Pa
     Some(item.locate(directory.join(item.value)))
 }
 
-/// The endpoints, and the line that says that the endpoint is learned.
+/// Reads the declared endpoints, and the line of `endpoint = "learn"`.
 fn endpoints(
     section: &Section<'_>,
     default_port: u16,
@@ -98,7 +98,7 @@ fn endpoints(
     (endpoints, learn.map(|item| item.line))
 }
 
-/// Two peers with one name, one source address, or one key.
+/// Refuses two peers with the same name, source address, or key.
 pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
     let mut names: HashMap<&str, Option<u32>> = HashMap::new();
     let mut endpoints: HashMap<IpAddr, (usize, Option<u32>)> = HashMap::new();
@@ -136,7 +136,7 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
         }
         for endpoint in &draft.peer.endpoints {
             let (first, line) = *endpoints.entry(endpoint.ip()).or_insert((index, endpoint.line));
-            // Twice in one peer is a second one of its family, and already reported.
+            // Two equal endpoints of one peer are of one family, which is reported already.
             if first == index {
                 continue;
             }
@@ -156,7 +156,7 @@ pub(super) fn refuse_confusable(drafts: &[PeerDraft], problems: &mut Problems) {
     }
 }
 
-/// A peer that is this node.
+/// Refuses a peer that has the name or an address of this node.
 pub(super) fn refuse_own_identity(
     drafts: &[PeerDraft],
     node: Option<&Located<String>>,

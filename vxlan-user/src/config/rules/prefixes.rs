@@ -10,6 +10,7 @@ use crate::config::text::section::Section;
 use crate::config::types::{Located, Member};
 use crate::config::values::address;
 
+/// Reads the addresses of the overlay interface.
 pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
     let mut addresses: Vec<Located<IpNet>> = Vec::new();
     for item in section.texts("addresses", problems) {
@@ -25,6 +26,7 @@ pub(super) fn addresses(section: &Section<'_>, problems: &mut Problems) -> Vec<L
     addresses
 }
 
+/// Reads the prefixes behind a member.
 pub(super) fn allowed_ips(section: &Section<'_>, problems: &mut Problems) -> Vec<Located<IpNet>> {
     let items = section.texts("allowed_ips", problems);
     section.require("allowed_ips", problems);
@@ -38,7 +40,7 @@ pub(super) fn allowed_ips(section: &Section<'_>, problems: &mut Problems) -> Vec
     items.iter().filter_map(|item| address::prefix(item, problems)).collect()
 }
 
-/// `local_ips`, or where it is not given the networks of `addresses`.
+/// Reads `local_ips`: without the key, the networks of `addresses`.
 pub(super) fn local_ips(
     section: &Section<'_>,
     addresses: &[Located<IpNet>],
@@ -109,7 +111,7 @@ pub(super) fn local_ips(
     local_ips
 }
 
-/// Prefixes that are not their member's: another member's, or this host.
+/// Refuses prefixes in `allowed_ips` that belong to another member, or to this host.
 pub(super) fn refuse_wrong_claims(
     addresses: &[Located<IpNet>],
     members: &[Member],

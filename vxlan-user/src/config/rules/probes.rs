@@ -16,14 +16,16 @@ use crate::config::text::section::Section;
 use crate::config::types::{Located, Member, Probe, Underlay, Vni};
 use crate::config::values::scalar;
 
+/// Seconds.
 const DEFAULT_INTERVAL: u32 = 5;
-/// Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787 section 4.3 asks for 120.
+/// Seconds. Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787, section 4.3,
+/// requires 120 s.
 const DEFAULT_KEEPALIVE: u32 = 20;
 const MAX_SECONDS: u32 = 3600;
-/// What Linux takes for local ports unless told otherwise, and a `vxlan` device with them.
+/// The local ports of Linux by default (ip_local_port_range), which a `vxlan` device sends from.
 pub(in crate::config) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
-/// The section `[probe]`.
+/// Reads the section `[probe]`.
 pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     let section = root.section("probe", &schema::PROBE, problems);
     if let Some(section) = &section {
@@ -46,7 +48,7 @@ pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     }
 }
 
-/// The ports that a peer sends from: a single one, if its endpoint is learned.
+/// Reads how a peer chooses its source port. A peer whose endpoint is learned sends from one port.
 pub(super) fn source_port(
     section: &Section<'_>,
     learns: Option<u32>,
@@ -69,7 +71,7 @@ pub(super) fn source_port(
     PeerSourcePort::Fixed
 }
 
-/// The range of [`PeerSourcePort::Any`].
+/// Reads the range of [`PeerSourcePort::Any`].
 pub(super) fn source_ports(
     section: &Section<'_>,
     source_port: PeerSourcePort,
@@ -89,7 +91,8 @@ pub(super) fn source_ports(
     ports.unwrap_or(KERNEL_PORTS)
 }
 
-/// This program sends no checksums, others may.
+/// Reads which UDP checksums a peer sends. This program sends none; a peer with ports of its own
+/// choice is another implementation, which may.
 pub(super) fn udp_checksum(
     section: &Section<'_>,
     source_port: PeerSourcePort,
@@ -102,7 +105,7 @@ pub(super) fn udp_checksum(
     }
 }
 
-/// A learned endpoint without a key: nothing could be learned.
+/// Refuses a learned endpoint without a key: only probes that prove a key are learned from.
 pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Problems) {
     if !section.has("key_file") {
         problems.add(
@@ -113,7 +116,7 @@ pub(super) fn require_key(section: &Section<'_>, line: u32, problems: &mut Probl
     }
 }
 
-/// Learned endpoints, and an underlay that sends from many ports.
+/// Refuses learned endpoints beside an underlay that sends from many ports.
 pub(super) fn refuse_variable_port(
     peers: &[PeerDraft],
     underlay: Option<&Underlay>,
@@ -136,7 +139,7 @@ pub(super) fn refuse_variable_port(
     }
 }
 
-/// A `probe_address` that is not behind its member.
+/// Refuses each `probe_address` that is not behind its member.
 pub(super) fn refuse_strange_addresses(
     own: &[Located<IpNet>],
     members: &[Member],

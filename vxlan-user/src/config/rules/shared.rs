@@ -16,16 +16,17 @@ pub(super) struct PeerDraft {
     pub(super) line: Option<u32>,
     /// The line of `endpoint = "learn"`.
     pub(super) learns: Option<u32>,
-    /// The name is empty where it could not be read.
+    /// Its name is empty where the name could not be read.
     pub(super) peer: Peer,
 }
 
 impl PeerDraft {
+    /// Returns the name, if it could be read.
     pub(super) fn name(&self) -> Option<&Located<String>> {
         Some(&self.peer.name).filter(|name| !name.is_empty())
     }
 
-    /// The peer's name for messages; its line where the name may be what is wrong.
+    /// Returns the peer's name for messages, or its line where it has no usable name.
     pub(super) fn label(&self) -> String {
         match (self.name(), self.line) {
             (Some(name), _) => quoted(name),
@@ -34,13 +35,14 @@ impl PeerDraft {
         }
     }
 
+    /// Returns the peer, if it has a name and can be reached.
     pub(super) fn finish(self) -> Option<Peer> {
         let reachable = self.peer.learns || !self.peer.endpoints.is_empty();
         (reachable && self.name().is_some()).then_some(self.peer)
     }
 }
 
-/// Addresses of a key that takes at most one of each family.
+/// Reads the addresses of a key that takes at most one of each family.
 pub(super) fn per_family(section: &Section<'_>, key: &str, problems: &mut Problems) -> PerFamily {
     let mut addresses = PerFamily::default();
     for item in section.texts(key, problems) {
@@ -64,7 +66,7 @@ pub(super) fn refuse_second_of_family(item: &Item<&str>, address: IpAddr, proble
     );
 }
 
-/// Refers to the other of two lines.
+/// Refers to another line, in parentheses.
 pub(super) fn on_line(line: Option<u32>) -> String {
     line.map(|line| format!(" (line {line})")).unwrap_or_default()
 }

@@ -207,7 +207,7 @@ fn each_of_these_variations_is_accepted() {
         ("vni = 43", "vni = 43\nbroadcast_rate = 1\nageing = 10\nmax_stations = 1", |at| {
             let network = &at.networks[0];
             (network.broadcast_rate, network.ageing, network.max_stations.value) == (1, 10, 1)
-                && at.stations() == 2
+                && at.max_fdb_entries() == 2
         }),
         (
             "vni = 43",
@@ -215,7 +215,7 @@ fn each_of_these_variations_is_accepted() {
             |at| {
                 let network = &at.networks[0];
                 (network.broadcast_rate, network.ageing) == (1_000_000, 86_400)
-                    && at.stations() == 131_072
+                    && at.max_fdb_entries() == 131_072
             },
         ),
         ("vni = 43", "vni = 43\nunknown_unicast = \"drop\"", |at| {
@@ -225,7 +225,7 @@ fn each_of_these_variations_is_accepted() {
             at.networks[0].nested_tunnels == NestedTunnels::Pass
         }),
         ("[\"192.168.45.0/24\"]", "[\"192.168.45.0/24\"]\nmac = \"02:00:00:00:45:01\"", |at| {
-            at.stations() == 513
+            at.max_fdb_entries() == 513
         }),
         ("\"192.0.2.7\"", "\"192.0.2.7\"\npackets_per_second = 1000000000", |at| {
             at.peers[1].is_limited()

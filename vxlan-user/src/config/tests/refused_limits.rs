@@ -154,7 +154,10 @@ fn more_stations_than_there_is_room_for() {
         }
         text + &of_network
     };
-    assert_eq!(super::read(&network(64, "max_stations = 65536")).unwrap().stations(), 4_194_304);
+    assert_eq!(
+        super::read(&network(64, "max_stations = 65536")).unwrap().max_fdb_entries(),
+        4_194_304
+    );
     let error = super::read(&network(65, "max_stations = 65536")).unwrap_err().to_string();
     assert_eq!(
         error,

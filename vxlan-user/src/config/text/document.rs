@@ -14,7 +14,8 @@ pub(in crate::config) struct Document<'t> {
 }
 
 impl<'t> Document<'t> {
-    /// None if `text` is not TOML: what stands in a half-understood tree only misleads.
+    /// Parses `text`. `None` if it is not TOML: a tree of the parts that were understood would only
+    /// lead to misleading errors.
     pub(in crate::config) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let source = Source::new(text);
         let (tree, errors) = DeTable::parse_recoverable(text);

@@ -1,4 +1,4 @@
-//! One value of the file, with key and line, and how errors name the value.
+//! A value of the file, with key and line, and how errors name the value.
 
 use std::fmt;
 
@@ -17,6 +17,7 @@ pub(in crate::config) struct Item<T> {
 }
 
 impl<T> Item<T> {
+    /// Returns a value that was made from this item, with the item's line.
     pub(in crate::config) fn locate<U>(&self, value: U) -> Located<U> {
         Located { value, line: Some(self.line) }
     }

@@ -1,5 +1,5 @@
-//! The text of the file: which keys there may be, what stands behind each of them and on which
-//! line. What a value means is the matter of `values` and `rules`.
+//! The text of the file: the keys that there may be, the value of each and its line. What a value
+//! means is the matter of `values` and `rules`.
 //!
 //! Import order, lowest first: `source`, `suggest`, `schema`, `item`, `wrong_type`, `section`,
 //! `document`.

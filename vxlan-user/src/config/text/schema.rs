@@ -1,12 +1,12 @@
-//! Which sections and keys there are. One list: unknown keys are found against it, examples in
-//! errors come from it, and a test holds docs/configuration.md to it.
+//! The sections and keys that there are. Unknown keys are found by this list, examples in errors
+//! come from it, and a test holds docs/configuration.md to it.
 
-/// What TOML type a key takes.
+/// The TOML type that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Kind {
     Text,
     Number,
-    /// A number, or a word in its place.
+    /// A number, or a word in place of the number.
     NumberOrText,
     /// A list of texts.
     List,
@@ -36,19 +36,19 @@ impl Kind {
 pub(in crate::config) struct Key {
     pub(in crate::config) name: &'static str,
     pub(in crate::config) kind: Kind,
-    /// What stands behind the `=`; for a section its header.
+    /// The text behind the `=`; for a section its header.
     pub(in crate::config) example: &'static str,
 }
 
 #[derive(Debug)]
 pub(in crate::config) struct Schema {
-    /// How errors and the documentation name the section.
+    /// The name of the section in errors and in the documentation.
     pub(in crate::config) header: &'static str,
     pub(in crate::config) keys: &'static [Key],
 }
 
 impl Key {
-    /// How messages name it: a section by its header.
+    /// Returns the name in messages: of a section, its header.
     pub(in crate::config) fn written(&self) -> &'static str {
         match self.kind {
             Kind::Section | Kind::Sections => self.example,

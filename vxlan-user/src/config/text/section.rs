@@ -1,8 +1,8 @@
 //! Sections of the TOML tree: takes values of the right TOML type out of them, with their lines.
 //!
 //! Owns unknown keys and missing keys. TOML syntax is the matter of `document`, the meaning of a
-//! text or number that of `values`. Deserializing into structs would stop at the first mistake, so
-//! the tree is walked by hand.
+//! text or number is the matter of `values`. The tree is walked by hand, since deserializing into
+//! structs would stop at the first mistake.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::config::error::Problems;
 pub(in crate::config) struct Section<'d> {
     schema: &'static Schema,
     table: &'d DeTable<'d>,
-    /// Where the header stands; absent for the top of the file.
+    /// The line of the header; absent for the top of the file.
     pub(in crate::config) line: Option<u32>,
     source: &'d Source<'d>,
 }
@@ -31,8 +31,8 @@ impl<'d> Section<'d> {
         Self { schema: &schema::ROOT, table, line: None, source }
     }
 
-    /// Reports every key that `schema` does not have. Called once for each section.
-    /// True if there was none.
+    /// Reports every key that the schema does not have. Called once for each section. Returns
+    /// whether all keys are known.
     pub(in crate::config) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
         let mut all_known = true;
         for (name, _) in self.table.iter() {
@@ -80,7 +80,8 @@ impl<'d> Section<'d> {
         self.text(name, problems)
     }
 
-    /// Numbers beyond `i64` come as its limits: no key takes them either way.
+    /// Returns a number. A number beyond `i64` is returned as the nearest limit of `i64`, which no
+    /// key takes.
     pub(in crate::config) fn number(
         &self,
         name: &str,
@@ -98,7 +99,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// A number, or the word that stands in its place.
+    /// Returns a number, or the word in place of the number.
     pub(in crate::config) fn number_or_text(
         &self,
         name: &str,
@@ -111,7 +112,7 @@ impl<'d> Section<'d> {
         self.number(name, problems).map(Ok)
     }
 
-    /// The texts of a list; where the schema allows it, also of a single text.
+    /// Returns the texts of a list or, where the schema allows that, a single text.
     pub(in crate::config) fn texts(
         &self,
         name: &str,
@@ -170,7 +171,7 @@ impl<'d> Section<'d> {
         sections
     }
 
-    /// Reports a key that is not there. True if it is.
+    /// Reports a key that is not there. Returns whether the key is there.
     pub(in crate::config) fn require(&self, name: &str, problems: &mut Problems) -> bool {
         let Some(key) = self.schema.key(name) else { return false };
         let present = self.has(name);
@@ -211,7 +212,7 @@ impl<'d> Section<'d> {
         list.is_some_and(|list| list.is_empty())
     }
 
-    /// Where the value of a key stands.
+    /// Returns the line of the value of a key.
     pub(in crate::config) fn line_of(&self, name: &str) -> Option<u32> {
         Some(self.source.line(self.table.get(name)?.span().start))
     }
@@ -249,7 +250,7 @@ impl<'d> Section<'d> {
     }
 }
 
-/// Headers of the sections that do have a key of this name.
+/// Returns the headers of the sections that have a key of this name.
 fn sections_with(name: &str) -> Option<String> {
     let headers: Vec<_> = schema::SECTIONS
         .iter()

@@ -1,4 +1,4 @@
-//! The text of the file: which line a byte is on, and how errors quote what stands there.
+//! The text of the file: the line of each byte, and how errors quote the text.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -6,7 +6,7 @@ use toml::de::DeValue;
 /// Longer values are cut when an error quotes them.
 const MAX_EXCERPT_CHARS: usize = 60;
 
-/// The file as it was written.
+/// The text of the file, with the positions of its lines.
 pub(in crate::config) struct Source<'t> {
     text: &'t str,
     newlines: Vec<usize>,
@@ -17,13 +17,13 @@ impl<'t> Source<'t> {
         Self { text, newlines: text.match_indices('\n').map(|(offset, _)| offset).collect() }
     }
 
-    /// The line, counted from 1, of the byte at `offset`.
+    /// Returns the line, counted from 1, of the byte at `offset`.
     pub(in crate::config) fn line(&self, offset: usize) -> u32 {
         let before = self.newlines.partition_point(|newline| *newline < offset);
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// A value as the user wrote it, on one line and shortened.
+    /// Returns a value as the user wrote it, on one line and shortened.
     pub(in crate::config) fn excerpt(&self, value: &Spanned<DeValue<'_>>) -> String {
         match value.get_ref().as_str() {
             Some(text) => quoted(text),
@@ -31,6 +31,7 @@ impl<'t> Source<'t> {
         }
     }
 
+    /// Returns the text of the line that holds the byte at `offset`.
     pub(in crate::config) fn line_text(&self, offset: usize) -> &str {
         let before = self.newlines.partition_point(|newline| *newline < offset);
         let start = before.checked_sub(1).map_or(0, |last| self.newlines[last] + 1);
@@ -39,6 +40,7 @@ impl<'t> Source<'t> {
     }
 }
 
+/// Returns a text in quotes, shortened.
 pub(in crate::config) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_EXCERPT_CHARS) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -46,6 +48,7 @@ pub(in crate::config) fn quoted(text: &str) -> String {
     }
 }
 
+/// Returns the first line of a text, shortened.
 fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     match line.char_indices().nth(MAX_EXCERPT_CHARS) {

@@ -1,7 +1,7 @@
-//! Which word did the user mean? Owns how many mistakes a slip may have, and the words that people
-//! know from `ip link add type vxlan`.
+//! Finds the word that the user probably meant. Owns how many mistakes a slip may have, and the
+//! words that people know from `ip link add type vxlan`.
 
-/// Longer words are not compared: no key is as long, and the effort grows with the product of the
+/// Longest word that is compared: no key is as long, and the effort grows with the product of the
 /// lengths.
 const MAX_BYTES: usize = 64;
 
@@ -19,7 +19,7 @@ const FROM_IP_LINK: [(&str, &str); 10] = [
     ("maxaddress", "max_stations"),
 ];
 
-/// The candidate that `word` was probably meant to be.
+/// Returns the candidate that `word` was probably meant to be.
 pub(in crate::config) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
@@ -35,7 +35,7 @@ pub(in crate::config) fn nearest<'c>(
             return Some(candidate);
         }
         let distance = strsim::osa_distance(&word, &fold(candidate));
-        // One mistake in three letters is a slip; more is another word.
+        // One mistake in three letters is a slip; with more mistakes it is another word.
         let close = distance * 3 <= word.len().max(candidate.len());
         if close && best.is_none_or(|(smallest, _)| distance < smallest) {
             best = Some((distance, candidate));
@@ -44,6 +44,7 @@ pub(in crate::config) fn nearest<'c>(
     best.map(|(_, candidate)| candidate)
 }
 
+/// Makes words equal that differ only in case, or in `-` for `_`.
 fn fold(word: &str) -> String {
     word.to_ascii_lowercase().replace('-', "_")
 }

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use super::schema::{Key, Kind};
 use super::source::Source;
 
-/// Says what stands behind a key, and what to write instead.
+/// Tells what the value of a key is, and what to write instead.
 pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>) -> String {
     let found = match value.get_ref() {
         DeValue::String(_) => "text",
@@ -31,7 +31,7 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
         }
     };
     match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
-        // TOML makes the section up when only a part of it, `[[network.member]]`, is there.
+        // TOML adds the section when only a part of it, such as `[[network.member]]`, is there.
         (Kind::Sections, true, _) if written == name => format!(
             "a part of {name} stands here, but no {instead} above it. Write {instead} \
              first."
@@ -48,7 +48,7 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
     }
 }
 
-/// Says the same of an element of a list.
+/// Tells that an element of a list is no text, and what to write instead.
 pub(super) fn element(key: &Key, element: &Spanned<DeValue<'_>>, source: &Source<'_>) -> String {
     format!(
         "{} in {} is not text. Write texts in quotes, such as {} = {}.",
@@ -59,7 +59,7 @@ pub(super) fn element(key: &Key, element: &Spanned<DeValue<'_>>, source: &Source
     )
 }
 
-/// The example of a key that may be a list, as a list.
+/// Returns the example of a key that takes a list, as a list.
 fn listed(key: &Key) -> String {
     if key.example.starts_with('[') { key.example.to_owned() } else { format!("[{}]", key.example) }
 }

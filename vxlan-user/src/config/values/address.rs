@@ -1,4 +1,4 @@
-//! One text, one address: addresses, endpoints, prefixes. MAC addresses, names, numbers and words
+//! Turns one text into one IP address, endpoint or prefix. MAC addresses, names, numbers and words
 //! are the matter of `scalar`.
 //!
 //! Each function returns the value or adds one problem that says what to write instead. How values
@@ -13,7 +13,7 @@ use crate::config::text::item::Item;
 use crate::config::text::source::quoted;
 use crate::config::types::Located;
 
-/// Why an address cannot be an end of a tunnel.
+/// Tells why an address cannot be an end of a tunnel. `None`: it can.
 fn unfit(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {
         return Some("is no host's address");
@@ -33,7 +33,7 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// An address without port or prefix length that can be an end of a tunnel.
+/// Reads an address without port or prefix length that can be an end of a tunnel.
 pub(in crate::config) fn address(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -68,7 +68,7 @@ pub(in crate::config) fn address(
     None
 }
 
-/// Where a peer is reached: an address with or without port.
+/// Reads where a peer is reached: an address with or without port.
 pub(in crate::config) fn endpoint(
     item: &Item<&str>,
     default_port: u16,
@@ -112,6 +112,7 @@ fn endpoint_of(item: &Item<&str>, default_port: u16) -> Result<SocketAddr, Strin
     }
 }
 
+/// Tells what is wrong with a text that is neither an endpoint nor an address.
 fn no_endpoint(item: &Item<&str>, default_port: u16) -> String {
     let (host, port) = item.value.rsplit_once(':').unwrap_or((item.value, ""));
     if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -126,7 +127,7 @@ fn no_endpoint(item: &Item<&str>, default_port: u16) -> String {
     )
 }
 
-/// An address and port to listen on.
+/// Reads an address and port to listen on.
 pub(in crate::config) fn listen(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -150,7 +151,7 @@ pub(in crate::config) fn listen(
     None
 }
 
-/// A prefix without host bits.
+/// Reads a prefix without host bits.
 pub(in crate::config) fn prefix(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -173,7 +174,7 @@ pub(in crate::config) fn prefix(
     None
 }
 
-/// A host address with the prefix length of its network, as an interface has it.
+/// Reads a host address with the prefix length of its network, as an interface has it.
 pub(in crate::config) fn interface_address(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -196,6 +197,7 @@ pub(in crate::config) fn interface_address(
     None
 }
 
+/// Tells why an address cannot be an interface's, and what to write instead. `None`: it can.
 fn unfit_for_interface(address: IpNet) -> Option<String> {
     // Networks of one or two addresses have neither a network nor a broadcast address.
     let spare_bits = address.max_prefix_len() - address.prefix_len();

@@ -1,5 +1,5 @@
-//! One text or number, one value: MAC addresses, names, numbers, words of a list. Addresses are the
-//! matter of `address`.
+//! Turns one text or number into one value: MAC addresses, names, numbers, words of a list.
+//! IP addresses are the matter of `address`.
 
 use std::ops::RangeInclusive;
 
@@ -13,10 +13,10 @@ use crate::config::types::{Located, OuterField};
 
 /// The kernel's IFNAMSIZ without the closing zero.
 const INTERFACE_BYTES: usize = 15;
-/// Names are metric labels and table columns.
+/// Longest name of a node or peer: names are metric labels and table columns.
 const NAME_BYTES: usize = 63;
 
-/// Six octets of a unicast MAC address.
+/// Reads a unicast MAC address.
 pub(in crate::config) fn mac(item: &Item<&str>, problems: &mut Problems) -> Option<[u8; 6]> {
     let octet = |part: &str| match part.len() {
         2 if part.bytes().all(|byte| byte.is_ascii_hexdigit()) => u8::from_str_radix(part, 16).ok(),
@@ -37,7 +37,7 @@ pub(in crate::config) fn mac(item: &Item<&str>, problems: &mut Problems) -> Opti
     None
 }
 
-/// The name of a node or peer.
+/// Reads the name of a node or peer.
 pub(in crate::config) fn name(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -62,7 +62,7 @@ pub(in crate::config) fn name(
     None
 }
 
-/// A name the kernel accepts for an interface.
+/// Reads a name that the kernel accepts for an interface.
 pub(in crate::config) fn interface(
     item: &Item<&str>,
     example: &str,
@@ -87,7 +87,7 @@ pub(in crate::config) fn interface(
     None
 }
 
-/// A number within `low..=high`.
+/// Reads a number within `low..=high`.
 pub(in crate::config) fn range(
     item: &Item<i64>,
     low: u32,
@@ -107,7 +107,7 @@ pub(in crate::config) fn range(
     }
 }
 
-/// Ports from one to another: "low-high".
+/// Reads a range of ports: "low-high".
 pub(in crate::config) fn ports(
     item: &Item<&str>,
     problems: &mut Problems,
@@ -132,7 +132,8 @@ pub(in crate::config) fn ports(
     None
 }
 
-/// A field of the outer IP header: a number within `low..=high`, or the inner one.
+/// Reads a field of the outer IP header: a number within `low..=high`, or the word for the inner
+/// header's value.
 pub(in crate::config) fn outer_field(
     section: &Section<'_>,
     key: &str,
@@ -161,7 +162,7 @@ pub(in crate::config) fn outer_field(
     None
 }
 
-/// One word of a fixed list; its default where the key is not given.
+/// Reads a word of a fixed list. Returns the list's default without the key.
 pub(in crate::config) fn choice<T: Choice>(
     section: &Section<'_>,
     key: &str,

@@ -69,7 +69,7 @@ async fn change(
     // The verifier judges the programs before the first change.
     let options = LoadOptions {
         slots: plan.names.slots.len() as u32,
-        mac_addresses: Plan::stations_for(&preflight.config),
+        mac_addresses: Plan::fdb_entries_for(&preflight.config),
         neighbours: Plan::neighbours_for(&preflight.config),
         learned_endpoints: Plan::learning_for(&preflight.config),
         ..options

@@ -171,7 +171,7 @@ fn limits_reach_members_and_peers() {
     assert_eq!(plan.peers[1].packets, RateLimit::NONE);
     assert_eq!(plan.peers[1].bytes, RateLimit::per_second(1_000, 100_000_000, 131_072));
     let config = config::parse(BOTH_FAMILIES, Path::new("test.toml")).expect("valid");
-    assert_eq!(Plan::stations_for(&config), 12 + 256 + 1);
+    assert_eq!(Plan::fdb_entries_for(&config), 12 + 256 + 1);
     assert_eq!(Plan::neighbours_for(&config), 32);
 
     let unlimited = planned(TWO_CLOUDS);
