@@ -1,6 +1,6 @@
 //! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a reason
-//! why not. The outer headers are read in [`receive`](crate::receive), rights are judged in
-//! [`admit`](crate::admit); what differs between XDP and TC is behind [`Carrier`].
+//! why not. The outer headers are read in [`outer_rx`](crate::outer_rx), rights are judged in
+//! [`policy`](crate::policy); what differs between XDP and TC is behind [`Carrier`].
 
 use vxlan_common::{
     addr::IPV6,
@@ -14,16 +14,17 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit::{self, Sender},
-    carrier::{Carrier, HEADERS},
-    count::{Refused, Rewritten},
+    counters::{Refused, Rewritten},
     frame::{self, Known, Place},
-    learn, limit,
+    learning,
     maps::{CLOCK, LEARNED, SETTINGS},
-    nat, probe,
-    receive::{self, Received},
-    verify::{self, Sum},
-    way,
+    nat,
+    outer_rx::{self, Received},
+    packet_ctx::{Carrier, HEADERS},
+    peer_entry,
+    policy::{self, Sender},
+    probe_rx, rate_limit,
+    udp_checksum::{self, Sum},
 };
 
 /// What became of a packet that was not refused.
@@ -49,7 +50,7 @@ pub(crate) struct Accepted {
 pub(crate) fn run<C: Carrier>(carrier: &C) -> Result<Verdict, Refused> {
     let Some(settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
     let packet = carrier.outer();
-    let Some(received) = receive::headers(&packet, carrier.len() as usize, settings)? else {
+    let Some(received) = outer_rx::headers(&packet, carrier.len() as usize, settings)? else {
         return Ok(Verdict::NotOurs);
     };
     let Some(known) = frame::known(received) else { return Ok(Verdict::NotOurs) };
@@ -58,12 +59,12 @@ pub(crate) fn run<C: Carrier>(carrier: &C) -> Result<Verdict, Refused> {
     let aggregate = |slot| Err(Refused { reason: RxDrop::Aggregate, slot, pair: None });
     if settings.probes != 0 && received.vni == settings.probe_vni {
         if carrier.is_merged() {
-            return aggregate(admit::slot_of_address(received.family, &received.source));
+            return aggregate(policy::slot_of_address(received.family, &received.source));
         }
-        probe::hand_over(carrier, received)?;
+        probe_rx::hand_over(carrier, received)?;
         return Ok(Verdict::Probe);
     }
-    let Some(sender) = admit::sender(received, settings)? else { return Ok(Verdict::NotOurs) };
+    let Some(sender) = policy::sender(received, settings)? else { return Ok(Verdict::NotOurs) };
     let slot = sender.member.slot;
     if carrier.is_merged() {
         return aggregate(slot);
@@ -89,14 +90,14 @@ fn accept<C: Carrier>(
 ) -> Result<(), RxDrop> {
     *sum = if received.has_checksum && settings.ignore_udp_checksum == 0 {
         let headers = received.overhead() - VXLAN_LEN - UDP_LEN;
-        verify::udp(&carrier.reach(headers as u32 + u32::from(received.udp_len)), received)
+        udp_checksum::udp(&carrier.reach(headers as u32 + u32::from(received.udp_len)), received)
     } else {
         Sum::GOOD
     };
     let sum = *frame::forget(sum);
     let len = received.inner_len();
     if sum.is_good() {
-        limit::peer(sender, len)?;
+        rate_limit::peer(sender, len)?;
     }
     // A sum that is wrong is looked into with what the frame says, and is the reason whatever that
     // is.
@@ -115,16 +116,16 @@ fn accept<C: Carrier>(
         Err(InnerError::Malformed) => return Err(RxDrop::MalformedInner),
         Err(InnerError::Protocol) => return Err(RxDrop::InnerProtocolDenied),
     };
-    admit::check_source(inner, sender)?;
-    admit::check_nesting(inner, sender, settings)?;
-    admit::check_destination(inner, sender)?;
+    policy::check_source(inner, sender)?;
+    policy::check_nesting(inner, sender, settings)?;
+    policy::check_destination(inner, sender)?;
     mark_congestion(carrier, inner, received.tos)?;
     clamp_segments(carrier, inner, sender);
     carrier.tag(sender, inner)?;
     if let Some(learned) = LEARNED.get_ptr_mut(sender.index) {
         let now = CLOCK.get(0).copied().unwrap_or(0);
         *rewritten = nat::rewritten(sender, received, inner);
-        learn::from(sender, inner, learned, now);
+        learning::from(sender, inner, learned, now);
         nat::note(sender, received, *frame::forget(rewritten), learned, now);
     }
     Ok(())
@@ -168,7 +169,7 @@ fn clamp_segments<C: Carrier>(carrier: &C, inner: &Inner, sender: &Sender) {
     if inner.segment_at == 0 {
         return;
     }
-    let Some(peer) = way::part(sender.member.peer) else { return };
+    let Some(peer) = peer_entry::part(sender.member.peer) else { return };
     let Some(clamp) = MssClamp::for_frame(inner, peer.inner_mtu()) else { return };
     let _left_alone = carrier.clamp(&clamp);
 }

@@ -23,7 +23,7 @@ use vxlan_common::{
 };
 
 use crate::{
-    count::{self, Failed},
+    counters::{self, Failed},
     decap::Accepted,
     maps::{SETTINGS, TAGS},
     packet::{SkbInfo, View},
@@ -64,7 +64,7 @@ pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
         restore(ctx, own, cast).ok_or_else(gone)?;
     }
     let verdict = into(target.ifindex).ok_or_else(gone)?;
-    count::received(target.slot, packets, info.bytes(headers));
+    counters::received(target.slot, packets, info.bytes(headers));
     Ok(Verdict::Redirected(verdict))
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn accepted(frame: &Accepted) -> Result<i32, Failed<RxDrop>> {
     let verdict = if frame.ifindex == 0 { None } else { into(frame.ifindex) };
     let failed = || Failed { reason: RxDrop::RedirectFailed, slot: frame.slot, packets: 1 };
     let verdict = verdict.ok_or_else(failed)?;
-    count::received(frame.slot, 1, frame.len.into());
+    counters::received(frame.slot, 1, frame.len.into());
     Ok(verdict)
 }
 

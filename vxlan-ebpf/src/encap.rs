@@ -30,14 +30,15 @@ use vxlan_common::{
 };
 
 use crate::{
-    answer,
-    count::{self, Failed},
+    arp_nd_proxy,
+    counters::{self, Failed},
+    flood,
     forward::{self, To},
     frame::{self, Frame, Place, Recipient},
-    headers,
+    header_writer, icmp_ptb,
     maps::{MEMBERS, NETWORKS, SETTINGS},
     packet::{SkbInfo, View},
-    replicate, too_big, way,
+    peer_entry,
 };
 
 /// Enough to read every header that decides: Ethernet, IPv6 or IPv4 with options, TCP with options.
@@ -82,7 +83,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
         }
         frame = View::of_skb(ctx);
     }
-    let copy = replicate::copy_for(ctx, settings);
+    let copy = flood::copy_for(ctx, settings);
     let place = if copy.is_some() { Place::Copy } else { Place::Encap };
     let read = match frame::read(place, &frame, info.len) {
         Ok(read) if !info.vlan => read,
@@ -105,27 +106,28 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
     let member = MEMBERS.get(recipient.member).ok_or(TxDrop::NoRoute)?;
     account.slot = member.slot;
     if recipient.asked
-        && let Some(verdict) = answer::question(ctx, info.ifindex, inner, recipient.member, member)
+        && let Some(verdict) =
+            arp_nd_proxy::question(ctx, info.ifindex, inner, recipient.member, member)
     {
-        count::answered(member.slot);
+        counters::answered(member.slot);
         return Ok(verdict);
     }
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
-    let peer = way::to(member.peer).ok_or(TxDrop::NoRoute)?;
+    let peer = peer_entry::to(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
     }
     if !fits(info, headers, peer) {
         if recipient.alone {
-            account.told = too_big::tell(ctx, info.ifindex, inner, network, peer.inner_mtu());
+            account.told = icmp_ptb::tell(ctx, info.ifindex, inner, network, peer.inner_mtu());
             if account.told.is_some() {
-                count::told(member.slot);
+                counters::told(member.slot);
             }
         }
         return Err(TxDrop::MtuExceeded);
     }
     clamp_segments(ctx, inner, peer)?;
-    let front = headers::workplace().ok_or(TxDrop::EncapFailed)?;
+    let front = header_writer::workplace().ok_or(TxDrop::EncapFailed)?;
     write(front, settings, network, peer, inner, info.len);
     if matches!(inner.kind, FrameKind::Arp) {
         prepend(ctx, front, peer)?;
@@ -133,7 +135,7 @@ fn encapsulate(ctx: &TcContext, info: &SkbInfo, account: &mut Account) -> Result
         make_room(ctx, front, peer)?;
     }
     let verdict = transmit(peer)?;
-    count::sent(member.slot, account.packets, info.bytes(headers));
+    counters::sent(member.slot, account.packets, info.bytes(headers));
     Ok(verdict)
 }
 
@@ -154,7 +156,7 @@ fn recipient(
         To::One(member) => Ok(Recipient { member, asked: false, alone: true }),
         To::Asked(member) => Ok(Recipient { member, asked: true, alone: true }),
         To::Everyone(network) => {
-            let member = replicate::to_all(ctx, info.ifindex, inner, network, settings, packets)?;
+            let member = flood::to_all(ctx, info.ifindex, inner, network, settings, packets)?;
             Ok(Recipient { member, asked: false, alone: false })
         }
     }
@@ -262,7 +264,7 @@ fn make_room(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(
     let flags = u64::from(flags) | bpf_f_adj_room_encap_l2(ETH_LEN as u64);
     let room = outer::overhead(peer.family);
     ctx.adjust_room(room as i32, BPF_ADJ_ROOM_MAC, flags).map_err(|_| TxDrop::EncapFailed)?;
-    headers::store(ctx, front, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
+    header_writer::store(ctx, front, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
 }
 
 /// Puts the outer headers in front of a frame that is not IP, which `bpf_skb_adjust_room` refuses.
@@ -278,7 +280,7 @@ fn prepend(ctx: &TcContext, front: &HeaderWords, peer: &PeerEntry) -> Result<(),
     if unsafe { bpf_skb_change_head(skb, room, 0) } != 0 {
         return Err(TxDrop::EncapFailed);
     }
-    headers::store(ctx, front, room as usize).ok_or(TxDrop::EncapFailed)?;
+    header_writer::store(ctx, front, room as usize).ok_or(TxDrop::EncapFailed)?;
     let tag = u16::from_ne_bytes(ETHERTYPE_VLAN);
     // SAFETY: as above; each helper checks the packet itself.
     let failed = unsafe {

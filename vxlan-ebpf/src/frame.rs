@@ -7,11 +7,11 @@ use vxlan_common::{
 };
 
 use crate::{
-    count::Rewritten,
+    counters::Rewritten,
     maps::{FRAME_SCRATCH, RX_SCRATCH},
+    outer_rx::Received,
     packet::View,
-    receive::Received,
-    verify::Sum,
+    udp_checksum::Sum,
 };
 
 /// A frame that is being worked on.

@@ -27,29 +27,29 @@
 //! Only the entry points below turn a result into a verdict.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
-mod admit;
-mod answer;
-mod carrier;
-mod count;
+mod arp_nd_proxy;
+mod counters;
+mod ctx_tc;
+mod ctx_xdp;
 mod decap;
 mod deliver;
 mod encap;
+mod flood;
 mod forward;
 mod frame;
-mod headers;
-mod in_tc;
-mod in_xdp;
-mod learn;
-mod limit;
+mod header_writer;
+mod icmp_ptb;
+mod learning;
 mod maps;
 mod nat;
+mod outer_rx;
 mod packet;
-mod probe;
-mod receive;
-mod replicate;
-mod too_big;
-mod verify;
-mod way;
+mod packet_ctx;
+mod peer_entry;
+mod policy;
+mod probe_rx;
+mod rate_limit;
+mod udp_checksum;
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
@@ -60,8 +60,8 @@ use aya_log_ebpf::{
     macro_support::{Level, level_enabled},
     trace,
 };
-use count::Failed;
-use in_tc::Skb;
+use counters::Failed;
+use ctx_tc::Skb;
 use vxlan_common::reason::RxDrop;
 
 /// XDP on the underlay interface.
@@ -74,7 +74,7 @@ fn decap(ctx: XdpContext) -> u32 {
             if may_tell() {
                 trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
             }
-            count::rx_drop(&refused, 1);
+            counters::rx_drop(&refused, 1);
             xdp_action::XDP_DROP
         }
     }
@@ -109,7 +109,7 @@ fn decap_tc(ctx: TcContext) -> i32 {
             if may_tell() {
                 trace!(&ctx, "decap_tc: dropped, reason {}", refused.reason as u8);
             }
-            count::rx_drop(&refused, packet.packets());
+            counters::rx_drop(&refused, packet.packets());
             TC_ACT_SHOT
         }
     }
@@ -131,7 +131,7 @@ fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
     if may_tell() {
         trace!(ctx, "deliver: dropped, reason {}", failed.reason as u8);
     }
-    count::rx_drop_many(failed);
+    counters::rx_drop_many(failed);
     TC_ACT_SHOT
 }
 
@@ -144,7 +144,7 @@ fn encap(ctx: TcContext) -> i32 {
             if may_tell() {
                 trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
             }
-            count::tx_drop(&failed);
+            counters::tx_drop(&failed);
             told.unwrap_or(TC_ACT_SHOT)
         }
     }
@@ -154,7 +154,7 @@ fn encap(ctx: TcContext) -> i32 {
 /// constant to the verifier, which removes all of this when it is lower.
 #[inline(always)]
 fn may_tell() -> bool {
-    level_enabled(Level::Trace) && limit::exception(limit::Service::Log)
+    level_enabled(Level::Trace) && rate_limit::exception(rate_limit::Service::Log)
 }
 
 #[cfg(target_arch = "bpf")]

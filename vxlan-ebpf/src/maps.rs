@@ -86,12 +86,13 @@ pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
 #[map]
 pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(16_384, 0);
 
-/// Writer: daemon. Reader: all, by [`crate::way`]. Two elements for each peer, of which `VERSIONS`
-/// says which one counts.
+/// Writer: daemon. Reader: all, by [`crate::peer_entry`]. Two elements for each peer, of which
+/// `VERSIONS` says which one counts.
 #[map]
 pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
 
-/// How often a peer's element was changed. Writer: daemon. Reader: [`crate::way`]. Index: peer.
+/// How often a peer's element was changed. Writer: daemon. Reader: [`crate::peer_entry`]. Index:
+/// peer.
 #[map]
 pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
 
@@ -147,7 +148,7 @@ pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(16_
 pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(1_024, 0);
 
 /// The same of the limit of what strangers can have us do: ICMP messages, log messages.
-/// Writer and reader: all programs. Index: `limit::Service`.
+/// Writer and reader: all programs. Index: `rate_limit::Service`.
 #[map]
 pub(crate) static SLOW_PATH_BUCKETS: Array<u64> = Array::with_max_entries(2, 0);
 

@@ -9,11 +9,11 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit::Sender,
-    count::{self, Rewritten},
-    receive::Received,
-    verify::Sum,
-    way,
+    counters::{self, Rewritten},
+    outer_rx::Received,
+    peer_entry,
+    policy::Sender,
+    udp_checksum::Sum,
 };
 
 /// What was rewritten of a packet.
@@ -37,7 +37,7 @@ pub(crate) fn note(
     learned: *mut MemberState,
     now: u32,
 ) {
-    count::rewritten(sender.member.slot, what);
+    counters::rewritten(sender.member.slot, what);
     observe(received, if what.port { received.source_port } else { 0 }, learned, now);
 }
 
@@ -96,12 +96,12 @@ pub(crate) fn explain(
                 ],
             )
         });
-    count::rewritten(member.slot, Rewritten { checksum, ..Rewritten::default() });
+    counters::rewritten(member.slot, Rewritten { checksum, ..Rewritten::default() });
 }
 
 #[inline(always)]
 fn source_difference(member: &MemberEntry, received: &Received) -> u16 {
-    let Some(peer) = way::part(member.peer) else { return 0 };
+    let Some(peer) = peer_entry::part(member.peer) else { return 0 };
     let private = if received.family == IPV6 { peer.private6 } else { Address::ipv4(peer.private) };
     if private.equals(&Address::ZERO) {
         return 0;

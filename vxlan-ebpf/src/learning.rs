@@ -9,8 +9,8 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit::Sender,
     maps::{FDB, FORGOTTEN, LEARNED, NEIGHBOURS},
+    policy::Sender,
 };
 
 /// Notes what an accepted frame tells. `learned` is the member's element of `LEARNED`, `now` the

@@ -23,10 +23,10 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit::Sender,
-    carrier::Carrier,
+    outer_rx::Received,
     packet::{SkbInfo, View},
-    receive::Received,
+    packet_ctx::Carrier,
+    policy::Sender,
 };
 
 /// The outer headers where there are no IPv6 extension headers: IPv4 may have 40 bytes of options.

@@ -11,9 +11,9 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit::Sender,
     maps::{BUM_BUCKETS, PEER_BUCKETS, PROBE_BUCKETS, SLOW_PATH_BUCKETS},
-    way,
+    peer_entry,
+    policy::Sender,
 };
 
 /// What is done for others: ICMP messages, log messages.
@@ -28,7 +28,8 @@ pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
     if sender.member.flags & MemberEntry::LIMITED == 0 {
         return Ok(());
     }
-    let limits = way::part(sender.member.peer).zip(PEER_BUCKETS.get_ptr_mut(sender.member.peer));
+    let limits =
+        peer_entry::part(sender.member.peer).zip(PEER_BUCKETS.get_ptr_mut(sender.member.peer));
     let Some((peer, spent)) = limits else { return Ok(()) };
     let now = now();
     // SAFETY: points to an element of an array map, which lives as long as the map; both words are

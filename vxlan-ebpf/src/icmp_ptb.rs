@@ -20,9 +20,9 @@ use vxlan_common::{
 };
 
 use crate::{
-    answer, headers,
-    limit::{self, Service},
+    arp_nd_proxy, header_writer,
     packet::View,
+    rate_limit::{self, Service},
 };
 
 /// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
@@ -47,18 +47,18 @@ pub(crate) fn tell(
     if inner.family == IPV6 {
         if mtu < ipv6::MIN_MTU
             || network.address6.equals(&Address::ZERO)
-            || !limit::exception(Service::Icmp)
+            || !rate_limit::exception(Service::Icmp)
         {
             return None;
         }
         packet_too_big(ctx, inner, network, mtu)?;
     } else {
-        if network.address == [0; 4] || !limit::exception(Service::Icmp) {
+        if network.address == [0; 4] || !rate_limit::exception(Service::Icmp) {
             return None;
         }
         fragmentation_needed(ctx, inner, network, mtu)?;
     }
-    answer::back(ifindex)
+    arp_nd_proxy::back(ifindex)
 }
 
 /// RFC 1122 section 3.2.2 and RFC 4443 section 2.4: never about an ICMP error, a later fragment, a
@@ -180,8 +180,8 @@ fn fragmentation_needed(
     sum += u32::from(TTL << 8 | u16::from(PROTOCOL_ICMP));
     sum += u32::from(u16::from_be(s0)) + u32::from(u16::from_be(s1));
     sum += u32::from(u16::from_be(d0)) + u32::from(u16::from_be(d1));
-    let words = headers::workplace()?;
-    headers::ethernet_back(inner, words);
+    let words = header_writer::workplace()?;
+    header_writer::ethernet_back(inner, words);
     words[word(ETH_LEN + ipv4::field::VERSION_IHL)] = VERSION_TOS.to_be();
     words[word(ETH_LEN + ipv4::field::TOTAL_LEN)] = TOTAL.to_be();
     words[word(ETH_LEN + ipv4::field::IDENTIFICATION)] = 0;
@@ -196,7 +196,7 @@ fn fragmentation_needed(
     words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
     words[word(ICMP + icmp::field::UNUSED)] = 0;
     words[word(ICMP + icmp::field::NEXT_HOP_MTU)] = (mtu as u16).to_be();
-    headers::store(ctx, words, ETH_LEN + HEADERS)
+    header_writer::store(ctx, words, ETH_LEN + HEADERS)
 }
 
 #[inline(always)]
@@ -217,8 +217,8 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u
         at += 1;
     }
     let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
-    let words = headers::workplace()?;
-    headers::ethernet_back(inner, words);
+    let words = header_writer::workplace()?;
+    header_writer::ethernet_back(inner, words);
     words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] = VERSION_CLASS.to_be();
     words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
     words[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = PAYLOAD.to_be();
@@ -234,5 +234,5 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u
     words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
     words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU)] = ((mtu >> 16) as u16).to_be();
     words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU) + 1] = (mtu as u16).to_be();
-    headers::store(ctx, words, ETH_LEN + HEADERS)
+    header_writer::store(ctx, words, ETH_LEN + HEADERS)
 }

@@ -10,7 +10,7 @@ use vxlan_common::{
     wire::{ETH_LEN, ipv4, tcp},
 };
 
-use crate::{admit::Sender, packet::View, receive::Received};
+use crate::{outer_rx::Received, packet::View, policy::Sender};
 
 /// Enough to read every header that decides: the outer ones and, of the inner frame, Ethernet, IPv6
 /// or IPv4 with options, TCP with options.

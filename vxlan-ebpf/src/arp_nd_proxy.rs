@@ -15,7 +15,7 @@ use vxlan_common::{
     wire::{ETH_LEN, IPV6_LEN, arp, ethernet, icmp, ip::PROTOCOL_ICMPV6, ipv6, ndp, word},
 };
 
-use crate::{headers, maps::NEIGHBOURS, packet::View};
+use crate::{header_writer, maps::NEIGHBOURS, packet::View};
 
 /// How long a neighbour is believed in, in ns.
 const FRESH: u64 = 60_000_000_000;
@@ -70,8 +70,8 @@ fn arp(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
         return None;
     }
     let sender = Mac::read(&body, arp::field::SENDER_MAC);
-    let words = headers::workplace()?;
-    headers::ethernet_back(inner, words);
+    let words = header_writer::workplace()?;
+    header_writer::ethernet_back(inner, words);
     // Hardware type, protocol type and the lengths of their addresses are those of the request.
     words[word(ETH_LEN + arp::field::HARDWARE_TYPE)] = arp::HARDWARE_ETHERNET.to_be();
     words[word(ETH_LEN + arp::field::PROTOCOL_TYPE)] = arp::PROTOCOL_IPV4.to_be();
@@ -90,7 +90,7 @@ fn arp(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
         words[word(ETH_LEN + arp::field::TARGET_ADDRESS) + at] = inner.source.net16(at);
         at += 1;
     }
-    headers::store(ctx, words, ETH_LEN + arp::PACKET_LEN)
+    header_writer::store(ctx, words, ETH_LEN + arp::PACKET_LEN)
 }
 
 /// RFC 4861 section 7.2.4: solicited, overriding, with the target's link-layer address.
@@ -126,8 +126,8 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
         sum += u32::from(u16::from_be(mac.net16(at)));
         at += 1;
     }
-    let words = headers::workplace()?;
-    headers::ethernet_back(inner, words);
+    let words = header_writer::workplace()?;
+    header_writer::ethernet_back(inner, words);
     at = 0;
     while at < 3 {
         words[word(ethernet::field::SOURCE) + at] = mac.net16(at);
@@ -148,7 +148,7 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
     words[word(MESSAGE + icmp::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
     words[word(MESSAGE + ndp::field::FLAGS)] = FLAGS.to_be();
     words[word(MESSAGE + ndp::field::FLAGS) + 1] = 0;
-    headers::store(ctx, words, MESSAGE + ndp::field::TARGET)?;
+    header_writer::store(ctx, words, MESSAGE + ndp::field::TARGET)?;
     // The target stays in its place; behind it the option.
     let option = [OPTION.to_be(), mac.net16(0), mac.net16(1), mac.net16(2)];
     ctx.store(MESSAGE + ndp::field::OPTIONS, &option, 0).ok()

@@ -11,8 +11,9 @@ use vxlan_common::{
 };
 
 use crate::{
-    count, limit,
+    counters,
     maps::{FDB, FLOOD_LISTS, MEMBERS, NETWORKS},
+    rate_limit,
 };
 
 const NOBODY: u32 = u32::MAX;
@@ -48,7 +49,7 @@ pub(crate) fn to_all(
     packets: u64,
 ) -> Result<u32, TxDrop> {
     let limits = NETWORKS.get(network).ok_or(TxDrop::NoRoute)?;
-    limit::broadcast(network, limits)?;
+    rate_limit::broadcast(network, limits)?;
     let group = FLOOD_LISTS.get(network).ok_or(TxDrop::NoRoute)?;
     let key = FdbKey { ifindex, mac: inner.source_mac };
     // SAFETY: one word, copied out at once.
@@ -78,7 +79,7 @@ fn copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &GlobalSettings, p
     // SAFETY: the context is the program's own; views derived before are not used again.
     let failed = unsafe { bpf_clone_redirect(ctx.skb.skb, ifindex, 0) } < 0;
     if failed && let Some(member) = MEMBERS.get(member) {
-        count::dropped(member.slot, DropReason::Tx(TxDrop::RedirectFailed), packets);
+        counters::dropped(member.slot, DropReason::Tx(TxDrop::RedirectFailed), packets);
     }
 }
 

@@ -8,7 +8,7 @@ use vxlan_common::{
     wire::{ETH_LEN, UDP_LEN, VXLAN_LEN, ip::PROTOCOL_UDP, ipv4, ipv6},
 };
 
-use crate::{packet::View, receive::Received};
+use crate::{outer_rx::Received, packet::View};
 
 /// Longest datagram that is looked through.
 const LONGEST: u16 = 16_000;

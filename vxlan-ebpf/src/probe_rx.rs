@@ -12,14 +12,12 @@ use vxlan_common::{
 };
 
 use crate::{
-    admit,
-    carrier::{Carrier, HEADERS},
-    count::{self, Refused},
-    limit,
+    counters::{self, Refused},
     maps::{PROBERS, PROBES},
+    outer_rx::Received,
     packet::View,
-    receive::Received,
-    way,
+    packet_ctx::{Carrier, HEADERS},
+    peer_entry, policy, rate_limit,
 };
 
 /// Hands it over, or says why not.
@@ -27,17 +25,17 @@ use crate::{
 pub(crate) fn hand_over<C: Carrier>(carrier: &C, received: &Received) -> Result<(), Refused> {
     let packet = &carrier.reach(HEADERS);
     let Some(peer) = peer(packet, received) else {
-        let slot = admit::slot_of_address(received.family, &received.source);
+        let slot = policy::slot_of_address(received.family, &received.source);
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
-    let slot = admit::peer_slot(peer);
-    let from_endpoint = way::part(peer).is_some_and(|peer| {
+    let slot = policy::peer_slot(peer);
+    let from_endpoint = peer_entry::part(peer).is_some_and(|peer| {
         peer.family == received.family && peer.endpoint.equals(&received.source)
     });
-    if !limit::probe(peer, from_endpoint) || write(carrier, packet, received, peer).is_none() {
+    if !rate_limit::probe(peer, from_endpoint) || write(carrier, packet, received, peer).is_none() {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
     }
-    count::probe(slot);
+    counters::probe(slot);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use vxlan_common::{
     },
 };
 
-use crate::{admit, count::Refused, maps::NETWORK_BY_VNI, packet::View};
+use crate::{counters::Refused, maps::NETWORK_BY_VNI, packet::View, policy};
 
 use ipv6::{
     NEXT_DESTINATION_OPTIONS, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, extension, fragment,
@@ -86,7 +86,7 @@ pub(crate) fn headers(
         Ok(received) => Ok(Some(received)),
         Err(None) => Ok(None),
         Err(Some(reason)) => {
-            Err(Refused { reason, slot: admit::slot_of_address(family, &source), pair: None })
+            Err(Refused { reason, slot: policy::slot_of_address(family, &source), pair: None })
         }
     }
 }

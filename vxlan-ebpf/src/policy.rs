@@ -14,12 +14,12 @@ use vxlan_common::{
 };
 
 use crate::{
-    count::Refused,
+    counters::Refused,
     maps::{
         MAPPINGS, MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, ROUTES, RouteKey, SOURCES,
     },
-    receive::Received,
-    way,
+    outer_rx::Received,
+    peer_entry,
 };
 
 /// Who sent it, and into what.
@@ -106,7 +106,7 @@ pub(crate) fn slot_of_address(family: u8, address: &Address) -> u32 {
 
 #[inline(always)]
 pub(crate) fn peer_slot(index: u32) -> u32 {
-    way::part(index).map_or(UNATTRIBUTED_SLOT, |peer| peer.slot)
+    peer_entry::part(index).map_or(UNATTRIBUTED_SLOT, |peer| peer.slot)
 }
 
 /// May this member send from that inner address?

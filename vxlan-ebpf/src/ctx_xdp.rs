@@ -16,7 +16,9 @@ use vxlan_common::{
     table::{Cast, FrameTag, GlobalSettings, TAG_AUTO, TAG_MAC},
 };
 
-use crate::{admit::Sender, carrier::Carrier, maps::SETTINGS, packet::View, receive::Received};
+use crate::{
+    maps::SETTINGS, outer_rx::Received, packet::View, packet_ctx::Carrier, policy::Sender,
+};
 
 impl Carrier for XdpContext {
     #[inline(always)]
