@@ -1,11 +1,8 @@
-//! ARP requests and neighbour solicitations answered in the owner's name, where its MAC is known:
-//! the question need not cross the underlay.
+//! Answers ARP requests and neighbour solicitations on behalf of the owner of the address, if its
+//! MAC is known: the request then does not cross the underlay. Learning is in
+//! [`learning`](crate::learning).
 
-use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_REDIRECT},
-    helpers::{bpf_ktime_get_ns, generated::bpf_redirect},
-    programs::TcContext,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
 use vxlan_common::{
     addr::{Address, Mac},
     bytes::{Bytes as _, HeaderWindow as _},
@@ -15,87 +12,81 @@ use vxlan_common::{
     wire::{ETH_LEN, IPV6_LEN, arp, ethernet, icmp, ip::PROTOCOL_ICMPV6, ipv6, ndp, word},
 };
 
-use crate::{header_writer, maps::NEIGHBOURS, packet::View};
+use crate::{header_writer, maps::NEIGHBOURS, packet::View, redirect};
 
-/// How long a neighbour is believed in, in ns.
-const FRESH: u64 = 60_000_000_000;
+/// Age up to which a learned neighbour is used, in ns.
+const MAX_AGE: u64 = 60_000_000_000;
 
-/// Turns a question into its answer and sends it back into the overlay interface; returns the
-/// helper's verdict. `None`: the owner shall answer itself.
+/// Turns a request into its reply and sends it back into the overlay interface; returns the
+/// helper's verdict. `None`: the owner has to answer.
 #[inline(always)]
-pub(crate) fn question(
+pub(crate) fn answer(
     ctx: &TcContext,
     ifindex: u32,
     inner: &Inner,
     index: u32,
     member: &MemberEntry,
 ) -> Option<i32> {
-    let mac = known(index, member, inner.wanted())?;
+    let mac = fresh_mac(index, member, inner.wanted())?;
     match inner.kind {
-        FrameKind::Arp => arp(ctx, inner, &mac)?,
-        FrameKind::Solicitation => solicitation(ctx, inner, &mac)?,
+        FrameKind::Arp => arp_reply(ctx, inner, &mac)?,
+        FrameKind::Solicitation => advertisement(ctx, inner, &mac)?,
         FrameKind::Ip | FrameKind::Advertisement | FrameKind::LinkControl => return None,
     }
-    back(ifindex)
+    redirect::into_overlay(ifindex)
 }
 
-/// Has the overlay interface receive the frame.
+/// The MAC of an address behind a member: the configured one, or one learned not long ago.
 #[inline(always)]
-pub(crate) fn back(ifindex: u32) -> Option<i32> {
-    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
-    let verdict = unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) };
-    (verdict == i64::from(TC_ACT_REDIRECT)).then_some(verdict as i32)
-}
-
-#[inline(always)]
-fn known(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
+fn fresh_mac(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
     if !member.mac.equals(&Mac::ZERO) {
         return Some(member.mac);
     }
     // SAFETY: copied out at once; an entry is replaced whole.
     let neighbour = *unsafe { NEIGHBOURS.get(NeighbourKey::for_address(index, address)) }?;
-    let Neighbour { address: heard, mac, seen } = neighbour;
+    let Neighbour { address: learned, mac, seen } = neighbour;
     // SAFETY: reads the clock.
     let age = unsafe { bpf_ktime_get_ns() }.wrapping_sub(seen);
-    (heard.equals(address) && age < FRESH).then_some(mac)
+    (learned.equals(address) && age < MAX_AGE).then_some(mac)
 }
 
-/// RFC 826.
+/// Writes the ARP reply (RFC 826).
 #[inline(always)]
-fn arp(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
-    let body = View::of_skb(ctx).window::<{ arp::PACKET_LEN }>(ETH_LEN)?;
-    let (request, asks) =
+fn arp_reply(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
+    let body = View::from_skb(ctx).window::<{ arp::PACKET_LEN }>(ETH_LEN)?;
+    let (is_request, has_sender) =
         (body.be16(arp::field::OPERATION) == arp::REQUEST, inner.source.be32(0) != 0);
-    if !request || !asks {
+    if !is_request || !has_sender {
         return None;
     }
     let sender = Mac::read(&body, arp::field::SENDER_MAC);
-    let words = header_writer::workplace()?;
-    header_writer::ethernet_back(inner, words);
+    let headers = header_writer::scratch()?;
+    header_writer::ethernet_back(inner, headers);
     // Hardware type, protocol type and the lengths of their addresses are those of the request.
-    words[word(ETH_LEN + arp::field::HARDWARE_TYPE)] = arp::HARDWARE_ETHERNET.to_be();
-    words[word(ETH_LEN + arp::field::PROTOCOL_TYPE)] = arp::PROTOCOL_IPV4.to_be();
-    words[word(ETH_LEN + arp::field::ADDRESS_LENS)] = arp::ETHERNET_IPV4_LENS.to_be();
-    words[word(ETH_LEN + arp::field::OPERATION)] = arp::REPLY.to_be();
+    headers[word(ETH_LEN + arp::field::HARDWARE_TYPE)] = arp::HARDWARE_ETHERNET.to_be();
+    headers[word(ETH_LEN + arp::field::PROTOCOL_TYPE)] = arp::PROTOCOL_IPV4.to_be();
+    headers[word(ETH_LEN + arp::field::ADDRESS_LENS)] = arp::ETHERNET_IPV4_LENS.to_be();
+    headers[word(ETH_LEN + arp::field::OPERATION)] = arp::REPLY.to_be();
     let mut at = 0;
     while at < 3 {
-        words[word(ethernet::field::SOURCE) + at] = mac.net16(at);
-        words[word(ETH_LEN + arp::field::SENDER_MAC) + at] = mac.net16(at);
-        words[word(ETH_LEN + arp::field::TARGET_MAC) + at] = sender.net16(at);
+        headers[word(ethernet::field::SOURCE) + at] = mac.net16(at);
+        headers[word(ETH_LEN + arp::field::SENDER_MAC) + at] = mac.net16(at);
+        headers[word(ETH_LEN + arp::field::TARGET_MAC) + at] = sender.net16(at);
         at += 1;
     }
     at = 0;
     while at < 2 {
-        words[word(ETH_LEN + arp::field::SENDER_ADDRESS) + at] = inner.destination.net16(at);
-        words[word(ETH_LEN + arp::field::TARGET_ADDRESS) + at] = inner.source.net16(at);
+        headers[word(ETH_LEN + arp::field::SENDER_ADDRESS) + at] = inner.destination.net16(at);
+        headers[word(ETH_LEN + arp::field::TARGET_ADDRESS) + at] = inner.source.net16(at);
         at += 1;
     }
-    header_writer::store(ctx, words, ETH_LEN + arp::PACKET_LEN)
+    header_writer::store(ctx, headers, ETH_LEN + arp::PACKET_LEN)
 }
 
-/// RFC 4861 section 7.2.4: solicited, overriding, with the target's link-layer address.
+/// Writes the neighbour advertisement (RFC 4861 section 7.2.4): solicited, overriding, with the
+/// target's link-layer address.
 #[inline(always)]
-fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
+fn advertisement(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
     const BODY: usize = ndp::MESSAGE_LEN + ndp::LINK_LAYER_OPTION_LEN;
     const MESSAGE: usize = ETH_LEN + IPV6_LEN;
     const HOP_LIMIT: u16 = ndp::HOP_LIMIT as u16;
@@ -103,7 +94,7 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
     const FLAGS: u16 = ndp::SOLICITED_OVERRIDE;
     const OPTION: u16 = ndp::TARGET_LINK_LAYER;
     const NEXT_HEADER: u16 = PROTOCOL_ICMPV6 as u16;
-    let view = View::of_skb(ctx);
+    let view = View::from_skb(ctx);
     let length = view.window::<2>(ETH_LEN + ipv6::field::PAYLOAD_LEN)?.be16(0);
     let option = view.window::<2>(MESSAGE + ndp::field::OPTIONS)?.be16(0);
     if usize::from(length) != BODY
@@ -112,7 +103,7 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
     {
         return None;
     }
-    // The target twice: as source in the pseudo header, and in the message.
+    // The target counts twice: as source in the pseudo header, and in the message.
     let fixed = ADVERTISEMENT as u32 + FLAGS as u32 + OPTION as u32 + NEXT_HEADER as u32;
     let mut sum = fixed + BODY as u32;
     let mut at = 0;
@@ -126,30 +117,30 @@ fn solicitation(ctx: &TcContext, inner: &Inner, mac: &Mac) -> Option<()> {
         sum += u32::from(u16::from_be(mac.net16(at)));
         at += 1;
     }
-    let words = header_writer::workplace()?;
-    header_writer::ethernet_back(inner, words);
+    let headers = header_writer::scratch()?;
+    header_writer::ethernet_back(inner, headers);
     at = 0;
     while at < 3 {
-        words[word(ethernet::field::SOURCE) + at] = mac.net16(at);
+        headers[word(ethernet::field::SOURCE) + at] = mac.net16(at);
         at += 1;
     }
-    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] =
+    headers[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] =
         (u16::from(ipv6::VERSION) << 12).to_be();
-    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
-    words[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = (BODY as u16).to_be();
-    words[word(ETH_LEN + ipv6::field::NEXT_HEADER)] = (NEXT_HEADER << 8 | HOP_LIMIT).to_be();
+    headers[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
+    headers[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = (BODY as u16).to_be();
+    headers[word(ETH_LEN + ipv6::field::NEXT_HEADER)] = (NEXT_HEADER << 8 | HOP_LIMIT).to_be();
     at = 0;
     while at < 8 {
-        words[word(ETH_LEN + ipv6::field::SOURCE) + at] = inner.target.net16(at);
-        words[word(ETH_LEN + ipv6::field::DESTINATION) + at] = inner.source.net16(at);
+        headers[word(ETH_LEN + ipv6::field::SOURCE) + at] = inner.target.net16(at);
+        headers[word(ETH_LEN + ipv6::field::DESTINATION) + at] = inner.source.net16(at);
         at += 1;
     }
-    words[word(MESSAGE + icmp::field::TYPE)] = ADVERTISEMENT.to_be();
-    words[word(MESSAGE + icmp::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
-    words[word(MESSAGE + ndp::field::FLAGS)] = FLAGS.to_be();
-    words[word(MESSAGE + ndp::field::FLAGS) + 1] = 0;
-    header_writer::store(ctx, words, MESSAGE + ndp::field::TARGET)?;
-    // The target stays in its place; behind it the option.
+    headers[word(MESSAGE + icmp::field::TYPE)] = ADVERTISEMENT.to_be();
+    headers[word(MESSAGE + icmp::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
+    headers[word(MESSAGE + ndp::field::FLAGS)] = FLAGS.to_be();
+    headers[word(MESSAGE + ndp::field::FLAGS) + 1] = 0;
+    header_writer::store(ctx, headers, MESSAGE + ndp::field::TARGET)?;
+    // The target address stays where it is; the option follows.
     let option = [OPTION.to_be(), mac.net16(0), mac.net16(1), mac.net16(2)];
     ctx.store(MESSAGE + ndp::field::OPTIONS, &option, 0).ok()
 }

@@ -1,5 +1,6 @@
-//! Counting. Per CPU, one array lookup, no atomics: a program is never preempted by another of the
-//! same hook on its CPU, and 64-bit additions of two hooks that interleave touch different fields.
+//! Counting packets, bytes and drops. Per CPU, one array lookup, no atomics: a program is never
+//! preempted by another of the same hook on its CPU, and two hooks that interleave add to different
+//! fields. The layout is in `vxlan_common::counters`.
 
 use vxlan_common::{
     counters::{Counters, NatField},
@@ -7,9 +8,12 @@ use vxlan_common::{
     table::NonMember,
 };
 
-use crate::maps::{COUNTERS, NON_MEMBERS};
+use crate::{
+    maps::{COUNTERS, NON_MEMBERS},
+    scratch::Rewritten,
+};
 
-/// A packet that must not enter the overlay, and whom it is put down to.
+/// A packet that must not enter the overlay, and the counter that the drop is attributed to.
 pub(crate) struct Refused {
     /// Why.
     pub(crate) reason: RxDrop,
@@ -30,7 +34,7 @@ pub(crate) struct Failed<R> {
 }
 
 #[inline(always)]
-fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
+fn update(slot: u32, change: impl FnOnce(&mut Counters)) {
     if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
         // SAFETY: the pointer is to this CPU's value of the element, which lives as long as the
         // map; no other reference to it exists in this program run.
@@ -40,18 +44,18 @@ fn with(slot: u32, change: impl FnOnce(&mut Counters)) {
 
 /// Counts dropped packets.
 #[inline(always)]
-pub(crate) fn dropped(slot: u32, reason: DropReason, packets: u64) {
-    // The compiler knows that no reason is out of bounds. The verifier of Linux 6.1 loses that on
-    // the way here, and wants to see the check.
+pub(crate) fn add_drops(slot: u32, reason: DropReason, packets: u64) {
+    // The compiler knows that no reason is out of bounds. The verifier of Linux 6.1 does not follow
+    // that, and demands the check.
     let index = core::hint::black_box(reason.index());
-    with(slot, |counters| {
+    update(slot, |counters| {
         if let Some(count) = counters.drops.get_mut(index) {
             *count += packets;
         }
     });
 }
 
-/// Counts a refused frame of so many packets.
+/// Counts a refused frame that stands for `packets` on the wire.
 #[inline(always)]
 pub(crate) fn rx_drop(refused: &Refused, packets: u64) {
     if let Some(pair) = refused.pair
@@ -59,13 +63,13 @@ pub(crate) fn rx_drop(refused: &Refused, packets: u64) {
     {
         return;
     }
-    dropped(refused.slot, DropReason::Rx(refused.reason), packets);
+    add_drops(refused.slot, DropReason::Rx(refused.reason), packets);
 }
 
 #[inline(always)]
 fn add_pair(pair: &NonMember, packets: u64) -> bool {
     if let Some(count) = NON_MEMBERS.get_ptr_mut(pair) {
-        // SAFETY: as in `with`.
+        // SAFETY: as in `update`.
         unsafe { *count += packets };
         return true;
     }
@@ -75,19 +79,19 @@ fn add_pair(pair: &NonMember, packets: u64) -> bool {
 /// Counts packets that were accepted and then not delivered.
 #[inline(always)]
 pub(crate) fn rx_drop_many(failed: &Failed<RxDrop>) {
-    dropped(failed.slot, DropReason::Rx(failed.reason), failed.packets);
+    add_drops(failed.slot, DropReason::Rx(failed.reason), failed.packets);
 }
 
 /// Counts packets that were not sent.
 #[inline(always)]
 pub(crate) fn tx_drop(failed: &Failed<TxDrop>) {
-    dropped(failed.slot, DropReason::Tx(failed.reason), failed.packets);
+    add_drops(failed.slot, DropReason::Tx(failed.reason), failed.packets);
 }
 
 /// Counts packets handed to the overlay.
 #[inline(always)]
 pub(crate) fn received(slot: u32, packets: u64, bytes: u64) {
-    with(slot, |counters| {
+    update(slot, |counters| {
         counters.rx_packets += packets;
         counters.rx_bytes += bytes;
     });
@@ -96,45 +100,36 @@ pub(crate) fn received(slot: u32, packets: u64, bytes: u64) {
 /// Counts packets handed to the underlay.
 #[inline(always)]
 pub(crate) fn sent(slot: u32, packets: u64, bytes: u64) {
-    with(slot, |counters| {
+    update(slot, |counters| {
         counters.tx_packets += packets;
         counters.tx_bytes += bytes;
     });
 }
 
-/// Counts a question that was answered in a member's name.
+/// Counts an ARP request or neighbour solicitation that was answered on a member's behalf.
 #[inline(always)]
-pub(crate) fn answered(slot: u32) {
-    with(slot, |counters| counters.neighbour_replies += 1);
+pub(crate) fn neighbour_reply(slot: u32) {
+    update(slot, |counters| counters.neighbour_replies += 1);
 }
 
-/// Counts a message about a packet too big.
+/// Counts an ICMP message about a packet too big.
 #[inline(always)]
-pub(crate) fn told(slot: u32) {
-    with(slot, |counters| counters.too_big_sent += 1);
+pub(crate) fn too_big_sent(slot: u32) {
+    update(slot, |counters| counters.too_big_sent += 1);
 }
 
-/// Counts a probe that the daemon gets.
+/// Counts a probe that the daemon receives.
 #[inline(always)]
 pub(crate) fn probe(slot: u32) {
-    with(slot, |counters| counters.probes += 1);
+    update(slot, |counters| counters.probes += 1);
 }
 
-/// What a NAT rewrote of a packet.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Rewritten {
-    pub(crate) source: bool,
-    pub(crate) destination: bool,
-    pub(crate) port: bool,
-    pub(crate) checksum: bool,
-}
-
-/// Counts it, if there is anything to count.
+/// Counts what a NAT rewrote, if anything.
 #[inline(always)]
-pub(crate) fn rewritten(slot: u32, what: Rewritten) {
-    let Rewritten { source, destination, port, checksum } = what;
+pub(crate) fn rewritten(slot: u32, rewritten: Rewritten) {
+    let Rewritten { source, destination, port, checksum } = rewritten;
     if source || destination || port || checksum {
-        with(slot, |counters| {
+        update(slot, |counters| {
             counters.nat[NatField::SrcAddress as usize] += u64::from(source);
             counters.nat[NatField::DstAddress as usize] += u64::from(destination);
             counters.nat[NatField::SrcPort as usize] += u64::from(port);

@@ -1,6 +1,7 @@
-//! Receive in TC, where XDP is not to be had: a socket buffer may lie in pieces, and is changed by
-//! helpers alone. Written directly, every packet of the interface would be copied while somebody
-//! captures there. What passes goes into the overlay at once and needs no tag.
+//! Receive in TC, where the interface has no XDP: a socket buffer may lie in pieces, and is changed
+//! by helpers alone. A program with direct writes would have the kernel copy every packet of the
+//! interface while a capture runs there. What passes goes into the overlay at once and needs no
+//! tag.
 
 use aya_ebpf::{
     bindings::{
@@ -23,14 +24,14 @@ use vxlan_common::{
 };
 
 use crate::{
-    outer_rx::Received,
     packet::{SkbInfo, View},
-    packet_ctx::Carrier,
+    packet_ctx::PacketCtx,
     policy::Sender,
+    scratch::OuterRx,
 };
 
 /// The outer headers where there are no IPv6 extension headers: IPv4 may have 40 bytes of options.
-const OUTER: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + UDP_LEN + VXLAN_LEN) as u32;
+const MAX_OUTER_LEN: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + UDP_LEN + VXLAN_LEN) as u32;
 
 /// A packet in TC ingress.
 pub(crate) struct Skb<'a> {
@@ -40,8 +41,8 @@ pub(crate) struct Skb<'a> {
 
 impl<'a> Skb<'a> {
     #[inline(always)]
-    pub(crate) fn of(ctx: &'a TcContext) -> Self {
-        Self { ctx, info: SkbInfo::of(ctx) }
+    pub(crate) fn new(ctx: &'a TcContext) -> Self {
+        Self { ctx, info: SkbInfo::from_skb(ctx) }
     }
 
     /// Packets on the wire; of what is merged, by the length of each UDP datagram.
@@ -56,14 +57,14 @@ impl<'a> Skb<'a> {
         (unsafe { bpf_skb_change_tail(self.ctx.skb.skb, len, 0) } == 0).then_some(())
     }
 
-    /// Takes away what is behind the outer Ethernet header, which stays in front.
+    /// Removes `len` bytes behind the outer Ethernet header, which stays in front.
     #[inline(always)]
     fn remove(&self, len: usize, flags: u32) -> Option<()> {
         self.ctx.adjust_room(-(len as i32), BPF_ADJ_ROOM_MAC, flags.into()).ok()
     }
 }
 
-impl Carrier for Skb<'_> {
+impl PacketCtx for Skb<'_> {
     #[inline(always)]
     fn len(&self) -> u32 {
         self.info.len
@@ -71,9 +72,9 @@ impl Carrier for Skb<'_> {
 
     #[inline(always)]
     fn outer(&self) -> View {
-        let frame = self.reach(OUTER);
-        // Extension headers may be long. Nobody is helped by their being followed through a merged
-        // frame, which has one where it is longer than 65,535 bytes.
+        let frame = self.reach(MAX_OUTER_LEN);
+        // Extension headers may be long. They are not followed through a merged frame, which is
+        // refused anyhow, and has one where it is longer than 65,535 bytes.
         let extensions =
             frame.window::<{ ETH_LEN + ipv6::field::HOP_LIMIT }>(0).is_some_and(|headers| {
                 headers.be_bytes2(ethernet::field::ETHERTYPE) == ETHERTYPE_IPV6
@@ -91,13 +92,13 @@ impl Carrier for Skb<'_> {
     #[inline(always)]
     fn reach(&self, len: u32) -> View {
         let wanted = if len < self.info.len { len } else { self.info.len };
-        let frame = View::of_skb(self.ctx);
+        let frame = View::from_skb(self.ctx);
         if frame.len() >= wanted as usize {
             return frame;
         }
-        // Without memory for it, what is out of reach is read as what is not there.
-        let _out_of_reach = self.ctx.pull_data(wanted);
-        View::of_skb(self.ctx)
+        // If the kernel has no memory for it, bytes that are not readable count as missing.
+        let _not_readable = self.ctx.pull_data(wanted);
+        View::from_skb(self.ctx)
     }
 
     #[inline(always)]
@@ -113,26 +114,26 @@ impl Carrier for Skb<'_> {
         (result == 0).then_some(())
     }
 
-    /// What the kernel leaves in front is the outer Ethernet header, which the inner one replaces.
-    /// The kernel looks at its EtherType when the frame comes in at the overlay interface.
+    /// The kernel leaves the outer Ethernet header in front, which the inner one replaces. The
+    /// kernel reads the EtherType when the overlay interface receives the frame.
     #[inline(always)]
-    fn strip(&self, received: &Received) -> Option<()> {
-        let overhead = received.overhead();
+    fn strip(&self, outer: &OuterRx) -> Option<()> {
+        let overhead = outer.overhead();
         let mut ethernet = [0; ETH_LEN];
-        // SAFETY: a place on the stack.
+        // SAFETY: points to an array on the stack.
         unsafe { self.load(overhead as u32, &raw mut ethernet) }?;
-        let len = received.inner_len();
-        if received.trailer != 0 {
+        let len = outer.inner_len();
+        if outer.trailer != 0 {
             self.set_len(overhead as u32 + len)?;
         }
-        // The kernel wants to have an IP header's length left, of the family that it knows.
-        let ip = if received.family == IPV6 { IPV6_LEN } else { IPV4_LEN };
-        let least = (ETH_LEN + ip) as u32;
-        if len >= least {
+        // The kernel demands that the length of an IP header is left, of the family that it knows.
+        let ip = if outer.family == IPV6 { IPV6_LEN } else { IPV4_LEN };
+        let min_len = (ETH_LEN + ip) as u32;
+        if len >= min_len {
             self.remove(overhead, 0)?;
         } else if self.remove(overhead, BPF_F_ADJ_ROOM_DECAP_L3_IPV4).is_none() {
             // No such flag before Linux 6.3 (commit d219df60a70e), or shorter than an IPv4 header.
-            self.set_len(overhead as u32 + least)?;
+            self.set_len(overhead as u32 + min_len)?;
             self.remove(overhead, 0)?;
             self.set_len(len)?;
         }
@@ -148,8 +149,8 @@ impl Carrier for Skb<'_> {
     fn clamp(&self, clamp: &MssClamp) -> Option<()> {
         let (from, to) = clamp.words();
         let (from, to, new) = (from.to_be(), to.to_be(), clamp.new.to_be());
-        // The helper leaves a checksum alone that is still to be computed. What the driver summed
-        // up is still right when both are written.
+        // The helper does not touch a partial checksum. The sum that the driver computed over the
+        // packet is right again once both are written.
         self.ctx.l4_csum_replace(clamp.checksum_at, from.into(), to.into(), 2).ok()?;
         self.ctx.store(clamp.value_at, &new, 0).ok()
     }

@@ -1,5 +1,5 @@
-//! Receive in XDP: the frame lies in one piece and is written in place. What passes is tagged, for
-//! [`deliver`](crate::deliver) to know it again in TC.
+//! Receive in XDP: the frame lies in one piece and is written in place. What passes is tagged, so
+//! that [`deliver`](crate::deliver) recognises it in TC.
 
 use aya_ebpf::{
     helpers::generated::{
@@ -17,26 +17,26 @@ use vxlan_common::{
 };
 
 use crate::{
-    maps::SETTINGS, outer_rx::Received, packet::View, packet_ctx::Carrier, policy::Sender,
+    maps::SETTINGS, packet::View, packet_ctx::PacketCtx, policy::Sender, scratch::OuterRx,
 };
 
-impl Carrier for XdpContext {
+impl PacketCtx for XdpContext {
     #[inline(always)]
     fn len(&self) -> u32 {
-        View::of_xdp(self).len() as u32
+        View::from_xdp(self).len() as u32
     }
 
     #[inline(always)]
     fn outer(&self) -> View {
-        View::of_xdp(self)
+        View::from_xdp(self)
     }
 
     #[inline(always)]
     fn reach(&self, _len: u32) -> View {
-        View::of_xdp(self)
+        View::from_xdp(self)
     }
 
-    /// XDP in the driver runs before packets are merged, and generic XDP is told nothing of it.
+    /// XDP in the driver runs before packets are merged, and generic XDP cannot see that they were.
     #[inline(always)]
     fn is_merged(&self) -> bool {
         false
@@ -49,26 +49,26 @@ impl Carrier for XdpContext {
     }
 
     #[inline(always)]
-    fn strip(&self, received: &Received) -> Option<()> {
-        if received.trailer != 0 {
+    fn strip(&self, outer: &OuterRx) -> Option<()> {
+        if outer.trailer != 0 {
             // SAFETY: the context is the program's own; the kernel checks the new length.
-            let result = unsafe { bpf_xdp_adjust_tail(self.ctx, -(received.trailer as i32)) };
+            let result = unsafe { bpf_xdp_adjust_tail(self.ctx, -(outer.trailer as i32)) };
             if result != 0 {
                 return None;
             }
         }
         // SAFETY: as above.
-        (unsafe { bpf_xdp_adjust_head(self.ctx, received.overhead() as i32) } == 0).then_some(())
+        (unsafe { bpf_xdp_adjust_head(self.ctx, outer.overhead() as i32) } == 0).then_some(())
     }
 
     #[inline(always)]
     fn set<const N: usize>(&self, at: usize, bytes: [u8; N]) -> Option<()> {
-        View::of_xdp(self).set(at, bytes)
+        View::from_xdp(self).set(at, bytes)
     }
 
     #[inline(always)]
     fn clamp(&self, clamp: &MssClamp) -> Option<()> {
-        let frame = View::of_xdp(self);
+        let frame = View::from_xdp(self);
         let checksum = frame.window::<2>(clamp.checksum_at)?;
         checksum.set2(0, clamp.checksum(checksum.be16(0)).to_be_bytes());
         frame.window::<2>(clamp.value_at)?.set2(0, clamp.new.to_be_bytes());
@@ -77,7 +77,7 @@ impl Carrier for XdpContext {
 
     #[inline(always)]
     fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
-        // Copies: the entry may be written below.
+        // Copied out: the entry may be written below.
         let Some(&GlobalSettings { tag, secret, .. }) = SETTINGS.get(0) else {
             return Err(RxDrop::NoHeadroom);
         };
@@ -98,7 +98,7 @@ impl Carrier for XdpContext {
             return tag_mac(self, sender, inner);
         }
         let tag = FrameTag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
-        View::of_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
+        View::from_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
     }
 }
 
@@ -114,5 +114,5 @@ fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDro
     };
     let secret = sender.member.tag;
     let secret = secret.with_last(secret.last() | cast as u8);
-    View::of_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom)
+    View::from_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom)
 }

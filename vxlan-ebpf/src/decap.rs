@@ -1,6 +1,7 @@
-//! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a reason
-//! why not. The outer headers are read in [`outer_rx`](crate::outer_rx), rights are judged in
-//! [`policy`](crate::policy); what differs between XDP and TC is behind [`Carrier`].
+//! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a drop
+//! reason. Owns the order of the steps. The outer headers are parsed in
+//! [`outer_rx`](crate::outer_rx), rights are checked in [`policy`](crate::policy); what differs
+//! between XDP and TC is behind [`PacketCtx`].
 
 use vxlan_common::{
     addr::IPV6,
@@ -14,31 +15,32 @@ use vxlan_common::{
 };
 
 use crate::{
-    counters::{Refused, Rewritten},
-    frame::{self, Known, Place},
-    learning,
+    buffers,
+    counters::Refused,
+    learning, lookup,
     maps::{CLOCK, LEARNED, SETTINGS},
     nat,
-    outer_rx::{self, Received},
-    packet_ctx::{Carrier, HEADERS},
+    outer_rx::{self, BadOuter},
+    packet_ctx::{MAX_HEADERS_LEN, PacketCtx},
     peer_entry,
     policy::{self, Sender},
     probe_rx, rate_limit,
-    udp_checksum::{self, Sum},
+    scratch::{ChecksumResult, OuterRx, Rewritten, RxScratch, ScratchSlot, opaque},
+    udp_checksum,
 };
 
-/// What became of a packet that was not refused.
-pub(crate) enum Verdict {
-    /// Not VXLAN to us: goes up the stack untouched.
+/// The result for a packet that was not refused.
+pub(crate) enum RxVerdict {
+    /// Not VXLAN to this host: goes up the stack untouched.
     NotOurs,
-    /// Stripped, and allowed in.
-    Accepted(Accepted),
-    /// The daemon has what it needs of it.
+    /// Decapsulated, and allowed into the overlay.
+    Accepted(AcceptedFrame),
+    /// A probe, which was handed to the daemon.
     Probe,
 }
 
-/// Where an accepted frame goes.
-pub(crate) struct Accepted {
+/// The destination of an accepted frame.
+pub(crate) struct AcceptedFrame {
     /// The overlay interface.
     pub(crate) ifindex: u32,
     /// Counter slot of its member.
@@ -47,93 +49,111 @@ pub(crate) struct Accepted {
     pub(crate) len: u32,
 }
 
-pub(crate) fn run<C: Carrier>(carrier: &C) -> Result<Verdict, Refused> {
-    let Some(settings) = SETTINGS.get(0) else { return Ok(Verdict::NotOurs) };
-    let packet = carrier.outer();
-    let Some(received) = outer_rx::headers(&packet, carrier.len() as usize, settings)? else {
-        return Ok(Verdict::NotOurs);
-    };
-    let Some(known) = frame::known(received) else { return Ok(Verdict::NotOurs) };
-    let Known { received, sum, rewritten } = known;
-    let received = &*received;
-    let aggregate = |slot| Err(Refused { reason: RxDrop::Aggregate, slot, pair: None });
-    if settings.probes != 0 && received.vni == settings.probe_vni {
-        if carrier.is_merged() {
-            return aggregate(policy::slot_of_address(received.family, &received.source));
+/// Decides about a packet, and decapsulates what is accepted.
+pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
+    let Some(settings) = SETTINGS.get(0) else { return Ok(RxVerdict::NotOurs) };
+    let packet = ctx.outer();
+    let outer = match outer_rx::parse(&packet, ctx.len() as usize, settings) {
+        Ok(Some(outer)) => outer,
+        Ok(None) => return Ok(RxVerdict::NotOurs),
+        Err(bad) if is_other_users(&bad, settings) => return Ok(RxVerdict::NotOurs),
+        Err(BadOuter { reason, family, source, .. }) => {
+            let slot = lookup::slot_of_address(family, &source);
+            return Err(Refused { reason, slot, pair: None });
         }
-        probe_rx::hand_over(carrier, received)?;
-        return Ok(Verdict::Probe);
+    };
+    let Some(scratch) = buffers::store_outer(outer) else { return Ok(RxVerdict::NotOurs) };
+    let RxScratch { outer, checksum, rewritten } = scratch;
+    let outer = &*outer;
+    let aggregate = |slot| Err(Refused { reason: RxDrop::Aggregate, slot, pair: None });
+    if settings.probes != 0 && outer.vni == settings.probe_vni {
+        if ctx.is_merged() {
+            return aggregate(lookup::slot_of_address(outer.family, &outer.source));
+        }
+        probe_rx::hand_over(ctx, outer)?;
+        return Ok(RxVerdict::Probe);
     }
-    let Some(sender) = policy::sender(received, settings)? else { return Ok(Verdict::NotOurs) };
+    let Some(sender) = policy::find_sender(outer, settings)? else {
+        return Ok(RxVerdict::NotOurs);
+    };
     let slot = sender.member.slot;
-    if carrier.is_merged() {
+    if ctx.is_merged() {
         return aggregate(slot);
     }
-    let findings = (sum, rewritten);
-    accept(carrier, settings, received, &sender, findings).map_err(|reason| Refused {
+    let results = (checksum, rewritten);
+    accept(ctx, settings, outer, &sender, results).map_err(|reason| Refused {
         reason,
         slot,
         pair: None,
     })?;
     let ifindex = sender.network.ifindex;
-    Ok(Verdict::Accepted(Accepted { ifindex, slot, len: received.inner_len() }))
+    Ok(RxVerdict::Accepted(AcceptedFrame { ifindex, slot, len: outer.inner_len() }))
 }
 
-/// Strips the outer headers of a packet that a member sent, judges the inner frame and tags it.
+/// A VXLAN header that is wrong to us may be right to another VXLAN user of this host, if its VNI
+/// is none of ours.
 #[inline(always)]
-fn accept<C: Carrier>(
-    carrier: &C,
+fn is_other_users(bad: &BadOuter, settings: &GlobalSettings) -> bool {
+    bad.vni
+        .is_some_and(|vni| settings.pass_unknown_vni != 0 && lookup::network_of_vni(vni).is_none())
+}
+
+/// Removes the outer headers of a packet that a member sent, checks the inner frame and tags it.
+#[inline(always)]
+fn accept<C: PacketCtx>(
+    ctx: &C,
     settings: &GlobalSettings,
-    received: &Received,
+    outer: &OuterRx,
     sender: &Sender,
-    (sum, rewritten): (&mut Sum, &mut Rewritten),
+    (checksum, rewritten): (&mut ChecksumResult, &mut Rewritten),
 ) -> Result<(), RxDrop> {
-    *sum = if received.has_checksum && settings.ignore_udp_checksum == 0 {
-        let headers = received.overhead() - VXLAN_LEN - UDP_LEN;
-        udp_checksum::udp(&carrier.reach(headers as u32 + u32::from(received.udp_len)), received)
+    *checksum = if outer.has_checksum && settings.ignore_udp_checksum == 0 {
+        let headers = outer.overhead() - VXLAN_LEN - UDP_LEN;
+        udp_checksum::verify(&ctx.reach(headers as u32 + u32::from(outer.udp_len)), outer)
     } else {
-        Sum::GOOD
+        ChecksumResult::GOOD
     };
-    let sum = *frame::forget(sum);
-    let len = received.inner_len();
-    if sum.is_good() {
-        rate_limit::peer(sender, len)?;
+    let checksum = *opaque(checksum);
+    let len = outer.inner_len();
+    if checksum.is_good() {
+        rate_limit::charge_peer(sender.member, len)?;
     }
-    // A sum that is wrong is looked into with what the frame says, and is the reason whatever that
-    // is.
-    let read = if len < ETH_LEN as u32 {
+    // A wrong checksum is the drop reason, whatever is wrong with the frame too. The frame is
+    // parsed all the same, as it says which source port a NAT may have replaced.
+    let parsed = if len < ETH_LEN as u32 {
         Err(InnerError::Malformed)
     } else {
-        carrier.strip(received).ok_or(RxDrop::NoHeadroom)?;
-        frame::read(Place::Decap, &carrier.reach(HEADERS), len)
+        ctx.strip(outer).ok_or(RxDrop::NoHeadroom)?;
+        buffers::parse_frame(ScratchSlot::Decap, &ctx.reach(MAX_HEADERS_LEN), len)
     };
-    if !sum.is_good() {
-        nat::explain(sum, sender, received, read.ok().map(|read| &read.inner), settings);
+    if !checksum.is_good() {
+        let inner = parsed.ok().map(|frame| &frame.inner);
+        nat::count_explained(checksum, sender, outer, inner, settings);
         return Err(RxDrop::BadChecksum);
     }
-    let inner = match read {
-        Ok(read) => &read.inner,
+    let inner = match parsed {
+        Ok(frame) => &frame.inner,
         Err(InnerError::Malformed) => return Err(RxDrop::MalformedInner),
         Err(InnerError::Protocol) => return Err(RxDrop::InnerProtocolDenied),
     };
     policy::check_source(inner, sender)?;
     policy::check_nesting(inner, sender, settings)?;
     policy::check_destination(inner, sender)?;
-    mark_congestion(carrier, inner, received.tos)?;
-    clamp_segments(carrier, inner, sender);
-    carrier.tag(sender, inner)?;
+    mark_congestion(ctx, inner, outer.tos)?;
+    clamp_segments(ctx, inner, sender);
+    ctx.tag(sender, inner)?;
     if let Some(learned) = LEARNED.get_ptr_mut(sender.index) {
         let now = CLOCK.get(0).copied().unwrap_or(0);
-        *rewritten = nat::rewritten(sender, received, inner);
-        learning::from(sender, inner, learned, now);
-        nat::note(sender, received, *frame::forget(rewritten), learned, now);
+        *rewritten = nat::rewritten(sender, outer, inner);
+        learning::learn_from(sender, inner, learned, now);
+        nat::record(sender, outer, *opaque(rewritten), learned, now);
     }
     Ok(())
 }
 
-/// Carries a congestion mark from the outer header to the inner one.
+/// Copies a congestion mark from the outer header to the inner one (RFC 6040).
 #[inline(always)]
-fn mark_congestion<C: Carrier>(carrier: &C, inner: &Inner, outer_tos: u8) -> Result<(), RxDrop> {
+fn mark_congestion<C: PacketCtx>(ctx: &C, inner: &Inner, outer_tos: u8) -> Result<(), RxDrop> {
     if matches!(inner.kind, FrameKind::Arp) {
         return Ok(());
     }
@@ -144,32 +164,33 @@ fn mark_congestion<C: Carrier>(carrier: &C, inner: &Inner, outer_tos: u8) -> Res
     const NETWORK: usize = ETH_LEN;
     /// The byte with the low four bits of the traffic class.
     const TRAFFIC_CLASS_LOW: usize = ipv6::field::VERSION_CLASS_LABEL + 1;
-    let frame = carrier.reach(HEADERS);
+    let frame = ctx.reach(MAX_HEADERS_LEN);
     let tos = (inner.tos & !ecn::MASK) | ecn;
     let written = if inner.family == IPV6 {
         frame.window::<{ TRAFFIC_CLASS_LOW + 1 }>(NETWORK).and_then(|header| {
             let traffic_class_low = (header.byte(TRAFFIC_CLASS_LOW) & 0xcf) | (ecn << 4);
-            carrier.set(NETWORK + TRAFFIC_CLASS_LOW, [traffic_class_low])
+            ctx.set(NETWORK + TRAFFIC_CLASS_LOW, [traffic_class_low])
         })
     } else {
         frame.window::<{ ipv4::field::SOURCE }>(NETWORK).and_then(|header| {
             let old = header.be16(ipv4::field::VERSION_IHL);
             let new = (old & 0xff00) | u16::from(tos);
             let sum = checksum::update(header.be16(ipv4::field::CHECKSUM), old, new);
-            carrier.set(NETWORK + ipv4::field::TOS, [tos])?;
-            carrier.set(NETWORK + ipv4::field::CHECKSUM, sum.to_be_bytes())
+            ctx.set(NETWORK + ipv4::field::TOS, [tos])?;
+            ctx.set(NETWORK + ipv4::field::CHECKSUM, sum.to_be_bytes())
         })
     };
     written.ok_or(RxDrop::MalformedInner)
 }
 
-/// Has the host send no segments back that would not fit the way to the peer.
+/// Lowers the MSS that the frame announces, so that the host sends no segments back that would not
+/// fit the path to the peer.
 #[inline(always)]
-fn clamp_segments<C: Carrier>(carrier: &C, inner: &Inner, sender: &Sender) {
+fn clamp_segments<C: PacketCtx>(ctx: &C, inner: &Inner, sender: &Sender) {
     if inner.segment_at == 0 {
         return;
     }
-    let Some(peer) = peer_entry::part(sender.member.peer) else { return };
+    let Some(peer) = peer_entry::peek(sender.member.peer) else { return };
     let Some(clamp) = MssClamp::for_frame(inner, peer.inner_mtu()) else { return };
-    let _left_alone = carrier.clamp(&clamp);
+    let _unchanged = ctx.clamp(&clamp);
 }

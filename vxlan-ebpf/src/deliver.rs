@@ -1,14 +1,10 @@
-//! The second half of receive: a tagged frame goes into the overlay interface, or one that needed
-//! no tag.
+//! The second half of receive: redirects an accepted frame into the overlay interface, whether
+//! `decap` tagged it in XDP or `decap_tc` just accepted it. Decides about no rights.
 //!
 //! This program never writes to the packet directly: a program that does makes the kernel copy a
 //! packet that a capture holds a clone of, before the program runs, and the copy has no metadata.
 
-use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_REDIRECT},
-    helpers::generated::bpf_redirect,
-    programs::TcContext,
-};
+use aya_ebpf::programs::TcContext;
 use vxlan_common::{
     addr::Mac,
     bytes::{Bytes as _, HeaderWindow as _},
@@ -24,72 +20,67 @@ use vxlan_common::{
 
 use crate::{
     counters::{self, Failed},
-    decap::Accepted,
+    decap::AcceptedFrame,
     maps::{SETTINGS, TAGS},
     packet::{SkbInfo, View},
+    redirect,
 };
 
-/// What became of a frame.
-pub(crate) enum Verdict {
-    /// Without our tag: some other traffic of the underlay.
+/// The result for a frame.
+pub(crate) enum DeliverVerdict {
+    /// No tag of ours: other traffic of the underlay.
     NotOurs,
-    /// On its way; carries the helper's verdict.
+    /// Redirected; carries the helper's verdict.
     Redirected(i32),
 }
 
-/// Where a tagged frame goes.
+/// The destination of a tagged frame.
 struct Target {
     ifindex: u32,
     slot: u32,
-    /// The destination MAC to put back: what kind of address it was, and the interface's own.
+    /// How to restore the destination MAC: its kind of address, and the interface's own MAC.
     cast: Option<(Cast, Mac)>,
 }
 
+/// Delivers a frame that has our tag.
 #[inline(always)]
-pub(crate) fn run(ctx: &TcContext) -> Result<Verdict, Failed<RxDrop>> {
-    let Some(target) = target(ctx) else { return Ok(Verdict::NotOurs) };
-    let info = SkbInfo::of(ctx);
+pub(crate) fn run(ctx: &TcContext) -> Result<DeliverVerdict, Failed<RxDrop>> {
+    let Some(target) = target(ctx) else { return Ok(DeliverVerdict::NotOurs) };
+    let info = SkbInfo::from_skb(ctx);
     let headers = repeated_headers(ctx, &info);
     let packets = info.packets(headers);
     let failed = |reason| Failed { reason, slot: target.slot, packets };
-    // The driver took the tag off before `decap` could see it.
+    // The driver removed the VLAN tag before `decap` could see it.
     if info.vlan {
         return Err(failed(RxDrop::MalformedOuter));
     }
-    let gone = || failed(RxDrop::RedirectFailed);
+    let not_redirected = || failed(RxDrop::RedirectFailed);
     if target.ifindex == 0 {
-        return Err(gone());
+        return Err(not_redirected());
     }
     if let Some((cast, own)) = &target.cast {
-        restore(ctx, own, cast).ok_or_else(gone)?;
+        restore(ctx, own, cast).ok_or_else(not_redirected)?;
     }
-    let verdict = into(target.ifindex).ok_or_else(gone)?;
+    let verdict = redirect::into_overlay(target.ifindex).ok_or_else(not_redirected)?;
     counters::received(target.slot, packets, info.bytes(headers));
-    Ok(Verdict::Redirected(verdict))
+    Ok(DeliverVerdict::Redirected(verdict))
 }
 
-/// The same for a frame that needed no tag. Returns the helper's verdict.
-pub(crate) fn accepted(frame: &Accepted) -> Result<i32, Failed<RxDrop>> {
-    let verdict = if frame.ifindex == 0 { None } else { into(frame.ifindex) };
+/// Delivers a frame that `decap_tc` accepted, and returns the helper's verdict.
+pub(crate) fn accepted(frame: &AcceptedFrame) -> Result<i32, Failed<RxDrop>> {
+    let verdict = if frame.ifindex == 0 { None } else { redirect::into_overlay(frame.ifindex) };
     let failed = || Failed { reason: RxDrop::RedirectFailed, slot: frame.slot, packets: 1 };
     let verdict = verdict.ok_or_else(failed)?;
     counters::received(frame.slot, 1, frame.len.into());
     Ok(verdict)
 }
 
-/// Redirects into an overlay interface. `None`: the kernel refuses.
-#[inline(always)]
-fn into(ifindex: u32) -> Option<i32> {
-    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
-    let verdict = unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) };
-    (verdict == i64::from(TC_ACT_REDIRECT)).then_some(verdict as i32)
-}
-
+/// Finds by its tag where a frame goes.
 #[inline(always)]
 fn target(ctx: &TcContext) -> Option<Target> {
     let settings = SETTINGS.get(0)?;
     if settings.tag == TAG_MAC {
-        let mac = Mac::read(&View::of_skb(ctx).window::<MAC_LEN>(0)?, 0);
+        let mac = Mac::read(&View::from_skb(ctx).window::<MAC_LEN>(0)?, 0);
         // SAFETY: copied out at once; entries are replaced whole.
         let member = *unsafe { TAGS.get(mac.with_last(mac.last() & !3)) }?;
         let cast = match mac.last() & 3 {
@@ -101,7 +92,7 @@ fn target(ctx: &TcContext) -> Option<Target> {
         let cast = Some((cast, member.mac));
         return Some(Target { ifindex: member.ifindex, slot: member.slot, cast });
     }
-    let tag = View::of_skb_metadata(ctx).tag()?;
+    let tag = View::from_skb_metadata(ctx).tag()?;
     (tag.secret == settings.secret).then_some(Target {
         ifindex: tag.ifindex,
         slot: tag.slot,
@@ -115,20 +106,20 @@ fn repeated_headers(ctx: &TcContext, info: &SkbInfo) -> u32 {
     if info.gso_size == 0 {
         return 0;
     }
-    let frame = View::of_skb(ctx);
+    let frame = View::from_skb(ctx);
     match inner::parse(&frame, 0, info.len) {
         Ok(inner) => inner::segment_headers(&frame, 0, &inner),
         Err(_) => 0,
     }
 }
 
-/// Puts the destination MAC back that the tag stood in for.
+/// Restores the destination MAC that the tag replaced.
 #[inline(always)]
 fn restore(ctx: &TcContext, own: &Mac, cast: &Cast) -> Option<()> {
     let mac = match cast {
         Cast::Unicast => own.octets(),
         Cast::Broadcast => Mac::BROADCAST.octets(),
-        Cast::Multicast => multicast_mac(&View::of_skb(ctx))?,
+        Cast::Multicast => multicast_mac(&View::from_skb(ctx))?,
     };
     ctx.store(0, &mac, 0).ok()
 }

@@ -1,6 +1,6 @@
-//! What a sender is told whose packet does not fit the way to the peer: ICMP "fragmentation needed"
-//! (RFC 792, RFC 1191) or ICMPv6 "packet too big" (RFC 4443 section 3.2), from the overlay
-//! interface's own address.
+//! Messages to the sender of a packet that does not fit the path to the peer: ICMP "fragmentation
+//! needed" (RFC 792, RFC 1191) or ICMPv6 "packet too big" (RFC 4443 section 3.2), from the overlay
+//! interface's own address. Whether a packet fits is decided in [`encap`](crate::encap).
 
 use aya_ebpf::{
     bindings::bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, helpers::generated::bpf_skb_change_tail,
@@ -20,60 +20,61 @@ use vxlan_common::{
 };
 
 use crate::{
-    arp_nd_proxy, header_writer,
+    header_writer,
     packet::View,
-    rate_limit::{self, Service},
+    rate_limit::{self, SlowPath},
+    redirect,
 };
 
-/// How much of the packet is quoted: within the 576 bytes that every IPv4 host takes.
+/// Bytes of the packet that are quoted: within the 576 bytes that every IPv4 host accepts.
 const QUOTED: u32 = 512;
 /// Internetwork control, as RFC 1812 section 4.3.2.5 has it for ICMP errors.
 const TOS: u16 = 0xc0;
 const TTL: u16 = 64;
 
-/// Turns a packet of one family into the message about it, `mtu` being what fits, and sends it back
-/// into the overlay interface; returns the helper's verdict. `None`: nobody is told.
+/// Turns a packet into the message about it, `mtu` being what fits, and sends it back into the
+/// overlay interface; returns the helper's verdict. `None`: no message is sent.
 #[inline(always)]
-pub(crate) fn tell(
+pub(crate) fn send(
     ctx: &TcContext,
     ifindex: u32,
     inner: &Inner,
     network: &NetworkEntry,
     mtu: u32,
 ) -> Option<i32> {
-    if !may_be_told(ctx, inner) {
+    if !is_reportable(ctx, inner) {
         return None;
     }
     if inner.family == IPV6 {
         if mtu < ipv6::MIN_MTU
             || network.address6.equals(&Address::ZERO)
-            || !rate_limit::exception(Service::Icmp)
+            || !rate_limit::allow_slow_path(SlowPath::Icmp)
         {
             return None;
         }
         packet_too_big(ctx, inner, network, mtu)?;
     } else {
-        if network.address == [0; 4] || !rate_limit::exception(Service::Icmp) {
+        if network.address == [0; 4] || !rate_limit::allow_slow_path(SlowPath::Icmp) {
             return None;
         }
         fragmentation_needed(ctx, inner, network, mtu)?;
     }
-    arp_nd_proxy::back(ifindex)
+    redirect::into_overlay(ifindex)
 }
 
-/// RFC 1122 section 3.2.2 and RFC 4443 section 2.4: never about an ICMP error, a later fragment, a
-/// packet to a group, or one whose source is no host's address.
+/// A message about the packet is allowed: RFC 1122 section 3.2.2 and RFC 4443 section 2.4 rule out
+/// ICMP errors, later fragments, packets to a group, and those whose source is no host's address.
 #[inline(always)]
-fn may_be_told(ctx: &TcContext, inner: &Inner) -> bool {
+fn is_reportable(ctx: &TcContext, inner: &Inner) -> bool {
     let is_icmp = (inner.upper == PROTOCOL_ICMP && inner.family != IPV6)
         || (inner.upper == PROTOCOL_ICMPV6 && inner.family == IPV6);
     let about_icmp = is_icmp && {
         let at = inner.transport_at();
-        View::of_skb(ctx).window::<2>(at).is_none_or(|icmp| {
+        View::from_skb(ctx).window::<2>(at).is_none_or(|icmp| {
             match (inner.family, icmp.byte(icmp::field::TYPE)) {
-                (IPV6, kind) => kind < icmp::V6_FIRST_INFORMATIONAL,
-                (_, kind) => matches!(
-                    kind,
+                (IPV6, icmp_type) => icmp_type < icmp::V6_FIRST_INFORMATIONAL,
+                (_, icmp_type) => matches!(
+                    icmp_type,
                     icmp::DESTINATION_UNREACHABLE
                         | icmp::SOURCE_QUENCH
                         | icmp::REDIRECT
@@ -93,7 +94,7 @@ fn may_be_told(ctx: &TcContext, inner: &Inner) -> bool {
         && inner.ip_len() >= QUOTED
 }
 
-/// Leaves the quoted part of the packet, with `HEADERS` bytes of room between it and the Ethernet
+/// Cuts the packet to its quoted part, and inserts `HEADERS` bytes between it and the Ethernet
 /// header.
 #[inline(always)]
 fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
@@ -106,43 +107,43 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
     ctx.pull_data(len + HEADERS as u32).ok()
 }
 
-/// What the quoted transport header has for a checksum while that is still to be computed: the sum
-/// of the pseudo header, as on the wire. `None`: it has been.
+/// The partial checksum of the quoted transport header (CHECKSUM_PARTIAL): the sum over the pseudo
+/// header, in network order. `None`: the checksum is complete.
 ///
-/// Whoever takes the message over a wire computes it then, over what is quoted, and no helper says
-/// that nobody shall. A checksum of that kind is the one that the kernel does not update.
+/// Whoever sends the message on a wire completes the checksum, over what is quoted, and no helper
+/// prevents that. `bpf_l4_csum_replace` does not update a partial checksum, which tells it apart.
 #[inline(always)]
-fn unfinished(ctx: &TcContext, inner: &Inner) -> Option<u16> {
+fn partial_checksum(ctx: &TcContext, inner: &Inner) -> Option<u16> {
     let at = inner.transport_at()
         + match inner.protocol {
             PROTOCOL_TCP => tcp::field::CHECKSUM,
             PROTOCOL_UDP => udp::field::CHECKSUM,
             _ => return None,
         };
-    let old = View::of_skb(ctx).window::<2>(at)?.be_bytes2(0);
+    let old = View::from_skb(ctx).window::<2>(at)?.be_bytes2(0);
     ctx.l4_csum_replace(at, 0, 1, 2).ok()?;
-    if View::of_skb(ctx).window::<2>(at)?.be_bytes2(0) == old {
+    if View::from_skb(ctx).window::<2>(at)?.be_bytes2(0) == old {
         return Some(u16::from_ne_bytes(old));
     }
     ctx.store(at, &old, 0).ok()?;
     None
 }
 
-/// The ICMP checksum: `sum` is of everything in front of the quoted bytes at `AT`, in host order.
+/// The ICMP checksum: `sum` is over everything in front of the quoted bytes at `AT`, in host order.
 ///
-/// A checksum that will be put in makes the bytes from the transport header on sum up to the
-/// complement of what stands there now, as their number is even; a right IPv4 header sums up to
-/// nothing.
+/// Once a partial checksum is completed, the bytes from the transport header on sum up to the
+/// complement of the partial checksum, as their number is even; a correct IPv4 header sums up to
+/// zero.
 #[inline(always)]
 fn icmp_checksum<const AT: usize>(
     ctx: &TcContext,
     inner: &Inner,
     sum: u32,
-    unfinished: Option<u16>,
+    partial: Option<u16>,
 ) -> Option<u16> {
     let sum = u32::from(fold(sum).to_be());
-    let packet = View::of_skb(ctx);
-    let sum = match unfinished {
+    let packet = View::from_skb(ctx);
+    let sum = match partial {
         None => packet.add_to_checksum::<QUOTED>(AT, sum)?,
         Some(field) => {
             let header = if inner.family == IPV6 {
@@ -169,10 +170,10 @@ fn fragmentation_needed(
     const TYPE_CODE: u16 =
         (icmp::DESTINATION_UNREACHABLE as u16) << 8 | icmp::FRAGMENTATION_NEEDED as u16;
     const VERSION_TOS: u16 = (ipv4::VERSION_IHL as u16) << 8 | TOS;
-    let unfinished = unfinished(ctx, inner);
+    let partial = partial_checksum(ctx, inner);
     make_room::<HEADERS>(ctx)?;
     let sum = u32::from(TYPE_CODE) + mtu;
-    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
+    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, partial)?;
     let source = Address::ipv4(network.address);
     let to = &inner.source;
     let (s0, s1, d0, d1) = (source.net16(0), source.net16(1), to.net16(0), to.net16(1));
@@ -180,23 +181,23 @@ fn fragmentation_needed(
     sum += u32::from(TTL << 8 | u16::from(PROTOCOL_ICMP));
     sum += u32::from(u16::from_be(s0)) + u32::from(u16::from_be(s1));
     sum += u32::from(u16::from_be(d0)) + u32::from(u16::from_be(d1));
-    let words = header_writer::workplace()?;
-    header_writer::ethernet_back(inner, words);
-    words[word(ETH_LEN + ipv4::field::VERSION_IHL)] = VERSION_TOS.to_be();
-    words[word(ETH_LEN + ipv4::field::TOTAL_LEN)] = TOTAL.to_be();
-    words[word(ETH_LEN + ipv4::field::IDENTIFICATION)] = 0;
-    words[word(ETH_LEN + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
-    words[word(ETH_LEN + ipv4::field::TTL)] = (TTL << 8 | u16::from(PROTOCOL_ICMP)).to_be();
-    words[word(ETH_LEN + ipv4::field::CHECKSUM)] = (!fold(sum)).to_be();
-    words[word(ETH_LEN + ipv4::field::SOURCE)] = s0;
-    words[word(ETH_LEN + ipv4::field::SOURCE) + 1] = s1;
-    words[word(ETH_LEN + ipv4::field::DESTINATION)] = d0;
-    words[word(ETH_LEN + ipv4::field::DESTINATION) + 1] = d1;
-    words[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
-    words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
-    words[word(ICMP + icmp::field::UNUSED)] = 0;
-    words[word(ICMP + icmp::field::NEXT_HOP_MTU)] = (mtu as u16).to_be();
-    header_writer::store(ctx, words, ETH_LEN + HEADERS)
+    let headers = header_writer::scratch()?;
+    header_writer::ethernet_back(inner, headers);
+    headers[word(ETH_LEN + ipv4::field::VERSION_IHL)] = VERSION_TOS.to_be();
+    headers[word(ETH_LEN + ipv4::field::TOTAL_LEN)] = TOTAL.to_be();
+    headers[word(ETH_LEN + ipv4::field::IDENTIFICATION)] = 0;
+    headers[word(ETH_LEN + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
+    headers[word(ETH_LEN + ipv4::field::TTL)] = (TTL << 8 | u16::from(PROTOCOL_ICMP)).to_be();
+    headers[word(ETH_LEN + ipv4::field::CHECKSUM)] = (!fold(sum)).to_be();
+    headers[word(ETH_LEN + ipv4::field::SOURCE)] = s0;
+    headers[word(ETH_LEN + ipv4::field::SOURCE) + 1] = s1;
+    headers[word(ETH_LEN + ipv4::field::DESTINATION)] = d0;
+    headers[word(ETH_LEN + ipv4::field::DESTINATION) + 1] = d1;
+    headers[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
+    headers[word(ICMP + icmp::field::CHECKSUM)] = checksum;
+    headers[word(ICMP + icmp::field::UNUSED)] = 0;
+    headers[word(ICMP + icmp::field::NEXT_HOP_MTU)] = (mtu as u16).to_be();
+    header_writer::store(ctx, headers, ETH_LEN + HEADERS)
 }
 
 #[inline(always)]
@@ -206,7 +207,7 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u
     const ICMP: usize = ETH_LEN + IPV6_LEN;
     const TYPE_CODE: u16 = (icmp::V6_PACKET_TOO_BIG as u16) << 8;
     const VERSION_CLASS: u16 = (ipv6::VERSION as u16) << 12 | TOS << ipv6::CLASS_SHIFT;
-    let unfinished = unfinished(ctx, inner);
+    let partial = partial_checksum(ctx, inner);
     make_room::<HEADERS>(ctx)?;
     let (from, to) = (&network.address6, &inner.source);
     let mut sum = u32::from(TYPE_CODE) + (mtu >> 16) + (mtu & 0xffff);
@@ -216,23 +217,23 @@ fn packet_too_big(ctx: &TcContext, inner: &Inner, network: &NetworkEntry, mtu: u
         sum += u32::from(u16::from_be(from.net16(at))) + u32::from(u16::from_be(to.net16(at)));
         at += 1;
     }
-    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, unfinished)?;
-    let words = header_writer::workplace()?;
-    header_writer::ethernet_back(inner, words);
-    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] = VERSION_CLASS.to_be();
-    words[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
-    words[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = PAYLOAD.to_be();
-    words[word(ETH_LEN + ipv6::field::NEXT_HEADER)] =
+    let checksum = icmp_checksum::<{ ETH_LEN + HEADERS }>(ctx, inner, sum, partial)?;
+    let headers = header_writer::scratch()?;
+    header_writer::ethernet_back(inner, headers);
+    headers[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL)] = VERSION_CLASS.to_be();
+    headers[word(ETH_LEN + ipv6::field::VERSION_CLASS_LABEL) + 1] = 0;
+    headers[word(ETH_LEN + ipv6::field::PAYLOAD_LEN)] = PAYLOAD.to_be();
+    headers[word(ETH_LEN + ipv6::field::NEXT_HEADER)] =
         (u16::from(PROTOCOL_ICMPV6) << 8 | TTL).to_be();
     at = 0;
     while at < 8 {
-        words[word(ETH_LEN + ipv6::field::SOURCE) + at] = from.net16(at);
-        words[word(ETH_LEN + ipv6::field::DESTINATION) + at] = to.net16(at);
+        headers[word(ETH_LEN + ipv6::field::SOURCE) + at] = from.net16(at);
+        headers[word(ETH_LEN + ipv6::field::DESTINATION) + at] = to.net16(at);
         at += 1;
     }
-    words[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
-    words[word(ICMP + icmp::field::CHECKSUM)] = checksum;
-    words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU)] = ((mtu >> 16) as u16).to_be();
-    words[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU) + 1] = (mtu as u16).to_be();
-    header_writer::store(ctx, words, ETH_LEN + HEADERS)
+    headers[word(ICMP + icmp::field::TYPE)] = TYPE_CODE.to_be();
+    headers[word(ICMP + icmp::field::CHECKSUM)] = checksum;
+    headers[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU)] = ((mtu >> 16) as u16).to_be();
+    headers[word(ICMP + icmp::field::PACKET_TOO_BIG_MTU) + 1] = (mtu as u16).to_be();
+    header_writer::store(ctx, headers, ETH_LEN + HEADERS)
 }

@@ -1,5 +1,6 @@
-//! Learning which station is behind which member, and who has which address there. Only from frames
-//! that passed every check of `decap`.
+//! Learning which MAC address is behind which member, and which inner address has which MAC there.
+//! Only from frames that passed every check of `decap`; outer endpoints are recorded in
+//! [`nat`](crate::nat).
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
@@ -13,27 +14,27 @@ use crate::{
     policy::Sender,
 };
 
-/// Notes what an accepted frame tells. `learned` is the member's element of `LEARNED`, `now` the
+/// Learns from an accepted frame. `learned` is the member's element of `LEARNED`, `now` the
 /// daemon's clock.
 #[inline(always)]
-pub(crate) fn from(sender: &Sender, inner: &Inner, learned: *mut MemberState, now: u32) {
-    station(sender, inner.source_mac, learned, now);
+pub(crate) fn learn_from(sender: &Sender, inner: &Inner, learned: *mut MemberState, now: u32) {
+    learn_mac(sender, inner.source_mac, learned, now);
     match inner.kind {
-        FrameKind::Arp => neighbour(sender.index, &inner.source, inner.source_mac),
-        FrameKind::Advertisement => neighbour(sender.index, &inner.target, inner.source_mac),
+        FrameKind::Arp => learn_neighbour(sender.index, &inner.source, inner.source_mac),
+        FrameKind::Advertisement => learn_neighbour(sender.index, &inner.target, inner.source_mac),
         FrameKind::Ip | FrameKind::Solicitation | FrameKind::LinkControl => {}
     }
 }
 
-/// Notes that `mac` is behind the member.
+/// Records in `FDB` that `mac` is behind the member.
 ///
 /// Elements of array maps live as long as the map, and those of hash maps until the program ends,
 /// even if they are removed meanwhile: so the pointers below stay good. Other CPUs may write the
-/// same elements, word by word. A mixture of two stations in `last` is taken for neither, at the
-/// cost of a lookup, or at worst for this one, which is then learned later; and a count that misses
-/// one is put right by the daemon.
+/// same elements, word by word. A mixture of two MAC addresses in `last` equals neither, at the
+/// cost of a lookup, or at worst this one, which is then learned later; the daemon corrects a count
+/// that misses one.
 #[inline(always)]
-fn station(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
+fn learn_mac(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     // SAFETY: see above; words are copied out.
     if unsafe { (*learned).last.equals(&mac) && (*learned).seen == now } {
         return;
@@ -50,23 +51,23 @@ fn station(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     }
 }
 
-/// A station that is known, perhaps as another member's.
+/// Refreshes an FDB entry, which may belong to another member.
 #[inline(always)]
 fn refresh(entry: *mut FdbEntry, learned: *mut MemberState, sender: &Sender, now: u32) {
-    // SAFETY: `station` just got the pointers from the maps, and says why they stay good.
+    // SAFETY: `learn_mac` just got the pointers from the maps, and says why they stay good.
     unsafe {
         if (*entry).flags & FdbEntry::STATIC != 0 {
             return;
         }
-        let former = (*entry).member;
-        if former != sender.index {
-            if full(learned, sender) {
+        let previous = (*entry).member;
+        if previous != sender.index {
+            if is_full(learned, sender) {
                 return;
             }
-            // Its former member must learn it anew when it moves back.
-            if let Some(former) = LEARNED.get_ptr_mut(former) {
-                (*former).stations = (*former).stations.wrapping_sub(1);
-                (*former).last = Mac::ZERO;
+            // Its previous member must learn the MAC address anew when it moves back.
+            if let Some(previous) = LEARNED.get_ptr_mut(previous) {
+                (*previous).stations = (*previous).stations.wrapping_sub(1);
+                (*previous).last = Mac::ZERO;
             }
             (*learned).stations = (*learned).stations.wrapping_add(1);
             (*entry).member = sender.index;
@@ -75,30 +76,33 @@ fn refresh(entry: *mut FdbEntry, learned: *mut MemberState, sender: &Sender, now
     }
 }
 
-/// A station that nobody knew.
+/// Adds an FDB entry for a MAC address that has none.
 #[inline(always)]
 fn insert(key: &FdbKey, learned: *mut MemberState, sender: &Sender, now: u32) {
+    /// `BPF_NOEXIST`.
     const ONLY_IF_NEW: u64 = 1;
     let entry = FdbEntry { member: sender.index, flags: 0, seen: now };
-    if !full(learned, sender) && FDB.insert(key, entry, ONLY_IF_NEW).is_ok() {
-        // SAFETY: see `station`.
+    if !is_full(learned, sender) && FDB.insert(key, entry, ONLY_IF_NEW).is_ok() {
+        // SAFETY: see `learn_mac`.
         unsafe { (*learned).stations = (*learned).stations.wrapping_add(1) };
     }
 }
 
-/// Has the member as many stations as it may have?
+/// The member has as many learned MAC addresses as it may have.
 #[inline(always)]
-fn full(learned: *mut MemberState, sender: &Sender) -> bool {
+fn is_full(learned: *mut MemberState, sender: &Sender) -> bool {
     let forgotten = FORGOTTEN.get(sender.index).copied().unwrap_or(0);
-    // SAFETY: see `station`.
-    let stations = unsafe { (*learned).stations }.wrapping_sub(forgotten);
-    // The daemon's count may run ahead of ours for a moment: that is no station, not very many.
-    stations as i64 >= i64::from(sender.member.max_stations)
+    // SAFETY: see `learn_mac`.
+    let count = unsafe { (*learned).stations }.wrapping_sub(forgotten);
+    // The daemon's count of removed entries may run ahead of ours for a moment: the difference is
+    // then negative, which means none, not very many.
+    count as i64 >= i64::from(sender.member.max_stations)
 }
 
-/// Notes who has an address. Frames of this kind are few enough for a clock read and an update.
+/// Records the MAC address of an inner address. Frames of this kind are few enough for a clock read
+/// and an update.
 #[inline(always)]
-fn neighbour(member: u32, address: &Address, mac: Mac) {
+fn learn_neighbour(member: u32, address: &Address, mac: Mac) {
     let key = NeighbourKey::for_address(member, address);
     // SAFETY: reads the clock.
     let seen = unsafe { bpf_ktime_get_ns() };

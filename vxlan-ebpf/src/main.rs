@@ -3,19 +3,19 @@
 //! # Theory of operation
 //!
 //! Receive. [`decap`] runs in XDP on the underlay interface, before GRO. A UDP packet to our port
-//! and address is ours; everything else passes untouched. Ours is checked from the outside in:
-//! outer headers, VXLAN header, the peer's right to send in that network, the inner frame's source
-//! and destination. What fails is counted under its reason and dropped. What passes loses its outer
-//! headers, gets a [`FrameTag`](vxlan_common::table::FrameTag) that no frame from the wire can
-//! bring, and goes up as a plain frame, so that the NIC's own GRO merges the inner flow.
-//! [`deliver`] runs in TC ingress of the same interface: a frame with our tag is redirected into
-//! the overlay interface, any other goes on as if we were not there.
+//! and address is ours; everything else passes untouched. A packet of ours is checked from the
+//! outside in: outer headers, VXLAN header, the peer's right to send in that network, the inner
+//! frame's source and destination. A packet that fails is counted under its reason and dropped. One
+//! that passes loses its outer headers, gets a [`FrameTag`](vxlan_common::table::FrameTag) that no
+//! frame from the wire can bring, and goes up as a plain frame, so that the NIC's own GRO merges
+//! the inner flow. [`deliver`] runs in TC ingress of the same interface: a frame with our tag is
+//! redirected into the overlay interface, any other goes on as if we were not there.
 //!
-//! Where XDP is not to be had, [`decap_tc`] in TC ingress does by itself what both do, by the same
-//! rules; packets that were merged before it are lost to it.
+//! On an interface without XDP, [`decap_tc`] in TC ingress does by itself what both do, by the same
+//! rules; packets that were merged before it runs are dropped.
 //!
-//! A probe ends in [`decap`]: what the daemon must know of it goes through a ring buffer, the
-//! packet no further.
+//! A probe ends in [`decap`]: the daemon receives it through a ring buffer, and the packet is
+//! consumed.
 //!
 //! Transmit. [`encap`] runs in TC egress of every overlay interface: it finds the member that owns
 //! the destination, puts one set of outer headers in front of the (GSO) frame and hands it to the
@@ -25,9 +25,20 @@
 //! transmit.
 //!
 //! Only the entry points below turn a result into a verdict.
+//!
+//! # Modules
+//!
+//! In the order of imports: each module uses only modules named before it.
+//!
+//! - Packets, state and look-ups: `packet`, `scratch`, `maps`, `buffers`, `counters`,
+//!   `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
+//! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
+//!   `ctx_xdp`, `ctx_tc`, `decap`, `deliver`.
+//! - Transmit: `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod arp_nd_proxy;
+mod buffers;
 mod counters;
 mod ctx_tc;
 mod ctx_xdp;
@@ -36,19 +47,22 @@ mod deliver;
 mod encap;
 mod flood;
 mod forward;
-mod frame;
 mod header_writer;
 mod icmp_ptb;
 mod learning;
+mod lookup;
 mod maps;
 mod nat;
 mod outer_rx;
+mod outer_tx;
 mod packet;
 mod packet_ctx;
 mod peer_entry;
 mod policy;
 mod probe_rx;
 mod rate_limit;
+mod redirect;
+mod scratch;
 mod udp_checksum;
 
 use aya_ebpf::{
@@ -68,10 +82,10 @@ use vxlan_common::reason::RxDrop;
 #[xdp]
 fn decap(ctx: XdpContext) -> u32 {
     match decap::run(&ctx) {
-        Ok(decap::Verdict::NotOurs | decap::Verdict::Accepted(_)) => xdp_action::XDP_PASS,
-        Ok(decap::Verdict::Probe) => xdp_action::XDP_DROP,
+        Ok(decap::RxVerdict::NotOurs | decap::RxVerdict::Accepted(_)) => xdp_action::XDP_PASS,
+        Ok(decap::RxVerdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
-            if may_tell() {
+            if may_log() {
                 trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
             }
             counters::rx_drop(&refused, 1);
@@ -86,27 +100,27 @@ fn deliver(ctx: TcContext) -> i32 {
     delivered(&ctx).unwrap_or(TC_ACT_UNSPEC)
 }
 
-/// TC ingress on the underlay interface where XDP is not to be had: `decap` and `deliver` in one.
+/// TC ingress on an underlay interface without XDP: `decap` and `deliver` in one.
 #[classifier]
 fn decap_tc(ctx: TcContext) -> i32 {
-    // Tagged where `decap` is on its way out, or in.
+    // Frames are tagged while `decap` is being attached or detached.
     if let Some(verdict) = delivered(&ctx) {
         return verdict;
     }
-    let packet = Skb::of(&ctx);
-    // A VLAN's traffic is not ours; its tag is held outside of the bytes.
+    let packet = Skb::new(&ctx);
+    // Traffic of a VLAN is not ours; the kernel holds the VLAN tag outside of the bytes.
     if packet.info.vlan {
         return TC_ACT_UNSPEC;
     }
     match decap::run(&packet) {
-        Ok(decap::Verdict::NotOurs) => TC_ACT_UNSPEC,
-        // TCX knows no other way to take a packet.
-        Ok(decap::Verdict::Probe) => TC_ACT_SHOT,
-        Ok(decap::Verdict::Accepted(accepted)) => {
+        Ok(decap::RxVerdict::NotOurs) => TC_ACT_UNSPEC,
+        // TCX has no other verdict that consumes a packet.
+        Ok(decap::RxVerdict::Probe) => TC_ACT_SHOT,
+        Ok(decap::RxVerdict::Accepted(accepted)) => {
             deliver::accepted(&accepted).unwrap_or_else(|failed| lost(&ctx, &failed))
         }
         Err(refused) => {
-            if may_tell() {
+            if may_log() {
                 trace!(&ctx, "decap_tc: dropped, reason {}", refused.reason as u8);
             }
             counters::rx_drop(&refused, packet.packets());
@@ -115,20 +129,20 @@ fn decap_tc(ctx: TcContext) -> i32 {
     }
 }
 
-/// The verdict on a tagged frame. `None`: it has no tag.
+/// The verdict on a tagged frame. `None`: the frame has no tag.
 #[inline(always)]
 fn delivered(ctx: &TcContext) -> Option<i32> {
     match deliver::run(ctx) {
-        Ok(deliver::Verdict::NotOurs) => None,
-        Ok(deliver::Verdict::Redirected(verdict)) => Some(verdict),
+        Ok(deliver::DeliverVerdict::NotOurs) => None,
+        Ok(deliver::DeliverVerdict::Redirected(verdict)) => Some(verdict),
         Err(failed) => Some(lost(ctx, &failed)),
     }
 }
 
-/// Counts a frame that was accepted and did not get in.
+/// Counts a frame that was accepted and not delivered.
 #[inline(always)]
 fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
-    if may_tell() {
+    if may_log() {
         trace!(ctx, "deliver: dropped, reason {}", failed.reason as u8);
     }
     counters::rx_drop_many(failed);
@@ -140,21 +154,21 @@ fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
 fn encap(ctx: TcContext) -> i32 {
     match encap::run(&ctx) {
         Ok(verdict) => verdict,
-        Err(encap::Stopped { failed, told }) => {
-            if may_tell() {
+        Err(encap::NotSent { failed, icmp_verdict }) => {
+            if may_log() {
                 trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
             }
             counters::tx_drop(&failed);
-            told.unwrap_or(TC_ACT_SHOT)
+            icmp_verdict.unwrap_or(TC_ACT_SHOT)
         }
     }
 }
 
-/// May a dropped packet be logged? Whoever sends them must not fill the log. The level is a
-/// constant to the verifier, which removes all of this when it is lower.
+/// A dropped packet may be logged. Rate-limited, so that a sender cannot fill the log. The log
+/// level is a constant to the verifier, which removes all of this if the level is lower.
 #[inline(always)]
-fn may_tell() -> bool {
-    level_enabled(Level::Trace) && rate_limit::exception(rate_limit::Service::Log)
+fn may_log() -> bool {
+    level_enabled(Level::Trace) && rate_limit::allow_slow_path(rate_limit::SlowPath::Log)
 }
 
 #[cfg(target_arch = "bpf")]

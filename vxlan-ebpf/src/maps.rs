@@ -21,7 +21,7 @@ use vxlan_common::{
     },
 };
 
-use crate::frame::{Frame, Known};
+use crate::scratch::{Frame, RxScratch};
 
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
@@ -148,7 +148,7 @@ pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(16_
 pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(1_024, 0);
 
 /// The same of the limit of what strangers can have us do: ICMP messages, log messages.
-/// Writer and reader: all programs. Index: `rate_limit::Service`.
+/// Writer and reader: all programs. Index: [`crate::rate_limit::SlowPath`].
 #[map]
 pub(crate) static SLOW_PATH_BUCKETS: Array<u64> = Array::with_max_entries(2, 0);
 
@@ -159,14 +159,15 @@ pub(crate) static HEADER_SCRATCH: PerCpuArray<HeaderWords> = PerCpuArray::with_m
 
 /// What is known of an inner frame. Not on the stack, for lack of room there; and because the
 /// verifier follows every combination of values on the stack, and no value in a map. Writer and
-/// reader: `decap`, `encap`, each in its places ([`crate::frame`]), on its CPU.
+/// reader: `decap`, `encap`, each in its own elements ([`crate::scratch::ScratchSlot`]), on its
+/// CPU.
 #[map]
 pub(crate) static FRAME_SCRATCH: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
 
 /// What is known of a packet beside its inner frame; kept here for the same reason. Writer and
 /// reader: `decap`, on its CPU. One entry.
 #[map]
-pub(crate) static RX_SCRATCH: PerCpuArray<Known> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static RX_SCRATCH: PerCpuArray<RxScratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
 #[map]
@@ -189,7 +190,7 @@ pub(crate) struct RouteKey {
 impl RouteKey {
     /// Looks for the longest prefix of `address`.
     #[inline(always)]
-    pub(crate) fn whole(vni: [u8; 3], family: u8, address: Address) -> Self {
+    pub(crate) fn for_address(vni: [u8; 3], family: u8, address: Address) -> Self {
         let bits =
             if family == IPV6 { NetworkAddress::IPV6_BITS } else { NetworkAddress::IPV4_BITS };
         Self { bits, address: NetworkAddress { vni, family, address } }

@@ -1,5 +1,6 @@
-//! The outer headers of a received packet: is it ours, and is their form right? Whose it is, and
-//! what it carries, is decided elsewhere.
+//! The parser of a received packet's outer headers: whether the packet is for our address and port,
+//! and whether the headers are well-formed. Looks nothing up in maps; whose the packet is, and what
+//! it carries, is decided elsewhere.
 
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
@@ -16,7 +17,7 @@ use vxlan_common::{
     },
 };
 
-use crate::{counters::Refused, maps::NETWORK_BY_VNI, packet::View, policy};
+use crate::{packet::View, scratch::OuterRx};
 
 use ipv6::{
     NEXT_DESTINATION_OPTIONS, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING, extension, fragment,
@@ -25,56 +26,41 @@ use ipv6::{
 /// Offset of the outer IP header.
 const IP: usize = ETH_LEN;
 
-/// The outer headers of a packet that is ours, as far as they matter further in.
-pub(crate) struct Received {
-    /// Outer source.
-    pub(crate) source: Address,
-    /// The destination is our private address although peers send to our public one.
-    pub(crate) destination_rewritten: bool,
-    /// Of both outer addresses.
+/// A packet to our port whose outer headers are wrong.
+pub(crate) struct BadOuter {
+    /// What is wrong.
+    pub(crate) reason: RxDrop,
+    /// Family of the outer source address.
     pub(crate) family: u8,
-    /// Outer TOS or traffic class.
-    pub(crate) tos: u8,
-    /// As on the wire.
-    pub(crate) vni: [u8; 3],
-    /// Length of the UDP datagram, header included.
-    pub(crate) udp_len: u16,
-    /// UDP source port.
-    pub(crate) source_port: u16,
-    /// There is a UDP checksum.
-    pub(crate) has_checksum: bool,
-    /// Time to live or hop limit.
-    pub(crate) ttl: u8,
-    /// Bytes behind the IP packet, such as Ethernet padding.
-    pub(crate) trailer: usize,
+    /// Outer source address.
+    pub(crate) source: Address,
+    /// The VNI of a VXLAN header that is there and wrong, in network order.
+    pub(crate) vni: Option<[u8; 3]>,
 }
 
-impl Received {
-    /// Length of the outer headers.
-    #[inline(always)]
-    pub(crate) const fn overhead(&self) -> usize {
-        if self.family == IPV6 { OVERHEAD_IPV6 } else { OVERHEAD_IPV4 }
-    }
+/// Why parsing ended early.
+enum Stopped {
+    /// The packet is not for our address and port.
+    NotOurs,
+    /// The packet is ours and wrong; the VNI as in [`BadOuter`].
+    Bad(RxDrop, Option<[u8; 3]>),
+}
 
-    /// Length of the inner frame.
+impl From<RxDrop> for Stopped {
     #[inline(always)]
-    pub(crate) const fn inner_len(&self) -> u32 {
-        // `outer::inner_len` has seen to it that this is not negative.
-        self.udp_len as u32 - (UDP_LEN + VXLAN_LEN) as u32
+    fn from(reason: RxDrop) -> Self {
+        Self::Bad(reason, None)
     }
 }
 
-/// Why a packet goes no further. `None`: it is not ours.
-type Stopped = Option<RxDrop>;
-
-/// Is the packet ours, and are its outer headers right? `len`: bytes of the frame, those that
-/// cannot be read in place included. `None`: not ours.
+/// Parses the outer headers. `len`: bytes of the frame, those included that cannot be read in
+/// place. `None`: the packet is not ours.
 #[inline(always)]
-pub(crate) fn headers(
+pub(crate) fn parse(
     packet: &View,
     len: usize,
     settings: &GlobalSettings,
-) -> Result<Option<Received>, Refused> {
+) -> Result<Option<OuterRx>, BadOuter> {
     let Some(eth) = packet.window::<ETH_LEN>(0) else { return Ok(None) };
     let mut source = Address::ZERO;
     let (family, result) = match eth.be_bytes2(ethernet::field::ETHERTYPE) {
@@ -83,11 +69,9 @@ pub(crate) fn headers(
         _ => return Ok(None),
     };
     match result {
-        Ok(received) => Ok(Some(received)),
-        Err(None) => Ok(None),
-        Err(Some(reason)) => {
-            Err(Refused { reason, slot: policy::slot_of_address(family, &source), pair: None })
-        }
+        Ok(outer) => Ok(Some(outer)),
+        Err(Stopped::NotOurs) => Ok(None),
+        Err(Stopped::Bad(reason, vni)) => Err(BadOuter { reason, family, source, vni }),
     }
 }
 
@@ -97,8 +81,8 @@ fn read_ipv4(
     len: usize,
     settings: &GlobalSettings,
     source: &mut Address,
-) -> Result<Received, Stopped> {
-    let ip = packet.window::<{ IP + IPV4_LEN }>(0).ok_or(None)?;
+) -> Result<OuterRx, Stopped> {
+    let ip = packet.window::<{ IP + IPV4_LEN }>(0).ok_or(Stopped::NotOurs)?;
     let (version_ihl, destination) =
         (ip.byte(IP + ipv4::field::VERSION_IHL), ip.be_bytes4(IP + ipv4::field::DESTINATION));
     if ip.byte(IP + ipv4::field::PROTOCOL) != PROTOCOL_UDP
@@ -106,50 +90,50 @@ fn read_ipv4(
         || destination == [0; 4]
         || (destination != settings.address && destination != settings.public_address)
     {
-        return Err(None);
+        return Err(Stopped::NotOurs);
     }
     *source = Address::ipv4(ip.be_bytes4(IP + ipv4::field::SOURCE));
     // Fragments behind the first have no port; the first one, dropped below, is missing to them.
     let fragment = ip.be16(IP + ipv4::field::FRAGMENT);
     if fragment & ipv4::FRAGMENT_OFFSET_MASK != 0 {
-        return Err(None);
+        return Err(Stopped::NotOurs);
     }
     let header_len = usize::from(version_ihl & ipv4::IHL_MASK) * 4;
     let claimed = if header_len < IPV4_LEN { IPV4_LEN } else { header_len };
-    let udp = packet.window::<UDP_LEN>(IP + claimed).ok_or(None)?;
+    let udp = packet.window::<UDP_LEN>(IP + claimed).ok_or(Stopped::NotOurs)?;
     if udp.be_bytes2(udp::field::DESTINATION_PORT) != settings.port {
-        return Err(None);
+        return Err(Stopped::NotOurs);
     }
     if header_len < IPV4_LEN {
-        return Err(Some(RxDrop::MalformedOuter));
+        return Err(RxDrop::MalformedOuter.into());
     }
     if header_len > IPV4_LEN {
-        return Err(Some(RxDrop::IpOptions));
+        return Err(RxDrop::IpOptions.into());
     }
     if fragment & ipv4::MORE_FRAGMENTS != 0 {
-        return Err(Some(RxDrop::OuterFragment));
+        return Err(RxDrop::OuterFragment.into());
     }
-    // Taken here: reading it again at its constant offset would need a second bounds check, which
-    // the compiler knows to be superfluous and the verifier does not.
+    // The length is read here: reading it later at its constant offset would need a second bounds
+    // check, which the compiler knows to be superfluous and the verifier does not.
     let udp_len = udp.be16(udp::field::LEN);
     let total_len = ip.be16(IP + ipv4::field::TOTAL_LEN);
     let end = IP + usize::from(total_len);
     if end > len {
-        return Err(Some(RxDrop::MalformedOuter));
+        return Err(RxDrop::MalformedOuter.into());
     }
-    let header = packet.window::<IPV4_LEN>(IP).ok_or(None)?;
+    let header = packet.window::<IPV4_LEN>(IP).ok_or(Stopped::NotOurs)?;
     if checksum::ipv4_window(&header) != 0 {
-        return Err(Some(RxDrop::BadChecksum));
+        return Err(RxDrop::BadChecksum.into());
     }
     let payload_len = total_len.checked_sub(IPV4_LEN as u16).ok_or(RxDrop::MalformedOuter)?;
     outer::inner_len(udp_len, payload_len)?;
-    Ok(Received {
+    Ok(OuterRx {
         source: *source,
         destination_rewritten: destination != settings.public_address
             && settings.public_address != [0; 4],
         family: IPV4,
         tos: ip.byte(IP + ipv4::field::TOS),
-        vni: vni::<{ OVERHEAD_IPV4 - VXLAN_LEN }>(packet, settings)?,
+        vni: read_vni::<{ OVERHEAD_IPV4 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
         source_port: udp.be16(udp::field::SOURCE_PORT),
         has_checksum: udp.be_bytes2(udp::field::CHECKSUM) != [0; 2],
@@ -164,39 +148,40 @@ fn read_ipv6(
     len: usize,
     settings: &GlobalSettings,
     source: &mut Address,
-) -> Result<Received, Stopped> {
-    let ip = packet.window::<{ IP + IPV6_LEN }>(0).ok_or(None)?;
+) -> Result<OuterRx, Stopped> {
+    let ip = packet.window::<{ IP + IPV6_LEN }>(0).ok_or(Stopped::NotOurs)?;
     let destination = Address::read_ipv6(&ip, IP + ipv6::field::DESTINATION);
     if ip.byte(IP + ipv6::field::VERSION_CLASS_LABEL) >> 4 != ipv6::VERSION
         || destination.equals(&Address::ZERO)
         || (!destination.equals(&settings.address6)
             && !destination.equals(&settings.public_address6))
     {
-        return Err(None);
+        return Err(Stopped::NotOurs);
     }
     *source = Address::read_ipv6(&ip, IP + ipv6::field::SOURCE);
     let next_header = ip.byte(IP + ipv6::field::NEXT_HEADER);
     if next_header != PROTOCOL_UDP {
-        return Err(behind_extensions(packet, settings, next_header));
+        let reason = behind_extensions(packet, settings, next_header);
+        return Err(reason.map_or(Stopped::NotOurs, Stopped::from));
     }
-    let udp = packet.window::<UDP_LEN>(IP + IPV6_LEN).ok_or(None)?;
+    let udp = packet.window::<UDP_LEN>(IP + IPV6_LEN).ok_or(Stopped::NotOurs)?;
     if udp.be_bytes2(udp::field::DESTINATION_PORT) != settings.port {
-        return Err(None);
+        return Err(Stopped::NotOurs);
     }
     let payload_len = ip.be16(IP + ipv6::field::PAYLOAD_LEN);
     let end = IP + IPV6_LEN + usize::from(payload_len);
     if end > len {
-        return Err(Some(RxDrop::MalformedOuter));
+        return Err(RxDrop::MalformedOuter.into());
     }
     let udp_len = udp.be16(udp::field::LEN);
     outer::inner_len(udp_len, payload_len)?;
-    Ok(Received {
+    Ok(OuterRx {
         source: *source,
         destination_rewritten: !settings.public_address6.equals(&Address::ZERO)
             && !destination.equals(&settings.public_address6),
         family: IPV6,
         tos: (ip.be16(IP + ipv6::field::VERSION_CLASS_LABEL) >> ipv6::CLASS_SHIFT) as u8,
-        vni: vni::<{ OVERHEAD_IPV6 - VXLAN_LEN }>(packet, settings)?,
+        vni: read_vni::<{ OVERHEAD_IPV6 - VXLAN_LEN }>(packet, settings)?,
         udp_len,
         source_port: udp.be16(udp::field::SOURCE_PORT),
         has_checksum: udp.be_bytes2(udp::field::CHECKSUM) != [0; 2],
@@ -205,11 +190,11 @@ fn read_ipv6(
     })
 }
 
-/// Follows a chain of extension headers to UDP to our port, which then is refused: a tunnel needs
-/// no options, and does not reassemble. Beyond six nobody looks (RFC 8504 section 5.3 allows a
-/// limit).
+/// Follows a chain of extension headers to a UDP header with our port, and returns why the packet
+/// is refused: a tunnel needs no options, and does not reassemble. A chain of more than six headers
+/// is not followed (RFC 8504 section 5.3 allows a limit). `None`: the packet is not ours.
 #[inline(always)]
-fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Stopped {
+fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Option<RxDrop> {
     const MAX_EXTENSIONS: usize = 6;
     let mut next_header = first;
     let mut at = IP + IPV6_LEN;
@@ -248,15 +233,10 @@ fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Sto
 
 /// The VNI of the VXLAN header at `AT`.
 #[inline(always)]
-fn vni<const AT: usize>(packet: &View, settings: &GlobalSettings) -> Result<[u8; 3], Stopped> {
+fn read_vni<const AT: usize>(packet: &View, settings: &GlobalSettings) -> Result<[u8; 3], Stopped> {
     let header = packet.window::<VXLAN_LEN>(AT).ok_or(RxDrop::InvalidVxlanHeader)?;
-    let vni = outer::vni(&header, settings.ignore_reserved_bits != 0);
-    if vni.is_err() && settings.pass_unknown_vni != 0 {
+    outer::vni(&header, settings.ignore_reserved_bits != 0).map_err(|reason| {
         let [a, b, c, _] = header.be_bytes4(vxlan::field::VNI);
-        // SAFETY: only asked whether it is there.
-        if unsafe { NETWORK_BY_VNI.get([0, a, b, c]) }.is_none() {
-            return Err(None);
-        }
-    }
-    Ok(vni?)
+        Stopped::Bad(reason, Some([a, b, c]))
+    })
 }

@@ -21,25 +21,25 @@ pub(crate) struct View {
 impl View {
     /// The whole frame.
     #[inline(always)]
-    pub(crate) fn of_xdp(ctx: &XdpContext) -> Self {
+    pub(crate) fn from_xdp(ctx: &XdpContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end() }
     }
 
     /// The XDP metadata in front of the frame.
     #[inline(always)]
-    pub(crate) fn of_xdp_metadata(ctx: &XdpContext) -> Self {
+    pub(crate) fn from_xdp_metadata(ctx: &XdpContext) -> Self {
         Self { start: ctx.metadata(), end: ctx.metadata_end() }
     }
 
     /// The linear part of the frame.
     #[inline(always)]
-    pub(crate) fn of_skb(ctx: &TcContext) -> Self {
+    pub(crate) fn from_skb(ctx: &TcContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end() }
     }
 
     /// The XDP metadata that came with the frame.
     #[inline(always)]
-    pub(crate) fn of_skb_metadata(ctx: &TcContext) -> Self {
+    pub(crate) fn from_skb_metadata(ctx: &TcContext) -> Self {
         // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites this
         // load.
         let start = unsafe { (*ctx.skb.skb).data_meta } as usize;
@@ -52,7 +52,7 @@ impl View {
         self.end - self.start
     }
 
-    /// Where `size` bytes at `offset` are, if they lie inside.
+    /// The address of `size` bytes at `offset`, if they lie inside.
     #[inline(always)]
     fn at(&self, offset: usize, size: usize) -> Option<usize> {
         let address = self.start + offset;
@@ -60,7 +60,7 @@ impl View {
     }
 
     /// Adds `N` bytes at `offset`, a multiple of four up to 512, to an Internet checksum that is
-    /// not folded yet. The words are the host's.
+    /// not folded yet. The words are in host order.
     #[inline(always)]
     pub(crate) fn add_to_checksum<const N: u32>(&self, offset: usize, sum: u32) -> Option<u32> {
         let address = self.at(offset, N as usize)?;
@@ -159,24 +159,24 @@ impl<const N: usize> HeaderWindow for PacketWindow<N> {
     }
 }
 
-/// What the kernel knows of a packet beside its bytes.
+/// What the kernel records of a packet beside its bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct SkbInfo {
     /// Bytes, linear or not, from the Ethernet header on.
     pub(crate) len: u32,
     /// Interface whose hook runs.
     pub(crate) ifindex: u32,
-    /// A VLAN tag is held outside of the bytes.
+    /// The packet has a VLAN tag, which the kernel holds outside of the bytes.
     pub(crate) vlan: bool,
     /// Payload bytes of each segment; 0 for a packet that is not GSO.
     pub(crate) gso_size: u32,
-    /// Segments; 0 where the packet's maker did not say.
+    /// Segments; 0 if whoever made the packet did not count them.
     pub(crate) gso_segs: u32,
 }
 
 impl SkbInfo {
     #[inline(always)]
-    pub(crate) fn of(ctx: &TcContext) -> Self {
+    pub(crate) fn from_skb(ctx: &TcContext) -> Self {
         // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each
         // load.
         let skb = unsafe { &*ctx.skb.skb };
@@ -198,7 +198,7 @@ impl SkbInfo {
         if self.gso_segs != 0 {
             return u64::from(self.gso_segs);
         }
-        // A guest's or a tap device's frame: the kernel counts only when it segments.
+        // A frame of a guest or a tap device: the kernel counts segments only when it makes them.
         let payload = self.len.saturating_sub(headers);
         u64::from(payload.div_ceil(self.gso_size)).max(1)
     }

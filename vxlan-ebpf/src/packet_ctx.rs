@@ -1,6 +1,6 @@
-//! What a received packet comes in: an XDP frame or a socket buffer. The rules of receive are the
-//! same for both ([`decap`](crate::decap)); how bytes get readable, and how they are taken away and
-//! written, is not.
+//! The trait by which `decap` reaches a received packet: an XDP frame ([`ctx_xdp`](crate::ctx_xdp))
+//! or a socket buffer ([`ctx_tc`](crate::ctx_tc)). The rules of receive are the same for both; how
+//! bytes become readable, and how they are removed and written, is not.
 
 use vxlan_common::{
     inner::Inner,
@@ -10,45 +10,45 @@ use vxlan_common::{
     wire::{ETH_LEN, ipv4, tcp},
 };
 
-use crate::{outer_rx::Received, packet::View, policy::Sender};
+use crate::{packet::View, policy::Sender, scratch::OuterRx};
 
-/// Enough to read every header that decides: the outer ones and, of the inner frame, Ethernet, IPv6
-/// or IPv4 with options, TCP with options.
-pub(crate) const HEADERS: u32 =
+/// Length of all headers that decisions depend on, at most: the outer ones and, of the inner frame,
+/// Ethernet, IPv6 or IPv4 with options, TCP with options.
+pub(crate) const MAX_HEADERS_LEN: u32 =
     (OVERHEAD_IPV6 + ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
 
 /// A received packet, as the hook has it.
 ///
 /// A [`View`] is stale after any call but `load`.
-pub(crate) trait Carrier {
+pub(crate) trait PacketCtx {
     /// Bytes of the frame.
     fn len(&self) -> u32;
 
-    /// The frame with the outer headers, as far as there are any, in reach.
+    /// The frame with its outer headers readable, as far as they are there.
     fn outer(&self) -> View;
 
-    /// The frame with its first `len` bytes in reach, or all that there are.
+    /// The frame with its first `len` bytes readable, or all of them if there are fewer.
     fn reach(&self, len: u32) -> View;
 
-    /// Several packets that the driver or GRO merged into one.
+    /// The driver or GRO merged several packets into this one.
     fn is_merged(&self) -> bool;
 
-    /// Copies bytes out, wherever they are. `None`: they are not there.
+    /// Copies bytes out, readable in place or not. `None`: the packet ends before.
     ///
     /// # Safety
     /// `to` must be valid for writes of `N` bytes.
     unsafe fn load<const N: usize>(&self, at: u32, to: *mut [u8; N]) -> Option<()>;
 
-    /// Removes the outer headers, and what lay behind the outer IP packet. There is a whole inner
-    /// Ethernet header.
-    fn strip(&self, received: &Received) -> Option<()>;
+    /// Removes the outer headers, and the trailer behind the outer IP packet. The caller made sure
+    /// that there is a whole inner Ethernet header.
+    fn strip(&self, outer: &OuterRx) -> Option<()>;
 
-    /// Writes bytes of the stripped frame.
+    /// Writes bytes of the decapsulated frame.
     fn set<const N: usize>(&self, at: usize, bytes: [u8; N]) -> Option<()>;
 
-    /// Lowers the segment size that a stripped frame announces.
+    /// Lowers the MSS that a decapsulated TCP SYN announces.
     fn clamp(&self, clamp: &MssClamp) -> Option<()>;
 
-    /// Marks the frame as one that may enter the overlay, where another program has it do so.
+    /// Tags the frame as one that may enter the overlay, if another program redirects it there.
     fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop>;
 }

@@ -1,35 +1,36 @@
-//! A peer's element of `PEERS`. The daemon changes it under traffic, and the kernel copies an
-//! element byte by byte: so each peer has two, of which the daemon writes the one that does not
-//! count, and then adds one to the number that says which one does.
+//! Reads of a peer's entry in `PEERS`. The daemon changes enattempts under traffic, and the kernel
+//! copies an element byte by byte: so each peer has two elements. The daemon writes the inactive
+//! one, and then increments the version, which says which one is active.
 
 use vxlan_common::table::{PeerEntry, active_element};
 
 use crate::maps::{PEER_SNAPSHOT, PEERS, VERSIONS};
 
-/// More changes at once than ever happen: two tries fail only if each met one.
-const TRIES: usize = 3;
+/// Attempts at a consistent copy. An attempt fails only if the daemon changed the entry meanwhile,
+/// which it never does so often.
+const ATTEMPTS: usize = 3;
 const WORDS: usize = size_of::<PeerEntry>() / size_of::<u64>();
 const _: () = assert!(size_of::<PeerEntry>() == WORDS * size_of::<u64>());
 
-/// The element that counts. A field at a time is right, of two one may be older.
+/// The active element in place. Each field by itself is right; of two fields one may be older.
 #[inline(always)]
-pub(crate) fn part(peer: u32) -> Option<&'static PeerEntry> {
+pub(crate) fn peek(peer: u32) -> Option<&'static PeerEntry> {
     let version = *VERSIONS.get(peer)?;
     PEERS.get(active_element(peer, version))
 }
 
-/// A copy that is whole. It lasts until the next call on this CPU.
+/// A consistent copy of the active element. It lasts until the next call on this CPU.
 ///
-/// The daemon writes an element only after the number has moved on from it, so one whose number is
-/// still the same afterwards was not written to meanwhile. Loads are kept in order by the compiler,
-/// as they are volatile, and by x86; elsewhere they would have to be delayed by more than a system
-/// call.
+/// The daemon writes an element only after the version has moved on from it: if the version is
+/// still the same after the copy, the element was not written to meanwhile. Loads are kept in order
+/// by the compiler, as they are volatile, and by x86; elsewhere they would have to be delayed by
+/// more than a system call.
 #[inline(always)]
-pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
+pub(crate) fn snapshot(peer: u32) -> Option<&'static PeerEntry> {
     let version: *const u32 = VERSIONS.get(peer)?;
     let copy = PEER_SNAPSHOT.get_ptr_mut(0)?;
-    let mut tries = 0;
-    while tries < TRIES {
+    let mut attempts = 0;
+    while attempts < ATTEMPTS {
         // SAFETY: points to an element of an array map, which lives as long as the map.
         let before = unsafe { version.read_volatile() };
         let from: *const u64 = core::ptr::from_ref(PEERS.get(active_element(peer, before))?).cast();
@@ -45,7 +46,7 @@ pub(crate) fn to(peer: u32) -> Option<&'static PeerEntry> {
             // SAFETY: as above; the next reference is made when this one is not used any more.
             return Some(unsafe { &*copy });
         }
-        tries += 1;
+        attempts += 1;
     }
     None
 }

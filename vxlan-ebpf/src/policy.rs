@@ -1,4 +1,6 @@
-//! Who may send what: the peer's right to a network, and the inner frame's source and destination.
+//! The rules of receive: the peer's right to send in a network, and the inner frame's source and
+//! destination. Look-ups are in [`lookup`](crate::lookup), rate limits in
+//! [`rate_limit`](crate::rate_limit).
 //!
 //! Default deny: whatever no table allows is refused here, under its own reason.
 
@@ -9,20 +11,18 @@ use vxlan_common::{
     reason::RxDrop,
     table::{
         GlobalSettings, LOCAL, Mapping, MemberEntry, NetworkAddress, NetworkEntry, NonMember,
-        OuterAddress, Owner, SourceEntry,
+        SourceEntry,
     },
 };
 
 use crate::{
     counters::Refused,
-    maps::{
-        MAPPINGS, MEMBERS, NETWORK_BY_VNI, NETWORKS, PEER_BY_ADDRESS, ROUTES, RouteKey, SOURCES,
-    },
-    outer_rx::Received,
-    peer_entry,
+    lookup::{self, owner},
+    maps::{MAPPINGS, MEMBERS, NETWORKS, SOURCES},
+    scratch::OuterRx,
 };
 
-/// Who sent it, and into what.
+/// The member that sent a packet, and its network.
 pub(crate) struct Sender {
     /// Index of the member.
     pub(crate) index: u32,
@@ -32,19 +32,18 @@ pub(crate) struct Sender {
     pub(crate) rewritten: bool,
 }
 
-/// Finds the member that may send this. `None`: another VXLAN user's packet.
+/// Finds the member that may send this packet. `None`: the packet is another VXLAN user's.
 #[inline(always)]
-pub(crate) fn sender(
-    received: &Received,
+pub(crate) fn find_sender(
+    outer: &OuterRx,
     settings: &GlobalSettings,
 ) -> Result<Option<Sender>, Refused> {
-    let key =
-        NetworkAddress { vni: received.vni, family: received.family, address: received.source };
+    let key = NetworkAddress { vni: outer.vni, family: outer.family, address: outer.source };
     // SAFETY: copied out at once; entries are replaced whole.
     let declared = unsafe { SOURCES.get(key) }.copied();
     let found = match declared {
         Some(source) if source.flags & SourceEntry::SHARED == 0 => declared,
-        _ => learned(key, received.source_port).or(declared),
+        _ => learned_source(key, outer.source_port).or(declared),
     };
     if let Some(SourceEntry { member: index, flags }) = found
         && let Some(member) = MEMBERS.get(index)
@@ -57,25 +56,23 @@ pub(crate) fn sender(
             rewritten: flags & SourceEntry::REWRITTEN != 0,
         }));
     }
-    stranger(received, settings)
+    refuse_unknown(outer, settings)
 }
 
-/// The member whose peer's endpoint this is, as it was learned.
+/// The source entry of a learned endpoint.
 #[inline(always)]
-fn learned(from: NetworkAddress, port: u16) -> Option<SourceEntry> {
+fn learned_source(from: NetworkAddress, port: u16) -> Option<SourceEntry> {
     let key = Mapping { from, port: port.to_be_bytes(), pad: [0; 2] };
     // SAFETY: copied out at once; entries are replaced whole.
     unsafe { MAPPINGS.get(key) }.copied()
 }
 
-/// Why nobody may send this, and whom to put it down to.
+/// Says why no member may send this packet, and which counter slot the drop is attributed to.
 #[inline(always)]
-fn stranger(received: &Received, settings: &GlobalSettings) -> Result<Option<Sender>, Refused> {
-    let [a, b, c] = received.vni;
-    // SAFETY: an index, copied out at once.
-    let network = unsafe { NETWORK_BY_VNI.get([0, a, b, c]) }.copied();
-    let peer = peer_index(received.family, &received.source);
-    let peer_slot = peer.map_or(UNATTRIBUTED_SLOT, peer_slot);
+fn refuse_unknown(outer: &OuterRx, settings: &GlobalSettings) -> Result<Option<Sender>, Refused> {
+    let network = lookup::network_of_vni(outer.vni);
+    let peer = lookup::peer_of_address(outer.family, &outer.source);
+    let peer_slot = peer.map_or(UNATTRIBUTED_SLOT, lookup::peer_slot);
     match (network, peer) {
         (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
         (None, _) => Err(Refused { reason: RxDrop::UnknownVni, slot: peer_slot, pair: None }),
@@ -91,25 +88,7 @@ fn stranger(received: &Received, settings: &GlobalSettings) -> Result<Option<Sen
     }
 }
 
-#[inline(always)]
-fn peer_index(family: u8, address: &Address) -> Option<u32> {
-    let key = OuterAddress { family, pad: [0; 3], address: *address };
-    // SAFETY: an index, copied out at once.
-    unsafe { PEER_BY_ADDRESS.get(key) }.copied()
-}
-
-/// The counter slot of the peer that has this outer address.
-#[inline(always)]
-pub(crate) fn slot_of_address(family: u8, address: &Address) -> u32 {
-    peer_index(family, address).map_or(UNATTRIBUTED_SLOT, peer_slot)
-}
-
-#[inline(always)]
-pub(crate) fn peer_slot(index: u32) -> u32 {
-    peer_entry::part(index).map_or(UNATTRIBUTED_SLOT, |peer| peer.slot)
-}
-
-/// May this member send from that inner address?
+/// Checks that the member may send from the inner source address.
 #[inline(always)]
 pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     if matches!(inner.kind, FrameKind::LinkControl) {
@@ -122,19 +101,19 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
         return Err(RxDrop::InnerSourceDenied);
     }
     let speaks_for = |address| {
-        // Discovery speaks from and of link-local addresses too; other traffic of theirs stays on
-        // its link.
+        // Neighbour discovery has link-local sources and targets too; other traffic of link-local
+        // addresses stays on its link.
         if inner.is_link_local(&address) {
             return inner.is_discovery() && sender.member.flags & MemberEntry::IPV6 != 0;
         }
-        owner(sender.network, inner, address) == Some(sender.index)
+        owner(sender.network, inner, &address) == Some(sender.index)
     };
-    let target_too = !matches!(inner.kind, FrameKind::Advertisement)
+    let target_ok = !matches!(inner.kind, FrameKind::Advertisement)
         || (!inner.is_no_host(&inner.target) && speaks_for(inner.target));
-    if speaks_for(inner.source) && target_too { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
+    if speaks_for(inner.source) && target_ok { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
 }
 
-/// Is it a tunnel inside the tunnel?
+/// Refuses a tunnel inside the tunnel.
 #[inline(always)]
 pub(crate) fn check_nesting(
     inner: &Inner,
@@ -161,7 +140,7 @@ fn is_underlay(inner: &Inner, settings: &GlobalSettings) -> bool {
         && (to.equals(&settings.address6) || to.equals(&settings.public_address6))
 }
 
-/// Is that inner destination on or behind this host?
+/// Checks that the inner destination is on or behind this host.
 #[inline(always)]
 pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     let denied = Err(RxDrop::InnerDestinationDenied);
@@ -169,7 +148,7 @@ pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), Rx
     if !inner.to_group() && !inner.destination_mac.equals(&sender.network.mac) {
         return denied;
     }
-    // A multicast MAC is derived from a multicast IP address, and nothing else goes there.
+    // A multicast MAC is derived from a multicast IP address; any other destination is refused.
     if inner.to_group() && !broadcast && !inner.to_multicast() {
         return denied;
     }
@@ -178,14 +157,10 @@ pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), Rx
     }
     let ours = |address| {
         (inner.is_discovery() && inner.is_link_local(&address))
-            || owner(sender.network, inner, address) == Some(LOCAL)
+            || owner(sender.network, inner, &address) == Some(LOCAL)
     };
-    let addressed = if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
-    let target_too = !matches!(inner.kind, FrameKind::Solicitation) || ours(inner.target);
-    if addressed && target_too { Ok(()) } else { denied }
-}
-
-#[inline(always)]
-fn owner(network: &NetworkEntry, inner: &Inner, address: Address) -> Option<Owner> {
-    ROUTES.get(RouteKey::whole(network.vni, inner.family, address)).copied()
+    let destination_ok =
+        if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };
+    let target_ok = !matches!(inner.kind, FrameKind::Solicitation) || ours(inner.target);
+    if destination_ok && target_ok { Ok(()) } else { denied }
 }

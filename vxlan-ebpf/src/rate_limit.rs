@@ -1,8 +1,10 @@
-//! RateLimit limits: what each peer may send, how much is copied to everyone, and how much is done
-//! on behalf of strangers.
+//! Rate limits: what each peer may send, how many BUM frames are replicated, and how much work any
+//! packet can cause on the slow path. Owns the buckets' arithmetic at run time; the limits
+//! themselves come from the configuration (`vxlan_common::table::RateLimit`).
 //!
-//! Two CPUs may read a clock before either has written it: then one packet is not charged. A limit
-//! is for overload, where a few packets more do no harm, and exactness would cost every packet.
+//! Two CPUs may read a virtual clock before either has written it: then one packet is not charged.
+//! A limit is for overload, where a few packets more do no harm, and exactness would cost every
+//! packet.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::Array};
 use vxlan_common::{
@@ -13,86 +15,84 @@ use vxlan_common::{
 use crate::{
     maps::{BUM_BUCKETS, PEER_BUCKETS, PROBE_BUCKETS, SLOW_PATH_BUCKETS},
     peer_entry,
-    policy::Sender,
 };
 
-/// What is done for others: ICMP messages, log messages.
-const EXCEPTION: RateLimit = RateLimit::per_second(100, 0, 100);
-/// Probes with one peer's tag from one side: what it sends, and more than a search for the path MTU
-/// takes.
-const PROBES: RateLimit = RateLimit::per_second(64, 0, 64);
+/// ICMP messages, and log messages.
+const SLOW_PATH_LIMIT: RateLimit = RateLimit::per_second(100, 0, 100);
+/// Probes with one peer's tag, from its endpoint or from elsewhere: more than a peer sends, a
+/// search for the path MTU included.
+const PROBE_LIMIT: RateLimit = RateLimit::per_second(64, 0, 64);
 
 /// Charges a received packet to its peer.
 #[inline(always)]
-pub(crate) fn peer(sender: &Sender, bytes: u32) -> Result<(), RxDrop> {
-    if sender.member.flags & MemberEntry::LIMITED == 0 {
+pub(crate) fn charge_peer(member: &MemberEntry, bytes: u32) -> Result<(), RxDrop> {
+    if member.flags & MemberEntry::LIMITED == 0 {
         return Ok(());
     }
-    let limits =
-        peer_entry::part(sender.member.peer).zip(PEER_BUCKETS.get_ptr_mut(sender.member.peer));
-    let Some((peer, spent)) = limits else { return Ok(()) };
+    let entries = peer_entry::peek(member.peer).zip(PEER_BUCKETS.get_ptr_mut(member.peer));
+    let Some((peer, bucket)) = entries else { return Ok(()) };
     let now = now();
     // SAFETY: points to an element of an array map, which lives as long as the map; both words are
     // read and written whole.
     unsafe {
-        let packets = charge((*spent).packets, &peer.packets, 1, now);
-        let bytes = charge((*spent).bytes, &peer.bytes, u64::from(bytes), now);
+        let packets = charge((*bucket).packets, &peer.packets, 1, now);
+        let bytes = charge((*bucket).bytes, &peer.bytes, u64::from(bytes), now);
         let (Some(packets), Some(bytes)) = (packets, bytes) else {
             return Err(RxDrop::RateLimited);
         };
-        (*spent).packets = packets;
-        (*spent).bytes = bytes;
+        (*bucket).packets = packets;
+        (*bucket).bytes = bytes;
     }
     Ok(())
 }
 
-/// Charges a frame that is to be copied to everyone.
+/// Charges a BUM frame to its network.
 #[inline(always)]
-pub(crate) fn broadcast(index: u32, network: &NetworkEntry) -> Result<(), TxDrop> {
+pub(crate) fn charge_bum(index: u32, network: &NetworkEntry) -> Result<(), TxDrop> {
     if allow(&BUM_BUCKETS, index, &network.bum_limit) { Ok(()) } else { Err(TxDrop::RateLimited) }
 }
 
-/// Charges a probe to the peer that it claims to come from. What comes from elsewhere than its
-/// endpoint, with a tag that anybody on the way can read, uses up nothing of what comes from there.
+/// Charges a probe to the peer that its tag names. Anybody on the path can read a tag: so probes
+/// from elsewhere have a bucket apart from the one of the peer's endpoint.
 #[inline(always)]
-pub(crate) fn probe(peer: u32, from_endpoint: bool) -> bool {
-    allow(&PROBE_BUCKETS, 2 * peer + u32::from(from_endpoint), &PROBES)
+pub(crate) fn allow_probe(peer: u32, from_endpoint: bool) -> bool {
+    allow(&PROBE_BUCKETS, 2 * peer + u32::from(from_endpoint), &PROBE_LIMIT)
 }
 
-/// What others can have us do. Neither shall use up what the other has.
+/// Work that packets of strangers can cause. Each kind has a bucket of its own.
 #[derive(Clone, Copy)]
-pub(crate) enum Service {
-    /// Tell a sender by ICMP.
+pub(crate) enum SlowPath {
+    /// An ICMP message to the sender of a frame.
     Icmp = 0,
-    /// Tell the log.
+    /// A log message.
     Log = 1,
 }
 
-/// May it be done for others once more?
+/// Charges one unit of slow-path work.
 #[inline(always)]
-pub(crate) fn exception(service: Service) -> bool {
-    allow(&SLOW_PATH_BUCKETS, service as u32, &EXCEPTION)
+pub(crate) fn allow_slow_path(service: SlowPath) -> bool {
+    allow(&SLOW_PATH_BUCKETS, service as u32, &SLOW_PATH_LIMIT)
 }
 
 #[inline(always)]
-fn allow(spent: &Array<u64>, index: u32, rate: &RateLimit) -> bool {
-    let Some(spent) = spent.get_ptr_mut(index) else { return false };
-    // SAFETY: as in `peer`.
+fn allow(buckets: &Array<u64>, index: u32, limit: &RateLimit) -> bool {
+    let Some(bucket) = buckets.get_ptr_mut(index) else { return false };
+    // SAFETY: as in `charge_peer`.
     unsafe {
-        let Some(clock) = charge(*spent, rate, 1, now()) else { return false };
-        *spent = clock;
+        let Some(clock) = charge(*bucket, limit, 1, now()) else { return false };
+        *bucket = clock;
     }
     true
 }
 
-/// Where the virtual clock of a limit is after `units` more; `None`: too far ahead.
+/// The virtual clock of a limit after `units` more. `None`: the clock would run too far ahead.
 #[inline(always)]
-fn charge(clock: u64, rate: &RateLimit, units: u64, now: u64) -> Option<u64> {
-    if rate.cost == 0 {
+fn charge(clock: u64, limit: &RateLimit, units: u64, now: u64) -> Option<u64> {
+    if limit.cost == 0 {
         return Some(clock);
     }
-    let clock = if clock > now { clock } else { now } + rate.cost_of(units);
-    (clock <= now + rate.burst).then_some(clock)
+    let clock = if clock > now { clock } else { now } + limit.cost_of(units);
+    (clock <= now + limit.burst).then_some(clock)
 }
 
 #[inline(always)]

@@ -1,0 +1,183 @@
+//! The outer headers of a packet to send: composes them, inserts them in front of the frame, and
+//! hands the packet to the underlay interface. Who gets the packet is decided before, in
+//! [`forward`](crate::forward).
+
+use aya_ebpf::{
+    bindings::{
+        BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+        BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO, TC_ACT_REDIRECT,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
+    },
+    bpf_f_adj_room_encap_l2,
+    helpers::generated::{
+        bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    },
+    programs::TcContext,
+};
+use vxlan_common::{
+    addr::{Address, IPV6},
+    ecn, flow,
+    inner::{self, FrameKind, Inner},
+    outer::{self, HeaderWords, OuterHeaders},
+    reason::TxDrop,
+    table::{DSCP_INHERIT, GlobalSettings, NetworkEntry, PeerEntry},
+    wire::{
+        ETH_LEN,
+        ethernet::{self, ETHERTYPE_VLAN, MAC_LEN},
+        word,
+    },
+};
+
+use crate::header_writer;
+
+/// Address families of the kernel's socket interface (`include/linux/socket.h`).
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// Composes the outer headers and the inner Ethernet header behind them. `len`: bytes of the frame.
+#[inline(always)]
+pub(crate) fn compose(
+    headers: &mut HeaderWords,
+    settings: &GlobalSettings,
+    network: &NetworkEntry,
+    peer: &PeerEntry,
+    inner: &Inner,
+    len: u32,
+) {
+    let hash = inner::flow_hash(inner);
+    let is_arp = matches!(inner.kind, FrameKind::Arp);
+    let dscp =
+        if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
+    let outer = OuterHeaders {
+        source: if peer.family == IPV6 {
+            settings.address6
+        } else {
+            Address::ipv4(settings.address)
+        },
+        destination: peer.endpoint,
+        source_port: if settings.fixed_source_port != 0 {
+            u16::from_be_bytes(settings.port)
+        } else {
+            flow::source_port(hash)
+        },
+        destination_port: u16::from_be_bytes(peer.port),
+        vni: network.vni,
+        tos: ecn::encapsulate(inner.tos) | if is_arp { 0 } else { dscp },
+        ttl: if is_arp {
+            64
+        } else if settings.ttl == 0 {
+            inner.ttl
+        } else {
+            settings.ttl
+        },
+        flow_label: hash,
+    };
+    if peer.family == IPV6 {
+        outer.write_ipv6(len, headers);
+        inner_ethernet::<{ word(outer::OVERHEAD_IPV6) }>(headers, inner);
+    } else {
+        outer.write_ipv4(len, headers);
+        inner_ethernet::<{ word(outer::OVERHEAD_IPV4) }>(headers, inner);
+    }
+}
+
+/// Composes the inner Ethernet header at word `AT`.
+#[inline(always)]
+fn inner_ethernet<const AT: usize>(headers: &mut HeaderWords, inner: &Inner) {
+    let mut at = 0;
+    while at < word(MAC_LEN) {
+        headers[AT + at] = inner.destination_mac.net16(at);
+        headers[AT + word(ethernet::field::SOURCE) + at] = inner.source_mac.net16(at);
+        at += 1;
+    }
+    headers[AT + word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(inner.ethertype());
+}
+
+/// Inserts all headers behind the Ethernet header of an IP frame, so that the kernel knows the
+/// tunnel's layers and can segment a GSO frame.
+///
+/// The inner layer-2 length is the inner Ethernet header only: with the VXLAN header included every
+/// GSO frame is lost at segmentation. FIXED_GSO keeps the segment size, which was chosen for the
+/// overlay's MTU and so leaves room for the outer headers.
+#[inline(always)]
+pub(crate) fn insert_in_ip_frame(
+    ctx: &TcContext,
+    headers: &HeaderWords,
+    peer: &PeerEntry,
+) -> Result<(), TxDrop> {
+    let l3 = if peer.family == IPV6 {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+    } else {
+        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+    };
+    let flags =
+        BPF_F_ADJ_ROOM_FIXED_GSO | l3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+    let flags = u64::from(flags) | bpf_f_adj_room_encap_l2(ETH_LEN as u64);
+    let room = outer::overhead(peer.family);
+    ctx.adjust_room(room as i32, BPF_ADJ_ROOM_MAC, flags).map_err(|_| TxDrop::EncapFailed)?;
+    header_writer::store(ctx, headers, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
+}
+
+/// Inserts the outer headers in front of an ARP frame, which `bpf_skb_adjust_room` refuses.
+///
+/// The neighbour layer reads the packet's protocol from the kernel's metadata, where it still is
+/// ARP, and no helper sets that. Removing a VLAN tag makes the kernel read the protocol anew from
+/// the bytes, so two tags are added (the second pushes the first into the packet) and removed.
+#[inline(always)]
+pub(crate) fn insert_in_arp_frame(
+    ctx: &TcContext,
+    headers: &HeaderWords,
+    peer: &PeerEntry,
+) -> Result<(), TxDrop> {
+    let skb = ctx.skb.skb;
+    let room = outer::overhead(peer.family);
+    // SAFETY: the context is the program's own; views derived before are not used again.
+    if unsafe { bpf_skb_change_head(skb, room, 0) } != 0 {
+        return Err(TxDrop::EncapFailed);
+    }
+    header_writer::store(ctx, headers, room as usize).ok_or(TxDrop::EncapFailed)?;
+    let tag = u16::from_ne_bytes(ETHERTYPE_VLAN);
+    // SAFETY: as above; each helper checks the packet itself.
+    let failed = unsafe {
+        bpf_skb_vlan_push(skb, tag, 0) != 0
+            || bpf_skb_vlan_push(skb, tag, 0) != 0
+            || bpf_skb_vlan_pop(skb) != 0
+            || bpf_skb_vlan_pop(skb) != 0
+    };
+    if failed { Err(TxDrop::EncapFailed) } else { Ok(()) }
+}
+
+/// Hands the packet to the neighbour layer of the underlay interface, which resolves the next hop's
+/// MAC and keeps it fresh, also while no daemon runs. Returns the helper's verdict.
+///
+/// Naming the next hop saves the kernel a route lookup, but leaves the packet with the inner route
+/// as its own. If the packet has to wait for the neighbour's reply, it is sent by that route: so
+/// only a next hop that is known to have replied is named.
+#[inline(always)]
+pub(crate) fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
+    let verdict = if peer.gateway.equals(&Address::ZERO) {
+        // SAFETY: takes no pointer that is not null, and null asks for a lookup.
+        unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
+    } else {
+        let gateway = &peer.gateway.0;
+        let mut next_hop = bpf_redir_neigh {
+            nh_family: if peer.family == IPV6 { AF_INET6 } else { AF_INET },
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 {
+                ipv6_nh: [
+                    u32::from_ne_bytes(gateway[0]),
+                    u32::from_ne_bytes(gateway[1]),
+                    u32::from_ne_bytes(gateway[2]),
+                    u32::from_ne_bytes(gateway[3]),
+                ],
+            },
+        };
+        let size = size_of::<bpf_redir_neigh>() as i32;
+        // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
+        unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) }
+    };
+    if verdict == i64::from(TC_ACT_REDIRECT) {
+        Ok(verdict as i32)
+    } else {
+        Err(TxDrop::RedirectFailed)
+    }
+}
