@@ -177,7 +177,7 @@ mod tests {
     use crate::bytes::Bytes as _;
 
     #[test]
-    fn a_mac_survives_the_way_through_a_packet() {
+    fn a_mac_survives_writing_and_reading() {
         let packet: &[u8] = &[9, 2, 0, 0, 0x44, 1, 0xfe, 9];
         let mac = packet.window::<8>(0).map(|window| Mac::read(&window, 1));
         assert_eq!(mac, Some(Mac::new([2, 0, 0, 0x44, 1, 0xfe])));

@@ -55,7 +55,8 @@ macro_rules! fields {
 fields! {
     GlobalSettings {
         secret, address, public_address, address6, public_address6, port, tag, pass_unknown_vni,
-        fixed_source_port, ignore_reserved_bits, ignore_udp_checksum, ttl, dscp, probes, probe_vni, pad,
+        fixed_source_port, ignore_reserved_bits, ignore_udp_checksum, ttl, dscp, probes, probe_vni,
+        pad,
     }
     FdbKey { ifindex, mac }
     FdbEntry { member, flags, seen }

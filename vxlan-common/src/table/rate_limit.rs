@@ -19,14 +19,14 @@ impl RateLimit {
     const SECOND: u64 = 1_000_000_000;
     const SCALE: u64 = 1024;
 
-    /// `units` per second, and at once as many as come in `burst` ns or `least` of them, whatever
-    /// is more. 0 units: no limit.
-    pub const fn per_second(units: u64, burst: u64, least: u64) -> Self {
+    /// `units` per second, and at once as many as come in `burst` ns or `min_units` of them,
+    /// whatever is more. 0 units: no limit.
+    pub const fn per_second(units: u64, burst: u64, min_units: u64) -> Self {
         if units == 0 {
             return Self::NONE;
         }
         let cost = (Self::SECOND * Self::SCALE).div_ceil(units);
-        let room = cost.saturating_mul(least) / Self::SCALE;
+        let room = cost.saturating_mul(min_units) / Self::SCALE;
         Self { cost, burst: if room > burst { room } else { burst } }
     }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_costs_what_it_says() {
+    fn a_unit_costs_the_inverse_of_the_rate() {
         let thousand = RateLimit::per_second(1_000, 0, 1);
         assert_eq!(
             (thousand.cost_of(1), thousand.cost_of(1_000), thousand.burst),

@@ -6,15 +6,16 @@ use crate::{abi::abi, addr::Address};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct GlobalSettings {
-    /// Random at every start; proves to `deliver` that `decap` wrote the tag.
+    /// Proves to `deliver` that `decap` wrote the tag. Random: drawn at the first start, and
+    /// inherited by later generations until `vxlan down`.
     pub secret: [u8; 8],
     /// The underlay interface's own IPv4 address; zero where it has none.
     pub address: [u8; 4],
     /// The IPv4 address that peers send to when a 1:1 NAT is in front; zero where there is none.
     pub public_address: [u8; 4],
-    /// The same of IPv6.
+    /// The underlay interface's own IPv6 address; zero where it has none.
     pub address6: Address,
-    /// The same of IPv6.
+    /// The IPv6 address that peers send to when a 1:1 NAT is in front; zero where there is none.
     pub public_address6: Address,
     /// UDP destination port of VXLAN, network order.
     pub port: [u8; 2],
