@@ -4,7 +4,7 @@ use super::RateLimit;
 use crate::{abi::abi, addr::Address, outer};
 
 /// Another host: where packets for it go. There are two elements for each, of which one counts
-/// ([`current`]).
+/// ([`active_element`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PeerEntry {

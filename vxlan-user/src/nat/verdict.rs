@@ -16,7 +16,7 @@ pub enum NatVerdict {
     OneToOne,
     /// An address is rewritten and no port, and unsolicited packets do not get in.
     PortPreservingNapt,
-    /// SourcePorts are rewritten; the same for every destination, as far as is known.
+    /// Source ports are rewritten; the same for every destination, as far as is known.
     Napt,
     /// The mapped address or port depends on the destination.
     Symmetric,

@@ -48,7 +48,7 @@ pub enum RequestVerdict {
         /// this host's session: send a request at once.
         request_now: bool,
     },
-    /// ProbeCounts as [`ProbeRefusal::Unproven`].
+    /// Counted as [`ProbeRefusal::Unproven`].
     Unproven {
         /// The token that the reply offers. Absent: do not reply.
         offered_token: Option<u64>,

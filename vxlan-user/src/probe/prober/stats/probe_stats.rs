@@ -18,7 +18,7 @@ use crate::{
 const LOSS_WINDOW: u64 = 32;
 /// Number of the latest unsolicited requests that show whether such requests pass.
 const UNSOLICITED_WINDOW: usize = 8;
-/// Most recent requests of the peer class arrival is remembered.
+/// Number of the most recent requests of the peer whose class of arrival is remembered.
 const MAX_RECENT: usize = 256;
 
 /// The classes in which a received probe counts.
