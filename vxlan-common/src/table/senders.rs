@@ -25,7 +25,7 @@ impl SourceEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Mapping {
-    /// NetworkEntry and outer source.
+    /// Network and outer source.
     pub from: NetworkAddress,
     /// UDP source port, network order.
     pub port: [u8; 2],

@@ -53,7 +53,7 @@ impl NatBox {
         }
     }
 
-    /// SourcePorts stay.
+    /// Ports stay.
     pub(super) fn keeping_ports(self) -> Self {
         Self { keeps_port: true, ..self }
     }
