@@ -178,7 +178,7 @@ impl Bench {
             host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         assert_eq!(overlays.len(), config.networks.len());
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
-        let declared = |peer: &config::Peer| path_to(peer, peer.endpoint()?.value);
+        let declared = |peer: &config::Peer| path_to(peer, peer.endpoint()?);
         let paths: Vec<_> = config.peers.iter().map(declared).collect();
         let mut plan = Plan::new(&config, &underlay, &[], &Inherited::default(), &mut Fixed(0xa0));
         plan.set_overlays(&overlays);

@@ -69,6 +69,11 @@ impl PerFamily {
         self.iter().find(|at| at.value.is_ipv4() == like.is_ipv4())
     }
 
+    /// Returns the addresses without their lines.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.iter().map(|at| at.value)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Located<IpAddr>> {
         let v4 = self.v4.map(|at| Located { value: IpAddr::V4(at.value), line: at.line });
         let v6 = self.v6.map(|at| Located { value: IpAddr::V6(at.value), line: at.line });
@@ -248,8 +253,14 @@ impl Config {
 
 impl Peer {
     /// Returns the first endpoint. `None` if the peer `learns`.
-    pub fn endpoint(&self) -> Option<Located<SocketAddr>> {
-        self.endpoints.first().copied()
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoints.first().map(|at| at.value)
+    }
+
+    /// Returns the port that a peer with [`PeerSourcePort::Fixed`] sends from: the port of its
+    /// endpoint; if it `learns`, the VXLAN port, which is `own_port` here.
+    pub fn fixed_source_port(&self, own_port: u16) -> u16 {
+        self.endpoint().map_or(own_port, |endpoint| endpoint.port())
     }
 
     /// Returns the private address of an endpoint's family, where it differs from the endpoint's:

@@ -71,6 +71,15 @@ pub struct LearnedEndpoint {
     pub sent_from: IpAddr,
 }
 
+/// Returns the endpoint of a peer, as far as it is known: the learned one, or the first declared
+/// one.
+pub fn known_endpoint(
+    peer: &config::Peer,
+    learned: Option<&LearnedEndpoint>,
+) -> Option<SocketAddr> {
+    learned.map(|at| at.endpoint).or_else(|| peer.endpoint())
+}
+
 /// The MTU of an overlay interface where the configuration has none: what the underlay's MTU leaves
 /// beside the longest outer headers that the members need.
 pub fn default_overlay_mtu(

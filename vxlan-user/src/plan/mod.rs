@@ -25,8 +25,8 @@ mod tests;
 pub use address::entry_endpoint;
 pub use contents::{Plan, RouteEntry};
 pub use facts::{
-    LearnedEndpoint, OverlayFacts, PeerPath, UnderlayFacts, default_overlay_mtu, overhead,
-    overlay_mac,
+    LearnedEndpoint, OverlayFacts, PeerPath, UnderlayFacts, default_overlay_mtu, known_endpoint,
+    overhead, overlay_mac,
 };
 pub use learned::{Endpoints, Taken};
 pub use names::{Names, SlotOwner};

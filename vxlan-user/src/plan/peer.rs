@@ -10,7 +10,7 @@ use vxlan_common::{
 
 use super::{
     address::family_address,
-    facts::{LearnedEndpoint, PeerPath, UnderlayFacts},
+    facts::{LearnedEndpoint, PeerPath, UnderlayFacts, known_endpoint},
 };
 use crate::config::{self, PeerSourcePort, PeerUdpChecksum};
 
@@ -31,7 +31,7 @@ pub fn peer_entry(
     learned: Option<&LearnedEndpoint>,
     slot: u32,
 ) -> PeerEntry {
-    let known = || learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
+    let known = || known_endpoint(peer, learned);
     let endpoint = path.map(|path| path.endpoint).or_else(known).unwrap_or_else(|| {
         let ip = match underlay.v6 {
             Some(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -91,7 +91,7 @@ fn private_address(
     if !peer.learns {
         return peer.private_behind(endpoints.find(of_family)?);
     }
-    let declared = peer.private_addresses.iter().map(|at| at.value).find(of_family);
+    let declared = peer.private_addresses.addresses().find(of_family);
     let reported = learned.map(|at| at.sent_from).filter(of_family);
     let arrives_from = learned.map(|at| at.endpoint.ip());
     declared.or(reported).filter(|private| Some(*private) != arrives_from)
@@ -109,7 +109,7 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
         let rewritten = peer.private_behind(endpoint).is_some();
         sources.push((endpoint, if rewritten { SourceEntry::REWRITTEN } else { 0 }));
     }
-    for private in peer.private_addresses.iter().map(|at| at.value) {
+    for private in peer.private_addresses.addresses() {
         if sources.iter().all(|(known, _)| *known != private) {
             sources.push((private, 0));
         }
@@ -123,7 +123,7 @@ pub(super) fn source_ports_and_flags(peer: &config::Peer, own_port: u16) -> (u16
     let (low, high, from_flow) = match peer.source_port {
         PeerSourcePort::Flow => (0, 0, MemberEntry::FLOW_PORTS),
         PeerSourcePort::Fixed => {
-            let port = peer.endpoint().map_or(own_port, |at| at.value.port());
+            let port = peer.fixed_source_port(own_port);
             (port, port, 0)
         }
         PeerSourcePort::Any => (*peer.source_ports.start(), *peer.source_ports.end(), 0),

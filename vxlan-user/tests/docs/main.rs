@@ -317,7 +317,7 @@ fn the_readme_s_two_configurations_are_valid_and_mirror_each_other() {
         let peer = &mine.peers[0];
         assert_eq!(peer.name.value, theirs.node.name);
         let address = |at: &config::PerFamily| at.v4.map(|at| std::net::IpAddr::V4(at.value));
-        let endpoint = peer.endpoint().map(|at| at.value.ip());
+        let endpoint = peer.endpoint().map(|at| at.ip());
         assert_eq!(endpoint, address(&theirs.underlay.public_address));
         assert_eq!(address(&peer.private_addresses), address(&theirs.underlay.address));
         let (network, other) = (&mine.networks[0], &theirs.networks[0]);

@@ -100,8 +100,8 @@ impl FuzzPlane {
         let learned: Vec<_> = setup.config.peers.iter().map(learned).collect();
         let peers = config.peers.iter().zip(&setup.config.peers).zip(&learned);
         let paths = peers.map(|((peer, ours), learned)| {
-            let declared = || peer.endpoint().map(|endpoint| endpoint.value);
-            let endpoint = learned.map(|learned| learned.endpoint).or_else(declared)?;
+            let learned = learned.map(|learned| learned.endpoint);
+            let endpoint = learned.or_else(|| peer.endpoint())?;
             ours.reachable.then(|| PeerPath {
                 endpoint,
                 gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],

@@ -234,7 +234,7 @@ fn sends_to(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
 
 /// Logs a change of the endpoint in use, where a peer has several.
 fn log_change(peer: &config::Peer, entry: Option<&PeerEntry>, path: PeerPath) -> PeerPath {
-    let first = peer.endpoint().is_some_and(|first| first.value == path.endpoint);
+    let first = peer.endpoint() == Some(path.endpoint);
     let changed = entry.map_or(!first, |entry| !sends_to(entry, path.endpoint));
     if peer.endpoints.len() > 1 && changed {
         tracing::info!(peer = %peer.name, "packets go to its endpoint {}", path.endpoint);
@@ -251,7 +251,6 @@ pub(in crate::daemon) fn may_improve(
     peer: usize,
 ) -> bool {
     let Some((of, entry)) = config.peers.get(peer).zip(entries.get(peer)) else { return false };
-    let learned = learned.of(peer).map(|at| at.endpoint);
-    let first = of.endpoint().map(|at| at.value).or(learned);
+    let first = plan::known_endpoint(of, learned.of(peer).as_ref());
     first.is_some_and(|first| !sends_to(entry, first))
 }

@@ -14,7 +14,7 @@ fn data_endpoint(entry: &PeerEntry) -> Option<SocketAddr> {
 /// Returns where probes for a peer go: the endpoint of data; without a path the declared endpoint,
 /// so that silence there is noticed.
 pub(super) fn destination(running: &ActivePlane, peer: usize) -> Option<SocketAddr> {
-    let declared = || running.preflight.config.peers.get(peer)?.endpoint().map(|at| at.value);
+    let declared = || running.preflight.config.peers.get(peer)?.endpoint();
     running.plan.peers.get(peer).and_then(data_endpoint).or_else(declared)
 }
 

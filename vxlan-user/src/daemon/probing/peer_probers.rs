@@ -90,8 +90,8 @@ fn settings(
         port: config.underlay.port.value,
         fixed_source_port: config.underlay.source_port.value == SourcePort::Fixed,
         addresses: preflight.facts.addresses().collect(),
-        public_addresses: config.underlay.public_address.iter().map(|at| at.value).collect(),
-        private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
+        public_addresses: config.underlay.public_address.addresses().collect(),
+        private_addresses: peer.private_addresses.addresses().collect(),
         ports: ports(&running.preflight.config, peer),
         ttl: match config.underlay.ttl {
             OuterField::Fixed(ttl) => ttl,
@@ -122,10 +122,11 @@ fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFa
 
 /// Returns the ports that a peer sends data from.
 fn ports(config: &Config, peer: &config::Peer) -> SourcePorts {
-    let port = || peer.endpoint().map_or(config.underlay.port.value, |at| at.value.port());
     match peer.source_port {
         PeerSourcePort::Flow => SourcePorts::Flow,
-        PeerSourcePort::Fixed => SourcePorts::Fixed(port()),
+        PeerSourcePort::Fixed => {
+            SourcePorts::Fixed(peer.fixed_source_port(config.underlay.port.value))
+        }
         PeerSourcePort::Any => {
             SourcePorts::Range(*peer.source_ports.start(), *peer.source_ports.end())
         }

@@ -6,7 +6,7 @@ use crate::{
     daemon::preflight::{Preflight, attach_modes},
     dataplane::{DataPlane, TcHook},
     host::{Host, hidden_name},
-    plan::{Endpoints, LearnedEndpoint, Plan},
+    plan::{self, Endpoints, LearnedEndpoint, Plan},
     state::{self, HostState},
 };
 
@@ -76,13 +76,13 @@ pub(in crate::daemon) async fn planned(
 }
 
 fn peer_record(peer: &config::Peer, learned: Option<LearnedEndpoint>) -> state::PeerRecord {
-    let endpoint = learned.map(|at| at.endpoint).or(peer.endpoint().map(|at| at.value));
+    let endpoint = plan::known_endpoint(peer, learned.as_ref());
     let mut record = state::PeerRecord {
         name: peer.name.value.clone(),
         endpoint,
         private_address: None,
         endpoints: peer.endpoints.iter().map(|at| at.value).collect(),
-        private_addresses: peer.private_addresses.iter().map(|at| at.value).collect(),
+        private_addresses: peer.private_addresses.addresses().collect(),
         learned,
     };
     record.use_endpoint(endpoint);

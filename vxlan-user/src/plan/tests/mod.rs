@@ -41,7 +41,7 @@ fn plan_after(text: &str, inherited: &Inherited) -> Plan {
         .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
         .collect();
     let path = |peer: &config::Peer| {
-        let endpoint = peer.endpoint()?.value;
+        let endpoint = peer.endpoint()?;
         let gateway = Ipv4Addr::new(10, 0, 0, 1).into();
         Some(PeerPath { endpoint, gateway, resolved: true, mtu: 1460 })
     };
@@ -180,7 +180,7 @@ fn a_peer_without_a_path_has_no_interface() {
     let underlay = UNDERLAY;
     assert_eq!(peer_entry(&config.peers[0], &underlay, None, None, 1).ifindex, 0);
     let gateway = Ipv4Addr::new(10, 0, 0, 1);
-    let endpoint = config.peers[0].endpoint().expect("declared").value;
+    let endpoint = config.peers[0].endpoint().expect("declared");
     let mut small = PeerPath { endpoint, gateway: gateway.into(), resolved: true, mtu: 1300 };
     let entry = peer_entry(&config.peers[0], &underlay, Some(&small), None, 1);
     assert_eq!((entry.ifindex, entry.mtu), (2, 1300));
