@@ -3,12 +3,12 @@
 
 use crate::bytes::HeaderWindow;
 
-/// Family of an [`Address`]: IPv4, in the first four bytes, the others zero.
+/// Family of an [`Address`]: IPv4. The address is in the first four bytes, the others are zero.
 pub const IPV4: u8 = 4;
-/// IPv6, in all sixteen bytes.
+/// Family of an [`Address`]: IPv6. The address is all sixteen bytes.
 pub const IPV6: u8 = 6;
 
-/// An IP address in network order, left-aligned. Its family is kept beside it.
+/// An IP address in network order, left-aligned. Its family is stored beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, align(4))]
 pub struct Address(pub [[u8; 4]; 4]);
@@ -44,7 +44,7 @@ impl Address {
         ])
     }
 
-    /// As the standard library has it, of a family.
+    /// Converts to the standard library's type; `family` says which part of the address is used.
     #[cfg(feature = "user")]
     pub fn to_ip(&self, family: u8) -> core::net::IpAddr {
         let mut octets = [0; 16];
@@ -58,7 +58,7 @@ impl Address {
         self.0[0]
     }
 
-    /// The same address?
+    /// The addresses are equal. Compares words, which in BPF is cheaper than `==` on bytes.
     #[inline(always)]
     pub const fn equals(&self, other: &Self) -> bool {
         let (a, b) = (self, other);
@@ -91,12 +91,12 @@ pub struct Mac {
 }
 
 impl Mac {
-    /// All zero: no station.
+    /// All zero: no MAC address.
     pub const ZERO: Self = Self::new([0; 6]);
     /// All ones.
     pub const BROADCAST: Self = Self::new([0xff; 6]);
 
-    /// From its six bytes.
+    /// A MAC address from its six bytes.
     pub const fn new(m: [u8; 6]) -> Self {
         Self { head: [m[0], m[1], m[2], m[3]], tail: [m[4], m[5], 0, 0] }
     }
@@ -108,14 +108,14 @@ impl Mac {
         Self { head: window.be_bytes4(at), tail: [e, f, 0, 0] }
     }
 
-    /// Its six bytes.
+    /// The six bytes.
     #[inline(always)]
     pub const fn octets(&self) -> [u8; 6] {
         let (h, t) = (self.head, self.tail);
         [h[0], h[1], h[2], h[3], t[0], t[1]]
     }
 
-    /// In front of an address whose other bytes are zero.
+    /// The MAC address at the start of an [`Address`] whose other bytes are zero.
     #[inline(always)]
     pub const fn padded(&self) -> Address {
         Address([self.head, self.tail, [0; 4], [0; 4]])
@@ -133,20 +133,20 @@ impl Mac {
         }
     }
 
-    /// As two words: cheaper to compare than bytes.
+    /// The MAC address as two words, which are cheaper to compare than bytes.
     #[inline(always)]
     const fn words(&self) -> (u32, u32) {
         (u32::from_ne_bytes(self.head), u32::from_ne_bytes(self.tail))
     }
 
-    /// Are they the same?
+    /// The MAC addresses are equal.
     #[inline(always)]
     pub const fn equals(&self, other: &Self) -> bool {
         let (a, b) = (self.words(), other.words());
         a.0 == b.0 && a.1 == b.1
     }
 
-    /// Multicast or broadcast (IEEE 802: the I/G bit).
+    /// The MAC address is multicast or broadcast (IEEE 802: the I/G bit).
     #[inline(always)]
     pub const fn is_group(&self) -> bool {
         self.head[0] & 1 != 0

@@ -5,19 +5,19 @@ pub trait Bytes {
     /// Proof that `N` bytes are there.
     type Window<const N: usize>: HeaderWindow;
 
-    /// The `N` bytes from `offset`, or `None` where the packet is shorter than `offset + N`.
+    /// The `N` bytes from `offset`. `None`: the packet is shorter than `offset + N`.
     fn window<const N: usize>(&self, offset: usize) -> Option<Self::Window<N>>;
 
-    /// Zero. The BPF verifier and the compiler cannot know that it is: a position in a loop that it
-    /// is added to is for them any position, the same in every round, so that the verifier need
-    /// not follow each round through the rest of the program.
+    /// Zero, which neither the compiler nor the BPF verifier can know. Added to a position in a
+    /// loop, it makes the position an unknown one, the same in every round, so that the verifier
+    /// does not follow each round through the rest of the program.
     #[inline(always)]
     fn unknown_zero(&self) -> usize {
         0
     }
 }
 
-/// Bytes known to be there. Offsets are constants below the window's size.
+/// Bytes that were proved to be there. Offsets are constants below the window's size.
 pub trait HeaderWindow: Copy {
     /// The byte at `at`.
     fn byte(&self, at: usize) -> u8;

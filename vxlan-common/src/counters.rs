@@ -1,17 +1,17 @@
-//! Counters as the data plane keeps them: one [`Counters`] per slot and CPU.
+//! Counters of the data plane: one [`Counters`] per slot and CPU.
 //!
-//! A slot stands for whom a packet is put down to: nobody, a peer, a network, or a member (a peer
-//! in a network). The daemon hands the slots out; slot 0 is always nobody.
+//! A slot stands for what a packet is attributed to: a peer, a network, a member (a peer in a
+//! network), or none of them, which is slot 0. The daemon assigns the slots.
 
 use crate::{
     abi::two_layouts,
     reason::{DropReason, SLOTS},
 };
 
-/// The slot of packets that cannot be put down to any peer or network.
+/// The slot of packets that cannot be attributed to any peer or network.
 pub const UNATTRIBUTED_SLOT: u32 = 0;
 
-/// A field of the outer header that a NAT on the way was seen to have rewritten.
+/// A field of the outer headers that a NAT on the path has rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NatField {
@@ -54,9 +54,9 @@ two_layouts! {
         pub tx_packets: u64,
         /// Their inner bytes.
         pub tx_bytes: u64,
-        /// ARP requests and neighbour solicitations answered in the owner's name.
+        /// ARP requests and neighbour solicitations answered on behalf of the owner.
         pub neighbour_replies: u64,
-        /// ICMP messages that told a sender of a packet too big.
+        /// ICMP messages sent about packets too big.
         pub too_big_sent: u64,
         moved {
             /// Probes handed to the daemon.

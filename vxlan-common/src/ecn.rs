@@ -22,8 +22,8 @@ pub const fn encapsulate(inner: u8) -> u8 {
 /// The ECN field that the inner header leaves the tunnel with (RFC 6040 section 4.2, figure 4).
 ///
 /// # Errors
-/// [`RxDrop::EcnError`] for outer CE over inner Not-ECT: congestion was met by a packet whose
-/// transport could not be told, so the RFC has it dropped.
+/// [`RxDrop::EcnError`] for outer CE over inner Not-ECT: the packet met congestion, and its
+/// transport does not understand the mark, so the RFC demands a drop.
 #[inline(always)]
 pub const fn decapsulate(outer: u8, inner: u8) -> Result<u8, RxDrop> {
     match (inner & MASK, outer & MASK) {

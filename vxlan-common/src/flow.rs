@@ -1,7 +1,7 @@
 //! The UDP source port of a flow (RFC 7348 section 5: 49152-65535, from a hash of inner headers).
 //!
-//! A pure function of the inner headers, so that the receiver can compute it again and see a port
-//! that was rewritten on the way.
+//! A pure function of the inner headers, so that the receiver can compute it again and detect a
+//! port that a NAT rewrote.
 
 use crate::{addr::Address, wire::udp::FIRST_DYNAMIC_PORT};
 

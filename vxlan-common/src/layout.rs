@@ -1,5 +1,5 @@
-//! Where the fields of a map's keys and values lie, by name: so that another version of this
-//! program can read what this one has pinned. Which maps have which is the daemon's to say.
+//! Offsets and sizes of the fields of map keys and values, by name: so that another version of this
+//! program can read what this one has pinned. Which map has which type is declared in the daemon.
 
 use crate::table::{
     FdbEntry, FdbKey, GlobalSettings, MemberState, Neighbour, NeighbourKey, NonMember,

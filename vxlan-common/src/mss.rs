@@ -1,5 +1,5 @@
-//! The maximum segment size that a TCP SYN announces (RFC 9293 section 3.7.1), where it is too
-//! large for the tunnel.
+//! Clamping of the maximum segment size that a TCP SYN announces (RFC 9293 section 3.7.1) to what
+//! fits the tunnel. Finds the option and computes the values; writing is up to the caller.
 
 use crate::{
     addr::IPV6,
@@ -9,12 +9,12 @@ use crate::{
     wire::{IPV4_LEN, IPV6_LEN, ip::PROTOCOL_TCP, tcp},
 };
 
-/// An option to be lowered. Offsets are from the start of the frame.
+/// An option whose value is to be lowered. Offsets are from the start of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MssClamp {
-    /// Of the option's two bytes of value.
+    /// Offset of the option's two bytes of value.
     pub value_at: usize,
-    /// Of the TCP checksum.
+    /// Offset of the TCP checksum.
     pub checksum_at: usize,
     /// Value announced.
     pub old: u16,
@@ -27,13 +27,13 @@ impl MssClamp {
     #[inline(always)]
     pub const fn for_frame(inner: &Inner, mtu: u32) -> Option<Self> {
         let new = largest(inner.family, mtu);
-        if inner.segment_at == 0 || inner.segment <= new {
+        if inner.mss_at == 0 || inner.mss <= new {
             return None;
         }
-        // The mask is no news but to a verifier that lost sight of the value.
-        let value_at = inner.segment_at as usize & 0xff;
+        // The mask changes nothing. It shows the bound to a verifier that has lost the value.
+        let value_at = inner.mss_at as usize & 0xff;
         let checksum_at = inner.transport_at() + tcp::field::CHECKSUM;
-        Some(Self { value_at, checksum_at, old: inner.segment, new })
+        Some(Self { value_at, checksum_at, old: inner.mss, new })
     }
 
     /// The two values as the words that the checksum sums up: an option at an odd offset lies
@@ -64,11 +64,12 @@ const fn largest(family: u8, mtu: u32) -> u16 {
     if size > 0xffff { 0xffff } else { size as u16 }
 }
 
-/// Notes the option of a SYN, in the frame at the start of the packet, which
-/// [`crate::inner::parse_into`] has read.
+/// Records in `inner` the option of a SYN, in the frame at the start of the packet, which
+/// [`crate::inner::parse_into`] has parsed.
 #[inline(always)]
 pub fn find<P: Bytes + ?Sized>(packet: &P, inner: &mut Inner) -> Option<()> {
-    /// Positions among the options, as the verifier sees them: any up to this.
+    /// Bits of a position among the options. The verifier then knows of every position only that it
+    /// is not larger than this.
     const POSITION_MASK: usize = 63;
     const OPTION_LEN: usize = tcp::OPTION_MSS_LEN as usize;
     if inner.protocol != PROTOCOL_TCP || !inner.has_ports {
@@ -93,8 +94,8 @@ pub fn find<P: Bytes + ?Sized>(packet: &P, inner: &mut Inner) -> Option<()> {
             (tcp::OPTION_END, _) => return None,
             (tcp::OPTION_NOP, _) => at = (at + 1 + zero) & POSITION_MASK,
             (tcp::OPTION_MSS, tcp::OPTION_MSS_LEN) => {
-                inner.segment = option.be16(tcp::option::MSS_VALUE);
-                inner.segment_at = (option_at + tcp::option::MSS_VALUE) as u16;
+                inner.mss = option.be16(tcp::option::MSS_VALUE);
+                inner.mss_at = (option_at + tcp::option::MSS_VALUE) as u16;
                 return Some(());
             }
             (_, len) if len < 2 || at + usize::from(len) > tcp::MAX_OPTIONS_LEN => return None,

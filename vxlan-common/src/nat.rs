@@ -1,6 +1,6 @@
-//! What a NAT on the way rewrote, as far as a packet by itself shows it: is the source port one
-//! that the peer sends from, and would the checksum be right with what was rewritten?
-//! [`ObservedEndpoint`] is what is kept of it. Who has which address is not known here.
+//! Detection of a NAT on the path, as far as one packet shows it: whether the source port is one
+//! that the peer sends from, and whether the checksum was right before fields were rewritten. Which
+//! addresses a peer has is up to the caller.
 
 use crate::{
     addr::Address,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl MemberEntry {
-    /// Is this UDP source port one that the member's peer sends this frame from?
+    /// The UDP source port is one that the member's peer sends this frame from.
     #[inline(always)]
     pub const fn sends_from(&self, port: u16, inner: &Inner) -> bool {
         if self.flags & Self::FLOW_PORTS != 0 {
@@ -19,8 +19,8 @@ impl MemberEntry {
         self.port_low <= port && port <= self.port_high
     }
 
-    /// The one port that it sends this frame from; `None`: it may be any of several, or the frame
-    /// is not known.
+    /// The UDP source port that the member's peer sends this frame from. `None`: any of several, or
+    /// the frame is not known.
     #[inline(always)]
     pub const fn source_port(&self, inner: Option<&Inner>) -> Option<u16> {
         if self.flags & Self::FLOW_PORTS == 0 {
@@ -33,26 +33,26 @@ impl MemberEntry {
     }
 }
 
-/// What a checksum gains, in the host's words, when `now` becomes `then` again (RFC 1624).
+/// What a sum gains when a word is changed back from `received` to `sent` (RFC 1624 equation 3).
 #[inline(always)]
-pub const fn difference(now: u16, then: u16) -> u16 {
-    checksum::fold(!now as u32 + then as u32)
+pub const fn difference(received: u16, sent: u16) -> u16 {
+    checksum::fold(!received as u32 + sent as u32)
 }
 
 /// [`difference`] of an address. An IPv4 address has zeros behind it, which add nothing.
 #[inline(always)]
-pub const fn address_difference(now: &Address, then: &Address) -> u16 {
+pub const fn address_difference(received: &Address, sent: &Address) -> u16 {
     let mut sum = 0;
     let mut at = 0;
     while at < 8 {
-        sum += !now.net16(at) as u32 + then.net16(at) as u32;
+        sum += !received.net16(at) as u32 + sent.net16(at) as u32;
         at += 1;
     }
     checksum::fold(sum)
 }
 
-/// Is `sum`, over a whole datagram with its checksum and pseudo-header, right with one or more of
-/// the differences?
+/// One or more of the differences make `sum` right, which is the sum over a whole datagram with its
+/// checksum and pseudo header.
 #[inline(always)]
 pub const fn explains(sum: u16, differences: [u16; 3]) -> bool {
     let [a, b, c] = differences;

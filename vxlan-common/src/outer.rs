@@ -1,5 +1,6 @@
-//! The outer headers: Ethernet, IPv4, UDP, VXLAN. [`OuterHeaders`] writes them, [`inner_len`] and
-//! [`vni`] judge received ones. Which packets are ours, and whose, is not decided here.
+//! The outer headers: Ethernet, IPv4 or IPv6, UDP, VXLAN. [`OuterHeaders`] composes them,
+//! [`inner_len`] and [`vni`] check received ones. Which packets are ours, and whose, is decided by
+//! the programs.
 
 use crate::{
     addr::{Address, IPV6},
@@ -14,13 +15,14 @@ use crate::{
     },
 };
 
-/// What encapsulation adds in front of an inner frame over IPv4.
+/// Bytes that encapsulation adds in front of an inner frame over IPv4.
 pub const OVERHEAD_IPV4: usize = ETH_LEN + IPV4_LEN + UDP_LEN + VXLAN_LEN;
-/// The same over IPv6.
+/// Bytes that encapsulation adds in front of an inner frame over IPv6.
 pub const OVERHEAD_IPV6: usize = OVERHEAD_IPV4 + IPV6_LEN - IPV4_LEN;
 
-/// By how much an outer IP packet is longer than the inner one, for an outer family: all headers
-/// but the outer Ethernet header, which is not in an IP packet, and the inner one, which is.
+/// The difference in length between an outer IP packet and the inner one, by outer family: all
+/// headers except the outer Ethernet header, which is not part of an IP packet, and with the inner
+/// one, which is.
 #[inline(always)]
 pub const fn overhead(family: u8) -> u32 {
     (if family == IPV6 { OVERHEAD_IPV6 } else { OVERHEAD_IPV4 }) as u32
@@ -33,9 +35,9 @@ const IP: usize = ETH_LEN;
 /// kernel's neighbour layer fills them in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OuterHeaders {
-    /// This host.
+    /// Address of this host.
     pub source: Address,
-    /// The peer.
+    /// Address of the peer.
     pub destination: Address,
     /// Entropy of the inner flow, or the VXLAN port.
     pub source_port: u16,
@@ -63,7 +65,7 @@ impl OuterHeaders {
     /// tunnel must not be fragmented (RFC 7348 section 4.3). For a GSO frame longer than 65,535
     /// bytes the lengths wrap; segmentation rewrites them for every packet on the wire.
     #[inline(always)]
-    pub const fn write_ipv4(&self, inner_len: u32, front: &mut HeaderWords) {
+    pub const fn write_ipv4(&self, inner_len: u32, headers: &mut HeaderWords) {
         let version_tos = (ipv4::VERSION_IHL as u16) << 8 | self.tos as u16;
         let total_len = (inner_len + (IPV4_LEN + UDP_LEN + VXLAN_LEN) as u32) as u16;
         let ttl_protocol = (self.ttl as u16) << 8 | PROTOCOL_UDP as u16;
@@ -76,76 +78,76 @@ impl OuterHeaders {
             sum += u16::from_be(addresses[at]) as u32;
             at += 1;
         }
-        write_ethernet(ETHERTYPE_IPV4, front);
-        front[word(IP + ipv4::field::VERSION_IHL)] = version_tos.to_be();
-        front[word(IP + ipv4::field::TOTAL_LEN)] = total_len.to_be();
-        front[word(IP + ipv4::field::IDENTIFICATION)] = 0;
-        front[word(IP + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
-        front[word(IP + ipv4::field::TTL)] = ttl_protocol.to_be();
-        front[word(IP + ipv4::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
+        write_ethernet(ETHERTYPE_IPV4, headers);
+        headers[word(IP + ipv4::field::VERSION_IHL)] = version_tos.to_be();
+        headers[word(IP + ipv4::field::TOTAL_LEN)] = total_len.to_be();
+        headers[word(IP + ipv4::field::IDENTIFICATION)] = 0;
+        headers[word(IP + ipv4::field::FRAGMENT)] = ipv4::DONT_FRAGMENT.to_be();
+        headers[word(IP + ipv4::field::TTL)] = ttl_protocol.to_be();
+        headers[word(IP + ipv4::field::CHECKSUM)] = (!checksum::fold(sum)).to_be();
         at = 0;
         while at < 4 {
-            front[word(IP + ipv4::field::SOURCE) + at] = addresses[at];
+            headers[word(IP + ipv4::field::SOURCE) + at] = addresses[at];
             at += 1;
         }
-        self.write_udp::<{ IP + IPV4_LEN }>(inner_len, front);
+        self.write_udp::<{ IP + IPV4_LEN }>(inner_len, headers);
     }
 
-    /// The same over IPv6: [`OVERHEAD_IPV6`] bytes.
+    /// Writes [`OVERHEAD_IPV6`] bytes, otherwise as [`Self::write_ipv4`].
     #[inline(always)]
-    pub const fn write_ipv6(&self, inner_len: u32, front: &mut HeaderWords) {
+    pub const fn write_ipv6(&self, inner_len: u32, headers: &mut HeaderWords) {
         let first = (ipv6::VERSION as u32) << 28
-            | (self.tos as u32) << 20
+            | (self.tos as u32) << (16 + ipv6::CLASS_SHIFT)
             | self.flow_label & ipv6::FLOW_LABEL_MASK;
         let payload_len = (inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16;
-        let next_hops = (PROTOCOL_UDP as u16) << 8 | self.ttl as u16;
-        write_ethernet(ETHERTYPE_IPV6, front);
-        front[word(IP + ipv6::field::VERSION_CLASS_LABEL)] = ((first >> 16) as u16).to_be();
-        front[word(IP + ipv6::field::VERSION_CLASS_LABEL) + 1] = (first as u16).to_be();
-        front[word(IP + ipv6::field::PAYLOAD_LEN)] = payload_len.to_be();
-        front[word(IP + ipv6::field::NEXT_HEADER)] = next_hops.to_be();
+        let next_header_hop_limit = (PROTOCOL_UDP as u16) << 8 | self.ttl as u16;
+        write_ethernet(ETHERTYPE_IPV6, headers);
+        headers[word(IP + ipv6::field::VERSION_CLASS_LABEL)] = ((first >> 16) as u16).to_be();
+        headers[word(IP + ipv6::field::VERSION_CLASS_LABEL) + 1] = (first as u16).to_be();
+        headers[word(IP + ipv6::field::PAYLOAD_LEN)] = payload_len.to_be();
+        headers[word(IP + ipv6::field::NEXT_HEADER)] = next_header_hop_limit.to_be();
         let mut at = 0;
         while at < 8 {
-            front[word(IP + ipv6::field::SOURCE) + at] = self.source.net16(at);
-            front[word(IP + ipv6::field::DESTINATION) + at] = self.destination.net16(at);
+            headers[word(IP + ipv6::field::SOURCE) + at] = self.source.net16(at);
+            headers[word(IP + ipv6::field::DESTINATION) + at] = self.destination.net16(at);
             at += 1;
         }
-        self.write_udp::<{ IP + IPV6_LEN }>(inner_len, front);
+        self.write_udp::<{ IP + IPV6_LEN }>(inner_len, headers);
     }
 
-    /// UDP without a checksum (RFC 7348 section 5; RFC 6935 section 5 for IPv6), and VXLAN.
+    /// Writes UDP without a checksum (RFC 7348 section 5; RFC 6935 section 5 for IPv6), and VXLAN.
     #[inline(always)]
-    const fn write_udp<const AT: usize>(&self, inner_len: u32, front: &mut HeaderWords) {
+    const fn write_udp<const AT: usize>(&self, inner_len: u32, headers: &mut HeaderWords) {
         let [a, b, c] = self.vni;
-        front[word(AT + udp::field::SOURCE_PORT)] = self.source_port.to_be();
-        front[word(AT + udp::field::DESTINATION_PORT)] = self.destination_port.to_be();
-        front[word(AT + udp::field::LEN)] =
+        headers[word(AT + udp::field::SOURCE_PORT)] = self.source_port.to_be();
+        headers[word(AT + udp::field::DESTINATION_PORT)] = self.destination_port.to_be();
+        headers[word(AT + udp::field::LEN)] =
             ((inner_len + (UDP_LEN + VXLAN_LEN) as u32) as u16).to_be();
-        front[word(AT + udp::field::CHECKSUM)] = 0;
+        headers[word(AT + udp::field::CHECKSUM)] = 0;
         let at = AT + UDP_LEN;
-        front[word(at + vxlan::field::FLAGS)] = be(vxlan::FLAG_I, 0).to_be();
-        front[word(at + vxlan::field::FLAGS) + 1] = 0;
-        front[word(at + vxlan::field::VNI)] = be(a, b).to_be();
-        front[word(at + vxlan::field::VNI) + 1] = be(c, 0).to_be();
+        headers[word(at + vxlan::field::FLAGS)] = be(vxlan::FLAG_I, 0).to_be();
+        headers[word(at + vxlan::field::FLAGS) + 1] = 0;
+        headers[word(at + vxlan::field::VNI)] = be(a, b).to_be();
+        headers[word(at + vxlan::field::VNI) + 1] = be(c, 0).to_be();
     }
 }
 
-/// An Ethernet header without addresses.
+/// Writes an Ethernet header without addresses.
 #[inline(always)]
-const fn write_ethernet(ethertype: [u8; 2], front: &mut HeaderWords) {
+const fn write_ethernet(ethertype: [u8; 2], headers: &mut HeaderWords) {
     let mut at = 0;
     while at < word(ethernet::field::ETHERTYPE) {
-        front[at] = 0;
+        headers[at] = 0;
         at += 1;
     }
-    front[word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(ethertype);
+    headers[word(ethernet::field::ETHERTYPE)] = u16::from_ne_bytes(ethertype);
 }
 
 const fn be(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
-/// Judges a received UDP length against the `room` that the IP header leaves for UDP. Returns the
+/// Checks a received UDP length against the `room` that the IP header leaves for UDP. Returns the
 /// length of what follows the VXLAN header: the inner frame.
 ///
 /// # Errors

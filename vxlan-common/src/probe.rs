@@ -1,5 +1,5 @@
-//! What the data plane must know of probes, and what it hands to the daemon. The protocol is in
-//! `docs/probe-protocol.md`; who may send probes, and what they say, is the daemon's matter.
+//! What the programs know of probes, and the record in which they hand a probe to the daemon. The
+//! protocol is in `docs/probe-protocol.md`; the daemon authenticates and interprets probes.
 
 use crate::{
     abi::abi,
@@ -9,7 +9,7 @@ use crate::{
 
 /// Length of a probe without padding, from behind the inner Ethernet header.
 pub const PROBE_LEN: usize = 288;
-/// Length of the shortest inner frame that can be one.
+/// Length of the shortest inner frame that can be a probe.
 pub const FRAME_LEN: usize = ETH_LEN + PROBE_LEN;
 /// Offset of the tag from the start of the inner frame.
 pub const TAG_AT: usize = ETH_LEN + 4;
@@ -17,16 +17,16 @@ pub const TAG_AT: usize = ETH_LEN + 4;
 /// experiments.
 pub const ETHERTYPE: [u8; 2] = ethernet::ETHERTYPE_EXPERIMENTAL;
 
-/// Tells by whose key a probe claims to be made, before anybody looks at the rest.
+/// Names the key that a probe claims to be authenticated with. Checked before anything else.
 pub type ProbeTag = [u8; 8];
 
 /// A received probe, not authenticated yet, with the outer header it arrived in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ReceivedProbe {
-    /// When, in ns of the kernel's monotonic clock.
+    /// Time of receipt, in ns of the kernel's monotonic clock.
     pub at: u64,
-    /// Index of the peer that the tag is of.
+    /// Index of the peer that the tag belongs to.
     pub peer: u32,
     /// Length of the IP packet.
     pub length: u32,

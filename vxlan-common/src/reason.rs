@@ -62,7 +62,7 @@ reasons! {
         InnerProtocolDenied = 11 "inner_protocol_denied",
         /// A tunnel inside the tunnel.
         NestedTunnel = 12 "nested_tunnel",
-        /// Time to live used up on the way through relays.
+        /// Time to live used up on the path through relays.
         TtlExpired = 13 "ttl_expired",
         /// Congestion mark on a packet whose transport cannot be told of it (RFC 6040).
         EcnError = 14 "ecn_error",
@@ -86,7 +86,7 @@ reasons! {
         NoRoute = 0 "no_route",
         /// No route or no link-layer neighbour towards the peer's endpoint.
         NoNeighbour = 1 "no_neighbour",
-        /// The encapsulated packet would not fit the way to the peer.
+        /// The encapsulated packet would not fit the path to the peer.
         MtuExceeded = 2 "mtu_exceeded",
         /// Frame that is cut off, or is not untagged IPv4, IPv6 or ARP.
         MalformedInner = 3 "malformed_inner",

@@ -27,7 +27,7 @@ pub(crate) fn answer(
     index: u32,
     member: &MemberEntry,
 ) -> Option<i32> {
-    let mac = fresh_mac(index, member, inner.wanted())?;
+    let mac = fresh_mac(index, member, inner.owner_address())?;
     match inner.kind {
         FrameKind::Arp => arp_reply(ctx, inner, &mac)?,
         FrameKind::Solicitation => advertisement(ctx, inner, &mac)?,

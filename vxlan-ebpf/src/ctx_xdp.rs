@@ -14,6 +14,7 @@ use vxlan_common::{
     mss::MssClamp,
     reason::RxDrop,
     table::{Cast, FrameTag, GlobalSettings, TAG_AUTO, TAG_MAC},
+    wire::ethernet,
 };
 
 use crate::{
@@ -102,7 +103,7 @@ impl PacketCtx for XdpContext {
     }
 }
 
-/// Puts the member's secret in place of the destination MAC.
+/// Replaces the destination MAC by the member's secret one.
 #[inline(always)]
 fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
     let cast = if !inner.to_group() {
@@ -114,5 +115,5 @@ fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDro
     };
     let secret = sender.member.tag;
     let secret = secret.with_last(secret.last() | cast as u8);
-    View::from_xdp(ctx).set(0, secret.octets()).ok_or(RxDrop::NoHeadroom)
+    View::from_xdp(ctx).set(ethernet::field::DESTINATION, secret.octets()).ok_or(RxDrop::NoHeadroom)
 }

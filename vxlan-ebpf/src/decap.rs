@@ -162,13 +162,15 @@ fn mark_congestion<C: PacketCtx>(ctx: &C, inner: &Inner, outer_tos: u8) -> Resul
         return Ok(());
     }
     const NETWORK: usize = ETH_LEN;
-    /// The byte with the low four bits of the traffic class.
+    /// The byte whose high four bits are the low four of the traffic class, ECN among them.
     const TRAFFIC_CLASS_LOW: usize = ipv6::field::VERSION_CLASS_LABEL + 1;
     let frame = ctx.reach(MAX_HEADERS_LEN);
     let tos = (inner.tos & !ecn::MASK) | ecn;
     let written = if inner.family == IPV6 {
         frame.window::<{ TRAFFIC_CLASS_LOW + 1 }>(NETWORK).and_then(|header| {
-            let traffic_class_low = (header.byte(TRAFFIC_CLASS_LOW) & 0xcf) | (ecn << 4);
+            let traffic_class_low = (header.byte(TRAFFIC_CLASS_LOW)
+                & !(ecn::MASK << ipv6::CLASS_SHIFT))
+                | (ecn << ipv6::CLASS_SHIFT);
             ctx.set(NETWORK + TRAFFIC_CLASS_LOW, [traffic_class_low])
         })
     } else {
@@ -187,7 +189,7 @@ fn mark_congestion<C: PacketCtx>(ctx: &C, inner: &Inner, outer_tos: u8) -> Resul
 /// fit the path to the peer.
 #[inline(always)]
 fn clamp_segments<C: PacketCtx>(ctx: &C, inner: &Inner, sender: &Sender) {
-    if inner.segment_at == 0 {
+    if inner.mss_at == 0 {
         return;
     }
     let Some(peer) = peer_entry::peek(sender.member.peer) else { return };

@@ -80,7 +80,8 @@ pub(crate) fn accepted(frame: &AcceptedFrame) -> Result<i32, Failed<RxDrop>> {
 fn target(ctx: &TcContext) -> Option<Target> {
     let settings = SETTINGS.get(0)?;
     if settings.tag == TAG_MAC {
-        let mac = Mac::read(&View::from_skb(ctx).window::<MAC_LEN>(0)?, 0);
+        let mac =
+            Mac::read(&View::from_skb(ctx).window::<MAC_LEN>(ethernet::field::DESTINATION)?, 0);
         // SAFETY: copied out at once; entries are replaced whole.
         let member = *unsafe { TAGS.get(mac.with_last(mac.last() & !3)) }?;
         let cast = match mac.last() & 3 {
@@ -121,10 +122,11 @@ fn restore(ctx: &TcContext, own: &Mac, cast: &Cast) -> Option<()> {
         Cast::Broadcast => Mac::BROADCAST.octets(),
         Cast::Multicast => multicast_mac(&View::from_skb(ctx))?,
     };
-    ctx.store(0, &mac, 0).ok()
+    ctx.store(ethernet::field::DESTINATION, &mac, 0).ok()
 }
 
-/// RFC 1112 section 6.4: 01:00:5e and 23 bits of the group; RFC 2464 section 7: 33:33 and 32 bits.
+/// The MAC of the frame's IP group: 01:00:5e and 23 bits of the group (RFC 1112 section 6.4), or
+/// 33:33 and 32 bits (RFC 2464 section 7).
 #[inline(always)]
 fn multicast_mac(frame: &View) -> Option<[u8; 6]> {
     match frame.window::<2>(ethernet::field::ETHERTYPE)?.be_bytes2(0) {
@@ -133,8 +135,9 @@ fn multicast_mac(frame: &View) -> Option<[u8; 6]> {
             Some([0x01, 0x00, 0x5e, b & 0x7f, c, d])
         }
         ETHERTYPE_IPV6 => {
-            let [a, b, c, d] =
-                frame.window::<4>(ETH_LEN + ipv6::field::DESTINATION + 12)?.be_bytes4(0);
+            let [a, b, c, d] = frame
+                .window::<4>(ETH_LEN + ipv6::field::DESTINATION + ipv6::ADDRESS_LEN - 4)?
+                .be_bytes4(0);
             Some([0x33, 0x33, a, b, c, d])
         }
         _ => None,

@@ -37,14 +37,14 @@ pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
         if flags & FdbEntry::STATIC != 0 {
             return Some(Forwarding::Member(index));
         }
-        return match owner(network, inner, inner.wanted()) {
+        return match owner(network, inner, inner.owner_address()) {
             Some(LOCAL) => None,
             Some(owner) => Some(Forwarding::Member(owner)),
             None => Some(Forwarding::Member(index)),
         };
     }
     let (index, network) = network_of_interface(ifindex)?;
-    match owner(network, inner, inner.wanted()) {
+    match owner(network, inner, inner.owner_address()) {
         Some(LOCAL) => None,
         Some(owner) => Some(Forwarding::Member(owner)),
         None => {
@@ -63,11 +63,11 @@ fn decide_group(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
         FrameKind::Solicitation => true,
         FrameKind::Ip | FrameKind::Advertisement => false,
     };
-    let wanted = inner.wanted();
-    if !is_request && (matches!(inner.kind, FrameKind::Arp) || inner.is_multicast(wanted)) {
+    let address = inner.owner_address();
+    if !is_request && (matches!(inner.kind, FrameKind::Arp) || inner.is_multicast(address)) {
         return Some(Forwarding::Flood(index));
     }
-    match owner(network, inner, wanted) {
+    match owner(network, inner, address) {
         Some(owner) if owner != LOCAL && is_request => Some(Forwarding::TargetOwner(owner)),
         Some(owner) if owner != LOCAL => Some(Forwarding::Member(owner)),
         _ if is_request => None,

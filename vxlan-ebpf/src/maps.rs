@@ -1,4 +1,4 @@
-//! Every map: who writes it, who reads it, how large it is.
+//! Every map: its writer, its reader and its size. Owns no access beyond the key of `ROUTES`.
 //!
 //! The counters' capacity is a default; the daemon sets it by the configuration at load. A
 //! configured peer is never kept in a map that evicts.
@@ -26,34 +26,36 @@ use crate::scratch::{Frame, RxScratch};
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
 
-/// Writer: daemon; `decap`, the kind of tag alone. Reader: all programs. One entry.
+/// Settings that apply to every packet. Writer: daemon; `decap`, the field `tag` alone. Reader: all
+/// programs. One entry.
 #[map]
 pub(crate) static SETTINGS: Array<GlobalSettings> = Array::with_max_entries(1, 0);
 
-/// Who may send from an outer address in a network: the one lookup of the receive path.
+/// The member that may send from an outer address in a network: the one look-up of every received
+/// packet.
 /// Writer: daemon. Reader: `decap`. Two entries (public, private) per member.
 #[map]
 pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
 
-/// Who sends from a learned endpoint in a network: looked into where `SOURCES` has nobody, or says
-/// that the address is shared. Writer: daemon. Reader: `decap`. One entry per member whose peer's
-/// endpoint is learned.
+/// The member that sends from a learned endpoint in a network: looked up if `SOURCES` has no entry,
+/// or one that says that the address is shared. Writer: daemon. Reader: `decap`. One entry per
+/// member whose peer's endpoint is learned.
 #[map]
 pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
     HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// Whose probes have a tag? An index of a peer. Writer: daemon. Reader: `decap`.
+/// The index of the peer whose probes have a tag. Writer: daemon. Reader: `decap`.
 #[map]
 pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// How far the limit of probes is used up. Writer and reader: `decap`. Index: twice the peer, and
-/// one more for what comes from its endpoint.
+/// Virtual clocks of the limit of probes. Writer and reader: `decap`. Index: twice the peer, plus
+/// one for probes from the peer's endpoint.
 #[map]
 pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(32_768, 0);
 
-/// Received probes, on their way to the daemon. Writer: `decap`. Reader: daemon, which takes them
-/// out. In bytes; a probe takes 384.
+/// Received probes. Writer: `decap`. Reader: daemon, which consumes them. Size in bytes; a probe
+/// takes 384.
 #[map]
 pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
@@ -63,73 +65,74 @@ pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
     LpmTrie::with_max_entries(65_536, NO_PREALLOC);
 
-/// Writer: daemon. Reader: all programs. Index: network.
+/// The networks of this host. Writer: daemon. Reader: all programs. Index: network.
 #[map]
 pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(1_024, 0);
 
-/// Who gets a copy of what is for everyone? Writer: daemon. Reader: `encap`. Index: network.
+/// The members that get a copy of BUM frames. Writer: daemon. Reader: `encap`. Index: network.
 #[map]
 pub(crate) static FLOOD_LISTS: Array<FloodList> = Array::with_max_entries(1_024, 0);
 
-/// Which network is a VNI? Writer: daemon. Reader: `decap`, on the way to a refusal only. The key
-/// is the VNI as on the wire behind a zero byte; the value an index.
+/// The network that has a VNI. Writer: daemon. Reader: `decap`, only for packets that it refuses.
+/// The key is the VNI in network order behind a zero byte, the value an index.
 #[map]
 pub(crate) static NETWORK_BY_VNI: HashMap<[u8; 4], u32> =
     HashMap::with_max_entries(1_024, NO_PREALLOC);
 
-/// Which network does an overlay interface belong to? Writer: daemon. Reader: `encap`.
+/// The network that an overlay interface belongs to. Writer: daemon. Reader: `encap`.
 #[map]
 pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
     HashMap::with_max_entries(1_024, NO_PREALLOC);
 
-/// Writer: daemon. Reader: `decap`, `encap`. Index: member.
+/// The members. Writer: daemon. Reader: `decap`, `encap`. Index: member.
 #[map]
 pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(16_384, 0);
 
-/// Writer: daemon. Reader: all, by [`crate::peer_entry`]. Two elements for each peer, of which
-/// `VERSIONS` says which one counts.
+/// The peers. Writer: daemon. Reader: all programs, by [`crate::peer_entry`]. Two elements for each
+/// peer, of which `VERSIONS` says which one is active.
 #[map]
 pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
 
-/// How often a peer's element was changed. Writer: daemon. Reader: [`crate::peer_entry`]. Index:
+/// Number of changes of a peer's entry. Writer: daemon. Reader: [`crate::peer_entry`]. Index:
 /// peer.
 #[map]
 pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
 
-/// A peer's element, copied while nobody changed it. Writer and reader: `encap`, on its CPU, on
+/// A consistent copy of a peer's element. Writer and reader: `encap`, on its CPU, on
 /// which no other packet is sent before it is done. One entry.
 #[map]
 pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
-/// Which peer is an outer address, whatever the network? Writer: daemon. Reader: `decap`, on the
-/// way to a refusal only.
+/// The peer that has an outer address, in all networks. Writer: daemon. Reader: `decap`, only for
+/// packets that it refuses.
 #[map]
 pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
 
-/// Stations behind members. Writer: `decap`, from accepted frames; daemon, static entries. Reader:
-/// `encap`, `decap`. When it is full nothing more is learned and `ROUTES` decides alone.
+/// MAC addresses behind members. Writer: `decap`, from accepted frames; daemon, static entries.
+/// Reader: `encap`, `decap`. When the map is full nothing more is learned, and `ROUTES` alone
+/// decides.
 #[map]
 pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// The station each member was last heard from, so that an unchanged one costs no `FDB` lookup, how
-/// many were learned, and where its packets came from. Writer: `decap`. Reader: `decap`, daemon.
-/// Index: member.
+/// What was learned of each member: the source MAC of the latest frame, so that an unchanged one
+/// costs no `FDB` look-up, the number of MAC addresses, and the endpoint of its packets. Writer:
+/// `decap`. Reader: `decap`, daemon. Index: member.
 #[map]
 pub(crate) static LEARNED: Array<MemberState> = Array::with_max_entries(16_384, 0);
 
-/// How many of a member's stations the daemon took out of `FDB`, because they were not heard any
-/// more. Writer: daemon. Reader: `decap`. Index: member.
+/// Number of a member's MAC addresses that the daemon removed from `FDB`, because no frame of
+/// theirs had arrived for too long. Writer: daemon. Reader: `decap`. Index: member.
 #[map]
 pub(crate) static FORGOTTEN: Array<u64> = Array::with_max_entries(16_384, 0);
 
-/// Seconds since boot, as often as the daemon writes them; it stands still while none runs.
+/// Seconds since boot, as the daemon writes them now and then; constant while no daemon runs.
 /// Writer: daemon. Reader: `decap`. One entry.
 #[map]
 pub(crate) static CLOCK: Array<u32> = Array::with_max_entries(1, 0);
 
-/// Who has an address behind a member, as heard in ARP and neighbour discovery. A member's own
-/// places are all it can fill. Writer: `decap`. Reader: `encap`.
+/// The MAC of an address behind a member, as learned from ARP and neighbour discovery. A member can
+/// fill no more than the places of its own. Writer: `decap`. Reader: `encap`.
 #[map]
 pub(crate) static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> =
     HashMap::with_max_entries(16_384, NO_PREALLOC);
@@ -139,42 +142,42 @@ pub(crate) static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> =
 #[map]
 pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// How far the limits of a peer are used up. Writer and reader: `decap`. Index: peer.
+/// Virtual clocks of a peer's limits. Writer and reader: `decap`. Index: peer.
 #[map]
 pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(16_384, 0);
 
-/// The same of the limit of frames for everyone. Writer and reader: `encap`. Index: network.
+/// Virtual clocks of the limit of BUM frames. Writer and reader: `encap`. Index: network.
 #[map]
 pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(1_024, 0);
 
-/// The same of the limit of what strangers can have us do: ICMP messages, log messages.
+/// Virtual clocks of the limits of slow-path work: ICMP messages, log messages.
 /// Writer and reader: all programs. Index: [`crate::rate_limit::SlowPath`].
 #[map]
 pub(crate) static SLOW_PATH_BUCKETS: Array<u64> = Array::with_max_entries(2, 0);
 
-/// Where headers are put together, as the stack has too little room. Writer and reader: `encap`, on
+/// Where `encap` composes headers, as the stack has too little room. Writer and reader: `encap`, on
 /// its CPU, on which no other packet is sent before it is done. One entry.
 #[map]
 pub(crate) static HEADER_SCRATCH: PerCpuArray<HeaderWords> = PerCpuArray::with_max_entries(1, 0);
 
-/// What is known of an inner frame. Not on the stack, for lack of room there; and because the
+/// The parsed headers of an inner frame. Not on the stack, for lack of room there; and because the
 /// verifier follows every combination of values on the stack, and no value in a map. Writer and
 /// reader: `decap`, `encap`, each in its own elements ([`crate::scratch::ScratchSlot`]), on its
 /// CPU.
 #[map]
 pub(crate) static FRAME_SCRATCH: PerCpuArray<Frame> = PerCpuArray::with_max_entries(3, 0);
 
-/// What is known of a packet beside its inner frame; kept here for the same reason. Writer and
+/// What `decap` knows of a packet beside its inner frame; in a map for the same reason. Writer and
 /// reader: `decap`, on its CPU. One entry.
 #[map]
 pub(crate) static RX_SCRATCH: PerCpuArray<RxScratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is nobody's.
+/// The counters. Writer: all programs. Reader: daemon. Index: counter slot; slot 0 is unattributed.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1_024, 0);
 
-/// Packets dropped as `not_a_member`, by pair. Writer: `decap`. Reader: daemon. A pair comes into
-/// being when it is first seen; when the map is full the peer's slot counts instead.
+/// Packets dropped as `not_a_member`, by pair. Writer: `decap`. Reader: daemon. A pair is added
+/// when it is first seen; when the map is full the drop is counted in the peer's slot.
 #[map]
 pub(crate) static NON_MEMBERS: PerCpuHashMap<NonMember, u64> =
     PerCpuHashMap::with_max_entries(8_192, NO_PREALLOC);

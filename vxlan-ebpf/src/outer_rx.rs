@@ -212,12 +212,12 @@ fn behind_extensions(packet: &View, settings: &GlobalSettings, first: u8) -> Opt
                 return Some(RxDrop::IpOptions);
             }
             NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION_OPTIONS => {
-                let header = packet.window::<2>(at)?;
+                let header = packet.window::<{ extension::LEN + 1 }>(at)?;
                 next_header = header.byte(extension::NEXT_HEADER);
                 at += extension::UNIT + extension::UNIT * usize::from(header.byte(extension::LEN));
             }
             NEXT_FRAGMENT => {
-                let header = packet.window::<4>(at)?;
+                let header = packet.window::<{ fragment::OFFSET_M + 2 }>(at)?;
                 if header.be16(fragment::OFFSET_M) & fragment::OFFSET_MASK != 0 {
                     return None;
                 }

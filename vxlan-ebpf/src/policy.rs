@@ -28,7 +28,7 @@ pub(crate) struct Sender {
     pub(crate) index: u32,
     pub(crate) member: &'static MemberEntry,
     pub(crate) network: &'static NetworkEntry,
-    /// The outer source is not the address that its interface carries.
+    /// A NAT rewrote the outer source address.
     pub(crate) rewritten: bool,
 }
 

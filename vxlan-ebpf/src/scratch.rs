@@ -64,7 +64,7 @@ impl ChecksumResult {
     pub(crate) const UNKNOWN: Self = Self(1);
     const WRONG: u32 = 1 << 16;
 
-    /// Judges the folded sum over pseudo header and datagram, of which all ones is right.
+    /// The verdict on the folded sum over pseudo header and datagram, of which all ones is right.
     #[inline(always)]
     pub(crate) fn from_sum(sum: u16) -> Self {
         if sum == 0xffff { Self::GOOD } else { Self(Self::WRONG | u32::from(sum)) }

@@ -1,7 +1,7 @@
-//! The inner frame: what it is, whom it claims to come from, and whom it is for.
+//! The inner frame: its kind, the addresses that it claims to come from, and those that it is for.
 //!
-//! [`parse`] judges form only; whether a peer may send such a frame, and who owns its destination,
-//! is decided by the programs with their maps.
+//! [`parse`] checks the form only; whether a peer may send such a frame, and who owns its
+//! destination, is decided by the programs with their maps.
 
 use crate::{
     addr::{Address, IPV4, IPV6, Mac},
@@ -19,7 +19,7 @@ mod parse;
 
 pub use parse::{parse, parse_into};
 
-/// What kind of frame it is, as far as forwarding cares.
+/// The kinds of frame that forwarding distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// IPv4 or IPv6 payload.
@@ -30,26 +30,26 @@ pub enum FrameKind {
     Solicitation,
     /// Neighbour advertisement (RFC 4861 section 4.4): the target is here.
     Advertisement,
-    /// IPv6 control traffic that concerns one link and must not cross: router discovery, redirects,
-    /// multicast listener reports. So is whatever hides behind an extension header, where the stack
-    /// would find discovery and this program does not look.
+    /// IPv6 control traffic that concerns one link and must not enter the overlay: router
+    /// discovery, redirects, multicast listener reports. Also whatever is behind an extension
+    /// header, where the stack would find neighbour discovery and the parser does not look.
     LinkControl,
 }
 
-/// A frame whose form is right.
+/// The headers of a well-formed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inner {
     /// Destination MAC.
     pub destination_mac: Mac,
     /// Source MAC.
     pub source_mac: Mac,
-    /// Who claims to send: IP source or ARP sender protocol address.
+    /// IP source or ARP sender protocol address, as the frame claims.
     pub source: Address,
-    /// Who is meant: IP destination or ARP target protocol address.
+    /// IP destination or ARP target protocol address.
     pub destination: Address,
-    /// The address that a solicitation asks for or an advertisement speaks for.
+    /// The target address of a neighbour solicitation or advertisement.
     pub target: Address,
-    /// What it is.
+    /// The kind of frame.
     pub kind: FrameKind,
     /// Family of `source` and `destination`.
     pub family: u8,
@@ -59,13 +59,13 @@ pub struct Inner {
     pub ttl: u8,
     /// IP protocol or next header; 0 for ARP.
     pub protocol: u8,
-    /// What an IPv6 fragment header is followed by; else the same as `protocol`.
+    /// The next header of an IPv6 fragment header; without one, the same as `protocol`.
     pub upper: u8,
-    /// It has ports, and is no fragment.
+    /// The frame has ports, and is no fragment.
     pub has_ports: bool,
-    /// IPv4 with DF, or IPv6, which no router cuts up.
+    /// IPv4 with DF, or IPv6, which no router fragments.
     pub dont_fragment: bool,
-    /// A fragment behind the first: its transport header is somewhere else.
+    /// A fragment behind the first, which has no transport header.
     pub is_later_fragment: bool,
     /// ARP whose sender hardware address is not the frame's source.
     pub speaks_for_other_mac: bool,
@@ -75,17 +75,17 @@ pub struct Inner {
     pub transport_len: u16,
     /// Offset of the value of the maximum segment size of a TCP SYN; 0: none was found, see
     /// [`crate::mss::find`].
-    pub segment_at: u16,
-    /// That value.
-    pub segment: u16,
+    pub mss_at: u16,
+    /// The maximum segment size; 0 as above.
+    pub mss: u16,
     /// Source and destination port of TCP and UDP, as 32 bits; also of a first fragment. 0: none.
     pub ports: u32,
 }
 
-/// Why a frame is not one that the overlay carries.
+/// Why the overlay does not carry a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InnerError {
-    /// Cut off, or its lengths cannot be.
+    /// Cut off, or with impossible lengths.
     Malformed,
     /// Not IPv4, IPv6 or ARP. 802.1Q is among these: RFC 7348 section 6.1.
     Protocol,
@@ -111,33 +111,33 @@ impl Inner {
         speaks_for_other_mac: false,
         transport: 0,
         transport_len: 0,
-        segment_at: 0,
-        segment: 0,
+        mss_at: 0,
+        mss: 0,
         ports: 0,
     };
 }
 
 impl Inner {
-    /// [`Self::transport`], with the bound that every header length keeps: a BPF verifier that lost
-    /// sight of the value sees it here.
+    /// [`Self::transport`], with a bound that all header lengths stay below: shows it to a BPF
+    /// verifier that has lost the value.
     #[inline(always)]
     pub const fn transport_at(&self) -> usize {
         self.transport as usize & 0x7f
     }
 
-    /// Is the destination MAC a group address?
+    /// The destination MAC is a group address.
     #[inline(always)]
     pub const fn to_group(&self) -> bool {
         self.destination_mac.is_group()
     }
 
-    /// Is the destination IP address multicast or limited broadcast?
+    /// The destination IP address is multicast or limited broadcast.
     #[inline(always)]
     pub const fn to_multicast(&self) -> bool {
         self.is_multicast(&self.destination)
     }
 
-    /// Is `address`, of the frame's family, multicast or limited broadcast?
+    /// `address`, of the frame's family, is multicast or limited broadcast.
     #[inline(always)]
     pub const fn is_multicast(&self, address: &Address) -> bool {
         let first = address.be32(0);
@@ -148,10 +148,10 @@ impl Inner {
         }
     }
 
-    /// Whose traffic this is: the target of a solicitation, which by its IP destination is for a
-    /// group, else the destination.
+    /// The address whose owner gets the frame: the target of a neighbour solicitation, whose IP
+    /// destination is a group; of any other frame, the destination.
     #[inline(always)]
-    pub const fn wanted(&self) -> &Address {
+    pub const fn owner_address(&self) -> &Address {
         match self.kind {
             FrameKind::Solicitation => &self.target,
             FrameKind::Ip | FrameKind::Arp | FrameKind::Advertisement | FrameKind::LinkControl => {
@@ -160,13 +160,13 @@ impl Inner {
         }
     }
 
-    /// Is it a tunnel towards its destination: IPv4 or IPv6 in IP, or GRE?
+    /// The packet is a tunnel's: IPv4 or IPv6 in IP, or GRE.
     #[inline(always)]
     pub const fn is_ip_tunnel(&self) -> bool {
         matches!(self.upper, PROTOCOL_IPV4 | PROTOCOL_IPV6 | PROTOCOL_GRE)
     }
 
-    /// Is it UDP to IANA's VXLAN port, to the one that Linux used before, or to `port`?
+    /// The packet is UDP to IANA's VXLAN port, to the earlier default port of Linux, or to `port`.
     #[inline(always)]
     pub const fn is_vxlan(&self, port: u16) -> bool {
         let destination = self.ports as u16;
@@ -177,13 +177,13 @@ impl Inner {
                 || destination == port)
     }
 
-    /// Is it neighbour discovery?
+    /// The packet is a neighbour solicitation or advertisement.
     #[inline(always)]
     pub const fn is_discovery(&self) -> bool {
         matches!(self.kind, FrameKind::Solicitation | FrameKind::Advertisement)
     }
 
-    /// Does the frame announce its own address to everybody (RFC 5227 section 3)?
+    /// The frame is an ARP announcement of the sender's own address (RFC 5227 section 3).
     #[inline(always)]
     pub const fn is_announcement(&self) -> bool {
         matches!(self.kind, FrameKind::Arp)
@@ -191,7 +191,7 @@ impl Inner {
             && self.source.be32(0) == self.destination.be32(0)
     }
 
-    /// Is `address` an IPv6 link-local unicast address (fe80::/10)?
+    /// `address` is an IPv6 link-local unicast address (fe80::/10).
     #[inline(always)]
     pub const fn is_link_local(&self, address: &Address) -> bool {
         self.family == IPV6 && address.be32(0) >> 22 == 0xfe80 >> 6
@@ -207,8 +207,8 @@ impl Inner {
         }
     }
 
-    /// Can the source be no host's: see [`Self::is_no_host`], or a source MAC that is zero or a
-    /// group's?
+    /// The source cannot be a host's: see [`Self::is_no_host`]; or the source MAC is zero or a
+    /// group's.
     #[inline(always)]
     pub const fn has_martian_source(&self) -> bool {
         self.source_mac.is_group()
@@ -216,8 +216,8 @@ impl Inner {
             || self.is_no_host(&self.source)
     }
 
-    /// Can `address` be no host's: unspecified, loopback, multicast, reserved (RFC 1122 section
-    /// 3.2.1.3, RFC 4291 section 2.5)?
+    /// `address` cannot be a host's: unspecified, loopback, multicast or reserved (RFC 1122 section
+    /// 3.2.1.3, RFC 4291 section 2.5).
     #[inline(always)]
     pub const fn is_no_host(&self, address: &Address) -> bool {
         let first = address.be32(0);
@@ -236,7 +236,7 @@ impl Inner {
     }
 }
 
-/// The flow's hash, from which its UDP source port follows.
+/// The hash of the frame's flow, which determines the UDP source port.
 #[inline(always)]
 pub const fn flow_hash(inner: &Inner) -> u32 {
     if matches!(inner.kind, FrameKind::Arp) {
@@ -246,9 +246,9 @@ pub const fn flow_hash(inner: &Inner) -> u32 {
     flow::hash(&inner.source, &inner.destination, ports, inner.protocol)
 }
 
-/// Length of everything in front of the payload of a GSO frame: what every segment repeats.
+/// Length of the headers that every segment of a GSO frame repeats.
 ///
-/// TCP and UDP only, as nothing else is segmented here; 0 for anything else.
+/// TCP and UDP only, as no other protocol is segmented; 0 for any other.
 #[inline(always)]
 pub fn segment_headers<P: Bytes + ?Sized>(packet: &P, offset: usize, inner: &Inner) -> u32 {
     let transport = u32::from(inner.transport);

@@ -1,4 +1,4 @@
-//! Reading an inner frame: [`parse`] judges its form and notes what decides about it.
+//! The parser of inner frames: [`parse`] checks the form, and records what decisions depend on.
 
 use super::{FrameKind, Inner, InnerError};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 /// Source and destination port, with which the headers of TCP and UDP begin.
 const PORTS_LEN: usize = udp::field::LEN;
 
-/// Reads the frame of `len` bytes that begins at `offset`.
+/// Parses the frame of `len` bytes that begins at `offset`.
 ///
 /// # Errors
 /// See [`InnerError`].
@@ -27,7 +27,7 @@ pub fn parse<P: Bytes + ?Sized>(packet: &P, offset: usize, len: u32) -> Result<I
     Ok(inner)
 }
 
-/// [`parse`] into a place of the caller's. After an error its contents mean nothing.
+/// [`parse`] into memory of the caller. After an error its contents mean nothing.
 ///
 /// # Errors
 /// See [`InnerError`].
@@ -86,7 +86,7 @@ fn parse_ipv4<P: Bytes + ?Sized>(
     let fragment = header.be16(ipv4::field::FRAGMENT);
     inner.dont_fragment = fragment & ipv4::DONT_FRAGMENT != 0;
     inner.is_later_fragment = fragment & ipv4::FRAGMENT_OFFSET_MASK != 0;
-    // A first fragment has ports too, but those behind it do not: a flow's hash goes without.
+    // A first fragment has ports too, but later ones do not: so the flow's hash leaves ports out.
     let whole = fragment & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET_MASK) == 0;
     if !inner.is_later_fragment && total_len >= header_len + PORTS_LEN as u32 {
         read_ports(packet, network + header_len as usize, whole, inner);
@@ -94,7 +94,7 @@ fn parse_ipv4<P: Bytes + ?Sized>(
     Ok(())
 }
 
-/// Reads the ports behind an IP header, where there are some.
+/// Reads the ports behind an IP header, if there are any.
 #[inline(always)]
 fn read_ports<P: Bytes + ?Sized>(packet: &P, transport: usize, whole: bool, inner: &mut Inner) {
     if (inner.upper == PROTOCOL_TCP || inner.upper == PROTOCOL_UDP)
@@ -163,7 +163,8 @@ const fn is_extension(next_header: u8) -> bool {
     )
 }
 
-/// What an IPv6 fragment carries: its ports, if it is the first (RFC 8200 section 4.5).
+/// Parses an IPv6 fragment header, and the ports behind it in a first fragment (RFC 8200 section
+/// 4.5).
 #[inline(always)]
 fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mut Inner) {
     if len < ipv6::fragment::HEADER_LEN as u32 {
@@ -173,7 +174,7 @@ fn parse_fragment<P: Bytes + ?Sized>(packet: &P, at: usize, len: u32, inner: &mu
     inner.upper = header.byte(ipv6::fragment::NEXT_HEADER);
     inner.is_later_fragment =
         header.be16(ipv6::fragment::OFFSET_M) & ipv6::fragment::OFFSET_MASK != 0;
-    // Nobody here follows the chain to what lies behind it.
+    // The chain is not followed to what is behind it.
     if is_extension(inner.upper) || inner.upper == ipv6::NEXT_FRAGMENT {
         inner.kind = FrameKind::LinkControl;
     }
@@ -192,8 +193,9 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
     if len == 0 {
         return Err(InnerError::Malformed);
     }
-    let kind = packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(icmp::field::TYPE);
-    match kind {
+    let message_type =
+        packet.window::<1>(transport).ok_or(InnerError::Malformed)?.byte(icmp::field::TYPE);
+    match message_type {
         // Listener discovery, router solicitation and advertisement, redirect, listener v2.
         ndp::LISTENER_QUERY..=ndp::ROUTER_ADVERTISEMENT
         | ndp::REDIRECT
@@ -205,7 +207,7 @@ fn parse_icmpv6<P: Bytes + ?Sized>(
                 _ => return Err(InnerError::Malformed),
             };
             inner.target = Address::read_ipv6(&body, ndp::field::TARGET);
-            inner.kind = if kind == ndp::SOLICITATION {
+            inner.kind = if message_type == ndp::SOLICITATION {
                 FrameKind::Solicitation
             } else {
                 FrameKind::Advertisement

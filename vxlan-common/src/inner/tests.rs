@@ -101,14 +101,14 @@ fn discovery_speaks_of_its_target() {
     assert_eq!(solicitation.kind, FrameKind::Solicitation);
     assert_eq!(solicitation.destination, Address::ipv6(group));
     assert_eq!(solicitation.target, Address::ipv6(NEIGHBOUR));
-    assert_eq!(*solicitation.wanted(), Address::ipv6(NEIGHBOUR));
+    assert_eq!(*solicitation.owner_address(), Address::ipv6(NEIGHBOUR));
 
     message[0] = 136;
     group[15] = 1;
     let advertisement = read(&ipv6(58, 255, group, &message)).unwrap();
     assert_eq!(advertisement.kind, FrameKind::Advertisement);
     assert_eq!(advertisement.target, Address::ipv6(NEIGHBOUR));
-    assert_eq!(*advertisement.wanted(), Address::ipv6(group));
+    assert_eq!(*advertisement.owner_address(), Address::ipv6(group));
 
     // RFC 4861 section 7.1: it did not come from this link.
     assert_eq!(read(&ipv6(58, 254, NEIGHBOUR, &message)).unwrap().kind, FrameKind::Ip);

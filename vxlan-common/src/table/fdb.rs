@@ -1,22 +1,22 @@
-//! The forwarding database: behind which member is a MAC address?
+//! The forwarding database: the member behind which a MAC address is.
 
 use crate::{
     abi::{abi, two_layouts},
     addr::Mac,
 };
 
-/// A station behind a network: who has this MAC?
+/// A MAC address in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct FdbKey {
     /// Overlay interface.
     pub ifindex: u32,
-    /// The station.
+    /// The MAC address.
     pub mac: Mac,
 }
 
 two_layouts! {
-    /// Where a station is.
+    /// The member that a MAC address is behind.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(C)]
     pub struct FdbEntry {
@@ -25,14 +25,15 @@ two_layouts! {
         /// [`FdbEntry::STATIC`].
         pub flags: u32,
         moved {
-            /// When it was last heard, by the daemon's clock (map `CLOCK`).
+            /// When a frame from the MAC address last arrived, in seconds of the daemon's clock
+            /// (map `CLOCK`).
             pub seen: u32,
         }
     }
 }
 
 impl FdbEntry {
-    /// Declared in the configuration: never learned over.
+    /// The entry is declared in the configuration, and never replaced by learning.
     pub const STATIC: u32 = 1;
 }
 

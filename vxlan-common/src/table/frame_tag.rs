@@ -1,9 +1,9 @@
-//! How `decap` tells `deliver` which frames it accepted: the tag in front of a frame, and the
-//! secret MAC address in place of one.
+//! How `decap` marks accepted frames for `deliver`: by a tag in front of the frame, or by a secret
+//! destination MAC.
 
 use crate::{abi::abi, addr::Mac};
 
-/// How an accepted frame is tagged between XDP and TC.
+/// Accepted frames are tagged in XDP metadata.
 pub const TAG_METADATA: u8 = 0;
 /// The tag is a secret destination MAC, for drivers without XDP metadata.
 pub const TAG_MAC: u8 = 1;
@@ -13,8 +13,8 @@ pub const TAG_AUTO: u8 = 2;
 /// What `decap` writes in front of an accepted frame and `deliver` reads. The network stack never
 /// lets a frame from the wire bring its own.
 ///
-/// The `deliver` of the next generation reads it too, so it names nothing by an index that another
-/// configuration gives to somebody else, and its layout stays through all versions.
+/// The `deliver` of the next generation reads it too, so it contains no index, which another
+/// configuration may assign anew, and its layout stays through all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FrameTag {
@@ -26,7 +26,7 @@ pub struct FrameTag {
     pub slot: u32,
 }
 
-/// What a secret destination MAC stands for.
+/// The member that a secret destination MAC stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct TaggedMember {
@@ -38,7 +38,7 @@ pub struct TaggedMember {
     pub mac: Mac,
 }
 
-/// What the destination MAC was before a secret one replaced it.
+/// The kind of destination MAC that the secret one replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cast {

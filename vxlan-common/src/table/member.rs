@@ -15,13 +15,13 @@ pub struct MemberEntry {
     /// [`MemberEntry::IPV6`], [`MemberEntry::LIMITED`], [`MemberEntry::FLOW_PORTS`],
     /// [`MemberEntry::ZERO_CHECKSUM`].
     pub flags: u32,
-    /// Stations that may be learned behind it.
+    /// MAC addresses that may be learned behind the member, at most.
     pub max_stations: u32,
-    /// First UDP source port that its peer sends from, where that does not depend on the flow.
+    /// First UDP source port that the peer sends from, unless the port depends on the flow.
     pub port_low: u16,
     /// The last such port.
     pub port_high: u16,
-    /// Its declared MAC address; zero: none is.
+    /// The declared MAC address; zero: none is declared.
     pub mac: Mac,
     /// The secret that stands for this member in the destination MAC ([`TAG_MAC`]); its last two
     /// bits are zero and take a [`Cast`].
@@ -31,11 +31,11 @@ pub struct MemberEntry {
 impl MemberEntry {
     /// Some `allowed_ips` are IPv6, so neighbour discovery may come from link-local addresses.
     pub const IPV6: u32 = 1;
-    /// Its peer has a rate limit.
+    /// The peer has a rate limit.
     pub const LIMITED: u32 = 2;
-    /// Its peer sends from a port that is made from the flow hash.
+    /// The peer derives the source port from the flow hash.
     pub const FLOW_PORTS: u32 = 4;
-    /// Its peer sends no UDP checksums.
+    /// The peer leaves the UDP checksum zero.
     pub const ZERO_CHECKSUM: u32 = 8;
 }
 

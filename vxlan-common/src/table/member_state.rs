@@ -1,4 +1,4 @@
-//! What `decap` keeps of a member, from the packets that it sends.
+//! What `decap` stores about a member, from the packets that the member sends.
 
 use crate::{
     abi::{abi, two_layouts},
@@ -7,21 +7,21 @@ use crate::{
 };
 
 two_layouts! {
-    /// What `decap` remembers of a member.
+    /// What `decap` stores about a member.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(C)]
     pub struct MemberState {
-        /// The station last heard, so that an unchanged one costs no lookup.
+        /// Source MAC of the latest frame, so that an unchanged one costs no lookup.
         pub last: Mac,
-        /// Stations learned, less those that moved to another member. Those that the daemon has
-        /// forgotten (map `FORGOTTEN`) are still in it; both wrap.
+        /// MAC addresses learned, less those that moved to another member. Includes those that the
+        /// daemon has removed since (map `FORGOTTEN`); both numbers wrap.
         pub stations: u64,
-        /// When `last` was noted, by the daemon's clock.
+        /// When `last` was written, in seconds of the daemon's clock (map `CLOCK`).
         pub seen: u32,
         /// Zero.
         pub pad: u32,
         moved {
-            /// Where its packets came from.
+            /// The endpoint that the member's packets come from.
             pub observed: ObservedEndpoint,
         }
     }
@@ -30,7 +30,8 @@ two_layouts! {
 /// Words of [`ObservedEndpoint::seen`].
 const WORDS: usize = 8;
 
-/// Where a member's packets came from. A part of [`MemberState`](crate::table::MemberState).
+/// The endpoint that a member's packets come from. A part of
+/// [`MemberState`](crate::table::MemberState).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct ObservedEndpoint {
@@ -40,20 +41,20 @@ pub struct ObservedEndpoint {
     pub address: Address,
     /// How often `address` or `port` has changed.
     pub changes: u32,
-    /// When they last did, by the daemon's clock (map `CLOCK`).
+    /// When they last changed, in seconds of the daemon's clock (map `CLOCK`).
     pub changed: u32,
-    /// UDP source port of the latest packet; 0: it was as sent.
+    /// UDP source port of the latest packet; 0: the port was not rewritten.
     pub port: u16,
     /// TTL or hop limit of the latest packet.
     pub ttl: u8,
-    /// Of `address`; 0: there was no packet yet.
+    /// Family of `address`; 0: there was no packet yet.
     pub family: u8,
     /// Zero.
     pub pad: u32,
 }
 
 impl ObservedEndpoint {
-    /// Nothing yet.
+    /// No packet yet.
     pub const NONE: Self = Self {
         seen: [0; WORDS],
         address: Address::ZERO,
@@ -65,13 +66,13 @@ impl ObservedEndpoint {
         pad: 0,
     };
 
-    /// Which bit of [`Self::seen`] stands for a mapping.
+    /// The bit of [`Self::seen`] that stands for a mapping.
     #[inline(always)]
     pub const fn bit_for(address: &Address, port: u16) -> u32 {
         flow::hash(address, &Address::ZERO, port as u32, 0) % (WORDS as u32 * 64)
     }
 
-    /// The same mapping?
+    /// The mapping is this one.
     #[inline(always)]
     pub const fn equals(&self, family: u8, address: &Address, port: u16) -> bool {
         self.family == family && self.port == port && self.address.equals(address)

@@ -1,4 +1,4 @@
-//! The neighbour cache: which MAC address has an IP address behind a member?
+//! The neighbour cache: the MAC address of an inner IP address behind a member.
 
 use crate::{
     abi::{abi, two_layouts},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 two_layouts! {
-    /// Where a member's neighbours are kept: the low bits of a hash of the address.
+    /// A place for a neighbour of a member: the low bits of a hash of the address.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     #[repr(C)]
     pub struct NeighbourKey {
@@ -20,7 +20,7 @@ two_layouts! {
 }
 
 impl NeighbourKey {
-    /// Where an address of a member is kept.
+    /// The place of an address behind a member.
     #[inline(always)]
     pub const fn for_address(member: u32, address: &Address) -> Self {
         let words = address.be32(0) ^ address.be32(1) ^ address.be32(2) ^ address.be32(3);
@@ -28,10 +28,11 @@ impl NeighbourKey {
     }
 }
 
-/// Neighbours kept for each member.
+/// Places for each member.
 pub const NEIGHBOURS: u32 = 16;
 
-/// An address of a member's, and who has it. The last one heard at its place.
+/// An address behind a member, and its MAC address: the latest one learned of all addresses that
+/// share the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Neighbour {
@@ -39,7 +40,7 @@ pub struct Neighbour {
     pub address: Address,
     /// Its MAC address.
     pub mac: Mac,
-    /// When it was heard, in ns since boot.
+    /// When the address was learned, in ns since boot.
     pub seen: u64,
 }
 

@@ -20,29 +20,29 @@ pub struct NetworkEntry {
     pub flags: u8,
     /// MAC address of the overlay interface.
     pub mac: Mac,
-    /// An IPv4 address of the overlay interface, to answer from; zero where it has none.
+    /// An IPv4 address of the overlay interface, source of ICMP messages; zero where it has none.
     pub address: [u8; 4],
-    /// The same of IPv6.
+    /// An IPv6 address of the overlay interface, likewise.
     pub address6: Address,
-    /// Frames that are copied to several members.
+    /// Limit of BUM frames per second.
     pub bum_limit: RateLimit,
 }
 
 impl NetworkEntry {
-    /// Tunnels inside the tunnel are traffic like any other.
+    /// Tunnels inside the tunnel are accepted.
     pub const PASS_NESTED: u8 = 1;
-    /// A frame for a MAC that nobody is known to have goes to every member.
+    /// A frame to a MAC address without an FDB entry goes to every member.
     pub const FLOOD_UNKNOWN: u8 = 2;
 }
 
-/// How many members a frame is copied to at most.
+/// Members that a frame is copied to, at most.
 pub const MAX_FLOOD_MEMBERS: usize = 64;
 
-/// The members that get a copy of what is for everyone.
+/// The members that get a copy of BUM frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FloodList {
-    /// How many of `members` there are.
+    /// Number of entries in `members`.
     pub len: u32,
     /// Indices of members.
     pub members: [u32; MAX_FLOOD_MEMBERS],

@@ -1,9 +1,9 @@
-//! Another host: where packets for it go.
+//! Another host, and the path to it.
 
 use super::RateLimit;
 use crate::{abi::abi, addr::Address, outer};
 
-/// Another host: where packets for it go. There are two elements for each, of which one counts
+/// Another host, and the path to it. `PEERS` has two elements for each, of which one is active
 /// ([`active_element`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -19,20 +19,20 @@ pub struct PeerEntry {
     pub pad: u8,
     /// UDP destination port, network order.
     pub port: [u8; 2],
-    /// Underlay interface; 0: no route, or its next hop does not answer.
+    /// Underlay interface; 0: no route, or the next hop does not answer.
     pub ifindex: u32,
     /// Largest outer packet in bytes, from its IP header on.
     pub mtu: u32,
     /// Counter slot of drops that belong to the peer but to no network.
     pub slot: u32,
-    /// Received packets.
+    /// Limit of received packets.
     pub packets: RateLimit,
-    /// Bytes of received inner frames.
+    /// Limit of received inner frames, in bytes.
     pub bytes: RateLimit,
-    /// What its interface carries, where the address that its packets come from is another one;
-    /// else zero.
+    /// The IPv4 address of the peer's interface, if a NAT replaces it as source of the peer's
+    /// packets; else zero.
     pub private: [u8; 4],
-    /// The same of IPv6.
+    /// The IPv6 address, likewise.
     pub private6: Address,
     /// Zero.
     pub pad_end: [u8; 4],
@@ -46,7 +46,7 @@ impl PeerEntry {
     }
 }
 
-/// Which of the two elements of a peer counts, by the number of its latest change.
+/// The index of the active one of a peer's two elements, by the peer's version.
 #[inline(always)]
 pub const fn active_element(peer: u32, version: u32) -> u32 {
     2 * peer + (version & 1)

@@ -1,4 +1,4 @@
-//! Rate limits, and how far each is used up.
+//! Rate limits, and the state of their buckets.
 
 use crate::abi::abi;
 
@@ -7,9 +7,9 @@ use crate::abi::abi;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct RateLimit {
-    /// Of one unit, in 1/1024 ns; 0: no limit.
+    /// Cost of one unit, in 1/1024 ns; 0: no limit.
     pub cost: u64,
-    /// In ns.
+    /// Tolerance, in ns.
     pub burst: u64,
 }
 
@@ -30,20 +30,20 @@ impl RateLimit {
         Self { cost, burst: if room > burst { room } else { burst } }
     }
 
-    /// What `units` cost, in ns.
+    /// The cost of `units`, in ns.
     #[inline(always)]
     pub const fn cost_of(&self, units: u64) -> u64 {
         self.cost.wrapping_mul(units) / Self::SCALE
     }
 }
 
-/// How far the virtual clocks of a peer's limits are, in ns. Written by `decap` alone.
+/// The virtual clocks of a peer's limits, in ns. Written by `decap` alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BucketState {
-    /// Packets.
+    /// Clock of the limit of packets.
     pub packets: u64,
-    /// Bytes of inner frames.
+    /// Clock of the limit of inner bytes.
     pub bytes: u64,
 }
 

@@ -1,9 +1,9 @@
-//! Who may send from an outer address, and who was refused.
+//! Outer source addresses: which member may send from one, and which peers were refused.
 
 use super::NetworkAddress;
 use crate::{abi::abi, addr::Address};
 
-/// Who may send from an outer address in a network.
+/// The member that may send from an outer address in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct SourceEntry {
@@ -16,8 +16,8 @@ pub struct SourceEntry {
 impl SourceEntry {
     /// The peer's interface carries another address than this one: a NAT rewrote it.
     pub const REWRITTEN: u32 = 1;
-    /// It is also the address of peers whose endpoint is learned: the port may say that it is one
-    /// of them. Not of a [`Mapping`].
+    /// Peers with a learned endpoint have this address too, and are told apart by the port. Never
+    /// set in an entry of a [`Mapping`].
     pub const SHARED: u32 = 2;
 }
 
@@ -25,7 +25,7 @@ impl SourceEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Mapping {
-    /// Network and outer source.
+    /// Network and outer source address.
     pub from: NetworkAddress,
     /// UDP source port, network order.
     pub port: [u8; 2],
@@ -33,7 +33,7 @@ pub struct Mapping {
     pub pad: [u8; 2],
 }
 
-/// An outer address on its own: which peer is it, whatever the network?
+/// An outer address by itself, which belongs to one peer in all networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct OuterAddress {

@@ -1,8 +1,8 @@
-//! What applies to every packet.
+//! Settings that apply to every packet.
 
 use crate::{abi::abi, addr::Address};
 
-/// What applies to every packet. One entry, written by the daemon.
+/// Settings that apply to every packet. One entry, written by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct GlobalSettings {
@@ -21,13 +21,14 @@ pub struct GlobalSettings {
     pub port: [u8; 2],
     /// [`TAG_METADATA`], [`TAG_MAC`] or [`TAG_AUTO`].
     pub tag: u8,
-    /// 1: a VNI that is not ours is another VXLAN user's, leave it to the host.
+    /// 1: packets with a VNI of no network are left to the host, for another VXLAN user.
     pub pass_unknown_vni: u8,
     /// 1: send from the VXLAN port instead of a port from the flow hash.
     pub fixed_source_port: u8,
-    /// 1: reserved bits of a received VXLAN header say nothing (RFC 7348); 0: they are refused.
+    /// 1: reserved bits of a received VXLAN header are ignored (RFC 7348); 0: such packets are
+    /// refused.
     pub ignore_reserved_bits: u8,
-    /// 1: a UDP checksum of a received packet says nothing; 0: one that is not zero must be right.
+    /// 1: the UDP checksum of a received packet is ignored; 0: it must be right if it is not zero.
     pub ignore_udp_checksum: u8,
     /// Outer time to live; 0: the inner one.
     pub ttl: u8,

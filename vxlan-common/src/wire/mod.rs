@@ -2,8 +2,8 @@
 //! fields by name, in bytes from the start of that header, and the protocol's numbers.
 //!
 //! Every offset and number has one home here, which the BPF programs, the daemon's raw sockets and
-//! its readers of ICMP messages share. This module reads and writes nothing that needs judgement:
-//! what a frame means is [`inner`](crate::inner)'s and [`outer`](crate::outer)'s to say.
+//! its readers of ICMP messages share. Decisions about frames are made in
+//! [`inner`](crate::inner) and [`outer`](crate::outer).
 
 pub mod arp;
 pub mod ethernet;
