@@ -266,7 +266,7 @@ fn every_option_and_xtask_verb_that_is_named_exists() {
         .chain(cli.get_arguments())
         .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
         .collect();
-    let lab = read("xtask/src/run.rs");
+    let lab = read("xtask/src/run/mod.rs");
     let of_lab = |option: &str| lab.contains(&format!("    {}: ", option.trim_start_matches('-')));
     let verbs = xtask_verbs();
     let mut found = 0;
