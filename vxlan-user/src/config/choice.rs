@@ -133,7 +133,7 @@ choice! {
         #[default] Auto = "auto",
         /// In the packet's XDP metadata.
         Metadata = "metadata",
-        /// As a secret destination MAC address, drawn anew at each start.
+        /// As a secret destination MAC address, drawn at random at the first start.
         Mac = "mac",
     }
 }
