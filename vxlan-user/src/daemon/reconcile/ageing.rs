@@ -1,5 +1,6 @@
-//! Has stations forgotten that were not heard for as long as their network says, and keeps the
-//! programs' clock going. Runs beside the event loop, which may wait for the kernel.
+//! Removes learned MAC addresses from the FDB whose network's ageing time has passed since the last
+//! frame, and keeps the programs' clock going. Runs beside the event loop, which may wait for the
+//! kernel.
 
 use std::{
     collections::HashMap,
@@ -14,27 +15,28 @@ use crate::{
     dataplane::{Clock, DataPlaneError, Fdb, Pins, uptime},
 };
 
-/// How often the clock is set; stations are heard in whole seconds.
+/// How often the clock is set. The programs record in whole seconds when a frame has arrived.
 const TICK: Duration = Duration::from_secs(1);
 
-/// For how long stations stay, in seconds.
+/// The limits of learned MAC addresses.
 #[derive(Clone, Debug)]
-struct Rules {
-    /// By overlay interface.
-    by_ifindex: HashMap<u32, u32>,
-    /// By member: how many stations it may have.
-    shares: Vec<u64>,
+struct Limits {
+    /// The ageing time in seconds, by index of the overlay interface.
+    max_age: HashMap<u32, u32>,
+    /// The maximum number of learned addresses, by member.
+    max_addresses: Vec<u64>,
 }
 
-/// What there is to do after a look at all stations.
+/// The result of a pass over all entries of the FDB.
 #[derive(Debug, PartialEq, Eq)]
 struct Sweep {
-    old: Vec<FdbKey>,
-    /// How many learned ones stay, by member.
-    left: Vec<u64>,
+    /// The entries to remove.
+    expired: Vec<FdbKey>,
+    /// The number of learned entries that stay, by member.
+    kept: Vec<u64>,
 }
 
-/// The tasks, which go on until this is dropped.
+/// The tasks of ageing. Dropping this ends them.
 pub(in crate::daemon) struct Ageing([AbortHandle; 2]);
 
 impl Drop for Ageing {
@@ -43,22 +45,22 @@ impl Drop for Ageing {
     }
 }
 
-/// Begins, for the generation at work.
+/// Starts the tasks of ageing, for the active generation.
 pub(in crate::daemon) fn start(
     pins: &Pins,
     running: &ActivePlane,
 ) -> Result<Ageing, DataPlaneError> {
     let generation = running.generation();
     let mut clock = Clock::open(pins, generation)?;
-    let mut stations = Fdb::open(pins, generation)?;
-    let ageing = Rules::of(running);
-    let period = ageing.period();
+    let mut fdb = Fdb::open(pins, generation)?;
+    let limits = Limits::new(running);
+    let period = limits.period();
     let clock = tokio::spawn(async move {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tick.tick().await;
             if let Err(error) = clock.set(uptime()) {
-                tracing::warn!("the clock that stations age by stands still: {error}");
+                tracing::warn!("cannot set the clock that MAC addresses age by: {error}");
             }
         }
     });
@@ -68,27 +70,29 @@ pub(in crate::daemon) fn start(
         loop {
             tokio::time::sleep(pause).await;
             let began = Instant::now();
-            let ageing = ageing.clone();
+            let limits = limits.clone();
             // Thousands of system calls: off the threads that everything else runs on.
-            let sweep = tokio::task::spawn_blocking(move || {
-                let swept = sweep(&mut stations, &ageing);
-                (stations, swept)
+            let task = tokio::task::spawn_blocking(move || {
+                let removed = sweep(&mut fdb, &limits);
+                (fdb, removed)
             });
-            match sweep.await {
-                Ok((back, swept)) => {
-                    stations = back;
-                    match swept {
+            match task.await {
+                Ok((returned, removed)) => {
+                    fdb = returned;
+                    match removed {
                         Ok(0) => {}
-                        Ok(old) => tracing::debug!("{old} stations were not heard any more"),
-                        Err(error) => tracing::warn!("stations did not age this time: {error}"),
+                        Ok(removed) => tracing::debug!("{removed} MAC addresses have aged out"),
+                        Err(error) => {
+                            tracing::warn!("cannot remove aged MAC addresses this time: {error}");
+                        }
                     }
                 }
                 Err(error) => {
-                    tracing::error!("looking for old stations failed: {error}");
+                    tracing::error!("the sweep for aged MAC addresses failed: {error}");
                     match Fdb::open(&pins, generation) {
-                        Ok(again) => stations = again,
+                        Ok(reopened) => fdb = reopened,
                         Err(error) => {
-                            return tracing::error!("stations do not age any more: {error}");
+                            return tracing::error!("MAC addresses no longer age: {error}");
                         }
                     }
                 }
@@ -100,66 +104,68 @@ pub(in crate::daemon) fn start(
     Ok(Ageing([clock.abort_handle(), sweeps.abort_handle()]))
 }
 
-/// Takes out what is too old, and brings the programs' count of what is left in line with the
-/// table. That also repairs what CPUs that learned at the same time have miscounted.
-fn sweep(stations: &mut Fdb, ageing: &Rules) -> Result<usize, DataPlaneError> {
-    let learned = |stations: &Fdb| -> Result<Vec<u64>, DataPlaneError> {
-        (0..ageing.shares.len() as u32).map(|member| stations.learned(member)).collect()
+/// Removes expired entries, and brings the programs' count of learned addresses in line with the
+/// table. That also repairs what CPUs that learned at the same time have miscounted. Returns the
+/// number of removed entries.
+fn sweep(fdb: &mut Fdb, limits: &Limits) -> Result<usize, DataPlaneError> {
+    let learned = |fdb: &Fdb| -> Result<Vec<u64>, DataPlaneError> {
+        (0..limits.max_addresses.len() as u32).map(|member| fdb.learned(member)).collect()
     };
-    let before = learned(stations)?;
-    let mut sweep = Sweep { old: Vec::new(), left: vec![0; ageing.shares.len()] };
+    let before = learned(fdb)?;
+    let mut sweep = Sweep { expired: Vec::new(), kept: vec![0; limits.max_addresses.len()] };
     let now = uptime();
-    stations.each(|key, entry| sweep.note(ageing, now, key, entry))?;
-    let after = learned(stations)?;
-    for key in &sweep.old {
-        stations.remove(key)?;
+    fdb.each(|key, entry| sweep.examine(limits, now, key, entry))?;
+    let after = learned(fdb)?;
+    for key in &sweep.expired {
+        fdb.remove(key)?;
     }
-    for (member, left) in sweep.left.iter().enumerate() {
-        let forgotten = forgotten(before[member], after[member], *left);
-        stations.set_forgotten(member as u32, forgotten)?;
+    for (member, kept) in sweep.kept.iter().enumerate() {
+        let forgotten = forgotten(before[member], after[member], *kept);
+        fdb.set_forgotten(member as u32, forgotten)?;
     }
-    Ok(sweep.old.len())
+    Ok(sweep.expired.len())
 }
 
-/// What to write for a member of which `left` stations were found while the programs' count went
-/// from `before` to `after`. One that came or went meanwhile may be among those found or not: the
-/// count then comes out too high rather than too low, so that no member gets more than its share,
-/// and the next sweep puts it right.
-fn forgotten(before: u64, after: u64, left: u64) -> u64 {
-    let went = after.wrapping_sub(before).cast_signed() < 0;
-    (if went { after } else { before }).wrapping_sub(left)
+/// Computes the `FORGOTTEN` count of a member: the programs subtract it from their count of learned
+/// addresses. `kept` entries of the member were found, while the programs' count went from `before`
+/// to `after`. An entry that came or went meanwhile may be among those found or not. The difference
+/// then comes out too high rather than too low, so that no member exceeds its maximum, and the next
+/// sweep corrects it.
+fn forgotten(before: u64, after: u64, kept: u64) -> u64 {
+    let decreased = after.wrapping_sub(before).cast_signed() < 0;
+    (if decreased { after } else { before }).wrapping_sub(kept)
 }
 
-impl Rules {
-    fn of(running: &ActivePlane) -> Self {
+impl Limits {
+    fn new(running: &ActivePlane) -> Self {
         let networks = running.state.networks.iter().zip(&running.preflight.config.networks);
-        let by_ifindex = networks.map(|(made, network)| (made.ifindex, network.ageing)).collect();
-        let shares = running.plan.members.iter().map(|member| member.max_stations.into()).collect();
-        Self { by_ifindex, shares }
+        let max_age = networks.map(|(record, network)| (record.ifindex, network.ageing)).collect();
+        let members = running.plan.members.iter();
+        Self { max_age, max_addresses: members.map(|member| member.max_stations.into()).collect() }
     }
 
-    /// A station goes after its time and at most a tenth of the shortest one; and what the programs
-    /// miscounted is put right within a minute.
+    /// Returns the time between two sweeps. An address stays for at most a tenth of the shortest
+    /// ageing time too long, and a miscount for at most a minute.
     fn period(&self) -> Duration {
-        let shortest = self.by_ifindex.values().min().copied().unwrap_or(u32::MAX);
+        let shortest = self.max_age.values().min().copied().unwrap_or(u32::MAX);
         Duration::from_secs(u64::from(shortest / 10).clamp(1, 60))
     }
 }
 
 impl Sweep {
-    fn note(&mut self, ageing: &Rules, now: u32, key: FdbKey, entry: FdbEntry) {
+    /// Decides whether an entry stays.
+    fn examine(&mut self, limits: &Limits, now: u32, key: FdbKey, entry: FdbEntry) {
         if entry.flags & FdbEntry::STATIC != 0 {
             return;
         }
-        let shares = &ageing.shares;
-        // Of an interface that is no network's nothing is learned, and nothing is to be kept.
-        let ageing = ageing.by_ifindex.get(&key.ifindex).copied().unwrap_or(0);
+        // An interface that belongs to no network keeps no learned entry.
+        let max_age = limits.max_age.get(&key.ifindex).copied().unwrap_or(0);
         let member = entry.member as usize;
-        let share = shares.get(member).copied().unwrap_or(0);
-        match self.left.get_mut(member) {
-            // CPUs that learn at the same time may let in more than the share.
-            Some(left) if *left < share && now.saturating_sub(entry.seen) <= ageing => *left += 1,
-            _ => self.old.push(key),
+        let max = limits.max_addresses.get(member).copied().unwrap_or(0);
+        match self.kept.get_mut(member) {
+            // CPUs that learn at the same time may exceed the maximum.
+            Some(kept) if *kept < max && now.saturating_sub(entry.seen) <= max_age => *kept += 1,
+            _ => self.expired.push(key),
         }
     }
 }
@@ -170,59 +176,59 @@ mod tests {
 
     use super::*;
 
-    fn ageing() -> Rules {
-        Rules { by_ifindex: [(7, 300), (8, 10)].into(), shares: vec![2, 9, 9] }
+    fn limits() -> Limits {
+        Limits { max_age: [(7, 300), (8, 10)].into(), max_addresses: vec![2, 9, 9] }
     }
 
     #[test]
-    fn what_was_not_heard_for_too_long_goes() {
-        let mut sweep = Sweep { old: Vec::new(), left: vec![0; 3] };
-        let mut note = |last: u8, ifindex, member, seen, flags| {
+    fn an_entry_expires_by_age_and_by_number() {
+        let mut sweep = Sweep { expired: Vec::new(), kept: vec![0; 3] };
+        let mut examine = |last: u8, ifindex, member, seen, flags| {
             let key = FdbKey { ifindex, mac: Mac::new([2, 0, 0, 0, 0, last]) };
-            sweep.note(&ageing(), 1_000, key, FdbEntry { member, flags, seen });
+            sweep.examine(&limits(), 1_000, key, FdbEntry { member, flags, seen });
             key
         };
-        note(1, 7, 0, 1_000, 0);
-        note(2, 7, 0, 700, 0);
-        let old = note(3, 7, 0, 699, 0);
-        note(4, 7, 1, 990, 0);
-        // More than the member may have, however that came.
-        let excess = note(9, 7, 0, 1_000, 0);
-        // Another network's, with a time of its own.
-        note(5, 8, 2, 990, 0);
-        let older = note(6, 8, 2, 989, 0);
-        // Declared: never heard, and stays.
-        note(7, 8, 2, 0, FdbEntry::STATIC);
-        // Heard since the clock was read.
-        note(8, 8, 2, 1_001, 0);
-        assert_eq!(sweep, Sweep { old: vec![old, excess, older], left: vec![2, 1, 2] });
+        examine(1, 7, 0, 1_000, 0);
+        examine(2, 7, 0, 700, 0);
+        let old = examine(3, 7, 0, 699, 0);
+        examine(4, 7, 1, 990, 0);
+        // More addresses than the member may have.
+        let excess = examine(9, 7, 0, 1_000, 0);
+        // In another network, which has an ageing time of its own.
+        examine(5, 8, 2, 990, 0);
+        let older = examine(6, 8, 2, 989, 0);
+        // A declared entry stays, though no frame has arrived from it.
+        examine(7, 8, 2, 0, FdbEntry::STATIC);
+        // A frame has arrived since the clock was read.
+        examine(8, 8, 2, 1_001, 0);
+        assert_eq!(sweep, Sweep { expired: vec![old, excess, older], kept: vec![2, 1, 2] });
     }
 
     #[test]
-    fn a_sweep_comes_ten_times_in_the_shortest_time() {
-        assert_eq!(ageing().period(), Duration::from_secs(1));
-        let slow = Rules { by_ifindex: [(7, 300), (8, 86_400)].into(), shares: vec![9] };
+    fn sweeps_come_ten_times_in_the_shortest_ageing_time() {
+        assert_eq!(limits().period(), Duration::from_secs(1));
+        let slow = Limits { max_age: [(7, 300), (8, 86_400)].into(), max_addresses: vec![9] };
         assert_eq!(slow.period(), Duration::from_secs(30));
-        let slowest = Rules { by_ifindex: [(8, 86_400)].into(), shares: vec![9] };
+        let slowest = Limits { max_age: [(8, 86_400)].into(), max_addresses: vec![9] };
         assert_eq!(slowest.period(), Duration::from_secs(60));
     }
 
-    /// What the programs then take the member to have is what it has, or more by what came and
-    /// went.
+    /// The programs' count of a member's addresses is then exact, or too high by the addresses that
+    /// came and went during the sweep.
     #[test]
     fn the_count_comes_out_right_or_too_high() {
-        let counted = |before: u64, after: u64, left, now: u64| {
-            now.wrapping_sub(forgotten(before, after, left)).cast_signed()
+        let counted = |before: u64, after: u64, kept, now: u64| {
+            now.wrapping_sub(forgotten(before, after, kept)).cast_signed()
         };
-        // Nothing happened meanwhile; increments were lost; nothing is left; all are.
+        // Nothing happened meanwhile; increments were lost; no address is kept; all are kept.
         assert_eq!(counted(10, 10, 4, 10), 4);
         assert_eq!(counted(2, 2, 5, 2), 5);
         assert_eq!((counted(10, 10, 0, 10), counted(10, 10, 10, 10)), (0, 10));
-        // Two more afterwards, and one of them went to another member.
+        // Two more addresses afterwards; and two more, of which one went to another member.
         assert_eq!((counted(10, 10, 4, 12), counted(10, 10, 4, 11)), (6, 5));
-        // One came: there are 5, of which it was found or not.
+        // One address came: there are 5, of which the new one was found or not.
         assert_eq!((counted(10, 11, 5, 11), counted(10, 11, 4, 11)), (6, 5));
-        // One went: there are 3.
+        // One address went: there are 3.
         assert_eq!((counted(10, 9, 4, 9), counted(10, 9, 3, 9)), (4, 3));
         // Both counts wrap.
         assert_eq!(counted(u64::MAX, 1, 3, 1), 5);
