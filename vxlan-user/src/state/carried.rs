@@ -1,5 +1,5 @@
-//! Counters that are carried over from one generation of maps to the next, in a file for each
-//! generation.
+//! The counters that are carried over from one generation of maps to the next. Each generation has
+//! a file of its own.
 
 use std::{fs, io, path::PathBuf};
 
@@ -10,7 +10,7 @@ use crate::dataplane::{Generation, Totals};
 const CARRIED: &str = "carried-";
 
 impl RunDir {
-    /// Loads what was counted before a generation: nothing, if there is no such file.
+    /// Loads what was counted before a generation. Without a file every counter is zero.
     pub fn carried(&self, generation: Option<&Generation>) -> io::Result<Totals> {
         let Some(generation) = generation else { return Ok(Totals::default()) };
         let path = self.carried_file(generation.number);
@@ -21,8 +21,8 @@ impl RunDir {
         };
         serde_json::from_str(&text).map_err(|error| {
             let message = format!(
-                "{}: {error}: the file is damaged. Without it counters would go backwards: remove it if \
-                 they may",
+                "{}: {error}: the file is damaged. Without it counters would go backwards: remove \
+                 it if they may",
                 path.display()
             );
             io::Error::new(io::ErrorKind::InvalidData, message)
@@ -39,7 +39,7 @@ impl RunDir {
         self.path.join(format!("{CARRIED}{generation}.json"))
     }
 
-    /// Removes the counters carried to other generations than `keep`.
+    /// Removes the files with carried counters, except that of generation `keep`.
     pub fn remove_carried_except(&self, keep: Option<&Generation>) -> io::Result<()> {
         let keep = keep.map(|keep| self.carried_file(keep.number));
         let entries = match fs::read_dir(&self.path) {

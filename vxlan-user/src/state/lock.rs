@@ -8,24 +8,24 @@ use std::{
 
 use super::run_dir::RunDir;
 
-/// The lock, which the daemon holds as long as it runs.
+/// The lock. The daemon holds it as long as it runs.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl RunDir {
-    /// Makes the directory and takes the lock.
+    /// Creates the directory and takes the lock.
     ///
     /// # Errors
-    /// With [`io::ErrorKind::WouldBlock`] where a daemon runs already; the message has its number.
+    /// [`io::ErrorKind::WouldBlock`] where a daemon runs already; the message has its process ID.
     pub fn lock(&self) -> io::Result<Lock> {
         loop {
             let lock = self.lock_once()?;
             // The previous holder may have removed the file between our opening and locking it;
             // then another process can lock the new one.
             let locked = lock.file.metadata()?.ino();
-            if fs::metadata(self.lock_file()).is_ok_and(|now| now.ino() == locked) {
+            if fs::metadata(self.lock_file()).is_ok_and(|present| present.ino() == locked) {
                 return Ok(lock);
             }
         }

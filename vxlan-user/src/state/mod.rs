@@ -1,4 +1,4 @@
-//! What a daemon made on this host, on disk: so that `show` can name it and `down` can remove
+//! The record, on disk, of what a daemon made on this host: `show` names it and `down` removes
 //! exactly that, also when the daemon is gone. Owns the run directory, nothing in the kernel.
 
 mod carried;

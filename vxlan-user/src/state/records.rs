@@ -1,4 +1,5 @@
-//! The types on record: what a daemon made on this host. Their fields are the JSON of `state.json`.
+//! The types of the record of what a daemon made on this host. Their fields are the JSON of
+//! `state.json`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +11,7 @@ use crate::{
     plan::LearnedEndpoint,
 };
 
-/// Everything on record. The order of peers and networks is that of their indices in the maps.
+/// The whole record. The order of peers and networks is that of their indices in the maps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostState {
     pub node: String,
@@ -19,10 +20,11 @@ pub struct HostState {
     pub networks: Vec<NetworkRecord>,
     /// Members in the order of their indices.
     pub members: Vec<MemberRecord>,
-    /// The next start begins with these, so that no packet is lost to find them again.
+    /// Paths with a small MTU. The next start begins with them, so that no packet is lost to find
+    /// their MTUs again.
     #[serde(default)]
     pub narrow_paths: Vec<NarrowPath>,
-    /// The generations of maps, the oldest first: the last one is at work, or about to be, and
+    /// The generations of maps, the oldest first. The last generation is active, or about to be;
     /// those before it have counters that were not carried over yet. Empty until there is a
     /// generation.
     pub generations: Vec<Generation>,
@@ -38,9 +40,9 @@ pub struct UnderlayRecord {
     /// The addresses that packets leave from: one of each family that the interface has.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// `None` until attached.
+    /// `None` until the program is attached.
     pub xdp: Option<Attachment>,
-    /// `None`: nothing was attached, or about to be.
+    /// `None`: no TC program was attached, or about to be.
     pub tc: Option<TcRecord>,
     /// Why no packet can pass at present, or none from some address.
     #[serde(default)]
@@ -58,7 +60,7 @@ pub struct TcRecord {
 pub struct PeerRecord {
     pub name: String,
     /// The first declared endpoint, or the learned one; after [`PeerRecord::use_endpoint`] the
-    /// endpoint in use according to the pinned maps. `None`: it is not learned yet.
+    /// endpoint in use according to the pinned maps. `None`: the endpoint is not learned yet.
     pub endpoint: Option<SocketAddr>,
     /// Of the family of `endpoint`, else any.
     pub private_address: Option<IpAddr>,
@@ -67,7 +69,7 @@ pub struct PeerRecord {
     pub endpoints: Vec<SocketAddr>,
     #[serde(default)]
     pub private_addresses: Vec<IpAddr>,
-    /// The endpoint that its probes have proved, if it is learned: a restart begins with it.
+    /// The learned endpoint, which probes have proved. A restart begins with it.
     #[serde(default)]
     pub learned: Option<LearnedEndpoint>,
 }
@@ -88,11 +90,12 @@ pub struct NetworkRecord {
     pub vni: u32,
     pub interface: String,
     pub hidden: String,
-    /// 0 until made.
+    /// 0 until the interface is made.
     pub ifindex: u32,
     pub mtu: u32,
     pub addresses: Vec<IpNet>,
-    /// Prefixes that the daemon saw to a route for; it removes those that are marked as its own.
+    /// Prefixes that the daemon has made a route for. Only routes that carry the daemon's mark are
+    /// removed.
     pub routes: Vec<IpNet>,
 }
 
@@ -103,13 +106,13 @@ pub struct MemberRecord {
     pub allowed_ips: Vec<IpNet>,
 }
 
-/// A path that takes less than link and route allow.
+/// A path whose MTU is below what link and route allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NarrowPath {
     pub endpoint: SocketAddr,
     pub mtu: u32,
-    /// When the path may have become wider: seconds since boot, as
-    /// [`uptime`](crate::dataplane::uptime) counts them.
+    /// Until when the MTU counts: after that the path may have become wider. In seconds since boot,
+    /// as [`uptime`](crate::dataplane::uptime) counts them.
     pub until: u32,
 }
 

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::records::HostState;
 
-/// Format of the file. It changes when one version would misread the file of another; a version
-/// ignores fields that it does not know.
+/// The format of the record. It changes when one version of this program would misread the record
+/// of another. A version ignores fields that it does not know.
 const FORMAT: u32 = 1;
 
-/// The file as it is written.
+/// The record as it is written to the file.
 #[derive(Serialize)]
 struct Written<'a> {
     format: u32,
@@ -32,6 +32,7 @@ struct Format {
 
 /// Extension of a file that is being written.
 const PARTIAL: &str = "new";
+
 /// The run directory.
 #[derive(Clone, Debug)]
 pub struct RunDir {
@@ -61,17 +62,17 @@ impl RunDir {
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
     }
 
-    /// Returns whether this run or a previous one has made anything.
+    /// Returns whether there is a record: this run or a previous run has made something.
     pub fn has_state(&self) -> bool {
         self.state_file().exists()
     }
 
-    /// Loads the record of the present or the previous run. `None`: nothing was made, or `down`
-    /// removed it.
+    /// Loads the record of the present or the previous run. `None`: nothing was made, or `down` has
+    /// removed everything.
     ///
     /// # Errors
-    /// With [`io::ErrorKind::InvalidData`] where the file is damaged, so that no version can read
-    /// it.
+    /// [`io::ErrorKind::InvalidData`] where the file is damaged, so that no version can read it;
+    /// [`io::ErrorKind::Unsupported`] where another version has written it.
     pub fn load(&self) -> io::Result<Option<HostState>> {
         let path = self.state_file();
         let text = match fs::read_to_string(&path) {
@@ -79,36 +80,37 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.error_at(&path, &error)),
         };
-        let bad = |kind, what: String| {
+        let unreadable = |kind, what: String| {
             let message = format!("{}: {what}", path.display());
             io::Error::new(kind, message)
         };
         let damaged = |error| {
             let what = format!(
-                "{error}: the file is damaged. Traffic goes on, and nothing was changed. `vxlan down` \
-                 removes what is pinned, and then a start is possible"
+                "{error}: the file is damaged. Traffic goes on, and nothing was changed. `vxlan \
+                 down` removes what is pinned, and then a start is possible"
             );
-            bad(io::ErrorKind::InvalidData, what)
+            unreadable(io::ErrorKind::InvalidData, what)
         };
         let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
         if format != FORMAT {
-            let who = if format > FORMAT { "a newer" } else { "an older" };
+            let age = if format > FORMAT { "a newer" } else { "an older" };
             let what = format!(
-                "written by {who} version (format {format}, this program knows {FORMAT}). Traffic goes \
-                 on, and nothing was changed. Start that version, or remove what it made with its \
-                 `vxlan down`"
+                "written by {age} version (format {format}, this program knows {FORMAT}). Traffic \
+                 goes on, and nothing was changed. Start that version, or remove what it made with \
+                 its `vxlan down`"
             );
-            return Err(bad(io::ErrorKind::Unsupported, what));
+            return Err(unreadable(io::ErrorKind::Unsupported, what));
         }
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }
 
-    /// Replaces the record in one step: a reader sees the old one or the new one.
+    /// Replaces the record in one step: a reader sees the old record or the new record.
     pub fn store(&self, state: &HostState) -> io::Result<()> {
         let text = serde_json::to_string(&Written { format: FORMAT, state });
         self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
     }
 
+    /// Writes a file under another name first, so that a file is never there in part.
     pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
         let new = path.with_extension(PARTIAL);
         let mut file = File::create(&new).map_err(|error| self.error_at(&new, &error))?;
