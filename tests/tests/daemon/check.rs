@@ -207,8 +207,8 @@ fn more_members_than_get_what_is_for_everyone_is_a_warning() -> Result<()> {
         (
             65,
             Some(
-                "warning: network 43 has 65 members: what is for everyone (broadcast, multicast, \
-                 unknown unicast) goes to the first 64 of them only\n",
+                "warning: network 43 has 65 members: BUM traffic (broadcast, unknown unicast, \
+                 multicast) goes to the first 64 of them only\n",
             ),
         ),
     ] {

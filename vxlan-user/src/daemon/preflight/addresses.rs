@@ -11,18 +11,18 @@ use crate::{
 /// Chooses an address of each family.
 ///
 /// # Errors
-/// An address that is declared, or that an endpoint of a peer needs, is absent.
+/// The interface lacks an address that is declared, or that an endpoint of a peer needs.
 pub(in crate::daemon) fn choose(
     config: &Config,
     underlay: &UnderlayLink,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), ConfigError> {
-    let (v4, v6, missing) = present(config, underlay);
+    let (v4, v6, missing) = choose_available(config, underlay);
     missing.into_iter().next().map_or(Ok((v4, v6)), Err)
 }
 
 /// Chooses an address of each family where there is one, and returns what is wrong with the other
 /// families.
-pub(in crate::daemon) fn present(
+pub(in crate::daemon) fn choose_available(
     config: &Config,
     underlay: &UnderlayLink,
 ) -> (Option<Ipv4Addr>, Option<Ipv6Addr>, Vec<ConfigError>) {
@@ -57,7 +57,7 @@ fn choose_one(
     Ok(address)
 }
 
-/// The error for an interface without any address, in a configuration that has no peer yet.
+/// Returns the error for an interface without any address, in a configuration that has no peer yet.
 pub(in crate::daemon) fn no_address(config: &Config, underlay: &UnderlayLink) -> ConfigError {
     let message = format!(
         "interface {} has no address to send from. Give it one, or name another interface.",
@@ -95,7 +95,7 @@ impl Family {
     }
 }
 
-fn of_family(
+fn addresses_of(
     underlay: &UnderlayLink,
     family: Family,
 ) -> impl Iterator<Item = (&InterfaceAddress, IpAddr)> {
@@ -103,10 +103,11 @@ fn of_family(
     all.filter(move |(_, address)| family.has(*address))
 }
 
-/// The address that other programs would send from too. A link-local address reaches no other link.
+/// Returns the address that other programs would send from too: the first that is neither secondary
+/// nor deprecated. Link-local addresses do not count, since they reach no other link.
 fn primary(underlay: &UnderlayLink, family: Family) -> Option<IpAddr> {
     let usable = || {
-        of_family(underlay, family)
+        addresses_of(underlay, family)
             .filter(|(at, address)| !at.secondary && !is_link_local(*address))
     };
     let best = usable().find(|(at, _)| !at.deprecated).or_else(|| usable().next());
@@ -120,11 +121,11 @@ fn on_interface(
     wanted: &Located<IpAddr>,
 ) -> Result<IpAddr, ConfigError> {
     let family = if wanted.value.is_ipv4() { Family::V4 } else { Family::V6 };
-    if of_family(underlay, family).any(|(_, address)| address == wanted.value) {
+    if addresses_of(underlay, family).any(|(_, address)| address == wanted.value) {
         return Ok(wanted.value);
     }
     let listed: Vec<String> =
-        of_family(underlay, family).map(|(_, address)| address.to_string()).collect();
+        addresses_of(underlay, family).map(|(_, address)| address.to_string()).collect();
     let found =
         if listed.is_empty() { format!("no {} address", family.name()) } else { listed.join(", ") };
     let instead = match primary(underlay, family) {
@@ -150,8 +151,8 @@ fn check_unneeded(
     underlay: &UnderlayLink,
     family: Family,
 ) -> Result<(), ConfigError> {
-    let of_peer = |peer: &Peer| peer.endpoints.iter().find(|at| family.has(at.ip())).copied();
-    let needed = config.peers.iter().find_map(|peer| Some((peer, of_peer(peer)?)));
+    let endpoint_of = |peer: &Peer| peer.endpoints.iter().find(|at| family.has(at.ip())).copied();
+    let needed = config.peers.iter().find_map(|peer| Some((peer, endpoint_of(peer)?)));
     let Some((peer, endpoint)) = needed else { return Ok(()) };
     let message = format!(
         "interface {} has no {} address to send from, which the endpoint {endpoint} of peer \"{}\" \

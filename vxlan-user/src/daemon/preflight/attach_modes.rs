@@ -1,6 +1,6 @@
 //! Chooses how to attach: the XDP modes that the configuration allows, without those that a foreign
-//! program occupies, and the kind of TC hook. Also knows what keeps a driver from native XDP, with
-//! the remedy. The kernel decides; this knowledge only explains a refusal.
+//! program occupies, and the kind of TC hook. Also lists what keeps a driver from native XDP, with
+//! the remedy. The kernel decides; the list only explains a refusal.
 
 use crate::{
     attach_mode::AttachMode,
@@ -54,7 +54,7 @@ pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     }
 }
 
-/// Explains, before anything is tried, why native XDP will fall back.
+/// Lists, before anything is tried, the reasons why native XDP will be refused.
 pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
     let limits = modes.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
     let refused = modes.refused.iter().filter(|refused| refused.mode == AttachMode::Native);
@@ -62,7 +62,8 @@ pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
     limits.chain(refused).collect()
 }
 
-/// An XDP program that is not behind the pinned link of this daemon. It is never replaced.
+/// A foreign XDP program: another than the one behind the pinned link of this daemon. The daemon
+/// never replaces a foreign program.
 struct Foreign {
     id: u32,
     name: Option<String>,
@@ -74,12 +75,13 @@ fn foreign(underlay: &UnderlayLink, pins: &Pins) -> Option<Foreign> {
 }
 
 impl Foreign {
-    /// Returns whether it is the `decap` of another daemon, which then receives every packet to the
-    /// port.
+    /// Returns whether the program is `decap` of another daemon, which then receives every packet
+    /// to the VXLAN port.
     fn is_decap(&self) -> bool {
         self.name.as_deref() == Some(names::DECAP)
     }
 
+    /// Describes the program and how to remove it, for a message.
     fn sentence(&self, interface: &str) -> String {
         let id = self.id;
         let name = match self.name.as_deref() {
@@ -89,38 +91,38 @@ impl Foreign {
             Some(name) => format!(", {name}"),
         };
         format!(
-            "interface {interface} carries an XDP program already (id {id}{name}), which is not ours \
-             and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or detach it \
-             with `ip link set dev {interface} xdp off`"
+            "interface {interface} carries an XDP program already (id {id}{name}), which is not \
+             ours and stays. See whose it is with `bpftool prog show id {id}`; stop its owner, or \
+             detach it with `ip link set dev {interface} xdp off`"
         )
     }
 }
 
-/// What a driver requires before it takes an XDP program, from its function that sets one, in Linux
-/// 6.12, with pages of 4 KiB.
+/// What a driver requires before it accepts an XDP program, according to its function that sets an
+/// XDP program, in Linux 6.12 with pages of 4 KiB.
 struct Driver {
     name: &'static str,
     /// The largest MTU.
     mtu: u32,
     /// The driver needs a spare queue for each queue in use, so at most half of them may be in use.
-    half_the_queues: bool,
+    needs_spare_queues: bool,
     /// The device must not merge received packets.
     forbids_merging: bool,
 }
 
 const DRIVERS: [Driver; 6] = [
-    // veth_xdp_set; the MTU of the other end counts, which mostly is the same.
-    Driver { name: "veth", mtu: 3_506, half_the_queues: false, forbids_merging: false },
-    // virtnet_xdp_set: the host merges, which cannot always be switched off.
-    Driver { name: "virtio_net", mtu: 3_506, half_the_queues: false, forbids_merging: true },
+    // veth_xdp_set. The MTU of the other end counts, which mostly is the same.
+    Driver { name: "veth", mtu: 3_506, needs_spare_queues: false, forbids_merging: false },
+    // virtnet_xdp_set. The host merges, which cannot always be switched off.
+    Driver { name: "virtio_net", mtu: 3_506, needs_spare_queues: false, forbids_merging: true },
     // ena_xdp_set, ENA_XDP_MAX_MTU.
-    Driver { name: "ena", mtu: 3_498, half_the_queues: true, forbids_merging: false },
+    Driver { name: "ena", mtu: 3_498, needs_spare_queues: true, forbids_merging: false },
     // gve_verify_xdp_configuration, in its GQI format.
-    Driver { name: "gve", mtu: 2_032, half_the_queues: true, forbids_merging: true },
+    Driver { name: "gve", mtu: 2_032, needs_spare_queues: true, forbids_merging: true },
     // ixgbe_xdp_setup: a frame in one buffer of 3 KiB.
-    Driver { name: "ixgbe", mtu: 3_050, half_the_queues: false, forbids_merging: true },
+    Driver { name: "ixgbe", mtu: 3_050, needs_spare_queues: false, forbids_merging: true },
     // netvsc_vf_setxdp and netvsc_xdp_set: frame and headroom in a page.
-    Driver { name: "hv_netvsc", mtu: 3_826, half_the_queues: false, forbids_merging: true },
+    Driver { name: "hv_netvsc", mtu: 3_826, needs_spare_queues: false, forbids_merging: true },
 ];
 
 /// Lists what keeps the device from native XDP, each with its remedy.
@@ -133,31 +135,32 @@ fn native_limits(device: &DriverInfo, interface: &str, mtu: u32) -> Vec<String> 
     let mut found = Vec::new();
     if mtu > max_mtu {
         found.push(format!(
-            "MTU {mtu} is more than the {max_mtu} that {name} takes with an XDP program: `ip link set \
-             {interface} mtu {max_mtu}`"
+            "MTU {mtu} is more than the {max_mtu} that {name} takes with an XDP program: `ip link \
+             set {interface} mtu {max_mtu}`"
         ));
     }
-    if let Some(channels) = device.channels.filter(|_| driver.half_the_queues) {
+    if let Some(channels) = device.channels.filter(|_| driver.needs_spare_queues) {
         let half = channels.max / 2;
         if channels.used > half && half > 0 {
             found.push(format!(
-                "{name} needs a spare queue for each of the {} in use, and has {} in all: `ethtool -L \
-                 {interface} {}`",
+                "{name} needs a spare queue for each of the {} in use, and has {} in all: `ethtool \
+                 -L {interface} {}`",
                 channels.used,
                 channels.max,
                 channels.command(half)
             ));
         } else if channels.used > half {
             found.push(format!(
-                "{name} needs a spare queue, and has one in all: give the machine more CPUs or queues"
+                "{name} needs a spare queue, and has one in all: give the machine more CPUs or \
+                 queues"
             ));
         }
     }
     for offload in device.merging_offloads.iter().filter(|_| driver.forbids_merging) {
         found.push(if offload.fixed {
             format!(
-                "{} is on, which {name} cannot have with an XDP program, and the host of this machine \
-                 does not let it be switched off: that is a setting of the hypervisor",
+                "{} is on, which {name} cannot have with an XDP program, and the host of this \
+                 machine does not let it be switched off: that is a setting of the hypervisor",
                 offload.name
             )
         } else if name == "virtio_net" {
@@ -165,17 +168,18 @@ fn native_limits(device: &DriverInfo, interface: &str, mtu: u32) -> Vec<String> 
             continue;
         } else {
             format!(
-                "{} is on, which {name} cannot have with an XDP program: `ethtool -K {interface} {} \
-                 off`",
+                "{} is on, which {name} cannot have with an XDP program: `ethtool -K {interface} \
+                 {} off`",
                 offload.name, offload.name
             )
         });
     }
     if device.virtio.is_some_and(VirtioFeatures::leaves_checksums) {
         found.push(format!(
-            "the host of this machine leaves checksums to be computed here, which {name} cannot have with \
-             an XDP program, and does not let it be switched off: that is a setting of the hypervisor \
-             (VIRTIO_NET_F_GUEST_CSUM without VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)"
+            "the host of this machine leaves checksums to be computed here, which {name} cannot \
+             have with an XDP program, and does not let it be switched off: that is a setting of \
+             the hypervisor (VIRTIO_NET_F_GUEST_CSUM without \
+             VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)"
         ));
     }
     found
@@ -200,10 +204,10 @@ mod tests {
 
     #[test]
     fn an_mtu_is_measured_by_its_driver() {
-        for (driver, most) in DRIVERS.map(|driver| (driver.name, driver.mtu)) {
-            assert_eq!(limits_of(driver, most, None, &[]), "");
-            let limits = limits_of(driver, most + 1, None, &[]);
-            assert!(limits.contains(&format!("`ip link set eth0 mtu {most}`")), "{limits}");
+        for (driver, max_mtu) in DRIVERS.map(|driver| (driver.name, driver.mtu)) {
+            assert_eq!(limits_of(driver, max_mtu, None, &[]), "");
+            let limits = limits_of(driver, max_mtu + 1, None, &[]);
+            assert!(limits.contains(&format!("`ip link set eth0 mtu {max_mtu}`")), "{limits}");
         }
         assert_eq!(limits_of("e1000e", 9_000, None, &[]), "", "a driver that is not listed");
     }
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_named_as_far_as_it_is_known() {
+    fn a_foreign_program_is_named_where_its_name_is_known() {
         let foreign = |name: Option<&str>| Foreign { id: 7, name: name.map(str::to_owned) };
         for (name, text) in [
             (None, "(id 7)"),

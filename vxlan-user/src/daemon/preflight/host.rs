@@ -1,4 +1,5 @@
-//! Whether this process may, and whether this host can, carry a data plane.
+//! Checks whether this process may make a data plane and this host can carry it: capabilities,
+//! kernel, underlay interface, pins.
 
 use anyhow::bail;
 use vxlan_common::table::MAX_FLOOD_MEMBERS;
@@ -17,8 +18,8 @@ pub(super) fn check_preemption() -> anyhow::Result<()> {
     match std::fs::read_to_string("/sys/kernel/realtime") {
         Ok(text) if text.trim() == "1" => {
             bail!(
-                "this is a PREEMPT_RT kernel, on which packets of one CPU can interrupt each other: \
-                 run another kernel"
+                "this is a PREEMPT_RT kernel, on which packets of one CPU can interrupt each \
+                 other: run another kernel"
             )
         }
         _ => Ok(()),
@@ -46,7 +47,7 @@ pub(super) async fn read_underlay(config: &Config, host: &Host) -> anyhow::Resul
     }
 }
 
-/// Warns of what lets a start succeed and packets fail.
+/// Lists conditions under which a start succeeds, but packets are lost.
 pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> {
     let mut warnings = Vec::new();
     if !underlay.up || !underlay.carrier {
@@ -56,8 +57,9 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
     let mut endpoints = config.peers.iter().flat_map(|peer| &peer.endpoints);
     if endpoints.any(|endpoint| endpoint.is_ipv6()) && !addresses::has_link_local(underlay) {
         warnings.push(format!(
-            "interface {} has no link-local IPv6 address (fe80::), so the kernel cannot ask whether \
-             next hops answer: an IPv6 endpoint counts as working whenever there is a route",
+            "interface {} has no link-local IPv6 address (fe80::), so the kernel cannot ask \
+             whether next hops answer: an IPv6 endpoint counts as working whenever there is a \
+             route",
             underlay.name
         ));
     }
@@ -69,8 +71,8 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
         config.networks.iter().filter(|network| network.members.len() > MAX_FLOOD_MEMBERS)
     {
         warnings.push(format!(
-            "network {} has {} members: what is for everyone (broadcast, multicast, unknown \
-             unicast) goes to the first {MAX_FLOOD_MEMBERS} of them only",
+            "network {} has {} members: BUM traffic (broadcast, unknown unicast, multicast) \
+             goes to the first {MAX_FLOOD_MEMBERS} of them only",
             network.vni.value,
             network.members.len()
         ));
@@ -87,8 +89,8 @@ pub(super) fn check_foreign_pins(
         return Ok(());
     }
     bail!(
-        "{} holds pins, and this run directory knows nothing of them: name the --run-dir that does, \
-         or another --pin-dir, or remove what they keep alive with `vxlan down`",
+        "{} holds pins, and this run directory knows nothing of them: name the --run-dir that \
+         does, or another --pin-dir, or remove what they keep alive with `vxlan down`",
         directories.pins.directory().display()
     )
 }

@@ -25,15 +25,15 @@ pub(in crate::daemon) fn load(config: &Config) -> Result<Vec<Option<Key>>, Confi
         };
         let path = file.value.display();
         let key = Key::load(&file.value).map_err(|error| {
-            let made = if file.value.exists() {
+            let hint = if file.value.exists() {
                 String::new()
             } else {
                 format!(
-                    " Make a key with `(umask 077; head -c 32 /dev/urandom | base64 > {path})`, and \
-                     give the peer the same."
+                    " Make a key with `(umask 077; head -c 32 /dev/urandom | base64 > {path})`, \
+                     and give the peer the same."
                 )
             };
-            config.error(file, format!("key_file of peer \"{}\": {error}{made}", peer.name))
+            config.error(file, format!("key_file of peer \"{}\": {error}{hint}", peer.name))
         })?;
         if let Some(other) = owners.insert(key.tag(), index).and_then(|at| config.peers.get(at)) {
             let message = format!(
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn each_peer_has_its_own() {
+    fn each_peer_has_its_own_key() {
         let directory = tempfile::tempdir().expect("a directory");
         let config = configuration(directory.path());
         write(directory.path(), "p1.key", ONE);
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(
             refusal(),
             format!(
-                "{at}/vxlan.toml:15: key_file of peer \"p3\": Key file {at}/p3.key cannot be read: No \
-                 such file or directory (os error 2). Make a key with `(umask 077; head -c 32 \
+                "{at}/vxlan.toml:15: key_file of peer \"p3\": Key file {at}/p3.key cannot be read: \
+                 No such file or directory (os error 2). Make a key with `(umask 077; head -c 32 \
                  /dev/urandom | base64 > {at}/p3.key)`, and give the peer the same."
             )
         );
@@ -121,9 +121,9 @@ mod tests {
         assert_eq!(
             refusal(),
             format!(
-                "{at}/vxlan.toml:15: key_file of peer \"p3\": {at}/p3.key holds the key of peer \"p1\" \
-                 too, so that either could speak for the other. Make another key for one of the two, \
-                 here and on that peer."
+                "{at}/vxlan.toml:15: key_file of peer \"p3\": {at}/p3.key holds the key of peer \
+                 \"p1\" too, so that either could speak for the other. Make another key for one of \
+                 the two, here and on that peer."
             )
         );
         let open = fs::Permissions::from_mode(0o640);

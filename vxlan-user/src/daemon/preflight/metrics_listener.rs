@@ -1,4 +1,4 @@
-//! Binds the metrics port before anything is made, so that a port in use stops a start early.
+//! Binds the metrics port before the host is changed, so that a port in use stops a start early.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use crate::config::Config;
 /// Binds the metrics port.
 pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<TcpListener> {
     let listen = &config.metrics.listen;
-    let bound = if will_be_ours(config, listen.value.ip()) {
+    let bound = if will_be_own_address(config, listen.value.ip()) {
         bind_ahead(listen.value)
     } else {
         TcpListener::bind(listen.value).await
@@ -28,7 +28,7 @@ pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<T
 }
 
 /// Returns whether this start puts the address on an overlay interface.
-fn will_be_ours(config: &Config, address: IpAddr) -> bool {
+fn will_be_own_address(config: &Config, address: IpAddr) -> bool {
     let own = config.networks.iter().flat_map(|network| &network.addresses);
     own.map(|at| at.value.addr()).any(|own| own == address)
 }

@@ -1,4 +1,5 @@
-//! Checks before anything is changed whether the configuration is right for this host. Reads only.
+//! Checks, before anything is changed, whether the configuration is right for this host. Reads
+//! only.
 //!
 //! [`inspect`] stops at the first fault and returns what it has read as a [`Preflight`].
 
@@ -18,7 +19,7 @@ use crate::{config, daemon::directories::Directories, host::Host, plan::Underlay
 /// Checks whether a start would succeed, as far as that can be known without one.
 pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Preflight> {
     let preflight = inspect(directories, host).await?;
-    // A daemon that runs has bound the port, and a start after it can.
+    // A running daemon has bound the port itself; a start after that daemon has ended can bind it.
     if !directories.run_dir.is_locked() {
         bind_metrics(&preflight.config).await?;
     }
@@ -37,7 +38,7 @@ pub(in crate::daemon) async fn inspect(
     let underlay = host::read_underlay(&config, host).await?;
     let (v4, v6) = addresses::choose(&config, &underlay)?;
     let previous = directories.run_dir.load()?;
-    // Without pins the own programs look foreign.
+    // Comes before the attach modes: without pins this daemon's own programs look foreign.
     directories.pins.check()?;
     let attach_modes = attach_modes::for_host(&config, &underlay, &directories.pins)?;
     host::check_foreign_pins(directories, previous.as_ref())?;

@@ -17,7 +17,7 @@ use crate::{
     state::HostState,
 };
 
-/// Checks everything at which a start would fail half-way.
+/// Checks for everything that would make a start fail half-way.
 pub(in crate::daemon) async fn check(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     check_mtus(preflight)?;
     check_conflicts(&preflight.config)?;
@@ -56,7 +56,7 @@ fn check_mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
     Ok(())
 }
 
-/// Refuses routes that would lead the tunnel into itself, or take the place of each other.
+/// Refuses routes that would lead the tunnel into itself, or replace each other.
 fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
     let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
     let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
@@ -68,12 +68,12 @@ fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
     for network in routed {
         let vni = network.vni.value;
         for prefix in network.prefixes() {
-            let mut held = endpoints.range(prefix.value.network()..=prefix.value.broadcast());
-            if let Some((endpoint, peer)) = held.next() {
+            let mut inside = endpoints.range(prefix.value.network()..=prefix.value.broadcast());
+            if let Some((endpoint, peer)) = inside.next() {
                 let message = format!(
-                    "allowed_ips \"{}\" holds the endpoint {endpoint} of peer \"{}\": a route for it would \
-                     lead the tunnel into itself. Write route_table = \"off\" in network {vni} and \
-                     route by hand what shall go through it.",
+                    "allowed_ips \"{}\" holds the endpoint {endpoint} of peer \"{}\": a route \
+                     for it would lead the tunnel into itself. Write route_table = \"off\" in \
+                     network {vni} and route by hand what shall go through it.",
                     prefix.value, peer.name
                 );
                 return Err(config.error(prefix, message));
@@ -98,8 +98,8 @@ async fn check_names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
         let (interface, vni) = (&network.interface, network.vni.value.get());
         let hidden = hidden_name(vni);
         for name in [interface.value.as_str(), &hidden] {
-            let known = previous.is_some_and(|state| is_recorded(state, name));
-            if let Err(error) = host.may_use_name(name, vni, known).await {
+            let recorded = previous.is_some_and(|state| is_recorded(state, name));
+            if let Err(error) = host.may_use_name(name, vni, recorded).await {
                 let message = format!("network.interface: {error}.");
                 return Err(preflight.config.error(interface, message).into());
             }
@@ -108,13 +108,14 @@ async fn check_names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns whether the record has an interface of this name: a previous run has made it.
 fn is_recorded(state: &HostState, name: &str) -> bool {
     state.networks.iter().any(|network| network.interface == name || network.hidden == name)
 }
 
 /// Refuses a prefix that a foreign route has.
 async fn check_routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
-    let own: Vec<u32> = host.list_overlays().await?.iter().map(|own| own.ifindex).collect();
+    let own: Vec<u32> = host.list_overlays().await?.iter().map(|overlay| overlay.ifindex).collect();
     let table = host.main_table().await?;
     let config = &preflight.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {

@@ -1,4 +1,4 @@
-//! What the preflight has read of configuration and host, and all later steps act on.
+//! The result of the preflight: what was read of configuration and host. All later steps act on it.
 
 use std::net::IpAddr;
 
@@ -11,13 +11,14 @@ use crate::{
     state::HostState,
 };
 
-/// Configuration and host, which fit.
+/// A configuration, and the host that it fits.
 #[derive(Debug)]
 pub struct Preflight {
     pub config: Config,
     pub underlay: UnderlayLink,
     /// The first of the addresses to send from.
     pub address: IpAddr,
+    /// What the plan needs of the underlay interface.
     pub facts: UnderlayFacts,
     /// The modes to receive in, in the fallback order.
     pub attach_modes: AttachModes,
@@ -25,7 +26,7 @@ pub struct Preflight {
     pub keys: Vec<Option<Key>>,
     /// The record of a previous run, if there is one.
     pub previous: Option<HostState>,
-    /// Sentences for the user about what is legal but may not be meant.
+    /// Sentences for the user about what is valid but may not be intended.
     pub warnings: Vec<String>,
 }
 
