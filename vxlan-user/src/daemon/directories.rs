@@ -1,4 +1,4 @@
-//! Where one daemon keeps what it makes, and reads what it is to do.
+//! The paths that one daemon works with: configuration file, run directory, pins.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::{
     state::{HostState, RunDir},
 };
 
-/// The paths that tell one daemon on a host from another.
+/// The paths that distinguish one daemon on a host from another.
 #[derive(Clone, Debug)]
 pub struct Directories {
     /// The configuration file.
@@ -17,10 +17,11 @@ pub struct Directories {
 }
 
 impl Directories {
-    /// Opens the pinned maps of the data plane in `state`, which works also while no daemon runs.
+    /// Opens the pinned maps of the data plane that `state` records. Works also while no daemon
+    /// runs.
     ///
     /// # Errors
-    /// It is not pinned here, or what was counted before is not readable.
+    /// The maps are not pinned here, or the file with carried counters is not readable.
     pub fn reader(&self, state: &HostState) -> anyhow::Result<Reader> {
         let carried = self.run_dir.carried(state.generations.first())?;
         Ok(Reader::open(&self.pins, &state.generations, carried)?)

@@ -1,4 +1,4 @@
-//! Removing what a run made, and nothing else.
+//! Removes what a daemon made on this host, and nothing else.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::{
     host::Host,
 };
 
-/// What was there to remove.
+/// What [`down`] has removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub interfaces: Vec<String>,
@@ -16,13 +16,13 @@ pub struct Removed {
     pub pins: bool,
 }
 
-/// Takes down the data plane of a daemon that does not run any more. Goes on after a failure, so
-/// that one obstacle leaves one thing behind; what is left can be removed by calling it again.
+/// Removes the data plane of a daemon that no longer runs. Goes on after a failure, so that one
+/// obstacle leaves one object behind; a second call can remove that object.
 pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
     let lock = directories.run_dir.lock()?;
     let pins_lock = directories.pins.lock()?;
     let state = match directories.run_dir.load() {
-        // Nobody can read it any more: the pins tell what they can.
+        // The record is damaged, so the pins alone tell what there is to remove.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             tracing::warn!("{error}");
             None
@@ -34,7 +34,7 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
     let mut problems = Vec::new();
 
     removed.pins = directories.pins.exist();
-    // Without the state only the pins tell which networks were ours.
+    // Without a record only the pins tell which networks the daemon made.
     let orphans = if state.is_none() { directories.pins.attached_vnis() } else { Vec::new() };
     if let Err(error) = directories.pins.remove() {
         problems.push(error.to_string());
@@ -53,9 +53,10 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
         }
     }
     for network in state.iter().flat_map(|state| &state.networks) {
-        let routes: Vec<_> = network.routes.iter().map(|at| (*at, network.ifindex)).collect();
+        let routes: Vec<_> =
+            network.routes.iter().map(|prefix| (*prefix, network.ifindex)).collect();
         match host.remove_routes(&routes).await {
-            Ok(there) => removed.routes += there,
+            Ok(count) => removed.routes += count,
             Err(error) => problems.push(error.to_string()),
         }
         match host.delete_overlay(&network.interface).await {
@@ -67,7 +68,7 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
     for overlay in host.list_overlays().await? {
         if orphans.contains(&overlay.vni) {
             match host.delete_overlay(&overlay.name).await {
-                Ok(there) => removed.interfaces.extend(there.then_some(overlay.name)),
+                Ok(existed) => removed.interfaces.extend(existed.then_some(overlay.name)),
                 Err(error) => problems.push(error.to_string()),
             }
         }

@@ -1,8 +1,8 @@
-//! The daemon: brings configuration, host and data plane together and keeps them so.
+//! The daemon: makes host and data plane what the configuration asks for, and keeps them so.
 //!
-//! [`run`] starts and stays; [`check`] reads without a change; [`down`] removes what a run left. A
-//! start reads everything first, and then changes the host in one transaction. Prints nothing: that
-//! is the command line's part.
+//! [`run`] starts a daemon and returns when it ends; [`check`] reads without a change; [`down`]
+//! removes what a daemon left. A start reads everything first, and then changes the host in one
+//! transaction. Prints nothing: that is the command line's part.
 //!
 //! A module imports only from those below it in this list:
 //!
@@ -15,7 +15,7 @@
 //! 7. `takeover`: the transaction that changes the host
 //! 8. `reconcile`: keeps the data plane in line with the host
 //! 9. `paths`: path resolution and path MTUs
-//! 10. `running`: the data plane at work
+//! 10. `running`: the active data plane
 //! 11. `preflight`: checks that read only
 //! 12. `directories`
 

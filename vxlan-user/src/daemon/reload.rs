@@ -1,5 +1,6 @@
 //! Applies a new configuration to a running daemon, whole or not at all. [`super::takeover`]
-//! changes the data plane; this module hands everything else over to it.
+//! changes the data plane; this module hands all other parts of the daemon over to the new data
+//! plane.
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -38,15 +39,15 @@ pub(super) struct Reload<'a, 'b> {
 }
 
 impl Reload<'_, '_> {
-    /// Reads the file and applies it, or leaves everything as it is and returns why. Notifies the
-    /// service manager and the metrics.
+    /// Reads the configuration file and applies it, or leaves everything as it is and returns why.
+    /// Notifies the service manager and the metrics.
     pub(super) async fn run(
         &mut self,
         requests: &mut ReloadRequests,
         service_manager: &mut ServiceManager,
     ) -> ReloadOutcome {
         service_manager.notify_reloading();
-        requests.file_is_read();
+        requests.record_file_version();
         let result = self.apply().await;
         service_manager.notify_ready(self.running);
         match result {
@@ -86,7 +87,8 @@ impl Reload<'_, '_> {
             take_over(directories, host, preflight, self.options, Some(self.running)).await?;
         let previous = std::mem::replace(self.running, next);
         self.hand_over(&previous, icmp, listener).await.context(
-            "the new configuration is in force, but the daemon cannot work with it: restart it",
+            "the new configuration is in force, but the daemon cannot work with it: restart the \
+             daemon",
         )
     }
 

@@ -17,13 +17,13 @@ use tokio::{
 /// How often a watched file is polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the requester gets; an error is a message for a person.
+/// The outcome of a reload, which the requester receives. The error is text for the user.
 pub(super) type ReloadOutcome = Result<(), String>;
 
-/// A request of a requester that waits for the outcome.
+/// A request whose sender waits for the outcome: the channel to send the outcome on.
 pub(super) type ReloadRequest = oneshot::Sender<ReloadOutcome>;
 
-/// Every source of requests.
+/// All sources of requests.
 pub(super) struct ReloadRequests {
     hangup: Signal,
     received: mpsc::Receiver<ReloadRequest>,
@@ -57,41 +57,44 @@ impl ReloadRequests {
         }
     }
 
-    /// The file as it is now is being read.
-    pub(super) fn file_is_read(&mut self) {
+    /// Records which version of the file the daemon is about to read.
+    pub(super) fn record_file_version(&mut self) {
         if let Some(watched) = &mut self.watched {
             watched.read = FileStamp::read(&watched.path);
         }
     }
 }
 
-/// A file that is resolved at now and then: that finds every way of replacing it, renames and links
-/// included.
+/// A file that is polled. Polling finds every replacement of the file, also by a rename and behind
+/// a symbolic link.
 struct WatchedFile {
     path: PathBuf,
     tick: Interval,
-    /// The file as it was when the daemon read it.
+    /// The version that the daemon has read.
     read: Option<FileStamp>,
-    /// As it was at the latest look: what is still being written changes from look to look.
+    /// The version at the latest poll. A file that is still being written differs from poll to
+    /// poll.
     last_seen: Option<FileStamp>,
 }
 
-/// What tells one version of a file from another.
+/// What distinguishes one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
+    /// Device and inode number.
     file: (u64, u64),
     size: u64,
+    /// Seconds and nanoseconds.
     modified: (i64, i64),
 }
 
 impl FileStamp {
     /// `None`: there is no such file.
     fn read(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
+        let metadata = fs::metadata(path).ok()?;
         Some(Self {
-            file: (found.dev(), found.ino()),
-            size: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
     }
 }
@@ -102,6 +105,7 @@ impl WatchedFile {
         Self { path: path.to_owned(), tick: interval(POLL_INTERVAL), read: now, last_seen: now }
     }
 
+    /// Waits until the file is another than the one that was read, and equal at two polls in a row.
     async fn changed(&mut self) {
         loop {
             self.tick.tick().await;

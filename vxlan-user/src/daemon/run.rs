@@ -3,8 +3,9 @@
 //! One task, the event loop, owns the data plane and everything that changes it; what the loop
 //! awaits in a branch is short, or does a bounded batch. Beside it run: the metrics page and the
 //! command line's socket ([`Listeners`]), which read; the ageing of MAC addresses and the programs'
-//! clock ([`ageing`]), which write maps of their own; and the programs' log. Dropping their handles
-//! ends these tasks. When the loop ends, the data plane carries on.
+//! clock ([`ageing`]), which write maps of their own; and the programs' log. Dropping a handle ends
+//! its task; the task of the log has none and lasts as long as the process. When the loop ends, the
+//! data plane carries on.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ use crate::{
     host::{Host, HostEvent, IcmpListener},
 };
 
-/// How often paths that could be better are resolved again, and old reports dropped.
+/// How often paths that may improve are resolved again, old path MTUs dropped, and the record
+/// saved.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts, calls `on_ready` once traffic can pass, and stays until SIGINT or SIGTERM. With `watch`
@@ -92,7 +94,7 @@ pub async fn run(
                     }
                 }
                 None => {
-                    events = host.watch().context("cannot watch routes any more")?;
+                    events = host.watch().context("cannot watch the host any longer")?;
                     underlay.reconcile(&mut running, &mut probing).await;
                     reconciler.observe(&[HostEvent::Overrun], &running);
                 }
@@ -154,7 +156,7 @@ pub async fn run(
     Ok(())
 }
 
-/// What a start makes.
+/// What a start makes and opens.
 struct Start {
     running: ActivePlane,
     listener: TcpListener,

@@ -1,4 +1,5 @@
-//! The data plane at work, with what it was made from: what a takeover makes and all else works on.
+//! The active data plane, together with what it was made from. A takeover makes it; all other
+//! modules of the running daemon work on it.
 
 use std::{fs::File, sync::Arc};
 
@@ -17,14 +18,14 @@ pub struct ActivePlane {
     pub attachment: Attachment,
     pub state: HostState,
     pub(super) plan: Plan,
-    /// Where peers are whose endpoint is learned.
+    /// The learned endpoints of peers.
     pub(super) endpoints: Endpoints,
-    /// The pins are this process's as long as it is open.
+    /// The lock of the pins, which this process holds as long as the file is open.
     pub(super) pins_lock: Option<Arc<File>>,
 }
 
 impl ActivePlane {
-    /// The generation at work.
+    /// Returns the number of the active generation.
     pub(super) fn generation(&self) -> u64 {
         self.state.generations.last().map_or(0, |generation| generation.number)
     }

@@ -25,7 +25,7 @@ struct LinkStatus {
     can_solicit: bool,
 }
 
-/// Whether an endpoint can be sent to.
+/// Whether packets can be sent to an endpoint.
 enum EndpointStatus {
     /// Its next hop is resolved, or the endpoint is in use and its next hop has not failed.
     Usable(PeerPath),
@@ -65,10 +65,10 @@ pub(in crate::daemon) async fn resolve(
     if let Err(error) = host.resolve_neighbours(preflight.facts.ifindex, &unresolved).await {
         tracing::debug!("{error}");
     }
-    let state = |of: &Result<Option<Neighbour>, String>| {
-        NextHopState::from_neighbour(of.as_ref().ok().and_then(Option::as_ref))
+    let state = |neighbour: &Result<Option<Neighbour>, String>| {
+        NextHopState::from_neighbour(neighbour.as_ref().ok().and_then(Option::as_ref))
     };
-    let next_hop_states = view.neighbours.iter().map(|(at, of)| (*at, state(of))).collect();
+    let next_hop_states = view.neighbours.iter().map(|(hop, found)| (*hop, state(found))).collect();
     ResolvedPaths { mtu: view.link.mtu, peers, next_hop_states }
 }
 
@@ -98,7 +98,7 @@ async fn query(
         .collect();
     let gateways: Vec<_> = gateways.into_iter().collect();
     let neighbours = host.neighbours_at(facts.ifindex, &gateways).await;
-    let neighbours = neighbours.into_iter().map(|of| of.map_err(|error| error.to_string()));
+    let neighbours = neighbours.into_iter().map(|found| found.map_err(|error| error.to_string()));
     let neighbours = gateways.into_iter().zip(neighbours).collect();
     KernelView { link, routes, neighbours }
 }
@@ -113,8 +113,8 @@ pub(in crate::daemon) fn endpoints(
     declared.map(|at| at.value).chain(learned.of(peer).map(|at| at.endpoint))
 }
 
-/// Returns the path to a peer without a question to the kernel, which then looks the next hop up
-/// for every packet. `None`: the peer has several endpoints, so that only [`resolve`] can tell.
+/// Returns the path to a peer without a request to the kernel, which then looks the next hop up for
+/// every packet. `None`: the peer has several endpoints, and only [`resolve`] can choose.
 pub(in crate::daemon) fn assume(
     preflight: &Preflight,
     learned: &Endpoints,
@@ -147,6 +147,7 @@ async fn link_status(preflight: &Preflight, host: &Host) -> LinkStatus {
 }
 
 impl KernelView {
+    /// Returns the address of the next hop to an endpoint. `None`: there is no route.
     fn next_hop(&self, endpoint: IpAddr) -> Option<IpAddr> {
         Some(self.routes.get(&endpoint)?.as_ref().ok()?.gateway.unwrap_or(endpoint))
     }
@@ -182,6 +183,7 @@ impl KernelView {
         unknown.map(|path| log_change(peer, entry, path)).ok_or_else(|| reasons.join("; "))
     }
 
+    /// Returns whether packets can be sent to an endpoint; the error tells why there is no path.
     fn status(
         &self,
         preflight: &Preflight,
@@ -197,19 +199,19 @@ impl KernelView {
         let route =
             self.routes.get(&endpoint.ip()).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
         let gateway = route.gateway.unwrap_or(endpoint.ip());
-        let mtu = route.mtu.map_or(self.link.mtu, |of_route| of_route.min(self.link.mtu));
+        let mtu = route.mtu.map_or(self.link.mtu, |mtu| mtu.min(self.link.mtu));
         let neighbour =
             self.neighbours.get(&gateway).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
         let resolved = NextHopState::from_neighbour(neighbour.as_ref()) == NextHopState::Resolved;
         let path = PeerPath { endpoint, gateway, resolved, mtu };
         if gateway.is_ipv6() && !self.link.can_solicit {
-            // The kernel then solicits on behalf of packets alone, so the state never becomes
-            // known.
+            // The kernel then solicits on behalf of packets alone, so no state is ever known.
             return Ok(EndpointStatus::Usable(path));
         }
         let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
-        // The kernel resolves the next hop of an endpoint in use by itself, so only a failure is
-        // news. A next hop that failed, or is not in use, is resolved on request until it answers.
+        // The kernel resolves the next hop of an endpoint in use by itself, so only a failure
+        // counts. A next hop that failed, or is not in use, is resolved on request until it
+        // answers.
         let incomplete = state == NeighbourState::Incomplete;
         let silent = state == NeighbourState::Failed || (incomplete && !in_use);
         let kernel_resolves = resolved || (incomplete && in_use);
@@ -227,7 +229,7 @@ impl KernelView {
     }
 }
 
-/// Returns whether the entry sends to this endpoint. Another port makes no other path.
+/// Returns whether the entry sends to this endpoint. The port makes no difference to the path.
 fn sends_to(entry: &PeerEntry, endpoint: SocketAddr) -> bool {
     entry.ifindex != 0 && plan::entry_endpoint(entry).ip() == endpoint.ip()
 }
@@ -250,7 +252,9 @@ pub(in crate::daemon) fn may_improve(
     entries: &[PeerEntry],
     peer: usize,
 ) -> bool {
-    let Some((of, entry)) = config.peers.get(peer).zip(entries.get(peer)) else { return false };
-    let first = plan::known_endpoint(of, learned.of(peer).as_ref());
+    let Some((config, entry)) = config.peers.get(peer).zip(entries.get(peer)) else {
+        return false;
+    };
+    let first = plan::known_endpoint(config, learned.of(peer).as_ref());
     first.is_some_and(|first| !sends_to(entry, first))
 }

@@ -7,8 +7,8 @@ use crate::{
     plan::PeerPath,
 };
 
-/// Paths resolved at a time, some milliseconds, so that everything else in the event loop has its
-/// turn.
+/// Paths resolved in one batch, which takes some milliseconds, so that the other branches of the
+/// event loop have their turn.
 pub(in crate::daemon) const PATHS_AT_A_TIME: usize = 256;
 
 /// The path to a peer, or why there is none at present: then packets to the peer are dropped as
@@ -39,7 +39,7 @@ pub(in crate::daemon) enum NextHopState {
     /// The kernel has a MAC address that it may use.
     Resolved,
     Failed,
-    /// No entry, or resolution is in progress.
+    /// There is no entry, or resolution is in progress.
     Unresolved,
 }
 

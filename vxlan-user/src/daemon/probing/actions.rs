@@ -1,5 +1,5 @@
-//! Does what the probers of peers call for: sends probes, and has the reconciler take over
-//! endpoints and MTUs that probes prove.
+//! Carries out the actions of probers: sends probes, and has the reconciler apply endpoints and
+//! MTUs that probes prove.
 
 use super::{
     Probing,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Probing {
-    /// Does one action of a peer's prober.
+    /// Carries out one action of a peer's prober.
     pub(super) async fn act(
         &mut self,
         peer: usize,
@@ -38,15 +38,15 @@ impl Probing {
                 reconciler.set_probed_mtu(running, peer, found, proved)?;
             }
             Action::RoundTrip(took) => {
-                if let Some(of) = running.preflight.config.peers.get(peer) {
-                    self.round_trips.observe(&of.name, took.as_secs_f64());
+                if let Some(config) = running.preflight.config.peers.get(peer) {
+                    self.round_trips.observe(&config.name, took.as_secs_f64());
                 }
             }
         }
         Ok(())
     }
 
-    /// Gives an endpoint that a silent peer has to the peer that has proved to be there.
+    /// Gives the endpoint of a silent peer to another peer that has proved to be there.
     pub(super) async fn reassign_endpoints(
         &mut self,
         running: &mut ActivePlane,
@@ -58,7 +58,7 @@ impl Probing {
             if let (Some(refused), PeerProber::Keyed(prober)) = (refused, prober)
                 && prober.latest_source().is_some_and(|at| at != refused)
             {
-                // The peer is elsewhere by now.
+                // The peer has another endpoint by now.
                 running.endpoints.withdraw(peer);
             }
         }
@@ -75,8 +75,7 @@ impl Probing {
         Ok(())
     }
 
-    /// Tells the probers which endpoints their peers have, some of which may have been given or
-    /// refused.
+    /// Passes to the probers the endpoints of their peers, after some were granted or refused.
     pub(super) fn settle_endpoints(&mut self, running: &ActivePlane, reconciler: &Reconciler<'_>) {
         let now = now();
         for (peer, prober) in self.probers.iter_mut().enumerate() {
@@ -87,7 +86,7 @@ impl Probing {
         self.set_paths(running, reconciler);
     }
 
-    /// Tells the probers the present paths to their peers.
+    /// Passes to the probers the present paths to their peers.
     pub(in crate::daemon) fn set_paths(
         &mut self,
         running: &ActivePlane,
@@ -112,7 +111,7 @@ impl Probing {
         self.due = self.next_due(now);
     }
 
-    /// Sends a probe.
+    /// Sends a probe. The prober is notified where the link does not take its length.
     pub(super) fn send(&mut self, peer: usize, packet: &Transmit) {
         let Transmit { source, destination, ttl, tos, length, ref payload } = *packet;
         let outer = OuterHeaders { source, destination, ttl, tos };

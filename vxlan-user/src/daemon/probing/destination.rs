@@ -1,4 +1,4 @@
-//! Where probes for a peer go.
+//! The endpoint that probes for a peer go to.
 
 use std::net::SocketAddr;
 
@@ -6,13 +6,13 @@ use vxlan_common::table::PeerEntry;
 
 use crate::{daemon::running::ActivePlane, plan};
 
-/// Returns where packets for a peer go at present. `None`: there is no path.
+/// Returns the endpoint that data packets for a peer go to at present. `None`: there is no path.
 fn data_endpoint(entry: &PeerEntry) -> Option<SocketAddr> {
     (entry.ifindex != 0).then(|| plan::entry_endpoint(entry))
 }
 
-/// Returns where probes for a peer go: the endpoint of data; without a path the declared endpoint,
-/// so that silence there is noticed.
+/// Returns the endpoint that probes for a peer go to: that of data, or without a path the declared
+/// endpoint, so that silence there is noticed.
 pub(super) fn destination(running: &ActivePlane, peer: usize) -> Option<SocketAddr> {
     let declared = || running.preflight.config.peers.get(peer)?.endpoint();
     running.plan.peers.get(peer).and_then(data_endpoint).or_else(declared)

@@ -15,7 +15,7 @@ use crate::{
     host::{EchoReply, EchoSocket},
 };
 
-/// Sockets by network and family, opened when they are first needed.
+/// Sockets by network and family (`true`: IPv4), opened when they are first needed.
 #[derive(Default)]
 pub(super) struct Echoes {
     sockets: HashMap<(usize, bool), EchoSocket>,
@@ -26,14 +26,14 @@ pub(super) struct Echoes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     network: usize,
-    /// The own address in the network.
+    /// The address of this host in the network.
     source: IpAddr,
     pub(super) address: IpAddr,
 }
 
-/// Chooses the address behind a peer that echo requests go to: a declared one, else the one that a
-/// frame came from last. The first network counts that has such an address of a family of the own
-/// addresses.
+/// Chooses the address behind a peer that echo requests go to: the declared address, else the
+/// source of the latest frame. It is in the first network where this host has an address of its
+/// family.
 pub(super) fn target(config: &Config, peer_counters: &PeerCounters, peer: usize) -> Option<Target> {
     peer_counters.members_of(peer).iter().find_map(|position| {
         let network = config.networks.get(position.network)?;
@@ -53,7 +53,7 @@ pub(super) fn target(config: &Config, peer_counters: &PeerCounters, peer: usize)
 }
 
 impl Echoes {
-    /// Sends a request, and returns its sequence. `None`: it could not be sent.
+    /// Sends a request, and returns its sequence number. `None`: the request could not be sent.
     pub(super) fn send_request(&mut self, config: &Config, target: &Target) -> Option<u16> {
         let key = (target.network, target.address.is_ipv4());
         let interface = &config.networks.get(target.network)?.interface.value;
@@ -72,14 +72,14 @@ impl Echoes {
             Ok(()) => Some(self.sequence),
             Err(error) => {
                 tracing::debug!("no echo request to {} on {interface}: {error}", target.address);
-                // The interface may be another one of the same name by now.
+                // The interface may be another device of the same name by now.
                 self.sockets.remove(&key);
                 None
             }
         }
     }
 
-    /// The next answer. Nothing is lost when the future is dropped before it is ready.
+    /// Waits for the next answer. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&self) -> io::Result<EchoReply> {
         let mut all: FuturesUnordered<_> = self.sockets.values().map(EchoSocket::next).collect();
         match all.next().await {

@@ -1,7 +1,6 @@
-//! Brings probers and peers together: hands them the probes that arrive, sends what they call for,
-//! has the reconciler take over what they prove, and keeps the reports. Runs in the event loop. The
-//! meaning of a probe is [`crate::probe`]'s matter, the grounds of a verdict on NAT are
-//! [`crate::nat`]'s.
+//! Runs the probers of all peers in the event loop: hands them the probes that arrive, carries out
+//! their actions, and keeps the reports. [`crate::probe`] knows what a probe means, [`crate::nat`]
+//! what a verdict on NAT rests on.
 
 mod actions;
 mod destination;
@@ -40,7 +39,7 @@ use crate::{
 /// How often counters are read, and reports written.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What [`Probing::next`] has waited for.
+/// The event that [`Probing::next`] has waited for.
 pub(super) enum Event {
     /// Probes have arrived.
     Arrived,
@@ -56,7 +55,7 @@ pub(super) enum Event {
 pub(super) struct Probing {
     ring: AsyncFd<ProbeRing>,
     /// The ring may hold more probes than were taken out.
-    more: bool,
+    more_in_ring: bool,
     sender: RawSender,
     /// By peer.
     probers: Vec<PeerProber>,
@@ -69,7 +68,7 @@ pub(super) struct Probing {
     /// When a peer or the reports are due.
     due: Duration,
     /// No poll before this time, so that polls do not keep everything else waiting.
-    not_before: Duration,
+    earliest_poll: Duration,
 }
 
 impl Probing {
@@ -85,7 +84,7 @@ impl Probing {
         let now = now();
         Ok(Self {
             ring,
-            more: false,
+            more_in_ring: false,
             sender: RawSender::open(&preflight.underlay.name)?,
             probers: peer_probers(running, HashMap::new(), now),
             echoes: Echoes::default(),
@@ -94,15 +93,15 @@ impl Probing {
             round_trips,
             next_report: now,
             due: now,
-            not_before: now,
+            earliest_poll: now,
         })
     }
 
-    /// Goes on under another configuration, with another generation of maps: `before` has the peers
-    /// so far. Probes that the previous programs have handed over are taken first.
+    /// Continues under another configuration, with another generation of maps. `before` is the
+    /// previous configuration. Probes that the previous programs have handed over are taken first.
     ///
     /// # Errors
-    /// The maps or the interface cannot be used; then everything is as it was.
+    /// The maps or the interface cannot be used. Everything then stays as it was.
     pub(super) fn reload(
         &mut self,
         directories: &Directories,
@@ -126,7 +125,7 @@ impl Probing {
         let previous = names.iter().cloned().zip(std::mem::take(&mut self.probers)).collect();
         self.probers = peer_probers(running, previous, now());
         self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
-        (self.ring, self.peer_counters, self.sender, self.more) =
+        (self.ring, self.peer_counters, self.sender, self.more_in_ring) =
             (ring, peer_counters, sender, false);
         self.settle_endpoints(running, reconciler);
         self.next_report = now();
@@ -144,11 +143,11 @@ impl Probing {
 
     /// Waits for something to do. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&mut self) -> io::Result<Event> {
-        if std::mem::take(&mut self.more) {
+        if std::mem::take(&mut self.more_in_ring) {
             return Ok(Event::Arrived);
         }
-        // A point in time, which no event until then puts off.
-        let due = Instant::now() + self.due.max(self.not_before).saturating_sub(now());
+        // A point in time, so that events until then do not defer it.
+        let due = Instant::now() + self.due.max(self.earliest_poll).saturating_sub(now());
         tokio::select! {
             ready = self.ring.readable_mut() => {
                 // Cleared before anything is taken out: what arrives after that makes it ready
@@ -164,26 +163,28 @@ impl Probing {
         }
     }
 
-    /// Does what an event calls for.
+    /// Handles an event.
     pub(super) async fn handle(
         &mut self,
         event: Event,
         running: &mut ActivePlane,
         reconciler: &mut Reconciler<'_>,
     ) -> anyhow::Result<()> {
-        let mut todo = Vec::new();
+        let mut actions = Vec::new();
         match event {
-            Event::Arrived => self.receive(&mut todo),
-            Event::Due => self.poll(running, &mut todo),
+            Event::Arrived => self.receive(&mut actions),
+            Event::Due => self.poll(running, &mut actions),
             Event::Echoed(reply) => self.echo_received(reply),
             Event::EchoFailed(error) => {
-                tracing::warn!("cannot receive answers to echo requests, and begins anew: {error}");
+                tracing::warn!(
+                    "cannot receive answers to echo requests; sockets are opened anew: {error}"
+                );
                 self.echoes = Echoes::default();
             }
         }
-        for (peer, action) in todo {
-            // What the probes of one peer call for, and the kernel refuses, is no reason to leave
-            // the other peers.
+        for (peer, action) in actions {
+            // An action for one peer that the kernel refuses is no reason to give up the other
+            // peers.
             if let Err(error) = self.act(peer, action, running, reconciler).await {
                 tracing::error!(peer = %running.preflight.config.peers[peer].name, "{error:#}");
             }
@@ -202,14 +203,14 @@ impl Probing {
         Ok(())
     }
 
-    /// Has the next poll come earlier, if a peer is due earlier than was known.
+    /// Brings the next poll forward, if the peer is due earlier than that.
     fn bring_forward(&mut self, peer: usize) {
         if let Some(PeerProber::Keyed(prober)) = self.probers.get(peer) {
             self.due = self.due.min(prober.next_poll(now()));
         }
     }
 
-    /// Tells the prober of a peer that a router has narrowed the path.
+    /// Notifies the prober of a peer that a router has reported a narrower path.
     pub(super) fn path_narrowed(&mut self, path: &NarrowedPath) {
         let now = now();
         if let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(path.peer) {
@@ -234,7 +235,7 @@ impl UnderlayUser for Probing {
     }
 }
 
-/// Opens the ring buffer that the programs hand probes over in.
+/// Opens the ring buffer through which the programs hand over probes.
 fn probe_ring(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
     let ring = running.plane.probe_ring()?;
     // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every

@@ -1,5 +1,5 @@
-//! What the programs have counted and recorded of each peer's data packets, in all its networks
-//! together.
+//! What the programs have counted and recorded about the data packets of each peer, in all its
+//! networks together.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::{
     observation::{DataMapping, ObservedData},
 };
 
-/// The maps, and the positions of members in them.
+/// The maps, and the positions of the members in them.
 pub(super) struct PeerCounters {
     reader: Reader,
-    /// By peer: each of its members.
+    /// By peer: its members, one in each of its networks.
     members: Vec<Vec<MemberPosition>>,
 }
 
@@ -60,12 +60,12 @@ impl PeerCounters {
         &self.reader
     }
 
-    /// Lists the members that a peer is, in the order of the networks.
+    /// Lists the members of a peer, in the order of the networks.
     pub(super) fn members_of(&self, peer: usize) -> &[MemberPosition] {
         self.members.get(peer).map_or(&[], Vec::as_slice)
     }
 
-    /// Sums up what the programs have counted of a peer.
+    /// Sums up what the programs have counted for a peer.
     pub(super) fn read(&self, peer: usize) -> Result<PeerCounts, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let mut learned = Vec::new();
@@ -82,15 +82,15 @@ impl PeerCounters {
     }
 }
 
-fn data_counts(of: &Counters) -> DataCounts {
-    let rewritten = |field: NatField| of.nat[field as usize];
+fn data_counts(counters: &Counters) -> DataCounts {
+    let rewritten = |field: NatField| counters.nat[field as usize];
     DataCounts {
-        received: of.rx_packets,
-        sent: of.tx_packets,
+        received: counters.rx_packets,
+        sent: counters.tx_packets,
         src_address: rewritten(NatField::SrcAddress),
         src_port: rewritten(NatField::SrcPort),
         dst_address: rewritten(NatField::DstAddress),
         checksum: rewritten(NatField::Checksum),
-        bad_checksum: of.dropped(DropReason::Rx(RxDrop::BadChecksum)),
+        bad_checksum: counters.dropped(DropReason::Rx(RxDrop::BadChecksum)),
     }
 }

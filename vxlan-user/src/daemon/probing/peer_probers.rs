@@ -1,4 +1,4 @@
-//! Makes the prober of each peer from the configuration and the present path.
+//! Makes the prober of each peer, from the configuration and the present path.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     probe::{Key, Prober, ProberConfig, UnkeyedPeer, name_id},
 };
 
-/// Time to live of probes, where data inherits that of the inner packet.
+/// Time to live of probes, where data packets inherit that of the inner packet.
 const TTL: u8 = 64;
 
-/// What finds out about a peer.
+/// The prober of a peer.
 pub(super) enum PeerProber {
     /// Authenticated probes, for a peer with a key.
     Keyed(Box<Prober>),
@@ -26,7 +26,7 @@ pub(super) enum PeerProber {
 }
 
 /// Makes the probers of all peers. `previous` has those of the previous configuration, by name of
-/// the peer: a prober whose configuration is the same carries on, with everything that it has found
+/// the peer. A prober whose configuration is the same carries on, with everything that it has found
 /// out.
 pub(super) fn peer_probers(
     running: &ActivePlane,
@@ -39,16 +39,16 @@ pub(super) fn peer_probers(
         let previous = previous.remove(&peer.name.value);
         match key {
             Some(key) => {
-                let settings = settings(running, index, peer, key, session);
+                let config = prober_config(running, index, peer, key, session);
                 match previous {
-                    Some(PeerProber::Keyed(prober)) if prober.continues(&settings) => {
+                    Some(PeerProber::Keyed(prober)) if prober.continues(&config) => {
                         PeerProber::Keyed(prober)
                     }
-                    _ => PeerProber::Keyed(Box::new(Prober::new(settings, now))),
+                    _ => PeerProber::Keyed(Box::new(Prober::new(config, now))),
                 }
             }
             None => {
-                let facts = facts(running, index, peer);
+                let facts = declared_facts(running, index, peer);
                 let interval = running.preflight.config.probe.interval;
                 match previous {
                     Some(PeerProber::Echo { unkeyed, next })
@@ -67,7 +67,7 @@ pub(super) fn peer_probers(
     each.collect()
 }
 
-fn settings(
+fn prober_config(
     running: &ActivePlane,
     index: usize,
     peer: &config::Peer,
@@ -107,15 +107,16 @@ fn settings(
     }
 }
 
-fn facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFacts {
+fn declared_facts(running: &ActivePlane, index: usize, peer: &config::Peer) -> DeclaredFacts {
     let endpoint = destination(running, index);
-    let like = endpoint.map(|at| at.ip());
-    let own = |like: IpAddr| running.preflight.config.underlay.public_address.same_family(like);
+    let address = endpoint.map(|at| at.ip());
+    let own_public =
+        |like: IpAddr| running.preflight.config.underlay.public_address.same_family(like);
     DeclaredFacts {
         endpoint,
         learned: false,
-        private: like.and_then(|like| peer.private_behind(like)),
-        public: like.and_then(own).map(|at| at.value),
+        private: address.and_then(|address| peer.private_behind(address)),
+        public: address.and_then(own_public).map(|at| at.value),
         ports: ports(&running.preflight.config, peer),
     }
 }

@@ -1,5 +1,5 @@
-//! The periodic work of probing: taking received probes out of the ring, polling what is due,
-//! reports.
+//! The periodic work of probing: takes received probes out of the ring, polls peers that are due,
+//! writes reports.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rand::RngCore as _;
 use super::{Probing, echoes, peer_probers::PeerProber};
 use crate::{daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat, probe::Action};
 
-/// Shortest time from one poll of all peers to the next.
+/// The shortest time from one poll of all peers to the next.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// Probes taken at a time, so that everything else in the event loop has its turn.
 const PROBES_AT_A_TIME: usize = 1024;
@@ -16,7 +16,7 @@ const PROBES_AT_A_TIME: usize = 1024;
 const ECHOES_AT_A_TIME: usize = 1024;
 
 impl Probing {
-    /// Takes received probes out of the ring, and adds to `todo` what they call for.
+    /// Takes received probes out of the ring, and adds the actions that they call for to `todo`.
     pub(super) fn receive(&mut self, todo: &mut Vec<(usize, Action)>) {
         for _ in 0..PROBES_AT_A_TIME {
             let Some(arrived) = self.ring.get_mut().take() else { return };
@@ -29,13 +29,13 @@ impl Probing {
                 }
             }
         }
-        self.more = true;
+        self.more_in_ring = true;
     }
 
-    /// Polls every peer that is due, and adds to `todo` what they call for.
+    /// Polls every peer that is due, and adds the actions that are due to `todo`.
     pub(super) fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
         let now = now();
-        self.not_before = now + MIN_PAUSE;
+        self.earliest_poll = now + MIN_PAUSE;
         let mut echoes = 0;
         for (peer, prober) in self.probers.iter_mut().enumerate() {
             match prober {
@@ -78,7 +78,7 @@ impl Probing {
 
     /// Reads the counters, and writes a report on each peer.
     pub(super) fn report(&mut self, now: Duration) -> anyhow::Result<()> {
-        let ours: Vec<_> = self
+        let own_rewrites: Vec<_> = self
             .probers
             .iter()
             .map(|prober| match prober {
@@ -88,7 +88,7 @@ impl Probing {
             .collect();
         let mut reports = Vec::with_capacity(self.probers.len());
         for (peer, (prober, varies)) in
-            self.probers.iter_mut().zip(nat::mapping_varies(&ours)).enumerate()
+            self.probers.iter_mut().zip(nat::mapping_varies(&own_rewrites)).enumerate()
         {
             let counted = self.peer_counters.read(peer)?;
             reports.push(match prober {

@@ -1,4 +1,4 @@
-//! Learned endpoints: what a proof of where a peer is changes in maps, plan and record.
+//! Learned endpoints: brings maps, plan and record in line with the endpoints that probes prove.
 
 use super::reconciler::Reconciler;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Reconciler<'_> {
-    /// Takes over an endpoint that an accepted probe proves. The caller judges what the probe says
-    /// of the peer's latest mapping, and whether the probe is old.
+    /// Takes over an endpoint that an accepted probe proves. The caller judges whether the
+    /// probe is old, and what it reports about the latest mapping of the peer.
     pub(in crate::daemon) async fn learn_endpoint(
         &mut self,
         running: &mut ActivePlane,
@@ -49,17 +49,17 @@ impl Reconciler<'_> {
         peer: usize,
     ) -> anyhow::Result<()> {
         let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
-        let known = endpoints.clone();
+        let before = endpoints.clone();
         let changes = endpoints.release(&preflight.config, peer);
         if let Err(error) = plane.change(&changes) {
-            *endpoints = known;
+            *endpoints = before;
             return Err(error.into());
         }
         tracing::warn!(
             peer = %preflight.config.peers[peer].name,
-            "it is not heard of any more, and its endpoint is another peer's by now"
+            "no probe arrives from it any more, and another peer is at its endpoint now"
         );
-        self.apply_endpoints(running, known.all()).await
+        self.apply_endpoints(running, before.all()).await
     }
 
     /// Brings senders, record and paths in line with the endpoints, which were `before`.
@@ -89,8 +89,8 @@ impl Reconciler<'_> {
                 let name = &running.preflight.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
             }
-            let at = resolution::endpoints(&running.preflight, &running.endpoints, index);
-            self.dirty.set_addresses(index, at.map(|endpoint| endpoint.ip()).collect());
+            let reachable_at = resolution::endpoints(&running.preflight, &running.endpoints, index);
+            self.dirty.set_addresses(index, reachable_at.map(|endpoint| endpoint.ip()).collect());
         }
         let ActivePlane { preflight, endpoints, plan, .. } = &*running;
         let paths =

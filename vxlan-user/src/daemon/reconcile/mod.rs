@@ -1,4 +1,4 @@
-//! Keeps what is in line with what shall be, while the daemon runs: paths, endpoints and MTUs of
+//! Keeps the data plane in line with the host while the daemon runs: paths, endpoints and MTUs of
 //! peers, the underlay interface, the age of learned MAC addresses.
 
 pub(in crate::daemon) mod ageing;

@@ -15,7 +15,7 @@ use crate::{
     plan,
 };
 
-/// A router has reported a path MTU below the known one.
+/// A path whose MTU a router has reported to be below the known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) struct NarrowedPath {
     pub(in crate::daemon) peer: usize,
@@ -24,28 +24,28 @@ pub(in crate::daemon) struct NarrowedPath {
 }
 
 impl Reconciler<'_> {
-    /// Sets the MTU of the overlay interfaces whose network declares none to what the underlay's
-    /// allows. Returns whether one has changed.
+    /// Sets the MTU of each overlay interface whose network declares none to what the MTU of the
+    /// underlay allows. Returns whether an MTU has changed.
     pub(super) async fn apply_overlay_mtus(&self, running: &mut ActivePlane) -> bool {
         let ActivePlane { preflight, state, .. } = running;
         let mut changed = false;
-        for (network, made) in preflight.config.networks.iter().zip(&mut state.networks) {
+        for (network, record) in preflight.config.networks.iter().zip(&mut state.networks) {
             let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with
             // it.
-            let least = if network.has_ipv6() { MIN_IPV6_MTU } else { 0 };
-            let (old, new) = (made.mtu, fits.max(least));
+            let min_mtu = if network.has_ipv6() { MIN_IPV6_MTU } else { 0 };
+            let (old, new) = (record.mtu, fits.max(min_mtu));
             if network.mtu.is_some() || new == old {
                 continue;
             }
             let vni = network.vni.value;
-            match self.host.set_overlay_mtu(&made.interface, new).await {
+            match self.host.set_overlay_mtu(&record.interface, new).await {
                 Ok(()) => {
-                    made.mtu = new;
+                    record.mtu = new;
                     changed = true;
-                    tracing::info!(%vni, "MTU of {}: {new}, was {old}", made.interface);
+                    tracing::info!(%vni, "MTU of {}: {new}, was {old}", record.interface);
                 }
-                Err(error) => tracing::warn!(%vni, "MTU of {} stays: {error}", made.interface),
+                Err(error) => tracing::warn!(%vni, "MTU of {} stays: {error}", record.interface),
             }
             if new > fits {
                 tracing::warn!(
@@ -58,8 +58,8 @@ impl Reconciler<'_> {
         changed
     }
 
-    /// Takes over what passes to a peer according to probes, or that they do not know it any more
-    /// (`None`). With `proved` the probes count more than a router's report.
+    /// Applies the path MTU that probes have found; with `None` they no longer know it. With
+    /// `proved` the probes count more than the report of a router.
     pub(in crate::daemon) fn set_probed_mtu(
         &mut self,
         running: &mut ActivePlane,
@@ -75,20 +75,20 @@ impl Reconciler<'_> {
         *probed = mtu;
         let endpoint = plan::entry_endpoint(entry);
         if proved {
-            self.path_mtus.forget(endpoint);
+            self.path_mtus.remove(endpoint);
         }
-        let widest = self.route_mtus.get(peer).copied().unwrap_or(entry.mtu);
-        let new = self.path_mtus.limit(endpoint, widest).min(mtu.unwrap_or(u32::MAX));
+        let route_mtu = self.route_mtus.get(peer).copied().unwrap_or(entry.mtu);
+        let new = self.path_mtus.limit(endpoint, route_mtu).min(mtu.unwrap_or(u32::MAX));
         if new != entry.mtu {
             let name = &running.preflight.config.peers[peer].name;
-            tracing::info!(peer = %name, "path MTU {new}, was {}: probes say so", entry.mtu);
+            tracing::info!(peer = %name, "path MTU {new}, was {}: found by probes", entry.mtu);
             entry.mtu = new;
             running.plane.set_peer(peer as u32, entry)?;
         }
         Ok(())
     }
 
-    /// Takes over a router's report that a packet was too big. Returns the peer whose path is
+    /// Applies the report of a router that a packet was too big. Returns the peer whose path is
     /// narrower now.
     pub(in crate::daemon) fn packet_too_big(
         &mut self,

@@ -29,9 +29,9 @@ pub(in crate::daemon) struct Reconciler<'a> {
     directories: &'a Directories,
     pub(super) host: &'a Host,
     pub(super) path_mtus: PathMtus,
-    /// By peer: the MTU that link and route allow, whatever the path beyond takes.
+    /// By peer: the MTU that link and route allow, whatever MTU the path beyond has.
     pub(super) route_mtus: Vec<u32>,
-    /// By peer: what probes have found to pass.
+    /// By peer: the path MTU that probes have found.
     pub(super) probed_mtus: Vec<Option<u32>>,
     /// The peers whose paths must be resolved.
     pub(super) dirty: DirtySet,
@@ -39,14 +39,14 @@ pub(in crate::daemon) struct Reconciler<'a> {
     read_underlay: bool,
     /// An event has marked every peer, and not every path was resolved since.
     full_pass: bool,
-    /// The underlay has become wider; the overlay interfaces follow when all paths have.
+    /// The MTU of the underlay has grown. The overlay interfaces get theirs once all paths have it.
     widen_overlays: bool,
-    /// The record on disk lacks something learned.
+    /// The record on disk lacks something that was learned.
     pub(super) unsaved: bool,
 }
 
 /// Takes the next hops out of the entries of all peers, so that the kernel looks the next hop up
-/// for every packet: without a daemon nothing notices when a next hop stops to answer.
+/// for every packet: without a daemon nothing notices that a next hop has ceased to answer.
 pub(in crate::daemon) fn clear_next_hops(running: &mut ActivePlane) -> anyhow::Result<()> {
     for (index, peer) in running.plan.peers.iter_mut().enumerate() {
         peer.gateway = Address::ZERO;
@@ -64,13 +64,13 @@ impl<'a> Reconciler<'a> {
         let ActivePlane { preflight, endpoints, plan, .. } = running;
         let mut dirty = DirtySet::new(plan.peers.len());
         for peer in 0..plan.peers.len() {
-            let at = resolution::endpoints(preflight, endpoints, peer);
-            dirty.set_addresses(peer, at.map(|endpoint| endpoint.ip()).collect());
+            let reachable_at = resolution::endpoints(preflight, endpoints, peer);
+            dirty.set_addresses(peer, reachable_at.map(|endpoint| endpoint.ip()).collect());
         }
-        // Only resolution tells which next hops lead to the peers.
+        // Only resolution finds which next hops lead to the peers.
         dirty.mark_all();
-        let known = &running.state.narrow_paths;
-        let path_mtus = PathMtus::from_record(LIFETIME, known, Instant::now(), uptime());
+        let recorded = &running.state.narrow_paths;
+        let path_mtus = PathMtus::from_record(LIFETIME, recorded, Instant::now(), uptime());
         Self {
             directories,
             host,
@@ -85,11 +85,11 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// Goes on under another configuration: keeps what is known of path MTUs, and of the peers that
-    /// stay.
+    /// Continues under another configuration: keeps the known path MTUs, and what probes have found
+    /// about the peers that stay.
     pub(in crate::daemon) fn reload(&mut self, previous: &ActivePlane, running: &ActivePlane) {
-        let names = |of: &ActivePlane| -> Vec<String> {
-            of.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
+        let names = |plane: &ActivePlane| -> Vec<String> {
+            plane.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
         let known: HashMap<String, Option<u32>> =
             names(previous).into_iter().zip(std::mem::take(&mut self.probed_mtus)).collect();
@@ -119,8 +119,8 @@ impl<'a> Reconciler<'a> {
         self.full_pass |= self.read_underlay;
     }
 
-    /// Marks some of the peers whose path could be better: no event tells of a next hop that does
-    /// not answer.
+    /// Marks some of the peers whose path may improve: no event tells that a next hop which failed
+    /// would answer now.
     pub(in crate::daemon) fn mark_improvable(&mut self, running: &ActivePlane) {
         let ActivePlane { preflight, endpoints, plan, .. } = running;
         self.dirty.mark_some(PATHS_AT_A_TIME, |peer| {
@@ -133,7 +133,7 @@ impl<'a> Reconciler<'a> {
         self.read_underlay || !self.dirty.is_empty()
     }
 
-    /// Returns the MTU that link and route to a peer allow, whatever the path beyond takes.
+    /// Returns the MTU that link and route to a peer allow, whatever MTU the path beyond has.
     pub(in crate::daemon) fn route_mtu(&self, peer: usize) -> Option<u32> {
         self.route_mtus.get(peer).copied()
     }
@@ -149,15 +149,15 @@ impl<'a> Reconciler<'a> {
         let entries = Some(&plan.peers[..]);
         let paths = resolution::resolve(preflight, endpoints, self.host, entries, &peers).await;
         self.read_underlay = false;
-        let was = running.preflight.facts.mtu;
+        let old_mtu = running.preflight.facts.mtu;
         running.preflight.facts.mtu = paths.mtu;
         running.preflight.underlay.mtu = paths.mtu;
-        if paths.mtu != was {
+        if paths.mtu != old_mtu {
             self.dirty.mark_all();
-            self.widen_overlays = paths.mtu > was;
+            self.widen_overlays = paths.mtu > old_mtu;
         }
-        // In this order an overlay interface never sends what the paths do not take.
-        let mut changed = paths.mtu < was && self.apply_overlay_mtus(running).await;
+        // In this order an overlay interface never sends packets that are too long for the paths.
+        let mut changed = paths.mtu < old_mtu && self.apply_overlay_mtus(running).await;
         self.dirty.record(&paths);
         paths.peers.iter().try_for_each(|resolved| self.apply_path(running, resolved))?;
         if self.dirty.is_empty() && std::mem::take(&mut self.full_pass) {
@@ -208,10 +208,11 @@ impl<'a> Reconciler<'a> {
 
     /// Writes to disk what was learned since the last time, for the next start.
     pub(in crate::daemon) fn save(&mut self, running: &mut ActivePlane) {
-        // Until every path is resolved, what link and route allow is not known.
+        // Until every path is resolved, the MTU that link and route allow is not known.
         if !self.full_pass {
             let paths = running.plan.peers.iter().zip(&self.route_mtus);
-            let paths = paths.map(|(peer, widest)| (plan::entry_endpoint(peer), peer.mtu, *widest));
+            let paths =
+                paths.map(|(peer, route_mtu)| (plan::entry_endpoint(peer), peer.mtu, *route_mtu));
             let narrow = self.path_mtus.record(paths, Instant::now(), uptime());
             if path_mtu::differ(&narrow, &running.state.narrow_paths) {
                 running.state.narrow_paths = narrow;

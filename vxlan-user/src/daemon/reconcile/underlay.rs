@@ -22,18 +22,18 @@ use crate::{
     plan::{self, UnderlayFacts},
 };
 
-/// For how long the kernel may keep the second change of a link within a second to itself
-/// (net/core/link_watch.c). For so long carrier is polled, once it was absent.
+/// How long the kernel may delay the event for the second change of a link within a second
+/// (net/core/link_watch.c). Carrier is polled for as long, once it was absent.
 const MAX_LINK_EVENT_DELAY: Duration = Duration::from_secs(2);
 /// How often carrier is polled.
 const CARRIER_POLL: Duration = Duration::from_millis(50);
 
-/// What sends over the underlay interface, and must know of another device or other addresses.
+/// A part of the daemon that sends over the underlay interface.
 pub(in crate::daemon) trait UnderlayUser {
-    /// The interface is another device: sockets must be opened on that device.
+    /// Opens sockets again: the interface is another device.
     fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError>;
-    /// The addresses to send from are others: what was found out of the paths from the old
-    /// addresses says nothing of the new ones.
+    /// Starts anew: the addresses to send from are others, and what was found out about the paths
+    /// from the old addresses is not true of the new ones.
     fn restart(&mut self, running: &ActivePlane);
 }
 
@@ -52,7 +52,7 @@ pub(in crate::daemon) struct UnderlayReconciler<'a> {
 }
 
 impl<'a> UnderlayReconciler<'a> {
-    /// Begins with what a start has found.
+    /// Begins with the interface that a start has found.
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
         host: &'a Host,
@@ -79,7 +79,8 @@ impl<'a> UnderlayReconciler<'a> {
         self.icmp.next().await
     }
 
-    /// Goes on under another configuration, with a listener if that names another interface.
+    /// Continues under another configuration, with a new listener if the configuration names
+    /// another interface.
     pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane, icmp: Option<IcmpListener>) {
         if let Some(icmp) = icmp {
             self.icmp = icmp;
@@ -97,14 +98,14 @@ impl<'a> UnderlayReconciler<'a> {
         }
     }
 
-    /// Returns whether the interface has carrier by now.
+    /// Polls carrier, and returns whether the interface has it.
     pub(in crate::daemon) async fn poll_carrier(&mut self, running: &ActivePlane) -> bool {
-        let now = self.host.underlay_link(&running.preflight.underlay.name).await;
-        let has = now.is_ok_and(|now| now.carrier);
+        let link = self.host.underlay_link(&running.preflight.underlay.name).await;
+        let has_carrier = link.is_ok_and(|link| link.carrier);
         let until = self.carrier_poll.map(|(_, until)| until);
         self.carrier_poll =
-            until.filter(|_| !has).map(|until| (Instant::now() + CARRIER_POLL, until));
-        has
+            until.filter(|_| !has_carrier).map(|until| (Instant::now() + CARRIER_POLL, until));
+        has_carrier
     }
 
     /// Brings what is attached, open and published in line with the interface as it is now. Logs a
@@ -139,16 +140,16 @@ impl<'a> UnderlayReconciler<'a> {
         user: &mut impl UnderlayUser,
     ) -> anyhow::Result<()> {
         let ifindex = link.ifindex;
-        let waits = link.up && !link.carrier;
-        self.carrier_poll =
-            waits.then(|| (Instant::now() + CARRIER_POLL, Instant::now() + MAX_LINK_EVENT_DELAY));
+        let awaits_carrier = link.up && !link.carrier;
+        self.carrier_poll = awaits_carrier
+            .then(|| (Instant::now() + CARRIER_POLL, Instant::now() + MAX_LINK_EVENT_DELAY));
         if !self.is_attached(running, ifindex).await? {
             // This device may allow more modes than the previous one, or fewer.
             running.preflight.attach_modes =
                 attach_modes::for_host(&running.preflight.config, &link, &self.directories.pins)?;
             self.attach(running, &link.name, ifindex).await?;
         }
-        let (v4, v6, missing) = addresses::present(&running.preflight.config, &link);
+        let (v4, v6, missing) = addresses::choose_available(&running.preflight.config, &link);
         // The MTU stays the known one; the reconciler of paths applies another one in its order.
         let mtu = running.preflight.facts.mtu;
         running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
@@ -181,8 +182,8 @@ impl<'a> UnderlayReconciler<'a> {
         Ok(hook != Some(TcHook::Netlink) || self.host.has_clsact(ifindex).await?)
     }
 
-    /// Attaches to the device that is the underlay interface now what was attached to the previous
-    /// one.
+    /// Attaches the programs of the previous device to the device that is the underlay interface
+    /// now.
     async fn attach(
         &self,
         running: &mut ActivePlane,
@@ -215,7 +216,7 @@ impl<'a> UnderlayReconciler<'a> {
     }
 
     /// Detaches what is still attached: the device may live on, under another name or in another
-    /// namespace, where the numbers of the overlay interfaces are those of other interfaces.
+    /// namespace, where the indices of the overlay interfaces belong to other interfaces.
     async fn detach(&mut self, running: &mut ActivePlane) {
         let underlay = &mut running.state.underlay;
         if underlay.xdp.take().is_none() {
@@ -273,7 +274,7 @@ impl<'a> UnderlayReconciler<'a> {
         if self.status.latest() == running.state.underlay {
             return;
         }
-        // In this order whoever sees a status in the metrics finds it in `vxlan show`, too.
+        // In this order a status that the metrics report is in `vxlan show`, too.
         if let Err(error) = self.directories.run_dir.store(&running.state) {
             tracing::warn!("{error}");
         }

@@ -28,7 +28,7 @@ use crate::{
     probe::{NatReports, SharedReports},
 };
 
-/// Connections that may wait to be accepted.
+/// How many connections may wait to be accepted.
 const BACKLOG: u32 = 16;
 
 /// The socket. It answers until this is dropped, which removes its file too.
@@ -83,8 +83,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let socket = UnixSocket::new_stream()?;
-    // The file takes its mode from the socket (unix(7) leaves that to the system; Linux does so),
-    // and is never there with another one.
+    // On Linux the file takes its mode from the socket (unix(7) leaves that to the system), so
+    // that the file never exists with another mode.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     socket.bind(path)?;
     socket.listen(BACKLOG)

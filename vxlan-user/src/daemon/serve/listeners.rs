@@ -1,4 +1,4 @@
-//! The metrics page and the command line's socket, which both carry on under another configuration.
+//! The metrics page and the command line's socket. Both carry on under another configuration.
 
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 
@@ -11,7 +11,7 @@ use crate::{
     metrics::{self, Published, SharedUnderlay, SnapshotSource},
 };
 
-/// Requests for a reload that may wait.
+/// How many requests for a reload may wait.
 const MAX_REQUESTS: usize = 16;
 
 /// The servers. They answer until this is dropped.
@@ -24,7 +24,7 @@ pub(in crate::daemon) struct Listeners {
 }
 
 impl Listeners {
-    /// Begins to serve. The second part receives requests for a reload.
+    /// Begins to serve. The returned channel receives requests for a reload.
     pub(in crate::daemon) fn start(
         directories: &Directories,
         running: &ActivePlane,
@@ -38,12 +38,12 @@ impl Listeners {
         let socket = directories.run_dir.api_socket();
         let api = Api::serve(&socket, &running.state.node, probing.reports(), sender);
         let api = api
-            .map_err(|error| tracing::warn!("the command line cannot ask this daemon: {error}"))
+            .map_err(|error| tracing::warn!("the command line cannot reach this daemon: {error}"))
             .ok();
         Ok((Self { published, underlay, pages, api }, requests))
     }
 
-    /// Serves what another configuration makes, with a listener at another address.
+    /// Serves the data of another configuration, at another address if there is a listener.
     pub(in crate::daemon) fn reload(
         &mut self,
         directories: &Directories,

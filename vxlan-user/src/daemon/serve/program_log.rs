@@ -1,11 +1,11 @@
-//! The messages of the BPF programs, in the daemon's log.
+//! Forwards the messages of the BPF programs to the daemon's log.
 
 use anyhow::Context as _;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{daemon::running::ActivePlane, dataplane::LoadOptions};
 
-/// Hands the programs' messages to the log.
+/// Forwards the programs' messages to the log, in a task that lasts as long as the process.
 pub(in crate::daemon) fn forward(
     running: &mut ActivePlane,
     options: LoadOptions,

@@ -11,7 +11,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::daemon::running::ActivePlane;
 
-/// Watchdog notifications within the time after which the manager restarts the daemon.
+/// How many watchdog notifications are sent within the time after which the manager restarts the
+/// daemon.
 const NOTIFICATIONS: u32 = 3;
 
 /// The service manager, as the environment names it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
@@ -74,10 +75,10 @@ impl ServiceManager {
 }
 
 fn watchdog_interval(within: Duration) -> Interval {
-    let mut signs = interval((within / NOTIFICATIONS).max(Duration::from_millis(1)));
-    // After a pause one sign is enough.
-    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    signs
+    let mut notifications = interval((within / NOTIFICATIONS).max(Duration::from_millis(1)));
+    // After a pause one notification is enough.
+    notifications.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    notifications
 }
 
 fn status(running: &ActivePlane) -> String {

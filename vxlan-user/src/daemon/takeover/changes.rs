@@ -1,17 +1,18 @@
-//! What a takeover has changed so far.
+//! The changes that a takeover has made so far.
 
 use crate::{dataplane::AttachedPrograms, host::WantedRoute};
 
 /// The changes that a failed takeover must undo.
 #[derive(Default)]
 pub(super) struct Changes {
+    /// The names of overlay interfaces that were made.
     pub(super) overlays: Vec<String>,
     pub(super) routes: Vec<WantedRoute>,
-    /// There were no pins before.
+    /// The pins are new: there were none before.
     pub(super) pinned: bool,
-    /// Links and filters as they were.
+    /// Links and filters as they were before.
     pub(super) before: Option<AttachedPrograms>,
-    /// The underlay interface by name and index, if `deliver` is a filter there that was not
-    /// before, and whether its clsact qdisc is new too.
+    /// The underlay interface by name and index, if `deliver` is a new filter on it, and whether
+    /// the clsact qdisc of the interface is new too.
     pub(super) filter: Option<(String, u32, bool)>,
 }

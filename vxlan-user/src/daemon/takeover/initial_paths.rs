@@ -61,8 +61,8 @@ pub(super) fn keep_present(plan: &mut Plan, preflight: &Preflight, running: &Act
     }
 }
 
-/// Lowers the MTUs of paths that a previous run has found to be narrow. Otherwise every packet that
-/// is too long would be lost until the path MTU is found again.
+/// Lowers the MTU of each path that a previous run has found to be narrow. Otherwise every packet
+/// that is too long would be lost until the path MTU is found again.
 pub(super) fn apply_narrow(plan: &mut Plan, recorded: &[NarrowPath]) {
     let paths = PathMtus::from_record(path_mtu::LIFETIME, recorded, Instant::now(), uptime());
     for entry in &mut plan.peers {

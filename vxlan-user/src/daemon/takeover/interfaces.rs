@@ -62,9 +62,9 @@ pub(super) async fn make_routes(
     Ok(host.add_routes(&wanted, &mut changes.routes).await?)
 }
 
-/// Returns whether there are IPv4 hosts behind this one outside its own networks. Their peers'
-/// routes say that these hosts are on the link, so that peers send ARP requests for them, which
-/// this host must answer.
+/// Returns whether this host has IPv4 prefixes behind it that its own interface addresses do not
+/// cover. The routes of peers have these prefixes on the link, so that peers send ARP requests for
+/// their hosts, which this host must answer.
 fn routes_beyond_link(network: &config::Network) -> bool {
     let on_link =
         |prefix: &IpNet| network.addresses.iter().any(|own| own.value.trunc().contains(prefix));
@@ -72,8 +72,8 @@ fn routes_beyond_link(network: &config::Network) -> bool {
     !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
 }
 
-/// Chooses the source address that peers accept: the own one in the network, of the family of the
-/// prefix.
+/// Chooses the source address of a route: the address of this host in the network, of the family of
+/// the prefix. Peers accept no other source.
 fn source_for(network: &config::Network, prefix: IpNet) -> Option<std::net::IpAddr> {
     let addresses = network.addresses.iter().map(|at| at.value.addr());
     addresses.into_iter().find(|address| address.is_ipv4() == prefix.addr().is_ipv4())

@@ -16,7 +16,7 @@ use crate::{
     state::{self, HostState},
 };
 
-/// Returns whether both are the same network under the same name.
+/// Returns whether both are the same network, with the same interface name.
 fn same_network(new: &config::Network, old: &state::NetworkRecord) -> bool {
     new.interface.value == old.interface && new.vni.value.get() == old.vni
 }
@@ -40,17 +40,18 @@ pub(in crate::daemon) async fn remove_conflicting(
         }
     }
     let new = networks.iter().map(|new| new.interface.value.as_str());
-    let ours: HashSet<&str> = previous().map(|old| old.interface.as_str()).chain(new).collect();
+    let own_names: HashSet<&str> =
+        previous().map(|old| old.interface.as_str()).chain(new).collect();
     let overlays = host.list_overlays().await?;
-    let through = overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str()));
-    let through = through.filter(|(_, name)| ours.contains(name)).collect();
-    Ok(remove_routes(host, networks, &through, moves).await?)
+    let interfaces = overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str()));
+    let interfaces = interfaces.filter(|(_, name)| own_names.contains(name)).collect();
+    Ok(remove_routes(host, networks, &interfaces, moves).await?)
 }
 
 /// Removes interfaces and routes of a previous run that the configuration does not ask for, and the
-/// record of the interfaces: the last `leftover` networks of the state. What cannot be removed
-/// stays on record, or the next start finds it again. Only this takeover has made routes through
-/// the interfaces in `made`.
+/// record of the interfaces: the last `leftover` networks of the state. An interface that cannot be
+/// removed stays on record; a route that cannot is found in the kernel by the next start. `made`
+/// lists the interfaces that this takeover has made: all routes through them are new.
 pub(in crate::daemon) async fn remove(
     host: &Host,
     preflight: &Preflight,
@@ -67,33 +68,33 @@ pub(in crate::daemon) async fn remove(
     let networks = &preflight.config.networks;
     let stay = state.networks.iter().take(networks.len());
     let adopted = stay.filter(|network| !made.contains(&network.interface));
-    let through = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
-    if let Err(error) = remove_routes(host, networks, &through, unwanted).await {
-        tracing::warn!("a route stays: {error}");
+    let interfaces = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
+    if let Err(error) = remove_routes(host, networks, &interfaces, unwanted).await {
+        tracing::warn!("a leftover route stays: {error}");
     }
     remove_clsact(host, preflight).await;
 }
 
-/// Returns whether another interface than `through` shall have the route.
-fn moves(through: &str, wanted: Option<&str>) -> bool {
-    wanted.is_some_and(|wanted| wanted != through)
+/// Returns whether a route through `present` shall lead through another interface.
+fn moves(present: &str, wanted: Option<&str>) -> bool {
+    wanted.is_some_and(|wanted| wanted != present)
 }
 
-/// Returns whether the route is not one that `through` shall have.
-fn unwanted(through: &str, wanted: Option<&str>) -> bool {
-    wanted != Some(through)
+/// Returns whether a route through `present` shall not be there.
+fn unwanted(present: &str, wanted: Option<&str>) -> bool {
+    wanted != Some(present)
 }
 
-/// Removes those of the daemon's routes through these interfaces that `selects` is true of, given
-/// the name of the interface that a route leads through and of the one that its prefix shall be
-/// routed through.
+/// Removes the daemon's routes through `interfaces`, which has names by index, for which `selects`
+/// returns true. Its arguments are the name of the interface that a route leads through, and the
+/// name of the interface, if any, that the configuration routes the prefix through.
 async fn remove_routes(
     host: &Host,
     networks: &[config::Network],
-    through: &HashMap<u32, &str>,
+    interfaces: &HashMap<u32, &str>,
     selects: fn(&str, Option<&str>) -> bool,
 ) -> Result<(), HostError> {
-    if through.is_empty() {
+    if interfaces.is_empty() {
         return Ok(());
     }
     let routed = networks.iter().filter(|new| new.route_table.value == RouteTable::Main);
@@ -103,7 +104,7 @@ async fn remove_routes(
     let wanted: HashMap<IpNet, &str> = wanted.collect();
     let mut routes = host.own_routes().await?;
     routes.retain(|(prefix, ifindex)| {
-        through.get(ifindex).is_some_and(|name| selects(name, wanted.get(prefix).copied()))
+        interfaces.get(ifindex).is_some_and(|name| selects(name, wanted.get(prefix).copied()))
     });
     host.remove_routes(&routes).await.map(drop)
 }

@@ -30,8 +30,8 @@ use crate::{
     plan::{Endpoints, Plan},
 };
 
-/// Makes everything that `preflight` asks for. `running` is what this process has made before; it
-/// carries on if this fails.
+/// Makes everything that the configuration in `preflight` asks for. `running` is the data plane
+/// that this process has made before; it carries on if the takeover fails.
 pub(in crate::daemon) async fn take_over(
     directories: &Directories,
     host: &Host,
@@ -66,7 +66,7 @@ async fn change(
     let mut plan = Plan::new(config, facts, endpoints.all(), &inherited, &mut rand::rng());
     plan.probers = keys::probers(&preflight.keys);
     tracing::debug!("start: planned");
-    // The verifier judges the programs before the first change.
+    // The verifier accepts or refuses the programs before the first change.
     let options = LoadOptions {
         slots: plan.names.slots.len() as u32,
         mac_addresses: Plan::fdb_entries_for(&preflight.config),
@@ -78,7 +78,7 @@ async fn change(
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
     let mut state = record::planned(&preflight, &endpoints, host).await?;
-    // Recorded before anything is made, so that `down` finds all of it even if this process is
+    // Recorded before anything is made, so that `down` finds everything even if this process is
     // killed half-way.
     directories.run_dir.store(&record::merged(&state, preflight.previous.as_ref()))?;
     changes.pinned = !directories.pins.exist();
@@ -102,7 +102,7 @@ async fn change(
     }
     plane.fill(&plan)?;
     tracing::debug!("start: maps filled");
-    if let Some(previous) = previous_generations.at_work() {
+    if let Some(previous) = previous_generations.active() {
         plane.inherit(previous, &plan)?;
     }
     tracing::debug!("start: inherited");
@@ -113,8 +113,8 @@ async fn change(
         previous_generations.filters(&preflight, &directories.pins),
     )?);
     state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
-    let leftover = record::leftover_networks(&state, preflight.previous.as_ref());
-    state.networks.extend(leftover.iter().cloned());
+    let leftover_networks = record::leftover_networks(&state, preflight.previous.as_ref());
+    state.networks.extend(leftover_networks.iter().cloned());
     directories.run_dir.store(&state)?;
     changes.filter = state
         .underlay
@@ -129,7 +129,8 @@ async fn change(
     if let Err(error) = previous_generations.retire(directories, &mut state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, &preflight, &mut state, leftover.len(), &changes.overlays).await;
+    leftover::remove(host, &preflight, &mut state, leftover_networks.len(), &changes.overlays)
+        .await;
     if let Err(error) = directories.run_dir.store(&state) {
         tracing::warn!("{error}");
     }

@@ -12,16 +12,16 @@ use crate::{
 
 /// The generations of previous runs, with their maps open.
 pub(in crate::daemon) struct PreviousGenerations {
-    /// In order of age, the oldest first.
+    /// The oldest first.
     opened: Vec<PreviousGeneration>,
-    /// What earlier generations than these have counted.
+    /// What generations before these have counted.
     carried: Totals,
     /// The generation whose programs are attached.
     attached: Option<usize>,
 }
 
 impl PreviousGenerations {
-    /// Opens every map of theirs for reading.
+    /// Opens the maps of every recorded generation for reading.
     ///
     /// # Errors
     /// A map is missing, or another map than the recorded one is pinned in its place.
@@ -32,22 +32,22 @@ impl PreviousGenerations {
         let generations = previous.map_or(&[][..], |state| &state.generations);
         if !generations.is_empty() && !directories.pins.exist() {
             tracing::warn!(
-                "the record of a previous run is there, and its pins are not: counters begin at 0"
+                "there is a record of a previous run, but its pins are gone: counters begin at 0"
             );
             return Ok(Self { opened: Vec::new(), carried: Totals::default(), attached: None });
         }
         let open = |generation| PreviousGeneration::open(&directories.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let decap = directories.pins.receiving_program();
+        let receiving = directories.pins.receiving_program();
         let attached = opened
             .iter()
-            .rposition(|previous| decap.is_some_and(|decap| previous.has_program(decap)));
+            .rposition(|previous| receiving.is_some_and(|program| previous.has_program(program)));
         let carried = directories.run_dir.carried(generations.first())?;
         Ok(Self { opened, carried, attached })
     }
 
     /// Returns the generation that carries traffic; the latest, if no program tells which.
-    pub(in crate::daemon) fn at_work(&self) -> Option<&PreviousGeneration> {
+    pub(in crate::daemon) fn active(&self) -> Option<&PreviousGeneration> {
         self.attached.and_then(|at| self.opened.get(at)).or(self.opened.last())
     }
 
@@ -57,7 +57,7 @@ impl PreviousGenerations {
         preflight: &Preflight,
         pins: &Pins,
     ) -> Vec<PreviousFilter> {
-        let Some((state, previous)) = preflight.previous.as_ref().zip(self.at_work()) else {
+        let Some((state, previous)) = preflight.previous.as_ref().zip(self.active()) else {
             return Vec::new();
         };
         let (underlay, generation) = (&state.underlay, previous.generation());
@@ -68,13 +68,14 @@ impl PreviousGenerations {
             PreviousFilter::ingress(&underlay.interface, receive.mode, pins, generation)
         });
         let overlays = state.networks.iter();
-        let egress = overlays.map(|of| PreviousFilter::egress(&of.interface, pins, generation));
+        let egress =
+            overlays.map(|network| PreviousFilter::egress(&network.interface, pins, generation));
         egress.chain(ingress).collect()
     }
 
     /// Returns what the next plan inherits.
     pub(in crate::daemon) fn inherited(&self, preflight: &Preflight) -> anyhow::Result<Inherited> {
-        let Some(previous) = self.at_work() else { return Ok(Inherited::default()) };
+        let Some(previous) = self.active() else { return Ok(Inherited::default()) };
         let same_interface = preflight
             .previous
             .as_ref()
@@ -84,8 +85,8 @@ impl PreviousGenerations {
         // Slots that any generation counts in stay: the next plan needs as many.
         let mut slots = previous.generation().names.slots.clone();
         for other in &self.opened {
-            let theirs = &other.generation().names.slots;
-            slots.resize(slots.len().max(theirs.len()), None);
+            let other_slots = &other.generation().names.slots;
+            slots.resize(slots.len().max(other_slots.len()), None);
         }
         Ok(Inherited {
             slots,
@@ -94,9 +95,9 @@ impl PreviousGenerations {
         })
     }
 
-    /// Once none of their programs is attached: carries their counters over to the current
-    /// generation, and removes their pins. The next start repeats an interrupted retirement with
-    /// the same sums.
+    /// Carries the counters of these generations over to the current generation, and removes their
+    /// pins. To be called once none of their programs is attached. The next start repeats an
+    /// interrupted call with the same sums.
     pub(in crate::daemon) fn retire(
         self,
         directories: &Directories,
@@ -116,8 +117,8 @@ impl PreviousGenerations {
         state.generations = vec![current];
         directories.run_dir.store(state)?;
         let current = state.generations.last();
-        let number: Vec<u64> = current.iter().map(|current| current.number).collect();
-        directories.pins.remove_generations_except(&number)?;
+        let numbers: Vec<u64> = current.iter().map(|current| current.number).collect();
+        directories.pins.remove_generations_except(&numbers)?;
         Ok(directories.run_dir.remove_carried_except(current)?)
     }
 }

@@ -23,10 +23,10 @@ pub(in crate::daemon) async fn planned(
     let made_before = previous.and_then(|previous| previous.tc).is_some_and(|tc| tc.made_clsact);
     let makes_now = hook == TcHook::Netlink && !host.has_clsact(preflight.facts.ifindex).await?;
     let tc = state::TcRecord { hook, made_clsact: made_before || makes_now };
-    let members = config.networks.iter().enumerate().flat_map(|(network, of)| {
-        of.members.iter().map(move |member| state::MemberRecord {
+    let members = config.networks.iter().enumerate().flat_map(|(index, network)| {
+        network.members.iter().map(move |member| state::MemberRecord {
             peer: member.peer,
-            network,
+            network: index,
             allowed_ips: member.allowed_ips.iter().map(|at| at.value).collect(),
         })
     });
@@ -107,8 +107,8 @@ pub(in crate::daemon) fn merged(planned: &HostState, previous: Option<&HostState
     state
 }
 
-/// Lists networks of a previous run that are not planned and conflict with none that is. They stay
-/// on record until they are removed.
+/// Lists the networks of a previous run that are not planned, and conflict with no planned network.
+/// They stay on record until they are removed.
 pub(in crate::daemon) fn leftover_networks(
     planned: &HostState,
     previous: Option<&HostState>,
@@ -126,29 +126,28 @@ pub(in crate::daemon) fn leftover_networks(
         .collect()
 }
 
-/// Lists how full the maps are that the configuration fills, which is constant until the next
-/// takeover.
+/// Lists the entries and the capacity of the maps that the configuration fills. Both are constant
+/// until the next takeover.
 pub(in crate::daemon) fn map_usage(plan: &Plan, plane: &DataPlane) -> Vec<state::MapEntries> {
-    let of = |map: &str, entries: usize| state::MapEntries {
+    let usage = |map: &str, entries: usize| state::MapEntries {
         map: map.to_owned(),
         entries: entries as u64,
         capacity: plane.map_capacity(&map.to_uppercase()),
     };
-    // The map has two copies of each peer; the capacity in peers is that of the map with their
-    // versions.
+    // `PEERS` has two copies of each peer; the capacity in peers is that of `VERSIONS`.
     let peers = state::MapEntries {
         capacity: plane.map_capacity("VERSIONS"),
-        ..of("peers", plan.peers.len())
+        ..usage("peers", plan.peers.len())
     };
     vec![
-        of("sources", plan.senders.sources.len()),
-        of("peer_by_address", plan.senders.peer_addresses.len()),
-        of("probers", plan.probers.len()),
-        of("routes", plan.routes.len()),
-        of("networks", plan.networks.len()),
+        usage("sources", plan.senders.sources.len()),
+        usage("peer_by_address", plan.senders.peer_addresses.len()),
+        usage("probers", plan.probers.len()),
+        usage("routes", plan.routes.len()),
+        usage("networks", plan.networks.len()),
         peers,
-        of("members", plan.members.len()),
-        of("tags", plan.tags.len()),
-        of("counters", plan.names.owners().count()),
+        usage("members", plan.members.len()),
+        usage("tags", plan.tags.len()),
+        usage("counters", plan.names.owners().count()),
     ]
 }

@@ -1,4 +1,4 @@
-//! Replaces the programs at work by those of the new generation, each hook in one step.
+//! Replaces the active programs by those of the new generation, each hook in one step.
 //! docs/lifecycle.md says in which order and why.
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     plan::Plan,
 };
 
-/// Attaches the programs of `plane` in place of those at work, hook by hook.
+/// Attaches the programs of `plane` in place of the active ones, hook by hook.
 pub(in crate::daemon) fn replace_programs(
     directories: &Directories,
     preflight: &Preflight,
@@ -23,23 +23,23 @@ pub(in crate::daemon) fn replace_programs(
     let (interface, ifindex) = (preflight.underlay.name.as_str(), preflight.facts.ifindex);
     let previous = preflight.previous.as_ref().map(|state| &state.underlay);
     let previous_hook = previous.and_then(|previous| previous.tc).map(|tc| tc.hook);
-    let here = previous.filter(|previous| previous.interface == interface);
+    let previous_here = previous.filter(|previous| previous.interface == interface);
     let hooks = TcHooks { now: attach_modes::tc_hook(config), previous: previous_hook };
-    let on_underlay = TcHooks { previous: here.and(previous_hook), ..hooks };
+    let on_underlay = TcHooks { previous: previous_here.and(previous_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
         let overlay =
             AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
     }
     let (on, modes) = (AttachTarget { interface, ifindex }, &preflight.attach_modes);
-    let previous_xdp = here.and_then(|previous| previous.xdp.as_ref());
+    let previous_xdp = previous_here.and_then(|previous| previous.xdp.as_ref());
     let receive = ReceiveTarget { on, modes, previous: previous_xdp };
     let attachment = plane.attach_receive(receive, on_underlay, pins)?;
     plane.detach_encap_except(&plan.names.networks, pins)?;
-    if let Some(left) = previous.filter(|previous| previous.interface != interface)
+    if let Some(old) = previous.filter(|previous| previous.interface != interface)
         && previous_hook == Some(TcHook::Netlink)
     {
-        detach_deliver_filter(&left.interface);
+        detach_deliver_filter(&old.interface);
     }
     Ok(attachment)
 }

@@ -11,8 +11,8 @@ use crate::{
     state::HostState,
 };
 
-/// Undoes the changes of a failed takeover. `previous` is the record from before; `running` is what
-/// this process had made before, and carries on.
+/// Undoes the changes of a failed takeover. `previous` is the record from before; `running` is the
+/// data plane that this process had made before, which carries on.
 pub(super) async fn undo(
     directories: &Directories,
     host: &Host,
@@ -21,23 +21,23 @@ pub(super) async fn undo(
     changes: Changes,
 ) {
     let mut problems = Vec::new();
-    let mut record = |result: Result<(), String>| problems.extend(result.err());
+    let mut collect = |result: Result<(), String>| problems.extend(result.err());
     if let Some(before) = changes.before {
-        before.restore(&directories.pins).into_iter().for_each(|problem| record(Err(problem)));
+        before.restore(&directories.pins).into_iter().for_each(|problem| collect(Err(problem)));
     }
     if let Some((interface, ifindex, made_clsact)) = changes.filter {
         detach_deliver_filter(&interface);
         if made_clsact {
-            record(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
+            collect(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
         }
     }
     let routes: Vec<_> = changes.routes.iter().map(|made| (made.prefix, made.ifindex)).collect();
-    record(host.remove_routes(&routes).await.map(drop).map_err(|error| error.to_string()));
+    collect(host.remove_routes(&routes).await.map(drop).map_err(|error| error.to_string()));
     for name in changes.overlays {
-        record(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
+        collect(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
     }
     if let Some(running) = running {
-        record(revive(host, running).await.map_err(|error| format!("{error:#}")));
+        collect(revive(host, running).await.map_err(|error| format!("{error:#}")));
     }
     if problems.is_empty() {
         let generations = previous.as_ref().map_or(&[][..], |previous| &previous.generations);
@@ -57,11 +57,14 @@ pub(super) async fn undo(
         problems.extend(restored.err().map(|error| error.to_string()));
     }
     for problem in problems {
-        tracing::error!("while undoing the failed start: {problem}; `vxlan down` tries again");
+        tracing::error!(
+            "while undoing the failed start or reload: {problem}; `vxlan down` tries again"
+        );
     }
 }
 
-/// Makes interfaces and routes again that gave way to new ones, or whose settings were changed.
+/// Makes the interfaces and routes of `running` again that gave way to new ones, or whose settings
+/// were changed.
 async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut changes = Changes::default();

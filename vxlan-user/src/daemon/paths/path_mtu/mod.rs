@@ -1,5 +1,5 @@
-//! Path MTUs: what routers report of the paths to peers, and for how long their reports count.
-//! Pure: points in time in, numbers out.
+//! The path MTUs that routers report, and for how long a report counts. Pure: points in time in,
+//! numbers out.
 
 mod packet_too_big;
 
@@ -15,6 +15,7 @@ use crate::state::NarrowPath;
 /// After this time a path may have become wider again (RFC 1191, section 6.3; RFC 8201, section 4).
 pub(in crate::daemon) const LIFETIME: Duration = Duration::from_secs(600);
 
+/// The latest report on a path, and until when it counts.
 #[derive(Debug)]
 struct ReportedMtu {
     mtu: u32,
@@ -67,7 +68,7 @@ impl PathMtus {
         narrow.collect()
     }
 
-    /// Stores a report, if it is below the MTU that is `known`. Returns whether it is.
+    /// Stores a report, if its MTU is below the MTU that is `known`. Returns whether that is so.
     pub(in crate::daemon) fn lower(
         &mut self,
         report: &PacketTooBig,
@@ -83,13 +84,16 @@ impl PathMtus {
     }
 
     /// Drops the report on the path to an endpoint.
-    pub(in crate::daemon) fn forget(&mut self, endpoint: SocketAddr) {
+    pub(in crate::daemon) fn remove(&mut self, endpoint: SocketAddr) {
         self.reported.remove(&endpoint);
     }
 
     /// Drops the reports that are too old, and returns their endpoints.
     pub(in crate::daemon) fn expire(&mut self, now: Instant) -> Vec<SocketAddr> {
-        self.reported.extract_if(|_, reported| reported.until <= now).map(|(at, _)| at).collect()
+        self.reported
+            .extract_if(|_, reported| reported.until <= now)
+            .map(|(endpoint, _)| endpoint)
+            .collect()
     }
 
     /// Returns the MTU of the path to an endpoint, where link and route allow `mtu`.
@@ -98,12 +102,12 @@ impl PathMtus {
     }
 }
 
-/// Returns whether `found` differs from what is on record so much that it is worth a write to disk.
+/// Returns whether `found` differs enough from what is on record to be written to disk.
 pub(in crate::daemon) fn differ(found: &[NarrowPath], recorded: &[NarrowPath]) -> bool {
     let same = |(found, recorded): (&NarrowPath, &NarrowPath)| {
-        let age = found.until.abs_diff(recorded.until);
+        let shift = found.until.abs_diff(recorded.until);
         (found.endpoint, found.mtu) == (recorded.endpoint, recorded.mtu)
-            && u64::from(age) < LIFETIME.as_secs() / 2
+            && u64::from(shift) < LIFETIME.as_secs() / 2
     };
     found.len() != recorded.len() || !found.iter().zip(recorded).all(same)
 }

@@ -1,4 +1,5 @@
-//! Which ICMP messages about packets that are too big are believed. Pure: bytes in, a report out.
+//! Decides which ICMP messages about packets that are too big are believed. Pure: bytes in, a
+//! report out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,7 +17,7 @@ const PLATEAUS: [u32; 8] = [32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 5
 const V4_TYPE_CODE: [u8; 2] = [icmp::DESTINATION_UNREACHABLE, icmp::FRAGMENTATION_NEEDED];
 const V6_TYPE_CODE: [u8; 2] = [icmp::V6_PACKET_TOO_BIG, 0];
 
-/// What the headers of a packet of this host hold.
+/// What the outer headers of the packets of this host hold.
 #[derive(Debug)]
 pub(in crate::daemon) struct OwnPackets {
     /// Where packets leave from, and what a NAT makes of that.
@@ -28,7 +29,7 @@ pub(in crate::daemon) struct OwnPackets {
     pub(super) endpoints: Vec<SocketAddr>,
 }
 
-/// What a believable message reports.
+/// The report of a believable message.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::daemon) struct PacketTooBig {
     pub(in crate::daemon) endpoint: SocketAddr,
@@ -36,6 +37,7 @@ pub(in crate::daemon) struct PacketTooBig {
 }
 
 impl OwnPackets {
+    /// Collects the fields from the plan.
     pub(in crate::daemon) fn from_plan(plan: &Plan) -> Self {
         let settings = &plan.settings;
         let v4 = [settings.address, settings.public_address].map(Ipv4Addr::from);
@@ -134,14 +136,15 @@ pub(in crate::daemon) fn is_packet_too_big(message: &[u8], ipv6: bool) -> bool {
     message.starts_with(if ipv6 { &V6_TYPE_CODE } else { &V4_TYPE_CODE })
 }
 
-/// RFC 1071: with its checksum in place, a message sums up to all ones. The kernel does not verify
-/// ICMP for raw sockets.
+/// Verifies the checksum of an ICMP message, which the kernel does not do for raw sockets. With the
+/// checksum in place, the words of a message sum up to all ones (RFC 1071).
 fn checksum_is_right(message: &[u8]) -> bool {
     let word = |pair: &[u8]| u64::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u64::from(*low));
     let sum: u64 = message.chunks(2).map(word).sum();
     sum != 0 && sum.is_multiple_of(0xffff)
 }
 
+/// Returns the next smaller MTU that links really have, for a packet of this length.
 fn plateau_below(length: u32) -> u32 {
     PLATEAUS.into_iter().find(|plateau| *plateau < length).unwrap_or(ipv4::MIN_RECEIVABLE)
 }

@@ -16,7 +16,7 @@ fn own_packets() -> OwnPackets {
     }
 }
 
-/// What a router quotes of one of our packets: 1460 bytes from 10.0.0.2, VNI 43.
+/// A quotation of a packet of this host: 1460 bytes from 10.0.0.2, VNI 43.
 fn quoted_v4() -> Vec<u8> {
     let ip = [0x45, 0, 0x05, 0xb4, 0, 0, 0x40, 0, 63, 17, 0, 0, 10, 0, 0, 2, 198, 51, 100, 20];
     [&ip[..], &udp(1440)].concat()
@@ -64,7 +64,7 @@ fn reports(endpoint: &str, mtu: u32) -> Option<PacketTooBig> {
 }
 
 #[test]
-fn a_router_is_believed_about_a_packet_of_own_packets() {
+fn a_router_is_believed_about_a_packet_of_this_host() {
     assert_eq!(own_packets().parse(&too_big_v4(1400), false), reports(ENDPOINT, 1400));
     assert_eq!(
         own_packets().parse(&too_big_v6(1400, &quoted_v6()), true),
@@ -256,7 +256,7 @@ fn a_quotation_that_no_dropped_packet_can_have_reports_nothing() {
 }
 
 #[test]
-fn a_start_goes_on_with_what_the_former_run_knew() {
+fn a_start_begins_with_the_record_of_the_previous_run() {
     let (now, lifetime) = (Instant::now(), LIFETIME);
     let endpoint: SocketAddr = ENDPOINT.parse().unwrap();
     let mut paths = PathMtus::new(lifetime);
@@ -281,7 +281,7 @@ fn a_start_goes_on_with_what_the_former_run_knew() {
 }
 
 #[test]
-fn only_news_are_written_down() {
+fn only_real_changes_are_written_to_disk() {
     let endpoint = ENDPOINT.parse().unwrap();
     let path = |mtu, until| NarrowPath { endpoint, mtu, until };
     assert!(!differ(&[path(1400, 700)], &[path(1400, 701)]));

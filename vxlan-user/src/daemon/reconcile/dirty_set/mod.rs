@@ -13,13 +13,13 @@ use crate::{
     host::HostEvent,
 };
 
-/// The peers by what their paths depend on, and a queue of those to resolve.
+/// The peers by what their paths depend on, and the queue of peers to resolve.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct DirtySet {
     /// Peers by the addresses that they may be reached at, and the reverse.
     by_address: BTreeMap<IpAddr, BTreeSet<usize>>,
     addresses: Vec<Vec<IpAddr>>,
-    /// Peers by the next hops to these addresses, and the reverse.
+    /// Peers by the next hops to their addresses, and the reverse.
     by_hop: HashMap<IpAddr, BTreeSet<usize>>,
     hops: Vec<Vec<IpAddr>>,
     /// The neighbour states that the latest paths were made from.
@@ -32,7 +32,7 @@ pub(in crate::daemon) struct DirtySet {
 }
 
 impl DirtySet {
-    /// A set for `peers` peers of which nothing is known yet.
+    /// Creates a set for `peers` peers, without addresses and next hops yet.
     pub(in crate::daemon) fn new(peers: usize) -> Self {
         Self {
             addresses: vec![Vec::new(); peers],
@@ -58,8 +58,8 @@ impl DirtySet {
         }
     }
 
-    /// Records what the latest paths were made from. A next hop whose state differs from the one
-    /// that other peers' paths were made from marks these peers.
+    /// Records what the latest paths were made from. Other peers whose paths were made from another
+    /// state of the same next hop are marked.
     pub(in crate::daemon) fn record(&mut self, paths: &ResolvedPaths) {
         for (hop, state) in &paths.next_hop_states {
             self.set_next_hop_state(*hop, *state);
@@ -133,8 +133,8 @@ impl DirtySet {
 
     /// Marks the peers that may be reached at an address of this prefix.
     pub(in crate::daemon) fn mark_prefix(&mut self, prefix: IpNet) {
-        let found = self.by_address.range(prefix.network()..=prefix.broadcast());
-        let peers: Vec<usize> = found.flat_map(|(_, peers)| peers).copied().collect();
+        let reachable = self.by_address.range(prefix.network()..=prefix.broadcast());
+        let peers: Vec<usize> = reachable.flat_map(|(_, peers)| peers).copied().collect();
         peers.into_iter().for_each(|peer| self.mark(peer));
     }
 

@@ -41,8 +41,8 @@ fn four() -> DirtySet {
     let mut dirty = DirtySet::new(4);
     let addresses: [&[&str]; 4] =
         [&["198.51.100.1"], &["198.51.100.130"], &["203.0.113.1"], &["192.0.2.9", "2001:db8::9"]];
-    for (peer, of) in addresses.iter().enumerate() {
-        dirty.set_addresses(peer, of.iter().map(|at| address(at)).collect());
+    for (peer, its_addresses) in addresses.iter().enumerate() {
+        dirty.set_addresses(peer, its_addresses.iter().map(|at| address(at)).collect());
     }
     let hops = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.9"];
     let next_hop_states: HashMap<_, _> =
@@ -60,7 +60,7 @@ fn after(event: &HostEvent) -> Vec<usize> {
 }
 
 #[test]
-fn a_route_concerns_those_within_it() {
+fn a_route_concerns_the_peers_within_its_prefix() {
     assert_eq!(after(&route("198.51.100.0/25")), [0]);
     assert_eq!(after(&route("198.51.100.0/24")), [0, 1]);
     assert_eq!(after(&route("0.0.0.0/0")), [3, 0, 1, 2]);
@@ -69,7 +69,7 @@ fn a_route_concerns_those_within_it() {
 }
 
 #[test]
-fn a_neighbour_concerns_those_behind_it_and_only_if_it_stands_otherwise() {
+fn a_neighbour_concerns_the_peers_behind_it_if_its_state_has_changed() {
     let stale = neighbour("192.0.2.1", NeighbourState::Stale);
     assert!(after(&stale).is_empty(), "usable as before");
     assert_eq!(after(&neighbour("192.0.2.1", NeighbourState::Failed)), [0, 1]);
@@ -77,11 +77,14 @@ fn a_neighbour_concerns_those_behind_it_and_only_if_it_stands_otherwise() {
     let gone = |ifindex| HostEvent::NeighbourRemoved { ifindex, address: address("192.0.2.9") };
     assert_eq!(after(&gone(UNDERLAY)), [3]);
     assert!(after(&gone(9)).is_empty(), "of another interface");
-    assert!(after(&neighbour("192.0.2.77", NeighbourState::Failed)).is_empty(), "nobody's");
+    assert!(
+        after(&neighbour("192.0.2.77", NeighbourState::Failed)).is_empty(),
+        "not a next hop of any peer"
+    );
 }
 
 #[test]
-fn the_underlay_concerns_all() {
+fn the_underlay_concerns_every_peer() {
     let down = |ifindex| HostEvent::Link {
         ifindex,
         name: "eth0".to_owned(),
@@ -95,9 +98,10 @@ fn the_underlay_concerns_all() {
     assert_eq!(after(&HostEvent::Overrun), [0, 1, 2, 3]);
 }
 
-/// A look at one peer finds that the router has failed, which the others behind it do not know yet.
+/// Resolution of one peer finds that the router has failed; the path of the other peer behind the
+/// router was made before.
 #[test]
-fn what_one_look_finds_is_news_for_others() {
+fn a_state_found_for_one_peer_marks_the_others() {
     let mut dirty = four();
     let next_hop_states = [(address("192.0.2.1"), NextHopState::Failed)].into();
     dirty.record(&ResolvedPaths {
@@ -111,7 +115,7 @@ fn what_one_look_finds_is_news_for_others() {
 }
 
 #[test]
-fn who_has_moved_is_found_where_it_is() {
+fn a_peer_that_has_moved_is_found_by_its_new_addresses() {
     let mut dirty = four();
     dirty.set_addresses(2, vec![address("198.51.100.77")]);
     let next_hop_states = [(address("192.0.2.1"), NextHopState::Resolved)].into();
@@ -128,7 +132,7 @@ fn who_has_moved_is_found_where_it_is() {
 }
 
 #[test]
-fn everybody_waits_once_and_has_a_turn() {
+fn each_peer_is_queued_once_and_has_a_turn() {
     let mut dirty = four();
     dirty.mark(2);
     dirty.mark_all();
@@ -137,7 +141,7 @@ fn everybody_waits_once_and_has_a_turn() {
     assert_eq!(dirty.take(3), [2, 0, 1]);
     dirty.mark(2);
     assert_eq!(dirty.take(9), [3, 2]);
-    // Of those without a way, two at a time.
+    // Of the peers without a path, two at a time.
     let without = |peer| peer != 1;
     dirty.mark_some(2, without);
     assert_eq!(dirty.take(9), [0, 2]);
