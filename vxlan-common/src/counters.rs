@@ -41,7 +41,7 @@ impl NatField {
 }
 
 two_layouts! {
-    /// What is counted for one slot on one CPU. All in packets on the wire and in bytes of inner
+    /// The counters of one slot on one CPU, in packets on the wire and in bytes of inner
     /// frames: a GSO packet of 44 segments counts 44, with its headers 44 times.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(C)]

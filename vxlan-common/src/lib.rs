@@ -1,7 +1,7 @@
-//! What the kernel side and the user side of the data plane must agree on, and the pure logic both
-//! use: map keys and values ([`table`], [`counters`]), drop reasons ([`reason`]), the outer header
-//! ([`outer`]), the inner frame ([`inner`]), what a NAT rewrote ([`nat`]), probes ([`probe`]),
-//! checksums, ECN and the flow hash.
+//! The contract between the programs and the user side of the data plane, and the pure logic that
+//! both use: map keys and values ([`table`], [`counters`]), drop reasons ([`reason`]), the outer
+//! header ([`outer`]), the inner frame ([`inner`]), detection of a NAT ([`nat`]), probes
+//! ([`probe`]), checksums, ECN and the flow hash.
 //!
 //! It owns no I/O: nothing here knows aya's maps, BPF helpers or netlink. Everything compiles for
 //! the BPF target and for the host, where it is tested against the RFCs' own examples.

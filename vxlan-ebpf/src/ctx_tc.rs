@@ -30,7 +30,8 @@ use crate::{
     scratch::OuterRx,
 };
 
-/// The outer headers where there are no IPv6 extension headers: IPv4 may have 40 bytes of options.
+/// Length of the outer headers at most, without IPv6 extension headers: IPv4 may have 40 bytes of
+/// options.
 const MAX_OUTER_LEN: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + UDP_LEN + VXLAN_LEN) as u32;
 
 /// A packet in TC ingress.
@@ -45,7 +46,7 @@ impl<'a> Skb<'a> {
         Self { ctx, info: SkbInfo::from_skb(ctx) }
     }
 
-    /// Packets on the wire; of what is merged, by the length of each UDP datagram.
+    /// Packets on the wire; for a merged packet, by the length of each UDP datagram.
     #[inline(always)]
     pub(crate) fn packets(&self) -> u64 {
         self.info.packets((ETH_LEN + IPV4_LEN + UDP_LEN) as u32)

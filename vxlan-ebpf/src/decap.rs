@@ -118,8 +118,8 @@ fn accept<C: PacketCtx>(
     if checksum.is_good() {
         rate_limit::charge_peer(sender.member, len)?;
     }
-    // A wrong checksum is the drop reason, whatever is wrong with the frame too. The frame is
-    // parsed all the same, as it says which source port a NAT may have replaced.
+    // A wrong checksum is the drop reason, whatever else is wrong with the frame. The frame is
+    // parsed all the same, as its flow determines the source port that the peer sent from.
     let parsed = if len < ETH_LEN as u32 {
         Err(InnerError::Malformed)
     } else {

@@ -28,7 +28,7 @@ use crate::{
 
 /// Bytes of the packet that are quoted: within the 576 bytes that every IPv4 host accepts.
 const QUOTED: u32 = 512;
-/// Internetwork control, as RFC 1812 section 4.3.2.5 has it for ICMP errors.
+/// Precedence internetwork control, as RFC 1812 section 4.3.2.5 demands for ICMP errors.
 const TOS: u16 = 0xc0;
 const TTL: u16 = 64;
 

@@ -1,4 +1,4 @@
-//! Learning which MAC address is behind which member, and which inner address has which MAC there.
+//! Learning of MAC addresses behind members, and of the inner addresses that they have.
 //! Only from frames that passed every check of `decap`; outer endpoints are recorded in
 //! [`nat`](crate::nat).
 
@@ -30,9 +30,9 @@ pub(crate) fn learn_from(sender: &Sender, inner: &Inner, learned: *mut MemberSta
 ///
 /// Elements of array maps live as long as the map, and those of hash maps until the program ends,
 /// even if they are removed meanwhile: so the pointers below stay good. Other CPUs may write the
-/// same elements, word by word. A mixture of two MAC addresses in `last` equals neither, at the
-/// cost of a lookup, or at worst this one, which is then learned later; the daemon corrects a count
-/// that misses one.
+/// same elements, word by word. A mixture of two MAC addresses in `last` equals neither, which
+/// costs a look-up, or at worst equals this one, which is then learned later; the daemon corrects a
+/// count that misses one.
 #[inline(always)]
 fn learn_mac(sender: &Sender, mac: Mac, learned: *mut MemberState, now: u32) {
     // SAFETY: see above; words are copied out.

@@ -74,7 +74,7 @@ fn record_endpoint(outer: &OuterRx, port: u16, learned: *mut MemberState, now: u
     }
 }
 
-/// Counts a packet with a wrong checksum, if a NAT is what made it wrong.
+/// Counts a rewritten checksum, if a NAT explains why the packet's checksum is wrong.
 #[inline(always)]
 pub(crate) fn count_explained(
     result: ChecksumResult,

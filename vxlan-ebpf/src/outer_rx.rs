@@ -93,7 +93,8 @@ fn read_ipv4(
         return Err(Stopped::NotOurs);
     }
     *source = Address::ipv4(ip.be_bytes4(IP + ipv4::field::SOURCE));
-    // Fragments behind the first have no port; the first one, dropped below, is missing to them.
+    // Fragments behind the first have no port and go to the host. It cannot reassemble them, as the
+    // first one is dropped below.
     let fragment = ip.be16(IP + ipv4::field::FRAGMENT);
     if fragment & ipv4::FRAGMENT_OFFSET_MASK != 0 {
         return Err(Stopped::NotOurs);

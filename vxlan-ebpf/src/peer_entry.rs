@@ -1,4 +1,4 @@
-//! Reads of a peer's entry in `PEERS`. The daemon changes enattempts under traffic, and the kernel
+//! Reads of a peer's entry in `PEERS`. The daemon changes entries under traffic, and the kernel
 //! copies an element byte by byte: so each peer has two elements. The daemon writes the inactive
 //! one, and then increments the version, which says which one is active.
 
@@ -6,8 +6,8 @@ use vxlan_common::table::{PeerEntry, active_element};
 
 use crate::maps::{PEER_SNAPSHOT, PEERS, VERSIONS};
 
-/// Attempts at a consistent copy. An attempt fails only if the daemon changed the entry meanwhile,
-/// which it never does so often.
+/// Attempts at a consistent copy. An attempt fails only if the daemon changes the entry meanwhile,
+/// which never happens so many times in a row.
 const ATTEMPTS: usize = 3;
 const WORDS: usize = size_of::<PeerEntry>() / size_of::<u64>();
 const _: () = assert!(size_of::<PeerEntry>() == WORDS * size_of::<u64>());

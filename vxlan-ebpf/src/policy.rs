@@ -128,7 +128,7 @@ pub(crate) fn check_nesting(
     Ok(())
 }
 
-/// Is the inner destination an address of the underlay?
+/// The inner destination is an address of the underlay.
 #[inline(always)]
 fn is_underlay(inner: &Inner, settings: &GlobalSettings) -> bool {
     let to = &inner.destination;

@@ -17,7 +17,7 @@ use crate::{
     peer_entry,
 };
 
-/// ICMP messages, and log messages.
+/// Limit of each kind of slow-path work.
 const SLOW_PATH_LIMIT: RateLimit = RateLimit::per_second(100, 0, 100);
 /// Probes with one peer's tag, from its endpoint or from elsewhere: more than a peer sends, a
 /// search for the path MTU included.

@@ -39,7 +39,7 @@ pub struct ObservedEndpoint {
     pub seen: [u64; WORDS],
     /// Outer source of the latest packet.
     pub address: Address,
-    /// How often `address` or `port` has changed.
+    /// Number of changes of `address` or `port`.
     pub changes: u32,
     /// When they last changed, in seconds of the daemon's clock (map `CLOCK`).
     pub changed: u32,
@@ -81,8 +81,8 @@ impl ObservedEndpoint {
 
 #[cfg(feature = "user")]
 impl ObservedEndpoint {
-    /// How many different mappings were seen, from the bits that are set (linear counting): right
-    /// for a few, an estimate for hundreds, at most 3194.
+    /// The number of different mappings seen, estimated from the bits that are set (linear
+    /// counting): right for a few, an estimate for hundreds, at most 3194.
     pub fn mappings(seen: &[u64; WORDS]) -> u32 {
         let set: u32 = seen.iter().map(|word| word.count_ones()).sum();
         let all = WORDS as f64 * 64.0;

@@ -23,7 +23,7 @@ impl NetworkAddress {
     pub const IPV6_BITS: u32 = Self::FIXED_BITS + 128;
 }
 
-/// Who owns an inner prefix: the index of a member, or [`LOCAL`].
+/// The owner of an inner prefix: the index of a member, or [`LOCAL`].
 pub type Owner = u32;
 /// The prefix is on or behind this host.
 pub const LOCAL: Owner = u32::MAX;

@@ -45,5 +45,6 @@ pub const MORE_FRAGMENTS: u16 = 0x2000;
 /// Fragment offset in the fragment field; not zero in every fragment but the first.
 pub const FRAGMENT_OFFSET_MASK: u16 = 0x1fff;
 
-/// What every host must be able to receive, in bytes (RFC 791 section 3.1, RFC 1122 section 3.3.2).
+/// Length of a packet that every host must be able to receive, in bytes (RFC 791 section 3.1, RFC
+/// 1122 section 3.3.2).
 pub const MIN_RECEIVABLE: u32 = 576;

@@ -1,4 +1,4 @@
-//! What headers look like on the wire: one file per protocol, each with the offsets of the header's
+//! The layout of headers on the wire: one file per protocol, each with the offsets of the header's
 //! fields by name, in bytes from the start of that header, and the protocol's numbers.
 //!
 //! Every offset and number has one home here, which the BPF programs, the daemon's raw sockets and
