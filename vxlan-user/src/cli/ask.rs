@@ -12,14 +12,14 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::probe::NatReports;
 
-/// The daemon answers from memory: a longer wait would be in vain.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A reload loads programs, and may wait for another one.
-const PATIENCE_RELOAD: Duration = Duration::from_secs(60);
+/// Timeout of a request that the daemon answers from memory.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of a reload, which loads programs and may wait for another reload.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests what the daemon knows of NAT. `None`: no daemon runs.
+/// Requests the reports of the daemon on NAT. `None`: no daemon runs.
 pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
-    let Some(answer) = ask(socket, "GET /nat", PATIENCE)? else { return Ok(None) };
+    let Some(answer) = ask(socket, "GET /nat", TIMEOUT)? else { return Ok(None) };
     let text = answer.map_err(|refused| anyhow!("{refused}"))?;
     let reports = serde_json::from_slice(&text);
     Ok(Some(reports.with_context(|| {
@@ -30,10 +30,10 @@ pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
     })?))
 }
 
-/// Has the daemon read its configuration again. `None`: no daemon runs; an error inside: it was not
-/// applied, and why.
+/// Has the daemon read its configuration again. `None`: no daemon runs. An error inside tells why
+/// the configuration was not applied.
 pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<(), String>>> {
-    let answer = ask(socket, "POST /reload", PATIENCE_RELOAD)?;
+    let answer = ask(socket, "POST /reload", RELOAD_TIMEOUT)?;
     Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.body)))
 }
 
@@ -54,11 +54,11 @@ impl fmt::Display for ErrorReply {
 fn ask(
     socket: &Path,
     request: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> anyhow::Result<Option<Result<Vec<u8>, ErrorReply>>> {
     let stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
-        // A daemon that was killed leaves the file.
+        // A daemon that was killed leaves its socket file.
         Err(error)
             if matches!(
                 error.kind(),
@@ -72,12 +72,12 @@ fn ask(
         }
         Err(error) => return Err(error).with_context(|| socket.display().to_string()),
     };
-    let answer = match exchange(stream, request, patience) {
+    let answer = match exchange(stream, request, timeout) {
         Ok(answer) => answer,
         Err(error)
             if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
         {
-            let (daemon, seconds) = (socket.display(), patience.as_secs());
+            let (daemon, seconds) = (socket.display(), timeout.as_secs());
             bail!("the daemon at {daemon} does not answer within {seconds} seconds")
         }
         Err(error) => {
@@ -88,17 +88,18 @@ fn ask(
     page(&answer).map(Some).with_context(|| format!("the daemon at {}", socket.display()))
 }
 
-/// HTTP/1.0: the answer is whole when the daemon closes.
-fn exchange(mut stream: UnixStream, request: &str, patience: Duration) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+/// Sends a request and receives the answer: in HTTP/1.0 it ends when the daemon closes the
+/// connection.
+fn exchange(mut stream: UnixStream, request: &str, timeout: Duration) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     write!(stream, "{request} HTTP/1.0\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
 }
 
-/// What follows the head of an answer, if that says that all is well.
+/// Returns the body of an answer whose status is 200.
 fn page(answer: &[u8]) -> anyhow::Result<Result<Vec<u8>, ErrorReply>> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let Some(head) = head else { bail!("the answer broke off") };
@@ -132,7 +133,7 @@ mod tests {
         (directory, path)
     }
 
-    /// Nobody reloads.
+    /// Returns a sender of reload requests that nobody receives.
     fn nobody() -> mpsc::Sender<oneshot::Sender<Result<(), String>>> {
         mpsc::channel(1).0
     }

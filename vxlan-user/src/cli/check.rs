@@ -1,4 +1,4 @@
-//! `vxlan check`: is the configuration right, and does it fit this host?
+//! `vxlan check`: tells whether the configuration is right and fits this host.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,8 @@ pub(super) struct Check {
     json: bool,
 }
 
-/// 0: could run as it is. 1: could run, with warnings. 2: could not run.
+/// Checks, prints the result and returns the exit code. 0: could run as it is. 1: could run, with
+/// warnings. 2: could not run.
 pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Result<ExitCode> {
     let host = Host::new()?;
     let preflight = match daemon::check(directories, &host).await {
@@ -72,7 +73,7 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// The modes in the order in which they are tried.
+/// Lists the modes in the order in which they are tried.
 fn modes(modes: &AttachModes) -> String {
     let name = |mode: &AttachMode| match mode {
         AttachMode::Native => "native XDP",

@@ -1,4 +1,4 @@
-//! `vxlan down`: remove what a run left.
+//! `vxlan down`: removes everything that a run has left.
 
 use std::process::ExitCode;
 

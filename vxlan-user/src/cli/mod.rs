@@ -77,9 +77,9 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Gives up what is not needed while there is one thread yet, and makes the others. What `block_on`
-/// runs, which is the daemon's event loop, has this thread's capabilities; what is spawned has
-/// fewer.
+/// Gives up the capabilities that are not needed, while there is one thread, and makes the other
+/// threads. `block_on` runs the daemon's event loop with this thread's capabilities; spawned tasks
+/// have fewer.
 fn runtime() -> anyhow::Result<Runtime> {
     capabilities::keep_needed()?;
     let mut builder = Builder::new_multi_thread();
@@ -118,7 +118,7 @@ fn log_to_stderr(level: LevelFilter) {
     tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
 
-/// "1 route", "2 routes".
+/// Returns a number with its noun: "1 route", "2 routes".
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! `vxlan reload`: the running daemon reads its configuration again.
+//! `vxlan reload`: has the running daemon read its configuration again.
 
 use std::process::ExitCode;
 

@@ -30,11 +30,11 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what was attached, where, and how.
-fn report(started: &ActivePlane, metrics: SocketAddr) {
-    let underlay = &started.preflight.underlay;
-    let attachment = &started.attachment;
-    let hook = started.state.underlay.tc.map_or("", |tc| tc.hook.label());
+/// Prints what was attached, where, and how.
+fn report(active: &ActivePlane, metrics: SocketAddr) {
+    let underlay = &active.preflight.underlay;
+    let attachment = &active.attachment;
+    let hook = active.state.underlay.tc.map_or("", |tc| tc.hook.label());
     let receive = match attachment.mode {
         mode @ (AttachMode::Native | AttachMode::Generic) => format!(
             "decap in XDP ({} mode, program {}), deliver in TC ingress ({hook})",
@@ -45,12 +45,12 @@ fn report(started: &ActivePlane, metrics: SocketAddr) {
             format!("decap_tc in TC ingress ({hook}, program {}), no XDP", attachment.program_id)
         }
     };
-    println!("{}: {receive}; from {}", underlay.name, started.preflight.sends_from());
+    println!("{}: {receive}; from {}", underlay.name, active.preflight.sends_from());
     for refused in &attachment.refused {
         println!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
         tracing::warn!("{}: no {} XDP: {}", underlay.name, refused.mode.label(), refused.reason);
     }
-    for network in &started.state.networks {
+    for network in &active.state.networks {
         let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();
         println!(
             "{}: VNI {}, {}, MTU {}, encap in TC egress, {}",
@@ -62,5 +62,5 @@ fn report(started: &ActivePlane, metrics: SocketAddr) {
         );
     }
     println!("metrics: http://{metrics}/metrics");
-    tracing::info!(node = %started.state.node, "ready");
+    tracing::info!(node = %active.state.node, "ready");
 }

@@ -1,4 +1,4 @@
-//! Plain tables for people: columns as wide as they must be, numbers to the right.
+//! Text tables: columns as wide as their longest cell, numbers to the right.
 
 /// Rows of cells under a header.
 pub(super) struct Table {
@@ -16,7 +16,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The table as text, or `empty` where it has no row.
+    /// Returns the table as text, or `empty` where it has no row.
     pub(super) fn render(&self, empty: &str) -> String {
         if self.rows.is_empty() {
             return format!("{empty}\n");

@@ -22,7 +22,7 @@ impl Plan {
     /// yet: [`Plan::set_overlays`] and [`Plan::set_paths`] fill these in, and change no number of
     /// entries.
     ///
-    /// `learned` is by peer, here and below; a peer behind its end has no learned endpoint.
+    /// `learned` is by peer, here and below; peers beyond its length have no learned endpoint.
     pub fn new(
         config: &Config,
         underlay: &UnderlayFacts,
@@ -73,7 +73,7 @@ impl Plan {
         }
     }
 
-    /// Takes over the path to each peer whose endpoints are the same in the previous plan, until
+    /// Takes over from the previous plan the path to each peer whose endpoints are the same, until
     /// that path is looked up again.
     pub fn keep_paths(&mut self, config: &Config, previous: &Self, previous_config: &Config) {
         let known = previous_config.peers.iter().zip(&previous.peers);
@@ -90,13 +90,13 @@ impl Plan {
         }
     }
 
-    /// Number of `NEIGHBOURS` entries that the members of `config` can fill.
+    /// Returns how many `NEIGHBOURS` entries the members of `config` can fill.
     pub fn neighbours_for(config: &Config) -> u32 {
         let members: usize = config.networks.iter().map(|network| network.members.len()).sum();
         (members as u32).saturating_mul(NEIGHBOURS)
     }
 
-    /// Number of members of `config` whose peer's endpoint is learned.
+    /// Returns how many members of `config` have a peer whose endpoint is learned.
     pub fn learning_for(config: &Config) -> u32 {
         let members = config.networks.iter().flat_map(|network| &network.members);
         let learns = |member: &&config::Member| {
@@ -105,7 +105,7 @@ impl Plan {
         members.filter(learns).count() as u32
     }
 
-    /// Number of FDB entries, declared and learned, that the networks of `config` can have. Not
+    /// Returns how many FDB entries, declared and learned, the networks of `config` can have. Not
     /// more than [`config::MAX_FDB_ENTRIES`]: the configuration is refused otherwise.
     pub fn fdb_entries_for(config: &Config) -> u32 {
         config.max_fdb_entries() as u32

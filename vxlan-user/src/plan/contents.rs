@@ -31,8 +31,8 @@ pub struct Plan {
     pub peers: Vec<PeerEntry>,
     pub members: Vec<MemberEntry>,
     pub senders: Senders,
-    /// By tag of a probe: the peer whose key makes that tag. Empty here, since keys are not part of
-    /// the configuration.
+    /// By tag of a probe: the peer whose key makes that tag. Empty until the daemon has read the
+    /// keys, which are not part of the configuration.
     pub probers: Vec<(probe::ProbeTag, u32)>,
     pub routes: Vec<RouteEntry>,
     /// Declared FDB entries.

@@ -15,17 +15,17 @@ pub struct UnderlayFacts {
     pub mtu: u32,
     /// The source address of our packets, and the destination of packets from peers.
     pub v4: Option<Ipv4Addr>,
-    /// As `v4`.
+    /// As `v4`, for IPv6.
     pub v6: Option<Ipv6Addr>,
 }
 
 impl UnderlayFacts {
-    /// The address of each family that the interface has.
+    /// Returns the address of each family that the interface has.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
     }
 
-    /// The source address for packets to `destination`.
+    /// Returns the source address of packets to `destination`.
     pub fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
         self.addresses().find(|address| address.is_ipv4() == destination.is_ipv4())
     }
@@ -39,8 +39,8 @@ pub struct OverlayFacts {
 }
 
 /// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802,
-/// section 8.2). It is the same whenever the interface is made again, as peers go on to send to the
-/// address that they have learned.
+/// section 8.2). The address is the same whenever the interface is made again, since peers go on to
+/// send to the address that they have learned.
 pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
     let digest = Sha256::new().chain_update(underlay).chain_update(vni.to_be_bytes()).finalize();
     let mut mac = [0; 6];
@@ -80,8 +80,8 @@ pub fn known_endpoint(
     learned.map(|at| at.endpoint).or_else(|| peer.endpoint())
 }
 
-/// The MTU of an overlay interface where the configuration has none: what the underlay's MTU leaves
-/// beside the longest outer headers that the members need.
+/// Returns the MTU of an overlay interface for which the configuration has none: the underlay's MTU
+/// less the longest outer headers that the members need.
 pub fn default_overlay_mtu(
     config: &Config,
     network: &config::Network,
@@ -90,8 +90,8 @@ pub fn default_overlay_mtu(
     underlay.mtu.saturating_sub(overhead(config, network, underlay))
 }
 
-/// Bytes of the longest outer headers that the members of a network need: those over IPv6 are
-/// longer. A learned endpoint may be of every family that the underlay has.
+/// Returns the length, in bytes, of the longest outer headers that the members of a network need:
+/// those over IPv6 are longer. A learned endpoint may be of every family that the underlay has.
 pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayFacts) -> u32 {
     let mut peers = network.members.iter().map(|member| &config.peers[member.peer]);
     let ipv6 = peers.any(|peer| {

@@ -25,14 +25,14 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Starts with what the previous run had learned, by peer name; what the configuration does not
-    /// allow any more is left out.
+    /// Starts with the endpoints that the previous run had learned, by peer name. Those that the
+    /// configuration does not allow any more are left out.
     pub fn new(config: &Config, previous: impl Fn(&str) -> Option<LearnedEndpoint>) -> Self {
         let none = vec![None; config.peers.len()];
         let mut endpoints = Self { learned: none.clone(), refused: none };
         for (index, peer) in config.peers.iter().enumerate() {
             if let Some(learned) = previous(&peer.name.value).filter(|_| peer.learns) {
-                // It may be another peer's by now: probes will decide.
+                // The endpoint may be another peer's by now: probes will decide.
                 let _taken = endpoints.grant(config, index, learned);
             }
         }
@@ -40,16 +40,17 @@ impl Endpoints {
         endpoints
     }
 
-    /// By peer; `None`: not learned yet, or not to be learned.
+    /// Returns the endpoints by peer. `None`: not learned yet, or not to be learned.
     pub fn all(&self) -> &[Option<LearnedEndpoint>] {
         &self.learned
     }
 
+    /// Returns the learned endpoint of a peer.
     pub fn of(&self, peer: usize) -> Option<LearnedEndpoint> {
         self.learned.get(peer).copied().flatten()
     }
 
-    /// The latest claim of a peer, if that was refused.
+    /// Returns the latest claim of a peer, if that was refused.
     pub fn refused(&self, peer: usize) -> Option<LearnedEndpoint> {
         self.refused.get(peer).copied().flatten()
     }
@@ -90,7 +91,7 @@ impl Endpoints {
         }
     }
 
-    /// Peers whose learned endpoint another peer has claimed.
+    /// Returns the peers whose learned endpoint another peer has claimed.
     pub fn contested(&self) -> Vec<usize> {
         self.refused.iter().flatten().filter_map(|to| self.holder(to.endpoint)).collect()
     }
@@ -107,6 +108,7 @@ impl Endpoints {
         Senders::changes(&old, &new)
     }
 
+    /// Moves a peer to an endpoint, and before it every peer that has to make room.
     fn grant(&mut self, config: &Config, peer: usize, to: LearnedEndpoint) -> Result<(), Taken> {
         self.refused[peer] = Some(to);
         let declared = |endpoint: SocketAddr| {
@@ -116,7 +118,7 @@ impl Endpoints {
         if let Some(by) = declared(to.endpoint) {
             return Err(Taken { by });
         }
-        // The peers that would have to move, one after the other.
+        // The peers that have to move, each to the endpoint that it has claimed.
         let mut moving = vec![(peer, to)];
         let mut wanted = to;
         while let Some(holder) = self.holder(wanted.endpoint).filter(|holder| *holder != peer) {
@@ -150,6 +152,7 @@ impl Endpoints {
         }
     }
 
+    /// Returns the peer that has learned this endpoint.
     fn holder(&self, endpoint: SocketAddr) -> Option<usize> {
         self.learned.iter().position(|at| at.is_some_and(|at| at.endpoint == endpoint))
     }

@@ -1,7 +1,7 @@
 //! What the maps shall hold for a configuration on this host: indices, counter slots and entries.
 //!
-//! Pure: configuration and facts about the host in, a [`Plan`] out. Knows no BPF call and no
-//! netlink.
+//! Computes a [`Plan`] from the configuration and from facts about the host. Knows no BPF call and
+//! no netlink.
 //!
 //! Import order, lowest first: `names`, `facts`, `address`, `secrets`, `slots`, `peer`, `senders`,
 //! `learned`, `contents`, `settings`, `networks`, `build`.

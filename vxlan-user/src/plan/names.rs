@@ -1,5 +1,5 @@
-//! What the indices of a plan mean: whom each counter slot, peer, network and member stands for. It
-//! is kept with the maps, so that what they hold can be found again under another configuration.
+//! The names behind the indices of a plan: of counter slots, peers, networks and members. They are
+//! kept with the maps, so that the contents can be attributed under another configuration.
 
 use std::collections::HashMap;
 
@@ -18,48 +18,48 @@ impl SlotOwner {
     pub const UNATTRIBUTED: Self = Self { peer: None, vni: None };
 }
 
-/// The names, each at its index.
+/// Names by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
-    /// `None`: nobody's at present.
+    /// `None`: the slot has no owner at present.
     pub slots: Vec<Option<SlotOwner>>,
     pub peers: Vec<String>,
-    /// VNIs.
+    /// The VNI of each network.
     pub networks: Vec<u32>,
-    /// Indices of peer and network.
+    /// The indices of peer and network of each member.
     pub members: Vec<(u32, u32)>,
 }
 
 impl Names {
-    /// Whose slot it is.
+    /// Returns the owner of a slot.
     pub fn owner(&self, slot: usize) -> Option<&SlotOwner> {
         self.slots.get(slot)?.as_ref()
     }
 
-    /// Slots that are somebody's.
+    /// Returns the slots that have an owner.
     pub fn owners(&self) -> impl Iterator<Item = (u32, &SlotOwner)> {
         (0..).zip(&self.slots).filter_map(|(slot, owner)| Some((slot, owner.as_ref()?)))
     }
 
-    /// The slot of each owner.
+    /// Returns the slot of each owner.
     pub fn slots_by_owner(&self) -> HashMap<&SlotOwner, u32> {
         self.owners().map(|(slot, owner)| (owner, slot)).collect()
     }
 
-    /// By member: its index in `other`.
+    /// Returns, by member, its index in `other`.
     pub fn members_in(&self, other: &Self) -> Vec<Option<u32>> {
         let theirs: HashMap<_, _> =
             (0..).zip(&other.members).filter_map(|(at, _)| Some((other.member(at)?, at))).collect();
         (0..self.members.len() as u32).map(|at| theirs.get(&self.member(at)?).copied()).collect()
     }
 
-    /// Peer and VNI of a member.
+    /// Returns the peer and the VNI of a member.
     fn member(&self, member: u32) -> Option<(&str, u32)> {
         let (peer, network) = *self.members.get(member as usize)?;
         self.pair(peer, network)
     }
 
-    /// The names of a peer and a network.
+    /// Returns the names of a peer and a network.
     pub fn pair(&self, peer: u32, network: u32) -> Option<(&str, u32)> {
         Some((self.peers.get(peer as usize)?, *self.networks.get(network as usize)?))
     }
@@ -84,7 +84,7 @@ mod tests {
         let new = names(&["c", "b", "a"], &[44, 43], &[(1, 0), (2, 1)]);
         assert_eq!(old.members_in(&new), [Some(1), None, Some(0)]);
         assert_eq!(new.members_in(&old), [Some(2), Some(0)]);
-        // An index that leads nowhere is nobody.
+        // A member whose indices are out of range is not found.
         assert_eq!(names(&[], &[], &[(0, 0)]).members_in(&new), [None]);
     }
 }

@@ -1,4 +1,4 @@
-//! Networks and their members: entries, flood lists, routes, declared stations, tags.
+//! Networks and their members: entries, flood lists, routes, declared FDB entries, tags.
 
 use std::{collections::HashSet, net::IpAddr};
 
@@ -52,8 +52,8 @@ impl Plan {
             vni,
             flags: pass | flood,
             mac: Mac::ZERO,
-            address: answers_from(network, true).first(),
-            address6: answers_from(network, false),
+            address: icmp_source(network, true).first(),
+            address6: icmp_source(network, false),
             bum_limit: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
         });
 
@@ -69,8 +69,8 @@ impl Plan {
         self.add_local_routes(network);
     }
 
-    /// Adds the prefixes that are this host's. A prefix in `allowed_ips` of a member stays the
-    /// member's, also if it is the same as one of ours.
+    /// Adds the prefixes that belong to this host. A prefix in `allowed_ips` of a member stays the
+    /// member's, also if the same prefix belongs to this host.
     fn add_local_routes(&mut self, network: &config::Network) {
         let vni = vni_bytes(network.vni.value);
         let in_network = self.routes.iter().filter(|route| route.address.vni == vni);
@@ -149,9 +149,9 @@ impl Plan {
     }
 }
 
-/// The first address of a family on the overlay interface, for IPv6 one that is not link-local
-/// where there is such. Zero: none.
-fn answers_from(network: &config::Network, v4: bool) -> Address {
+/// Returns the address that ICMP messages into the overlay come from: the first one of a family on
+/// the overlay interface, and for IPv6 one that is not link-local if there is any. Zero: none.
+fn icmp_source(network: &config::Network, v4: bool) -> Address {
     let own = || network.addresses.iter().map(|at| at.value.addr()).filter(|at| at.is_ipv4() == v4);
     let on_link = |at: &IpAddr| matches!(at, IpAddr::V6(at) if at.is_unicast_link_local());
     let address = own().find(|at| !on_link(at)).or_else(|| own().next());

@@ -16,7 +16,7 @@ use crate::config::{self, PeerSourcePort, PeerUdpChecksum};
 
 /// Burst that a rate limit accepts, as time at the limited rate, in ns.
 pub(super) const BURST: u64 = 100_000_000;
-/// Smallest burst of a limit on packets: what a sender's network card sends at once.
+/// Smallest burst of a limit on packets: as many as a sender's network card sends at once.
 const MIN_BURST_PACKETS: u64 = 32;
 /// Smallest burst of a limit on bytes: two packets of the largest size.
 const MIN_BURST_BYTES: u64 = 131_072;
@@ -79,8 +79,8 @@ pub(super) fn with_path_of(entry: &PeerEntry, previous: &PeerEntry) -> PeerEntry
     }
 }
 
-/// The address of a family that a peer's own interface carries, where its packets arrive from
-/// another address.
+/// Returns the address of a family that a peer's own interface carries, where its packets arrive
+/// from another address.
 fn private_address(
     peer: &config::Peer,
     learned: Option<&LearnedEndpoint>,

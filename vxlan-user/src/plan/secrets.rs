@@ -1,9 +1,9 @@
-//! The random numbers of a plan, and the secret MAC addresses that are made from them.
+//! The random numbers of a plan, and the secret MAC addresses that are derived from them.
 
 use sha2::{Digest as _, Sha256};
 use vxlan_common::addr::Mac;
 
-/// A source of random bytes. A plan draws from it what it does not inherit.
+/// A source of random bytes, for secrets that a plan does not inherit.
 pub trait Secrets {
     fn bytes<const N: usize>(&mut self) -> [u8; N];
 }

@@ -1,6 +1,6 @@
 //! How the programs recognise the sender of a packet: by the outer address of a declared peer, by
-//! the address and port of a learned endpoint. And what changes in the maps when a learned endpoint
-//! moves.
+//! the address and port of a learned endpoint. Also computes the changes of the maps when a learned
+//! endpoint moves.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,12 +17,12 @@ use super::{
 };
 use crate::config::{self, Config};
 
-/// The contents of three maps.
+/// The contents of the maps `SOURCES`, `MAPPINGS` and `PEER_BY_ADDRESS`.
 #[derive(Clone, Debug, Default)]
 pub struct Senders {
     pub sources: Vec<(NetworkAddress, SourceEntry)>,
     pub mappings: Vec<(Mapping, SourceEntry)>,
-    /// These stay as long as the configuration does.
+    /// Declared addresses: the same as long as the configuration is.
     pub peer_addresses: Vec<(OuterAddress, u32)>,
 }
 
@@ -36,7 +36,8 @@ pub enum Change {
 }
 
 impl Senders {
-    /// `learned` is by peer; a peer behind its end has no learned endpoint.
+    /// Computes the contents. `learned` is by peer; peers beyond its length have no learned
+    /// endpoint.
     pub fn new(config: &Config, learned: &[Option<LearnedEndpoint>]) -> Self {
         let learned_of = |index: usize| learned.get(index).copied().flatten();
         let mut senders = Self { peer_addresses: peer_addresses(config), ..Self::default() };
@@ -84,16 +85,17 @@ fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
     Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
 }
 
-/// Flags of a learned endpoint whose address is not that of the peer's own interface.
+/// Returns the flags of a learned endpoint: whether its address is another than that of the peer's
+/// own interface.
 fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
     let reported = learned.sent_from != learned.endpoint.ip();
     let declared = peer.private_behind(learned.endpoint.ip()).is_some();
     if reported || declared { SourceEntry::REWRITTEN } else { 0 }
 }
 
-/// Declared addresses that belong to one peer alone. Peers in different networks may have the same
-/// private address, which then does not identify the sender. The address of a learned endpoint does
-/// not either without the port, as other hosts may be behind the same NAT.
+/// Returns the declared addresses that belong to one peer alone. Peers in different networks may
+/// have the same private address, which then does not identify the sender. The address of a learned
+/// endpoint does not either without the port, as other hosts may be behind the same NAT.
 fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
     let mut all: Vec<(IpAddr, u32)> = Vec::new();
     for (index, peer) in config.peers.iter().enumerate() {
@@ -108,7 +110,7 @@ fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
     all.into_iter().map(|(address, peer)| (outer_address(address), peer)).collect()
 }
 
-/// Entries that are new or have another value, and keys that are gone.
+/// Returns the entries that are new or have another value, and the keys that are gone.
 fn difference<K: Copy + Eq + Hash, V: Copy + PartialEq>(
     old: &[(K, V)],
     new: &[(K, V)],

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::config::{Config, OuterField, ReservedBits, SourcePort, Tag, UdpChecksum, UnknownVni};
 
+/// Computes the settings from the configuration and the underlay's addresses.
 pub(super) fn settings(
     config: &Config,
     underlay: &UnderlayFacts,
@@ -50,6 +51,7 @@ pub fn with_addresses(settings: &GlobalSettings, underlay: &UnderlayFacts) -> Gl
     }
 }
 
+/// Returns the value of a header field in the settings, where `inherit` stands for the inner one.
 fn field(value: OuterField, inherit: u8) -> u8 {
     match value {
         OuterField::Fixed(value) => value,

@@ -1,17 +1,17 @@
-//! Counter slots: which of them stands for which owner, over the plans that follow each other.
+//! Counter slots: assigns one to each owner, so that an owner keeps its slot from plan to plan.
 
 use std::collections::HashMap;
 
 use super::names::SlotOwner;
 
-/// What a plan takes over from the previous one, so that the new programs know a frame that the
-/// previous programs have accepted.
+/// Values that a plan takes over from the previous one, so that the new programs recognise a frame
+/// that the previous programs have accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Inherited {
     /// An owner keeps its slot. A slot that has just lost its owner is not given to another one in
     /// the same plan.
     pub slots: Vec<Option<SlotOwner>>,
-    /// What the secret MAC addresses are made from.
+    /// The secret that MAC addresses are derived from.
     pub secret: Option<[u8; 8]>,
     /// [`TAG_MAC`](vxlan_common::table::TAG_MAC) where the driver was found to have no metadata.
     pub tag: Option<u8>,
@@ -58,7 +58,7 @@ impl Slots {
         slot
     }
 
-    /// The owner of each slot.
+    /// Returns the owner of each slot.
     pub(super) fn into_owners(self) -> Vec<Option<SlotOwner>> {
         self.owners
     }

@@ -1,5 +1,5 @@
 //! `vxlan show`: peers, NAT, networks, underlay, drops; a file for each. Reads the pinned tables,
-//! so it also works while no daemon runs; only what probes have found is asked of the daemon.
+//! so it also works while no daemon runs; only the results of probes are requested from the daemon.
 
 mod drops;
 mod nat;
@@ -102,7 +102,7 @@ fn state(directories: &Directories) -> anyhow::Result<HostState> {
     Ok(state)
 }
 
-/// Returns the reports of the daemon, or what is known without one.
+/// Returns the reports of the daemon, or those that can be made without a daemon.
 fn nat_reports(directories: &Directories) -> anyhow::Result<NatReports> {
     if let Some(reports) = ask::nat(&directories.run_dir.api_socket())? {
         return Ok(reports);

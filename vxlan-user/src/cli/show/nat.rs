@@ -1,4 +1,4 @@
-//! `vxlan show nat`: the verdict on the way to each peer, what is known of that way, and why.
+//! `vxlan show nat`: the verdict on the path to each peer, the measurements, and the evidence.
 
 use crate::{
     cli::table::Table,
@@ -19,7 +19,7 @@ const HEADER: [&str; 10] = [
     "LIVENESS",
 ];
 
-/// A row for each peer, then the evidence for each.
+/// Returns a row for each peer, then the evidence for each.
 pub(super) fn table(reports: &NatReports) -> String {
     let mut table = Table::new(&HEADER);
     for report in &reports.peers {
@@ -41,12 +41,12 @@ fn row(report: &Report) -> Vec<String> {
         .map(|at| if report.learned { format!("{at} (learned)") } else { at.to_string() });
     let seen_from = report.theirs.map(|theirs| theirs.seen.source.to_string());
     let seen_from = seen_from.or_else(|| report.data.as_ref().map(source));
-    // What nobody has watched has not been so since any time.
-    let watched = report.since > 0.0 || report.liveness.by != LivenessSource::Nothing;
+    // Without any observation there is no time since when the verdict holds.
+    let observed = report.since > 0.0 || report.liveness.by != LivenessSource::Nothing;
     vec![
         report.peer.clone(),
         report.nat.label().to_owned(),
-        or_dash(watched.then(|| duration(report.since))),
+        or_dash(observed.then(|| duration(report.since))),
         or_dash(endpoint),
         or_dash(seen_from),
         or_dash(report.ours.map(|ours| ours.seen.source.to_string())),
@@ -61,7 +61,7 @@ fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
 
-/// `tx/rx`; a dash alone where neither is known.
+/// Returns `tx/rx`, or a dash alone where neither is known.
 fn both<T>(directions: PerDirection<T>, text: impl Fn(T) -> String) -> String {
     let known = directions.tx.is_some() || directions.rx.is_some();
     let (tx, rx) = (or_dash(directions.tx.map(&text)), or_dash(directions.rx.map(&text)));
@@ -87,7 +87,7 @@ fn liveness(liveness: &Liveness) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// In its two largest units.
+/// Returns a duration in its two largest units.
 fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0) as u64;
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];

@@ -1,9 +1,10 @@
-//! `vxlan show networks`: their interfaces and members, and the underlay.
+//! `vxlan show networks`: the networks with their interfaces and members, and the underlay.
 
 use serde_json::{Value, json};
 
 use crate::{cli::table::Table, metrics::Snapshot};
 
+/// Returns the peer and the `allowed_ips` of each member of a network.
 fn member_names(snapshot: &Snapshot, network: usize) -> Vec<(&str, Vec<String>)> {
     let members = snapshot.state.members.iter().filter(|member| member.network == network);
     let named = members.filter_map(|member| {

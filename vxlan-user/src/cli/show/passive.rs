@@ -1,4 +1,4 @@
-//! What is known of NAT while no daemon runs: what the data plane counts and records by itself.
+//! Reports on NAT while no daemon runs: made from counters and records of the data plane alone.
 
 use vxlan_common::counters::NatField;
 
@@ -9,12 +9,12 @@ use crate::{
     probe::{NatReports, PerDirection, Report},
 };
 
-/// One for each peer, without a verdict.
+/// Returns a report for each peer, without a verdict.
 pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     let peers = snapshot.state.peers.iter().zip(&snapshot.observed).zip(&snapshot.path_mtus);
-    let links = snapshot.by_peer();
+    let members = snapshot.by_peer();
     let peers = peers.map(|((peer, observed), path_mtu)| Report {
-        evidence: evidence(links.get(peer.name.as_str()).map_or(&[], Vec::as_slice), observed),
+        evidence: evidence(members.get(peer.name.as_str()).map_or(&[], Vec::as_slice), observed),
         endpoint: peer.endpoint,
         learned: peer.endpoints.is_empty(),
         data: observed.mapping,
@@ -24,12 +24,12 @@ pub(super) fn reports(snapshot: &Snapshot) -> NatReports {
     NatReports { node: snapshot.state.node.clone(), peers: peers.collect() }
 }
 
-fn evidence(links: &[&MemberTraffic], observed: &ObservedData) -> Vec<String> {
+fn evidence(members: &[&MemberTraffic], observed: &ObservedData) -> Vec<String> {
     let mut sentences =
         vec!["No daemon runs, so nobody sends probes, and there is no verdict.".to_owned()];
-    let received: u64 = links.iter().map(|link| link.counters.rx_packets).sum();
+    let received: u64 = members.iter().map(|member| member.counters.rx_packets).sum();
     let rewritten = |field: NatField| -> u64 {
-        links.iter().map(|link| link.counters.nat[field as usize]).sum()
+        members.iter().map(|member| member.counters.nat[field as usize]).sum()
     };
     for field in NatField::ALL {
         let (packets, what) = (rewritten(field), name(field));

@@ -7,7 +7,8 @@ use vxlan_common::counters::{Counters, NatField};
 
 use crate::{cli::table::Table, metrics::Snapshot};
 
-fn dropped_by_link(snapshot: &Snapshot) -> HashMap<(&str, u32), u64> {
+/// Sums the dropped packets by peer and VNI.
+fn dropped_by_member(snapshot: &Snapshot) -> HashMap<(&str, u32), u64> {
     let mut sums = HashMap::new();
     for drop in &snapshot.drops {
         if let (Some(peer), Some(vni)) = (&drop.peer, drop.vni) {
@@ -35,23 +36,23 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         "NAT CSUM",
     ];
     let mut table = Table::new(&header);
-    let dropped = dropped_by_link(snapshot);
+    let dropped = dropped_by_member(snapshot);
     let paths = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
     let paths: HashMap<&str, _> =
         paths.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
-    for link in &snapshot.traffic {
-        let (peer, path_mtu) = paths.get(link.peer.as_str()).copied().unzip();
-        let c = &link.counters;
-        let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);
+    for member in &snapshot.traffic {
+        let (peer, path_mtu) = paths.get(member.peer.as_str()).copied().unzip();
+        let c = &member.counters;
+        let drops = dropped.get(&(member.peer.as_str(), member.vni)).copied().unwrap_or(0);
         let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());
         let mut row = vec![
-            link.peer.clone(),
+            member.peer.clone(),
             peer.and_then(|peer| peer.endpoint)
                 .map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
             peer.and_then(|peer| peer.private_address)
                 .map_or_else(|| "-".to_owned(), |address| address.to_string()),
             path_mtu.map_or_else(|| "-".to_owned(), u32::to_string),
-            link.vni.to_string(),
+            member.vni.to_string(),
             c.rx_packets.to_string(),
             c.rx_bytes.to_string(),
             c.tx_packets.to_string(),
@@ -77,13 +78,13 @@ fn counters_json(c: &Counters) -> Value {
 }
 
 pub(super) fn json(snapshot: &Snapshot) -> Value {
-    let dropped = dropped_by_link(snapshot);
-    let links = snapshot.by_peer();
+    let dropped = dropped_by_member(snapshot);
+    let members = snapshot.by_peer();
     let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
-        let networks = links.get(peer.name.as_str()).into_iter().flatten().map(|link| {
-            let mut value = counters_json(&link.counters);
-            value["vni"] = link.vni.into();
-            let drops = dropped.get(&(link.peer.as_str(), link.vni)).copied().unwrap_or(0);
+        let networks = members.get(peer.name.as_str()).into_iter().flatten().map(|member| {
+            let mut value = counters_json(&member.counters);
+            value["vni"] = member.vni.into();
+            let drops = dropped.get(&(member.peer.as_str(), member.vni)).copied().unwrap_or(0);
             value["drops"] = drops.into();
             value
         });

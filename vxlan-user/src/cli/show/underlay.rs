@@ -1,4 +1,4 @@
-//! `vxlan show underlay`: how packets are received, and why not better.
+//! `vxlan show underlay`: how packets are received, and why not in a better mode.
 
 use serde_json::{Value, json};
 use vxlan_common::table::{TAG_AUTO, TAG_MAC};
@@ -8,8 +8,8 @@ use crate::{
     metrics::Snapshot,
 };
 
-/// How an accepted frame is handed from XDP to TC, as far as that is known: whether the driver has
-/// metadata shows with the first packet. `None`: not at all, or nobody knows yet.
+/// Returns how an accepted frame is handed from XDP to TC, as far as that is known: only the first
+/// packet tells whether the driver has metadata. `None`: not at all, or not known yet.
 pub(super) fn tag(directories: &Directories, snapshot: &Snapshot) -> Option<&'static str> {
     let xdp = snapshot.state.underlay.xdp.as_ref()?;
     if xdp.mode == AttachMode::Off {
@@ -18,7 +18,7 @@ pub(super) fn tag(directories: &Directories, snapshot: &Snapshot) -> Option<&'st
     let generation = snapshot.state.generations.last()?;
     let settings =
         PreviousGeneration::open(&directories.pins, generation).ok()?.settings().ok()??;
-    let received = snapshot.traffic.iter().any(|link| link.counters.rx_packets != 0);
+    let received = snapshot.traffic.iter().any(|member| member.counters.rx_packets != 0);
     match settings.tag {
         TAG_MAC => Some("mac"),
         TAG_AUTO if !received => None,
