@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 found trouble, 2 could not run.
 
-mod ask;
+mod api_client;
 mod check;
 mod down;
 mod reload;

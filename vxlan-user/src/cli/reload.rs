@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::ask;
+use super::api_client;
 use crate::daemon::Directories;
 
 pub(super) fn reload(directories: &Directories) -> anyhow::Result<ExitCode> {
-    match ask::reload(&directories.run_dir.api_socket())? {
+    match api_client::reload(&directories.run_dir.api_socket())? {
         Some(Ok(())) => {
             println!("the configuration {} is in force", directories.config.display());
             Ok(ExitCode::SUCCESS)

@@ -128,7 +128,7 @@ choice! {
 
 choice! {
     /// How XDP hands an accepted frame to TC.
-    Tag {
+    TagMode {
         /// Metadata if the driver has room for it, else the MAC address.
         #[default] Auto = "auto",
         /// In the packet's XDP metadata.
@@ -150,7 +150,7 @@ choice! {
 
 choice! {
     /// Whether a UDP checksum that is not zero is verified in received packets.
-    UdpChecksum {
+    UdpChecksumPolicy {
         /// A packet with a wrong checksum is dropped.
         #[default] Verify = "verify",
         /// Not verified (RFC 7348, section 5, leaves that to the receiver).

@@ -25,8 +25,8 @@ mod values;
 mod tests;
 
 pub use choice::{
-    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
+    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use rules::MAX_FDB_ENTRIES;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::choice::{
-    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
+    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,
 };
 use super::error::ConfigError;
 
@@ -147,12 +147,12 @@ pub struct Underlay {
     /// What other VXLAN implementations may set in the header.
     pub reserved_bits: ReservedBits,
     /// How checksums of other senders are treated.
-    pub udp_checksum: UdpChecksum,
+    pub udp_checksum: UdpChecksumPolicy,
     /// Time to live, or hop limit: at least 1.
     pub ttl: OuterField,
     /// At most 63.
     pub dscp: OuterField,
-    pub tag: Located<Tag>,
+    pub tag: Located<TagMode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use super::{
     secrets::Secrets,
     slots::Inherited,
 };
-use crate::config::{Config, OuterField, ReservedBits, SourcePort, Tag, UdpChecksum, UnknownVni};
+use crate::config::{
+    Config, OuterField, ReservedBits, SourcePort, TagMode, UdpChecksumPolicy, UnknownVni,
+};
 
 /// Computes the settings from the configuration and the underlay's addresses.
 pub(super) fn settings(
@@ -26,14 +28,14 @@ pub(super) fn settings(
         public_address6: ipv6_address(public.v6.map(|at| at.value)),
         port: config.underlay.port.value.to_be_bytes(),
         tag: match config.underlay.tag.value {
-            Tag::Auto => inherited.tag.unwrap_or(TAG_AUTO),
-            Tag::Metadata => TAG_METADATA,
-            Tag::Mac => TAG_MAC,
+            TagMode::Auto => inherited.tag.unwrap_or(TAG_AUTO),
+            TagMode::Metadata => TAG_METADATA,
+            TagMode::Mac => TAG_MAC,
         },
         pass_unknown_vni: u8::from(config.underlay.unknown_vni == UnknownVni::Pass),
         fixed_source_port: u8::from(config.underlay.source_port.value == SourcePort::Fixed),
         ignore_reserved_bits: u8::from(config.underlay.reserved_bits == ReservedBits::Ignore),
-        ignore_udp_checksum: u8::from(config.underlay.udp_checksum == UdpChecksum::Ignore),
+        ignore_udp_checksum: u8::from(config.underlay.udp_checksum == UdpChecksumPolicy::Ignore),
         ttl: field(config.underlay.ttl, 0),
         dscp: field(config.underlay.dscp, DSCP_INHERIT),
         probes: u8::from(config.probes()),

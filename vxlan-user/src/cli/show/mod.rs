@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::ask;
+use super::api_client;
 use crate::{
     daemon::Directories,
     metrics::{Snapshot, SnapshotSource},
@@ -104,7 +104,7 @@ fn state(directories: &Directories) -> anyhow::Result<HostState> {
 
 /// Returns the reports of the daemon, or those that can be made without a daemon.
 fn nat_reports(directories: &Directories) -> anyhow::Result<NatReports> {
-    if let Some(reports) = ask::nat(&directories.run_dir.api_socket())? {
+    if let Some(reports) = api_client::nat(&directories.run_dir.api_socket())? {
         return Ok(reports);
     }
     let snapshot = snapshot(directories)?;

@@ -1,4 +1,4 @@
-//! What good files mean, to the value.
+//! The values that valid files have.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
-    PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort, Tag,
-    TcMode, UdpChecksum, Underlay, UnknownUnicast, UnknownVni, Vni, XdpSetting, load,
+    PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort,
+    TagMode, TcMode, UdpChecksumPolicy, Underlay, UnknownUnicast, UnknownVni, Vni, XdpSetting,
+    load,
 };
 use super::{EXAMPLE, LEARNING, TWO_PEERS, edited, read};
 
@@ -35,11 +36,11 @@ fn the_complete_example_has_exactly_these_values() {
             source_port: at(10, SourcePort::Flow),
             unknown_vni: UnknownVni::Drop,
             reserved_bits: ReservedBits::Refuse,
-            udp_checksum: UdpChecksum::Verify,
+            udp_checksum: UdpChecksumPolicy::Verify,
             ttl: OuterField::Fixed(64),
             dscp: OuterField::Fixed(0),
             tc: TcMode::Auto,
-            tag: Located::default_of(Tag::Auto),
+            tag: Located::default_of(TagMode::Auto),
         },
         probe: Probe {
             vni: Located::default_of(16_777_215),
@@ -163,7 +164,7 @@ fn each_of_these_variations_is_accepted() {
             at.underlay.port.value == 8472 && at.peers[0].endpoint().unwrap().port() == 8472
         }),
         ("interface = \"ens4\"", "interface = \"ens4\"\ntag = \"mac\"", |at| {
-            at.underlay.tag.value == Tag::Mac && at.underlay.tag.line == Some(5)
+            at.underlay.tag.value == TagMode::Mac && at.underlay.tag.line == Some(5)
         }),
         ("\"192.0.2.7\"", "\"192.0.2.7:1\"", |at| at.peers[1].endpoint().unwrap().port() == 1),
         ("\"192.0.2.7\"", "\"[2001:db8::7]:1\"", |at| {
@@ -202,7 +203,7 @@ fn each_of_these_variations_is_accepted() {
             at.underlay.reserved_bits == ReservedBits::Ignore
         }),
         ("interface = \"ens4\"", "interface = \"ens4\"\nudp_checksum = \"ignore\"", |at| {
-            at.underlay.udp_checksum == UdpChecksum::Ignore
+            at.underlay.udp_checksum == UdpChecksumPolicy::Ignore
         }),
         ("vni = 43", "vni = 43\nbroadcast_rate = 1\nageing = 10\nmax_stations = 1", |at| {
             let network = &at.networks[0];

@@ -1,14 +1,14 @@
-//! docs/configuration.md and the code say the same: the keys, their defaults and every example.
+//! Holds docs/configuration.md to the code: the keys, their defaults and every example.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::choice::Choice;
 use super::super::rules::KERNEL_PORTS;
-use super::super::text::schema::{Kind, SECTIONS};
+use super::super::text::schema::{SECTIONS, ValueKind};
 use super::super::{
     NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
-    SourcePort, Tag, TcMode, UdpChecksum, UnknownUnicast, UnknownVni, XdpSetting, parse,
+    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -48,7 +48,7 @@ fn the_documented_keys_are_the_keys_of_the_code() {
     let accepted: BTreeSet<(String, String)> = SECTIONS
         .iter()
         .flat_map(|section| {
-            let values = section.keys.iter().filter(|key| key.kind != Kind::Sections);
+            let values = section.keys.iter().filter(|key| key.kind != ValueKind::Sections);
             values.map(|key| (section.header.to_owned(), key.name.to_owned()))
         })
         .collect();
@@ -100,7 +100,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "ttl") => number(config.underlay.ttl),
                 ("[underlay]", "dscp") => number(config.underlay.dscp),
                 ("[underlay]", "reserved_bits") => format!("\"{}\"", ReservedBits::default()),
-                ("[underlay]", "udp_checksum") => format!("\"{}\"", UdpChecksum::default()),
+                ("[underlay]", "udp_checksum") => format!("\"{}\"", UdpChecksumPolicy::default()),
                 ("[[network]]", "broadcast_rate") => network.broadcast_rate.to_string(),
                 ("[[network]]", "unknown_unicast") => format!("\"{}\"", UnknownUnicast::default()),
                 ("[[network]]", "nested_tunnels") => format!("\"{}\"", NestedTunnels::default()),
@@ -108,7 +108,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[[network]]", "max_stations") => network.max_stations.to_string(),
                 ("[[network]]", "route_table") => format!("\"{}\"", RouteTable::default()),
                 ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
-                ("[underlay]", "tag") => format!("\"{}\"", Tag::default()),
+                ("[underlay]", "tag") => format!("\"{}\"", TagMode::default()),
                 ("[metrics]", "listen") => format!("\"{}\"", config.metrics.listen),
                 ("[probe]", "vni") => config.probe.vni.to_string(),
                 ("[probe]", "interval") => config.probe.interval.as_secs().to_string(),
@@ -151,9 +151,9 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "source_port", words::<SourcePort>(), "source_port = \"flow\"\nunknown"),
         ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
         ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),
-        ("[underlay]", "tag", words::<Tag>(), "port = 4789\nxdp"),
+        ("[underlay]", "tag", words::<TagMode>(), "port = 4789\nxdp"),
         ("[underlay]", "reserved_bits", words::<ReservedBits>(), "port = 4789\nxdp"),
-        ("[underlay]", "udp_checksum", words::<UdpChecksum>(), "port = 4789\nxdp"),
+        ("[underlay]", "udp_checksum", words::<UdpChecksumPolicy>(), "port = 4789\nxdp"),
         ("[underlay]", "ttl", vec!["inherit"], "port = 4789\nxdp"),
         ("[underlay]", "dscp", vec!["inherit"], "port = 4789\nxdp"),
         ("[[network]]", "unknown_unicast", words::<UnknownUnicast>(), "mtu = 1410\n"),
@@ -188,7 +188,7 @@ fn every_example_in_the_document_is_valid() {
     }
     // Each key appears at least once in an example.
     for section in SECTIONS {
-        for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
+        for key in section.keys.iter().filter(|key| key.kind != ValueKind::Sections) {
             let line = format!("{} = ", key.name);
             assert!(
                 examples.iter().any(|example| example.lines().any(|at| at.starts_with(&line))),
@@ -205,7 +205,7 @@ fn what_errors_propose_to_write_is_accepted() {
     let mut text = String::new();
     for section in SECTIONS {
         text += &format!("{}\n", section.header);
-        for key in section.keys.iter().filter(|key| key.kind != Kind::Sections) {
+        for key in section.keys.iter().filter(|key| key.kind != ValueKind::Sections) {
             text += &format!("{} = {}\n", key.name, key.example);
         }
     }

@@ -1,4 +1,4 @@
-//! No text whatever makes the reader panic, and every refusal says something.
+//! Holds that no text makes the reader panic, and that every refusal has an error.
 
 use super::{EXAMPLE, LEARNING, TWO_PEERS, read};
 

@@ -121,39 +121,39 @@ pub(super) fn edited(base: &str, from: &str, to: &str) -> String {
     base.replacen(from, to, 1)
 }
 
-/// One mistake in a base text, and everything that is said about it.
+/// A mistake in a base text, and all errors about it.
 pub(super) struct Row {
     pub(super) base: &'static str,
     pub(super) from: &'static str,
     pub(super) to: &'static str,
-    pub(super) says: &'static [&'static str],
+    pub(super) errors: &'static [&'static str],
 }
 
 pub(super) const fn row(
     from: &'static str,
     to: &'static str,
-    says: &'static [&'static str],
+    errors: &'static [&'static str],
 ) -> Row {
-    Row { base: TWO_PEERS, from, to, says }
+    Row { base: TWO_PEERS, from, to, errors }
 }
 
 pub(super) const fn example(
     from: &'static str,
     to: &'static str,
-    says: &'static [&'static str],
+    errors: &'static [&'static str],
 ) -> Row {
-    Row { base: EXAMPLE, from, to, says }
+    Row { base: EXAMPLE, from, to, errors }
 }
 
 pub(super) fn check(rows: &[Row]) {
     let mut wrong = String::new();
-    for Row { base, from, to, says } in rows {
+    for Row { base, from, to, errors } in rows {
         let found = match read(&edited(base, from, to)) {
             Ok(_) => "accepted".to_owned(),
             Err(errors) => errors.to_string(),
         };
         let wanted =
-            says.iter().map(|line| format!("vxlan.toml:{line}")).collect::<Vec<_>>().join("\n");
+            errors.iter().map(|line| format!("vxlan.toml:{line}")).collect::<Vec<_>>().join("\n");
         if found != wanted {
             wrong += &format!("\n{from:?} -> {to:?}\n  found:   {found}\n  wanted: {wanted}\n");
         }

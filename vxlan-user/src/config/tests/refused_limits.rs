@@ -1,5 +1,5 @@
-//! Rates, stations, fields of the outer header and lists of addresses that cannot be, and every
-//! word said about them.
+//! Invalid limits, fields of the outer header and lists of addresses, and the whole text of the
+//! errors.
 
 use super::{check, row};
 
@@ -138,7 +138,7 @@ fn of_a_network() {
 }
 
 #[test]
-fn more_stations_than_there_is_room_for() {
+fn more_fdb_entries_than_there_is_room_for() {
     let network = |members: usize, max_stations: &str| {
         let mut text = "node.name = \"a\"\nunderlay.interface = \"ens4\"\n".to_owned();
         let mut of_network = format!(

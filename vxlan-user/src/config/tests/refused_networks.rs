@@ -1,4 +1,4 @@
-//! Peers, members and networks that do not fit each other, and every word said about them.
+//! Peers, members and networks that do not fit each other, and the whole text of the errors.
 
 use super::{check, example, row};
 

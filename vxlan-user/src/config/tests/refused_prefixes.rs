@@ -1,4 +1,4 @@
-//! Prefixes on the wrong side or twice, and every word said about them.
+//! Prefixes on the wrong side or given twice, and the whole text of the errors.
 
 use super::{check, row};
 

@@ -1,9 +1,10 @@
-//! Refused: what does not go with probes, learned endpoints, and peers that are other programs.
+//! Mistakes about probes, learned endpoints, and peers that are other programs, and the whole text
+//! of the errors.
 
 use super::{EXAMPLE, LEARNING, Row, check};
 
-const fn learning(from: &'static str, to: &'static str, says: &'static [&'static str]) -> Row {
-    Row { base: LEARNING, from, to, says }
+const fn learning(from: &'static str, to: &'static str, errors: &'static [&'static str]) -> Row {
+    Row { base: LEARNING, from, to, errors }
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn ports_and_checksums_of_a_peer() {
             base: EXAMPLE,
             from: "source_port = \"flow\"\nkey",
             to: "source_ports = \"1-2\"\nkey",
-            says: &[
+            errors: &[
                 "20: source_ports = \"1-2\" says nothing of a peer with source_port = \"flow\". \
                      Write source_port = \"any\", or leave source_ports out.",
             ],

@@ -1,4 +1,4 @@
-//! Mistakes in the writing: keys, sections, types, TOML itself, and every word said about them.
+//! Mistakes in keys, sections, types and TOML syntax, and the whole text of the errors.
 
 use super::{check, example, row};
 

@@ -1,4 +1,4 @@
-//! Mistakes in a single value, and every word said about them.
+//! Mistakes in a single value, and the whole text of the errors.
 
 use super::{check, example, row};
 

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::item::Item;
-use super::schema::{self, Key, Kind, Schema};
+use super::schema::{self, Key, Schema, ValueKind};
 use super::source::{Source, quoted};
 use super::suggest;
 use super::wrong_type;
@@ -119,7 +119,7 @@ impl<'d> Section<'d> {
         problems: &mut Problems,
     ) -> Vec<Item<&'d str>> {
         let Some((key, value)) = self.get(name) else { return Vec::new() };
-        if let (Kind::TextOrList, Some(text)) = (key.kind, value.get_ref().as_str()) {
+        if let (ValueKind::TextOrList, Some(text)) = (key.kind, value.get_ref().as_str()) {
             return vec![self.item(key, value, text, false)];
         }
         let Some(list) = value.get_ref().as_array() else {
@@ -180,14 +180,14 @@ impl<'d> Section<'d> {
             problems.add(
                 self.line,
                 match key.kind {
-                    Kind::Section | Kind::Sections => {
+                    ValueKind::Section | ValueKind::Sections => {
                         format!("the file has no {0} section. Write {0} and its keys.", key.example)
                     }
-                    Kind::Text
-                    | Kind::Number
-                    | Kind::NumberOrText
-                    | Kind::List
-                    | Kind::TextOrList => {
+                    ValueKind::Text
+                    | ValueKind::Number
+                    | ValueKind::NumberOrText
+                    | ValueKind::List
+                    | ValueKind::TextOrList => {
                         format!(
                             "{header} has no {name}. Write one, such as {name} = {}.",
                             key.example

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::schema::{Key, Kind};
+use super::schema::{Key, ValueKind};
 use super::source::Source;
 
 /// Tells what the value of a key is, and what to write instead.
@@ -21,26 +21,33 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
     let written = source.excerpt(value);
     let number = |text: &str| text.trim().parse::<u32>().ok();
     let instead = match (key.kind, value.get_ref().as_str()) {
-        (Kind::Section | Kind::Sections, _) => key.example.to_owned(),
-        (Kind::List, Some(_)) => format!("{name} = [{written}]"),
-        (Kind::Number, Some(text)) if number(text).is_some() => {
+        (ValueKind::Section | ValueKind::Sections, _) => key.example.to_owned(),
+        (ValueKind::List, Some(_)) => format!("{name} = [{written}]"),
+        (ValueKind::Number, Some(text)) if number(text).is_some() => {
             format!("{name} = {}, without quotes", text.trim())
         }
-        (Kind::Text | Kind::Number | Kind::NumberOrText | Kind::List | Kind::TextOrList, _) => {
+        (
+            ValueKind::Text
+            | ValueKind::Number
+            | ValueKind::NumberOrText
+            | ValueKind::List
+            | ValueKind::TextOrList,
+            _,
+        ) => {
             format!("{name} = {}", key.example)
         }
     };
     match (key.kind, value.get_ref().is_table(), value.get_ref().is_array()) {
         // TOML adds the section when only a part of it, such as `[[network.member]]`, is there.
-        (Kind::Sections, true, _) if written == name => format!(
+        (ValueKind::Sections, true, _) if written == name => format!(
             "a part of {name} stands here, but no {instead} above it. Write {instead} \
              first."
         ),
-        (Kind::Sections, true, _) => format!(
+        (ValueKind::Sections, true, _) => format!(
             "{name} is a single section here, {written}, but there may be several. Write \
              {instead}."
         ),
-        (Kind::Section, _, true) => format!(
+        (ValueKind::Section, _, true) => format!(
             "{name} is a list of sections here, {written}, but there is only one. Write \
              {instead}."
         ),

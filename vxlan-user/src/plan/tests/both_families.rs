@@ -127,7 +127,7 @@ fn a_network_has_its_flags_addresses_and_rate() {
     let [sites, other] = plan.networks.as_slice() else { panic!("{:?}", plan.networks) };
     assert_eq!(sites.flags, NetworkEntry::PASS_NESTED);
     assert_eq!(sites.address, [10, 7, 0, 1]);
-    // Not the link-local one: nobody beyond the link could be told from it who answers.
+    // Not the link-local address: beyond the link it does not identify this host.
     assert_eq!(sites.address6, ipv6("2001:db8:7::1"));
     assert_eq!(sites.bum_limit, RateLimit::per_second(5, 100_000_000, 1));
     assert_eq!(other.flags, NetworkEntry::FLOOD_UNKNOWN);

@@ -1,4 +1,4 @@
-//! Learned endpoints: who is known by what, and what changes when one moves.
+//! Learned endpoints: how their packets are recognised, and what changes when an endpoint moves.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ fn to(member: u32, flags: u32) -> SourceEntry {
     SourceEntry { member, flags }
 }
 
-/// The maps that tell who sends, as the programs see them.
+/// The maps by which senders are recognised, as the programs see them.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Maps {
     sources: HashMap<NetworkAddress, SourceEntry>,
@@ -108,7 +108,7 @@ struct Maps {
 }
 
 impl Maps {
-    fn of(senders: &Senders) -> Self {
+    fn new(senders: &Senders) -> Self {
         Self {
             sources: senders.sources.iter().copied().collect(),
             mappings: senders.mappings.iter().copied().collect(),
@@ -174,7 +174,7 @@ fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address
     // By the address alone a learned peer is not known, and a declared one goes on being so.
     let peers = [("198.51.100.20", DECLARED), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
     assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
-    let maps = Maps::of(&senders);
+    let maps = Maps::new(&senders);
     assert_eq!(maps.member(7, "198.51.100.20:1024"), Some(1));
     assert_eq!(maps.member(7, "198.51.100.20:1025"), Some(0));
     assert_eq!(maps.member(8, "198.51.100.20:1025"), None);
@@ -282,7 +282,7 @@ fn packets_are_probes_if_any_peer_has_a_key() {
 fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
     let config = hub();
     let mut endpoints = Endpoints::new(&config, |_| None);
-    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
+    let mut maps = Maps::new(&Senders::new(&config, endpoints.all()));
     for (peer, to) in [
         (FIRST, at("203.0.113.5:1024")),
         (SECOND, at("203.0.113.5:1025")),
@@ -317,7 +317,7 @@ fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
                 }
             }
         }
-        assert_eq!(maps, Maps::of(&Senders::new(&config, endpoints.all())));
+        assert_eq!(maps, Maps::new(&Senders::new(&config, endpoints.all())));
         assert_eq!(endpoints.claim(&config, peer, to), Ok(Vec::new()), "nothing is new");
     }
     // The new one is known before the old one is forgotten.
@@ -340,7 +340,7 @@ fn an_endpoint_is_one_peer_s_alone() {
     // Not to be learned.
     assert_eq!(endpoints.claim(&config, KERNEL, at("203.0.113.5:7")), Ok(Vec::new()));
     assert_eq!(endpoints.of(KERNEL), None);
-    // Where nobody is any more.
+    // To an endpoint that the other peer has left.
     assert!(endpoints.claim(&config, FIRST, at("203.0.113.5:1025")).is_ok());
     assert!(endpoints.claim(&config, SECOND, here).is_ok());
 }
@@ -353,7 +353,7 @@ fn what_was_refused_is_granted_as_soon_as_there_is_room() {
     assert!(endpoints.claim(&config, FIRST, here).is_ok());
     assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
     assert_eq!(endpoints.refused(SECOND), Some(here));
-    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
+    let mut maps = Maps::new(&Senders::new(&config, endpoints.all()));
     for change in endpoints.claim(&config, FIRST, there).expect("free") {
         maps.write(change);
     }
@@ -372,13 +372,13 @@ fn who_is_gone_makes_room_for_who_has_claimed_its_place() {
     assert!(endpoints.contested().is_empty());
     assert_eq!(endpoints.claim(&config, SECOND, here), Err(Taken { by: FIRST }));
     assert_eq!(endpoints.contested(), [FIRST]);
-    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
+    let mut maps = Maps::new(&Senders::new(&config, endpoints.all()));
     for change in endpoints.release(&config, FIRST) {
         maps.write(change);
     }
     assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (None, Some(here)));
     assert!(endpoints.contested().is_empty());
-    let expected = Maps::of(&Senders::new(&config, endpoints.all()));
+    let expected = Maps::new(&Senders::new(&config, endpoints.all()));
     assert_eq!(maps.mappings, expected.mappings);
 }
 
@@ -393,7 +393,7 @@ fn peers_whose_ports_the_nat_has_exchanged_move_together() {
         endpoints
     };
     let mut endpoints = start();
-    let mut maps = Maps::of(&Senders::new(&config, endpoints.all()));
+    let mut maps = Maps::new(&Senders::new(&config, endpoints.all()));
     assert_eq!(endpoints.claim(&config, FIRST, two), Err(Taken { by: SECOND }));
     for change in endpoints.claim(&config, SECOND, one).expect("exchanged") {
         maps.write(change);
@@ -402,12 +402,12 @@ fn peers_whose_ports_the_nat_has_exchanged_move_together() {
     assert_eq!(maps.member(8, "203.0.113.5:1025"), Some(2));
     assert_eq!(maps.member(8, "203.0.113.5:1024"), Some(3));
 
-    // A probe from the old place says that the claim was not meant to last.
+    // A probe from the previous endpoint withdraws the claim.
     let mut endpoints = start();
     assert_eq!(endpoints.claim(&config, FIRST, two), Err(Taken { by: SECOND }));
     assert!(endpoints.claim(&config, FIRST, one).is_ok());
     assert_eq!(endpoints.claim(&config, SECOND, one), Err(Taken { by: FIRST }));
-    // Nor does one for an endpoint that is declared make room.
+    // A claim to a declared endpoint does not make room either.
     assert!(endpoints.claim(&config, FIRST, at("198.51.100.20:4000")).is_err());
     assert_eq!(endpoints.claim(&config, SECOND, one), Err(Taken { by: FIRST }));
     assert_eq!((endpoints.of(FIRST), endpoints.of(SECOND)), (Some(one), Some(two)));

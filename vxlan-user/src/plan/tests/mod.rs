@@ -135,7 +135,8 @@ fn secret_macs_are_local_unicast_with_room_for_a_cast() {
     assert_ne!(secret_mac(secret, 3), secret_mac([8; 8], 3));
 }
 
-/// What the previous programs have tagged, the new ones must attribute to the same owner.
+/// Frames that the previous programs have tagged must be attributed to the same owner by the new
+/// programs.
 #[test]
 fn slots_stay_with_their_owners() {
     let second = TWO_CLOUDS
@@ -162,13 +163,13 @@ fn slots_stay_with_their_owners() {
         assert!(slots(&more).contains(&of), "{of:?}");
     }
     assert_eq!(more.tags[0], first.tags[0], "the same secret MAC");
-    // Whoever leaves, leaves a gap, which is nobody's at once.
+    // The slot of an owner that is gone has no owner in the next plan.
     let less = plan_after(&second, &kept(&more));
     for of in slots(&less) {
         assert!(slots(&more).contains(&of), "{of:?}");
     }
     assert_eq!(less.names.slots.iter().filter(|slot| slot.is_none()).count(), 2);
-    // Then it is somebody's.
+    // In the plan after that the slot is assigned again.
     let again = plan_after(&both, &kept(&less));
     assert_eq!(again.names.slots.len(), more.names.slots.len());
     assert_eq!(again.names.owners().count(), more.names.owners().count());

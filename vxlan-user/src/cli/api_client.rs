@@ -19,7 +19,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Requests the reports of the daemon on NAT. `None`: no daemon runs.
 pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
-    let Some(answer) = ask(socket, "GET /nat", TIMEOUT)? else { return Ok(None) };
+    let Some(answer) = send(socket, "GET /nat", TIMEOUT)? else { return Ok(None) };
     let text = answer.map_err(|refused| anyhow!("{refused}"))?;
     let reports = serde_json::from_slice(&text);
     Ok(Some(reports.with_context(|| {
@@ -33,7 +33,7 @@ pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
 /// Has the daemon read its configuration again. `None`: no daemon runs. An error inside tells why
 /// the configuration was not applied.
 pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<(), String>>> {
-    let answer = ask(socket, "POST /reload", RELOAD_TIMEOUT)?;
+    let answer = send(socket, "POST /reload", RELOAD_TIMEOUT)?;
     Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.body)))
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for ErrorReply {
 }
 
 /// Sends a request and returns the page. `None`: no daemon runs.
-fn ask(
+fn send(
     socket: &Path,
     request: &str,
     timeout: Duration,
@@ -190,7 +190,7 @@ mod tests {
         let (_directory, path) = api_socket();
         let listener = UnixListener::bind(&path).expect("a socket");
         let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let (mut stream, _) = listener.accept().expect("a connection");
             let mut request = [0; 21];
             stream.read_exact(&mut request).expect("a request");
             assert_eq!(&request, b"GET /nat HTTP/1.0\r\n\r\n");
