@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn another_language_is_named() {
+    fn an_answer_that_is_no_report_is_an_error() {
         let (_directory, path) = api_socket();
         let listener = UnixListener::bind(&path).expect("a socket");
         let server = thread::spawn(move || {

@@ -24,7 +24,7 @@ pub struct Located<T> {
 }
 
 impl<T> Located<T> {
-    pub fn default_of(value: T) -> Self {
+    pub fn from_default(value: T) -> Self {
         Self { value, line: None }
     }
 }

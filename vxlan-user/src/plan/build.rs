@@ -83,8 +83,10 @@ impl Plan {
             peer.endpoints.iter().map(|at| at.value).collect()
         };
         for (peer, entry) in config.peers.iter().zip(&mut self.peers) {
-            let Some((was, previous)) = known.get(peer.name.value.as_str()) else { continue };
-            if was.learns == peer.learns && endpoints(was) == endpoints(peer) {
+            let Some((previous_peer, previous)) = known.get(peer.name.value.as_str()) else {
+                continue;
+            };
+            if previous_peer.learns == peer.learns && endpoints(previous_peer) == endpoints(peer) {
                 *entry = with_path_of(entry, previous);
             }
         }

@@ -51,7 +51,7 @@ pub(super) fn for_network(section: &Section<'_>, problems: &mut Problems) -> Net
         let found = number(section, key, range, zero, &default.to_string(), problems);
         let found = found
             .and_then(|at| Some(Located { value: u32::try_from(at.value).ok()?, line: at.line }));
-        found.unwrap_or(Located::default_of(default))
+        found.unwrap_or(Located::from_default(default))
     };
     NetworkLimits {
         broadcast_rate: limit(

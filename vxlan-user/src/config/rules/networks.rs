@@ -69,7 +69,7 @@ pub(super) fn networks(
         members::refuse_ambiguous_sources(vni, &members, peers, &mut ambiguous, problems);
         let local_ips = prefixes::local_ips(&section, &addresses, &members, peers, problems);
         prefixes::refuse_wrong_claims(&addresses, &members, peers, problems);
-        probes::refuse_strange_addresses(&addresses, &members, peers, problems);
+        probes::refuse_misplaced_probe_addresses(&addresses, &members, peers, problems);
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
         let route_table = scalar::choice(&section, "route_table", problems);

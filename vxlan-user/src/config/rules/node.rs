@@ -40,9 +40,9 @@ pub(super) fn underlay(
         .number("port", problems)
         .and_then(|item| scalar::range(&item, 1, u16::MAX.into(), "a UDP port", problems))
         .and_then(|port| Some(Located { value: u16::try_from(port.value).ok()?, line: port.line }))
-        .unwrap_or(Located::default_of(DEFAULT_PORT));
+        .unwrap_or(Located::from_default(DEFAULT_PORT));
     let underlay = Underlay {
-        interface: interface.clone().unwrap_or(Located::default_of(String::new())),
+        interface: interface.clone().unwrap_or(Located::from_default(String::new())),
         address: per_family(&section, "address", problems),
         public_address: per_family(&section, "public_address", problems),
         port,
@@ -66,5 +66,5 @@ pub(super) fn metrics(root: &Section<'_>, problems: &mut Problems) -> Metrics {
         section.refuse_unknown_keys(problems);
         address::listen(&section.text("listen", problems)?, problems)
     });
-    Metrics { listen: listen.unwrap_or(Located::default_of(SocketAddr::from(DEFAULT_LISTEN))) }
+    Metrics { listen: listen.unwrap_or(Located::from_default(SocketAddr::from(DEFAULT_LISTEN))) }
 }

@@ -37,7 +37,7 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
     let private_addresses = per_family(section, "private_address", problems);
     let limits = limits::for_peer(section, problems);
     let peer = Peer {
-        name: name.unwrap_or(Located::default_of(String::new())),
+        name: name.unwrap_or(Located::from_default(String::new())),
         endpoints,
         learns: learns.is_some(),
         private_addresses,

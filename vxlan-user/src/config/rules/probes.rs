@@ -34,7 +34,7 @@ pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     let mut number = |key, low, high, what, default| {
         let item = section.as_ref().and_then(|section| section.number(key, problems));
         let number = item.and_then(|item| scalar::range(&item, low, high, what, problems));
-        number.unwrap_or(Located::default_of(default))
+        number.unwrap_or(Located::from_default(default))
     };
     let vni = number("vni", 0, Vni::PROBES, "a VNI", Vni::PROBES);
     let mut seconds = |key, default: u32| {
@@ -140,7 +140,7 @@ pub(super) fn refuse_variable_port(
 }
 
 /// Refuses each `probe_address` that is not behind its member.
-pub(super) fn refuse_strange_addresses(
+pub(super) fn refuse_misplaced_probe_addresses(
     own: &[Located<IpNet>],
     members: &[Member],
     peers: &[PeerDraft],

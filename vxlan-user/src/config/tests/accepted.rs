@@ -40,10 +40,10 @@ fn the_complete_example_has_exactly_these_values() {
             ttl: OuterField::Fixed(64),
             dscp: OuterField::Fixed(0),
             tc: TcMode::Auto,
-            tag: Located::default_of(TagMode::Auto),
+            tag: Located::from_default(TagMode::Auto),
         },
         probe: Probe {
-            vni: Located::default_of(16_777_215),
+            vni: Located::from_default(16_777_215),
             interval: Duration::from_secs(5),
             keepalive: Duration::from_secs(20),
         },
@@ -66,12 +66,12 @@ fn the_complete_example_has_exactly_these_values() {
             addresses: vec![at(26, net("192.168.43.1/24"))],
             local_ips: vec![net("192.168.43.0/24")],
             mtu: Some(at(27, 1410)),
-            route_table: Located::default_of(RouteTable::Main),
+            route_table: Located::from_default(RouteTable::Main),
             broadcast_rate: 1_000,
             unknown_unicast: UnknownUnicast::Flood,
             nested_tunnels: NestedTunnels::Drop,
             ageing: 300,
-            max_stations: Located::default_of(256),
+            max_stations: Located::from_default(256),
             members: vec![Member {
                 peer: 0,
                 allowed_ips: vec![at(31, net("192.168.44.0/24"))],
@@ -89,7 +89,7 @@ fn the_complete_example_has_exactly_these_values() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let config = read(TWO_PEERS).unwrap();
-    assert_eq!(config.underlay.port, Located::default_of(4789));
+    assert_eq!(config.underlay.port, Located::from_default(4789));
     assert_eq!(config.underlay.port.line, None);
     assert_eq!(config.underlay.xdp.value, XdpSetting::Auto);
     assert_eq!(config.metrics.listen.to_string(), "127.0.0.1:9839");

@@ -74,7 +74,7 @@ pub(in crate::config) fn endpoint(
     default_port: u16,
     problems: &mut Problems,
 ) -> Option<Located<SocketAddr>> {
-    match endpoint_of(item, default_port) {
+    match parse_endpoint(item, default_port) {
         Ok(endpoint) => Some(item.locate(endpoint)),
         Err(message) => {
             problems.add(item.line, message);
@@ -83,7 +83,7 @@ pub(in crate::config) fn endpoint(
     }
 }
 
-fn endpoint_of(item: &Item<&str>, default_port: u16) -> Result<SocketAddr, String> {
+fn parse_endpoint(item: &Item<&str>, default_port: u16) -> Result<SocketAddr, String> {
     let text = item.value;
     let in_brackets = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let endpoint = if let Ok(endpoint) = text.parse::<SocketAddr>() {

@@ -168,7 +168,7 @@ pub(in crate::config) fn choice<T: Choice>(
     key: &str,
     problems: &mut Problems,
 ) -> Located<T> {
-    let default = Located::default_of(T::default());
+    let default = Located::from_default(T::default());
     let Some(item) = section.text(key, problems) else { return default };
     let words = || T::ALL.iter().map(|choice| choice.word());
     if let Some(choice) = T::ALL.iter().find(|choice| choice.word() == item.value) {

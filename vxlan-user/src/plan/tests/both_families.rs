@@ -114,7 +114,7 @@ fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
 }
 
 #[test]
-fn a_private_address_that_two_peers_have_is_nobody_s() {
+fn a_private_address_of_two_peers_identifies_neither() {
     let plan = planned(&BOTH_FAMILIES.replace("\"fd00::7\"", "\"2001:db8:2::20\""));
     let shared = ipv6("2001:db8:2::20");
     assert!(plan.senders.peer_addresses.iter().all(|(key, _)| key.address != shared));

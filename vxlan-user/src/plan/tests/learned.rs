@@ -140,7 +140,7 @@ impl Maps {
 }
 
 #[test]
-fn a_learned_peer_is_known_by_nothing_until_its_endpoint_is() {
+fn a_peer_is_not_recognised_before_its_endpoint_is_learned() {
     let config = hub();
     let senders = Senders::new(&config, &[]);
     assert_eq!(senders.mappings, []);
@@ -199,7 +199,7 @@ fn a_mapping_is_rewritten_if_the_peer_sent_from_another_address_or_is_declared_t
 }
 
 #[test]
-fn what_a_peer_s_interface_carries_is_declared_or_reported() {
+fn the_private_address_of_a_peer_is_declared_or_reported() {
     let config = hub();
     let private = |peer: usize, learned: Option<LearnedEndpoint>| {
         let entry = peer_entry(&config.peers[peer], &UNDERLAY, None, learned.as_ref(), 1);
@@ -222,7 +222,7 @@ fn what_a_peer_s_interface_carries_is_declared_or_reported() {
 }
 
 #[test]
-fn a_peer_whose_endpoint_is_not_learned_is_sent_nothing() {
+fn nothing_is_sent_before_an_endpoint_is_learned() {
     let config = hub();
     let of = |underlay, learned: Option<LearnedEndpoint>| {
         let entry = peer_entry(&config.peers[FIRST], &underlay, None, learned.as_ref(), 1);
@@ -327,7 +327,7 @@ fn a_move_leads_from_the_old_maps_to_the_new_ones_and_disturbs_nobody() {
 }
 
 #[test]
-fn an_endpoint_is_one_peer_s_alone() {
+fn no_two_peers_have_the_same_endpoint() {
     let config = hub();
     let mut endpoints = Endpoints::new(&config, |_| None);
     let here = at("203.0.113.5:1024");
@@ -346,7 +346,7 @@ fn an_endpoint_is_one_peer_s_alone() {
 }
 
 #[test]
-fn what_was_refused_is_granted_as_soon_as_there_is_room() {
+fn a_refused_claim_is_granted_once_the_endpoint_is_free() {
     let config = hub();
     let mut endpoints = Endpoints::new(&config, |_| None);
     let (here, there) = (at("203.0.113.5:1024"), at("203.0.113.5:1025"));
@@ -364,7 +364,7 @@ fn what_was_refused_is_granted_as_soon_as_there_is_room() {
 }
 
 #[test]
-fn who_is_gone_makes_room_for_who_has_claimed_its_place() {
+fn a_released_endpoint_goes_to_the_peer_that_has_claimed_it() {
     let config = hub();
     let mut endpoints = Endpoints::new(&config, |_| None);
     let here = at("198.51.100.9:4789");

@@ -91,7 +91,7 @@ fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
 }
 
 #[test]
-fn slots_stand_for_nobody_then_peers_then_networks_and_members() {
+fn slots_are_for_unattributed_packets_then_peers_then_networks_and_members() {
     let plan = plan(TWO_CLOUDS);
     let slots: Vec<_> =
         plan.names.owners().map(|(_, owner)| (owner.peer.as_deref(), owner.vni)).collect();
