@@ -109,6 +109,6 @@ fn the_underlays_carrier() -> Result<()> {
     let labels = [("direction", "tx"), ("reason", "no_neighbour")];
     ensure!(host.daemon.metrics()?.total("vxlan_drops_total", &labels) >= 1.0, "not counted");
     host.pair.a.run("ip link set eth0 up")?;
-    ensure!(host.daemon.wait_for_log("now by way of", PATIENCE), "{}", host.daemon.log());
+    ensure!(host.daemon.wait_for_log("reachable via", PATIENCE), "{}", host.daemon.log());
     host.daemon.stop()
 }

@@ -200,7 +200,7 @@ fn without_a_route_packets_are_counted_and_with_one_they_pass_again() -> Result<
     gateways.settle(&before, &[("tx no_neighbour", offered)])?;
 
     gateways.near.run(&format!("ip route add default via {SECOND}"))?;
-    gateways.wait_for(&format!("now by way of {SECOND}"))?;
+    gateways.wait_for(&format!("reachable via {SECOND}"))?;
     let before = gateways.read()?;
     gateways.ping(20)?;
     let through = gateways.settle(&before, &[])?;

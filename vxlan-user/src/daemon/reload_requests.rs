@@ -105,7 +105,8 @@ impl WatchedFile {
         Self { path: path.to_owned(), tick: interval(POLL_INTERVAL), read: now, last_seen: now }
     }
 
-    /// Waits until the file is another than the one that was read, and equal at two polls in a row.
+    /// Waits until the file differs from the version that was read, and is the same at two polls in
+    /// a row.
     async fn changed(&mut self) {
         loop {
             self.tick.tick().await;

@@ -62,7 +62,7 @@ pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
     limits.chain(refused).collect()
 }
 
-/// A foreign XDP program: another than the one behind the pinned link of this daemon. The daemon
+/// A foreign XDP program: any program but that behind the pinned link of this daemon. The daemon
 /// never replaces a foreign program.
 struct Foreign {
     id: u32,

@@ -32,8 +32,8 @@ pub(super) struct Target {
 }
 
 /// Chooses the address behind a peer that echo requests go to: the declared address, else the
-/// source of the latest frame. It is in the first network where this host has an address of its
-/// family.
+/// source of the latest frame. The first network counts in which this host has an address of the
+/// same family.
 pub(super) fn target(config: &Config, peer_counters: &PeerCounters, peer: usize) -> Option<Target> {
     peer_counters.members_of(peer).iter().find_map(|position| {
         let network = config.networks.get(position.network)?;

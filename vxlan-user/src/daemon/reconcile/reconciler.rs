@@ -198,7 +198,7 @@ impl<'a> Reconciler<'a> {
         running.plan.peers[index] = new;
         match path {
             Ok(path) if old.ifindex == 0 => {
-                tracing::info!(peer = %peer.name, "now by way of {}", path.gateway);
+                tracing::info!(peer = %peer.name, "reachable via {}", path.gateway);
             }
             Ok(path) => tracing::debug!(peer = %peer.name, "the path is now {path:?}"),
             Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),

@@ -32,8 +32,7 @@ const CARRIER_POLL: Duration = Duration::from_millis(50);
 pub(in crate::daemon) trait UnderlayUser {
     /// Opens sockets again: the interface is another device.
     fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError>;
-    /// Starts anew: the addresses to send from are others, and what was found out about the paths
-    /// from the old addresses is not true of the new ones.
+    /// Starts anew: what probes have found from the old addresses is not true of the new ones.
     fn restart(&mut self, running: &ActivePlane);
 }
 

@@ -50,14 +50,14 @@ pub(in crate::daemon) async fn remove_conflicting(
 
 /// Removes interfaces and routes of a previous run that the configuration does not ask for, and the
 /// record of the interfaces: the last `leftover` networks of the state. An interface that cannot be
-/// removed stays on record; a route that cannot is found in the kernel by the next start. `made`
-/// lists the interfaces that this takeover has made: all routes through them are new.
+/// removed stays on record; a route that cannot is found in the kernel by the next start. All
+/// routes through `new_interfaces`, which this takeover has made, are new.
 pub(in crate::daemon) async fn remove(
     host: &Host,
     preflight: &Preflight,
     state: &mut HostState,
     leftover: usize,
-    made: &[String],
+    new_interfaces: &[String],
 ) {
     for old in state.networks.split_off(state.networks.len().saturating_sub(leftover)) {
         if let Err(error) = host.delete_overlay(&old.interface).await {
@@ -67,7 +67,7 @@ pub(in crate::daemon) async fn remove(
     }
     let networks = &preflight.config.networks;
     let stay = state.networks.iter().take(networks.len());
-    let adopted = stay.filter(|network| !made.contains(&network.interface));
+    let adopted = stay.filter(|network| !new_interfaces.contains(&network.interface));
     let interfaces = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
     if let Err(error) = remove_routes(host, networks, &interfaces, unwanted).await {
         tracing::warn!("a leftover route stays: {error}");
@@ -112,8 +112,8 @@ async fn remove_routes(
 /// Removes the clsact qdisc that was made for another underlay interface than the present one.
 async fn remove_clsact(host: &Host, preflight: &Preflight) {
     let Some(previous) = preflight.previous.as_ref().map(|state| &state.underlay) else { return };
-    let made = previous.tc.is_some_and(|tc| tc.made_clsact);
-    if made
+    let made_clsact = previous.tc.is_some_and(|tc| tc.made_clsact);
+    if made_clsact
         && previous.interface != preflight.underlay.name
         && let Ok(link) = host.underlay_link(&previous.interface).await
         && let Err(error) = host.remove_clsact(link.ifindex).await

@@ -31,7 +31,7 @@ pub(super) async fn undo(
             collect(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
         }
     }
-    let routes: Vec<_> = changes.routes.iter().map(|made| (made.prefix, made.ifindex)).collect();
+    let routes: Vec<_> = changes.routes.iter().map(|route| (route.prefix, route.ifindex)).collect();
     collect(host.remove_routes(&routes).await.map(drop).map_err(|error| error.to_string()));
     for name in changes.overlays {
         collect(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));

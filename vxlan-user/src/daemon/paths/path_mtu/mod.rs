@@ -44,8 +44,8 @@ impl PathMtus {
     ) -> Self {
         let reported = recorded.iter().filter(|path| path.until > uptime).map(|path| {
             // At most the lifetime, whatever the clock was then.
-            let left = Duration::from_secs((path.until - uptime).into()).min(lifetime);
-            (path.endpoint, ReportedMtu { mtu: path.mtu, until: now + left })
+            let remaining = Duration::from_secs((path.until - uptime).into()).min(lifetime);
+            (path.endpoint, ReportedMtu { mtu: path.mtu, until: now + remaining })
         });
         Self { lifetime, reported: reported.collect() }
     }
@@ -62,8 +62,9 @@ impl PathMtus {
         let narrow = paths.filter(|(_, mtu, route_mtu)| mtu < route_mtu);
         let narrow = narrow.map(|(endpoint, mtu, _)| {
             let until = self.reported.get(&endpoint).map(|reported| reported.until);
-            let left = until.map_or(self.lifetime, |until| until.saturating_duration_since(now));
-            NarrowPath { endpoint, mtu, until: uptime + left.as_secs() as u32 }
+            let remaining =
+                until.map_or(self.lifetime, |until| until.saturating_duration_since(now));
+            NarrowPath { endpoint, mtu, until: uptime + remaining.as_secs() as u32 }
         });
         narrow.collect()
     }
