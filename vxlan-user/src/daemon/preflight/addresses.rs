@@ -103,9 +103,9 @@ fn addresses_of(
     all.filter(move |(_, address)| family.has(*address))
 }
 
-/// Returns the address that other programs would send from too: the first that is not secondary, and
-/// a deprecated address only where there is no other. Link-local addresses do not count, since they
-/// reach no other link.
+/// Returns the address that other programs would send from too: the first that is not secondary,
+/// and a deprecated address only where there is no other. Link-local addresses do not count, since
+/// they reach no other link.
 fn primary(underlay: &UnderlayLink, family: Family) -> Option<IpAddr> {
     let usable = || {
         addresses_of(underlay, family)
