@@ -143,7 +143,9 @@ fn every_kind_of_frame(family: Family) {
     let rows: Vec<_> = frames()
         .into_iter()
         .filter(fits)
-        .map(|(name, inner)| from_endpoint(name, &bench, &family.from_aws(&inner).build(), &inner))
+        .map(|(name, inner)| {
+            from_endpoint(name, &bench, &family.sent_by_aws(&inner).build(), &inner)
+        })
         .collect();
     assert!(rows.len() > 30);
     check(&mut bench, Program::Decap, &rows);
@@ -264,7 +266,7 @@ fn outer_headers_that_vary_and_mean_nothing(family: Family) {
     rows.extend(varied.map(|(name, ip)| row(name, &around(ip, outer_udp()))));
     for n in [1, 2, 4, 46, 150] {
         let name = format!("{n} bytes behind the IP packet");
-        rows.push(row(&name, &padded(&family.from_aws(&inner), n)));
+        rows.push(row(&name, &padded(&family.sent_by_aws(&inner), n)));
     }
     check(&mut bench, Program::Decap, &rows);
 }

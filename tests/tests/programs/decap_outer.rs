@@ -18,7 +18,7 @@ over_both_families!(lengths, every_bit_of_the_vxlan_header_outside_the_vni, send
 fn lengths(family: Family) {
     // 8 + 8 + 14 + 20 + 8 + 7 bytes behind the IP header.
     let whole = 65_u16;
-    assert_eq!(family.from_aws(&ping()).build().len(), family.udp_at() + usize::from(whole));
+    assert_eq!(family.sent_by_aws(&ping()).build().len(), family.udp_at() + usize::from(whole));
     let ip = |ip: Ip| wrap(ip, outer_udp(), vxlan(), &ping());
     let carries = |n| ip(family.outer_ip().carries(n));
     let udp = |n| wrap(family.outer_ip(), outer_udp().length(Some(n)), vxlan(), &ping());
@@ -101,7 +101,7 @@ fn ipv4_headers() {
 
 /// RFC 7348 section 5: the I flag must be set; all else but the VNI belongs to other protocols.
 fn every_bit_of_the_vxlan_header_outside_the_vni(family: Family) {
-    let good = family.from_aws(&ping()).build();
+    let good = family.sent_by_aws(&ping()).build();
     let at = family.udp_at() + 8;
     let bits = (0..64).filter(|bit| !(32..56).contains(bit));
     let mut rows: Vec<_> = bits

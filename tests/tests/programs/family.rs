@@ -141,7 +141,7 @@ impl Family {
     }
 
     /// The usual packet from `aws` in network 43.
-    pub(crate) fn from_aws(self, inner: &Packet) -> Packet {
+    pub(crate) fn sent_by_aws(self, inner: &Packet) -> Packet {
         wrap(self.outer_ip(), outer_udp(), vxlan(), inner)
     }
 }

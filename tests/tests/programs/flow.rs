@@ -1,6 +1,6 @@
-//! The UDP source port and the flow label of a frame, computed a second time from its bytes: 49152
-//! + hash mod 16384. Shares no code with the product, as a peer on another version must come to the
-//! same number.
+//! The UDP source port and the flow label of a frame, computed a second time from its bytes: the
+//! flow hash mod 16384, added to 49152. Shares no code with the product, as a peer on another
+//! version must come to the same number.
 
 use vxlan_tests::packet::{Arp, Icmp, Ipv4, Ipv6, Packet, Tcp};
 

@@ -156,7 +156,7 @@ fn on_receive() {
         let rows: Vec<_> = frames(&eth(), &inner, family)
             .into_iter()
             .map(|(name, arriving, leaving)| {
-                let packet = family.from_aws(&arriving).build();
+                let packet = family.sent_by_aws(&arriving).build();
                 let row = Row::accepted(name, &bench, &packet, AWS_43, &leaving.build());
                 row.nat(SrcAddress, AWS_43)
             })

@@ -170,7 +170,7 @@ fn a_limit_is_of_the_peer() {
     let begin = Instant::now();
     let more = passed(&mut bench, &from_aws(&ping()), AWS_43, &from_endpoint());
     assert_burst(more, 0, 1, begin);
-    refused(&decap(&mut bench, &Family::V6.from_aws(&ping())), RateLimited, AWS_43);
+    refused(&decap(&mut bench, &Family::V6.sent_by_aws(&ping())), RateLimited, AWS_43);
 }
 
 /// Rule 13 stands between the checksum and the inner frame.

@@ -31,7 +31,7 @@ fn every_frame_at_every_byte(family: Family) {
     for (name, frame) in decap_accepted::frames() {
         // The longest ones differ from shorter ones in payload alone.
         if frame.build().len() <= 150 {
-            let packet = family.from_aws(&frame);
+            let packet = family.sent_by_aws(&frame);
             check(&mut bench, Program::Decap, &rows(family, name, &packet, AWS));
         }
     }
@@ -84,7 +84,7 @@ fn every_bit_of_the_outer_ipv4_header() {
 #[test]
 fn every_bit_of_the_outer_ipv6_header() {
     let inner = ping();
-    let good = Family::V6.from_aws(&inner).build();
+    let good = Family::V6.sent_by_aws(&inner).build();
     let mut bench = Family::V6.bench();
     let mut rows = Vec::new();
     for bit in 0..320 {

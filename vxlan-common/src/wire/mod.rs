@@ -25,7 +25,7 @@ pub use vxlan::HEADER_LEN as VXLAN_LEN;
 /// Index of the 16-bit word that begins at byte `offset`, in a header that is written in words.
 #[inline(always)]
 pub const fn word(offset: usize) -> usize {
-    assert!(offset % 2 == 0, "a word begins at an even offset");
+    assert!(offset.is_multiple_of(2), "a word begins at an even offset");
     offset / 2
 }
 

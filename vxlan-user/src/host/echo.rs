@@ -97,13 +97,13 @@ impl EchoSocket {
             let (length, from) = receive::<SockaddrIn>(socket, &mut buffer)?;
             // With its IP header, and with a checksum that nobody has verified yet.
             let message = ipv4_payload(&buffer[..length]);
-            let from = Ipv4Addr::from(from.ip()).into();
+            let from = from.ip().into();
             let sequence = self.sequence(message);
             let sequence = sequence.filter(|_| ones_complement_sum(message) == 0xffff);
             return Ok(sequence.map(|sequence| EchoReply { from, sequence }));
         }
         let (length, from) = receive::<SockaddrIn6>(socket, &mut buffer)?;
-        let from = Ipv6Addr::from(from.ip()).into();
+        let from = from.ip().into();
         let sequence = self.sequence(&buffer[..length]);
         Ok(sequence.map(|sequence| EchoReply { from, sequence }))
     }

@@ -79,7 +79,7 @@ impl IcmpListener {
 fn receive_v4(socket: &Socket) -> io::Result<IcmpMessage> {
     let mut buffer = [0; MAX_MESSAGE];
     let (length, from) = receive::<SockaddrIn>(socket, &mut buffer)?;
-    let from = Ipv4Addr::from(from.ip()).into();
+    let from = from.ip().into();
     Ok(IcmpMessage { from, bytes: ipv4_payload(&buffer[..length]).to_vec() })
 }
 
@@ -87,5 +87,5 @@ fn receive_v4(socket: &Socket) -> io::Result<IcmpMessage> {
 fn receive_v6(socket: &Socket) -> io::Result<IcmpMessage> {
     let mut buffer = [0; MAX_MESSAGE];
     let (length, from) = receive::<SockaddrIn6>(socket, &mut buffer)?;
-    Ok(IcmpMessage { from: Ipv6Addr::from(from.ip()).into(), bytes: buffer[..length].to_vec() })
+    Ok(IcmpMessage { from: from.ip().into(), bytes: buffer[..length].to_vec() })
 }
