@@ -84,14 +84,14 @@ async fn query(
     if link.unusable.is_some() {
         return KernelView { link, routes: HashMap::new(), neighbours: HashMap::new() };
     }
-    let all: HashSet<IpAddr> = peers
+    let addresses: HashSet<IpAddr> = peers
         .iter()
         .flat_map(|peer| endpoints(preflight, learned, *peer).map(|endpoint| endpoint.ip()))
         .collect();
-    let all: Vec<_> = all.into_iter().map(|at| (at, facts.source_for(at))).collect();
-    let routes = host.next_hops(&all, facts.ifindex).await;
+    let addresses: Vec<_> = addresses.into_iter().map(|at| (at, facts.source_for(at))).collect();
+    let routes = host.next_hops(&addresses, facts.ifindex).await;
     let routes = routes.into_iter().map(|route| route.map_err(|error| error.to_string()));
-    let routes: HashMap<_, _> = all.iter().map(|(at, _)| *at).zip(routes).collect();
+    let routes: HashMap<_, _> = addresses.iter().map(|(at, _)| *at).zip(routes).collect();
     let gateways: HashSet<IpAddr> = routes
         .iter()
         .filter_map(|(at, route)| Some(route.as_ref().ok()?.gateway.unwrap_or(*at)))

@@ -99,8 +99,8 @@ fn addresses_of(
     underlay: &UnderlayLink,
     family: Family,
 ) -> impl Iterator<Item = (&InterfaceAddress, IpAddr)> {
-    let all = underlay.addresses.iter().map(|at| (at, at.address.addr()));
-    all.filter(move |(_, address)| family.has(*address))
+    let addresses = underlay.addresses.iter().map(|at| (at, at.address.addr()));
+    addresses.filter(move |(_, address)| family.has(*address))
 }
 
 /// Returns the address that other programs would send from too: the first that is not secondary,

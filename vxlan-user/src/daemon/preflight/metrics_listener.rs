@@ -29,8 +29,8 @@ pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<T
 
 /// Returns whether this start puts the address on an overlay interface.
 fn will_be_own_address(config: &Config, address: IpAddr) -> bool {
-    let own = config.networks.iter().flat_map(|network| &network.addresses);
-    own.map(|at| at.value.addr()).any(|own| own == address)
+    let addresses = config.networks.iter().flat_map(|network| &network.addresses);
+    addresses.map(|at| at.value.addr()).any(|own| own == address)
 }
 
 /// Binds to an address that no interface has yet (`IP_FREEBIND`, ip(7); IPv6 sockets take it too).

@@ -115,12 +115,13 @@ fn is_recorded(state: &HostState, name: &str) -> bool {
 
 /// Refuses a prefix that a foreign route has.
 async fn check_routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
-    let own: Vec<u32> = host.list_overlays().await?.iter().map(|overlay| overlay.ifindex).collect();
+    let own_overlays: Vec<u32> =
+        host.list_overlays().await?.iter().map(|overlay| overlay.ifindex).collect();
     let table = host.main_table().await?;
     let config = &preflight.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
         for prefix in network.prefixes() {
-            if let Some(present) = table.conflicting_route(prefix.value, &own) {
+            if let Some(present) = table.conflicting_route(prefix.value, &own_overlays) {
                 let error = host.foreign_route(present).await;
                 return Err(config.error(prefix, format!("{error}.")).into());
             }

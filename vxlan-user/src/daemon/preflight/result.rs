@@ -39,7 +39,7 @@ impl Preflight {
 
     /// Lists the addresses that packets leave from, for a message.
     pub fn sends_from(&self) -> String {
-        let all: Vec<_> = self.facts.addresses().map(|address| address.to_string()).collect();
-        all.join(" and ")
+        let addresses: Vec<_> = self.facts.addresses().map(|address| address.to_string()).collect();
+        addresses.join(" and ")
     }
 }

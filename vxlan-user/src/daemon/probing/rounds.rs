@@ -90,15 +90,15 @@ impl Probing {
         for (peer, (prober, varies)) in
             self.probers.iter_mut().zip(nat::mapping_varies(&own_rewrites)).enumerate()
         {
-            let counted = self.peer_counters.read(peer)?;
+            let counts = self.peer_counters.read(peer)?;
             reports.push(match prober {
                 PeerProber::Keyed(prober) => {
                     prober.set_varies(varies, now);
-                    prober.record_data(counted.total, counted.mapping, now);
+                    prober.record_data(counts.total, counts.mapping, now);
                     prober.report(now)
                 }
                 PeerProber::Echo { unkeyed, .. } => {
-                    unkeyed.record_data(counted.total, counted.mapping, counted.last_received, now);
+                    unkeyed.record_data(counts.total, counts.mapping, counts.last_received, now);
                     unkeyed.report(now)
                 }
             });

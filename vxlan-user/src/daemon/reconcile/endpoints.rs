@@ -83,9 +83,9 @@ impl Reconciler<'_> {
                 peer.use_endpoint(now.map(|now| now.endpoint));
             }
             self.unsaved = true;
-            let from = before.get(index).copied().flatten().map(|at| at.endpoint);
-            if let Some(now) = now.filter(|now| from != Some(now.endpoint)) {
-                let was = from.map_or_else(String::new, |from| format!(", was {from}"));
+            let old = before.get(index).copied().flatten().map(|at| at.endpoint);
+            if let Some(now) = now.filter(|now| old != Some(now.endpoint)) {
+                let was = old.map_or_else(String::new, |old| format!(", was {old}"));
                 let name = &running.preflight.config.peers[index].name;
                 tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
             }

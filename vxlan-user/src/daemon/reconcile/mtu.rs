@@ -100,17 +100,17 @@ impl Reconciler<'_> {
         if !path_mtu::is_packet_too_big(&message.bytes, message.from.is_ipv6()) {
             return Ok(None);
         }
-        let own = OwnPackets::from_plan(&running.plan);
-        let Some(reported) = own.parse(&message.bytes, message.from.is_ipv6()) else {
+        let own_packets = OwnPackets::from_plan(&running.plan);
+        let Some(reported) = own_packets.parse(&message.bytes, message.from.is_ipv6()) else {
             tracing::debug!("{} reports on a packet that is not ours", message.from);
             return Ok(None);
         };
         let mut narrowed = None;
         let peers = running.plan.peers.iter_mut().zip(&running.preflight.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
-            let known = entry.mtu;
+            let old_mtu = entry.mtu;
             if plan::entry_endpoint(entry) != reported.endpoint
-                || !self.path_mtus.lower(&reported, known, Instant::now())
+                || !self.path_mtus.lower(&reported, old_mtu, Instant::now())
             {
                 continue;
             }
@@ -118,11 +118,11 @@ impl Reconciler<'_> {
             running.plane.set_peer(index as u32, entry)?;
             tracing::info!(
                 peer = %peer.name,
-                "path MTU {}, was {known}: {} had to drop a packet",
+                "path MTU {}, was {old_mtu}: {} had to drop a packet",
                 reported.mtu,
                 message.from
             );
-            narrowed = Some(NarrowedPath { peer: index, previous_mtu: known, mtu: reported.mtu });
+            narrowed = Some(NarrowedPath { peer: index, previous_mtu: old_mtu, mtu: reported.mtu });
         }
         Ok(narrowed)
     }

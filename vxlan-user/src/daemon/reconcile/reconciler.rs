@@ -91,10 +91,10 @@ impl<'a> Reconciler<'a> {
         let names = |plane: &ActivePlane| -> Vec<String> {
             plane.preflight.config.peers.iter().map(|peer| peer.name.value.clone()).collect()
         };
-        let known: HashMap<String, Option<u32>> =
+        let probed: HashMap<String, Option<u32>> =
             names(previous).into_iter().zip(std::mem::take(&mut self.probed_mtus)).collect();
         let probed_mtus =
-            names(running).iter().map(|peer| known.get(peer).copied().flatten()).collect();
+            names(running).iter().map(|peer| probed.get(peer).copied().flatten()).collect();
         let path_mtus = std::mem::replace(&mut self.path_mtus, PathMtus::new(LIFETIME));
         *self = Self { path_mtus, probed_mtus, ..Self::new(self.directories, self.host, running) };
     }

@@ -37,13 +37,13 @@ pub(super) async fn resolve(
         0..PATHS_AT_A_TIME => None,
         _ => resolution::assume(preflight, endpoints, peer),
     };
-    let mut all: Vec<Option<PathResult>> = (0..peers.len()).map(assumed).collect();
-    let unknown = all.iter().enumerate().filter(|(_, path)| path.is_none());
+    let mut paths: Vec<Option<PathResult>> = (0..peers.len()).map(assumed).collect();
+    let unknown = paths.iter().enumerate().filter(|(_, path)| path.is_none());
     let unknown: Vec<usize> = unknown.map(|(peer, _)| peer).collect();
     for resolved in resolution::resolve(preflight, endpoints, host, None, &unknown).await.peers {
-        all[resolved.peer] = Some(resolved.path);
+        paths[resolved.peer] = Some(resolved.path);
     }
-    let usable = peers.iter().zip(all).map(|(peer, path)| match path? {
+    let usable = peers.iter().zip(paths).map(|(peer, path)| match path? {
         Ok(path) => Some(path),
         Err(reason) => {
             tracing::warn!(peer = %peer.name, "not reachable: {reason}");

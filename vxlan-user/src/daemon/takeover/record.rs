@@ -98,9 +98,9 @@ pub(in crate::daemon) fn merged(planned: &HostState, previous: Option<&HostState
         state.underlay.tc = planned.underlay.tc;
     }
     for new in &planned.networks {
-        let known =
+        let same =
             |old: &state::NetworkRecord| old.interface == new.interface && old.vni == new.vni;
-        if !previous.networks.iter().any(known) {
+        if !previous.networks.iter().any(same) {
             state.networks.push(new.clone());
         }
     }

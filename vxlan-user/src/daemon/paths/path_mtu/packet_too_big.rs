@@ -42,10 +42,10 @@ impl OwnPackets {
         let settings = &plan.settings;
         let v4 = [settings.address, settings.public_address].map(Ipv4Addr::from);
         let v6 = [settings.address6, settings.public_address6].map(|at| at.to_ip(IPV6));
-        let all = v4.into_iter().map(IpAddr::V4).chain(v6);
+        let addresses = v4.into_iter().map(IpAddr::V4).chain(v6);
         let port = u16::from_be_bytes(settings.port);
         Self {
-            addresses: all.filter(|address| !address.is_unspecified()).collect(),
+            addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
             fixed_source_port: (settings.fixed_source_port != 0).then_some(port),
             vnis: plan.networks.iter().map(|network| network.vni).collect(),
             // An endpoint that is not learned yet is unspecified, and no packet goes there.
@@ -125,8 +125,8 @@ impl OwnPackets {
         };
         let vni = array(udp, UDP_LEN + vxlan::field::VNI);
         let is_vni = vni.map_or(!whole, |vni| self.vnis.contains(&vni));
-        let own = self.addresses.contains(&from) && self.endpoints.contains(&endpoint);
-        (own && is_source_port && is_vni).then_some(endpoint)
+        let is_own = self.addresses.contains(&from) && self.endpoints.contains(&endpoint);
+        (is_own && is_source_port && is_vni).then_some(endpoint)
     }
 }
 
