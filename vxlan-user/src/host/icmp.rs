@@ -5,10 +5,7 @@
 //! kernel finds none and drops the message: these sockets are the only place to receive it. Owns
 //! the sockets, not the decision whether a message is to be believed.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{io, net::IpAddr};
 
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 use socket2::Socket;
