@@ -1,5 +1,10 @@
 //! Why a packet was dropped. The number of a reason is its counter's index, its label is the
 //! metric's label and the title of its section in `docs/drop-reasons.md`. Numbers are never reused.
+//!
+//! Which packet gets which reason, in which order, is in `docs/packets.md`. A program returns the
+//! reason where it refuses the packet; the entry points in `vxlan-ebpf/src/main.rs` have it counted
+//! (`vxlan-ebpf/src/counters.rs`). To whom a drop is attributed, and so which counters exist, is in
+//! `vxlan-user/src/metrics/attribution.rs`.
 
 macro_rules! reasons {
     ($(#[$meta:meta])* $name:ident {

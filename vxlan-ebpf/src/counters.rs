@@ -17,19 +17,20 @@ use crate::{
 pub(crate) struct Refused {
     /// Why.
     pub(crate) reason: RxDrop,
-    /// Counter slot.
+    /// Counter slot. Where there is a pair: that of its peer, used when the map of pairs is full.
     pub(crate) slot: u32,
-    /// For [`RxDrop::NotAMember`] the pair, which has no slot.
+    /// For [`RxDrop::NotAMember`]: peer and network. Pairs have no slots, but a map of their own.
     pub(crate) pair: Option<NonMember>,
 }
 
-/// A frame, or a GSO frame of several packets, that was lost in TC.
+/// A frame that a TC program dropped after it had been accepted (receive), or did not send
+/// (transmit).
 pub(crate) struct Failed<R> {
     /// Why.
     pub(crate) reason: R,
     /// Counter slot.
     pub(crate) slot: u32,
-    /// Packets on the wire.
+    /// Packets on the wire: several for a GSO frame.
     pub(crate) packets: u64,
 }
 
@@ -55,7 +56,8 @@ pub(crate) fn add_drops(slot: u32, reason: DropReason, packets: u64) {
     });
 }
 
-/// Counts a refused frame that stands for `packets` on the wire.
+/// Counts a refused frame that stands for `packets` on the wire: by its pair, if it has one and the
+/// map of pairs has room, else in its slot.
 #[inline(always)]
 pub(crate) fn rx_drop(refused: &Refused, packets: u64) {
     if let Some(pair) = refused.pair
@@ -66,6 +68,7 @@ pub(crate) fn rx_drop(refused: &Refused, packets: u64) {
     add_drops(refused.slot, DropReason::Rx(refused.reason), packets);
 }
 
+/// Adds packets to a pair's count. `false`: the map of pairs is full.
 #[inline(always)]
 fn add_pair(pair: &NonMember, packets: u64) -> bool {
     if let Some(count) = NON_MEMBERS.get_ptr_mut(pair) {

@@ -1,7 +1,7 @@
 //! Receive: from a packet on the underlay to an inner frame that may enter the overlay, or a drop
-//! reason. Owns the order of the steps. The outer headers are parsed in
-//! [`outer_rx`](crate::outer_rx), rights are checked in [`policy`](crate::policy); what differs
-//! between XDP and TC is behind [`PacketCtx`].
+//! reason. Owns the order of the steps: the rules of docs/packets.md, "Receive". The outer headers
+//! are parsed in [`outer_rx`](crate::outer_rx), rights are checked in [`policy`](crate::policy);
+//! what differs between XDP and TC is behind [`PacketCtx`].
 
 use vxlan_common::{
     addr::IPV6,

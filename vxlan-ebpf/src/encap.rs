@@ -1,6 +1,6 @@
 //! Transmit: from a frame on an overlay interface to a packet on the underlay, or a drop reason.
-//! Owns the order of the steps. The member is chosen in [`forward`](crate::forward), outer headers
-//! are written in [`outer_tx`](crate::outer_tx).
+//! Owns the order of the steps: the rules of docs/packets.md, "Transmit". The member is chosen in
+//! [`forward`](crate::forward), outer headers are written in [`outer_tx`](crate::outer_tx).
 
 use aya_ebpf::programs::TcContext;
 use vxlan_common::{
@@ -109,6 +109,7 @@ fn encapsulate(
         return Err(TxDrop::NoNeighbour);
     }
     if !fits(info, segment_headers, peer) {
+        // No message about a frame that is flooded: the paths to other members may carry it.
         if recipient.is_only {
             attribution.icmp_verdict =
                 icmp_ptb::send(ctx, info.ifindex, inner, network, peer.inner_mtu());
@@ -162,7 +163,8 @@ fn network_slot(ifindex: u32) -> u32 {
     lookup::network_of_interface(ifindex).map_or(UNATTRIBUTED_SLOT, |(_, network)| network.slot)
 }
 
-/// Every packet on the wire fits the path to the peer.
+/// Every packet on the wire fits the path to the peer. `headers`: those that each segment of a GSO
+/// frame repeats.
 #[inline(always)]
 fn fits(info: &SkbInfo, headers: u32, peer: &PeerEntry) -> bool {
     let largest = if info.gso_size == 0 { info.len } else { headers + info.gso_size };

@@ -114,7 +114,7 @@ impl Bytes for View {
 
 /// Address of `N` bytes that [`View`] proved to be inside the packet.
 ///
-/// Words are loaded whole. Both architectures this is built for have unaligned access in BPF
+/// Words are loaded whole, which needs unaligned access in BPF: x86-64 has it
 /// (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`), and the verifier refuses the load where it is
 /// missing.
 #[derive(Clone, Copy)]

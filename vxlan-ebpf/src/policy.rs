@@ -1,6 +1,6 @@
 //! The rules of receive: the peer's right to send in a network, and the inner frame's source and
 //! destination. Look-ups are in [`lookup`](crate::lookup), rate limits in
-//! [`rate_limit`](crate::rate_limit).
+//! [`rate_limit`](crate::rate_limit). In docs/packets.md these are rules 11 and 16 to 19.
 //!
 //! Default deny: whatever no table allows is refused here, under its own reason.
 
@@ -67,7 +67,9 @@ fn learned_source(from: NetworkAddress, port: u16) -> Option<SourceEntry> {
     unsafe { MAPPINGS.get(key) }.copied()
 }
 
-/// Says why no member may send this packet, and which counter slot the drop is attributed to.
+/// Returns why no member may send this packet, and which counter slot the drop is attributed to.
+/// The address of a learned endpoint is no peer's here: other hosts may be behind the same NAT. So
+/// such a peer in a network that it is not a member of is an unknown source.
 #[inline(always)]
 fn refuse_unknown(outer: &OuterRx, settings: &GlobalSettings) -> Result<Option<Sender>, Refused> {
     let network = lookup::network_of_vni(outer.vni);
@@ -88,7 +90,8 @@ fn refuse_unknown(outer: &OuterRx, settings: &GlobalSettings) -> Result<Option<S
     }
 }
 
-/// Checks that the member may send from the inner source address.
+/// Checks that the frame may leave its link (rule 16), and that the member may send from the inner
+/// source MAC and address (rule 17).
 #[inline(always)]
 pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     if matches!(inner.kind, FrameKind::LinkControl) {
@@ -100,7 +103,7 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     {
         return Err(RxDrop::InnerSourceDenied);
     }
-    let speaks_for = |address| {
+    let may_claim = |address| {
         // Neighbour discovery has link-local sources and targets too; other traffic of link-local
         // addresses stays on its link.
         if inner.is_link_local(&address) {
@@ -109,11 +112,11 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
         owner(sender.network, inner, &address) == Some(sender.index)
     };
     let target_ok = !matches!(inner.kind, FrameKind::Advertisement)
-        || (!inner.is_no_host(&inner.target) && speaks_for(inner.target));
-    if speaks_for(inner.source) && target_ok { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
+        || (!inner.is_no_host(&inner.target) && may_claim(inner.target));
+    if may_claim(inner.source) && target_ok { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
 }
 
-/// Refuses a tunnel inside the tunnel.
+/// Refuses a tunnel inside the tunnel (rule 18).
 #[inline(always)]
 pub(crate) fn check_nesting(
     inner: &Inner,
@@ -140,7 +143,7 @@ fn is_underlay(inner: &Inner, settings: &GlobalSettings) -> bool {
         && (to.equals(&settings.address6) || to.equals(&settings.public_address6))
 }
 
-/// Checks that the inner destination is on or behind this host.
+/// Checks that the inner destination is on or behind this host (rule 19).
 #[inline(always)]
 pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     let denied = Err(RxDrop::InnerDestinationDenied);

@@ -22,7 +22,7 @@ use crate::{
     scratch::OuterRx,
 };
 
-/// Hands a probe to the daemon, or returns the drop reason.
+/// Hands a probe to the daemon, or returns the drop reason: the section "Probe" of docs/packets.md.
 #[inline(always)]
 pub(crate) fn hand_over<C: PacketCtx>(ctx: &C, outer: &OuterRx) -> Result<(), Refused> {
     let packet = &ctx.reach(MAX_HEADERS_LEN);
@@ -53,7 +53,8 @@ fn claimed_peer(packet: &View, outer: &OuterRx) -> Option<u32> {
     unsafe { PROBERS.get([a, b, c, d, e, f, g, h]) }.copied()
 }
 
-/// Writes a probe into the ring buffer. `None`: the buffer is full.
+/// Writes a probe into the ring buffer. `None`: the buffer is full, as the daemon does not keep up;
+/// or, which the checks before rule out, the probe cannot be read.
 #[inline(always)]
 fn write<C: PacketCtx>(ctx: &C, packet: &View, outer: &OuterRx, peer: u32) -> Option<()> {
     let mut entry = PROBES.reserve::<ReceivedProbe>(0)?;

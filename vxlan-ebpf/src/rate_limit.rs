@@ -1,6 +1,7 @@
 //! Rate limits: what each peer may send, how many BUM frames are replicated, and how much work any
-//! packet can cause on the slow path. Owns the buckets' arithmetic at run time; the limits
-//! themselves come from the configuration (`vxlan_common::table::RateLimit`).
+//! packet can cause on the slow path. Owns the buckets' arithmetic at run time, and the constant
+//! limits of probes and of the slow path; the limits of peers and of networks come from the
+//! configuration (`vxlan_common::table::RateLimit`).
 //!
 //! Two CPUs may read a virtual clock before either has written it: then one packet is not charged.
 //! A limit is for overload, where a few packets more do no harm, and exactness would cost every
@@ -19,11 +20,11 @@ use crate::{
 
 /// Limit of each kind of slow-path work.
 const SLOW_PATH_LIMIT: RateLimit = RateLimit::per_second(100, 0, 100);
-/// Probes with one peer's tag, from its endpoint or from elsewhere: more than a peer sends, a
-/// search for the path MTU included.
+/// Limit of probes with one peer's tag, once for those from its endpoint and once for all others:
+/// more than a peer sends, a search for the path MTU included.
 const PROBE_LIMIT: RateLimit = RateLimit::per_second(64, 0, 64);
 
-/// Charges a received packet to its peer.
+/// Charges a received packet, and the bytes of its inner frame, to its peer.
 #[inline(always)]
 pub(crate) fn charge_peer(member: &MemberEntry, bytes: u32) -> Result<(), RxDrop> {
     if member.flags & MemberEntry::LIMITED == 0 {
@@ -32,8 +33,8 @@ pub(crate) fn charge_peer(member: &MemberEntry, bytes: u32) -> Result<(), RxDrop
     let entries = peer_entry::peek(member.peer).zip(PEER_BUCKETS.get_ptr_mut(member.peer));
     let Some((peer, bucket)) = entries else { return Ok(()) };
     let now = now();
-    // SAFETY: points to an element of an array map, which lives as long as the map; both words are
-    // read and written whole.
+    // SAFETY: points to an element of an array map, which lives as long as the map; both clocks
+    // are words, which are read and written whole.
     unsafe {
         let packets = charge((*bucket).packets, &peer.packets, 1, now);
         let bytes = charge((*bucket).bytes, &peer.bytes, u64::from(bytes), now);

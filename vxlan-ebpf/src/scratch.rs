@@ -1,9 +1,9 @@
 //! The types of the per-CPU scratch elements: what the programs know of a packet while they work on
 //! it. Owns no map; [`buffers`](crate::buffers) hands the elements out.
 //!
-//! These values lie in maps and not on the stack, where there is no room, and where the verifier
-//! follows every combination of values. No value in a map is followed: of the many paths through a
-//! parser or a decision, the verifier continues from one.
+//! These values lie in maps and not on the stack, which has no room for them, and on which the
+//! verifier tracks every combination of values. It tracks no value in a map: where the many paths
+//! through a parser or a decision meet, it goes on with one.
 
 use vxlan_common::{
     addr::{Address, IPV6},

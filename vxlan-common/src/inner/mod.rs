@@ -67,7 +67,8 @@ pub struct Inner {
     pub dont_fragment: bool,
     /// A fragment behind the first, which has no transport header.
     pub is_later_fragment: bool,
-    /// ARP whose sender hardware address is not the frame's source.
+    /// ARP whose sender hardware address is not the frame's source MAC, so that the frame claims an
+    /// IP address for another MAC than its own.
     pub speaks_for_other_mac: bool,
     /// Offset of the transport header from the start of the frame.
     pub transport: u16,

@@ -6,21 +6,21 @@ use crate::{
 };
 
 two_layouts! {
-    /// A place for a neighbour of a member: the low bits of a hash of the address.
+    /// One of the hash buckets of a member, each with room for one neighbour.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     #[repr(C)]
     pub struct NeighbourKey {
         /// Index of the member.
         pub member: u32,
         moved {
-            /// Below [`NEIGHBOURS`].
+            /// Number of the bucket, below [`NEIGHBOURS`]: the low bits of a hash of the address.
             pub place: u32,
         }
     }
 }
 
 impl NeighbourKey {
-    /// The place of an address behind a member.
+    /// The bucket of an address behind a member.
     #[inline(always)]
     pub const fn for_address(member: u32, address: &Address) -> Self {
         let words = address.be32(0) ^ address.be32(1) ^ address.be32(2) ^ address.be32(3);
@@ -28,11 +28,11 @@ impl NeighbourKey {
     }
 }
 
-/// Places for each member.
+/// Number of buckets of each member.
 pub const NEIGHBOURS: u32 = 16;
 
 /// An address behind a member, and its MAC address: the latest one learned of all addresses that
-/// share the place.
+/// share the bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Neighbour {

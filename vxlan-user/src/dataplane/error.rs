@@ -28,7 +28,8 @@ pub enum DataPlaneError {
     #[error("map {name} of the previous generation cannot be read: {source}")]
     PreviousGeneration { name: String, source: std::io::Error },
 
-    /// `E2BIG` of a hash or an array, `ENOSPC` of a trie, or known before.
+    /// The kernel has refused an entry (`E2BIG` for a hash or an array, `ENOSPC` for a trie), or
+    /// too many entries were counted before anything was written.
     #[error(
         "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was \
          changed. {}",
@@ -49,7 +50,7 @@ impl DataPlaneError {
     }
 }
 
-/// Returns what makes the error of a program by name.
+/// Returns a function that turns aya's error about this program into a [`DataPlaneError`].
 pub(super) fn program_error(name: &'static str) -> impl Fn(ProgramError) -> DataPlaneError {
     move |source| DataPlaneError::Program { name, source: Box::new(source) }
 }
@@ -63,7 +64,7 @@ pub(super) fn errno(error: &ProgramError) -> Option<i32> {
     }
 }
 
-/// Tells what makes fewer entries in this map.
+/// Returns the advice for a full map: what to change in the configuration.
 fn remedy(map: &str) -> &'static str {
     match map {
         "ROUTES" => {

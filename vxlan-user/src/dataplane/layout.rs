@@ -149,7 +149,8 @@ fn fields<T: Layout>() -> Vec<Field> {
     T::FIELDS.iter().filter(|of| !of.name.starts_with("pad")).map(own).collect()
 }
 
-/// With those of what is noted of a member's packets, as `observed.…`.
+/// Returns the fields of [`MemberState`]. The fields of its `observed` are listed one by one, under
+/// names such as `observed.address`.
 fn learned_fields() -> Vec<Field> {
     let mut all = fields::<MemberState>();
     if let Some(place) = all.iter().position(|of| of.name == "observed") {

@@ -1,4 +1,4 @@
-//! Opening single maps of the generation at work through their pins.
+//! Opening single maps of the active generation through their pins.
 
 use aya::maps::{MapData, MapError};
 
@@ -22,7 +22,7 @@ pub(super) fn open(
     })
 }
 
-/// Returns what makes an error of a failed read of this map.
+/// Returns a function that turns aya's error about a read of this map into a [`DataPlaneError`].
 pub(super) fn read(name: &'static str) -> impl Fn(MapError) -> DataPlaneError {
     move |source| DataPlaneError::Read { name, source: Box::new(source) }
 }

@@ -20,8 +20,8 @@ use super::{
     syscall,
 };
 
-/// Ends the name of a link that is not in its place yet. The next start puts there what a kill has
-/// left.
+/// The end of the name of a link that is pinned and not yet at its final path. A start that is
+/// killed leaves such a name; the next start moves that link to its path.
 pub(super) const NEW: &str = "_new";
 /// The beginning of the name of a pinned program; maps have others.
 const PROGRAM: &str = "prog_";
@@ -38,12 +38,12 @@ impl Pins {
         Self { root: root.to_owned() }
     }
 
-    /// The directory of this version.
+    /// Returns the directory of this ABI version.
     pub fn directory(&self) -> PathBuf {
         self.root.join(format!("v{ABI_VERSION}"))
     }
 
-    /// Those of all versions that have pinned something.
+    /// Returns the directories of all ABI versions that have pinned something.
     fn versions(&self) -> Vec<PathBuf> {
         let is_version = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -64,17 +64,17 @@ impl Pins {
         self.directory().join(generation.to_string()).join(format!("{PROGRAM}{name}"))
     }
 
-    /// The programs of a generation.
+    /// Returns the paths of the programs of a generation.
     pub(super) fn programs_of(&self, generation: &Generation) -> Vec<PathBuf> {
         entries(&self.maps_of(generation)).into_iter().filter(|path| is_program(path)).collect()
     }
 
-    /// One of them.
+    /// Returns the path of one program of a generation.
     pub(super) fn program_of(&self, generation: &Generation, name: &str) -> PathBuf {
         self.maps_of(generation).join(format!("{PROGRAM}{name}"))
     }
 
-    /// Those of every generation of every version.
+    /// Returns the paths of the programs of every generation of every version.
     pub(super) fn programs(&self) -> Vec<PathBuf> {
         let generations = self.versions().into_iter().flat_map(|version| entries(&version));
         let all = generations.flat_map(|generation| entries(&generation));
@@ -97,18 +97,18 @@ impl Pins {
         self.directory().join(format!("link_encap_{vni}"))
     }
 
-    /// Everything that is attached by a pinned link, of any version.
+    /// Returns the paths of all pinned links, of any ABI version.
     pub(super) fn links(&self) -> Vec<PathBuf> {
         let all = self.versions().into_iter().flat_map(|version| entries(&version));
         all.filter(|path| is_link(path)).collect()
     }
 
-    /// VNIs of the networks that are attached by pinned links.
+    /// Returns the VNIs of the networks whose `encap` is attached by a pinned link.
     pub fn attached_vnis(&self) -> Vec<u32> {
         self.encap_links().into_iter().map(|(vni, _)| vni).collect()
     }
 
-    /// Pinned encap links by VNI.
+    /// Returns the paths of the pinned links of `encap`, with their VNIs.
     pub(super) fn encap_links(&self) -> Vec<(u32, PathBuf)> {
         let vni =
             |path: &Path| path.file_name()?.to_str()?.strip_prefix("link_encap_")?.parse().ok();
@@ -178,19 +178,21 @@ impl Pins {
         self.program_in(&self.xdp_link())
     }
 
-    /// The program that looks at packets first, in XDP or, if there is none, in TC.
+    /// Returns the number of the program that sees received packets first: in XDP or, if there is
+    /// none, in TC.
     pub fn receiving_program(&self) -> Option<u32> {
         self.decap_program().or_else(|| self.program_in(&self.deliver_link()))
     }
 
-    /// What is in the link of that name, of any version.
+    /// Returns the number of the program in the link of that name, of any ABI version.
     fn program_in(&self, link: &Path) -> Option<u32> {
         let is_it = |path: &PathBuf| path.file_name() == link.file_name();
         let link = syscall::pinned(&self.links().into_iter().find(is_it)?).ok()?;
         Some(syscall::link_info(link.as_fd()).ok()?.program)
     }
 
-    /// Is receive, in this mode and by links where `tc` has such, at work on this device?
+    /// Returns whether our pinned links are on this device: the XDP link, unless the mode is TC
+    /// alone, and the link in TC ingress, if TC programs are attached by links.
     pub fn are_attached_to(&self, ifindex: u32, mode: AttachMode, tc: Option<TcHook>) -> bool {
         let on_it = |path: &Path| {
             let info = syscall::pinned(path).and_then(|link| syscall::link_info(link.as_fd()));
@@ -200,17 +202,18 @@ impl Pins {
         in_xdp && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
     }
 
-    /// Detaches what is attached to the underlay interface by links, wherever that is by now.
+    /// Detaches the receiving programs that are attached by links, on whichever device those links
+    /// are by now.
     pub fn detach_from_underlay(&self) -> Result<(), DataPlaneError> {
         [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| unpin_link(path))
     }
 
-    /// Is anything of ours pinned?
+    /// Returns whether this daemon has pinned anything.
     pub fn exist(&self) -> bool {
         self.versions().iter().any(|version| !entries(version).is_empty())
     }
 
-    /// A number that no generation has, nor ever had of those that are known.
+    /// Returns a number above those of all pinned generations and of all `known` ones.
     pub fn next_generation(&self, known: &[Generation]) -> u64 {
         let number = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
         let versions = self.versions();

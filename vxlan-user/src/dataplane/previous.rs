@@ -82,7 +82,7 @@ impl PreviousGeneration {
         &self.generation
     }
 
-    /// Is this program one of this generation's?
+    /// Returns whether this program belongs to this generation.
     pub fn has_program(&self, id: u32) -> bool {
         self.programs.contains(&id)
     }

@@ -1,4 +1,4 @@
-//! Reading the counters and tables of the generation at work through the pins: for the daemon's
+//! Reading the counters and tables of the active generation through the pins: for the daemon's
 //! metrics and for `vxlan show`, also while no daemon runs.
 
 use std::{

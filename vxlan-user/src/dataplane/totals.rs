@@ -1,4 +1,4 @@
-//! What was counted before the generation at work: by name, in a form that other versions read too.
+//! What was counted before the active generation: by name, in a form that other versions read too.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -38,14 +38,13 @@ fn missing_from(effective: &CapsHashSet) -> Vec<String> {
     NEEDED.iter().filter(lacks).map(named).collect()
 }
 
-/// Does CAP_SYS_ADMIN do as well?
+/// Returns whether CAP_SYS_ADMIN implies this capability.
 fn implied(capability: Capability) -> bool {
     matches!(capability, Capability::CAP_BPF | Capability::CAP_PERFMON)
 }
 
-/// Leaves this thread, and those that it starts from now on, the needed capabilities alone, and
-/// nothing to get another one back with: nothing that is executed later gains any either
-/// (`no_new_privs`).
+/// Gives up all capabilities but the needed ones, for this thread and those that it starts from now
+/// on. None can be regained, not by executing another program either (`no_new_privs`).
 ///
 /// # Errors
 /// The kernel does not let go of something.
@@ -63,8 +62,8 @@ pub fn keep_needed() -> Result<(), HostError> {
     nix::sys::prctl::set_no_new_privs().map_err(|error| HostError::Privileges(error.to_string()))
 }
 
-/// For a thread that neither loads programs nor opens raw sockets: what answers at the metrics page
-/// has no more than that.
+/// Gives up all capabilities of this thread but CAP_NET_ADMIN. For threads that neither load
+/// programs nor open raw sockets, such as those that serve the metrics page.
 ///
 /// # Errors
 /// The kernel does not let go of something.

@@ -1,5 +1,5 @@
-//! Is a host behind an overlay interface alive? ICMP and ICMPv6 echo (RFC 792, RFC 4443) through
-//! that interface, for peers that cannot answer probes.
+//! Tests whether a host behind an overlay interface lives: by ICMP and ICMPv6 echo (RFC 792, RFC
+//! 4443) through that interface, for peers that cannot answer probes.
 //!
 //! Owns the socket, and knows which replies answer its requests. Which hosts get requests, how
 //! often, and what a reply means is the daemon's matter.

@@ -24,7 +24,7 @@ const ETH_SS_FEATURES: u32 = 4;
 /// Bytes of a string.
 const STRING: usize = 32;
 
-/// What merges packets before an XDP program could see them.
+/// The features that merge packets before an XDP program sees them, by the kernel's names.
 const MERGING: [&str; 2] = ["rx-lro", "rx-gro-hw"];
 
 /// A network device, as its driver describes it.
@@ -32,9 +32,9 @@ const MERGING: [&str; 2] = ["rx-lro", "rx-gro-hw"];
 pub struct DriverInfo {
     pub driver: Option<String>,
     pub channels: Option<Channels>,
-    /// Those that are on.
+    /// The offloads that merge received packets and are on.
     pub merging_offloads: Vec<Offload>,
-    /// Of a virtio card.
+    /// Features of a virtio card; absent on any other.
     pub virtio: Option<VirtioFeatures>,
 }
 
@@ -43,12 +43,12 @@ pub struct DriverInfo {
 pub struct Channels {
     pub used: u32,
     pub max: u32,
-    /// They are set in pairs.
+    /// Receive and transmit queues are set together, in pairs.
     pub combined: bool,
 }
 
 impl Channels {
-    /// What tells `ethtool -L` to use so many.
+    /// Returns the arguments with which `ethtool -L` sets this number of queues.
     pub fn command(self, count: u32) -> String {
         if self.combined { format!("combined {count}") } else { format!("rx {count} tx {count}") }
     }
@@ -57,7 +57,7 @@ impl Channels {
 /// An offload that is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offload {
-    /// As `ethtool -k` calls it.
+    /// The kernel's name of the feature, which `ethtool -K` takes.
     pub name: &'static str,
     /// It cannot be switched off.
     pub fixed: bool,

@@ -24,9 +24,9 @@ pub struct OwnedOverlay {
 
 const OVERLAY_ALIAS: &str = "vxlan overlay VNI ";
 const HIDDEN_ALIAS: &str = "vxlan hidden port VNI ";
-/// A pair is made with these groups and its VNI in their lower 24 bits, as no alias can be given in
-/// the same step: whoever is killed before the next one leaves a pair that can be told from anybody
-/// else's.
+/// Interface groups that a new pair gets, with its VNI in the lower 24 bits. An alias cannot be set
+/// in the same request: by its groups a pair is known as ours if the daemon is killed before the
+/// alias is set.
 pub(super) const OVERLAY_GROUP: u32 = 0x7600_0000;
 pub(super) const HIDDEN_GROUP: u32 = 0x7700_0000;
 pub(super) fn overlay_alias(vni: u32) -> String {
@@ -37,8 +37,8 @@ pub(super) fn hidden_alias(vni: u32) -> String {
     format!("{HIDDEN_ALIAS}{vni}")
 }
 
-/// Of a pair of ours: the VNI that one of its ends bears, in its alias or, until it has one, in its
-/// group.
+/// Returns the VNI in the alias or, as long as there is no alias, in the group of one end of a
+/// pair. `None`: the interface is not ours.
 fn marked(link: &Link, alias: &str, group: u32) -> Option<u32> {
     if !link.is_veth() {
         return None;
@@ -58,8 +58,9 @@ fn vni_of_hidden(port: &Link) -> Option<u32> {
 }
 
 impl Host {
-    /// Is this name free for one end of an overlay pair, or does it have one of ours? With `known`
-    /// one of any network will do, as the caller made it and may remove it. Changes nothing.
+    /// Checks that no foreign interface has this name, which one end of the network's overlay pair
+    /// gets: the name is free, or that of an end of its pair. With `known` it may also be that of
+    /// another network's pair, which the caller made and may remove. Changes nothing.
     ///
     /// # Errors
     /// [`HostError::ForeignInterface`]

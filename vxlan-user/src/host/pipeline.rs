@@ -9,9 +9,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 /// the longest take 4 kB each; what does not fit would be lost.
 const AT_A_TIME: usize = 32;
 
-/// Has the requests done, as many at a time as the socket can take, and hands on what becomes of
-/// them in the order in which they are done. After [`ControlFlow::Break`] no further one is begun;
-/// those that were begun are waited for all the same, as the kernel does them.
+/// Runs the requests, [`AT_A_TIME`] of them at a time, and passes each result to `done` as soon as
+/// it is there. After [`ControlFlow::Break`] no further request is begun; those that were begun are
+/// waited for all the same, since the kernel carries them out.
 ///
 /// Only for requests with a single answer: the kernel refuses a second list while it makes one.
 pub(super) async fn in_flight<F: Future>(

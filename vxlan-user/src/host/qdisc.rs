@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Host {
-    /// Does the interface have a clsact qdisc?
+    /// Returns whether the interface has a clsact qdisc.
     pub async fn has_clsact(&self, ifindex: u32) -> Result<bool, HostError> {
         let name = self.name_of(ifindex).await;
         let dump = self.handle.qdisc().get().index(ifindex.cast_signed()).execute();

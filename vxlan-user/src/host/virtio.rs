@@ -33,8 +33,8 @@ impl VirtioFeatures {
         self.0 >> bit & 1 != 0
     }
 
-    /// Does the host hand packets over whose checksum is not computed yet, and cannot be told not
-    /// to?
+    /// Returns whether the hypervisor hands over packets whose checksum is not computed yet, and
+    /// cannot be told not to.
     pub fn leaves_checksums(self) -> bool {
         self.has(GUEST_CSUM) && !self.has(CTRL_GUEST_OFFLOADS)
     }

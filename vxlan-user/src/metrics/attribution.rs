@@ -9,7 +9,7 @@ use crate::plan::SlotOwner;
 
 /// Returns whether the BPF programs attribute drops of this reason to such a slot.
 pub(super) fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -> bool {
-    // Reasons decided before the member is known.
+    // Reasons that are decided before the member is known.
     let early = matches!(
         reason,
         DropReason::Rx(
@@ -23,10 +23,10 @@ pub(super) fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -
                 | RxDrop::Aggregate
         )
     );
-    // Probes have a tag, which belongs to a peer, and no network.
+    // Also the reason of probes over their limit: a probe has the tag of a peer, and no network.
     let of_probes = reason == DropReason::Rx(RxDrop::RateLimited);
-    // Reasons decided after it, too: the UDP checksum, a VLAN tag that the driver took off, and
-    // merged packets that are no probes.
+    // Early reasons that are decided after the member is known, too: the UDP checksum, a VLAN tag
+    // that the driver took off, and merged packets that are no probes.
     let late_too = matches!(
         reason,
         DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter | RxDrop::Aggregate)
@@ -36,12 +36,15 @@ pub(super) fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -
         DropReason::Rx(RxDrop::UnknownSource)
             | DropReason::Tx(TxDrop::NoRoute | TxDrop::MalformedInner | TxDrop::RateLimited)
     );
-    let overflow = reason == DropReason::Rx(RxDrop::NotAMember);
+    // Counted by pair of peer and network, in the map `NON_MEMBERS`; only while that map is full in
+    // the slot of the peer.
+    let pair_without_room = reason == DropReason::Rx(RxDrop::NotAMember);
     match (&owner.peer, owner.vni) {
         (None, None) => early && slot == UNATTRIBUTED_SLOT,
-        (Some(_), None) => early || overflow || of_probes,
+        (Some(_), None) => early || pair_without_room || of_probes,
         (None, Some(_)) => network_only,
-        (Some(_), Some(_)) => late_too || !(early || network_only || overflow),
+        // Every other reason is attributed to the member.
+        (Some(_), Some(_)) => late_too || !(early || network_only || pair_without_room),
     }
 }
 
@@ -49,7 +52,7 @@ pub(super) fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -
 mod tests {
     use super::*;
 
-    /// docs/packets.md, in brackets.
+    /// The expected owners are those in brackets behind the reasons in docs/packets.md.
     #[test]
     fn a_reason_is_exported_for_whom_the_rules_attribute_it_to() {
         let owner = |peer: bool, vni: bool| SlotOwner {

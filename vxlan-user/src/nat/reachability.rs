@@ -5,7 +5,7 @@ use super::{
     verdict::NatVerdict,
 };
 
-/// So many losses in a row are no accident.
+/// This many losses in a row are taken for more than chance.
 pub(super) const MIN_LOSSES: u64 = 3;
 
 /// Decides whether the path is blocked, or passes packets in one direction only.

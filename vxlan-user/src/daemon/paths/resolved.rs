@@ -1,4 +1,4 @@
-//! Resolved paths to peers: what resolution returns, without the resolution.
+//! Resolved paths to peers, as values. How paths are resolved is in `resolution`.
 
 use std::{collections::HashMap, net::IpAddr};
 

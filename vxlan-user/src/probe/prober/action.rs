@@ -1,4 +1,4 @@
-//! What a prober wants done.
+//! The actions that a prober requests of the event loop.
 
 use std::{
     net::{IpAddr, SocketAddr},

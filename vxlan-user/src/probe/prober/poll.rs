@@ -1,4 +1,4 @@
-//! What is due at a point in time.
+//! Does what is due at a point in time: requests, path MTU probes, pending moves of the endpoint.
 
 use std::time::Duration;
 

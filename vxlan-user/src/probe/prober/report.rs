@@ -9,7 +9,7 @@ use crate::{
     probe::report::{Liveness, LivenessSource, PerDirection, Report},
 };
 
-/// So many requests in a row without a reply are no accident.
+/// This many requests in a row without a reply are taken for more than chance.
 const MIN_LOSSES: u64 = 3;
 
 impl Prober {

@@ -1,4 +1,4 @@
-//! The tests of this room, and what they share: two hosts, a probe with everything in it, and
+//! The tests of probing, and what they share: two hosts, a probe with everything in it, and
 //! numbers that are random but the same every time.
 
 mod association;
