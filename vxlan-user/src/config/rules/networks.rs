@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
+use vxlan_common::wire::{ipv4, ipv6};
 
 use super::shared::{PeerDraft, on_line};
 use super::{limits, members, prefixes, probes};
@@ -14,10 +15,8 @@ use crate::config::text::source::quoted;
 use crate::config::types::{Located, Member, Network, Vni};
 use crate::config::values::scalar;
 
-/// RFC 791: every host accepts datagrams of this size.
-const MIN_MTU: u32 = 576;
-/// RFC 8200, section 5: no link that carries IPv6 has less.
-const MIN_MTU_IPV6: u32 = 1280;
+const MIN_MTU: u32 = ipv4::MIN_RECEIVABLE;
+const MIN_MTU_IPV6: u32 = ipv6::MIN_MTU;
 const MAX_MTU: u32 = 65535;
 
 /// Values of other sections that networks are compared with.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use vxlan_common::wire::vxlan;
+
 use super::shared::per_family;
 use crate::config::error::Problems;
 use crate::config::text::schema;
@@ -9,7 +11,7 @@ use crate::config::text::section::Section;
 use crate::config::types::{Located, Metrics, OuterField, Underlay};
 use crate::config::values::{address, scalar};
 
-pub(super) const DEFAULT_PORT: u16 = 4789;
+pub(super) const DEFAULT_PORT: u16 = vxlan::PORT;
 /// The default of hosts (RFC 1700). The kernel's `vxlan` device inherits instead.
 const DEFAULT_TTL: u8 = 64;
 const DEFAULT_DSCP: u8 = 0;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use vxlan_common::wire::ipv6;
+
 /// BASE_PLPMTU over IPv4 (RFC 8899, section 5.1.2).
 pub const BASE_PLPMTU_IPV4: u16 = 1200;
 /// BASE_PLPMTU over IPv6: the MTU that every link has (RFC 8200, section 5).
-pub const BASE_PLPMTU_IPV6: u16 = 1280;
+pub const BASE_PLPMTU_IPV6: u16 = ipv6::MIN_MTU as u16;
 /// A size that is lost so often in a row is too large (RFC 8899, section 5.1.2).
 pub const MAX_PROBES: u8 = 3;
 /// Time after which a larger size is searched for again (RFC 8899, section 5.1.1).
