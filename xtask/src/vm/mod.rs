@@ -22,7 +22,6 @@ mod table;
 mod tally;
 
 use std::{
-    env,
     fs::{self, File},
     path::PathBuf,
     process::ExitCode,
@@ -237,7 +236,12 @@ impl Programs {
         let target = paths::target_dir();
         fs::create_dir_all(&target)?;
         let work = tempfile::tempdir_in(&target).context("making a directory for the guests")?;
-        let this = env::current_exe().context("finding this program")?;
+        // Copied by its open file, not by its path: building the suites may have put a newer build
+        // of this program there.
+        let this = work.path().join("running");
+        fs::create_dir(&this).context("making a directory for this program")?;
+        let this = this.join("xtask");
+        fs::copy("/proc/self/exe", &this).context("copying this program")?;
         let mut files = vec![("/usr/bin/promtool".to_owned(), promtool)];
         let ours = vxlan.iter().map(|(path, file)| ((*path).to_owned(), file.clone()));
         let this = ("/usr/bin/xtask".to_owned(), this);
