@@ -145,9 +145,9 @@ impl Pair {
         Self::over(Family::V4, wire)
     }
 
-    /// With the addresses of [`two_hosts::End::underlay`].
+    /// With the addresses of [`two_hosts::Side::underlay`].
     pub fn over(outer: Family, wire: Wire) -> Result<Self> {
-        let [a, b] = two_hosts::End::BOTH.map(|end| end.underlay_prefix(outer));
+        let [a, b] = two_hosts::Side::BOTH.map(|end| end.underlay_prefix(outer));
         Self::with(&a, &b, 1500, wire)
     }
 
@@ -194,10 +194,10 @@ impl Pair {
 }
 
 impl TwoHosts for Pair {
-    fn ns(&self, end: two_hosts::End) -> &Ns {
+    fn ns(&self, end: two_hosts::Side) -> &Ns {
         match end {
-            two_hosts::End::A => &self.a,
-            two_hosts::End::B => &self.b,
+            two_hosts::Side::A => &self.a,
+            two_hosts::Side::B => &self.b,
         }
     }
 }

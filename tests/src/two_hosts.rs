@@ -51,12 +51,12 @@ impl Family {
 
 /// One of the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Side {
     A,
     B,
 }
 
-impl End {
+impl Side {
     pub const BOTH: [Self; 2] = [Self::A, Self::B];
 
     pub fn name(self) -> &'static str {
@@ -153,7 +153,7 @@ impl Tunnel<'_> {
     pub const TO_KERNEL: &'static str = "source_port = \"any\"";
 
     /// The configuration of a host; the peer has the other one's name.
-    pub fn config(&self, own: End) -> Config {
+    pub fn config(&self, own: Side) -> Config {
         let Self { outer, inner, underlay, peer } = *self;
         let other = own.other();
         let addresses: Vec<_> = inner.iter().map(|&family| own.address(family)).collect();
@@ -167,7 +167,7 @@ impl Tunnel<'_> {
     }
 
     /// A kernel vxlan device instead of a daemon; to be made after more settings.
-    pub fn kernel(&self, own: End, device: &str) -> KernelVxlan {
+    pub fn kernel(&self, own: Side, device: &str) -> KernelVxlan {
         let other = own.other();
         let (local, remote) = (own.underlay(self.outer), other.underlay(self.outer));
         self.inner.iter().fold(KernelVxlan::new(device, VNI, local, remote), |device, &family| {
@@ -178,10 +178,10 @@ impl Tunnel<'_> {
 
 /// Traffic between the overlay addresses of two hosts.
 pub trait TwoHosts {
-    fn ns(&self, end: End) -> &Ns;
+    fn ns(&self, end: Side) -> &Ns;
 
     /// So many pings, all of them answered.
-    fn ping(&self, from: End, family: Family, count: u32) -> Result<()> {
+    fn ping(&self, from: Side, family: Family, count: u32) -> Result<()> {
         let to = from.other().overlay(family);
         let result = ping(self.ns(from), Some(from.overlay(family)), to, count)?;
         ensure!(result.all_answered(), "from {from:?}: {}", result.output);
@@ -189,11 +189,11 @@ pub trait TwoHosts {
     }
 
     fn ping_from_both(&self, family: Family, count: u32) -> Result<()> {
-        End::BOTH.into_iter().try_for_each(|from| self.ping(from, family, count))
+        Side::BOTH.into_iter().try_for_each(|from| self.ping(from, family, count))
     }
 
     /// A TCP transfer that arrives whole.
-    fn transfer(&self, from: End, family: Family, bytes: u64) -> Result<Transfer> {
+    fn transfer(&self, from: Side, family: Family, bytes: u64) -> Result<Transfer> {
         let (to, at) = (from.other(), from.other().overlay(family));
         let transfer = tcp_transfer(self.ns(from), self.ns(to), at, bytes)?;
         ensure!(transfer.intact(), "from {from:?} to {at}: digests differ: {transfer:?}");
@@ -229,7 +229,7 @@ addresses = ["192.168.44.1/24", "2001:db8:44::1/64"]
 peer = "a"
 allowed_ips = ["192.168.43.0/24", "2001:db8:43::/64"]
 "#;
-        assert_eq!(&*tunnel.config(End::B), text);
-        assert_eq!(End::B.underlay_prefix(Family::V4), "203.0.113.2/24");
+        assert_eq!(&*tunnel.config(Side::B), text);
+        assert_eq!(Side::B.underlay_prefix(Family::V4), "203.0.113.2/24");
     }
 }

@@ -13,7 +13,7 @@ use vxlan_tests::{
     daemon::{self, Daemon},
     metrics::Metrics,
     systemd::Systemd,
-    two_hosts::{End, Family, Tunnel, TwoHosts as _},
+    two_hosts::{Family, Side, Tunnel, TwoHosts as _},
     wait::wait_until,
 };
 
@@ -63,7 +63,7 @@ impl Machines {
     fn new(drop_in: &str) -> Result<Self> {
         let pair = Pair::new(Wire::Real)?;
         let key = pair.run.write_key(KEY)?;
-        let config = pair.run.write("b.toml", &TUNNEL.config(End::B))?;
+        let config = pair.run.write("b.toml", &TUNNEL.config(Side::B))?;
         let drop_in = pair.run.write("drop-in.conf", drop_in)?;
         let files: [(&str, &Path); 5] = [
             ("/usr/bin/vxlan", &daemon::binary()?),
@@ -73,7 +73,7 @@ impl Machines {
             ("/etc/vxlan/link.key", &key),
         ];
         let systemd = Systemd::boot(&pair.b, &pair.run, &files)?;
-        let other = Daemon::start(&pair.a, &pair.run, "a", &TUNNEL.config(End::A))?;
+        let other = Daemon::start(&pair.a, &pair.run, "a", &TUNNEL.config(Side::A))?;
         Ok(Self { systemd, other, pair })
     }
 

@@ -13,7 +13,7 @@ use vxlan_tests::{
     Netns, Ns, Run,
     daemon::Daemon,
     kernel::left_out,
-    two_hosts::{End, Family, Tunnel, TwoHosts},
+    two_hosts::{Family, Side, Tunnel, TwoHosts},
     wait::wait_until,
 };
 use vxlan_user::host::VirtioFeatures;
@@ -73,10 +73,10 @@ impl Cards {
 }
 
 impl TwoHosts for Cards {
-    fn ns(&self, end: End) -> &Ns {
+    fn ns(&self, end: Side) -> &Ns {
         match end {
-            End::A => &self.a,
-            End::B => &self.b,
+            Side::A => &self.a,
+            Side::B => &self.b,
         }
     }
 }
@@ -103,7 +103,7 @@ fn card(mac: &str) -> Result<String> {
 
 /// Pings and a stream each way, through the tunnel.
 fn assert_carries(cards: &Cards) -> Result<()> {
-    for from in End::BOTH {
+    for from in Side::BOTH {
         cards.ping(from, Family::V4, 10)?;
         cards.transfer(from, Family::V4, BYTES)?;
     }
@@ -126,8 +126,8 @@ fn assert_native(daemon: &Daemon, ns: &Ns) -> Result<()> {
 #[test]
 fn two_cards_with_native_xdp() -> Result<()> {
     let Some(cards) = Cards::take()? else { return Ok(()) };
-    let a = Daemon::start(&cards.a, &cards.run, "a", &TUNNEL.config(End::A))?;
-    let b = Daemon::start(&cards.b, &cards.run, "b", &TUNNEL.config(End::B))?;
+    let a = Daemon::start(&cards.a, &cards.run, "a", &TUNNEL.config(Side::A))?;
+    let b = Daemon::start(&cards.b, &cards.run, "b", &TUNNEL.config(Side::B))?;
     assert_carries(&cards)?;
     assert_native(&a, &cards.a)?;
     assert_native(&b, &cards.b)?;
@@ -146,8 +146,8 @@ fn one_card_with_native_xdp_and_the_kernels_tunnel() -> Result<()> {
     let Some(cards) = Cards::take()? else { return Ok(()) };
     // The kernel's device does not know our inner checks of source ports.
     let tunnel = Tunnel { peer: Tunnel::TO_KERNEL, ..TUNNEL };
-    let a = Daemon::start(&cards.a, &cards.run, "a", &tunnel.config(End::A))?;
-    tunnel.kernel(End::B, "vx0").create(&cards.b)?;
+    let a = Daemon::start(&cards.a, &cards.run, "a", &tunnel.config(Side::A))?;
+    tunnel.kernel(Side::B, "vx0").create(&cards.b)?;
     assert_carries(&cards)?;
     assert_native(&a, &cards.a)?;
     a.stop()

@@ -22,8 +22,9 @@ use anyhow::Result;
 use self::site::{Lan, MTU};
 pub use self::{
     nat::{Nat, PORT},
-    site::{PROBES, Side, Site},
+    site::{PROBES, Site},
 };
+pub use crate::two_hosts::Side;
 use crate::{
     link::{End, Wire, connect, set_queue},
     netns::Netns,

@@ -10,6 +10,7 @@ use crate::{
     link::{End, Wire, connect, set_queue},
     netns::{Netns, Ns},
     topology::UNDERLAY,
+    two_hosts::Side,
 };
 
 /// In nft's words: the tunnel's probes, by the VNI that they have.
@@ -17,30 +18,8 @@ pub const PROBES: &str = "meta l4proto udp @th,96,24 16777215";
 /// Of every link of the lab, in bytes.
 pub(super) const MTU: u32 = 1500;
 
-/// One of the two sides of the internet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    A,
-    B,
-}
-
+/// A side of the internet is that of one of the two hosts.
 impl Side {
-    pub const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-        }
-    }
-
-    pub fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-
     /// What the side's router has on the internet.
     pub fn router(self) -> Ipv4Addr {
         match self {

@@ -16,7 +16,7 @@ use vxlan_tests::{
     link::set_queue,
     numbered::{Stream, Tally},
     packet::{Eth, Ipv4, Packet, Udp, Vxlan},
-    two_hosts::{End, Family, Tunnel, TwoHosts as _},
+    two_hosts::{Family, Side, Tunnel, TwoHosts as _},
     wait,
 };
 use vxlan_user::{
@@ -31,12 +31,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) static CONFIG: LazyLock<String> = LazyLock::new(|| {
     let underlay = "address = \"203.0.113.2\"\nxdp = \"auto\"\n\n[metrics]\n\
                     listen = \"127.0.0.1:9839\"";
-    Tunnel { underlay, ..Tunnel::default() }.config(End::B).into()
+    Tunnel { underlay, ..Tunnel::default() }.config(Side::B).into()
 });
 
 /// The other end of [`CONFIG`].
 pub(crate) static CONFIG_A: LazyLock<String> =
-    LazyLock::new(|| Tunnel::default().config(End::A).into());
+    LazyLock::new(|| Tunnel::default().config(Side::A).into());
 
 /// What the programs of a daemon count, with what they counted before.
 pub(crate) fn reader(of: &Daemon) -> Result<Reader> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use vxlan_tests::{
     daemon::Daemon,
     metrics::Metrics,
-    two_hosts::{End, Family, TwoHosts as _},
+    two_hosts::{Family, Side, TwoHosts as _},
 };
 
 use crate::host::{CONFIG, Host, PATIENCE};
@@ -19,8 +19,8 @@ fn used(host: &mut Host) -> Result<Daemon> {
     }
     let other = host.start_peer()?;
     host.daemon.launch()?;
-    host.pair.ping(End::A, Family::V4, 5)?;
-    host.pair.transfer(End::A, Family::V4, 5_000_000)?;
+    host.pair.ping(Side::A, Family::V4, 5)?;
+    host.pair.transfer(Side::A, Family::V4, 5_000_000)?;
     host.refuses_frames(1_000)?;
     Ok(other)
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use vxlan_tests::{
     kernel::{self, Feature},
     traffic::ping,
-    two_hosts::{End, Family, TwoHosts as _},
+    two_hosts::{Family, Side, TwoHosts as _},
 };
 
 use crate::host::{Host, changed, logged, tc, xdp};
@@ -209,7 +209,7 @@ fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
     ensure!(rx >= Some(40), "{peers:#}");
     let out = host.vxlan(&["down"])?;
     assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
-    let [from, to] = End::BOTH.map(|end| end.overlay(Family::V4));
+    let [from, to] = Side::BOTH.map(|end| end.overlay(Family::V4));
     let answers = ping(&host.pair.a, Some(from), to, 2)?;
     assert_eq!(answers.received, 0, "{}", answers.output);
     other.stop()

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use vxlan_tests::{
     Wire,
-    two_hosts::{End, Family},
+    two_hosts::{Family, Side},
 };
 
 use crate::{ledger::Merging, world::World};
@@ -16,7 +16,7 @@ fn both_ways(wire: Wire) -> Result<()> {
     for offload in ["tcp-segmentation-offload: on", "generic-segmentation-offload: on"] {
         ensure!(features.contains(offload), "not {offload}: {features}");
     }
-    for from in End::BOTH {
+    for from in Side::BOTH {
         let before = world.rest()?;
         world.transfer(from, GIBIBYTE)?;
         let ours = world.settle(&before, &[], Merging::TCP4)?;

@@ -7,7 +7,7 @@ use vxlan_tests::{
     Wire,
     conserve::NftCounter,
     traffic::{ping_with, udp_exchange},
-    two_hosts::{End, Family, OVERLAY, TwoHosts as _},
+    two_hosts::{Family, OVERLAY, Side, TwoHosts as _},
     wait::wait_until,
 };
 
@@ -22,7 +22,7 @@ const MEGABYTES_100: u64 = 100 << 20;
 const WIRES: [Wire; 2] = [Wire::Default, Wire::Real];
 
 /// Neither host has ever heard of the other: the first frame is an ARP request from `first`.
-fn cold_ping(wire: Wire, first: End) -> Result<()> {
+fn cold_ping(wire: Wire, first: Side) -> Result<()> {
     let world = World::new(wire, Family::V4)?;
     let before = world.rest()?;
     let arriving = NftCounter::ingress(&world.pair.b, DEVICE, "arp operation request")?;
@@ -55,7 +55,7 @@ fn full_frames_are_answered() -> Result<()> {
     for wire in WIRES {
         let world = World::new(wire, Family::V4)?;
         let before = world.rest()?;
-        for from in End::BOTH {
+        for from in Side::BOTH {
             let to = from.other().overlay(world.inner);
             // 1500 less the outer headers less 28.
             let full = ping_with(world.pair.ns(from), None, to, 3, "-i 0.02 -W 2 -M do -s 1422")?;
@@ -70,7 +70,7 @@ fn full_frames_are_answered() -> Result<()> {
 fn tcp_with_gso_both_ways() -> Result<()> {
     for wire in WIRES {
         let world = World::new(wire, Family::V4)?;
-        for from in End::BOTH {
+        for from in Side::BOTH {
             let before = world.rest()?;
             world.transfer(from, MEGABYTES_100)?;
             let ours = world.settle(&before, &[], Merging::TCP4)?;
@@ -86,7 +86,7 @@ fn tcp_with_gso_both_ways() -> Result<()> {
 fn numbered_datagrams_both_ways() -> Result<()> {
     for wire in WIRES {
         let world = World::new(wire, Family::V4)?;
-        for from in End::BOTH {
+        for from in Side::BOTH {
             let to = from.other();
             for size in [18, 1422] {
                 let before = world.rest()?;
@@ -126,7 +126,7 @@ fn inner_ipv6_both_ways() -> Result<()> {
         let own_duplicates = NftCounter::egress(a, OVERLAY, FOR_DUPLICATES)?;
         let before = quiet(|| Ok((world.read()?, chatter.packets()? + own_duplicates.packets()?)))?;
         world.add_kernel()?;
-        for end in End::BOTH {
+        for end in Side::BOTH {
             wait_for_addresses(&world, end)?;
         }
         let settle = |how| {
@@ -142,7 +142,7 @@ fn inner_ipv6_both_ways() -> Result<()> {
         world.ping(KERNEL, 10)?;
         let ours = settle(Merging::None)?;
         ensure!(joins.packets()? > 0 && duplicates.packets()? > 0, "no chatter: {ours:?}");
-        for from in End::BOTH {
+        for from in Side::BOTH {
             world.transfer(from, MEGABYTES_100 / 4)?;
             settle(Merging::TCP6)?;
         }
@@ -151,7 +151,7 @@ fn inner_ipv6_both_ways() -> Result<()> {
 }
 
 /// Until the host is sure that nobody else has its address, it does not use it.
-fn wait_for_addresses(world: &World, end: End) -> Result<()> {
+fn wait_for_addresses(world: &World, end: Side) -> Result<()> {
     let device = if end == OURS { OVERLAY } else { DEVICE };
     let ns = world.pair.ns(end);
     wait_until("the addresses are known to be unique", PATIENCE, || {

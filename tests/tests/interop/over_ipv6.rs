@@ -9,7 +9,7 @@ use vxlan_tests::{
     daemon::Daemon,
     sniff::Sniffer,
     traffic::ping_with,
-    two_hosts::{End, Family, OVERLAY, Tunnel, TwoHosts as _, VNI},
+    two_hosts::{Family, OVERLAY, Side, Tunnel, TwoHosts as _, VNI},
     wait::wait_until,
 };
 
@@ -43,7 +43,7 @@ fn chatter(reading: &Reading) -> Vec<(&'static str, u64)> {
 /// Pings with full frames, and bulk TCP, both ways, in both families; `settle` after each.
 fn traffic(pair: &Pair, settle: impl Fn(Merging) -> Result<()>) -> Result<()> {
     for (family, how) in [(Family::V4, Merging::TCP4), (Family::V6, Merging::TCP6)] {
-        for from in End::BOTH {
+        for from in Side::BOTH {
             pair.ping(from, family, 10)?;
             let (own, to) = (from.overlay(family), from.other().overlay(family));
             let options = format!("-i 0.02 -W 2 -M do -s {}", MTU - family.echo_headers());
@@ -51,7 +51,7 @@ fn traffic(pair: &Pair, settle: impl Fn(Merging) -> Result<()>) -> Result<()> {
             ensure!(full.all_answered(), "full frames from {own}: {}", full.output);
             settle(Merging::None)?;
         }
-        for from in End::BOTH {
+        for from in Side::BOTH {
             pair.transfer(from, family, BYTES)?;
             settle(how)?;
         }
@@ -76,13 +76,13 @@ fn has_mtu(ns: &Ns) -> Result<()> {
 #[test]
 fn ours_and_ours() -> Result<()> {
     let pair = wire()?;
-    let start = |end: End| -> Result<(Daemon, Meter)> {
+    let start = |end: Side| -> Result<(Daemon, Meter)> {
         let ns = pair.ns(end);
         let daemon = Daemon::start(ns, &pair.run, end.name(), &tunnel("").config(end))?;
         has_mtu(ns)?;
         Ok((daemon, Meter::new(ns, &[(OVERLAY, VNI)])?))
     };
-    let (a, b) = (start(End::A)?, start(End::B)?);
+    let (a, b) = (start(Side::A)?, start(Side::B)?);
     let read = || quiet(|| Ok([a.1.read(&a.0)?, b.1.read(&b.0)?]));
     let before = std::cell::RefCell::new(read()?);
     traffic(&pair, |how| {
@@ -105,9 +105,9 @@ fn ours_and_ours() -> Result<()> {
 fn ours_and_the_kernels(options: &str, has_checksum: bool) -> Result<()> {
     let pair = wire()?;
     let tunnel = tunnel(Tunnel::TO_KERNEL);
-    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel.config(End::A))?;
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel.config(Side::A))?;
     has_mtu(&pair.a)?;
-    tunnel.kernel(End::B, OVERLAY).mtu(MTU).options(options).create(&pair.b)?;
+    tunnel.kernel(Side::B, OVERLAY).mtu(MTU).options(options).create(&pair.b)?;
     let meter = Meter::new(&pair.a, &[(OVERLAY, VNI)])?;
     checksums_are(&pair, has_checksum)?;
     let read = || quiet(|| Ok((meter.read(&daemon)?, FarEnd::read(&pair.b, OVERLAY)?)));
@@ -131,7 +131,7 @@ fn checksums_are(pair: &Pair, kernel_has_one: bool) -> Result<()> {
         outer && frame.get(93) == Some(&1)
     };
     let wire = Sniffer::start(&pair.b, "eth0", icmp)?;
-    pair.ping(End::A, Family::V4, 1)?;
+    pair.ping(Side::A, Family::V4, 1)?;
     wire.wait_until(PATIENCE, |frames| frames.len() >= 2);
     let frames = wire.finish()?.frames;
     for outgoing in [false, true] {
@@ -156,7 +156,7 @@ fn ours_and_the_kernels_without_udp_checksums() -> Result<()> {
 #[test]
 fn the_overlay_follows_the_mtu_of_the_underlay() -> Result<()> {
     let pair = wire()?;
-    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel("").config(End::A))?;
+    let daemon = Daemon::start(&pair.a, &pair.run, "ours", &tunnel("").config(Side::A))?;
     for mtu in [1400, 1490, 1500] {
         pair.a.run(&format!("ip link set eth0 mtu {mtu}"))?;
         wait_until("the MTU follows", PATIENCE, || mtu_is(&pair.a, mtu - 70))

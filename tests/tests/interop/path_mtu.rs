@@ -17,7 +17,7 @@ use vxlan_tests::{
     daemon::Daemon,
     link::{End, connect, set_queue},
     traffic::{ping, ping_with, tcp_transfer},
-    two_hosts::{End as Host, Family, OVERLAY, VNI},
+    two_hosts::{Family, OVERLAY, Side as Host, VNI},
 };
 
 use crate::{

@@ -6,7 +6,7 @@ use vxlan_tests::{
     Config, Pair, Wire,
     daemon::Daemon,
     link::mac_text,
-    two_hosts::{End, Family, TwoHosts as _},
+    two_hosts::{Family, Side, TwoHosts as _},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ const B: &str = "10.0.0.119";
 const B_PUBLIC: &str = "198.51.100.20";
 
 /// `underlay` and `peer` are more lines for those sections.
-fn configuration(end: End, underlay: &str, endpoint: &str, peer: &str) -> Config {
+fn configuration(end: Side, underlay: &str, endpoint: &str, peer: &str) -> Config {
     let number = 43 + end as u32;
     Config::new(end.name())
         .lines(underlay)
@@ -40,10 +40,10 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     pair.a.run(&format!("ip neigh replace {B_PUBLIC} dev eth0 lladdr {mac}"))?;
 
     let private = format!("private_address = \"{B}\"");
-    let a = configuration(End::A, &format!("address = \"{A}\""), B_PUBLIC, &private);
+    let a = configuration(Side::A, &format!("address = \"{A}\""), B_PUBLIC, &private);
     let a = Daemon::start(&pair.a, &pair.run, "a", &a)?;
     let underlay = format!("address = \"{B}\"\npublic_address = \"{B_PUBLIC}\"");
-    let b = configuration(End::B, &underlay, A, "");
+    let b = configuration(Side::B, &underlay, A, "");
     let mut b = Daemon::start(&pair.b, &pair.run, "b", &b)?;
     let a_meter = Meter::new(&pair.a, &[("vxlan43", 43)])?;
     let b_meter = Meter::new(&pair.b, &[("vxlan44", 43)])?;
@@ -51,7 +51,7 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     let exchange = |b: &Daemon, rewritten: bool| -> Result<()> {
         let read = || quiet(|| Ok((a_meter.read(&a)?, b_meter.read(b)?)));
         let before = read()?;
-        pair.ping(End::B, Family::V4, 20)?;
+        pair.ping(Side::B, Family::V4, 20)?;
         let now = read()?;
         let (a, b): (Reading, Reading) = (now.0.since(&before.0), now.1.since(&before.1));
         let mut ledger = Ledger::default();
@@ -72,7 +72,7 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     exchange(&b, false)?;
     // As if a NAT had been on the way: the same packets from the public address.
     b.terminate()?;
-    b.write_config(&configuration(End::B, &format!("address = \"{B_PUBLIC}\""), A, ""))?;
+    b.write_config(&configuration(Side::B, &format!("address = \"{B_PUBLIC}\""), A, ""))?;
     b.launch()?;
     exchange(&b, true)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use vxlan_tests::{
     Pair, Wire,
     daemon::Daemon,
-    two_hosts::{End, Family, OVERLAY, Tunnel, TwoHosts as _, VNI},
+    two_hosts::{Family, OVERLAY, Side, Tunnel, TwoHosts as _, VNI},
 };
 
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// The daemon's end, and the kernel's with its device.
-pub(crate) const OURS: End = End::A;
-pub(crate) const KERNEL: End = End::B;
+pub(crate) const OURS: Side = Side::A;
+pub(crate) const KERNEL: Side = Side::B;
 pub(crate) const DEVICE: &str = "vx0";
 
 pub(crate) struct World {
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// So many pings from one end to the other, all answered.
-    pub(crate) fn ping(&self, from: End, count: u32) -> Result<()> {
+    pub(crate) fn ping(&self, from: Side, count: u32) -> Result<()> {
         let pings = self.pair.ping(from, self.inner, count);
         pings.with_context(|| {
             format!("{:?}, {:?}", self.wire, self.daemon.metrics().map(|page| page.drops()))
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// A TCP transfer from one end to the other, intact.
-    pub(crate) fn transfer(&self, from: End, bytes: u64) -> Result<()> {
+    pub(crate) fn transfer(&self, from: Side, bytes: u64) -> Result<()> {
         let transfer = self.pair.transfer(from, self.inner, bytes);
         transfer.with_context(|| format!("{:?}", self.wire)).map(drop)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use vxlan_tests::{
     Pair, Wire,
     daemon::Daemon,
-    two_hosts::{End, Family, Tunnel, TwoHosts as _},
+    two_hosts::{Family, Side, Tunnel, TwoHosts as _},
     wait::wait_until,
 };
 
@@ -35,8 +35,8 @@ fn an_endpoint_is_learned_and_the_path_is_known() -> Result<()> {
     let key = format!("key_file = \"{key}\"");
     let keyed = Tunnel { outer: Family::V6, underlay, peer: &key, ..Tunnel::default() };
     let fixed = format!("source_port = \"fixed\"\n{key}");
-    let a = Tunnel { peer: &fixed, ..keyed }.config(End::A);
-    let b = keyed.config(End::B).replace(&End::A.endpoint(Family::V6), "learn");
+    let a = Tunnel { peer: &fixed, ..keyed }.config(Side::A);
+    let b = keyed.config(Side::B).replace(&Side::A.endpoint(Family::V6), "learn");
     let b = Daemon::start(&pair.b, &pair.run, "b", &b)?;
     let unknown = report(&b, |peer| peer["nat"] == "unknown")?;
     ensure!(unknown["endpoint"].is_null(), "{unknown:#}");
@@ -51,7 +51,7 @@ fn an_endpoint_is_learned_and_the_path_is_known() -> Result<()> {
     ensure!(learned["endpoint"] == "[2001:db8:1::1]:4789", "{learned:#}");
     ensure!(learned["learned"] == true && learned["hops"]["rx"] == 0, "{learned:#}");
     report(&a, complete)?;
-    pair.ping(End::B, Family::V4, 3)?;
+    pair.ping(Side::B, Family::V4, 3)?;
     for daemon in [&a, &b] {
         let metrics = daemon.metrics()?;
         ensure!(metrics.total("vxlan_nat_rewritten_packets_total", &[]) == 0.0, "{}", metrics.text);
