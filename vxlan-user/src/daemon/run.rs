@@ -20,7 +20,7 @@ use super::{
     preflight,
     probing::Probing,
     reconcile::{
-        Reconciler, ageing,
+        HostPass, Reconciler, ageing,
         reconciler::clear_next_hops,
         underlay::{self, UnderlayReconciler},
     },
@@ -80,6 +80,7 @@ pub async fn run(
     service_manager.notify_ready(&running);
 
     let mut reconciler = Reconciler::new(directories, &host, &running);
+    let mut host_pass = HostPass::new(directories, &host);
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
     loop {
         tokio::select! {
@@ -88,6 +89,7 @@ pub async fn run(
             batch = events.next_batch() => match batch {
                 Some(batch) => {
                     reconciler.observe(&batch, &running);
+                    host_pass.observe(&batch, &running);
                     if batch.iter().any(|event| underlay::concerns(event, &running)) {
                         underlay.reconcile(&mut running, &mut probing).await;
                         reconciler.observe(&[HostEvent::Overrun], &running);
@@ -97,6 +99,7 @@ pub async fn run(
                     events = host.watch().context("cannot watch the host any longer")?;
                     underlay.reconcile(&mut running, &mut probing).await;
                     reconciler.observe(&[HostEvent::Overrun], &running);
+                    host_pass.request();
                 }
             },
             message = underlay.next_icmp() => {
@@ -122,10 +125,12 @@ pub async fn run(
                     listeners: &mut listeners,
                 };
                 let outcome = reload.run(&mut requests, &mut service_manager).await;
+                host_pass.request();
                 if let Some(request) = request {
                     let _requester_is_gone = request.send(outcome);
                 }
             }
+            () = host_pass.due() => host_pass.run(&mut running).await,
             () = underlay.carrier_poll_due() => {
                 if underlay.poll_carrier(&running).await {
                     reconciler.observe(&[HostEvent::Overrun], &running);

@@ -1,11 +1,17 @@
 //! Keeps the data plane in line with the host while the daemon runs: paths, endpoints and MTUs of
-//! peers, the underlay interface, the age of learned MAC addresses.
+//! peers, the underlay interface, the age of learned MAC addresses. And keeps what the daemon has
+//! made on the host as it shall be, whoever changes it.
 
 pub(in crate::daemon) mod ageing;
 mod dirty_set;
 mod endpoints;
+mod hooks;
+mod host_pass;
 mod mtu;
+mod overlays;
 pub(in crate::daemon) mod reconciler;
 pub(in crate::daemon) mod underlay;
 
-pub(in crate::daemon) use self::{mtu::NarrowedPath, reconciler::Reconciler};
+pub(in crate::daemon) use self::{
+    host_pass::HostPass, mtu::NarrowedPath, reconciler::Reconciler,
+};
