@@ -86,11 +86,23 @@ impl Error for ConfigErrors {}
 pub(super) struct Problems {
     file: PathBuf,
     found: Vec<ConfigError>,
+    /// The sections whose keys were listed by a problem.
+    listed: Vec<&'static str>,
 }
 
 impl Problems {
     pub(super) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), found: Vec::new() }
+        Self { file: file.to_owned(), found: Vec::new(), listed: Vec::new() }
+    }
+
+    /// Returns whether this is the first problem that lists the keys of this section: a hundred
+    /// mistakes need no hundred lists.
+    pub(super) fn may_list(&mut self, header: &'static str) -> bool {
+        let first = !self.listed.contains(&header);
+        if first {
+            self.listed.push(header);
+        }
+        first
     }
 
     pub(super) fn file(&self) -> &Path {

@@ -16,11 +16,13 @@ use crate::config::values::{address, scalar};
 /// How many peers an error lists before it stops.
 const MAX_LISTED_PEERS: usize = 10;
 
-/// Reads the members of a network. Returns those whose peer could be read, and whether these are
-/// all members.
+/// Reads the members of a network. `peers_known`: every peer of the file has a name that could be
+/// read; else an unknown name may only be a consequence. Returns those whose peer could be read,
+/// and whether these are all members.
 pub(super) fn members(
     section: &Section<'_>,
     names: &HashMap<&str, usize>,
+    peers_known: bool,
     problems: &mut Problems,
 ) -> (Vec<Member>, bool) {
     let mut members: Vec<Member> = Vec::new();
@@ -31,8 +33,11 @@ pub(super) fn members(
         section.refuse_unknown_keys(problems);
         let peer = section.required_text("peer", problems).and_then(|item| {
             let Some(index) = names.get(item.value) else {
-                let remedy = known_peers(item.value, names);
-                problems.add(item.line, format!("{item} is no [[peer]] of this file. {remedy}"));
+                if peers_known {
+                    let remedy = known_peers(item.value, names);
+                    let message = format!("{item} is no [[peer]] of this file. {remedy}");
+                    problems.add(item.line, message);
+                }
                 return None;
             };
             if let Some(first) = peers.insert(*index, item.line) {

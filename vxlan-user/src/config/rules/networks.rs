@@ -44,6 +44,7 @@ pub(super) fn networks(
             names.entry(name.value.as_str()).or_insert(index);
         }
     }
+    let peers_known = root.is_list_or_absent("peer") && peers.iter().all(|at| at.name().is_some());
     let mut vnis: HashMap<Vni, Option<u32>> = HashMap::new();
     let mut interfaces: HashMap<String, Option<u32>> = HashMap::new();
     if let Some(underlay) = other.interface {
@@ -58,7 +59,7 @@ pub(super) fn networks(
         let vni = vni(&section, other.probes, &mut vnis, problems);
         let interface = interface(&section, &mut interfaces, problems);
         let addresses = prefixes::addresses(&section, problems);
-        let (members, all) = members::members(&section, &names, problems);
+        let (members, all) = members::members(&section, &names, peers_known, problems);
         members_known &= all;
         for member in &members {
             if let Some(used) = used.get_mut(member.peer) {

@@ -40,8 +40,41 @@ fn fields_of_the_outer_header() {
         row(
             "interface = \"ens4\"",
             "interface = \"ens4\"\ndscp = \"ef\"",
-            &["5: dscp = \"ef\" is neither a number nor \"inherit\". Write a number from 0 to \
+            &["5: dscp = \"ef\" is the name of a code point. Write dscp = 46."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\ndscp = \"AF41\"",
+            &["5: dscp = \"AF41\" is the name of a code point. Write dscp = 34."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\ndscp = \"cs9\"",
+            &["5: dscp = \"cs9\" is neither a number nor \"inherit\". Write a number from 0 to \
                 63, or \"inherit\"."],
+        ),
+        row(
+            "interface = \"ens4\"",
+            "interface = \"ens4\"\nxdp = \"driver\"",
+            &["5: xdp = \"driver\" is not a known word. Write xdp = \"native\" (of \"auto\", \
+               \"native\", \"generic\", \"off\")."],
+        ),
+        row(
+            "addresses = [\"192.168.43.1/24\"]",
+            "addresses = [\"192.168.43.1/24\"]\nmtu = \"auto\"",
+            &["18: mtu = \"auto\" is text, not a whole number. Leave mtu out: it is chosen \
+               automatically then."],
+        ),
+        row(
+            "[underlay]",
+            "[probe]\ninterval = 0.5\n[underlay]",
+            &["4: interval = 0.5 is a number with a fraction, not a whole number. Write interval \
+               = 1."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \"192.0.2.7\"\nkey = \"office.key\"",
+            &["14: [[peer]] has no key \"key\". Write key_file."],
         ),
         row(
             "interface = \"ens4\"",

@@ -132,6 +132,61 @@ fn addresses() {
 }
 
 #[test]
+fn slips_in_writing_an_address() {
+    check(&[
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \" 192.0.2.7:4789\"",
+            &["13: endpoint = \" 192.0.2.7:4789\" has blanks around the address. Write endpoint \
+               = \"192.0.2.7:4789\"."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \"192.000.002.007\"",
+            &["13: endpoint = \"192.000.002.007\" has leading zeros, which some programs read as \
+               octal. Write endpoint = \"192.0.2.7:4789\"."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \"udp://192.0.2.7:4789/\"",
+            &["13: endpoint = \"udp://192.0.2.7:4789/\" has a URL scheme. Write endpoint = \
+               \"192.0.2.7:4789\"."],
+        ),
+        row(
+            "endpoint = \"192.0.2.7\"",
+            "endpoint = \"2001:db8::20:4789\"",
+            &["13: endpoint = \"2001:db8::20:4789\" has no brackets around its IPv6 address. \
+               Write endpoint = \"[2001:db8::20]:4789\", or endpoint = \"[2001:db8::20:4789]:4789\" \
+               if :4789 belongs to the address."],
+        ),
+        row(
+            "\naddress = \"10.0.0.2\"",
+            "\naddress = \"10.0.0.2 \"",
+            &["5: address = \"10.0.0.2 \" has blanks around the address. Write address = \
+               \"10.0.0.2\"."],
+        ),
+        row(
+            "[\"192.168.44.0/24\"]",
+            "[\"192.168.44.0/255.255.255.0\"]",
+            &["20: \"192.168.44.0/255.255.255.0\" in allowed_ips has a netmask for a prefix \
+               length. Write \"192.168.44.0/24\"."],
+        ),
+        row(
+            "[\"192.168.44.0/24\"]",
+            "[\"192.168.44.0/24, 192.168.46.0/24\"]",
+            &["20: \"192.168.44.0/24, 192.168.46.0/24\" in allowed_ips holds several prefixes in \
+               one text. Write \"192.168.44.0/24\", \"192.168.46.0/24\"."],
+        ),
+        row(
+            "[\"192.168.43.1/24\"]",
+            "[\"192.168.43.1/255.255.255.0\"]",
+            &["17: \"192.168.43.1/255.255.255.0\" in addresses has a netmask for a prefix \
+               length. Write \"192.168.43.1/24\"."],
+        ),
+    ]);
+}
+
+#[test]
 fn numbers_and_words() {
     check(&[
         row(

@@ -2,7 +2,7 @@
 //! means is the matter of `values` and `rules`.
 //!
 //! Import order, lowest first: `source`, `suggest`, `schema`, `item`, `wrong_type`, `section`,
-//! `document`.
+//! `syntax`, `document`.
 
 pub(super) mod document;
 pub(super) mod item;
@@ -10,4 +10,5 @@ pub(super) mod schema;
 pub(super) mod section;
 pub(super) mod source;
 pub(super) mod suggest;
+mod syntax;
 mod wrong_type;

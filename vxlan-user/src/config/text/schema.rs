@@ -38,6 +38,8 @@ pub(in crate::config) struct Key {
     pub(in crate::config) kind: ValueKind,
     /// The text behind the `=`; for a section its header.
     pub(in crate::config) example: &'static str,
+    /// Without the key the value is chosen automatically, by what the host has.
+    pub(in crate::config) has_automatic_value: bool,
 }
 
 #[derive(Debug)]
@@ -66,13 +68,22 @@ impl Schema {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// Returns all keys, as messages list them.
+    pub(in crate::config) fn list(&self) -> String {
+        self.keys.iter().map(Key::written).collect::<Vec<_>>().join(", ")
+    }
+
     pub(in crate::config) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name)
     }
 }
 
 const fn key(name: &'static str, kind: ValueKind, example: &'static str) -> Key {
-    Key { name, kind, example }
+    Key { name, kind, example, has_automatic_value: false }
+}
+
+const fn automatic(name: &'static str, kind: ValueKind, example: &'static str) -> Key {
+    Key { has_automatic_value: true, ..key(name, kind, example) }
 }
 
 pub(in crate::config) static ROOT: Schema = Schema {
@@ -143,7 +154,7 @@ pub(in crate::config) static NETWORK: Schema = Schema {
         key("interface", ValueKind::Text, "\"vxlan43\""),
         key("addresses", ValueKind::List, "[\"192.168.43.1/24\"]"),
         key("local_ips", ValueKind::List, "[\"192.168.43.0/24\"]"),
-        key("mtu", ValueKind::Number, "1410"),
+        automatic("mtu", ValueKind::Number, "1410"),
         key("route_table", ValueKind::Text, "\"main\""),
         key("broadcast_rate", ValueKind::Number, "1000"),
         key("unknown_unicast", ValueKind::Text, "\"flood\""),

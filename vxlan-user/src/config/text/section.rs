@@ -35,21 +35,29 @@ impl<'d> Section<'d> {
     /// whether all keys are known.
     pub(in crate::config) fn refuse_unknown_keys(&self, problems: &mut Problems) -> bool {
         let mut all_known = true;
-        for (name, _) in self.table.iter() {
+        let mut names: Vec<_> = self.table.iter().map(|(name, _)| name).collect();
+        names.sort_by_key(|name| name.span().start);
+        for name in names {
             let written: &str = name.get_ref();
             if self.schema.key(written).is_some() {
                 continue;
             }
             all_known = false;
             let header = self.schema.header;
-            let all = self.schema.keys.iter().map(Key::written).collect::<Vec<_>>().join(", ");
             let meant = suggest::nearest(written, self.schema.names());
             let remedy = match meant.and_then(|meant| self.schema.key(meant)) {
                 Some(meant) => format!("Write {}.", meant.written()),
-                None => match sections_with(written) {
-                    Some(others) => format!("That key belongs in {others}; {header} has: {all}."),
-                    None => format!("Remove it, or write one of: {all}."),
-                },
+                None => {
+                    let keys = problems.may_list(header).then(|| self.schema.list());
+                    match (sections_with(written), keys) {
+                        (Some(others), Some(keys)) => {
+                            format!("That key belongs in {others}; {header} has: {keys}.")
+                        }
+                        (Some(others), None) => format!("That key belongs in {others}."),
+                        (None, Some(keys)) => format!("Remove it, or write one of: {keys}."),
+                        (None, None) => "Remove it.".to_owned(),
+                    }
+                }
             };
             let what = if self.line.is_none() { "section or key" } else { "key" };
             let written = quoted(written);

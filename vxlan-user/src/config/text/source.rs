@@ -31,12 +31,9 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// Returns the text of the line that holds the byte at `offset`.
-    pub(in crate::config) fn line_text(&self, offset: usize) -> &str {
-        let before = self.newlines.partition_point(|newline| *newline < offset);
-        let start = before.checked_sub(1).map_or(0, |last| self.newlines[last] + 1);
-        let end = self.newlines.get(before).copied().unwrap_or(self.text.len());
-        self.text.get(start..end).unwrap_or_default().trim()
+    /// Returns every line without its indentation, with its number, counted from 1.
+    pub(in crate::config) fn lines(&self) -> impl Iterator<Item = (u32, &'t str)> {
+        (1..).zip(self.text.lines().map(str::trim))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Finds the word that the user probably meant. Owns how many mistakes a slip may have, and the
-//! words that people know from `ip link add type vxlan`.
+//! words that people know from other tools.
 
 /// Longest word that is compared: no key is as long, and the effort grows with the product of the
 /// lengths.
 const MAX_BYTES: usize = 64;
 
-/// Options of `ip link` and the keys that stand for them here.
-const FROM_IP_LINK: [(&str, &str); 10] = [
+/// Words of `ip link`, `bridge` and other tools, and the words that stand for them here.
+const KNOWN_ELSEWHERE: [(&str, &str); 26] = [
     ("id", "vni"),
     ("vnid", "vni"),
     ("dev", "interface"),
@@ -17,6 +17,22 @@ const FROM_IP_LINK: [(&str, &str); 10] = [
     ("srcport", "source_port"),
     ("tos", "dscp"),
     ("maxaddress", "max_stations"),
+    ("key", "key_file"),
+    ("psk", "key_file"),
+    ("secret", "key_file"),
+    ("preshared_key", "key_file"),
+    ("ips", "allowed_ips"),
+    ("allowedips", "allowed_ips"),
+    ("ageing_time", "ageing"),
+    ("nic", "interface"),
+    ("driver", "native"),
+    ("drv", "native"),
+    ("xdpdrv", "native"),
+    ("skb", "generic"),
+    ("xdpgeneric", "generic"),
+    ("none", "off"),
+    ("false", "off"),
+    ("true", "auto"),
 ];
 
 /// Returns the candidate that `word` was probably meant to be.
@@ -28,7 +44,7 @@ pub(in crate::config) fn nearest<'c>(
         return None;
     }
     let word = fold(word);
-    let alias = FROM_IP_LINK.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    let alias = KNOWN_ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         if alias == Some(candidate) {

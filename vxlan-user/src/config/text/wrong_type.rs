@@ -26,6 +26,15 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
         (ValueKind::Number, Some(text)) if number(text).is_some() => {
             format!("{name} = {}, without quotes", text.trim())
         }
+        (ValueKind::Number, Some("auto" | "default")) if key.has_automatic_value => {
+            return format!(
+                "{name} = {written} is text, not a whole number. Leave {name} out: it is chosen \
+                 automatically then."
+            );
+        }
+        (ValueKind::Number, None) if whole_part(value).is_some() => {
+            format!("{name} = {}", whole_part(value).unwrap_or_default())
+        }
         (
             ValueKind::Text
             | ValueKind::Number
@@ -53,6 +62,13 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
         ),
         _ => format!("{name} = {written} is {found}, not {wanted}. Write {instead}."),
     }
+}
+
+/// Returns the whole part of a number with a fraction, at least 1.
+fn whole_part(value: &Spanned<DeValue<'_>>) -> Option<u64> {
+    let DeValue::Float(float) = value.get_ref() else { return None };
+    let (whole, _) = float.as_str().split_once('.')?;
+    whole.parse::<u64>().ok().map(|whole| whole.max(1))
 }
 
 /// Tells that an element of a list is no text, and what to write instead.

@@ -2,7 +2,7 @@
 //! are the matter of `scalar`.
 //!
 //! Each function returns the value or adds one problem that says what to write instead. How values
-//! relate to each other is the matter of `rules`.
+//! relate to each other is the matter of `rules`, and slips in writing are that of `slips`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,6 +12,8 @@ use crate::config::error::Problems;
 use crate::config::text::item::Item;
 use crate::config::text::source::quoted;
 use crate::config::types::Located;
+
+use super::slips;
 
 /// Tells why an address cannot be an end of a tunnel. `None`: it can.
 fn unfit(address: IpAddr) -> Option<&'static str> {
@@ -57,6 +59,8 @@ pub(in crate::config) fn address(
         format!("{item} has a prefix length. Write {}.", bare(prefix.addr()))
     } else if let Ok(with_port) = text.parse::<SocketAddr>() {
         format!("{item} has a port. Write {}.", bare(with_port.ip()))
+    } else if let Some((why, address)) = slips::repaired::<IpAddr>(text) {
+        format!("{item} {why}. Write {}.", bare(address))
     } else {
         let example = item.instead("\"10.0.0.2\"");
         format!(
@@ -92,7 +96,15 @@ fn parse_endpoint(item: &Item<&str>, default_port: u16) -> Result<SocketAddr, St
         SocketAddr::new(IpAddr::V6(v6), default_port)
     } else if let Ok(address) = text.parse::<IpAddr>() {
         if address.is_ipv6() {
-            let good = item.instead(&format!("\"[{address}]:{default_port}\""));
+            let whole = item.instead(&format!("\"[{address}]:{default_port}\""));
+            let good = match slips::ipv6_with_port(text, default_port) {
+                Some(meant) => format!(
+                    "{}, or {whole} if :{} belongs to the address",
+                    item.instead(&format!("\"{meant}\"")),
+                    meant.port()
+                ),
+                None => whole,
+            };
             return Err(format!("{item} has no brackets around its IPv6 address. Write {good}."));
         }
         SocketAddr::new(address, default_port)
@@ -120,6 +132,14 @@ fn no_endpoint(item: &Item<&str>, default_port: u16) -> String {
         let port = quoted(port);
         return format!("{item} has {port} for a port, not 1 to 65535. Write {good}.");
     }
+    let slip = slips::repaired::<SocketAddr>(item.value);
+    let slip = slip.or_else(|| {
+        let (why, address) = slips::repaired::<IpAddr>(item.value)?;
+        Some((why, SocketAddr::new(address, default_port)))
+    });
+    if let Some((why, endpoint)) = slip {
+        return format!("{item} {why}. Write {}.", item.instead(&format!("\"{endpoint}\"")));
+    }
     let good = item.instead("\"198.51.100.20:4789\"");
     format!(
         "{item} is not an IP address, and names are not resolved. Write the peer's address, such \
@@ -143,9 +163,13 @@ pub(in crate::config) fn listen(
             let good = item.instead(&format!("\"{}\"", SocketAddr::new(address, 9839)));
             format!("{item} has no port. Write {good}.")
         }
-        (Err(_), Err(_)) => {
-            format!("{item} is not an IP address and a port. Write {example}.")
-        }
+        (Err(_), Err(_)) => match slips::repaired::<SocketAddr>(item.value) {
+            Some((why, listen)) => {
+                let good = item.instead(&format!("\"{listen}\""));
+                format!("{item} {why}. Write {good}.")
+            }
+            None => format!("{item} is not an IP address and a port. Write {example}."),
+        },
     };
     problems.add(item.line, message);
     None
@@ -166,9 +190,10 @@ pub(in crate::config) fn prefix(
         (Err(_), Ok(address)) => {
             format!("{item} has no prefix length. Write \"{}\".", IpNet::from(address))
         }
-        (Err(_), Err(_)) => {
-            format!("{item} is not an IP prefix. Write one such as \"192.168.44.0/24\".")
-        }
+        (Err(_), Err(_)) => match slips::prefixes(item.value) {
+            Some((why, good)) => format!("{item} {why}. Write {good}."),
+            None => format!("{item} is not an IP prefix. Write one such as \"192.168.44.0/24\"."),
+        },
     };
     problems.add(item.line, message);
     None
@@ -189,9 +214,12 @@ pub(in crate::config) fn interface_address(
             let good = format!("\"{address}/{length}\"");
             format!("{item} has no prefix length. Write that of the network, such as {good}.")
         }
-        (Err(_), Err(_)) => {
-            format!("{item} is not an IP address with prefix length. Write \"192.168.43.1/24\".")
-        }
+        (Err(_), Err(_)) => match slips::prefixes(item.value) {
+            Some((why, good)) => format!("{item} {why}. Write {good}."),
+            None => format!(
+                "{item} is not an IP address with prefix length. Write \"192.168.43.1/24\"."
+            ),
+        },
     };
     problems.add(item.line, message);
     None

@@ -154,12 +154,39 @@ pub(in crate::config) fn outer_field(
                 problems.add(item.line, format!("{item} is text. Write {good}, without quotes."));
                 return None;
             }
+            Err(_) if key == "dscp" && dscp(item.value).is_some() => {
+                let good = item.instead(&dscp(item.value).unwrap_or_default().to_string());
+                let message = format!("{item} is the name of a code point. Write {good}.");
+                problems.add(item.line, message);
+                return None;
+            }
             Err(_) => (item.line, format!("{item} is neither a number nor \"{INHERIT}\".")),
         },
     };
     let range = format!("Write a number from {low} to {high}, or \"{INHERIT}\".");
     problems.add(line, format!("{message} {range}"));
     None
+}
+
+/// Returns the number of a differentiated services code point by its name (RFC 2474, 2597, 3246,
+/// 5865, 8622).
+fn dscp(name: &str) -> Option<u8> {
+    let name = name.trim().to_ascii_uppercase();
+    match name.as_str() {
+        "BE" | "DF" | "DEFAULT" => return Some(0),
+        "EF" => return Some(46),
+        "VA" | "VOICE-ADMIT" => return Some(44),
+        "LE" => return Some(1),
+        _ => {}
+    }
+    let digits = |text: &str| text.parse::<u8>().ok();
+    if let Some(class) = name.strip_prefix("CS").and_then(digits) {
+        return (class < 8).then_some(class * 8);
+    }
+    let both = name.strip_prefix("AF").and_then(digits)?;
+    let (class, precedence) = (both / 10, both % 10);
+    ((1..=4).contains(&class) && (1..=3).contains(&precedence))
+        .then_some(class * 8 + precedence * 2)
 }
 
 /// Reads a word of a fixed list. Returns the list's default without the key.
