@@ -156,8 +156,8 @@ fn slips_in_writing_an_address() {
             "endpoint = \"192.0.2.7\"",
             "endpoint = \"2001:db8::20:4789\"",
             &["13: endpoint = \"2001:db8::20:4789\" has no brackets around its IPv6 address. \
-               Write endpoint = \"[2001:db8::20]:4789\", or endpoint = \"[2001:db8::20:4789]:4789\" \
-               if :4789 belongs to the address."],
+               Write endpoint = \"[2001:db8::20]:4789\", or endpoint = \
+               \"[2001:db8::20:4789]:4789\" if :4789 belongs to the address."],
         ),
         row(
             "\naddress = \"10.0.0.2\"",
