@@ -9,11 +9,13 @@
 //! `values` turns one text into one value, `rules` holds the values against each other. Each goes
 //! on after a mistake, so that one run reports all of them.
 //!
-//! Import order, lowest first: `error`, `choice`, `types`, `text`, `values`, `rules`.
+//! Import order, lowest first: `error`, `choice`, `types`, `text`, `values`, `rules`,
+//! `changes`.
 
 use std::fs;
 use std::path::Path;
 
+mod changes;
 mod choice;
 mod error;
 mod rules;
@@ -24,6 +26,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Changes;
 pub use choice::{
     NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
     TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accepted;
+mod changes;
 mod document;
 mod fuzz;
 mod refused_limits;
