@@ -70,7 +70,7 @@ pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
         if ctx.is_merged() {
             return aggregate(lookup::slot_of_address(outer.family, &outer.source));
         }
-        probe_rx::hand_over(ctx, outer)?;
+        probe_rx::hand_over(ctx, outer, settings)?;
         return Ok(RxVerdict::Probe);
     }
     let Some(sender) = policy::find_sender(outer, settings)? else {

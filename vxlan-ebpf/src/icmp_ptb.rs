@@ -107,13 +107,22 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
     ctx.pull_data(len + HEADERS as u32).ok()
 }
 
+/// There is no partial checksum: the quoted packet's own one is right.
+const COMPLETE: u32 = 1 << 16;
+
 /// The partial checksum of the quoted transport header (CHECKSUM_PARTIAL): the sum over the pseudo
-/// header, in network order. `None`: the checksum is complete.
+/// header, in network order; or [`COMPLETE`]. A number on every path, as the compiler would compute
+/// with the content of an `Option` before it looks whether there is one, which the verifier refuses.
 ///
 /// Whoever sends the message on a wire completes the checksum, over what is quoted, and no helper
 /// prevents that. `bpf_l4_csum_replace` does not update a partial checksum, which tells it apart.
 #[inline(always)]
-fn partial_checksum(ctx: &TcContext, inner: &Inner) -> Option<u16> {
+fn partial_checksum(ctx: &TcContext, inner: &Inner) -> u32 {
+    read_partial_checksum(ctx, inner).map_or(COMPLETE, u32::from)
+}
+
+#[inline(always)]
+fn read_partial_checksum(ctx: &TcContext, inner: &Inner) -> Option<u16> {
     let at = inner.transport_at()
         + match inner.protocol {
             PROTOCOL_TCP => tcp::field::CHECKSUM,
@@ -139,19 +148,19 @@ fn icmp_checksum<const AT: usize>(
     ctx: &TcContext,
     inner: &Inner,
     sum: u32,
-    partial: Option<u16>,
+    partial: u32,
 ) -> Option<u16> {
     let sum = u32::from(fold(sum).to_be());
     let packet = View::from_skb(ctx);
     let sum = match partial {
-        None => packet.add_to_checksum::<QUOTED>(AT, sum)?,
-        Some(field) => {
+        COMPLETE => packet.add_to_checksum::<QUOTED>(AT, sum)?,
+        field => {
             let header = if inner.family == IPV6 {
                 packet.add_to_checksum::<{ IPV6_LEN as u32 }>(AT, sum)?
             } else {
                 sum
             };
-            u32::from(fold(header)) + u32::from(!field)
+            u32::from(fold(header)) + u32::from(!(field as u16))
         }
     };
     Some(!fold(sum))

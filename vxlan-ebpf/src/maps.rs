@@ -13,7 +13,7 @@ use vxlan_common::{
     addr::{Address, IPV6, Mac},
     counters::Counters,
     outer::HeaderWords,
-    probe::ProbeTag,
+    probe::{CEILINGS, ProbeTag, SOURCE_BUCKETS},
     table::{
         BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, Mapping, MemberEntry,
         MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
@@ -49,15 +49,21 @@ pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
 #[map]
 pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
 
-/// Virtual clocks of the limit of probes. Writer and reader: `decap`. Index: twice the peer, plus
-/// one for probes from the peer's endpoint.
+/// Virtual clocks of the limits of probes from the address of a peer's endpoint. Writer and reader:
+/// `decap`. Index: twice the peer for those from the endpoint itself, plus one for other ports.
 #[map]
 pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(32_768, 0);
+
+/// Virtual clocks of the limits of probes by source, and of all probes. Writer and reader: `decap`.
+/// Index: [`vxlan_common::probe::source_bucket`], or a ceiling.
+#[map]
+pub(crate) static PROBE_SOURCE_BUCKETS: Array<u64> =
+    Array::with_max_entries(SOURCE_BUCKETS + CEILINGS, 0);
 
 /// Received probes. Writer: `decap`. Reader: daemon, which consumes them. Size in bytes; a probe
 /// takes 384.
 #[map]
-pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(2 * 1024 * 1024, 0);
 
 /// Inner prefixes and their owners. Writer: daemon. Reader: `decap` (source and destination),
 /// `encap`. One entry per `allowed_ips` and per local prefix.

@@ -1,6 +1,6 @@
 //! Hands received probes to the daemon, with the outer headers as they arrived. The daemon verifies
-//! that a probe is genuine; here only the tag and a rate limit keep strangers from filling the ring
-//! buffer.
+//! that a probe is genuine; here only the tag and budgets by source keep strangers from filling the
+//! ring buffer.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use vxlan_common::{
@@ -9,6 +9,7 @@ use vxlan_common::{
     outer::{OVERHEAD_IPV4, OVERHEAD_IPV6},
     probe::{FRAME_LEN, ProbeTag, ReceivedProbe, TAG_AT},
     reason::RxDrop,
+    table::GlobalSettings,
     wire::{ETH_LEN, IPV4_LEN, IPV6_LEN, VXLAN_LEN, ipv4, ipv6, udp},
 };
 
@@ -18,22 +19,29 @@ use crate::{
     maps::{PROBERS, PROBES},
     packet::View,
     packet_ctx::{MAX_HEADERS_LEN, PacketCtx},
-    peer_entry, rate_limit,
+    peer_entry,
+    rate_limit::{self, ProbeOrigin},
     scratch::OuterRx,
 };
 
 /// Hands a probe to the daemon, or returns the drop reason: the section "Probe" of docs/packets.md.
 #[inline(always)]
-pub(crate) fn hand_over<C: PacketCtx>(ctx: &C, outer: &OuterRx) -> Result<(), Refused> {
+pub(crate) fn hand_over<C: PacketCtx>(
+    ctx: &C,
+    outer: &OuterRx,
+    settings: &GlobalSettings,
+) -> Result<(), Refused> {
     let packet = &ctx.reach(MAX_HEADERS_LEN);
     let Some(peer) = claimed_peer(packet, outer) else {
         let slot = lookup::slot_of_address(outer.family, &outer.source);
         return Err(Refused { reason: RxDrop::ProbeDenied, slot, pair: None });
     };
     let slot = lookup::peer_slot(peer);
-    let from_endpoint = peer_entry::peek(peer)
-        .is_some_and(|peer| peer.family == outer.family && peer.endpoint.equals(&outer.source));
-    if !rate_limit::allow_probe(peer, from_endpoint) || write(ctx, packet, outer, peer).is_none() {
+    let origin = origin(peer, outer);
+    let (source, port) = (&outer.source, outer.source_port);
+    if !rate_limit::allow_probe(peer, origin, source, port, settings.secret)
+        || write(ctx, packet, outer, peer).is_none()
+    {
         return Err(Refused { reason: RxDrop::RateLimited, slot, pair: None });
     }
     counters::probe(slot);
@@ -51,6 +59,21 @@ fn claimed_peer(packet: &View, outer: &OuterRx) -> Option<u32> {
     let ([a, b, c, d], [e, f, g, h]) = (tag.be_bytes4(0), tag.be_bytes4(4));
     // SAFETY: an index, copied out at once.
     unsafe { PROBERS.get([a, b, c, d, e, f, g, h]) }.copied()
+}
+
+/// Compares the source of a probe with the endpoint of the peer that its tag names.
+#[inline(always)]
+fn origin(peer: u32, outer: &OuterRx) -> ProbeOrigin {
+    match peer_entry::peek(peer) {
+        Some(peer) if peer.family == outer.family && peer.endpoint.equals(&outer.source) => {
+            if u16::from_be_bytes(peer.port) == outer.source_port {
+                ProbeOrigin::Endpoint
+            } else {
+                ProbeOrigin::EndpointAddress
+            }
+        }
+        _ => ProbeOrigin::Elsewhere,
+    }
 }
 
 /// Writes a probe into the ring buffer. `None`: the buffer is full, as the daemon does not keep up;

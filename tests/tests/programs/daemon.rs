@@ -116,10 +116,16 @@ pub(crate) fn take_probes(bpf: &mut aya::Ebpf) -> Vec<(u64, ProbeEvent)> {
 
 /// As if no probe had come for long.
 pub(crate) fn refill_probes(bpf: &mut aya::Ebpf, peers: u32) {
-    let map = bpf.map_mut("PROBE_BUCKETS").expect("is a map");
-    let mut buckets: Array<&mut MapData, u64> = map.try_into().expect("is an array");
-    // One for what comes from the peer's endpoint, one for all else.
-    (0..2 * peers).for_each(|peer| buckets.set(peer, 0, 0).expect("is in range"));
+    // Two of each peer: its endpoint, and other ports there. Then the ceilings and all sources.
+    for (name, used) in [("PROBE_BUCKETS", 2 * peers), ("PROBE_SOURCE_BUCKETS", u32::MAX)] {
+        let map = bpf.map_mut(name).expect("is a map");
+        let mut buckets: Array<&mut MapData, u64> = map.try_into().expect("is an array");
+        for index in 0..used.min(buckets.len()) {
+            if buckets.get(&index, 0).expect("is in range") != 0 {
+                buckets.set(index, 0, 0).expect("is in range");
+            }
+        }
+    }
 }
 
 pub(crate) fn observed(bpf: &aya::Ebpf, member: u32) -> ObservedEndpoint {

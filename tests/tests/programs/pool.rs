@@ -23,6 +23,8 @@ use vxlan_common::{
 };
 use vxlan_user::dataplane::{DataPlane, LoadOptions};
 
+use crate::daemon;
+
 static IDLE: Mutex<Vec<DataPlane>> = Mutex::new(Vec::new());
 
 /// More than any of these worlds has of peers, networks or members.
@@ -101,7 +103,7 @@ fn empty(bpf: &mut Ebpf) {
         },
     );
     array(bpf, "FORGOTTEN", &0_u64);
-    array(bpf, "PROBE_BUCKETS", &0_u64);
+    daemon::refill_probes(bpf, MAX_ENTRIES / 2);
     array(bpf, "PEER_BUCKETS", &BucketState { packets: 0, bytes: 0 });
     array(bpf, "BUM_BUCKETS", &0_u64);
     array(bpf, "SLOW_PATH_BUCKETS", &0_u64);

@@ -1,6 +1,9 @@
 //! Probes: what is handed to the daemon, byte for byte, and how many come through.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use vxlan_common::reason::RxDrop::{ProbeDenied, RateLimited};
 
@@ -13,8 +16,12 @@ use crate::{
 pub(crate) const PROBE_VNI: u32 = 0xff_ffff;
 /// The shortest inner frame that is one.
 pub(crate) const SHORTEST: usize = 302;
-/// So many at once.
+/// So many at once from one source.
 const BURST: u64 = 64;
+/// From the peer's endpoint.
+const ENDPOINT_BURST: u64 = 256;
+/// From all sources together.
+const CEILING: u64 = 2_048;
 
 /// `gcp6`, with keys for `aws` and `office`.
 pub(crate) fn text() -> String {
@@ -236,26 +243,116 @@ fn so_many_in_a_second() {
         let moved = bench.run(Program::Decap, Context::DEFAULT, &bad).deltas;
         assert_eq!(moved, Deltas::rx_drop(ProbeDenied, Who::Peer("aws")));
     }
-    let begin = Instant::now();
-    let passed = burst(&mut bench, &aws, "aws");
-    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
-    // That was not the endpoint that is in use; what comes from there has as many of its own.
-    let endpoint = probe(outer_ip6(), outer_udp(), &frame(daemon::tag("aws"), SHORTEST)).build();
-    let begin = Instant::now();
-    let passed = burst(&mut bench, &endpoint, "aws");
-    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
+    assert_burst(&mut bench, &aws, "aws", BURST);
+    // That was not the address of the endpoint in use. What comes from there, and not from the port
+    // that data goes to, has as many of its own; so has each port.
+    for port in [50_000, 50_001] {
+        let udp = outer_udp().src_port(port);
+        let there = probe(outer_ip6(), udp, &frame(daemon::tag("aws"), SHORTEST)).build();
+        assert_burst(&mut bench, &there, "aws", BURST);
+    }
+    let udp = outer_udp().src_port(4_789);
+    let endpoint = probe(outer_ip6(), udp, &frame(daemon::tag("aws"), SHORTEST)).build();
+    assert_burst(&mut bench, &endpoint, "aws", ENDPOINT_BURST);
     // Another tag has as many.
-    let begin = Instant::now();
-    let passed = burst(&mut bench, &office, "office");
-    let max = BURST + (begin.elapsed().as_secs_f64() * BURST as f64).ceil() as u64;
-    assert!((BURST..=max).contains(&passed), "{passed}, not {BURST} to {max}");
+    assert_burst(&mut bench, &office, "office", BURST);
     // They come again with time, one after the other.
+    wait_for_term();
+    burst(&mut bench, &aws, "aws");
     let passed = burst(&mut bench, &aws, "aws");
     assert!(passed < BURST / 2, "{passed} at once");
     bench.refill_probes();
     assert!(burst(&mut bench, &aws, "aws") >= BURST);
+}
+
+/// Waits until sources keep their buckets for 4 seconds at least.
+fn wait_for_term() {
+    while daemon::now() >> 32 & 1 == 1 {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As many are handed out as `burst` says, and what comes again meanwhile. Buckets change now and
+/// then, and then as many again.
+#[track_caller]
+fn assert_burst(bench: &mut Bench, packet: &[u8], peer: &'static str, limit: u64) {
+    let (begin, term) = (Instant::now(), daemon::now() >> 33);
+    let passed = burst(bench, packet, peer);
+    let again = if daemon::now() >> 33 == term { 0 } else { limit };
+    let max = limit + again + (begin.elapsed().as_secs_f64() * limit as f64).ceil() as u64;
+    assert!((limit..=max).contains(&passed), "{passed}, not {limit} to {max}");
+}
+
+/// A stranger's flood with the tag of `aws`, from one source after the other.
+fn flood(bench: &mut Bench, packets: impl Iterator<Item = impl AsRef<[u8]>>) {
+    for packet in packets {
+        for _ in 0..2 * BURST {
+            let outcome = bench.run(Program::Decap, Context::DEFAULT, packet.as_ref());
+            assert_eq!(outcome.verdict, XDP_DROP);
+        }
+        bench.probes();
+    }
+}
+
+/// Who has seen the tag uses up what he may send himself, and from other addresses what these may:
+/// not what the peer may send from where it is next.
+#[test]
+fn a_flood_uses_up_no_other_source() {
+    let mut bench = bench();
+    let inner = frame(daemon::tag("aws"), SHORTEST);
+    let from = |a: u8, b: u8| {
+        let source = Ipv4Addr::new(198, 51, a, b);
+        probe(outer_ip().src(source), outer_udp(), &inner).build()
+    };
+    flood(&mut bench, (1..=20).map(|last| from(100, last)));
+    assert_burst(&mut bench, &from(101, 1), "aws", BURST);
+    // A network of IPv6 is one source, and another one another.
+    wait_for_term();
+    let from6 = |prefix: u16, last: u16| {
+        let source = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, prefix, 0, 0, 0, last);
+        probe(outer_ip6().src(source), outer_udp(), &inner).build()
+    };
+    bench.refill_probes();
+    flood(&mut bench, (1..=20).map(|last| from6(1, last)));
+    let passed = burst(&mut bench, &from6(1, 99), "aws");
+    assert!(passed < BURST / 2, "{passed} from the same network");
+    assert_burst(&mut bench, &from6(2, 1), "aws", BURST);
+    // Neighbours behind the NAT of the peer's endpoint have another port.
+    bench.refill_probes();
+    let there = |port| probe(outer_ip6(), outer_udp().src_port(port), &inner).build();
+    flood(&mut bench, (1..=5).map(there));
+    assert_burst(&mut bench, &there(4_789), "aws", ENDPOINT_BURST);
+    assert_burst(&mut bench, &there(6), "aws", BURST);
+}
+
+/// However many sources there are, the daemon gets no more than it can verify; and what comes from
+/// endpoints does not suffer from strangers.
+#[test]
+fn all_sources_together_have_a_ceiling() {
+    let mut bench = bench();
+    let inner = frame(daemon::tag("aws"), SHORTEST);
+    let (mut handed, mut limited) = (0, 0);
+    let begin = Instant::now();
+    for number in 0..3 * CEILING as u32 {
+        let source = Ipv4Addr::from(0xc633_6400 + number);
+        let packet = probe(outer_ip().src(source), outer_udp(), &inner).build();
+        let outcome = bench.run(Program::Decap, Context::DEFAULT, &packet);
+        if outcome.deltas == Deltas::probes("aws", 1) {
+            handed += 1;
+        } else {
+            assert_eq!(outcome.deltas, Deltas::rx_drop(RateLimited, Who::Peer("aws")));
+            limited += 1;
+        }
+        if number % 512 == 0 {
+            bench.probes();
+        }
+    }
+    let max = CEILING as f64 + begin.elapsed().as_secs_f64() * 32_768.0 + 1.0;
+    assert!(f64::from(handed) <= max, "{handed} of {max}");
+    assert_eq!(handed + limited, 3 * CEILING as u32);
+    let endpoint = probe(outer_ip6(), outer_udp().src_port(4_789), &inner).build();
+    bench.probes();
+    assert_burst(&mut bench, &endpoint, "aws", ENDPOINT_BURST);
 }
 
 /// Nobody takes them out: what does not fit is dropped and counted.
@@ -275,7 +372,7 @@ fn a_daemon_that_does_not_keep_up() {
     // Full, and not too many: with a fresh limit nothing more fits.
     bench.refill_probes();
     assert_eq!(burst(&mut bench, &packet, "aws"), 0);
-    assert!(fit >= 8 * BURST, "room for {fit}");
+    assert!(fit >= 2 * CEILING, "room for {fit}");
     println!("room for {fit}");
     let events = bench.probes();
     assert_eq!(events.len() as u64, fit);

@@ -21,7 +21,7 @@ const PEERS: &str = "PEERS";
 const VERSIONS: &str = "VERSIONS";
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
-pub(super) const NAMES: [&str; 25] = [
+pub(super) const NAMES: [&str; 26] = [
     "SETTINGS",
     SOURCES,
     MAPPINGS,
@@ -43,6 +43,7 @@ pub(super) const NAMES: [&str; 25] = [
     "TAGS",
     "PEER_BUCKETS",
     "PROBE_BUCKETS",
+    "PROBE_SOURCE_BUCKETS",
     "BUM_BUCKETS",
     "SLOW_PATH_BUCKETS",
     "COUNTERS",
