@@ -111,8 +111,9 @@ fn make_room<const HEADERS: usize>(ctx: &TcContext) -> Option<()> {
 const COMPLETE: u32 = 1 << 16;
 
 /// The partial checksum of the quoted transport header (CHECKSUM_PARTIAL): the sum over the pseudo
-/// header, in network order; or [`COMPLETE`]. A number on every path, as the compiler would compute
-/// with the content of an `Option` before it looks whether there is one, which the verifier refuses.
+/// header, in network order; or [`COMPLETE`]. A number on every path: the compiler would compute
+/// with the content of an `Option` before it looks whether there is one, which the verifier
+/// refuses.
 ///
 /// Whoever sends the message on a wire completes the checksum, over what is quoted, and no helper
 /// prevents that. `bpf_l4_csum_replace` does not update a partial checksum, which tells it apart.

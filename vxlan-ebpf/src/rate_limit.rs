@@ -22,15 +22,15 @@ use crate::{
 
 /// Limit of each kind of slow-path work.
 const SLOW_PATH_LIMIT: RateLimit = RateLimit::per_second(100, 0, 100);
-/// Limit of probes with one peer's tag from the peer's endpoint: more than a peer sends, a search for
-/// the path MTU included.
+/// Limit of probes with one peer's tag from the peer's endpoint: more than a peer sends, a search
+/// for the path MTU included.
 const ENDPOINT_PROBES: RateLimit = RateLimit::per_second(256, 0, 256);
 /// Limit of probes with one peer's tag from the address of its endpoint and all other ports.
 const ADDRESS_PROBES: RateLimit = RateLimit::per_second(1_024, 0, 1_024);
 /// Limit of probes with one peer's tag from one source.
 const SOURCE_PROBES: RateLimit = RateLimit::per_second(64, 0, 64);
-/// Limit of all probes, once for those from addresses of endpoints and once for all others: what the
-/// daemon can verify beside its other work. Both bursts together fit into the ring buffer.
+/// Limit of all probes, once for those from addresses of endpoints and once for all others: what
+/// the daemon can verify beside its other work. Both bursts together fit into the ring buffer.
 const ALL_PROBES: RateLimit = RateLimit::per_second(32_768, 0, 2_048);
 
 /// Charges a received packet, and the bytes of its inner frame, to its peer.
@@ -72,8 +72,8 @@ pub(crate) enum ProbeOrigin {
     Elsewhere,
 }
 
-/// Charges a probe to the budgets of docs/probe-protocol.md, "Budgets". Anybody on the path can read
-/// a tag: so each source has a budget of its own, and takes nothing from another one.
+/// Charges a probe to the budgets of docs/probe-protocol.md, "Budgets". Anybody on the path can
+/// read a tag: so each source has a budget of its own, and takes nothing from another one.
 #[inline(always)]
 pub(crate) fn allow_probe(
     peer: u32,

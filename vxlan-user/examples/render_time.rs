@@ -103,6 +103,7 @@ fn snapshot(peers: usize) -> Snapshot {
         observed: vec![ObservedData { mapping: None, last_seen: Some(3) }; peers],
         reports: names.iter().map(|name| report(name)).collect(),
         round_trips: Some(round_trips),
+        longest_turn: None,
         reload: None,
         at: SystemTime::now(),
     }

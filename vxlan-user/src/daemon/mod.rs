@@ -17,7 +17,8 @@
 //! 9. `paths`: path resolution and path MTUs
 //! 10. `running`: the active data plane
 //! 11. `preflight`: checks that read only
-//! 12. `directories`
+//! 12. `turns`: how long the event loop takes for each event
+//! 13. `directories`
 
 mod directories;
 mod down;
@@ -31,6 +32,7 @@ mod run;
 mod running;
 mod serve;
 mod takeover;
+mod turns;
 
 pub use directories::Directories;
 pub use down::{Removed, down};

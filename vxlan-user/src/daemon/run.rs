@@ -29,6 +29,7 @@ use super::{
     running::ActivePlane,
     serve::{listeners::Listeners, program_log, service_manager::ServiceManager},
     takeover::take_over,
+    turns::Turns,
 };
 use crate::{
     dataplane::LoadOptions,
@@ -70,8 +71,15 @@ pub async fn run(
     let address = listener.local_addr().context("the metrics socket has no address")?;
     let mut probing = Probing::start(directories, &mut running)?;
     let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
-    let (mut listeners, requests) =
-        Listeners::start(directories, &running, &probing, underlay.status(), listener)?;
+    let mut turns = Turns::new();
+    let (mut listeners, requests) = Listeners::start(
+        directories,
+        &running,
+        &probing,
+        underlay.status(),
+        turns.longest(),
+        listener,
+    )?;
     let mut requests = ReloadRequests::new(hangup, &directories.config, watch, requests);
     let mut ageing = ageing::start(&directories.pins, &running)?;
     program_log::forward(&mut running, options)?;
@@ -83,11 +91,13 @@ pub async fn run(
     let mut host_pass = HostPass::new(directories, &host);
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
     loop {
+        turns.end();
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             batch = events.next_batch() => match batch {
                 Some(batch) => {
+                    turns.begin("changes of the host");
                     reconciler.observe(&batch, &running);
                     host_pass.observe(&batch, &running);
                     if batch.iter().any(|event| underlay::concerns(event, &running)) {
@@ -96,6 +106,7 @@ pub async fn run(
                     }
                 }
                 None => {
+                    turns.begin("watching the host anew");
                     events = host.watch().context("cannot watch the host any longer")?;
                     underlay.reconcile(&mut running, &mut probing).await;
                     reconciler.observe(&[HostEvent::Overrun], &running);
@@ -103,16 +114,19 @@ pub async fn run(
                 }
             },
             message = underlay.next_icmp() => {
+                turns.begin("a packet that was too big");
                 let message = message.context("cannot receive reports of packets too big")?;
                 if let Some(narrowed) = reconciler.packet_too_big(&mut running, &message)? {
                     probing.path_narrowed(&narrowed);
                 }
             }
             event = probing.next() => {
+                turns.begin("probes");
                 let event = event.context("cannot receive probes")?;
                 probing.handle(event, &mut running, &mut reconciler).await?;
             }
             request = requests.next() => {
+                turns.begin("a reload");
                 let mut reload = Reload {
                     directories,
                     host: &host,
@@ -130,14 +144,19 @@ pub async fn run(
                     let _requester_is_gone = request.send(outcome);
                 }
             }
-            () = host_pass.due() => host_pass.run(&mut running).await,
+            () = host_pass.due() => {
+                turns.begin("what the daemon made on the host");
+                host_pass.run(&mut running).await;
+            }
             () = underlay.carrier_poll_due() => {
+                turns.begin("the carrier");
                 if underlay.poll_carrier(&running).await {
                     reconciler.observe(&[HostEvent::Overrun], &running);
                 }
             }
             () = service_manager.watchdog_due() => service_manager.notify_watchdog(),
             _ = retry.tick() => {
+                turns.begin("what is due each second");
                 reconciler.save(&mut running);
                 service_manager.update_status(&running);
                 if running.state.underlay.lost.is_some() {
@@ -149,6 +168,7 @@ pub async fn run(
             }
             // A batch at a time, so that the other branches have their turn.
             () = std::future::ready(()), if reconciler.has_work() => {
+                turns.begin("paths to peers");
                 reconciler.run_batch(&mut running).await?;
                 probing.set_paths(&running, &reconciler);
             }

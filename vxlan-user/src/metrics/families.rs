@@ -182,6 +182,11 @@ pub(super) const RELOAD_SUCCESS: Family = gauge(
     "Unix time at which the configuration was last applied.",
     &[],
 );
+pub(super) const LONGEST_TURN: Family = gauge(
+    "vxlan_event_loop_longest_turn_seconds",
+    "The longest time for which the daemon was busy with one event, in the latest minutes.",
+    &[],
+);
 
 impl Family {
     /// Every family, in the order of docs/metrics.md.
@@ -213,5 +218,6 @@ impl Family {
         MAP_CAPACITY,
         RELOAD,
         RELOAD_SUCCESS,
+        LONGEST_TURN,
     ];
 }

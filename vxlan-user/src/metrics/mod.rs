@@ -9,15 +9,17 @@
 //! 4. `rtt_histogram`
 //! 5. `snapshot`
 //! 6. `underlay_status`
-//! 7. `attribution`
-//! 8. `source`
-//! 9. `published`
-//! 10. `peers`
-//! 11. `render`
-//! 12. `server`
+//! 7. `longest_turn`
+//! 8. `attribution`
+//! 9. `source`
+//! 10. `published`
+//! 11. `peers`
+//! 12. `render`
+//! 13. `server`
 
 mod attribution;
 mod families;
+mod longest_turn;
 mod peers;
 mod process;
 mod published;
@@ -32,6 +34,7 @@ mod text;
 mod underlay_status;
 
 pub use families::{Family, MetricKind};
+pub use longest_turn::LongestTurn;
 pub use process::process_metrics;
 pub use published::Published;
 pub use render::render;

@@ -53,6 +53,8 @@ pub struct Snapshot {
     /// The report on each peer; empty without a prober.
     pub reports: Arc<[Report]>,
     pub round_trips: Option<RttHistogram>,
+    /// How long the longest recent turn of the event loop took. Absent: there is no daemon.
+    pub longest_turn: Option<Duration>,
     /// How the latest reload of the daemon ended. Absent: there is no daemon.
     pub reload: Option<LastReload>,
     /// When the snapshot was taken, by the wall clock.

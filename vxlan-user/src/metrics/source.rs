@@ -6,6 +6,7 @@ use vxlan_common::reason::{DropReason, RxDrop};
 
 use super::{
     attribution::is_counted_for,
+    longest_turn::LongestTurn,
     rtt_histogram::RttHistogram,
     snapshot::{DropCount, MemberTraffic, Snapshot},
     underlay_status::SharedUnderlay,
@@ -26,6 +27,7 @@ pub struct SnapshotSource {
     underlay: Option<SharedUnderlay>,
     reports: SharedReports,
     round_trips: Option<RttHistogram>,
+    longest_turn: Option<LongestTurn>,
 }
 
 impl SnapshotSource {
@@ -37,7 +39,15 @@ impl SnapshotSource {
             }
         }
         let reports = SharedReports::default();
-        Self { reader, state, members, underlay: None, reports, round_trips: None }
+        Self {
+            reader,
+            state,
+            members,
+            underlay: None,
+            reports,
+            round_trips: None,
+            longest_turn: None,
+        }
     }
 
     /// Adds what a prober reports.
@@ -48,6 +58,11 @@ impl SnapshotSource {
     /// Adds the status of the underlay that a daemon observes.
     pub fn with_underlay(self, underlay: SharedUnderlay) -> Self {
         Self { underlay: Some(underlay), ..self }
+    }
+
+    /// Adds how long the turns of the event loop take.
+    pub fn with_longest_turn(self, longest_turn: LongestTurn) -> Self {
+        Self { longest_turn: Some(longest_turn), ..self }
     }
 
     pub fn reader(&self) -> &Reader {
@@ -98,6 +113,7 @@ impl SnapshotSource {
                 .collect::<Result<_, _>>()?,
             reports: self.reports.latest(),
             round_trips: self.round_trips.clone(),
+            longest_turn: self.longest_turn.as_ref().map(LongestTurn::latest),
             reload: None,
             at: SystemTime::now(),
         })

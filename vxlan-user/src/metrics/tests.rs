@@ -45,6 +45,7 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
             generations: Vec::new(),
             entries: Vec::new(),
         },
+        longest_turn: Some(Duration::from_millis(7)),
         reload: None,
         traffic: Vec::new(),
         drops: Vec::new(),

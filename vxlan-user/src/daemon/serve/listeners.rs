@@ -8,7 +8,7 @@ use crate::{
         directories::Directories, probing::Probing, reload_requests::ReloadRequest,
         running::ActivePlane,
     },
-    metrics::{self, Published, SharedUnderlay, SnapshotSource},
+    metrics::{self, LongestTurn, Published, SharedUnderlay, SnapshotSource},
 };
 
 /// How many requests for a reload may wait.
@@ -18,6 +18,7 @@ const MAX_REQUESTS: usize = 16;
 pub(in crate::daemon) struct Listeners {
     published: Published,
     underlay: SharedUnderlay,
+    longest_turn: LongestTurn,
     pages: AbortHandle,
     /// `None`: the socket could not be made.
     api: Option<Api>,
@@ -30,9 +31,13 @@ impl Listeners {
         running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
+        longest_turn: LongestTurn,
         listener: TcpListener,
     ) -> anyhow::Result<(Self, mpsc::Receiver<ReloadRequest>)> {
-        let published = Published::new(source(directories, running, probing, &underlay)?);
+        let published = Published::new(
+            source(directories, running, probing, &underlay)?
+                .with_longest_turn(longest_turn.clone()),
+        );
         let pages = serve(listener, published.clone());
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         let socket = directories.run_dir.api_socket();
@@ -40,7 +45,7 @@ impl Listeners {
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot reach this daemon: {error}"))
             .ok();
-        Ok((Self { published, underlay, pages, api }, requests))
+        Ok((Self { published, underlay, longest_turn, pages, api }, requests))
     }
 
     /// Serves the data of another configuration, at another address if there is a listener.
@@ -51,7 +56,8 @@ impl Listeners {
         probing: &Probing,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
-        self.published.replace(source(directories, running, probing, &self.underlay)?);
+        let source = source(directories, running, probing, &self.underlay)?;
+        self.published.replace(source.with_longest_turn(self.longest_turn.clone()));
         if let Some(listener) = listener {
             self.pages.abort();
             self.pages = serve(listener, self.published.clone());

@@ -1,0 +1,86 @@
+//! Measures the turns of the event loop: the time from an event to when the loop waits again, in
+//! which it serves nothing else.
+
+use std::time::{Duration, Instant};
+
+use crate::metrics::LongestTurn;
+
+/// The longest turn is reported for this time at least, and for twice as long at most.
+const PERIOD: Duration = Duration::from_secs(300);
+/// No turn shall take longer.
+const TARGET: Duration = Duration::from_millis(10);
+
+/// The turns of the event loop.
+pub(super) struct Turns {
+    longest: LongestTurn,
+    /// The turn that goes on: what it is for, and since when.
+    current: Option<(&'static str, Instant)>,
+    /// The longest turn of the period before, and of this one.
+    periods: [Duration; 2],
+    /// When this period began.
+    period_began: Instant,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self {
+            longest: LongestTurn::default(),
+            current: None,
+            periods: [Duration::ZERO; 2],
+            period_began: Instant::now(),
+        }
+    }
+
+    /// Returns where the longest turn is reported.
+    pub(super) fn longest(&self) -> LongestTurn {
+        self.longest.clone()
+    }
+
+    /// Begins a turn.
+    pub(super) fn begin(&mut self, event: &'static str) {
+        self.current = Some((event, Instant::now()));
+    }
+
+    /// Ends the turn, as the loop waits for the next event.
+    pub(super) fn end(&mut self) {
+        let Some((event, began)) = self.current.take() else { return };
+        let took = began.elapsed();
+        if took > TARGET {
+            tracing::debug!("the event loop took {} ms for: {event}", took.as_millis());
+        }
+        self.record(took, Instant::now());
+    }
+
+    fn record(&mut self, took: Duration, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.period_began);
+        if elapsed >= PERIOD {
+            let [_, previous] = self.periods;
+            let previous = if elapsed < 2 * PERIOD { previous } else { Duration::ZERO };
+            self.periods = [previous, Duration::ZERO];
+            self.period_began = now;
+        }
+        let [previous, current] = &mut self.periods;
+        *current = took.max(*current);
+        self.longest.put((*current).max(*previous));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_turn_counts_for_one_period_and_not_for_three() {
+        let mut turns = Turns::new();
+        let (longest, start) = (turns.longest(), turns.period_began);
+        let mut record = |took, at| {
+            turns.record(Duration::from_millis(took), start + at);
+            longest.latest().as_millis()
+        };
+        assert_eq!(record(40, PERIOD / 2), 40);
+        assert_eq!(record(3, PERIOD - Duration::from_secs(1)), 40);
+        assert_eq!(record(5, PERIOD + PERIOD / 4), 40);
+        assert_eq!(record(4, 2 * PERIOD + PERIOD / 2), 5);
+        assert_eq!(record(1, 9 * PERIOD), 1);
+    }
+}
