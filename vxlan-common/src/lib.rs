@@ -26,4 +26,4 @@ pub mod wire;
 
 /// Version of every layout in [`table`], [`counters`], [`nat`] and [`probe`]; part of the pin
 /// directory's name.
-pub const ABI_VERSION: u32 = if cfg!(feature = "other-layout") { 5 } else { 4 };
+pub const ABI_VERSION: u32 = if cfg!(feature = "other-layout") { 6 } else { 5 };

@@ -53,7 +53,7 @@ reasons! {
         InvalidVxlanHeader = 4 "invalid_vxlan_header",
         /// VNI that is not a network of this host.
         UnknownVni = 5 "unknown_vni",
-        /// Outer source address that is no peer's.
+        /// Outer source address that no peer may send from.
         UnknownSource = 6 "unknown_source",
         /// A known peer, in a network it is not a member of.
         NotAMember = 7 "not_a_member",

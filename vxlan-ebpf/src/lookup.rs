@@ -5,7 +5,7 @@ use vxlan_common::{
     addr::Address,
     counters::UNATTRIBUTED_SLOT,
     inner::Inner,
-    table::{NetworkEntry, OuterAddress, Owner},
+    table::{AddressOwner, NetworkEntry, OuterAddress, Owner},
 };
 
 use crate::{
@@ -34,11 +34,11 @@ pub(crate) fn owner(network: &NetworkEntry, inner: &Inner, address: &Address) ->
     ROUTES.get(RouteKey::for_address(network.vni, inner.family, *address)).copied()
 }
 
-/// The index of the peer that has an outer address.
+/// The peer that has an outer address.
 #[inline(always)]
-pub(crate) fn peer_of_address(family: u8, address: &Address) -> Option<u32> {
+pub(crate) fn peer_of_address(family: u8, address: &Address) -> Option<AddressOwner> {
     let key = OuterAddress { family, pad: [0; 3], address: *address };
-    // SAFETY: an index, copied out at once.
+    // SAFETY: copied out at once; entries are replaced whole.
     unsafe { PEER_BY_ADDRESS.get(key) }.copied()
 }
 
@@ -51,5 +51,5 @@ pub(crate) fn peer_slot(index: u32) -> u32 {
 /// The counter slot of the peer that has an outer address.
 #[inline(always)]
 pub(crate) fn slot_of_address(family: u8, address: &Address) -> u32 {
-    peer_of_address(family, address).map_or(UNATTRIBUTED_SLOT, peer_slot)
+    peer_of_address(family, address).map_or(UNATTRIBUTED_SLOT, |owner| peer_slot(owner.peer))
 }

@@ -15,8 +15,8 @@ use vxlan_common::{
     outer::HeaderWords,
     probe::{CEILINGS, ProbeTag, SOURCE_BUCKETS},
     table::{
-        BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, Mapping, MemberEntry,
-        MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
+        AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, Mapping,
+        MemberEntry, MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
         OuterAddress, Owner, PeerEntry, SourceEntry, TaggedMember,
     },
 };
@@ -33,7 +33,7 @@ pub(crate) static SETTINGS: Array<GlobalSettings> = Array::with_max_entries(1, 0
 
 /// The member that may send from an outer address in a network: the one look-up of every received
 /// packet.
-/// Writer: daemon. Reader: `decap`. Two entries (public, private) per member.
+/// Writer: daemon. Reader: `decap`. An entry per member and address that it sends from.
 #[map]
 pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
@@ -112,7 +112,7 @@ pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_
 /// The peer that has an outer address, in all networks. Writer: daemon. Reader: `decap`, only for
 /// packets that it refuses.
 #[map]
-pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, u32> =
+pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, AddressOwner> =
     HashMap::with_max_entries(32_768, NO_PREALLOC);
 
 /// MAC addresses behind members. Writer: `decap`, from accepted frames; daemon, static entries.

@@ -10,8 +10,8 @@ use vxlan_common::{
     inner::{FrameKind, Inner},
     reason::RxDrop,
     table::{
-        GlobalSettings, LOCAL, Mapping, MemberEntry, NetworkAddress, NetworkEntry, NonMember,
-        SourceEntry,
+        AddressOwner, GlobalSettings, LOCAL, Mapping, MemberEntry, NetworkAddress, NetworkEntry,
+        NonMember, SourceEntry,
     },
 };
 
@@ -69,12 +69,13 @@ fn learned_source(from: NetworkAddress, port: u16) -> Option<SourceEntry> {
 
 /// Returns why no member may send this packet, and which counter slot the drop is attributed to.
 /// The address of a learned endpoint is no peer's here: other hosts may be behind the same NAT. So
-/// such a peer in a network that it is not a member of is an unknown source.
+/// such a peer in a network that it is not a member of is an unknown source. So is a private
+/// address that a peer may not send from, and the drop is that peer's.
 #[inline(always)]
 fn refuse_unknown(outer: &OuterRx, settings: &GlobalSettings) -> Result<Option<Sender>, Refused> {
     let network = lookup::network_of_vni(outer.vni);
     let peer = lookup::peer_of_address(outer.family, &outer.source);
-    let peer_slot = peer.map_or(UNATTRIBUTED_SLOT, lookup::peer_slot);
+    let peer_slot = peer.map_or(UNATTRIBUTED_SLOT, |owner| lookup::peer_slot(owner.peer));
     match (network, peer) {
         (None, _) if settings.pass_unknown_vni != 0 => Ok(None),
         (None, _) => Err(Refused { reason: RxDrop::UnknownVni, slot: peer_slot, pair: None }),
@@ -82,7 +83,11 @@ fn refuse_unknown(outer: &OuterRx, settings: &GlobalSettings) -> Result<Option<S
             let slot = NETWORKS.get(network).map_or(UNATTRIBUTED_SLOT, |network| network.slot);
             Err(Refused { reason: RxDrop::UnknownSource, slot, pair: None })
         }
-        (Some(network), Some(peer)) => Err(Refused {
+        // In whatever network: the address is no right to send.
+        (Some(_), Some(owner)) if owner.flags & AddressOwner::PRIVATE != 0 => {
+            Err(Refused { reason: RxDrop::UnknownSource, slot: peer_slot, pair: None })
+        }
+        (Some(network), Some(AddressOwner { peer, .. })) => Err(Refused {
             reason: RxDrop::NotAMember,
             slot: peer_slot,
             pair: Some(NonMember { peer, network }),

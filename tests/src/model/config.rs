@@ -55,6 +55,8 @@ pub struct Peer {
     pub tag: Option<[u8; 8]>,
     /// `private_address`: at most one of each family.
     pub private_addresses: Vec<IpAddr>,
+    /// `accept_private`
+    pub accept_private: bool,
     pub path_mtu: usize,
     /// There is a route, and its next hop answers.
     pub reachable: bool,
@@ -80,10 +82,10 @@ impl Config {
 }
 
 impl Peer {
-    /// Is that one of its outer addresses?
+    /// May it send from that address?
     pub(super) fn has(&self, address: IpAddr) -> bool {
         let private = self.private_addresses.contains(&address) && !self.learn;
-        private || self.endpoints.contains(&address)
+        private && self.accept_private || self.endpoints.contains(&address)
     }
 
     /// The address alone tells that a packet is this peer's.

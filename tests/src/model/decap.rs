@@ -36,7 +36,7 @@ pub(super) fn receive(model: &mut Model, frame: &[u8]) -> Fate {
 /// Rules 5 to 13, and what a NAT rewrote.
 fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
     let peer = model.peer_of(outer.src);
-    let sender = peer.map_or(Who::Nobody, Who::Peer);
+    let sender = peer.map_or(Who::Nobody, |(peer, _)| Who::Peer(peer));
     let refused = |reason, who| Fate::Refused(Refusal::new(reason, who));
     let udp = match outer.check().and_then(|()| outer.udp()) {
         Ok(udp) => udp,
@@ -73,7 +73,8 @@ fn decide(model: &mut Model, outer: &Outer<'_>) -> Fate {
     let Some(member) = learned.or_else(declared) else {
         return match peer {
             None => refused("unknown_source", Who::Network(network)),
-            Some(peer) => refused("not_a_member", Who::Pair { peer, network }),
+            Some((peer, false)) => refused("unknown_source", Who::Peer(peer)),
+            Some((peer, true)) => refused("not_a_member", Who::Pair { peer, network }),
         };
     };
     let who = Who::Member { network, member };
@@ -141,12 +142,22 @@ fn inner(
 }
 
 impl Model {
-    /// Whose outer address it is, if it is one peer's alone.
-    fn peer_of(&self, address: IpAddr) -> Option<usize> {
-        let peers = self.config.peers.iter().enumerate();
-        let mut having =
-            peers.filter(|(_, peer)| peer.is_declared_at(address)).map(|(index, _)| index);
-        having.next().filter(|_| having.next().is_none())
+    /// Whose outer address it is, if it is one peer's alone; and whether that peer may send from
+    /// it.
+    fn peer_of(&self, address: IpAddr) -> Option<(usize, bool)> {
+        let of_one = |has: &dyn Fn(&Peer) -> bool| {
+            let peers = self.config.peers.iter().enumerate();
+            let all: Vec<_> = peers.filter(|(_, peer)| has(peer)).map(|(index, _)| index).collect();
+            (all.len() == 1).then(|| all[0]).ok_or(all.is_empty())
+        };
+        match of_one(&|peer| peer.is_declared_at(address)) {
+            Ok(peer) => Some((peer, true)),
+            Err(false) => None,
+            Err(true) => {
+                let private = of_one(&|peer| peer.private_addresses.contains(&address));
+                private.ok().map(|peer| (peer, false))
+            }
+        }
     }
 
     fn learn(&mut self, network: usize, member: usize, mac: Mac, neighbour: Option<(IpAddr, Mac)>) {

@@ -24,6 +24,7 @@ pub(super) fn model() -> Model {
         sends_no_checksum: false,
         tag: None,
         private_addresses: vec![Ipv4Addr::new(10, 0, 0, 119).into()],
+        accept_private: true,
         path_mtu: 1460,
         reachable: true,
     };

@@ -188,6 +188,33 @@ fn an_underlay_that_is_down_is_a_warning() -> Result<()> {
     Ok(())
 }
 
+/// With a key a stranger at that address would still get in, but not go unseen.
+#[test]
+fn a_private_address_that_lets_in_without_a_key_is_a_warning() -> Result<()> {
+    let endpoint = "endpoint = \"203.0.113.1\"";
+    let private = format!("{endpoint}\nprivate_address = [\"10.0.0.119\", \"2001:db8::119\"]");
+    for (right, code, warnings) in [
+        ("", 0, serde_json::json!([])),
+        ("\naccept_private = false", 0, serde_json::json!([])),
+        (
+            "\naccept_private = true",
+            1,
+            serde_json::json!([
+                "peer \"a\" has accept_private and no key_file: whoever has 10.0.0.119 or \
+                 2001:db8::119 in the network of this host can send as that peer, and no probe \
+                 tells the two apart. Leave accept_private out unless a private line leads to the \
+                 peer"
+            ]),
+        ),
+    ] {
+        let host = Host::new(&changed(endpoint, &format!("{private}{right}")))?;
+        let out = host.vxlan(&["check", "--json"])?;
+        let answer: serde_json::Value = serde_json::from_str(&out.stdout)?;
+        assert_eq!((out.status.code(), &answer["warnings"]), (Some(code), &warnings), "{right}");
+    }
+    Ok(())
+}
+
 /// Copies have an end: a broadcast into a network of a thousand members is no attack on the host.
 #[test]
 fn more_members_than_get_what_is_for_everyone_is_a_warning() -> Result<()> {

@@ -7,8 +7,8 @@ use vxlan_tests::packet::{Arp, BROADCAST, Eth, Icmp, Ipv4, Ipv6, Packet, Vxlan};
 use crate::{
     row::{Row, assert_fates, assert_good_is_delivered},
     victim::{
-        Count, FRIEND, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, Mode, OTHER, UNLISTED, VICTIM,
-        Victim, in_modes, labels,
+        Count, FRIEND, FRIEND_PRIVATE, INNER_FRIEND, INNER_FRIEND_MAC, INNER_VICTIM, Mode, OTHER,
+        UNLISTED, VICTIM, Victim, in_modes, labels,
     },
 };
 
@@ -135,6 +135,11 @@ fn rows(victim: &Victim) -> Vec<Row> {
             "from the other peer into network 43, of which it is no member",
             ("not_a_member", "other", "43"),
             vec![wrong_vni(OTHER, 43)],
+        ),
+        Row::refused(
+            "from whoever really has the friend's private address, into both networks",
+            ("unknown_source", "friend", ""),
+            [43, 44].map(|vni| wrong_vni(FRIEND_PRIVATE, vni)).to_vec(),
         ),
         Row::refused(
             "from an unlisted source into network 44",

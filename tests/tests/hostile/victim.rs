@@ -24,6 +24,9 @@ pub(crate) const FRIEND: [u8; 4] = [203, 0, 113, 1];
 pub(crate) const VICTIM: [u8; 4] = [203, 0, 113, 2];
 /// The one member of network 44.
 pub(crate) const OTHER: [u8; 4] = [203, 0, 113, 3];
+/// What the friend's own card carries, behind its NAT; and what another host near the victim may
+/// have.
+pub(crate) const FRIEND_PRIVATE: [u8; 4] = [10, 0, 0, 119];
 /// On the underlay, and in no configuration.
 pub(crate) const UNLISTED: [u8; 4] = [203, 0, 113, 66];
 /// Inner addresses: the friend's, and our own in network 43.
@@ -243,6 +246,7 @@ fn config(mode: Mode) -> String {
         [[peer]]
         name = "friend"
         endpoint = "203.0.113.1"
+        private_address = ["10.0.0.119", "2001:db8:a::119"]
         [[peer]]
         name = "other"
         endpoint = "203.0.113.3"

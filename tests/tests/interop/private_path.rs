@@ -39,7 +39,7 @@ fn only_a_source_that_was_rewritten_counts_as_rewritten() -> Result<()> {
     let mac = mac_text(pair.b.mac("eth0")?);
     pair.a.run(&format!("ip neigh replace {B_PUBLIC} dev eth0 lladdr {mac}"))?;
 
-    let private = format!("private_address = \"{B}\"");
+    let private = format!("private_address = \"{B}\"\naccept_private = true");
     let a = configuration(Side::A, &format!("address = \"{A}\""), B_PUBLIC, &private);
     let a = Daemon::start(&pair.a, &pair.run, "a", &a)?;
     let underlay = format!("address = \"{B}\"\npublic_address = \"{B_PUBLIC}\"");

@@ -13,7 +13,12 @@ fn refused(name: impl Into<String>, packet: &Packet, reason: RxDrop, who: Who) -
     Row::refused(name, &packet.build(), reason, who)
 }
 
-over_both_families!(lengths, every_bit_of_the_vxlan_header_outside_the_vni, senders);
+over_both_families!(
+    lengths,
+    every_bit_of_the_vxlan_header_outside_the_vni,
+    senders,
+    private_addresses
+);
 
 fn lengths(family: Family) {
     // 8 + 8 + 14 + 20 + 8 + 7 bytes behind the IP header.
@@ -174,4 +179,48 @@ fn senders(family: Family) {
         rows.push(unknown("an address that begins as a peer's IPv4 one", begins, VNI));
     }
     check(&mut family.bench(), Program::Decap, &rows);
+}
+
+/// The address of a peer's own card is no right to send: in this host's network anybody may have
+/// it. The drop is the peer's.
+fn private_addresses(family: Family) {
+    let from =
+        |source, vni| wrap(family.outer_ip().src(source), outer_udp(), Vxlan::new(vni), &ping());
+    let private = family.aws_private();
+    let rows = [
+        refused("in its network", &from(private, VNI), UnknownSource, AWS),
+        refused("in a network that it is not in", &from(private, OTHER_VNI), UnknownSource, AWS),
+        refused("in no network", &from(private, UNKNOWN_VNI), UnknownVni, AWS),
+        refused("from a stranger", &from(family.stranger(), VNI), UnknownSource, NETWORK),
+    ];
+    let text = family.text("");
+    let without = text.replace("accept_private = true", "accept_private = false");
+    assert_ne!(text, without);
+    let mut bench = Bench::new(&without, family.host());
+    let good = from(family.aws_public(), VNI).build();
+    let accepted = |bench: &Bench| {
+        Row::accepted("from the endpoint", bench, &good, AWS_43, &ping().build())
+            .nat(SrcAddress, AWS_43)
+    };
+    check(&mut bench, Program::Decap, &rows);
+    let row = accepted(&bench);
+    check(&mut bench, Program::Decap, &[row]);
+    // With the right it is the same sender.
+    let mut bench = family.bench();
+    let private = from(private, VNI).build();
+    let row = Row::accepted("with the right", &bench, &private, AWS_43, &ping().build());
+    check(&mut bench, Program::Decap, &[row]);
+    // An address that another peer sends from by right is that peer's.
+    let office = family.pick("198.51.100.30", "2001:db8:c::33");
+    let own = family.pick("10.0.0.119", "2001:db8:a::119");
+    let mut bench = Bench::new(&without.replace(own, office), family.host());
+    let inner = Packet::new()
+        .with(Eth::new(OTHER_MAC, OFFICE_MAC))
+        .with(Ipv4::new(OFFICE_OTHER_HOST, GCP_OTHER_HOST))
+        .with(Icmp::echo_request(1, 1));
+    let packet =
+        wrap(family.outer_ip().src(family.office()), outer_udp(), Vxlan::new(OTHER_VNI), &inner);
+    let who = Who::Member("office", OTHER_VNI);
+    let row = Row::accepted("another's by right", &bench, &packet.build(), who, &inner.build());
+    check(&mut bench, Program::Decap, &[row]);
 }

@@ -134,7 +134,8 @@ fn a_port_that_may_be_any_explains_nothing() {
 /// Without a `private_address` or `public_address` nothing else was there.
 #[test]
 fn what_was_not_declared_explains_nothing() {
-    let text = gcp("").replace("private_address = \"10.0.0.119\"", "");
+    let declared = "private_address = \"10.0.0.119\"\n        accept_private = true";
+    let text = gcp("").replace(declared, "");
     let text = with_peer(&text, "aws", "source_port = \"flow\"\nudp_checksum = \"any\"");
     let mut bench = Bench::new(&text, GCP);
     let inner = ping().build().to_vec();

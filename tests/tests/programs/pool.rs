@@ -16,7 +16,7 @@ use vxlan_common::{
     counters::Counters,
     probe,
     table::{
-        BucketState, FdbEntry, FdbKey, Mapping, MemberState, Neighbour, NeighbourKey,
+        AddressOwner, BucketState, FdbEntry, FdbKey, Mapping, MemberState, Neighbour, NeighbourKey,
         NetworkAddress, NonMember, ObservedEndpoint, OuterAddress, Owner, SourceEntry,
         TaggedMember,
     },
@@ -87,7 +87,7 @@ fn empty(bpf: &mut Ebpf) {
     hash::<u32, u32>(bpf, "NETWORK_BY_IFINDEX");
     hash::<Mapping, SourceEntry>(bpf, "MAPPINGS");
     hash::<probe::ProbeTag, u32>(bpf, "PROBERS");
-    hash::<OuterAddress, u32>(bpf, "PEER_BY_ADDRESS");
+    hash::<OuterAddress, AddressOwner>(bpf, "PEER_BY_ADDRESS");
     hash::<FdbKey, FdbEntry>(bpf, "FDB");
     hash::<NeighbourKey, Neighbour>(bpf, "NEIGHBOURS");
     hash::<Mac, TaggedMember>(bpf, "TAGS");

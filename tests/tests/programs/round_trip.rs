@@ -23,6 +23,7 @@ fn aws(tag: &str) -> Bench {
         name = "gcp"
         endpoint = "203.0.113.10"
         private_address = "10.0.0.2"
+        accept_private = true
         [[network]]
         vni = 43
         interface = "vxlan44"

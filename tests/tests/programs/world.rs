@@ -95,6 +95,7 @@ pub(crate) fn gcp(underlay: &str) -> String {
         source_port = "any"
         endpoint = "198.51.100.20"
         private_address = "10.0.0.119"
+        accept_private = true
         [[peer]]
         name = "office"
         source_port = "any"

@@ -27,5 +27,5 @@ pub use network::{FloodList, MAX_FLOOD_MEMBERS, NetworkEntry};
 pub use peer::{PeerEntry, active_element};
 pub use rate_limit::{BucketState, RateLimit};
 pub use routes::{LOCAL, NetworkAddress, Owner};
-pub use senders::{Mapping, NonMember, OuterAddress, SourceEntry};
+pub use senders::{AddressOwner, Mapping, NonMember, OuterAddress, SourceEntry};
 pub use settings::{DSCP_INHERIT, GlobalSettings};

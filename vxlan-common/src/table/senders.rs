@@ -45,6 +45,22 @@ pub struct OuterAddress {
     pub address: Address,
 }
 
+/// The peer that has an outer address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct AddressOwner {
+    /// Index of the peer.
+    pub peer: u32,
+    /// [`AddressOwner::PRIVATE`].
+    pub flags: u32,
+}
+
+impl AddressOwner {
+    /// The address that the peer's own interface carries, which its packets may not come from: they
+    /// are expected from the endpoint, and anybody in this host's own network may have the address.
+    pub const PRIVATE: u32 = 1;
+}
+
 /// A peer seen in a network that it is not a member of; by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
@@ -59,5 +75,6 @@ abi! {
     SourceEntry: 8,
     Mapping: 24,
     OuterAddress: 20,
+    AddressOwner: 8,
     NonMember: 8,
 }

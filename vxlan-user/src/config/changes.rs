@@ -123,6 +123,7 @@ fn peer(before: &Peer, now: &Peer) -> Vec<&'static str> {
             endpoints as "endpoint",
             learns as "endpoint",
             private_addresses as "private_address",
+            accept_private,
             packets_per_second,
             bytes_per_second,
             source_port,

@@ -9,7 +9,7 @@
 //! `values` turns one text into one value, `rules` holds the values against each other. Each goes
 //! on after a mistake, so that one run reports all of them.
 //!
-//! Import order, lowest first: `error`, `choice`, `types`, `text`, `values`, `rules`,
+//! Import order, lowest first: `error`, `choice`, `vni`, `types`, `text`, `values`, `rules`,
 //! `changes`.
 
 use std::fs;
@@ -22,6 +22,7 @@ mod rules;
 mod text;
 mod types;
 mod values;
+mod vni;
 
 #[cfg(test)]
 mod tests;
@@ -35,8 +36,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use rules::MAX_FDB_ENTRIES;
 pub use types::{
     Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
-    Vni,
 };
+pub use vni::Vni;
 
 /// Where the configuration is when the command line does not say.
 pub const DEFAULT_PATH: &str = "/etc/vxlan/vxlan.toml";

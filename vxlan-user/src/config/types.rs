@@ -14,6 +14,7 @@ use super::choice::{
     TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,
 };
 use super::error::ConfigError;
+use super::vni::Vni;
 
 /// A value and its line, for checks that come after the configuration was read.
 #[derive(Clone, Copy, Debug)]
@@ -78,31 +79,6 @@ impl PerFamily {
         let v4 = self.v4.map(|at| Located { value: IpAddr::V4(at.value), line: at.line });
         let v6 = self.v6.map(|at| Located { value: IpAddr::V6(at.value), line: at.line });
         v4.into_iter().chain(v6)
-    }
-}
-
-/// A VXLAN network identifier that a network may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Vni(u32);
-
-impl Vni {
-    /// The highest of the 24-bit numbers: the VNI of this program's own probes, unless the
-    /// configuration names another.
-    pub const PROBES: u32 = 0xff_ffff;
-    pub const MAX: u32 = Self::PROBES - 1;
-
-    pub fn new(number: u32) -> Option<Self> {
-        (number <= Self::MAX).then_some(Self(number))
-    }
-
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for Vni {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -180,6 +156,8 @@ pub struct Peer {
     pub learns: bool,
     /// Addresses of the peer's own interface, where they are not the endpoint's.
     pub private_addresses: PerFamily,
+    /// Packets from a private address enter too, as over a private line. Not if the peer `learns`.
+    pub accept_private: bool,
     /// Limit of accepted packets. Absent: no limit.
     pub packets_per_second: Option<u64>,
     /// Limit of accepted bytes of inner frames. Absent: no limit.

@@ -31,20 +31,23 @@ pub(super) fn is_counted_for(reason: DropReason, slot: u32, owner: &SlotOwner) -
         reason,
         DropReason::Rx(RxDrop::BadChecksum | RxDrop::MalformedOuter | RxDrop::Aggregate)
     );
+    // A private address of a peer that may not send from there is an unknown source, too.
+    let unknown_source = reason == DropReason::Rx(RxDrop::UnknownSource);
     let network_only = matches!(
         reason,
-        DropReason::Rx(RxDrop::UnknownSource)
-            | DropReason::Tx(TxDrop::NoRoute | TxDrop::MalformedInner | TxDrop::RateLimited)
+        DropReason::Tx(TxDrop::NoRoute | TxDrop::MalformedInner | TxDrop::RateLimited)
     );
     // Counted by pair of peer and network, in the map `NON_MEMBERS`; only while that map is full in
     // the slot of the peer.
     let pair_without_room = reason == DropReason::Rx(RxDrop::NotAMember);
     match (&owner.peer, owner.vni) {
         (None, None) => early && slot == UNATTRIBUTED_SLOT,
-        (Some(_), None) => early || pair_without_room || of_probes,
-        (None, Some(_)) => network_only,
+        (Some(_), None) => early || unknown_source || pair_without_room || of_probes,
+        (None, Some(_)) => network_only || unknown_source,
         // Every other reason is attributed to the member.
-        (Some(_), Some(_)) => late_too || !(early || network_only || pair_without_room),
+        (Some(_), Some(_)) => {
+            late_too || !(early || network_only || unknown_source || pair_without_room)
+        }
     }
 }
 
@@ -77,7 +80,7 @@ mod tests {
             (RxDrop::BadChecksum, "xx-x"),
             (RxDrop::InvalidVxlanHeader, "xx--"),
             (RxDrop::UnknownVni, "xx--"),
-            (RxDrop::UnknownSource, "--x-"),
+            (RxDrop::UnknownSource, "-xx-"),
             (RxDrop::NotAMember, "-x--"),
             (RxDrop::MalformedInner, "---x"),
             (RxDrop::NestedTunnel, "---x"),

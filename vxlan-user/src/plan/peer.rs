@@ -98,8 +98,10 @@ fn private_address(
 }
 
 /// Returns every outer address that identifies packets as a peer's, with flags: a NAT must have
-/// rewritten the address of an endpoint that is not the address of the peer's interface. Empty if
-/// the endpoint of the peer is learned: other hosts may be behind the same address.
+/// rewritten the address of an endpoint that is not the address of the peer's interface. A private
+/// address is none of them unless the peer says so: in this host's own network another host may
+/// have it. Empty if the endpoint of the peer is learned: other hosts may be behind the same
+/// address.
 pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
     let mut sources: Vec<(IpAddr, u32)> = Vec::new();
     if peer.learns {
@@ -109,7 +111,7 @@ pub(super) fn source_addresses(peer: &config::Peer) -> Vec<(IpAddr, u32)> {
         let rewritten = peer.private_behind(endpoint).is_some();
         sources.push((endpoint, if rewritten { SourceEntry::REWRITTEN } else { 0 }));
     }
-    for private in peer.private_addresses.addresses() {
+    for private in peer.private_addresses.addresses().filter(|_| peer.accept_private) {
         if sources.iter().all(|(known, _)| *known != private) {
             sources.push((private, 0));
         }

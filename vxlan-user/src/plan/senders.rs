@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use vxlan_common::table::{Mapping, NetworkAddress, OuterAddress, SourceEntry};
+use vxlan_common::table::{AddressOwner, Mapping, NetworkAddress, OuterAddress, SourceEntry};
 
 use super::{
     address::{network_address, outer_address, vni_bytes},
@@ -23,7 +23,7 @@ pub struct Senders {
     pub sources: Vec<(NetworkAddress, SourceEntry)>,
     pub mappings: Vec<(Mapping, SourceEntry)>,
     /// Declared addresses: the same as long as the configuration is.
-    pub peer_addresses: Vec<(OuterAddress, u32)>,
+    pub peer_addresses: Vec<(OuterAddress, AddressOwner)>,
 }
 
 /// One entry to write or to remove.
@@ -95,19 +95,33 @@ fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
 
 /// Returns the declared addresses that belong to one peer alone. Peers in different networks may
 /// have the same private address, which then does not identify the sender. The address of a learned
-/// endpoint does not either without the port, as other hosts may be behind the same NAT.
-fn peer_addresses(config: &Config) -> Vec<(OuterAddress, u32)> {
-    let mut all: Vec<(IpAddr, u32)> = Vec::new();
-    for (index, peer) in config.peers.iter().enumerate() {
-        let declared = source_addresses(peer).into_iter().map(|(address, _)| address);
-        all.extend(declared.map(|address| (address, index as u32)));
-    }
+/// endpoint does not either without the port, as other hosts may be behind the same NAT. Behind the
+/// addresses that packets may come from stand those private addresses that they may not come from,
+/// unless they are another peer's by right: packets from there are refused for that peer.
+fn peer_addresses(config: &Config) -> Vec<(OuterAddress, AddressOwner)> {
+    let peers = || config.peers.iter().zip(0..);
+    let by_right = peers()
+        .flat_map(|(peer, index)| source_addresses(peer).into_iter().map(move |at| (at.0, index)));
+    let by_right: Vec<(IpAddr, u32)> = by_right.collect();
+    let taken: HashSet<IpAddr> = by_right.iter().map(|(address, _)| *address).collect();
+    let private = peers().flat_map(|(peer, index)| {
+        peer.private_addresses.addresses().map(move |address| (address, index))
+    });
+    let private = private.filter(|(address, _)| !taken.contains(address)).collect();
+    let owner =
+        |flags| move |(address, peer)| (outer_address(address), AddressOwner { peer, flags });
+    let mut all: Vec<_> = of_one(by_right).map(owner(0)).collect();
+    all.extend(of_one(private).map(owner(AddressOwner::PRIVATE)));
+    all
+}
+
+/// Leaves out the addresses of several peers.
+fn of_one(all: Vec<(IpAddr, u32)>) -> impl Iterator<Item = (IpAddr, u32)> {
     let mut users: HashMap<IpAddr, u32> = HashMap::new();
     for (address, _) in &all {
         *users.entry(*address).or_default() += 1;
     }
-    all.retain(|(address, _)| users.get(address) == Some(&1));
-    all.into_iter().map(|(address, peer)| (outer_address(address), peer)).collect()
+    all.into_iter().filter(move |(address, _)| users.get(address) == Some(&1))
 }
 
 /// Returns the entries that are new or have another value, and the keys that are gone.

@@ -123,6 +123,7 @@ fn peer(name: &str, endpoints: Vec<IpAddr>) -> Peer {
         sends_no_checksum: true,
         tag: None,
         private_addresses: Vec::new(),
+        accept_private: false,
         path_mtu: UNDERLAY_MTU as usize,
         reachable: true,
     }
@@ -142,6 +143,8 @@ fn config(family: Family) -> Config {
     let lone = peer("lone", family.of(LONE, LONE6));
     let lone = Peer { reachable: false, source_port: ANY, sends_no_checksum: false, ..lone };
     let far = peer("far", family.of(FAR, FAR6));
+    // Of the two with the same private address, this one may send from it.
+    let far = Peer { accept_private: true, ..far };
     let far = Peer { private_addresses: private, source_port: SourcePort::Fixed, ..far };
     let far = Peer { sends_no_checksum: false, ..far };
     let member = |peer, allowed: &[&str], mac| Member {

@@ -73,6 +73,7 @@ fn peer(peer: &Peer) -> Vec<String> {
             String::new()
         },
         if private.is_empty() { String::new() } else { format!("private_address = {private:?}") },
+        if peer.accept_private { "accept_private = true".to_owned() } else { String::new() },
     ]
 }
 

@@ -10,8 +10,9 @@ use crate::config::text::schema;
 use crate::config::text::section::Section;
 use crate::config::text::source::quoted;
 use crate::config::text::suggest;
-use crate::config::types::{Located, Member, Vni};
+use crate::config::types::{Located, Member};
 use crate::config::values::{address, scalar};
+use crate::config::vni::Vni;
 
 /// How many peers an error lists before it stops.
 const MAX_LISTED_PEERS: usize = 10;
@@ -114,8 +115,8 @@ pub(super) fn refuse_ambiguous_sources(
             continue;
         }
         let endpoints = peer.endpoints.iter().map(|at| (at.ip(), "endpoint", at.line));
-        let private =
-            peer.private_addresses.iter().map(|at| (at.value, "private_address", at.line));
+        let private = peer.private_addresses.iter().filter(|_| peer.accept_private);
+        let private = private.map(|at| (at.value, "private_address", at.line));
         for (address, key, line) in endpoints.chain(private) {
             let (other, other_key, other_line) =
                 *sources.entry(address).or_insert((index, key, line));

@@ -12,8 +12,9 @@ use crate::config::error::Problems;
 use crate::config::text::schema;
 use crate::config::text::section::Section;
 use crate::config::text::source::quoted;
-use crate::config::types::{Located, Member, Network, Vni};
+use crate::config::types::{Located, Member, Network};
 use crate::config::values::scalar;
+use crate::config::vni::Vni;
 
 const MIN_MTU: u32 = ipv4::MIN_RECEIVABLE;
 const MIN_MTU_IPV6: u32 = ipv6::MIN_MTU;

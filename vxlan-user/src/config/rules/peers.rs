@@ -35,12 +35,14 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
     let name =
         section.required_text("name", problems).and_then(|item| scalar::name(&item, problems));
     let private_addresses = per_family(section, "private_address", problems);
+    let accept_private = accept_private(section, learns, problems);
     let limits = limits::for_peer(section, problems);
     let peer = Peer {
         name: name.unwrap_or(Located::from_default(String::new())),
         endpoints,
         learns: learns.is_some(),
         private_addresses,
+        accept_private,
         packets_per_second: limits.packets_per_second,
         bytes_per_second: limits.bytes_per_second,
         source_port,
@@ -49,6 +51,33 @@ fn peer(section: &Section<'_>, default_port: u16, problems: &mut Problems) -> Pe
         key_file: key_file(section, problems),
     };
     PeerDraft { line: section.line, learns, peer }
+}
+
+/// Reads whether packets from the private address enter. It needs an address, and an endpoint that
+/// is not learned: the source address alone does not identify a peer that others share a NAT with.
+fn accept_private(section: &Section<'_>, learns: Option<u32>, problems: &mut Problems) -> bool {
+    let Some(item) = section.boolean("accept_private", problems) else { return false };
+    if item.value && !section.has("private_address") {
+        problems.add(
+            item.line,
+            format!(
+                "{item} without a private_address accepts nothing. Write the address that the \
+                 peer's own interface carries, such as private_address = \"10.0.0.119\", or remove \
+                 accept_private."
+            ),
+        );
+    }
+    if item.value && learns.is_some() {
+        problems.add(
+            item.line,
+            format!(
+                "{item} does not go with endpoint = \"{LEARN}\": such a peer is known by the \
+                 address and port that its probes come from, and by nothing else. Remove \
+                 accept_private, or write the private address as endpoint."
+            ),
+        );
+    }
+    item.value
 }
 
 fn key_file(section: &Section<'_>, problems: &mut Problems) -> Option<Located<PathBuf>> {

@@ -13,8 +13,9 @@ use crate::config::choice::{PeerSourcePort, PeerUdpChecksum, SourcePort};
 use crate::config::error::Problems;
 use crate::config::text::schema;
 use crate::config::text::section::Section;
-use crate::config::types::{Located, Member, Probe, Underlay, Vni};
+use crate::config::types::{Located, Member, Probe, Underlay};
 use crate::config::values::scalar;
+use crate::config::vni::Vni;
 
 /// Seconds.
 const DEFAULT_INTERVAL: u32 = 5;

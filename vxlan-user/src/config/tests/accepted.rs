@@ -53,6 +53,7 @@ fn the_complete_example_has_exactly_these_values() {
             endpoints: vec![at(18, SocketAddr::from(([198, 51, 100, 20], 4789)))],
             learns: false,
             private_addresses: PerFamily { v4: Some(at(19, [10, 0, 0, 119].into())), v6: None },
+            accept_private: false,
             packets_per_second: None,
             bytes_per_second: None,
             source_port: PeerSourcePort::Flow,
@@ -283,6 +284,23 @@ fn two_networks_may_use_one_private_address_and_the_same_prefixes() {
          [[network.member]]\npeer = \"office\"{last}"
     );
     assert_eq!(read(&text).unwrap().networks.len(), 2);
+}
+
+#[test]
+fn a_private_address_without_the_right_to_enter_may_be_any_other_peer_s() {
+    for office in ["\"10.0.0.119\"", "\"192.0.2.7\"\nprivate_address = \"10.0.0.119\""] {
+        let config = read(&edited(TWO_PEERS, "\"192.0.2.7\"", office)).unwrap();
+        assert!(config.peers.iter().all(|peer| !peer.accept_private));
+    }
+    let private = "private_address = \"10.0.0.119\"\n";
+    for (keys, accepted) in [("accept_private = true\n", true), ("accept_private = false\n", false)]
+    {
+        let text = edited(TWO_PEERS, private, &format!("{private}{keys}"));
+        assert_eq!(read(&text).unwrap().peers[0].accept_private, accepted);
+    }
+    // Without a private address it is no right, and so no mistake, to accept nothing.
+    let office = "\"192.0.2.7\"\naccept_private = false";
+    assert!(read(&edited(TWO_PEERS, "\"192.0.2.7\"", office)).is_ok());
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[[peer]]", "source_ports") => {
                     format!("\"{}-{}\"", KERNEL_PORTS.start(), KERNEL_PORTS.end())
                 }
+                ("[[peer]]", "accept_private") => bool::default().to_string(),
                 ("[[peer]]", "source_port") => format!("\"{}\"", PeerSourcePort::default()),
                 _ => {
                     assert!(!default.starts_with('`'), "{header} {name}: nobody checks {default}");

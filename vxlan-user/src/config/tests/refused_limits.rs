@@ -249,9 +249,10 @@ fn lists_of_addresses() {
                 public_address (line 6). Write the address of the peer."],
         ),
         row(
-            "\"192.0.2.7\"",
-            "[\"[2001:db8::7]:4789\", \"10.0.0.119\"]",
-            &["13: endpoint of peer \"office\", 10.0.0.119, is also the private_address of \
+            "\"10.0.0.119\"\n[[peer]]\nname = \"office\"\nendpoint = \"192.0.2.7\"",
+            "\"10.0.0.119\"\naccept_private = true\n[[peer]]\nname = \"office\"\n\
+             endpoint = [\"[2001:db8::7]:4789\", \"10.0.0.119\"]",
+            &["14: endpoint of peer \"office\", 10.0.0.119, is also the private_address of \
                 peer \"aws\" (line 10), and both are members of network 43: the source address \
                 of a packet could not tell the two apart. Give each its own address, or a \
                 network of its own."],

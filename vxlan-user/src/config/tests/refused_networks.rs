@@ -1,6 +1,6 @@
 //! Peers, members and networks that do not fit each other, and the whole text of the errors.
 
-use super::{check, example, row};
+use super::{LEARNING, Row, check, example, row};
 
 #[test]
 fn between_peers() {
@@ -30,17 +30,20 @@ fn between_peers() {
                 Give each peer its own address."],
         ),
         row(
-            "\"192.0.2.7\"",
-            "\"192.0.2.7\"\nprivate_address = \"10.0.0.119\"",
-            &["14: private_address of peer \"office\", 10.0.0.119, is also the private_address \
+            "\"10.0.0.119\"\n[[peer]]\nname = \"office\"\nendpoint = \"192.0.2.7\"",
+            "\"10.0.0.119\"\naccept_private = true\n[[peer]]\nname = \"office\"\n\
+             endpoint = \"192.0.2.7\"\nprivate_address = \"10.0.0.119\"\n\
+             accept_private = true",
+            &["15: private_address of peer \"office\", 10.0.0.119, is also the private_address \
                 of peer \"aws\" (line 10), and both are members of network 43: the source \
                 address of a packet could not tell the two apart. Give each its own address, or \
                 a network of its own."],
         ),
         row(
-            "\"192.0.2.7\"",
-            "\"10.0.0.119\"",
-            &["13: endpoint of peer \"office\", 10.0.0.119, is also the private_address of \
+            "\"10.0.0.119\"\n[[peer]]\nname = \"office\"\nendpoint = \"192.0.2.7\"",
+            "\"10.0.0.119\"\naccept_private = true\n[[peer]]\nname = \"office\"\n\
+             endpoint = \"10.0.0.119\"",
+            &["14: endpoint of peer \"office\", 10.0.0.119, is also the private_address of \
                 peer \"aws\" (line 10), and both are members of network 43: the source address \
                 of a packet could not tell the two apart. Give each its own address, or a \
                 network of its own."],
@@ -165,4 +168,31 @@ fn several_at_once() {
             "16: [[network]] has no key \"mut\". Write mtu.",
         ],
     )]);
+}
+
+#[test]
+fn a_right_to_enter_from_a_private_address() {
+    check(&[
+        row(
+            "\"192.0.2.7\"",
+            "\"192.0.2.7\"\naccept_private = true",
+            &["14: accept_private = true without a private_address accepts nothing. Write the \
+                address that the peer's own interface carries, such as private_address = \
+                \"10.0.0.119\", or remove accept_private."],
+        ),
+        row(
+            "\"10.0.0.119\"",
+            "\"10.0.0.119\"\naccept_private = \"yes\"",
+            &["11: accept_private = \"yes\" is text, not true or false. Write accept_private = \
+                true."],
+        ),
+        Row {
+            base: LEARNING,
+            from: "\"192.168.1.2\"",
+            to: "\"192.168.1.2\"\naccept_private = true",
+            errors: &["14: accept_private = true does not go with endpoint = \"learn\": such a \
+                peer is known by the address and port that its probes come from, and by nothing \
+                else. Remove accept_private, or write the private address as endpoint."],
+        },
+    ]);
 }

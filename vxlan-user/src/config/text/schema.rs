@@ -6,6 +6,8 @@
 pub(in crate::config) enum ValueKind {
     Text,
     Number,
+    /// `true` or `false`.
+    Bool,
     /// A number, or a word in place of the number.
     NumberOrText,
     /// A list of texts.
@@ -23,6 +25,7 @@ impl ValueKind {
         match self {
             Self::Text => "text",
             Self::Number => "a whole number",
+            Self::Bool => "true or false",
             Self::NumberOrText => "a whole number or text",
             Self::List => "a list",
             Self::TextOrList => "text or a list of texts",
@@ -56,6 +59,7 @@ impl Key {
             ValueKind::Section | ValueKind::Sections => self.example,
             ValueKind::Text
             | ValueKind::Number
+            | ValueKind::Bool
             | ValueKind::NumberOrText
             | ValueKind::List
             | ValueKind::TextOrList => self.name,
@@ -138,6 +142,7 @@ pub(in crate::config) static PEER: Schema = Schema {
         key("name", ValueKind::Text, "\"aws\""),
         key("endpoint", ValueKind::TextOrList, "\"198.51.100.20:4789\""),
         key("private_address", ValueKind::TextOrList, "\"10.0.0.119\""),
+        key("accept_private", ValueKind::Bool, "true"),
         key("packets_per_second", ValueKind::Number, "1000000"),
         key("bytes_per_second", ValueKind::Number, "125000000"),
         key("source_port", ValueKind::Text, "\"any\""),

@@ -107,6 +107,19 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Returns whether a key is `true`.
+    pub(in crate::config) fn boolean(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Item<bool>> {
+        let (key, value) = self.get(name)?;
+        match value.get_ref().as_bool() {
+            Some(set) => Some(self.item(key, value, set, false)),
+            None => self.wrong_type(key, value, problems),
+        }
+    }
+
     /// Returns a number, or the word in place of the number.
     pub(in crate::config) fn number_or_text(
         &self,
@@ -193,6 +206,7 @@ impl<'d> Section<'d> {
                     }
                     ValueKind::Text
                     | ValueKind::Number
+                    | ValueKind::Bool
                     | ValueKind::NumberOrText
                     | ValueKind::List
                     | ValueKind::TextOrList => {

@@ -38,6 +38,7 @@ pub(super) fn value(key: &Key, value: &Spanned<DeValue<'_>>, source: &Source<'_>
         (
             ValueKind::Text
             | ValueKind::Number
+            | ValueKind::Bool
             | ValueKind::NumberOrText
             | ValueKind::List
             | ValueKind::TextOrList,

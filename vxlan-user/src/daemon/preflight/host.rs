@@ -63,6 +63,17 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
             underlay.name
         ));
     }
+    for peer in config.peers.iter().filter(|peer| peer.accept_private && peer.key_file.is_none()) {
+        let addresses: Vec<_> =
+            peer.private_addresses.addresses().map(|address| address.to_string()).collect();
+        warnings.push(format!(
+            "peer \"{}\" has accept_private and no key_file: whoever has {} in the network of \
+             this host can send as that peer, and no probe tells the two apart. Leave \
+             accept_private out unless a private line leads to the peer",
+            peer.name,
+            addresses.join(" or ")
+        ));
+    }
     for network in config.networks.iter().filter(|network| network.members.is_empty()) {
         warnings
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));

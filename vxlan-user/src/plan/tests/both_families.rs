@@ -17,11 +17,13 @@ const BOTH_FAMILIES: &str = r#"
     name = "south"
     endpoint = ["[2001:db8:2::20]:8472", "198.51.100.20"]
     private_address = ["10.0.0.119", "2001:db8:2::20"]
+    accept_private = true
     packets_per_second = 1000
     [[peer]]
     name = "west"
     endpoint = "192.0.2.7"
     private_address = "fd00::7"
+    accept_private = true
     bytes_per_second = 1000
     [[network]]
     vni = 7
@@ -99,18 +101,16 @@ fn an_address_is_rewritten_only_if_another_one_of_its_family_is_declared() {
         .senders
         .peer_addresses
         .iter()
-        .map(|(key, peer)| (key.family, key.address, *peer))
+        .map(|(key, owner)| (key.family, key.address, owner.peer, owner.flags))
         .collect();
-    assert_eq!(
-        peers,
-        [
-            (IPV6, ipv6("2001:db8:2::20"), 0),
-            (IPV4, Address::ipv4([198, 51, 100, 20]), 0),
-            (IPV4, Address::ipv4([10, 0, 0, 119]), 0),
-            (IPV4, Address::ipv4([192, 0, 2, 7]), 1),
-            (IPV6, ipv6("fd00::7"), 1),
-        ]
-    );
+    let own = [
+        (IPV6, ipv6("2001:db8:2::20"), 0, 0),
+        (IPV4, Address::ipv4([198, 51, 100, 20]), 0, 0),
+        (IPV4, Address::ipv4([10, 0, 0, 119]), 0, 0),
+        (IPV4, Address::ipv4([192, 0, 2, 7]), 1, 0),
+        (IPV6, ipv6("fd00::7"), 1, 0),
+    ];
+    assert_eq!(peers, own);
 }
 
 #[test]
@@ -119,6 +119,25 @@ fn a_private_address_of_two_peers_identifies_neither() {
     let shared = ipv6("2001:db8:2::20");
     assert!(plan.senders.peer_addresses.iter().all(|(key, _)| key.address != shared));
     assert_eq!(plan.senders.sources.iter().filter(|(key, _)| key.address == shared).count(), 2);
+}
+
+#[test]
+fn a_private_address_without_the_right_is_a_peer_s_unless_another_has_it() {
+    let owners = |text: &str, address| {
+        let all = planned(text).senders.peer_addresses;
+        let of = all.into_iter().filter(|(key, _)| key.address == address);
+        of.map(|(_, owner)| (owner.peer, owner.flags)).collect::<Vec<_>>()
+    };
+    let without = BOTH_FAMILIES.replace("accept_private = true", "");
+    let private = Address::ipv4([10, 0, 0, 119]);
+    assert_eq!(owners(&without, private), [(0, AddressOwner::PRIVATE)]);
+    // The endpoint that the peer also carries itself stays its own by right.
+    assert_eq!(owners(&without, ipv6("2001:db8:2::20")), [(0, 0)]);
+    assert_eq!(owners(&without, ipv6("fd00::7")), [(1, AddressOwner::PRIVATE)]);
+    let both = without.replace("\"fd00::7\"", "\"10.0.0.119\"");
+    assert_eq!(owners(&both, private), []);
+    let by_right = without.replace("\"192.0.2.7\"", "\"10.0.0.119\"");
+    assert_eq!(owners(&by_right, private), [(1, 0)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use vxlan_common::table::{Mapping, OuterAddress, SourceEntry};
+use vxlan_common::table::{AddressOwner, Mapping, OuterAddress, SourceEntry};
 
 use super::*;
 
@@ -34,6 +34,7 @@ const HUB: &str = r#"
     name = "kernel"
     endpoint = "192.0.2.7"
     private_address = "10.0.0.7"
+    accept_private = true
     source_port = "any"
     source_ports = "40000-49999"
     [[network]]
@@ -104,7 +105,7 @@ fn to(member: u32, flags: u32) -> SourceEntry {
 struct Maps {
     sources: HashMap<NetworkAddress, SourceEntry>,
     mappings: HashMap<Mapping, SourceEntry>,
-    peers: HashMap<OuterAddress, u32>,
+    peers: HashMap<OuterAddress, AddressOwner>,
 }
 
 impl Maps {
@@ -139,6 +140,18 @@ impl Maps {
     }
 }
 
+/// Of a learned peer the private address alone, which is no right to send.
+fn declared_addresses() -> Vec<(OuterAddress, AddressOwner)> {
+    let all = [
+        ("198.51.100.20", DECLARED, 0),
+        ("192.0.2.7", KERNEL, 0),
+        ("10.0.0.7", KERNEL, 0),
+        ("192.168.1.2", SECOND, AddressOwner::PRIVATE),
+    ];
+    let owner = |peer, flags| AddressOwner { peer: peer as u32, flags };
+    all.map(|(at, peer, flags)| (outer(at), owner(peer, flags))).to_vec()
+}
+
 #[test]
 fn a_peer_is_not_recognised_before_its_endpoint_is_learned() {
     let config = hub();
@@ -152,8 +165,7 @@ fn a_peer_is_not_recognised_before_its_endpoint_is_learned() {
             (source(8, "10.0.0.7"), to(4, 0)),
         ]
     );
-    let peers = [("198.51.100.20", DECLARED), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
-    assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
+    assert_eq!(senders.peer_addresses, declared_addresses());
 }
 
 #[test]
@@ -172,8 +184,7 @@ fn a_learned_endpoint_is_a_mapping_in_every_network_and_marks_a_declared_address
     assert_eq!(senders.sources[0], (source(7, "198.51.100.20"), to(0, SourceEntry::SHARED)));
     assert_eq!(senders.sources[1].1.flags, SourceEntry::REWRITTEN);
     // By the address alone a learned peer is not known, and a declared one goes on being so.
-    let peers = [("198.51.100.20", DECLARED), ("192.0.2.7", KERNEL), ("10.0.0.7", KERNEL)];
-    assert_eq!(senders.peer_addresses, peers.map(|(at, peer)| (outer(at), peer as u32)));
+    assert_eq!(senders.peer_addresses, declared_addresses());
     let maps = Maps::new(&senders);
     assert_eq!(maps.member(7, "198.51.100.20:1024"), Some(1));
     assert_eq!(maps.member(7, "198.51.100.20:1025"), Some(0));

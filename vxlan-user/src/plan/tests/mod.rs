@@ -8,7 +8,8 @@ use std::{
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     table::{
-        DSCP_INHERIT, LOCAL, MemberEntry, NetworkAddress, NetworkEntry, RateLimit, SourceEntry,
+        AddressOwner, DSCP_INHERIT, LOCAL, MemberEntry, NetworkAddress, NetworkEntry, RateLimit,
+        SourceEntry,
     },
 };
 
@@ -73,21 +74,19 @@ const TWO_CLOUDS: &str = r#"
 "#;
 
 #[test]
-fn a_peer_behind_nat_has_two_sources_and_one_of_them_is_rewritten() {
-    let plan = plan(TWO_CLOUDS);
-    let seen: Vec<_> = plan
-        .senders
-        .sources
-        .iter()
-        .map(|(key, source)| (key.vni, key.address.first(), source.member, source.flags))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ([0, 0, 43], [198, 51, 100, 20], 0, SourceEntry::REWRITTEN),
-            ([0, 0, 43], [10, 0, 0, 119], 0, 0),
-        ]
-    );
+fn a_private_address_is_a_source_only_where_the_peer_has_that_right() {
+    let seen = |text: &str| {
+        let sources = plan(text).senders.sources;
+        let seen = sources
+            .iter()
+            .map(|(key, source)| (key.vni, key.address.first(), source.member, source.flags));
+        seen.collect::<Vec<_>>()
+    };
+    let public = ([0, 0, 43], [198, 51, 100, 20], 0, SourceEntry::REWRITTEN);
+    assert_eq!(seen(TWO_CLOUDS), [public]);
+    let private = "private_address = \"10.0.0.119\"";
+    let with_right = TWO_CLOUDS.replace(private, &format!("{private}\naccept_private = true"));
+    assert_eq!(seen(&with_right), [public, ([0, 0, 43], [10, 0, 0, 119], 0, 0)]);
 }
 
 #[test]
