@@ -4,11 +4,15 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use vxlan_tests::{
+    conserve::NftCounter,
+    inject::inject,
+    model::flow_port,
     nat_lab::{Nat, Side},
+    packet::{Eth, Icmp, Ipv4, Packet, Udp, Vxlan},
     traffic::{ping_with, tcp_transfer},
 };
 
-use crate::world::{Host, Node, PATIENCE, Setup, World};
+use crate::world::{Host, Node, PATIENCE, Setup, VNI, World};
 
 const TO_B: u32 = 1437;
 const TO_A: u32 = 1361;
@@ -116,6 +120,55 @@ fn knows_mtu(host: &Host, peer: Node, outer: u32) -> Result<bool> {
     let right = route.contains(&format!(" mtu {} ", outer - 50));
     ensure!(!known || right, "{} of {}: {route}", peer.name(), host.node.name());
     Ok(right)
+}
+
+/// Anyone can say what a router would, about a packet that might be ours in everything that is
+/// quoted. It makes the sender look, again and again, and that is all.
+#[test]
+fn nobody_makes_it_narrow_by_saying_so() -> Result<()> {
+    let world = World::new(Nat::None, Nat::None)?;
+    let [a, b] = world.ends()?;
+    knows(a, Node::B, 1500, 1500)?;
+    knows(b, Node::A, 1500, 1500)?;
+    let (own, public) = (world.lab.a.own(), world.lab.b.public());
+    let (from, to) = (Node::A.inner(), Node::B.inner());
+    let quoted = |length: u16| {
+        let inner = Packet::new()
+            .with(Eth::new([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]))
+            .with(Ipv4::new(from, to))
+            .with(Udp::new(7000, 7001))
+            .payload(&vec![0; usize::from(length) - 78]);
+        let port = flow_port(&inner.build()).unwrap_or_default();
+        Packet::new()
+            .with(Ipv4::new(own, public))
+            .with(Udp::vxlan(port))
+            .with(Vxlan::new(VNI))
+            .carrying(inner)
+            .build()
+    };
+    let ethernet = Eth::new(a.ns.mac("eth0")?, world.lab.a.router.mac("lan")?);
+    let message = |mtu: u16, quoted: &[u8]| {
+        let [high, low] = mtu.to_be_bytes();
+        let body = [&[0, 0, high, low], quoted].concat();
+        let stranger = Ipv4::new([203, 0, 113, 77], own);
+        Packet::new().with(ethernet.clone()).with(stranger).with(Icmp::new(3, 4, body)).build()
+    };
+    let whole = quoted(1500);
+    let messages = [68, 576, 1280, 1400, 1499]
+        .map(|mtu| [28, 36, 548].map(|length| message(mtu, &whole[..length])));
+    let looked = NftCounter::ingress(&world.lab.a.router, "lan", "ip length 1500 udp dport 4789")?;
+    let deadline = Instant::now() + PATIENCE;
+    while looked.packets()? < 3 {
+        ensure!(Instant::now() < deadline, "the size in use was not looked at again");
+        inject(&world.lab.a.router, "lan", messages.as_flattened(), 15)?;
+        knows(a, Node::B, 1500, 1500)?;
+    }
+    ensure!(!a.ns.run(&format!("ip route get {to}"))?.contains(" mtu "), "the host was told");
+    tcp_passes(&world)?;
+    knows(a, Node::B, 1500, 1500)?;
+    let log = a.daemon.log();
+    ensure!(!log.contains("had to drop a packet"), "{log}");
+    world.stop()
 }
 
 /// A black hole opens: the next confirmation, one in a minute, falls into it.

@@ -116,9 +116,8 @@ pub async fn run(
             message = underlay.next_icmp() => {
                 turns.begin("a packet that was too big");
                 let message = message.context("cannot receive reports of packets too big")?;
-                if let Some(narrowed) = reconciler.packet_too_big(&mut running, &message)? {
-                    probing.path_narrowed(&narrowed);
-                }
+                let probe = |peer, mtu| probing.suspect_mtu(peer, mtu);
+                reconciler.packet_too_big(&mut running, &message, probe)?;
             }
             event = probing.next() => {
                 turns.begin("probes");

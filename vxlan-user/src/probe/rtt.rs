@@ -7,6 +7,9 @@ use super::report::Rtt;
 /// The shortest timeout (RFC 6298, section 2.4).
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The shortest timeout where a reply that is late does no harm.
+const MIN_SHORT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Estimates the round-trip time from samples.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RttEstimator(Option<Rtt>);
@@ -32,9 +35,18 @@ impl RttEstimator {
 
     /// Returns the time after which a reply is hardly to be expected any more.
     pub(super) fn timeout(&self) -> Duration {
-        let Some(Rtt { smoothed, variation, .. }) = self.0 else { return MIN_TIMEOUT };
-        Duration::try_from_secs_f64(smoothed + 4.0 * variation)
-            .map_or(MIN_TIMEOUT, |time| time.max(MIN_TIMEOUT))
+        self.expected().map_or(MIN_TIMEOUT, |time| time.max(MIN_TIMEOUT))
+    }
+
+    /// Returns the same without the margin that RFC 6298 demands of a retransmission.
+    pub(super) fn short_timeout(&self) -> Duration {
+        self.expected().map_or(MIN_TIMEOUT, |time| time.max(MIN_SHORT_TIMEOUT))
+    }
+
+    /// Returns the time within which nearly all replies come (RFC 6298, section 2).
+    fn expected(&self) -> Option<Duration> {
+        let Rtt { smoothed, variation, .. } = self.0?;
+        Duration::try_from_secs_f64(smoothed + 4.0 * variation).ok()
     }
 }
 

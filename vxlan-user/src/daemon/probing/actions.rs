@@ -120,7 +120,7 @@ impl Probing {
         if error.raw_os_error() == Some(libc::EMSGSIZE)
             && let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer)
         {
-            prober.packet_too_big(length, None, now());
+            prober.packet_too_big(length, now());
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     config::Config,
     daemon::{
         directories::Directories,
-        reconcile::{NarrowedPath, Reconciler, underlay::UnderlayUser},
+        reconcile::{Reconciler, underlay::UnderlayUser},
         running::ActivePlane,
     },
     dataplane::{ProbeRing, now},
@@ -210,14 +210,13 @@ impl Probing {
         }
     }
 
-    /// Notifies the prober of a peer that a router has reported a narrower path.
-    pub(super) fn path_narrowed(&mut self, path: &NarrowedPath) {
-        let now = now();
-        if let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(path.peer) {
-            let (previous, mtu) = (packet_length(path.previous_mtu), packet_length(path.mtu));
-            prober.packet_too_big(previous, Some(mtu), now);
-        }
-        self.bring_forward(path.peer);
+    /// Has probes find out whether the path to a peer has the MTU that a router reports. Returns
+    /// `false` where there is nobody to answer them.
+    pub(super) fn suspect_mtu(&mut self, peer: usize, mtu: u32) -> bool {
+        let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer) else { return false };
+        let is_probed = prober.suspect_mtu(packet_length(mtu), now());
+        self.bring_forward(peer);
+        is_probed
     }
 }
 

@@ -12,4 +12,4 @@ mod overlays;
 pub(in crate::daemon) mod reconciler;
 pub(in crate::daemon) mod underlay;
 
-pub(in crate::daemon) use self::{host_pass::HostPass, mtu::NarrowedPath, reconciler::Reconciler};
+pub(in crate::daemon) use self::{host_pass::HostPass, reconciler::Reconciler};

@@ -3,25 +3,14 @@
 
 use std::time::Instant;
 
-use vxlan_common::wire::ipv6::MIN_MTU as MIN_IPV6_MTU;
+use vxlan_common::{outer, wire::ipv6::MIN_MTU as MIN_IPV6_MTU};
 
 use super::reconciler::Reconciler;
 use crate::{
-    daemon::{
-        paths::path_mtu::{self, OwnPackets},
-        running::ActivePlane,
-    },
+    daemon::{paths::path_mtu, running::ActivePlane},
     host::IcmpMessage,
     plan,
 };
-
-/// A path whose MTU a router has reported to be below the known one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::daemon) struct NarrowedPath {
-    pub(in crate::daemon) peer: usize,
-    pub(in crate::daemon) previous_mtu: u32,
-    pub(in crate::daemon) mtu: u32,
-}
 
 impl Reconciler<'_> {
     /// Sets the MTU of each overlay interface whose network declares none to what the MTU of the
@@ -88,43 +77,58 @@ impl Reconciler<'_> {
         Ok(())
     }
 
-    /// Applies the report of a router that a packet was too big. Returns the peer whose path is
-    /// narrower now.
+    /// Takes in the message of a router that a packet was too big. `probe` has the path to a peer
+    /// probed, and returns whether that can be done: then the message is a reason to probe and no
+    /// more. Else it is believed if it quotes enough of the packet.
     pub(in crate::daemon) fn packet_too_big(
         &mut self,
         running: &mut ActivePlane,
         message: &IcmpMessage,
-    ) -> anyhow::Result<Option<NarrowedPath>> {
-        // Anyone can send ICMP messages, so the cheap check comes before the set of own packets is
-        // made.
-        if !path_mtu::is_packet_too_big(&message.bytes, message.from.is_ipv6()) {
-            return Ok(None);
-        }
-        let own_packets = OwnPackets::from_plan(&running.plan);
-        let Some(reported) = own_packets.parse(&message.bytes, message.from.is_ipv6()) else {
-            tracing::debug!("{} reports on a packet that is not ours", message.from);
-            return Ok(None);
+        mut probe: impl FnMut(usize, u32) -> bool,
+    ) -> anyhow::Result<()> {
+        let (now, from) = (Instant::now(), message.from);
+        let settings = &running.plan.settings;
+        let Some(parsed) = path_mtu::Message::parse(settings, &message.bytes, from.is_ipv6())
+        else {
+            return Ok(());
         };
-        let mut narrowed = None;
+        let report =
+            if self.message_budget.take(now) { parsed.report(&running.plan) } else { None };
+        let Some(report) = report else {
+            tracing::debug!("{from} reports on a packet that is not ours");
+            return Ok(());
+        };
         let peers = running.plan.peers.iter_mut().zip(&running.preflight.config.peers);
         for (index, (entry, peer)) in peers.enumerate() {
-            let old_mtu = entry.mtu;
-            if plan::entry_endpoint(entry) != reported.endpoint
-                || !self.path_mtus.lower(&reported, old_mtu, Instant::now())
-            {
+            let (old_mtu, mtu) = (entry.mtu, report.mtu);
+            if plan::entry_endpoint(entry) != report.endpoint || probe(index, report.reported) {
                 continue;
             }
-            entry.mtu = reported.mtu;
+            if !report.is_plausible {
+                tracing::debug!(peer = %peer.name, "{from} quotes too little to be believed");
+                continue;
+            }
+            if !self.path_mtus.lower(&report, old_mtu, now) {
+                continue;
+            }
+            entry.mtu = mtu;
             running.plane.set_peer(index as u32, entry)?;
             tracing::info!(
                 peer = %peer.name,
-                "path MTU {}, was {old_mtu}: {} had to drop a packet",
-                reported.mtu,
-                message.from
+                "path MTU {mtu}, was {old_mtu}: {from} had to drop a packet"
             );
-            narrowed = Some(NarrowedPath { peer: index, previous_mtu: old_mtu, mtu: reported.mtu });
+            if report.reported < mtu {
+                tracing::warn!(
+                    peer = %peer.name,
+                    "{from} reports an MTU of {}, and anyone could do that: without a `key_file` \
+                     for probes to prove it, no path is taken to be narrower than {mtu}. If that \
+                     is true, longer packets are lost: set `mtu` of the network to at most {}",
+                    report.reported,
+                    report.reported.saturating_sub(outer::overhead(entry.family))
+                );
+            }
         }
-        Ok(narrowed)
+        Ok(())
     }
 
     /// Drops routers' reports that are too old, and marks their peers: the path may be wider again.

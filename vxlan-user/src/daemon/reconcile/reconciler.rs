@@ -13,7 +13,7 @@ use crate::{
     daemon::{
         directories::Directories,
         paths::{
-            path_mtu::{self, LIFETIME, PathMtus},
+            path_mtu::{self, LIFETIME, MessageBudget, PathMtus},
             resolution,
             resolved::{PATHS_AT_A_TIME, ResolvedPeer},
         },
@@ -29,6 +29,7 @@ pub(in crate::daemon) struct Reconciler<'a> {
     directories: &'a Directories,
     pub(super) host: &'a Host,
     pub(super) path_mtus: PathMtus,
+    pub(super) message_budget: MessageBudget,
     /// By peer: the MTU that link and route allow, whatever MTU the path beyond has.
     pub(super) route_mtus: Vec<u32>,
     /// By peer: the path MTU that probes have found.
@@ -75,6 +76,7 @@ impl<'a> Reconciler<'a> {
             directories,
             host,
             path_mtus,
+            message_budget: MessageBudget::new(Instant::now()),
             route_mtus: plan.peers.iter().map(|peer| peer.mtu).collect(),
             probed_mtus: vec![None; plan.peers.len()],
             dirty,

@@ -7,12 +7,15 @@
 //! 1. `candidate`
 //! 2. `phase`
 //! 3. `state_machine`
+//! 4. `refusals`
 
 mod candidate;
 mod phase;
+mod refusals;
 mod state_machine;
 
 pub use phase::{
-    BASE_PLPMTU_IPV4, BASE_PLPMTU_IPV6, CONFIRMATION_TIMER, MAX_PROBES, MAX_SIZES, PMTU_RAISE_TIMER,
+    BASE_PLPMTU_IPV4, BASE_PLPMTU_IPV6, CONFIRMATION_TIMER, MAX_PROBES, MAX_SIZES,
+    PMTU_RAISE_TIMER, SUSPICION_TIMER,
 };
 pub use state_machine::Dplpmtud;

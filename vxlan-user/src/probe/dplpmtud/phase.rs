@@ -14,6 +14,9 @@ pub const MAX_PROBES: u8 = 3;
 pub const PMTU_RAISE_TIMER: Duration = Duration::from_secs(600);
 /// Time between two confirmations of the size in use (RFC 8899, section 5.1.1).
 pub const CONFIRMATION_TIMER: Duration = Duration::from_secs(60);
+/// Time in which no second report of a router has the size in use confirmed: anyone can send
+/// reports.
+pub const SUSPICION_TIMER: Duration = Duration::from_secs(1);
 /// Most sizes that one search probes, up to 9001: the base and the maximum, 4 common sizes, one
 /// more than a common size, and 13 in the widest gap between two. Each takes at most [`MAX_PROBES`]
 /// probes. A size that a router reports adds two.
@@ -26,6 +29,9 @@ pub(super) enum Phase {
     Base {
         /// See [`Phase::Searching`].
         publish_interim: bool,
+        /// The MTU that a router reports of a path which was found to be narrower than before:
+        /// probed in place of the base, once.
+        reported: Option<u16>,
     },
     Searching {
         /// The largest size that passed in this search.

@@ -5,7 +5,7 @@
 //!            base lost                base acked
 //!   Error <------------- Base ----------------------> Searching
 //!     |                   ^                            |     ^
-//!     | base acked        | black hole, packet too big |     | PMTU_RAISE_TIMER
+//!     | base acked        | black hole, refused here   |     | PMTU_RAISE_TIMER
 //!     v                   |                            v     |
 //!   Searching             +--------------------- SearchComplete
 //! ```
@@ -14,6 +14,9 @@
 //! MTU, after at most [`MAX_SIZES`](super::MAX_SIZES) sizes. On a path with random loss it never
 //! ends above the path MTU, and below only if one size was lost [`MAX_PROBES`] times in a row; the
 //! next search upwards, after [`PMTU_RAISE_TIMER`], corrects that. At most one probe is in flight.
+//!
+//! A router's report that a packet was too big is a reason to probe, and proves nothing: anyone can
+//! send one. It has the size in use confirmed at once, and gives the search a size to try.
 
 use std::time::Duration;
 
@@ -26,15 +29,19 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Dplpmtud {
     /// Effective only up to `max_plpmtu`, see [`Self::base`].
-    base_plpmtu: u16,
-    max_plpmtu: u16,
-    phase: Phase,
-    upper: UpperBound,
+    pub(super) base_plpmtu: u16,
+    pub(super) max_plpmtu: u16,
+    pub(super) phase: Phase,
+    pub(super) upper: UpperBound,
     /// PROBE_COUNT: how often in a row the present size was lost.
-    probe_count: u8,
+    pub(super) probe_count: u8,
     /// PROBED_SIZE of the probe in flight.
-    in_flight: Option<u16>,
-    plpmtu: Option<u32>,
+    pub(super) in_flight: Option<u16>,
+    pub(super) plpmtu: Option<u32>,
+    /// The MTU that a router reports, while the size in use is being confirmed because of it.
+    pub(super) suspicion: Option<u16>,
+    /// No report has the size in use confirmed before.
+    pub(super) next_suspicion: Duration,
 }
 
 impl Dplpmtud {
@@ -43,11 +50,13 @@ impl Dplpmtud {
         Self {
             base_plpmtu: base,
             max_plpmtu: max,
-            phase: Phase::Base { publish_interim: false },
+            phase: Phase::Base { publish_interim: false, reported: None },
             upper: UpperBound::open(max),
             probe_count: 0,
             in_flight: None,
             plpmtu: None,
+            suspicion: None,
+            next_suspicion: Duration::ZERO,
         }
     }
 
@@ -60,6 +69,13 @@ impl Dplpmtud {
     /// Returns whether a search is going on.
     pub const fn is_searching(&self) -> bool {
         matches!(self.phase, Phase::Base { .. } | Phase::Searching { .. })
+    }
+
+    /// Returns whether a router's report is being followed, so that haste is due: packets may be
+    /// lost until its truth is known.
+    pub const fn follows_report(&self) -> bool {
+        let searching = self.is_searching() && self.upper.ptb_size.is_some();
+        self.suspicion.is_some() || searching
     }
 
     /// Returns the size whose fate is not known yet.
@@ -75,14 +91,14 @@ impl Dplpmtud {
             return None;
         }
         let size = match self.phase {
-            Phase::Base { .. } => self.base(),
+            Phase::Base { reported, .. } => self.first_size(reported),
             Phase::Error { retry_at } => (now >= retry_at).then_some(self.base())?,
             Phase::Searching { low, .. } => self.upper.candidate(low, self.max_plpmtu),
             Phase::SearchComplete { low, raise_at, .. }
-                if now >= raise_at && low < self.max_plpmtu =>
+                if now >= raise_at && low < self.max_plpmtu && self.suspicion.is_none() =>
             {
                 self.phase = Phase::Searching { low, publish_interim: false };
-                self.upper.too_large = u32::from(self.max_plpmtu) + 1;
+                self.upper = UpperBound::open(self.max_plpmtu);
                 self.probe_count = 0;
                 self.upper.candidate(low, self.max_plpmtu)
             }
@@ -122,7 +138,7 @@ impl Dplpmtud {
             return;
         }
         match self.phase {
-            Phase::Base { publish_interim } if size >= self.base() => {
+            Phase::Base { publish_interim, .. } if size >= self.base() => {
                 self.probe_count = 0;
                 self.narrow(size, publish_interim, now);
             }
@@ -136,6 +152,7 @@ impl Dplpmtud {
             }
             Phase::SearchComplete { low, raise_at, .. } if size >= low => {
                 self.probe_count = 0;
+                self.suspicion = None;
                 let confirm_at = now + CONFIRMATION_TIMER;
                 self.phase = Phase::SearchComplete { low, confirm_at, raise_at };
             }
@@ -152,6 +169,14 @@ impl Dplpmtud {
             return;
         }
         self.in_flight = None;
+        if let Phase::Base { reported: Some(reported), .. } = self.phase
+            && size == self.first_size(Some(reported))
+            && size > self.base()
+        {
+            // The router's word was not true, or not enough: from the base, then.
+            self.restart(self.max_plpmtu);
+            return;
+        }
         self.probe_count += 1;
         if self.probe_count < MAX_PROBES {
             return;
@@ -164,7 +189,17 @@ impl Dplpmtud {
                 self.narrow(low, publish_interim, now);
             }
             // A black hole (RFC 8899, section 4.3).
-            Phase::SearchComplete { .. } => self.restart(self.max_plpmtu),
+            Phase::SearchComplete { .. } => {
+                let (reported, plpmtu) = (self.suspicion, self.plpmtu);
+                self.restart(self.max_plpmtu);
+                if let Some(reported) = reported.filter(|mtu| *mtu > self.base() && *mtu < size) {
+                    // It is likely to pass. What is published is sent on to senders behind the
+                    // tunnel, who keep it for minutes: so the base is, only if that must be.
+                    self.plpmtu = plpmtu;
+                    self.upper.ptb_size = Some(reported);
+                    self.phase = Phase::Base { publish_interim: true, reported: Some(reported) };
+                }
+            }
         }
     }
 
@@ -176,79 +211,19 @@ impl Dplpmtud {
         }
     }
 
-    /// A router or the kernel reports that a packet of that size is too large (PTB), and perhaps
-    /// the MTU that would pass.
-    pub fn packet_too_big(&mut self, size: u16, mtu: Option<u16>, now: Duration) {
-        let was_in_flight = self.in_flight == Some(size);
-        if was_in_flight {
-            self.in_flight = None;
-        }
-        let mtu = mtu.filter(|mtu| *mtu < size);
-        if size <= self.base() {
-            match self.phase {
-                Phase::Base { .. } | Phase::Error { .. } => self.base_failed(now),
-                Phase::Searching { .. } | Phase::SearchComplete { .. } if was_in_flight => {
-                    self.restart(self.max_plpmtu);
-                }
-                Phase::Searching { .. } | Phase::SearchComplete { .. } => {}
-            }
-            return;
-        }
-        if self.low().is_some_and(|low| size <= low) {
-            self.restart(size - 1);
-            if let Some(mtu) = mtu.filter(|mtu| *mtu >= self.base()) {
-                // Until the search has ended the reported MTU is the best that is known. A smaller
-                // value would be sent on to senders behind the tunnel, who keep it for minutes.
-                self.plpmtu = Some(u32::from(mtu));
-                self.phase = Phase::Base { publish_interim: false };
-            }
-        } else if u32::from(size) < self.upper.too_large {
-            self.upper.too_large = u32::from(size);
-            self.probe_count = 0;
-        }
-        self.upper.ptb_size = mtu;
-        if let Phase::Searching { low, publish_interim } = self.phase {
-            self.narrow(low, publish_interim, now);
-        }
-    }
-
-    /// The MTU of the first link has changed.
-    pub fn set_max_plpmtu(&mut self, max: u16, now: Duration) {
-        if max == self.max_plpmtu {
-            return;
-        }
-        let open = self.upper.too_large > u32::from(self.max_plpmtu);
-        self.max_plpmtu = max;
-        let above = u32::from(max) + 1;
-        self.upper.too_large = if open { above } else { self.upper.too_large.min(above) };
-        if self.in_flight.is_some_and(|size| size > max) {
-            self.in_flight = None;
-            self.probe_count = 0;
-        }
-        self.plpmtu = self.plpmtu.map(|plpmtu| plpmtu.min(u32::from(max)));
-        match &mut self.phase {
-            Phase::Base { .. } | Phase::Error { .. } => {}
-            // A path that carried more carries `max`.
-            Phase::Searching { low, publish_interim } => {
-                let (low, publish_interim) = ((*low).min(max), *publish_interim);
-                self.narrow(low, publish_interim, now);
-            }
-            Phase::SearchComplete { low, .. } => {
-                *low = (*low).min(max);
-                let low = *low;
-                if self.upper.too_large > u32::from(low) + 1 {
-                    self.phase = Phase::Searching { low, publish_interim: false };
-                }
-            }
-        }
-    }
-
-    fn base(&self) -> u16 {
+    pub(super) fn base(&self) -> u16 {
         self.base_plpmtu.min(self.max_plpmtu)
     }
 
+    /// Returns the size that a search begins with: the reported one if it can be, or the base.
+    fn first_size(&self, reported: Option<u16>) -> u16 {
+        let possible =
+            |size: u16| size <= self.max_plpmtu && u32::from(size) < self.upper.too_large;
+        reported.filter(|size| possible(*size)).unwrap_or(self.base()).max(self.base())
+    }
+
     /// Returns the largest size that passed.
-    const fn low(&self) -> Option<u16> {
+    pub(super) const fn low(&self) -> Option<u16> {
         match self.phase {
             Phase::Base { .. } | Phase::Error { .. } => None,
             Phase::Searching { low, .. } | Phase::SearchComplete { low, .. } => Some(low),
@@ -256,10 +231,12 @@ impl Dplpmtud {
     }
 
     /// Goes on after a bound has changed: the search has ended if there is no size between them.
-    fn narrow(&mut self, low: u16, publish_interim: bool, now: Duration) {
+    pub(super) fn narrow(&mut self, low: u16, publish_interim: bool, now: Duration) {
         let ended = u32::from(low) + 1 >= self.upper.too_large;
         self.phase = if ended {
-            let (confirm_at, raise_at) = (now + CONFIRMATION_TIMER, now + PMTU_RAISE_TIMER);
+            let confirm_after =
+                if self.suspicion.is_some() { Duration::ZERO } else { CONFIRMATION_TIMER };
+            let (confirm_at, raise_at) = (now + confirm_after, now + PMTU_RAISE_TIMER);
             Phase::SearchComplete { low, confirm_at, raise_at }
         } else {
             Phase::Searching { low, publish_interim }
@@ -271,16 +248,17 @@ impl Dplpmtud {
 
     /// Starts again from the base: the PLPMTU passes no more, and neither does any size above
     /// `limit`.
-    fn restart(&mut self, limit: u16) {
+    pub(super) fn restart(&mut self, limit: u16) {
         let base = self.base();
-        self.phase = Phase::Base { publish_interim: true };
+        self.phase = Phase::Base { publish_interim: true, reported: None };
         self.upper = UpperBound::open(limit.max(base));
         self.probe_count = 0;
         self.in_flight = None;
+        self.suspicion = None;
         self.plpmtu = Some(u32::from(base));
     }
 
-    fn base_failed(&mut self, now: Duration) {
+    pub(super) fn base_failed(&mut self, now: Duration) {
         self.phase = Phase::Error { retry_at: now + CONFIRMATION_TIMER };
         self.upper.too_large = u32::from(self.max_plpmtu) + 1;
         self.probe_count = 0;

@@ -70,9 +70,9 @@ impl PmtuProbes {
         }
     }
 
-    /// Records that a packet of that size was refused as too large.
-    pub(super) fn packet_too_big(&mut self, size: u16, mtu: Option<u16>, now: Duration) {
-        self.search.packet_too_big(size, mtu, now);
+    /// Records that the kernel refused a packet of that size as too large.
+    pub(super) fn packet_too_big(&mut self, size: u16, now: Duration) {
+        self.search.packet_too_big(size, now);
         let in_flight = self.search.in_flight();
         self.in_flight = self.in_flight.filter(|probed| in_flight == Some(probed.size));
     }

@@ -18,7 +18,8 @@ impl Prober {
         random: Random<'_>,
         actions: &mut Vec<Action>,
     ) {
-        let timeout = self.stats.timeout();
+        let hasty = self.pmtu.search.follows_report();
+        let timeout = if hasty { self.stats.short_timeout() } else { self.stats.timeout() };
         match self.pmtu.in_flight {
             Some(probed) if now < probed.deadline => {}
             Some(ProbedSize { size, check: None, .. }) => {

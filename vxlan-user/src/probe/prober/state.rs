@@ -87,10 +87,19 @@ impl Prober {
         self.pmtu.search.set_max_plpmtu(mtu, now);
     }
 
-    /// Records that the kernel or a router refused a packet of that length to the peer as too
-    /// large. `mtu`: what would pass, if that was reported.
-    pub fn packet_too_big(&mut self, length: u16, mtu: Option<u16>, now: Duration) {
-        self.pmtu.packet_too_big(length, mtu, now);
+    /// Records that the kernel refused a packet of that length to the peer as too large.
+    pub fn packet_too_big(&mut self, length: u16, now: Duration) {
+        self.pmtu.packet_too_big(length, now);
+    }
+
+    /// Has probes find out whether the path has the MTU that a router reports. Returns `false`
+    /// where they cannot, as the peer does not reply at present.
+    pub fn suspect_mtu(&mut self, mtu: u16, now: Duration) -> bool {
+        let is_replying = self.is_replying(now);
+        if is_replying {
+            self.pmtu.search.suspect(mtu, now);
+        }
+        is_replying
     }
 
     /// Sets whether our mapped address or port differs from peer to peer, by

@@ -202,35 +202,121 @@ fn a_router_that_names_the_size_saves_the_search() {
     let mut path = Path::new(1337);
     let mut tried = Vec::new();
     while search.is_searching() {
-        let size = search.poll_transmit(path.now).unwrap();
+        let size = path.step(&mut search).unwrap();
         tried.push(size);
-        path.now += Duration::from_millis(20);
         if size > path.mtu {
-            search.packet_too_big(size, Some(path.mtu), path.now);
-        } else {
-            search.probe_acked(size, path.now);
+            search.suspect(path.mtu, path.now);
         }
     }
     assert_eq!(search.plpmtu(), Some(1337));
+    tried.dedup();
     assert_eq!(tried, [1200, 9001, 1337, 1338]);
 }
 
+/// Anyone can send what a router would: it has the size in use probed, once in a while, and changes
+/// nothing.
 #[test]
-fn a_refusal_of_what_passed_makes_it_smaller() {
+fn a_false_report_changes_nothing() {
+    let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
+    let mut path = Path::new(1500);
+    path.run(&mut search);
+    let start = path.now;
+    let mut probes = 0;
+    while path.now < start + Duration::from_secs(10) {
+        for mtu in [0, 68, 576, 1200, 1280, 1400, 1499, 1500, 9000] {
+            search.suspect(mtu, path.now);
+        }
+        if let Some(size) = path.step(&mut search) {
+            assert_eq!(size, 1500);
+            probes += 1;
+        }
+        assert_eq!(search.plpmtu(), Some(1500));
+        assert!(!search.is_searching());
+        path.now += Duration::from_millis(1);
+    }
+    assert!((9..=11).contains(&probes), "{probes} in 10 s");
+}
+
+#[test]
+fn a_false_report_misleads_no_search() {
+    for reported in [0, 1200, 1201, 1280, 1399, 1401, 1499, 1500, 9001] {
+        let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
+        let mut path = Path::new(1400);
+        path.probes = 0;
+        while search.is_searching() {
+            for mtu in [reported, 1200, 1201, 1300] {
+                search.suspect(mtu, path.now);
+            }
+            path.step(&mut search);
+        }
+        assert_eq!(search.plpmtu(), Some(1400), "{reported}");
+        assert!(path.probes <= MAX_SIZES * u32::from(MAX_PROBES), "{}", path.probes);
+    }
+}
+
+#[test]
+fn a_true_report_has_the_size_found_at_once() {
+    for mtu in [1201, 1280, 1337, 1400, 1499] {
+        let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
+        let mut path = Path::new(1500);
+        path.run(&mut search);
+        path.mtu = mtu;
+        search.suspect(mtu, path.now);
+        for _ in 0..MAX_PROBES {
+            assert_eq!(search.plpmtu(), Some(1500), "not proved yet");
+            assert_eq!(path.step(&mut search), Some(1500));
+        }
+        assert!(search.follows_report());
+        assert_eq!(path.step(&mut search), Some(mtu));
+        // Never less than that, which senders would keep for minutes.
+        assert_eq!(search.plpmtu(), Some(mtu.into()));
+        while search.is_searching() {
+            path.step(&mut search);
+            assert_eq!(search.plpmtu(), Some(mtu.into()));
+        }
+        assert!(!search.follows_report());
+    }
+}
+
+/// A report that is false about the size, of a path that has become narrower indeed.
+#[test]
+fn a_report_of_another_size_is_put_right() {
+    for reported in [0, 576, 1200, 1250, 1399, 1401, 1450, 1499] {
+        let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
+        let mut path = Path::new(1500);
+        path.run(&mut search);
+        path.mtu = 1400;
+        search.suspect(reported, path.now);
+        path.step(&mut search);
+        assert_eq!(path.run(&mut search), Some(1400), "{reported}");
+    }
+}
+
+#[test]
+fn a_report_during_a_search_is_followed_when_it_ends() {
+    let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
+    let mut path = Path::new(1450);
+    while path.step(&mut search) != Some(1450) {}
+    path.mtu = 1400;
+    search.suspect(1400, path.now);
+    while search.is_searching() {
+        path.step(&mut search);
+    }
+    assert!(search.follows_report());
+    assert_eq!(path.run(&mut search), Some(1400));
+}
+
+#[test]
+fn a_refusal_of_the_kernel_makes_what_passed_smaller() {
     let mut search = Dplpmtud::new(BASE_PLPMTU_IPV4, 1500);
     let mut path = Path::new(1500);
     path.run(&mut search);
     path.mtu = 1400;
-    search.packet_too_big(1500, Some(1400), path.now);
-    // The router's word stands until more is known: never less than that.
-    while search.is_searching() {
-        assert_eq!(search.plpmtu(), Some(1400));
-        path.step(&mut search);
-    }
-    assert_eq!(search.plpmtu(), Some(1400));
+    search.packet_too_big(1500, path.now);
+    assert_eq!(path.run(&mut search), Some(1400));
     // Nobody makes it smaller than the base, or larger than it is.
-    search.packet_too_big(600, Some(100), path.now);
-    search.packet_too_big(1450, Some(1449), path.now);
+    search.packet_too_big(600, path.now);
+    search.packet_too_big(1450, path.now);
     assert!(!search.is_searching());
     assert_eq!(search.plpmtu(), Some(1400));
 }
@@ -273,11 +359,8 @@ fn any_order_of_events_is_borne() {
                 0 => search.probe_acked(size, now),
                 1 => search.probe_lost(size, now),
                 2 => search.probe_abandoned(size),
-                3 => search.packet_too_big(
-                    size,
-                    random.random::<bool>().then(|| random.random()),
-                    now,
-                ),
+                3 if random.random() => search.packet_too_big(size, now),
+                3 => search.suspect(size, now),
                 4 if random.random_ratio(1, 4) => {
                     max = random.random_range(600..=u16::MAX);
                     search.set_max_plpmtu(max, now);

@@ -2,6 +2,7 @@
 //! numbers out.
 
 mod packet_too_big;
+mod quotation;
 
 use std::{
     collections::HashMap,
@@ -9,11 +10,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(in crate::daemon) use self::packet_too_big::{OwnPackets, PacketTooBig, is_packet_too_big};
+pub(in crate::daemon) use self::packet_too_big::{Message, PacketTooBig};
 use crate::state::NarrowPath;
 
 /// After this time a path may have become wider again (RFC 1191, section 6.3; RFC 8201, section 4).
 pub(in crate::daemon) const LIFETIME: Duration = Duration::from_secs(600);
+
+/// Most messages in a second that are compared with the paths of all peers: anyone can send them.
+const MAX_MESSAGES: u32 = 500;
+
+/// How many messages are still compared with all paths, in the second that began last.
+#[derive(Debug)]
+pub(in crate::daemon) struct MessageBudget {
+    began: Instant,
+    left: u32,
+}
+
+impl MessageBudget {
+    pub(in crate::daemon) fn new(now: Instant) -> Self {
+        Self { began: now, left: MAX_MESSAGES }
+    }
+
+    /// Returns whether one more message may be compared.
+    pub(in crate::daemon) fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.began) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
 
 /// The latest report on a path, and until when it counts.
 #[derive(Debug)]

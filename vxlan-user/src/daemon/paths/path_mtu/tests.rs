@@ -1,25 +1,86 @@
 //! Messages byte by byte, and a clock that stands still until it is moved.
 
-use std::net::Ipv6Addr;
+use std::{net::Ipv6Addr, path::Path};
+
+use vxlan_common::{addr::Address, flow};
 
 use super::*;
+use crate::{
+    config,
+    plan::{Inherited, OverlayFacts, PeerPath, Plan, UnderlayFacts},
+};
 
 const ENDPOINT: &str = "198.51.100.20:4789";
 const ENDPOINT6: &str = "[2001:db8::20]:4789";
 
-fn own_packets() -> OwnPackets {
-    OwnPackets {
-        addresses: ["10.0.0.2", "203.0.113.10", "2001:db8::2"].map(|at| at.parse().unwrap()).into(),
-        fixed_source_port: None,
-        vnis: vec![[0, 0, 43], [0, 1, 0]],
-        endpoints: vec![ENDPOINT.parse().unwrap(), ENDPOINT6.parse().unwrap()],
-    }
+const CONFIG: &str = r#"
+    [node]
+    name = "gcp"
+    [underlay]
+    interface = "ens4"
+    public_address = "203.0.113.10"
+    SOURCE_PORT
+    [[peer]]
+    name = "aws"
+    endpoint = "198.51.100.20"
+    [[peer]]
+    name = "six"
+    endpoint = "[2001:db8::20]:4789"
+    [[network]]
+    vni = 43
+    interface = "vxlan43"
+    addresses = ["192.168.43.1/24"]
+    [[network.member]]
+    peer = "aws"
+    allowed_ips = ["192.168.44.0/24"]
+    [[network.member]]
+    peer = "six"
+    allowed_ips = ["192.168.46.0/24"]
+    [[network]]
+    vni = 256
+    interface = "vxlan256"
+    addresses = ["192.168.56.1/24"]
+    [[network.member]]
+    peer = "six"
+    allowed_ips = ["192.168.56.0/24"]
+"#;
+
+/// Where this host's packets of 1500 bytes go, over both families.
+fn plan_with(source_port: &str) -> Plan {
+    let text = CONFIG.replace("SOURCE_PORT", source_port);
+    let config = config::parse(&text, Path::new("test.toml")).unwrap();
+    let v4 = Some([10, 0, 0, 2].into());
+    let v6 = Some("2001:db8::2".parse().unwrap());
+    let underlay = UnderlayFacts { ifindex: 2, mtu: 1500, v4, v6 };
+    let overlays = [10, 11].map(|ifindex| OverlayFacts { ifindex, mac: [2, 0, 0, 0, 0, 1] });
+    let paths = config.peers.iter().map(|peer| {
+        let endpoint = peer.endpoint()?;
+        Some(PeerPath { endpoint, gateway: endpoint.ip(), resolved: true, mtu: 1500 })
+    });
+    let paths: Vec<_> = paths.collect();
+    let mut plan = Plan::new(&config, &underlay, &[], &Inherited::default(), &mut rand::rng());
+    plan.set_overlays(&overlays);
+    plan.set_paths(&config, &underlay, &[], &paths);
+    plan
 }
 
-/// A quotation of a packet of this host: 1460 bytes from 10.0.0.2, VNI 43.
+fn read(plan: &Plan, message: &[u8], is_ipv6: bool) -> Option<PacketTooBig> {
+    Message::parse(&plan.settings, message, is_ipv6)?.report(plan)
+}
+
+fn read_v4(mtu: u16, quoted: &[u8]) -> Option<PacketTooBig> {
+    read(&plan_with(""), &v4(3, 4, mtu, quoted), false)
+}
+
+fn read_v6(mtu: u32, quoted: &[u8]) -> Option<PacketTooBig> {
+    read(&plan_with(""), &too_big_v6(mtu, quoted), true)
+}
+
+/// A quotation of a packet of this host: 1460 bytes from 10.0.0.2, VNI 43, of a TCP flow.
 fn quoted_v4() -> Vec<u8> {
     let ip = [0x45, 0, 0x05, 0xb4, 0, 0, 0x40, 0, 63, 17, 0, 0, 10, 0, 0, 2, 198, 51, 100, 20];
-    [&ip[..], &udp(1440)].concat()
+    let quoted = [&ip[..], &tunnel(1440), &frame(1410)].concat();
+    frame_to(&quoted, [192, 168, 44, 9])
 }
 
 fn quoted_v6() -> Vec<u8> {
@@ -27,13 +88,41 @@ fn quoted_v6() -> Vec<u8> {
     for address in ["2001:db8::2", "2001:db8::20"] {
         ip.extend(address.parse::<Ipv6Addr>().unwrap().octets());
     }
-    [&ip[..], &udp(1420)].concat()
+    let quoted = [&ip[..], &tunnel(1420), &frame(1390)].concat();
+    let port = port_of([192, 168, 46, 7]);
+    altered(&altered(&quoted, 40 + 30 + 16, &[192, 168, 46, 7]), 40, &port)
 }
 
 /// UDP and VXLAN.
-fn udp(length: u16) -> Vec<u8> {
+fn tunnel(length: u16) -> Vec<u8> {
     let [high, low] = length.to_be_bytes();
     [[0xc1, 0x23, 0x12, 0xb5, high, low, 0, 0], [8, 0, 0, 0, 0, 0, 43, 0]].concat()
+}
+
+/// Ethernet, IPv4 of this length, the beginning of TCP.
+fn frame(length: u16) -> Vec<u8> {
+    let ethernet = [2, 0, 0, 0, 44, 1, 2, 0, 0, 0, 43, 1, 8, 0];
+    let [high, low] = length.to_be_bytes();
+    let ip = [0x45, 0, high, low, 0, 7, 0x40, 0, 64, 6, 0, 0, 192, 168, 43, 1, 0, 0, 0, 0];
+    let tcp = [0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0, 9, 0, 0, 0, 0];
+    [&ethernet[..], &ip, &tcp, &[0xee; 100]].concat()
+}
+
+/// The quotation of a packet of the same flow, to another inner destination.
+fn frame_to(quoted: &[u8], to: [u8; 4]) -> Vec<u8> {
+    altered(&altered(quoted, 20 + 30 + 16, &to), 20, &port_of(to))
+}
+
+/// The UDP source port of the flow to an inner destination.
+fn port_of(to: [u8; 4]) -> [u8; 2] {
+    let from = Address::ipv4([192, 168, 43, 1]);
+    flow::source_port(flow::hash(&from, &Address::ipv4(to), 0x9c40_01bb, 6)).to_be_bytes()
+}
+
+/// The quotation of a packet of another length.
+fn sized(quoted: &[u8], length: u16) -> Vec<u8> {
+    let quoted = altered(quoted, 2, &length.to_be_bytes());
+    altered(&quoted, 24, &(length - 20).to_be_bytes())
 }
 
 /// An ICMP message with a right checksum.
@@ -59,152 +148,192 @@ fn too_big_v6(mtu: u32, quoted: &[u8]) -> Vec<u8> {
     [&[2, 0, 0, 0], &mtu.to_be_bytes()[..], quoted].concat()
 }
 
-fn reports(endpoint: &str, mtu: u32) -> Option<PacketTooBig> {
-    Some(PacketTooBig { endpoint: endpoint.parse().unwrap(), mtu })
+fn reports(endpoint: &str, reported: u32, mtu: u32) -> Option<PacketTooBig> {
+    let endpoint = endpoint.parse().unwrap();
+    Some(PacketTooBig { endpoint, reported, mtu, is_plausible: true })
+}
+
+fn altered(packet: &[u8], at: usize, to: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    packet[at..at + to.len()].copy_from_slice(to);
+    packet
 }
 
 #[test]
 fn a_router_is_believed_about_a_packet_of_this_host() {
-    assert_eq!(own_packets().parse(&too_big_v4(1400), false), reports(ENDPOINT, 1400));
-    assert_eq!(
-        own_packets().parse(&too_big_v6(1400, &quoted_v6()), true),
-        reports(ENDPOINT6, 1400)
-    );
+    assert_eq!(read_v4(1400, &quoted_v4()), reports(ENDPOINT, 1400, 1400));
+    assert_eq!(read_v6(1400, &quoted_v6()), reports(ENDPOINT6, 1400, 1400));
     // With the address that a NAT puts in place of the own one.
-    let mut public = quoted_v4();
-    public[12..16].copy_from_slice(&[203, 0, 113, 10]);
-    assert_eq!(own_packets().parse(&v4(3, 4, 1400, &public), false), reports(ENDPOINT, 1400));
-    // Only the ports are certain to be quoted (RFC 792: 8 bytes).
-    for length in [28, 32, 35] {
-        let short = v4(3, 4, 1400, &quoted_v4()[..length]);
-        assert_eq!(own_packets().parse(&short, false), reports(ENDPOINT, 1400), "{length}");
+    let public = altered(&quoted_v4(), 12, &[203, 0, 113, 10]);
+    assert_eq!(read_v4(1400, &public), reports(ENDPOINT, 1400, 1400));
+    // The kernel numbers the segments of a GSO packet.
+    for id in [1, 44, 0xffff] {
+        let numbered = altered(&quoted_v4(), 4, &u16::to_be_bytes(id));
+        assert_eq!(read_v4(1400, &numbered), reports(ENDPOINT, 1400, 1400), "{id}");
+    }
+    // The VXLAN header is enough; what is quoted of the rest is right.
+    for length in 36..quoted_v4().len() {
+        let report = read_v4(1400, &quoted_v4()[..length]);
+        assert_eq!(report, reports(ENDPOINT, 1400, 1400), "{length}");
+    }
+    for length in 56..quoted_v6().len() {
+        let report = read_v6(1400, &quoted_v6()[..length]);
+        assert_eq!(report, reports(ENDPOINT6, 1400, 1400), "{length}");
     }
     // A router that reports no MTU (RFC 1191, section 5).
-    for (length, plateau) in
-        [(1460, 1006), (1492, 1006), (1500, 1492), (65_535, 32_000), (576, 576)]
-    {
-        let mut quoted = quoted_v4();
-        quoted[2..4].copy_from_slice(&u16::to_be_bytes(length));
-        assert_eq!(
-            own_packets().parse(&v4(3, 4, 0, &quoted), false),
-            reports(ENDPOINT, plateau),
-            "{length}"
-        );
+    for (length, reported, mtu) in [(1460, 1006, 1330), (1492, 1006, 1330), (1500, 1492, 1492)] {
+        let quoted = sized(&quoted_v4(), length);
+        assert_eq!(read_v4(0, &quoted), reports(ENDPOINT, reported, mtu), "{length}");
     }
 }
 
+/// RFC 792 asks for 8 bytes of what follows the IP header, and whoever knows the addresses can
+/// guess those: such a message proves nothing.
 #[test]
-fn no_path_is_taken_to_be_narrower_than_any_can_be() {
-    assert_eq!(own_packets().parse(&too_big_v4(576), false), reports(ENDPOINT, 576));
-    for mtu in [1, 68, 575] {
-        assert_eq!(own_packets().parse(&too_big_v4(mtu), false), reports(ENDPOINT, 576), "{mtu}");
+fn a_message_that_quotes_no_network_is_a_reason_to_probe_and_no_more() {
+    for length in 28..36 {
+        let report = read_v4(1400, &quoted_v4()[..length]).unwrap();
+        assert_eq!((report.mtu, report.is_plausible), (1400, false), "{length}");
+        let report = read_v6(1400, &quoted_v6()[..length + 20]).unwrap();
+        assert_eq!((report.mtu, report.is_plausible), (1400, false), "{length}");
     }
-    assert_eq!(
-        own_packets().parse(&too_big_v6(1280, &quoted_v6()), true),
-        reports(ENDPOINT6, 1280)
-    );
+    // A path MTU probe.
+    let mut plan = plan_with("");
+    (plan.settings.probes, plan.settings.probe_vni) = (1, [0xff; 3]);
+    let probe = altered(&quoted_v4()[..50], 32, &[0xff; 3]);
+    let report = read(&plan, &v4(3, 4, 1400, &probe), false).unwrap();
+    assert!(!report.is_plausible);
+}
+
+#[test]
+fn no_path_is_taken_to_be_too_narrow_for_inner_ipv6() {
+    for mtu in [1330, 1329, 576, 68, 1] {
+        let report = reports(ENDPOINT, mtu, 1330);
+        assert_eq!(read_v4(mtu as u16, &quoted_v4()), report, "{mtu}");
+    }
+    for mtu in [1350, 1349, 1280] {
+        assert_eq!(read_v6(mtu, &quoted_v6()), reports(ENDPOINT6, mtu, 1350), "{mtu}");
+    }
     for mtu in [0, 68, 1279] {
-        assert_eq!(own_packets().parse(&too_big_v6(mtu, &quoted_v6()), true), None, "{mtu}");
+        assert_eq!(read_v6(mtu, &quoted_v6()), None, "{mtu}");
     }
 }
 
 #[test]
 fn other_messages_report_nothing() {
+    let plan = plan_with("");
     for (kind, code) in [(3, 3), (3, 0), (11, 0), (0, 4), (5, 4)] {
-        assert_eq!(
-            own_packets().parse(&v4(kind, code, 1400, &quoted_v4()), false),
-            None,
-            "{kind} {code}"
-        );
+        let message = v4(kind, code, 1400, &quoted_v4());
+        assert_eq!(read(&plan, &message, false), None, "{kind} {code}");
     }
     for (kind, code) in [(1, 0), (3, 0), (2, 1)] {
-        let mut message = too_big_v6(1400, &quoted_v6());
-        message[..2].copy_from_slice(&[kind, code]);
-        assert_eq!(own_packets().parse(&message, true), None, "{kind} {code}");
+        let message = altered(&too_big_v6(1400, &quoted_v6()), 0, &[kind, code]);
+        assert_eq!(read(&plan, &message, true), None, "{kind} {code}");
     }
     // A message of one family in the socket of the other.
-    assert_eq!(own_packets().parse(&too_big_v4(1400), true), None);
-    assert_eq!(own_packets().parse(&too_big_v6(1400, &quoted_v6()), false), None);
+    assert_eq!(read(&plan, &too_big_v4(1400), true), None);
+    assert_eq!(read(&plan, &too_big_v6(1400, &quoted_v6()), false), None);
     // The kernel does not verify ICMP for raw sockets.
     let good = too_big_v4(1400);
     for bit in 0..good.len() * 8 {
         let mut damaged = good.clone();
         damaged[bit / 8] ^= 0x80 >> (bit % 8);
-        assert_eq!(own_packets().parse(&damaged, false), None, "bit {bit}");
+        assert_eq!(read(&plan, &damaged, false), None, "bit {bit}");
     }
 }
 
 #[test]
 fn a_quotation_of_a_foreign_packet_reports_nothing() {
-    let alter = |packet: &[u8], at: usize, to: &[u8]| {
-        let mut packet = packet.to_vec();
-        packet[at..at + to.len()].copy_from_slice(to);
-        packet
-    };
     let quoted = quoted_v4();
     for (what, quoted) in [
-        ("from somebody else", alter(&quoted, 12, &[10, 0, 0, 3])),
-        ("from nobody", alter(&quoted, 12, &[0, 0, 0, 0])),
-        ("to somebody else", alter(&quoted, 16, &[198, 51, 100, 21])),
-        ("to another port", alter(&quoted, 22, &[0x12, 0xb6])),
-        ("from a low port", alter(&quoted, 20, &49_151_u16.to_be_bytes())),
-        ("from our port, which is not fixed", alter(&quoted, 20, &4789_u16.to_be_bytes())),
-        ("another VNI", alter(&quoted, 34, &[44])),
-        ("TCP", alter(&quoted, 9, &[6])),
-        ("a later fragment", alter(&quoted, 6, &[0x20, 1])),
-        ("with options", alter(&quoted, 0, &[0x46])),
-        ("IPv6 in an ICMP message", alter(&quoted, 0, &[0x65])),
+        ("from somebody else", altered(&quoted, 12, &[10, 0, 0, 3])),
+        ("from nobody", altered(&quoted, 12, &[0, 0, 0, 0])),
+        ("to somebody else", altered(&quoted, 16, &[198, 51, 100, 21])),
+        ("to another port", altered(&quoted, 22, &[0x12, 0xb6])),
+        ("from a low port", altered(&quoted, 20, &49_151_u16.to_be_bytes())),
+        ("from our port, which is not fixed", altered(&quoted, 20, &4789_u16.to_be_bytes())),
+        ("from another port than the flow's", altered(&quoted, 20, &50_000_u16.to_be_bytes())),
+        ("no VNI", altered(&quoted, 28, &[0])),
+        ("a reserved flag", altered(&quoted, 28, &[0x88])),
+        ("another VNI", altered(&quoted, 34, &[44])),
+        ("the VNI of a network that the peer is not in", altered(&quoted, 33, &[1, 0])),
+        ("TCP", altered(&quoted, 9, &[6])),
+        ("a fragment", altered(&quoted, 6, &[0x20, 0])),
+        ("a later fragment", altered(&quoted, 6, &[0x20, 1])),
+        ("without DF", altered(&quoted, 6, &[0, 0])),
+        ("with options", altered(&quoted, 0, &[0x46])),
+        ("IPv6 in an ICMP message", altered(&quoted, 0, &[0x65])),
+        ("a UDP length that is not the packet's", altered(&quoted, 24, &[5, 0])),
+        ("a frame that is not carried", altered(&quoted, 48, &[0x81, 0])),
+        ("an inner packet longer than its frame", altered(&quoted, 52, &[6, 0])),
+        ("an inner destination of another member", frame_to(&quoted, [192, 168, 46, 7])),
+        ("an inner destination of this host", frame_to(&quoted, [192, 168, 43, 1])),
     ] {
-        assert_eq!(own_packets().parse(&v4(3, 4, 1400, &quoted), false), None, "{what}");
+        assert_eq!(read_v4(1400, &quoted), None, "{what}");
     }
+    // Whose destination nobody owns: the FDB knows.
+    assert!(read_v4(1400, &frame_to(&quoted, [192, 168, 99, 1])).is_some());
     let quoted = quoted_v6();
     for (what, quoted) in [
-        ("from somebody else", alter(&quoted, 23, &[3])),
-        ("to somebody else", alter(&quoted, 39, &[21])),
-        ("to another port", alter(&quoted, 42, &[0x12, 0xb6])),
-        ("from a low port", alter(&quoted, 40, &[0xbf, 0xff])),
-        ("another VNI", alter(&quoted, 54, &[44])),
-        ("TCP", alter(&quoted, 6, &[6])),
-        ("IPv4 in an ICMPv6 message", alter(&quoted, 0, &[0x45])),
+        ("from somebody else", altered(&quoted, 23, &[3])),
+        ("to somebody else", altered(&quoted, 39, &[21])),
+        ("to another port", altered(&quoted, 42, &[0x12, 0xb6])),
+        ("from a low port", altered(&quoted, 40, &[0xbf, 0xff])),
+        ("another VNI", altered(&quoted, 54, &[44])),
+        ("TCP", altered(&quoted, 6, &[6])),
+        ("IPv4 in an ICMPv6 message", altered(&quoted, 0, &[0x45])),
     ] {
-        assert_eq!(own_packets().parse(&too_big_v6(1400, &quoted), true), None, "{what}");
+        assert_eq!(read_v6(1400, &quoted), None, "{what}");
     }
 }
 
 #[test]
 fn a_message_that_is_cut_off_reports_nothing() {
-    let (quoted4, quoted6) = (quoted_v4(), quoted_v6());
-    for length in 0..24 {
-        assert_eq!(
-            own_packets().parse(&v4(3, 4, 1400, &quoted4[..length]), false),
-            None,
-            "{length}"
-        );
+    let plan = plan_with("");
+    for length in 0..28 {
+        assert_eq!(read_v4(1400, &quoted_v4()[..length]), None, "{length}");
     }
-    for length in 0..44 {
-        assert_eq!(
-            own_packets().parse(&too_big_v6(1400, &quoted6[..length]), true),
-            None,
-            "{length}"
-        );
+    for length in 0..48 {
+        assert_eq!(read_v6(1400, &quoted_v6()[..length]), None, "{length}");
     }
     for length in 0..8 {
-        assert_eq!(own_packets().parse(&too_big_v4(1400)[..length], false), None, "{length}");
-        assert_eq!(
-            own_packets().parse(&too_big_v6(1400, &quoted6)[..length], true),
-            None,
-            "{length}"
-        );
+        assert_eq!(read(&plan, &too_big_v4(1400)[..length], false), None, "{length}");
+        let message = too_big_v6(1400, &quoted_v6());
+        assert_eq!(read(&plan, &message[..length], true), None, "{length}");
     }
 }
 
 #[test]
 fn a_fixed_source_port_is_the_only_one() {
-    let own = OwnPackets { fixed_source_port: Some(4789), ..own_packets() };
-    let mut quoted = quoted_v4();
-    assert_eq!(own.parse(&v4(3, 4, 1400, &quoted), false), None);
-    quoted[20..22].copy_from_slice(&4789_u16.to_be_bytes());
-    assert_eq!(own.parse(&v4(3, 4, 1400, &quoted), false), reports(ENDPOINT, 1400));
+    let plan = plan_with("source_port = \"fixed\"");
+    assert_eq!(read(&plan, &too_big_v4(1400), false), None);
+    let quoted = altered(&quoted_v4(), 20, &4789_u16.to_be_bytes());
+    let report = read(&plan, &v4(3, 4, 1400, &quoted), false);
+    assert_eq!(report, reports(ENDPOINT, 1400, 1400));
+}
+
+#[test]
+fn a_quotation_that_no_dropped_packet_can_have_reports_nothing() {
+    let of_length = |length| read_v4(1400, &sized(&quoted_v4(), length));
+    assert_eq!(of_length(1500), reports(ENDPOINT, 1400, 1400));
+    assert_eq!(of_length(1501), None, "longer than what is sent");
+    let fits = altered(&quoted_v4()[..36], 2, &1400_u16.to_be_bytes());
+    let fits = altered(&fits, 24, &1380_u16.to_be_bytes());
+    assert_eq!(read_v4(1400, &fits), None, "it would have fitted");
+    assert!(read_v4(1399, &fits).is_some());
+    let fits = altered(&quoted_v6()[..56], 4, &[1360_u16.to_be_bytes(); 1].concat());
+    let fits = altered(&fits, 44, &1360_u16.to_be_bytes());
+    assert_eq!(read_v6(1400, &fits), None, "it would have fitted");
+    assert!(read_v6(1399, &fits).is_some());
+}
+
+#[test]
+fn messages_cost_a_bounded_share_of_a_second() {
+    let start = Instant::now();
+    let mut budget = MessageBudget::new(start);
+    let taken = (0..10_000).filter(|_| budget.take(start)).count();
+    assert_eq!(taken, MAX_MESSAGES as usize);
+    assert!(budget.take(start + Duration::from_secs(1)));
 }
 
 #[test]
@@ -214,7 +343,7 @@ fn a_report_holds_until_it_is_too_old() {
     let mut paths = PathMtus::new(LIFETIME);
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let report = |mtu| PacketTooBig { endpoint, mtu };
+    let report = |mtu| PacketTooBig { endpoint, reported: mtu, mtu, is_plausible: true };
     assert!(!paths.lower(&report(1500), 1500, at(0)), "an equal report changes nothing");
     assert!(!paths.lower(&report(9000), 1500, at(0)), "a path is not made wider");
     assert_eq!(paths.limit(endpoint, 1500), 1500);
@@ -238,29 +367,12 @@ fn a_report_holds_until_it_is_too_old() {
 }
 
 #[test]
-fn a_quotation_that_no_dropped_packet_can_have_reports_nothing() {
-    let with = |at: usize, bytes: &[u8]| {
-        let mut quoted = quoted_v4();
-        quoted[at..at + bytes.len()].copy_from_slice(bytes);
-        own_packets().parse(&v4(3, 4, 1400, &quoted), false)
-    };
-    assert_eq!(with(2, &1401_u16.to_be_bytes()), reports(ENDPOINT, 1400));
-    assert_eq!(with(2, &1400_u16.to_be_bytes()), None, "it would have fitted");
-    assert_eq!(with(4, &[0, 1]), None, "an identification");
-    assert_eq!(with(6, &[0, 0]), None, "no DF");
-    let mut fits = quoted_v6();
-    fits[4..6].copy_from_slice(&1360_u16.to_be_bytes());
-    assert_eq!(own_packets().parse(&too_big_v6(1400, &fits), true), None, "it would have fitted");
-    let short = &quoted_v6()[..40 + 14];
-    assert_eq!(own_packets().parse(&too_big_v6(1400, short), true), None, "without the VNI");
-}
-
-#[test]
 fn a_start_begins_with_the_record_of_the_previous_run() {
     let (now, lifetime) = (Instant::now(), LIFETIME);
     let endpoint: SocketAddr = ENDPOINT.parse().unwrap();
     let mut paths = PathMtus::new(lifetime);
-    assert!(paths.lower(&PacketTooBig { endpoint, mtu: 1400 }, 1500, now));
+    let report = reports(ENDPOINT, 1400, 1400).unwrap();
+    assert!(paths.lower(&report, 1500, now));
     let later = now + Duration::from_secs(100);
     let record = |mtu, widest| paths.record([(endpoint, mtu, widest)].into_iter(), later, 7_100);
     assert_eq!(record(1400, 1500), [NarrowPath { endpoint, mtu: 1400, until: 7_600 }]);

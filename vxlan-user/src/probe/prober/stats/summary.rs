@@ -116,6 +116,13 @@ impl ProbeStats {
         self.rtt.timeout().min(REPLY_TIMEOUT)
     }
 
+    /// Returns the time after which a probe without padding is sent to tell a lost size from a peer
+    /// that is silent, where losses are likely: a reply may still come after that, at the price of
+    /// one more probe.
+    pub(in crate::probe::prober) fn short_timeout(&self) -> Duration {
+        self.rtt.short_timeout().min(REPLY_TIMEOUT)
+    }
+
     /// Returns when the next request in flight is lost.
     pub(in crate::probe::prober) fn next_expiry(&self) -> Option<Duration> {
         self.in_flight.front().map(|sent| sent.at + REPLY_TIMEOUT + Duration::from_millis(1))
