@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::netns::Ns;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const BEFORE_THE_NEXT_TRY: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -36,12 +38,18 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// GET /metrics at `address`, from inside the namespace.
+    /// GET /metrics at `address`, from inside the namespace: a page that was made after the
+    /// request. Where pages are dear, the daemon sends one again, with the header field `Age`.
     pub fn fetch(ns: &Ns, address: SocketAddr) -> Result<Self> {
-        let body = ns
-            .exec(|| get(address, "/metrics"))?
-            .with_context(|| format!("GET http://{address}/metrics in {}", ns.name()))?;
-        Self::parse(&body)
+        loop {
+            let (head, body) = ns
+                .exec(|| get(address, "/metrics"))?
+                .with_context(|| format!("GET http://{address}/metrics in {}", ns.name()))?;
+            if !head.lines().any(|line| line.to_ascii_lowercase().starts_with("age:")) {
+                return Self::parse(&body);
+            }
+            thread::sleep(BEFORE_THE_NEXT_TRY);
+        }
     }
 
     pub fn parse(text: &str) -> Result<Self> {
@@ -97,8 +105,8 @@ impl Metrics {
     }
 }
 
-/// A GET in HTTP/1.0, so that the answer is neither chunked nor kept alive.
-fn get(address: SocketAddr, path: &str) -> Result<String> {
+/// A GET in HTTP/1.0, so that the answer is neither chunked nor kept alive: its head and its body.
+fn get(address: SocketAddr, path: &str) -> Result<(String, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
@@ -109,7 +117,7 @@ fn get(address: SocketAddr, path: &str) -> Result<String> {
     if status.split(' ').nth(1) != Some("200") {
         bail!("answered `{status}`: {body}");
     }
-    Ok(body.to_owned())
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 /// `name{label="value",…} value [timestamp]`

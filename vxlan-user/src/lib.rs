@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod host;
+mod http;
 pub mod metrics;
 pub mod nat;
 pub mod observation;

@@ -20,6 +20,7 @@ mod restart;
 mod rolled_back;
 mod service;
 mod show;
+mod side_doors;
 mod start_and_down;
 mod trace;
 mod underlay;

@@ -16,6 +16,7 @@ use nix::{
 use vxlan_tests::wait::joined;
 
 use crate::host::{CONFIG, Host, PATIENCE};
+use crate::side_doors::leave_room_for;
 
 /// What the unit's WatchdogSec stands for, in microseconds.
 const WATCHDOG_USEC: u64 = 3_000_000;
@@ -129,5 +130,24 @@ fn signs_of_life_come_from_a_loop_that_turns() -> Result<()> {
     assert_eq!(manager.within(half * 2)?, None, "from a daemon that stands still");
     kill(pid, Signal::SIGCONT)?;
     manager.hears("WATCHDOG=1")?;
+    host.daemon.stop()
+}
+
+/// A notification takes no file descriptor of its own, and so the manager hears also then that the
+/// event loop goes on.
+#[test]
+fn a_daemon_out_of_files_is_still_heard() -> Result<()> {
+    let mut host = Host::new(&CONFIG)?;
+    let manager = Manager::for_host(&mut host)?;
+    host.daemon.set_environment("WATCHDOG_USEC", "300000");
+    host.daemon.launch()?;
+    manager.hears("READY=1")?;
+    leave_room_for(&host.daemon, 0)?;
+    while manager.within(Duration::from_millis(1))?.is_some() {}
+    for _ in 0..3 {
+        manager.hears("WATCHDOG=1")?;
+    }
+    host.daemon.terminate()?;
+    manager.hears("STOPPING=1")?;
     host.daemon.stop()
 }

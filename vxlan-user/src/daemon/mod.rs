@@ -19,9 +19,11 @@
 //! 11. `preflight`: checks that read only
 //! 12. `turns`: how long the event loop takes for each event
 //! 13. `directories`
+//! 14. `open_files`
 
 mod directories;
 mod down;
+mod open_files;
 mod paths;
 mod preflight;
 mod probing;

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     directories::Directories,
-    preflight,
+    open_files, preflight,
     probing::Probing,
     reconcile::{
         HostPass, Reconciler, ageing,
@@ -55,6 +55,7 @@ pub async fn run(
     // From now on SIGHUP does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     preflight::check_privileges()?;
+    open_files::raise_limit();
     let _lock = directories.run_dir.lock()?;
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.

@@ -15,11 +15,15 @@
 //! 10. `published`
 //! 11. `peers`
 //! 12. `render`
-//! 13. `server`
+//! 13. `accept_encoding`
+//! 14. `page`
+//! 15. `server`
 
+mod accept_encoding;
 mod attribution;
 mod families;
 mod longest_turn;
+mod page;
 mod peers;
 mod process;
 mod published;

@@ -7,6 +7,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use axum::{
@@ -25,11 +26,20 @@ use tokio::{
 
 use crate::{
     daemon::reload_requests::ReloadRequest,
+    http::{self, Limits},
     probe::{NatReports, SharedReports},
 };
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 16;
+
+const LIMITS: Limits = Limits {
+    connections: 64,
+    request: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+    // A reload may wait for others, and loads programs.
+    response: Duration::from_secs(120),
+};
 
 /// The socket. It answers until this is dropped, which removes its file too.
 #[derive(Debug)]
@@ -56,11 +66,7 @@ impl Api {
             .route("/nat", get(nat))
             .route("/reload", post(reload))
             .with_state(ApiState { node: Arc::clone(&node), reports, reloads });
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!("the socket of the command line ended: {error}");
-            }
-        });
+        let task = tokio::spawn(http::serve(listener, app, LIMITS));
         Ok(Self { path: path.to_owned(), node, task: task.abort_handle() })
     }
 

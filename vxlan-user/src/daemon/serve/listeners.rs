@@ -93,10 +93,5 @@ fn source(
 }
 
 fn serve(listener: TcpListener, published: Published) -> AbortHandle {
-    let task = tokio::spawn(async move {
-        if let Err(error) = metrics::serve(listener, published).await {
-            tracing::error!("the metrics server ended: {error}");
-        }
-    });
-    task.abort_handle()
+    tokio::spawn(metrics::serve(listener, published)).abort_handle()
 }

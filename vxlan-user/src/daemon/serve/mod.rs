@@ -3,5 +3,6 @@
 
 pub(in crate::daemon) mod api;
 pub(in crate::daemon) mod listeners;
+mod notify_socket;
 pub(in crate::daemon) mod program_log;
 pub(in crate::daemon) mod service_manager;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::notify_socket::NotifySocket;
 use crate::daemon::running::ActivePlane;
 
 /// How many watchdog notifications are sent within the time after which the manager restarts the
@@ -17,45 +18,61 @@ const NOTIFICATIONS: u32 = 3;
 
 /// The service manager, as the environment names it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
 pub(in crate::daemon) struct ServiceManager {
+    /// `None`: there is no manager.
+    socket: Option<NotifySocket>,
     /// `None`: the manager wants no watchdog notifications.
     watchdog: Option<Interval>,
     /// The status that was sent last.
     status: String,
+    /// The manager could not take that traffic can pass; it waits for that.
+    ready_is_due: bool,
+    /// The latest notification did not reach the manager, which is logged once.
+    unreachable: bool,
 }
 
 impl ServiceManager {
     /// To be called within a tokio runtime.
     pub(in crate::daemon) fn from_environment() -> Self {
-        let within = sd_notify::watchdog_enabled();
-        Self { watchdog: within.map(watchdog_interval), status: String::new() }
+        let socket = NotifySocket::from_environment().unwrap_or_else(|error| {
+            tracing::warn!("cannot notify the service manager: {error}");
+            None
+        });
+        let watchdog = sd_notify::watchdog_enabled().map(watchdog_interval);
+        Self { socket, watchdog, status: String::new(), ready_is_due: false, unreachable: false }
     }
 
     /// Notifies that traffic can pass.
     pub(in crate::daemon) fn notify_ready(&mut self, running: &ActivePlane) {
-        self.status = status(running);
-        notify(&[NotifyState::Ready, NotifyState::Status(&self.status)]);
+        let now = status(running);
+        self.ready_is_due = !self.notify(&[NotifyState::Ready, NotifyState::Status(&now)]);
+        self.status = now;
     }
 
     /// Notifies that a reload has begun; [`Self::notify_ready`] ends it.
-    pub(in crate::daemon) fn notify_reloading(&self) {
+    pub(in crate::daemon) fn notify_reloading(&mut self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Ok(now) => {
+                self.notify(&[NotifyState::Reloading, now]);
+            }
             Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
         }
     }
 
     /// Sends the status, if it has changed.
     pub(in crate::daemon) fn update_status(&mut self, running: &ActivePlane) {
+        if self.ready_is_due {
+            return self.notify_ready(running);
+        }
         let now = status(running);
-        if now != self.status {
-            notify(&[NotifyState::Status(&now)]);
+        if now != self.status && self.notify(&[NotifyState::Status(&now)]) {
             self.status = now;
         }
     }
 
     /// Notifies that the daemon is ending.
-    pub(in crate::daemon) fn notify_stopping(&self) {
-        notify(&[NotifyState::Stopping, NotifyState::Status("traffic goes on without the daemon")]);
+    pub(in crate::daemon) fn notify_stopping(&mut self) {
+        let status = "traffic goes on without the daemon";
+        self.notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
     /// Waits until the next watchdog notification is due.
@@ -69,8 +86,20 @@ impl ServiceManager {
     }
 
     /// Notifies that the event loop is alive; to be called from the loop only.
-    pub(in crate::daemon) fn notify_watchdog(&self) {
-        notify(&[NotifyState::Watchdog]);
+    pub(in crate::daemon) fn notify_watchdog(&mut self) {
+        self.notify(&[NotifyState::Watchdog]);
+    }
+
+    /// Sends a notification, and returns whether the manager has it. One that does not listen is no
+    /// reason to stop carrying traffic.
+    fn notify(&mut self, states: &[NotifyState<'_>]) -> bool {
+        let Some(socket) = &self.socket else { return true };
+        let sent = socket.send(states);
+        if let (Err(error), false) = (&sent, self.unreachable) {
+            tracing::warn!("cannot notify the service manager: {error}");
+        }
+        self.unreachable = sent.is_err();
+        !self.unreachable
     }
 }
 
@@ -96,11 +125,4 @@ fn status(running: &ActivePlane) -> String {
         peers.len(),
         running.state.networks.len()
     )
-}
-
-/// Sends a notification. A manager that does not listen is no reason to stop carrying traffic.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("cannot notify the service manager: {error}");
-    }
 }
