@@ -150,7 +150,8 @@ fn a_page_is_compressed_for_whoever_takes_that() -> Result<()> {
     for accepts in ["", "Accept-Encoding: deflate, gzip;q=0.5\r\n", "Accept-Encoding: gzip;q=0\r\n"]
     {
         // One after the other on one connection.
-        stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accepts}\r\n").as_bytes())?;
+        stream
+            .write_all(format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accepts}\r\n").as_bytes())?;
         let (head, body) = answer(&mut stream)?;
         ensure!(head.starts_with("http/1.1 200"), "{head}");
         ensure!(head.contains("vary: accept-encoding"), "{head}");
