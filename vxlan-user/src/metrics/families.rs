@@ -109,8 +109,33 @@ pub(super) const PEER_INFO: Family = gauge(
 );
 pub(super) const PEER_UP: Family = where_known(gauge(
     "vxlan_peer_up",
-    "1 if a fresh probe of a peer (without a key: echo reply or data) came lately, 0 if not.",
+    "1 if data, a fresh probe or (without a key) an echo reply of a peer came lately, 0 if not.",
     &["peer"],
+));
+pub(super) const PROBES_OK: Family = where_known(gauge(
+    "vxlan_probes_ok",
+    "1 if a probe of a peer that is proven to be fresh came lately, 0 if not.",
+    &["peer"],
+));
+pub(super) const OVERLAY_ANSWERS: Family = where_known(gauge(
+    "vxlan_peer_overlay_answers",
+    "1 if the overlay of a peer answers echo requests through the tunnel, 0 if not.",
+    &["peer"],
+));
+pub(super) const PEER_RECEIVED: Family = where_known(counter(
+    "vxlan_peer_received_packets_total",
+    "Data packets of this host that a peer has delivered, by its own count.",
+    &["peer"],
+));
+pub(super) const PEER_SENT: Family = where_known(counter(
+    "vxlan_peer_sent_packets_total",
+    "Data packets that a peer has sent to this host, by its own count.",
+    &["peer"],
+));
+pub(super) const DATA_LOST: Family = where_known(gauge(
+    "vxlan_data_lost",
+    "1 if data to a peer (tx) or from it (rx) does not arrive while probes do, 0 if not.",
+    &["peer", "direction"],
 ));
 pub(super) const LAST_SEEN: Family = where_known(gauge(
     "vxlan_peer_last_seen_timestamp_seconds",
@@ -203,6 +228,11 @@ impl Family {
         PATH_MTU,
         PEER_INFO,
         PEER_UP,
+        PROBES_OK,
+        OVERLAY_ANSWERS,
+        PEER_RECEIVED,
+        PEER_SENT,
+        DATA_LOST,
         LAST_SEEN,
         PROBE_RTT,
         PROBES_SENT,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     nat,
     observation::ObservedData,
-    probe::{LivenessSource, PerDirection, Report},
+    probe::{PerDirection, Report},
     state,
 };
 
@@ -59,13 +59,11 @@ fn observed(page: &mut Page, snapshot: &Snapshot) {
         }
     }
     for report in snapshot.reports.iter() {
-        let kind = match report.liveness.by {
-            LivenessSource::Probes => "probe",
-            LivenessSource::InnerEcho { .. } => "echo",
-            LivenessSource::Nothing => continue,
-        };
-        if let Some(ago) = report.liveness.last_seen {
-            last_seen.add(&[report.peer.as_str(), kind], snapshot.before(ago));
+        let last_reply = report.overlay.and_then(|overlay| overlay.last_reply);
+        for (kind, ago) in [("probe", report.last_probe), ("echo", last_reply)] {
+            if let Some(ago) = ago {
+                last_seen.add(&[report.peer.as_str(), kind], snapshot.before(ago));
+            }
         }
     }
     [mappings, changed, last_seen].into_iter().for_each(|family| page.add(family));
@@ -74,6 +72,9 @@ fn observed(page: &mut Page, snapshot: &Snapshot) {
 /// Renders what is known of any peer, with a key or without.
 fn reported(page: &mut Page, snapshot: &Snapshot) {
     let mut up = Samples::new(&PEER_UP);
+    let mut probes = Samples::new(&PROBES_OK);
+    let mut overlay = Samples::new(&OVERLAY_ANSWERS);
+    let mut lost = Samples::new(&DATA_LOST);
     let mut loss = Samples::new(&PROBE_LOSS);
     let mut hops = Samples::new(&PATH_HOPS);
     let mut mtus = Samples::new(&PATH_MTU);
@@ -85,11 +86,20 @@ fn reported(page: &mut Page, snapshot: &Snapshot) {
         if let Some(lives) = report.liveness.up {
             up.add(&[name], u8::from(lives));
         }
+        if let Some(ok) = report.probes_ok {
+            probes.add(&[name], u8::from(ok));
+        }
+        if let Some(answers) = report.overlay.and_then(|overlay| overlay.answers) {
+            overlay.add(&[name], u8::from(answers));
+        }
+        let reported = report.reported;
+        let [tx, rx] = [reported.tx_lost, reported.rx_lost].map(|lost| lost.map(u8::from));
+        both(&mut lost, name, PerDirection { tx, rx });
         both(&mut loss, name, report.loss);
         both(&mut hops, name, report.hops);
         both(&mut mtus, name, PerDirection { tx: None, ..report.path_mtu });
     }
-    [up, loss, hops, mtus].into_iter().for_each(|family| page.add(family));
+    [up, probes, overlay, lost, loss, hops, mtus].into_iter().for_each(|family| page.add(family));
 }
 
 fn both<T: Display>(samples: &mut Samples, peer: &str, values: PerDirection<T>) {
@@ -107,17 +117,24 @@ fn probed(page: &mut Page, snapshot: &Snapshot) {
     let mut received = Samples::new(&PROBES_RECEIVED);
     let mut refused = Samples::new(&PROBES_REFUSED);
     let mut moves = Samples::new(&MAPPING_CHANGES);
-    for report in
-        snapshot.reports.iter().filter(|report| report.liveness.by == LivenessSource::Probes)
-    {
+    let mut peer_received = Samples::new(&PEER_RECEIVED);
+    let mut peer_sent = Samples::new(&PEER_SENT);
+    for report in snapshot.reports.iter().filter(|report| report.keyed) {
         let name = report.peer.as_str();
         sent.add(&[name], report.probes.sent);
         lost.add(&[name], report.probes.lost);
         received.add(&[name], report.probes.received);
         moves.add(&[name], report.mapping_changes);
+        if let Some(packets) = report.reported.received {
+            peer_received.add(&[name], packets);
+        }
+        if let Some(packets) = report.reported.sent {
+            peer_sent.add(&[name], packets);
+        }
         for (reason, probes) in &report.probes.refused {
             refused.add(&[name, reason], probes);
         }
     }
-    [sent, lost, received, refused, moves].into_iter().for_each(|family| page.add(family));
+    let families = [sent, lost, received, refused, moves, peer_received, peer_sent];
+    families.into_iter().for_each(|family| page.add(family));
 }

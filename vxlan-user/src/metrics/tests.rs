@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::{
     metrics::{Family, MetricKind, RttHistogram, Snapshot},
     nat::NatVerdict,
-    observation::{DataMapping, ObservedData},
-    probe::{Liveness, LivenessSource, PerDirection, ProbeCounts, Report, sample},
+    observation::{DataMapping, ObservedData, ReportedData},
+    probe::{Liveness, LivenessSource, OverlayEcho, PerDirection, ProbeCounts, Report, sample},
     state::{self, HostState, UnderlayRecord},
 };
 
@@ -69,8 +69,11 @@ fn samples<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 fn at_the_start() -> Vec<Report> {
-    let by =
-        |by, peer| Report { liveness: Liveness { by, up: None, last_seen: None }, ..sample(peer) };
+    let by = |by, peer| Report {
+        keyed: false,
+        liveness: Liveness { by, up: None, last_seen: None },
+        ..sample(peer)
+    };
     let refused = vec![("replayed".to_owned(), 0)];
     let probes = ProbeCounts { refused, ..ProbeCounts::default() };
     let echo = LivenessSource::InnerEcho { address: [192, 168, 45, 1].into() };
@@ -87,6 +90,8 @@ fn a_peer_with_a_key_has_its_counters_at_zero_and_nobody_else_has_any() {
     for family in Family::ALL.iter().filter(|family| family.only_where_known) {
         let found = samples(&page, family.name);
         let expected: &[String] = match family.kind {
+            // The peer's own counters are known once it reports them.
+            MetricKind::Counter if family.name.starts_with("vxlan_peer_") => &[],
             MetricKind::Counter if family.labels.len() == 1 => {
                 &[format!("{}{{peer=\"keyed\"}} 0", family.name)]
             }
@@ -115,7 +120,21 @@ fn everything_that_is_reported_has_its_sample() {
     let mut reports = at_the_start();
     reports[0] = Report {
         nat: NatVerdict::OneToOne,
-        liveness: Liveness { by: LivenessSource::Probes, up: Some(true), last_seen: Some(3.6) },
+        liveness: Liveness { by: LivenessSource::Data, up: Some(true), last_seen: Some(3.6) },
+        probes_ok: Some(false),
+        last_probe: Some(3.6),
+        overlay: Some(OverlayEcho {
+            address: [192, 168, 43, 1].into(),
+            answers: Some(false),
+            last_reply: None,
+            unanswered: 4,
+        }),
+        reported: ReportedData {
+            received: Some(70),
+            sent: Some(80),
+            tx_lost: Some(true),
+            rx_lost: Some(false),
+        },
         loss: PerDirection { tx: Some(0.25), rx: Some(0.0) },
         hops: PerDirection { tx: Some(7), rx: None },
         path_mtu: PerDirection { tx: Some(1460), rx: Some(1400) },
@@ -130,7 +149,12 @@ fn everything_that_is_reported_has_its_sample() {
         ..sample("keyed")
     };
     reports[1].liveness.up = Some(false);
-    reports[1].liveness.last_seen = Some(100.0);
+    reports[1].overlay = Some(OverlayEcho {
+        address: [192, 168, 45, 1].into(),
+        answers: Some(true),
+        last_reply: Some(100.0),
+        unanswered: 0,
+    });
     let mut snapshot = snapshot(reports);
     snapshot.observed[0] = ObservedData {
         mapping: Some(DataMapping {
@@ -152,6 +176,13 @@ fn everything_that_is_reported_has_its_sample() {
          observed_address=\"198.51.100.21\",peer=\"keyed\",private_address=\"\"} 1",
         "vxlan_peer_up{peer=\"keyed\"} 1",
         "vxlan_peer_up{peer=\"echo\"} 0",
+        "vxlan_probes_ok{peer=\"keyed\"} 0",
+        "vxlan_peer_overlay_answers{peer=\"keyed\"} 0",
+        "vxlan_peer_overlay_answers{peer=\"echo\"} 1",
+        "vxlan_peer_received_packets_total{peer=\"keyed\"} 70",
+        "vxlan_peer_sent_packets_total{peer=\"keyed\"} 80",
+        "vxlan_data_lost{direction=\"tx\",peer=\"keyed\"} 1",
+        "vxlan_data_lost{direction=\"rx\",peer=\"keyed\"} 0",
         "vxlan_peer_last_seen_timestamp_seconds{kind=\"data\",peer=\"keyed\"} 999990",
         "vxlan_peer_last_seen_timestamp_seconds{kind=\"probe\",peer=\"keyed\"} 999996",
         "vxlan_peer_last_seen_timestamp_seconds{kind=\"echo\",peer=\"echo\"} 999900",

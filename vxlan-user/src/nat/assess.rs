@@ -7,22 +7,24 @@ use std::{
 };
 
 use super::{
-    evidence::{DataEvidence, Evidence, ProbeEvidence},
+    data_loss::{data_lost, data_remarks},
+    evidence::{DataEvidence, Evidence, ProbeEvidence, RECENT_INTERVALS},
     reachability::unreachable,
-    rewriting::{Rewriting, Side},
+    rewriting::{Rewriting, Side, Tense},
     unsolicited::unsolicited_pass,
     verdict::{Assessment, NatVerdict},
 };
 use crate::observation::{Rewrite, UdpChecksum};
 
-/// Returns the first verdict that holds, in this order: blocked, one_way, checksum_breaking,
-/// symmetric, a verdict on rewriting, none.
+/// Returns the first verdict that holds, in this order: blocked, one_way, data_lost,
+/// checksum_breaking, symmetric, a verdict on rewriting, none.
 pub fn assess(evidence: &Evidence) -> Assessment {
     let rewriting = Rewriting::from_evidence(evidence);
     let mut sentences = Vec::new();
     let mut verdict: Option<NatVerdict> = None;
     for found in [
         unreachable(evidence, &mut sentences),
+        data_lost(evidence, &mut sentences),
         changed_checksums(evidence, &mut sentences),
         differing_mappings(evidence, &mut sentences),
         rewritten(evidence, &rewriting, &mut sentences),
@@ -34,6 +36,7 @@ pub fn assess(evidence: &Evidence) -> Assessment {
         sentences.extend(untouched(evidence));
     }
     remarks(evidence, &mut sentences);
+    data_remarks(evidence, &mut sentences);
     let verdict = verdict.unwrap_or(NatVerdict::Unknown);
     if verdict == NatVerdict::Unknown {
         sentences.insert(0, unknown(evidence));
@@ -66,6 +69,8 @@ fn changed_checksums(evidence: &Evidence, sentences: &mut Vec<String>) -> Option
             || probe.seen.checksum == UdpChecksum::Wrong
     };
     let (ours, theirs) = latest(evidence);
+    let present = |(probe, tense): (Rewrite, Tense)| tense.is_present().then_some(probe);
+    let (ours, theirs) = (ours.and_then(present), theirs.and_then(present));
     if let Some(probe) = ours.filter(changed) {
         let how = arrives(&probe);
         sentences.push(format!("our probes leave with {how} at {peer}"));
@@ -104,10 +109,12 @@ fn differing_mappings(evidence: &Evidence, sentences: &mut Vec<String>) -> Optio
         });
         sentences.push(format!("our address or port differs from peer to peer{as_seen}"));
     }
-    if probes.peer_varies {
+    let window = evidence.interval * RECENT_INTERVALS;
+    let peer_varies = probes.peer_varies && probes.last_seen.is_some_and(|ago| ago < window);
+    if peer_varies {
         sentences.push(format!("{peer} says that its address or port differs from peer to peer"));
     }
-    (probes.varies || probes.peer_varies).then_some(NatVerdict::Symmetric)
+    (probes.varies || peer_varies).then_some(NatVerdict::Symmetric)
 }
 
 /// Decides on rewritten addresses and ports.
@@ -127,14 +134,20 @@ fn rewritten(
     let sides = sides.into_iter().filter(|side| side.0);
     let mut verdict = None;
     for (_, side, what) in sides {
+        let present = evidence.probes.as_ref().is_none_or(|probes| {
+            let ago = if side == Side::Near { probes.theirs_ago } else { probes.ours_ago };
+            Tense::of(evidence, ago).is_present()
+        });
+        let get_in = if present { "get in" } else { "got in when it was last seen" };
+        let do_not = if present { "do not get in" } else { "did not get in when it was last seen" };
         let of_side =
             match evidence.probes.as_ref().and_then(|probes| unsolicited_pass(probes, side)) {
                 Some((true, why)) => {
-                    sentences.push(format!("{what} get in: {why}"));
+                    sentences.push(format!("{what} {get_in}: {why}"));
                     NatVerdict::OneToOne
                 }
                 Some((false, why)) => {
-                    sentences.push(format!("{what} do not get in: {why}"));
+                    sentences.push(format!("{what} {do_not}: {why}"));
                     NatVerdict::PortPreservingNapt
                 }
                 None if evidence.facts.learned => {
@@ -160,8 +173,10 @@ fn rewritten(
 }
 
 /// Returns our latest described request, and the latest request of the peer.
-fn latest(evidence: &Evidence) -> (Option<Rewrite>, Option<Rewrite>) {
-    evidence.probes.as_ref().map_or((None, None), |probes| (probes.ours, probes.theirs))
+fn latest(evidence: &Evidence) -> (Option<(Rewrite, Tense)>, Option<(Rewrite, Tense)>) {
+    let Some(probes) = &evidence.probes else { return (None, None) };
+    let with = |probe: Option<Rewrite>, ago| probe.map(|probe| (probe, Tense::of(evidence, ago)));
+    (with(probes.ours, probes.ours_ago), with(probes.theirs, probes.theirs_ago))
 }
 
 /// Writes the sentences that say that nothing is rewritten.
@@ -169,11 +184,13 @@ fn untouched(evidence: &Evidence) -> Vec<String> {
     let peer = &evidence.peer;
     let mut sentences = Vec::new();
     let (ours, theirs) = latest(evidence);
-    if let Some(ours) = ours {
-        sentences.push(format!("our {} arrives at {peer} as it is", ours.sent.source));
+    if let Some((ours, tense)) = ours {
+        let (from, arrives, ago) = (ours.sent.source, tense.arrives(), tense.ago());
+        sentences.push(format!("our {from} {arrives} at {peer} as it is{ago}"));
     }
-    if let Some(theirs) = theirs {
-        sentences.push(format!("{} of {peer} arrives as it is", theirs.sent.source));
+    if let Some((theirs, tense)) = theirs {
+        let (from, arrives, ago) = (theirs.sent.source, tense.arrives(), tense.ago());
+        sentences.push(format!("{from} of {peer} {arrives} as it is{ago}"));
     }
     let DataEvidence { total, recent, mapping } = &evidence.data;
     let received = total.received.max(recent.received);

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::observation::{DataMapping, Rewrite};
+use vxlan_common::reason::RxDrop;
+
+use crate::observation::{DataMapping, Delivery, Rewrite};
 
 /// Number of probe intervals that count as recent.
 pub const RECENT_INTERVALS: u32 = 3;
@@ -24,6 +26,10 @@ pub struct Evidence {
     pub data: DataEvidence,
     /// Absent: the peer has no key.
     pub probes: Option<ProbeEvidence>,
+    /// Whether data arrives, by what both ends count.
+    pub delivery: Delivery,
+    /// Packets of the peer that were dropped here lately, by reason, the most frequent first.
+    pub drops: Vec<(RxDrop, u64)>,
 }
 
 /// What the configuration declares of a peer.
@@ -138,10 +144,13 @@ impl DataWindow {
 /// What probes show of a peer with a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProbeEvidence {
-    /// Our latest request that the peer has described, unsolicited requests left out.
+    /// Our latest request that the peer has described, unsolicited requests left out, and the time
+    /// since then.
     pub ours: Option<Rewrite>,
-    /// The latest request of the peer, unsolicited requests left out.
+    pub ours_ago: Duration,
+    /// The latest request of the peer, unsolicited requests left out, and the time since then.
     pub theirs: Option<Rewrite>,
+    pub theirs_ago: Duration,
     /// Our requests, without those that may be lost (path MTU, unsolicited).
     pub sent: u64,
     /// Number of `sent` that were answered.

@@ -7,10 +7,12 @@
 //! 2. `evidence`
 //! 3. `rewriting`
 //! 4. `reachability`
-//! 5. `unsolicited`
-//! 6. `assess`
+//! 5. `data_loss`
+//! 6. `unsolicited`
+//! 7. `assess`
 
 mod assess;
+mod data_loss;
 mod evidence;
 mod reachability;
 mod rewriting;

@@ -1,7 +1,7 @@
 //! Whether packets pass at all: the verdicts `blocked` and `one_way`.
 
 use super::{
-    evidence::{Evidence, ProbeEvidence, RECENT_INTERVALS},
+    evidence::{DataCounts, Evidence, ProbeEvidence, RECENT_INTERVALS},
     verdict::NatVerdict,
 };
 
@@ -13,7 +13,7 @@ pub(super) fn unreachable(evidence: &Evidence, sentences: &mut Vec<String>) -> O
     let probes = evidence.probes.as_ref()?;
     let window = evidence.interval * RECENT_INTERVALS;
     if probes.unanswered >= MIN_LOSSES && probes.since_reply >= window {
-        return Some(unanswered(evidence, probes, sentences));
+        return unanswered(evidence, probes, sentences);
     }
     let replies = probes.answered > 0 && probes.since_reply < window;
     if replies && probes.missed >= MIN_LOSSES && probes.proven + probes.unproven == 0 {
@@ -27,21 +27,32 @@ pub(super) fn unreachable(evidence: &Evidence, sentences: &mut Vec<String>) -> O
     None
 }
 
-/// Decides between the two where our requests are not answered.
+/// Decides between the two where our requests are not answered. Neither holds while data flows and
+/// the peer sends no probes: the path here is open, so it is not the path that keeps them away.
 fn unanswered(
     evidence: &Evidence,
     probes: &ProbeEvidence,
     sentences: &mut Vec<String>,
-) -> NatVerdict {
+) -> Option<NatVerdict> {
     let peer = &evidence.peer;
     let window = evidence.interval * RECENT_INTERVALS;
     let seconds = window.as_secs_f64();
+    let DataCounts { received, sent: data_sent, .. } = evidence.data.recent;
     let data = evidence.data.recent.arrived();
+    let silence = probes.last_seen.is_none_or(|ago| ago >= window);
     let silent = probes.since_reply.as_secs_f64();
     let sent = format!("{} requests to {peer} in {silent:.0} s", probes.unanswered);
-    if probes.last_seen.is_none_or(|ago| ago >= window) && data == 0 {
+    if silence && received > 0 {
+        sentences.push(format!(
+            "probes unanswered, data flows: {sent}, none was answered and none of {peer} came, but \
+             in {seconds:.0} s {received} data packets came from it, and we sent {data_sent}; its \
+             daemon may be stopped, or its key_file another one"
+        ));
+        return None;
+    }
+    if silence && data == 0 {
         sentences.push(format!("{sent}, none was answered, and nothing came from it"));
-        return NatVerdict::Blocked;
+        return Some(NatVerdict::Blocked);
     }
     let requests = probes.proven + probes.unproven;
     sentences.push(if requests > 0 {
@@ -66,5 +77,5 @@ fn unanswered(
             probes.unproven
         ));
     }
-    NatVerdict::Unidirectional
+    Some(NatVerdict::Unidirectional)
 }

@@ -1,8 +1,8 @@
 //! Which addresses and ports are rewritten between this host and a peer, and on which side.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use super::evidence::{Evidence, SourcePorts};
+use super::evidence::{Evidence, RECENT_INTERVALS, SourcePorts};
 use crate::observation::Rewrite;
 
 /// The side that a NAT is on.
@@ -12,6 +12,31 @@ pub(super) enum Side {
     Near,
     /// In front of the peer.
     Far,
+}
+
+/// How a probe is spoken of: as a present fact while it is recent, else as one of the past, with
+/// its age.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tense(Option<Duration>);
+
+impl Tense {
+    /// The tense for a probe that was observed so long ago.
+    pub(super) fn of(evidence: &Evidence, ago: Duration) -> Self {
+        Self((ago >= evidence.interval * RECENT_INTERVALS).then_some(ago))
+    }
+
+    pub(super) fn is_present(self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn arrives(self) -> &'static str {
+        if self.is_present() { "arrives" } else { "arrived" }
+    }
+
+    /// The end of a sentence.
+    pub(super) fn ago(self) -> String {
+        self.0.map_or_else(String::new, |ago| format!(", {} s ago", ago.as_secs()))
+    }
 }
 
 /// What is rewritten.
@@ -34,36 +59,38 @@ impl Rewriting {
         let mut found = Self::default();
         if let Some(probes) = &evidence.probes {
             if let Some(ours) = &probes.ours {
-                found.our_probe(&evidence.peer, ours);
+                found.our_probe(&evidence.peer, ours, Tense::of(evidence, probes.ours_ago));
             }
             if let Some(theirs) = &probes.theirs {
-                found.their_probe(&evidence.peer, theirs);
+                found.their_probe(&evidence.peer, theirs, Tense::of(evidence, probes.theirs_ago));
             }
         }
         found.data(evidence);
         found
     }
 
-    fn our_probe(&mut self, peer: &str, Rewrite { sent, seen }: &Rewrite) {
+    fn our_probe(&mut self, peer: &str, Rewrite { sent, seen }: &Rewrite, tense: Tense) {
         self.observed = true;
+        let (arrives, ago) = (tense.arrives(), tense.ago());
         if self.differ(Side::Near, sent.source, seen.source) {
-            self.add(format!("our {} arrives at {peer} as {}", sent.source, seen.source));
+            self.add(format!("our {} {arrives} at {peer} as {}{ago}", sent.source, seen.source));
         }
         if self.differ(Side::Far, sent.destination, seen.destination) {
             let (to, at) = (sent.destination, seen.destination);
-            self.add(format!("what we send to {to} arrives at {at} of {peer}"));
+            self.add(format!("what we send to {to} {arrives} at {at} of {peer}{ago}"));
         }
     }
 
-    fn their_probe(&mut self, peer: &str, Rewrite { sent, seen }: &Rewrite) {
+    fn their_probe(&mut self, peer: &str, Rewrite { sent, seen }: &Rewrite, tense: Tense) {
         self.observed = true;
+        let (arrives, ago) = (tense.arrives(), tense.ago());
         if self.differ(Side::Far, sent.source, seen.source) {
-            let (from, arrives) = (sent.source, seen.source);
-            self.add(format!("{peer} sends from {from}, which arrives as {arrives}"));
+            let (from, seen_as) = (sent.source, seen.source);
+            self.add(format!("{peer} sends from {from}, which {arrives} as {seen_as}{ago}"));
         }
         if self.differ(Side::Near, sent.destination, seen.destination) {
             let (to, at) = (sent.destination, seen.destination);
-            self.add(format!("what {peer} sends to {to} arrives at our {at}"));
+            self.add(format!("what {peer} sends to {to} {arrives} at our {at}{ago}"));
         }
     }
 

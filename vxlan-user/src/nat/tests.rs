@@ -6,12 +6,15 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use vxlan_common::reason::RxDrop;
 
 use super::{
     DataCounts, DataEvidence, DeclaredFacts, Evidence, NatVerdict, PeerReport, ProbeEvidence,
     SourcePorts, UnsolicitedCounts, assess, mapping_varies,
 };
-use crate::observation::{DataMapping, OuterHeader, Rewrite, UdpChecksum};
+use crate::observation::{
+    DataMapping, Delivery, DeliveryCounts, LostData, OuterHeader, Rewrite, UdpChecksum,
+};
 
 const OURS: &str = "10.0.0.2:4789";
 const OURS_PUBLIC: &str = "203.0.113.10:4789";
@@ -60,6 +63,8 @@ fn unkeyed() -> Evidence {
         },
         data: DataEvidence::default(),
         probes: None,
+        delivery: Delivery::default(),
+        drops: Vec::new(),
     }
 }
 
@@ -128,6 +133,8 @@ fn deaf(evidence: &mut Evidence) {
     probes.unanswered = 4;
     probes.since_reply = Duration::from_secs(20);
     probes.last_seen = Some(Duration::from_secs(20));
+    probes.ours_ago = Duration::from_secs(20);
+    probes.theirs_ago = Duration::from_secs(21);
     probes.proven = 0;
 }
 
@@ -283,6 +290,96 @@ const ROWS: &[Row] = &[
         },
         NatVerdict::None,
         &["arrives at aws as it is"],
+    ),
+    (
+        "a peer whose daemon is stopped",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+            data(e, |_| ());
+        },
+        NatVerdict::None,
+        &[
+            "probes unanswered, data flows: 4 requests to aws in 20 s, none was answered and none \
+             of aws came, but in 15 s 100 data packets came from it, and we sent 100",
+            "our 203.0.113.10:4789 arrived at aws as it is, 20 s ago",
+        ],
+    ),
+    (
+        "a peer with another key, from the start",
+        keyed,
+        |e| {
+            let p = probes(e);
+            p.sent = 9;
+            p.unanswered = 9;
+            p.since_reply = Duration::from_secs(40);
+            data(e, |c| c.sent = 90);
+            e.drops = vec![(RxDrop::ProbeDenied, 9)];
+        },
+        NatVerdict::None,
+        &["its daemon may be stopped, or its key_file another one", "9 probe_denied"],
+    ),
+    // Data is lost.
+    (
+        "ours is lost",
+        keyed,
+        |e| {
+            both(e);
+            e.delivery.tx = Some(LostData {
+                sent: 40,
+                arrived: 0,
+                within: Duration::from_secs(8),
+                since: Duration::from_secs(9),
+                ago: Duration::from_secs(1),
+            });
+        },
+        NatVerdict::DataLost,
+        &[
+            "our data is lost: aws has got 0 of the 40 data packets that we sent within 8 s, by \
+             its own count",
+            "our 10.0.0.2:4789 arrives at aws as 203.0.113.10:4789",
+        ],
+    ),
+    (
+        "theirs is dropped here",
+        keyed,
+        |e| {
+            alive(e);
+            data(e, |c| c.checksum = 8);
+            e.delivery.rx = Some(LostData {
+                sent: 40,
+                arrived: 1,
+                within: Duration::from_secs(8),
+                since: Duration::from_secs(60),
+                ago: Duration::from_secs(50),
+            });
+            e.delivery.counts = Some(DeliveryCounts {
+                since: Duration::from_secs(70),
+                sent: 41,
+                peer_received: 41,
+                peer_sent: 40,
+                received: 1,
+            });
+            e.drops = vec![(RxDrop::UnknownVni, 38), (RxDrop::EcnError, 1)];
+        },
+        NatVerdict::DataLost,
+        &[
+            "data of aws is lost: 1 of the 40 data packets that it has sent within 8 s, 50 s ago",
+            "we sent 41, aws got 41; aws sent 40, 1 were delivered here",
+            "39 packets of aws were dropped here lately: 38 unknown_vni, 1 ecn_error",
+        ],
+    ),
+    (
+        "reports that do not come any more",
+        keyed,
+        |e| {
+            alive(e);
+            deaf(e);
+            e.delivery.tx = Some(LostData { sent: 40, ..LostData::default() });
+        },
+        NatVerdict::Blocked,
+        &["none was answered, and nothing came from it"],
     ),
     // One to one.
     (
@@ -671,15 +768,18 @@ const ROWS: &[Row] = &[
         &["10 requests to aws in 50 s", "0 of its 3 requests bring the token"],
     ),
     (
-        "its data comes",
+        "its requests and its data come",
         keyed,
         |e| {
             alive(e);
             deaf(e);
+            let p = probes(e);
+            p.last_seen = Some(Duration::from_secs(1));
+            p.proven = 3;
             data(e, |_| ());
         },
         NatVerdict::Unidirectional,
-        &["100 data packets came from it in 15 s"],
+        &["none was answered, but 3 of its requests came in 15 s"],
     ),
     (
         "its data comes and is dropped",
@@ -721,6 +821,7 @@ const ROWS: &[Row] = &[
         |e| {
             alive(e);
             deaf(e);
+            probes(e).last_seen = Some(Duration::ZERO);
             data(e, |c| c.checksum = 8);
         },
         NatVerdict::Unidirectional,
@@ -757,7 +858,11 @@ const ROWS: &[Row] = &[
             deaf(e);
         },
         NatVerdict::Blocked,
-        &["none was answered", "our 10.0.0.2:4789 arrives at aws"],
+        &[
+            "none was answered",
+            "our 10.0.0.2:4789 arrived at aws as 203.0.113.10:4789, 20 s ago",
+            "aws sends from 10.0.0.119:4789, which arrived as 198.51.100.20:4789, 21 s ago",
+        ],
     ),
     (
         "before all others",
@@ -857,7 +962,9 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
     };
     let probed = |random: &mut StdRng| ProbeEvidence {
         ours: rewrite(random),
+        ours_ago: time(random),
         theirs: rewrite(random),
+        theirs_ago: time(random),
         sent: count(random),
         answered: count(random),
         unanswered: count(random),
@@ -878,6 +985,13 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
         },
         varies: random.random_ratio(1, 8),
         peer_varies: random.random_ratio(1, 8),
+    };
+    let lost = |random: &mut StdRng| LostData {
+        sent: count(random),
+        arrived: count(random),
+        within: time(random),
+        since: time(random),
+        ago: time(random),
     };
     let ports = [SourcePorts::Flow, SourcePorts::Fixed(4789), SourcePorts::Range(1, 2)];
     Evidence {
@@ -903,6 +1017,12 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
             }),
         },
         probes: random.random::<bool>().then(|| probed(random)),
+        delivery: Delivery {
+            tx: random.random_ratio(1, 8).then(|| lost(random)),
+            rx: random.random_ratio(1, 8).then(|| lost(random)),
+            ..Delivery::default()
+        },
+        drops: if random.random() { vec![(RxDrop::UnknownVni, count(random))] } else { Vec::new() },
     }
 }
 
@@ -918,6 +1038,7 @@ fn any_evidence_is_assessed_with_a_reason() {
         let by_probes = [
             NatVerdict::PortPreservingNapt,
             NatVerdict::Symmetric,
+            NatVerdict::DataLost,
             NatVerdict::Unidirectional,
             NatVerdict::Blocked,
         ];

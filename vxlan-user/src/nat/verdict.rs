@@ -22,6 +22,8 @@ pub enum NatVerdict {
     Symmetric,
     /// A middlebox makes UDP checksums wrong, or adds checksums where the sender wrote zero.
     ChecksumBreaking,
+    /// Probes pass, and data does not, in at least one direction.
+    DataLost,
     /// Packets pass in one direction only.
     #[serde(rename = "one_way")]
     Unidirectional,
@@ -38,6 +40,7 @@ impl NatVerdict {
         Self::Napt,
         Self::Symmetric,
         Self::ChecksumBreaking,
+        Self::DataLost,
         Self::Unidirectional,
         Self::Blocked,
         Self::Unknown,
@@ -53,6 +56,7 @@ impl NatVerdict {
             Self::Napt => "napt",
             Self::Symmetric => "symmetric",
             Self::ChecksumBreaking => "checksum_breaking",
+            Self::DataLost => "data_lost",
             Self::Unidirectional => "one_way",
             Self::Blocked => "blocked",
         }

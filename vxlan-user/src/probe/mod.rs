@@ -15,14 +15,18 @@
 //! 8. `requests`
 //! 9. `association`
 //! 10. `endpoint`
-//! 11. `dplpmtud`
-//! 12. `prober`
-//! 13. `unkeyed`
-//! 14. `shared`
+//! 11. `delivery`
+//! 12. `inner_echo`
+//! 13. `dplpmtud`
+//! 14. `prober`
+//! 15. `unkeyed`
+//! 16. `shared`
 
 mod association;
+mod delivery;
 pub mod dplpmtud;
 mod endpoint;
+mod inner_echo;
 mod key;
 mod loss_window;
 mod message;
@@ -40,7 +44,7 @@ pub use dplpmtud::Dplpmtud;
 pub use key::{Key, KeyError, NameId, name_id};
 pub use message::{Probe, ProbeKind, ProbeRefusal};
 pub use prober::{Action, Prober, ProberConfig, Random, Transmit};
-pub use report::{Liveness, LivenessSource, PerDirection, ProbeCounts, Report, Rtt};
+pub use report::{Liveness, LivenessSource, OverlayEcho, PerDirection, ProbeCounts, Report, Rtt};
 pub use requests::{AcceptedReply, PendingRequest, Purpose, REPLY_TIMEOUT};
 pub use shared::{NatReports, SharedReports};
 pub use unkeyed::UnkeyedPeer;

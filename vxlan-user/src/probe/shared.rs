@@ -35,5 +35,5 @@ pub struct NatReports {
 pub(crate) fn sample(peer: &str) -> Report {
     use super::report::{Liveness, LivenessSource};
     let liveness = Liveness { by: LivenessSource::Probes, up: None, last_seen: None };
-    Report { liveness, ..Report::empty(peer) }
+    Report { keyed: true, liveness, ..Report::empty(peer) }
 }

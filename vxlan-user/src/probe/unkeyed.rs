@@ -5,20 +5,16 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
-    loss_window::LossWindow,
+    inner_echo::InnerEcho,
     report::{Liveness, LivenessSource, Report},
-    rtt::RttEstimator,
 };
 use crate::{
     nat::{
         self, Assessment, DataCounts, DataWindow, DeclaredFacts, Evidence, RECENT_INTERVALS,
         VerdictAge,
     },
-    observation::DataMapping,
+    observation::{DataMapping, Delivery, DropCounts, DropWindow},
 };
-
-/// Number of the latest echo requests that the loss is computed over.
-const LOSS_WINDOW: u64 = 32;
 
 /// A peer without a key.
 #[derive(Clone, Debug)]
@@ -29,21 +25,9 @@ pub struct UnkeyedPeer {
     data: DataWindow,
     /// Time since the latest data packet.
     last_data: Option<Duration>,
-    echo: Option<EchoStats>,
+    drops: DropWindow,
+    echo: InnerEcho,
     verdict_age: VerdictAge,
-}
-
-/// Statistics of echo requests to one address.
-#[derive(Clone, Debug)]
-struct EchoStats {
-    address: IpAddr,
-    /// Sequence and time of the request in flight.
-    in_flight: Option<(u16, Duration)>,
-    answered_at: Option<Duration>,
-    rtt: RttEstimator,
-    loss: LossWindow,
-    sent: u64,
-    answered: u64,
 }
 
 impl UnkeyedPeer {
@@ -61,7 +45,8 @@ impl UnkeyedPeer {
             facts,
             data: DataWindow::default(),
             last_data: None,
-            echo: None,
+            drops: DropWindow::default(),
+            echo: InnerEcho::default(),
             verdict_age: VerdictAge::default(),
         }
     }
@@ -79,21 +64,24 @@ impl UnkeyedPeer {
         self.last_data = last_data;
     }
 
+    /// Records the packets of the peer that were dropped here.
+    pub fn record_drops(&mut self, drops: &DropCounts, now: Duration) {
+        self.drops.sample(now, drops, self.interval * RECENT_INTERVALS);
+    }
+
     /// Returns whether data came within the latest interval, which makes an echo request needless.
     pub fn has_recent_data(&self) -> bool {
         self.last_data.is_some_and(|ago| ago < self.interval)
     }
 
+    /// Chooses the address that the next echo request goes to.
+    pub fn echo_address(&self, candidates: &[IpAddr]) -> Option<IpAddr> {
+        self.echo.choose(candidates)
+    }
+
     /// Records an echo request.
     pub fn request_sent(&mut self, address: IpAddr, sequence: u16, now: Duration) {
-        let echo = match &mut self.echo {
-            Some(echo) if echo.address == address => echo,
-            other => other.insert(EchoStats::new(address)),
-        };
-        // Whether the previous request was answered is known by now.
-        echo.loss.record(echo.sent, echo.answered);
-        echo.sent += 1;
-        echo.in_flight = Some((sequence, now));
+        self.echo.request_sent(address, sequence, now);
     }
 
     /// Records an echo reply, and returns the round-trip time. A reply to any request but the
@@ -104,13 +92,7 @@ impl UnkeyedPeer {
         sequence: u16,
         now: Duration,
     ) -> Option<Duration> {
-        let echo = self.echo.as_mut().filter(|echo| echo.address == from)?;
-        let (_, sent) = echo.in_flight.take_if(|(in_flight, _)| *in_flight == sequence)?;
-        let took = now.saturating_sub(sent);
-        echo.answered += 1;
-        echo.answered_at = Some(now);
-        echo.rtt.add(took);
-        Some(took)
+        self.echo.reply_received(from, sequence, now)
     }
 
     /// Returns everything known of the peer at `now`.
@@ -121,9 +103,11 @@ impl UnkeyedPeer {
             facts: self.facts,
             data: self.data.evidence(),
             probes: None,
+            delivery: Delivery::default(),
+            drops: self.drops.recent().to_vec(),
         };
         let Assessment { verdict, evidence: mut reasons } = nat::assess(&evidence);
-        reasons.extend(self.echo.as_ref().map(EchoStats::sentence));
+        reasons.extend(self.echo.sentence());
         Report {
             nat: verdict,
             since: self.verdict_age.update(verdict, now).as_secs_f64(),
@@ -131,7 +115,9 @@ impl UnkeyedPeer {
             liveness: self.liveness(now),
             endpoint: self.facts.endpoint,
             data: evidence.data.mapping,
-            rtt: self.echo.as_ref().and_then(|echo| echo.rtt.rtt()),
+            rtt: self.echo.rtt(),
+            overlay: self.echo.overlay(now),
+            recent: (self.interval * RECENT_INTERVALS).as_secs_f64(),
             ..Report::empty(&self.peer)
         }
     }
@@ -141,46 +127,26 @@ impl UnkeyedPeer {
         self.facts.endpoint = endpoint;
     }
 
+    /// Decides whether the peer lives: an echo reply or data came lately.
     fn liveness(&self, now: Duration) -> Liveness {
         let window = self.interval * RECENT_INTERVALS;
-        let last_data = self.last_data.filter(|ago| *ago < window);
-        let Some(echo) = &self.echo else {
-            let up = last_data.map(|_| true);
-            let last_seen = self.last_data.map(|ago| ago.as_secs_f64());
-            return Liveness { by: LivenessSource::Nothing, up, last_seen };
+        let last_data = self.last_data;
+        let last_echo = self.echo.answered_at().map(|at| now.saturating_sub(at));
+        let last_seen = last_echo.into_iter().chain(last_data).min();
+        let recent = last_seen.is_some_and(|ago| ago < window);
+        let up = if recent {
+            Some(true)
+        } else {
+            (last_echo.is_some() || self.echo.is_unanswered()).then_some(false)
         };
-        let ago = echo.answered_at.map(|at| now.saturating_sub(at));
-        let ago = ago.into_iter().chain(last_data).min();
-        let tried = echo.sent > u64::from(RECENT_INTERVALS);
-        let up = match ago {
-            Some(ago) => Some(ago < window),
-            None => tried.then_some(false),
+        let by = match self.echo.address() {
+            Some(address) if !recent || last_echo == last_seen => {
+                LivenessSource::InnerEcho { address }
+            }
+            _ if recent => LivenessSource::Data,
+            _ => LivenessSource::Nothing,
         };
-        let by = LivenessSource::InnerEcho { address: echo.address };
-        Liveness { by, up, last_seen: ago.map(|ago| ago.as_secs_f64()) }
-    }
-}
-
-impl EchoStats {
-    fn new(address: IpAddr) -> Self {
-        Self {
-            address,
-            in_flight: None,
-            answered_at: None,
-            rtt: RttEstimator::default(),
-            loss: LossWindow::new(LOSS_WINDOW),
-            sent: 0,
-            answered: 0,
-        }
-    }
-
-    fn sentence(&self) -> String {
-        let Self { address, sent, answered, .. } = self;
-        let (of, came) = self.loss.counts();
-        format!(
-            "it has no key, so it is asked by echo through the tunnel: {address} answered \
-             {answered} of {sent} requests, {came} of the latest {of}"
-        )
+        Liveness { by, up, last_seen: last_seen.map(|ago| ago.as_secs_f64()) }
     }
 }
 
@@ -223,13 +189,16 @@ mod tests {
                 );
                 assert_eq!(peer.reply_received(ADDRESS, request, now), None, "twice");
             }
+            if request < 7 {
+                assert_eq!(peer.report(now).rtt.map(|rtt| rtt.min), Some(0.03));
+            }
             let expected = if request < 7 { Some(true) } else { Some(false) };
             assert_eq!(peer.report(now).liveness.up, expected, "{request}");
         }
         let report = peer.report(at(50));
+        assert_eq!(report.rtt, None, "a round trip of before the silence");
         assert_eq!(report.liveness.by, LivenessSource::InnerEcho { address: ADDRESS });
         assert!(report.evidence.iter().any(|why| why.contains("answered 5 of 10")), "{report:?}");
-        assert_eq!(report.rtt.map(|rtt| rtt.min), Some(0.03));
     }
 
     #[test]

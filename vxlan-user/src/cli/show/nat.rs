@@ -39,7 +39,11 @@ fn row(report: &Report) -> Vec<String> {
     let endpoint = report
         .endpoint
         .map(|at| if report.learned { format!("{at} (learned)") } else { at.to_string() });
-    let seen_from = report.theirs.map(|theirs| theirs.seen.source.to_string());
+    let seen = |at: std::net::SocketAddr, ago: Option<f64>| match ago {
+        Some(ago) if ago >= report.recent => format!("{at} ({} ago)", duration(ago)),
+        _ => at.to_string(),
+    };
+    let seen_from = report.theirs.map(|theirs| seen(theirs.seen.source, report.theirs_ago));
     let seen_from = seen_from.or_else(|| report.data.as_ref().map(source));
     // Without any observation there is no time since when the verdict holds.
     let observed = report.since > 0.0 || report.liveness.by != LivenessSource::Nothing;
@@ -49,7 +53,7 @@ fn row(report: &Report) -> Vec<String> {
         or_dash(observed.then(|| duration(report.since))),
         or_dash(endpoint),
         or_dash(seen_from),
-        or_dash(report.ours.map(|ours| ours.seen.source.to_string())),
+        or_dash(report.ours.map(|ours| seen(ours.seen.source, report.ours_ago))),
         or_dash(report.rtt.map(|rtt| format!("{:.1} ms", rtt.smoothed * 1000.0))),
         both(report.loss, |share| format!("{:.0}%", share * 100.0)),
         both(report.path_mtu, |mtu| mtu.to_string()),
@@ -79,6 +83,7 @@ fn liveness(liveness: &Liveness) -> String {
     let by = match liveness.by {
         LivenessSource::Probes => "probes".to_owned(),
         LivenessSource::InnerEcho { address } => format!("inner echo to {address}"),
+        LivenessSource::Data => "data".to_owned(),
         LivenessSource::Nothing => "nothing".to_owned(),
     };
     let up = liveness.up.map(|up| if up { "up" } else { "down" });

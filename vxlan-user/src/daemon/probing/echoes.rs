@@ -31,30 +31,51 @@ pub(super) struct Target {
     pub(super) address: IpAddr,
 }
 
-/// Chooses the address behind a peer that echo requests go to: the declared address, else the
-/// source of the latest frame. The first network counts in which this host has an address of the
-/// same family.
-pub(super) fn target(config: &Config, peer_counters: &PeerCounters, peer: usize) -> Option<Target> {
-    peer_counters.members_of(peer).iter().find_map(|position| {
-        let network = config.networks.get(position.network)?;
-        let member = network.members.get(position.number)?;
-        let declared = member.probe_address.map(|at| at.value);
-        let last_seen = || peer_counters.reader().neighbours(position.index).unwrap_or_default();
-        let candidates: Vec<IpAddr> = match declared {
+/// Lists the addresses behind a peer that echo requests can go to: the declared address, else the
+/// sources of its frames if there are `frames`, the latest first. The first network counts in which
+/// this host has an address of the same family.
+pub(super) fn targets(
+    config: &Config,
+    peer_counters: &PeerCounters,
+    peer: usize,
+    frames: bool,
+) -> Vec<Target> {
+    for position in peer_counters.members_of(peer) {
+        let Some(network) = config.networks.get(position.network) else { continue };
+        let Some(member) = network.members.get(position.number) else { continue };
+        let candidates: Vec<IpAddr> = match member.probe_address.map(|at| at.value) {
             Some(declared) => vec![declared],
-            None => last_seen(),
+            None if frames => peer_counters.reader().neighbours(position.index).unwrap_or_default(),
+            None => continue,
         };
         let own = || network.addresses.iter().map(|at| at.value.addr());
-        candidates.into_iter().find_map(|address| {
+        let target = |address: IpAddr| {
             let source = own().find(|own| own.is_ipv4() == address.is_ipv4())?;
             Some(Target { network: position.network, source, address })
-        })
-    })
+        };
+        let found: Vec<Target> = candidates.into_iter().filter_map(target).collect();
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
 }
 
 impl Echoes {
+    /// Sends a request to the target that has this address, and returns the address with the
+    /// sequence number. `None`: there is no such target, or the request could not be sent.
+    pub(super) fn send_to(
+        &mut self,
+        config: &Config,
+        targets: &[Target],
+        address: Option<IpAddr>,
+    ) -> Option<(IpAddr, u16)> {
+        let target = targets.iter().find(|target| Some(target.address) == address)?;
+        self.send_request(config, target).map(|sequence| (target.address, sequence))
+    }
+
     /// Sends a request, and returns its sequence number. `None`: the request could not be sent.
-    pub(super) fn send_request(&mut self, config: &Config, target: &Target) -> Option<u16> {
+    fn send_request(&mut self, config: &Config, target: &Target) -> Option<u16> {
         let key = (target.network, target.address.is_ipv4());
         let interface = &config.networks.get(target.network)?.interface.value;
         let socket = match self.sockets.entry(key) {

@@ -1,25 +1,35 @@
 //! What the programs have counted and recorded about the data packets of each peer, in all its
 //! networks together.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use vxlan_common::{
     counters::{Counters, NatField},
-    reason::{DropReason, RxDrop},
+    reason::{DropReason, RX_SLOTS, RxDrop},
 };
 
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
-    observation::{DataMapping, ObservedData},
+    observation::{DataMapping, DropCounts, ObservedData},
 };
+
+/// Drops of a peer that belong to none of its networks are read every so many rounds, for another
+/// part of the peers in each: they are evidence, and no lookup a second for every peer.
+const ROUNDS: usize = 5;
 
 /// The maps, and the positions of the members in them.
 pub(super) struct PeerCounters {
     reader: Reader,
     /// By peer: its members, one in each of its networks.
     members: Vec<Vec<MemberPosition>>,
+    /// By peer: the slot of drops that belong to no network.
+    slots: Vec<u32>,
+    names: HashMap<String, usize>,
+    /// What was dropped of a peer outside of its networks, if anything.
+    outside: HashMap<usize, DropCounts>,
+    round: usize,
 }
 
 /// The position of a member in maps and configuration.
@@ -39,6 +49,8 @@ pub(super) struct PeerCounts {
     pub(super) mapping: Option<DataMapping>,
     /// Time since the latest data packet.
     pub(super) last_received: Option<Duration>,
+    /// Dropped packets of the peer by reason.
+    pub(super) drops: DropCounts,
 }
 
 impl PeerCounters {
@@ -53,7 +65,15 @@ impl PeerCounters {
             }
             *next += 1;
         }
-        Ok(Self { reader: directories.reader(&running.state)?, members })
+        let peers = running.preflight.config.peers.iter().zip(0..);
+        Ok(Self {
+            reader: directories.reader(&running.state)?,
+            members,
+            slots: running.plan.peers.iter().map(|peer| peer.slot).collect(),
+            names: peers.map(|(peer, index)| (peer.name.value.clone(), index)).collect(),
+            outside: HashMap::new(),
+            round: 0,
+        })
     }
 
     pub(super) fn reader(&self) -> &Reader {
@@ -65,6 +85,32 @@ impl PeerCounters {
         self.members.get(peer).map_or(&[], Vec::as_slice)
     }
 
+    /// Reads what was dropped of peers outside of their networks: for a part of the peers, another
+    /// one each time.
+    pub(super) fn read_outside(&mut self) -> Result<(), DataPlaneError> {
+        self.round = (self.round + 1) % ROUNDS;
+        for (peer, slot) in self.slots.iter().enumerate().skip(self.round).step_by(ROUNDS) {
+            let drops = drop_counts(&self.reader.counters(*slot)?);
+            if drops.iter().any(|packets| *packets != 0) {
+                self.outside.insert(peer, drops);
+            }
+        }
+        if self.round != 0 {
+            return Ok(());
+        }
+        let mut denied: HashMap<usize, u64> = HashMap::new();
+        for pair in self.reader.non_members()? {
+            if let Some(peer) = self.names.get(&pair.peer) {
+                *denied.entry(*peer).or_default() += pair.packets;
+            }
+        }
+        for (peer, packets) in denied {
+            let drops = self.outside.entry(peer).or_insert([0; RX_SLOTS]);
+            drops[RxDrop::NotAMember as usize] = packets;
+        }
+        Ok(())
+    }
+
     /// Sums up what the programs have counted for a peer.
     pub(super) fn read(&self, peer: usize) -> Result<PeerCounts, DataPlaneError> {
         let mut sum = Counters::ZERO;
@@ -74,10 +120,17 @@ impl PeerCounters {
             learned.push(self.reader.learned(member.index)?);
         }
         let observed = ObservedData::from_learned(&learned, uptime());
+        let mut drops = drop_counts(&sum);
+        for (packets, outside) in
+            drops.iter_mut().zip(self.outside.get(&peer).into_iter().flatten())
+        {
+            *packets += outside;
+        }
         Ok(PeerCounts {
             total: data_counts(&sum),
             mapping: observed.mapping,
             last_received: observed.last_seen.map(|ago| Duration::from_secs(ago.into())),
+            drops,
         })
     }
 }
@@ -93,4 +146,12 @@ fn data_counts(counters: &Counters) -> DataCounts {
         checksum: rewritten(NatField::Checksum),
         bad_checksum: counters.dropped(DropReason::Rx(RxDrop::BadChecksum)),
     }
+}
+
+fn drop_counts(counters: &Counters) -> DropCounts {
+    let mut drops = [0; RX_SLOTS];
+    for reason in RxDrop::ALL {
+        drops[*reason as usize] = counters.dropped(DropReason::Rx(*reason));
+    }
+    drops
 }

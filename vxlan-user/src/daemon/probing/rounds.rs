@@ -1,11 +1,15 @@
 //! The periodic work of probing: takes received probes out of the ring, polls peers that are due,
 //! writes reports.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use rand::RngCore as _;
 
-use super::{Probing, echoes, peer_probers::PeerProber};
+use super::{
+    Probing,
+    echoes::{self, Target},
+    peer_probers::PeerProber,
+};
 use crate::{daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat, probe::Action};
 
 /// The shortest time from one poll of all peers to the next.
@@ -42,6 +46,18 @@ impl Probing {
                 PeerProber::Keyed(prober) if prober.next_poll(now) <= now => {
                     let actions = prober.poll(now, &mut random);
                     todo.extend(actions.into_iter().map(|action| (peer, action)));
+                    if prober.take_due_echo(now) && echoes < ECHOES_AT_A_TIME {
+                        echoes += 1;
+                        let config = &running.preflight.config;
+                        let targets =
+                            echoes::targets(config, &self.peer_counters, peer, prober.has_data());
+                        let address = prober.echo_address(&addresses(&targets));
+                        if let Some((address, sequence)) =
+                            self.echoes.send_to(config, &targets, address)
+                        {
+                            prober.echo_sent(address, sequence, now);
+                        }
+                    }
                 }
                 PeerProber::Keyed(_) => {}
                 PeerProber::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
@@ -51,11 +67,12 @@ impl Probing {
                     if unkeyed.has_recent_data() {
                         continue;
                     }
-                    let target = echoes::target(config, &self.peer_counters, peer);
-                    if let Some(target) = target
-                        && let Some(sequence) = self.echoes.send_request(config, &target)
+                    let targets = echoes::targets(config, &self.peer_counters, peer, true);
+                    let address = unkeyed.echo_address(&addresses(&targets));
+                    if let Some((address, sequence)) =
+                        self.echoes.send_to(config, &targets, address)
                     {
-                        unkeyed.request_sent(target.address, sequence, now);
+                        unkeyed.request_sent(address, sequence, now);
                     }
                 }
                 PeerProber::Echo { .. } => {}
@@ -68,9 +85,14 @@ impl Probing {
     pub(super) fn echo_received(&mut self, reply: EchoReply) {
         let now = now();
         for prober in &mut self.probers {
-            if let PeerProber::Echo { unkeyed, .. } = prober
-                && unkeyed.reply_received(reply.from, reply.sequence, now).is_some()
-            {
+            let (from, sequence) = (reply.from, reply.sequence);
+            let answered = match prober {
+                PeerProber::Keyed(prober) => prober.echo_received(from, sequence, now),
+                PeerProber::Echo { unkeyed, .. } => {
+                    unkeyed.reply_received(from, sequence, now).is_some()
+                }
+            };
+            if answered {
                 return;
             }
         }
@@ -86,6 +108,7 @@ impl Probing {
                 PeerProber::Echo { .. } => None,
             })
             .collect();
+        self.peer_counters.read_outside()?;
         let mut reports = Vec::with_capacity(self.probers.len());
         for (peer, (prober, varies)) in
             self.probers.iter_mut().zip(nat::mapping_varies(&own_rewrites)).enumerate()
@@ -94,11 +117,13 @@ impl Probing {
             reports.push(match prober {
                 PeerProber::Keyed(prober) => {
                     prober.set_varies(varies, now);
-                    prober.record_data(counts.total, counts.mapping, now);
+                    prober.record_data(counts.total, counts.mapping, counts.last_received, now);
+                    prober.record_drops(&counts.drops, now);
                     prober.report(now)
                 }
                 PeerProber::Echo { unkeyed, .. } => {
                     unkeyed.record_data(counts.total, counts.mapping, counts.last_received, now);
+                    unkeyed.record_drops(&counts.drops, now);
                     unkeyed.report(now)
                 }
             });
@@ -115,6 +140,10 @@ impl Probing {
         });
         each.min().map_or(self.next_report, |due| due.min(self.next_report))
     }
+}
+
+fn addresses(targets: &[Target]) -> Vec<IpAddr> {
+    targets.iter().map(|target| target.address).collect()
 }
 
 fn random() -> u64 {

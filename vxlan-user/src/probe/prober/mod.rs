@@ -9,14 +9,16 @@
 //! 3. `stats`
 //! 4. `pmtu_probe`
 //! 5. `state`
-//! 6. `send`
-//! 7. `send_pmtu`
-//! 8. `receive`
-//! 9. `poll`
-//! 10. `report`
+//! 6. `overlay`
+//! 7. `send`
+//! 8. `send_pmtu`
+//! 9. `receive`
+//! 10. `poll`
+//! 11. `report`
 
 mod action;
 mod config;
+mod overlay;
 mod pmtu_probe;
 mod poll;
 mod receive;

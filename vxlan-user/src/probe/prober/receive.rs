@@ -77,8 +77,10 @@ impl Prober {
             RequestVerdict::Accepted { newest, offered_token, request_now } => {
                 self.stats.probe_received(at, ReceivedAs::Proven, window);
                 let rewrite = Rewrite { sent: probe.as_sent, seen };
-                self.stats.request_received(probe, rewrite, newest, self.association.received());
+                let received = self.association.received();
+                self.stats.request_received(probe, (rewrite, at), newest, received);
                 self.stats.peer_report(probe, self.association.session());
+                self.delivery.report(probe, at);
                 if newest
                     && !probe.unsolicited
                     && let Some((from, to)) = self.endpoint.observe(seen.source, now)
@@ -113,6 +115,7 @@ impl Prober {
         let window = self.window();
         self.stats.probe_received(at, ReceivedAs::Reply, window);
         self.stats.peer_report(probe, self.association.session());
+        self.delivery.report(probe, at);
         let held = Duration::from_nanos(probe.held);
         let request = reply.request;
         let took = at.saturating_sub(request.sent_at).saturating_sub(held);

@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Duration};
 use super::{config::of_family, state::Prober};
 use crate::{
     nat::{self, Assessment, DeclaredFacts, Evidence, ProbeEvidence},
-    observation::{OuterHeader, Rewrite},
-    probe::report::{Liveness, LivenessSource, PerDirection, Report},
+    observation::{OuterHeader, ReportedData, Rewrite},
+    probe::report::{Liveness, LivenessSource, OverlayEcho, PerDirection, Report},
 };
 
 /// This many requests in a row without a reply are taken for more than chance.
@@ -33,51 +33,110 @@ impl Prober {
             },
             data: self.data.evidence(),
             probes: Some(self.stats.evidence(now, self.window(), self.varies)),
+            delivery: self.delivery.delivery(now),
+            drops: self.drops.recent().to_vec(),
         }
     }
 
-    /// Returns everything known of the peer at `now`.
+    /// Returns everything known of the peer at `now`. What probes show is left out once it is no
+    /// present fact any more.
     pub fn report(&mut self, now: Duration) -> Report {
         let evidence = self.evidence(now);
-        let Assessment { verdict, evidence: reasons } = nat::assess(&evidence);
+        let Assessment { verdict, evidence: mut reasons } = nat::assess(&evidence);
+        let overlay = self.echo.overlay(now);
+        reasons.extend(overlay.as_ref().and_then(overlay_sentence));
         let (ours, theirs) = (self.stats.ours(), self.stats.theirs());
-        let [tx, rx] = self.stats.losses();
+        let replying = self.is_replying(now);
+        let last_probe = self.stats.last_fresh().map(|at| now.saturating_sub(at));
+        let fresh = last_probe.is_some_and(|ago| ago < self.window());
+        // Any probe of the peer says how many of ours arrived.
+        let seen = evidence.probes.as_ref().and_then(|probes| probes.last_seen);
+        let reports = seen.is_some_and(|ago| ago < self.window());
+        let [tx, rx] = self.stats.losses().map(|loss| loss.filter(|_| reports));
+        let ago = |of: &ProbeEvidence| (of.ours_ago.as_secs_f64(), of.theirs_ago.as_secs_f64());
+        let (ours_ago, theirs_ago) = evidence.probes.as_ref().map(ago).unzip();
+        let probes_ok = self.probes_ok(&evidence, last_probe);
+        let reported = evidence.delivery;
         Report {
             peer: evidence.peer.clone(),
+            keyed: true,
             nat: verdict,
             since: self.verdict_age.update(verdict, now).as_secs_f64(),
             evidence: reasons,
-            liveness: self.liveness(&evidence, now),
+            liveness: self.liveness(probes_ok, last_probe),
+            probes_ok,
+            last_probe: last_probe.map(|ago| ago.as_secs_f64()),
+            overlay,
+            reported: ReportedData {
+                received: reported.peer_received,
+                sent: reported.peer_sent,
+                tx_lost: fresh.then_some(reported.tx.is_some()),
+                rx_lost: fresh.then_some(reported.rx.is_some()),
+            },
+            recent: self.window().as_secs_f64(),
             endpoint: evidence.facts.endpoint,
             learned: evidence.facts.learned,
             data: evidence.data.mapping,
             ours,
+            ours_ago: ours.and(ours_ago),
             theirs,
-            rtt: self.stats.rtt(),
+            theirs_ago: theirs.and(theirs_ago),
+            rtt: self.stats.rtt().filter(|_| replying),
             loss: PerDirection { tx, rx },
-            hops: PerDirection { tx: ours.and_then(hops), rx: theirs.and_then(hops) },
+            hops: PerDirection {
+                tx: ours.filter(|_| replying).and_then(hops),
+                rx: theirs.filter(|_| fresh).and_then(hops),
+            },
             path_mtu: PerDirection {
                 tx: self.pmtu.search.plpmtu(),
-                rx: self.stats.peer_path_mtu(),
+                rx: self.stats.peer_path_mtu().filter(|_| fresh),
             },
             probes: self.stats.counts(),
             mapping_changes: self.endpoint.changes(),
         }
     }
 
-    /// Decides whether the peer lives: a probe came recently that is proven to be fresh.
-    fn liveness(&self, evidence: &Evidence, now: Duration) -> Liveness {
+    /// Decides whether probes pass: one came recently that is proven to be fresh.
+    fn probes_ok(&self, evidence: &Evidence, last_probe: Option<Duration>) -> Option<bool> {
         let window = self.window();
-        let ago = self.stats.last_fresh().map(|at| now.saturating_sub(at));
         let silent = |probes: &ProbeEvidence| {
             probes.unanswered >= MIN_LOSSES && probes.since_reply >= window
         };
-        let up = match ago {
+        match last_probe {
             Some(ago) => Some(ago < window),
             None => evidence.probes.as_ref().is_some_and(silent).then_some(false),
-        };
-        Liveness { by: LivenessSource::Probes, up, last_seen: ago.map(|ago| ago.as_secs_f64()) }
+        }
     }
+
+    /// Decides whether the peer lives: a fresh probe or data came recently.
+    fn liveness(&self, probes_ok: Option<bool>, last_probe: Option<Duration>) -> Liveness {
+        let window = self.window();
+        let seconds = |ago: Duration| ago.as_secs_f64();
+        if probes_ok == Some(true) {
+            let last_seen = last_probe.map(seconds);
+            return Liveness { by: LivenessSource::Probes, up: probes_ok, last_seen };
+        }
+        let last_seen = last_probe.into_iter().chain(self.last_data).min().map(seconds);
+        if self.last_data.is_some_and(|ago| ago < window) {
+            return Liveness { by: LivenessSource::Data, up: Some(true), last_seen };
+        }
+        Liveness { by: LivenessSource::Probes, up: probes_ok, last_seen }
+    }
+}
+
+/// Says that the overlay of the other end does not answer.
+fn overlay_sentence(echo: &OverlayEcho) -> Option<String> {
+    let OverlayEcho { address, answers, last_reply, unanswered } = echo;
+    let before = match last_reply {
+        Some(ago) => format!("it last answered {ago:.0} s ago"),
+        None => "it never answered, and may filter ICMP".to_owned(),
+    };
+    (*answers == Some(false)).then(|| {
+        format!(
+            "the overlay of the other end does not answer: {unanswered} echo requests through the \
+             tunnel, the latest to {address}, were not answered; {before}"
+        )
+    })
 }
 
 /// Returns the number of routers on the path, by the TTL. `None`: a middlebox has raised the TTL.

@@ -8,8 +8,11 @@ use std::{
 use super::{action::Action, config::ProberConfig, pmtu_probe::PmtuProbes, stats::ProbeStats};
 use crate::{
     nat::{DataCounts, DataWindow, RECENT_INTERVALS, VerdictAge},
-    observation::{DataMapping, Rewrite},
-    probe::{association::Association, dplpmtud::Dplpmtud, endpoint::Endpoint},
+    observation::{DataMapping, DropCounts, DropWindow, Rewrite},
+    probe::{
+        association::Association, delivery::DeliveryTracker, dplpmtud::Dplpmtud,
+        endpoint::Endpoint, inner_echo::InnerEcho,
+    },
 };
 
 /// The prober of one peer with a key.
@@ -21,6 +24,13 @@ pub struct Prober {
     pub(super) stats: ProbeStats,
     pub(super) pmtu: PmtuProbes,
     pub(super) data: DataWindow,
+    /// Time since the latest data packet of the peer.
+    pub(super) last_data: Option<Duration>,
+    pub(super) delivery: DeliveryTracker,
+    pub(super) drops: DropWindow,
+    pub(super) echo: InnerEcho,
+    /// When the next echo request through the tunnel is due.
+    pub(super) next_echo: Duration,
     /// When the first request was due.
     started: Duration,
     /// The address that the path MTU is searched to.
@@ -48,6 +58,11 @@ impl Prober {
             stats: ProbeStats::new(),
             pmtu: PmtuProbes::new(Dplpmtud::new(base, config.mtu)),
             data: DataWindow::default(),
+            last_data: None,
+            delivery: DeliveryTracker::default(),
+            drops: DropWindow::default(),
+            echo: InnerEcho::default(),
+            next_echo: now + config.interval,
             started: now,
             pmtu_destination: config.endpoint.map(|at| at.ip()),
             next_request: now,
@@ -65,10 +80,23 @@ impl Prober {
         self.config.continues(config)
     }
 
-    /// Records the counters of data packets as they are at `now`, and where the packets came from.
-    /// To be called at least once in an interval.
-    pub fn record_data(&mut self, total: DataCounts, mapping: Option<DataMapping>, now: Duration) {
+    /// Records the counters of data packets as they are at `now`, where the packets came from, and
+    /// the time since the latest one. To be called once in a second.
+    pub fn record_data(
+        &mut self,
+        total: DataCounts,
+        mapping: Option<DataMapping>,
+        last_data: Option<Duration>,
+        now: Duration,
+    ) {
         self.data.sample(now, total, mapping, self.config.interval);
+        self.last_data = last_data;
+        self.delivery.sample(now, total.sent, total.received);
+    }
+
+    /// Records the packets of the peer that were dropped here.
+    pub fn record_drops(&mut self, drops: &DropCounts, now: Duration) {
+        self.drops.sample(now, drops, self.window());
     }
 
     /// Sets a declared endpoint, which changes with the route to the peer.

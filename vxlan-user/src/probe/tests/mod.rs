@@ -2,6 +2,7 @@
 //! numbers that are random but the same every time.
 
 mod association;
+mod delivery;
 mod dplpmtud;
 mod fuzz;
 mod key;

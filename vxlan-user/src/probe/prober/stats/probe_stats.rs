@@ -55,8 +55,10 @@ pub(in crate::probe::prober) struct ProbeStats {
     pub(super) last_reply: Option<Duration>,
     pub(super) answered_sent_at: Duration,
     pub(super) answered_number: u64,
-    pub(super) ours: Option<Rewrite>,
-    pub(super) theirs: Option<Rewrite>,
+    /// Our latest request that was described, and the latest one of the peer, with the times of
+    /// arrival.
+    pub(super) ours: Option<(Rewrite, Duration)>,
+    pub(super) theirs: Option<(Rewrite, Duration)>,
     pub(super) rtt: RttEstimator,
     /// Loss of our requests, and of those of the peer.
     pub(super) tx: LossWindow,
@@ -170,7 +172,7 @@ impl ProbeStats {
         if let Some(sent) = sent {
             self.answered_number = self.answered_number.max(sent.number);
             if let Some(seen) = reply.as_seen.filter(|_| newest) {
-                self.ours = Some(Rewrite { sent: sent.as_sent, seen });
+                self.ours = Some((Rewrite { sent: sent.as_sent, seen }, at));
             }
         }
         if request.purpose == Purpose::Counted {
@@ -179,11 +181,12 @@ impl ProbeStats {
         }
     }
 
-    /// Records an accepted request of the peer. `received`: all accepted ones, this one included.
+    /// Records an accepted request of the peer, with the time of its arrival. `received`: all
+    /// accepted ones, this one included.
     pub(in crate::probe::prober) fn request_received(
         &mut self,
         probe: &Probe,
-        rewrite: Rewrite,
+        (rewrite, at): (Rewrite, Duration),
         newest: bool,
         received: ReceivedRequests,
     ) {
@@ -196,7 +199,7 @@ impl ProbeStats {
         self.rx.record(received.highest_requests_sent, received.requests);
         self.near.record(received.requests, received.unsolicited);
         if newest && !probe.unsolicited {
-            self.theirs = Some(rewrite);
+            self.theirs = Some((rewrite, at));
         }
     }
 

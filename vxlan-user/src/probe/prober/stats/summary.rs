@@ -28,8 +28,10 @@ impl ProbeStats {
         };
         let (requests, unsolicited) = self.near.counts();
         ProbeEvidence {
-            ours: self.ours,
-            theirs: self.theirs,
+            ours: self.ours(),
+            ours_ago: self.ours.map_or(Duration::ZERO, |(_, at)| ago(at)),
+            theirs: self.theirs(),
+            theirs_ago: self.theirs.map_or(Duration::ZERO, |(_, at)| ago(at)),
             sent: self.requests_sent,
             answered: self.answered,
             unanswered: self.requests_sent - self.answered_number,
@@ -81,21 +83,21 @@ impl ProbeStats {
     /// Returns whether a NAT has a mapping that it may forget. A NAT that lets unsolicited packets
     /// in has none. `declared`: public addresses that are mapped to this host alone.
     pub(in crate::probe::prober) fn needs_keepalive(&self, declared: &[IpAddr]) -> bool {
-        let ours = self.ours.is_some_and(|Rewrite { sent, seen }| {
+        let ours = self.ours().is_some_and(|Rewrite { sent, seen }| {
             let port = sent.source.port() != seen.source.port();
             let own = declared.contains(&seen.source.ip()) && self.near.counts().1 > 0;
             port || (sent.source.ip() != seen.source.ip() && !own)
         });
         let theirs = |theirs: Rewrite| theirs.sent.source.port() != theirs.seen.source.port();
-        ours || self.theirs.is_some_and(theirs)
+        ours || self.theirs().is_some_and(theirs)
     }
 
     pub(in crate::probe::prober) fn ours(&self) -> Option<Rewrite> {
-        self.ours
+        self.ours.map(|(rewrite, _)| rewrite)
     }
 
     pub(in crate::probe::prober) fn theirs(&self) -> Option<Rewrite> {
-        self.theirs
+        self.theirs.map(|(rewrite, _)| rewrite)
     }
 
     pub(in crate::probe::prober) fn requests_sent(&self) -> u64 {

@@ -162,9 +162,10 @@ impl Network {
     fn poll(&mut self, end: usize) {
         let this = &mut self.ends[end];
         let now = self.now + this.ahead;
-        this.prober.record_data(this.counts, None, now);
+        this.prober.record_data(this.counts, None, None, now);
         let due = this.prober.next_poll(now) <= now;
         let actions = this.prober.poll(now, &mut || self.random.random());
+        this.prober.take_due_echo(now);
         assert!(!due || this.prober.next_poll(now) > now, "a poll must be of use");
         self.act(end, actions);
     }

@@ -1,0 +1,71 @@
+//! Whether data arrives while probes do: the verdict `data_lost`, and what is worth saying of data
+//! and of dropped packets beside any verdict.
+
+use super::{
+    evidence::{Evidence, RECENT_INTERVALS},
+    verdict::NatVerdict,
+};
+use crate::observation::LostData;
+
+/// Decides whether data is lost between two hosts whose probes pass.
+pub(super) fn data_lost(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+    let peer = &evidence.peer;
+    let probes = evidence.probes.as_ref()?;
+    // Reports that do not come any more show nothing.
+    let window = evidence.interval * RECENT_INTERVALS;
+    if probes.last_seen.is_none_or(|ago| ago >= window) {
+        return None;
+    }
+    let before = sentences.len();
+    if let Some(LostData { sent, arrived, within, ago, .. }) = evidence.delivery.tx {
+        sentences.push(format!(
+            "our data is lost: {peer} has got {arrived} of the {sent} data packets that we sent \
+             within {}{}, by its own count, though our probes arrive. `vxlan show drops` at {peer} \
+             may say why",
+            seconds(within),
+            when(ago, window)
+        ));
+    }
+    if let Some(LostData { sent, arrived, within, ago, .. }) = evidence.delivery.rx {
+        sentences.push(format!(
+            "data of {peer} is lost: {arrived} of the {sent} data packets that it has sent within \
+             {}{}, by its own count, were delivered here, though its probes arrive",
+            seconds(within),
+            when(ago, window)
+        ));
+    }
+    (sentences.len() > before).then_some(NatVerdict::DataLost)
+}
+
+/// Says what both ends have counted, and what was dropped.
+pub(super) fn data_remarks(evidence: &Evidence, sentences: &mut Vec<String>) {
+    let peer = &evidence.peer;
+    if let Some(counts) = &evidence.delivery.counts
+        && counts.sent + counts.peer_sent > 0
+    {
+        let since = seconds(counts.since);
+        sentences.push(format!(
+            "data since {since} ago, as both ends count: we sent {}, {peer} got {}; {peer} sent \
+             {}, {} were delivered here",
+            counts.sent, counts.peer_received, counts.peer_sent, counts.received
+        ));
+    }
+    if !evidence.drops.is_empty() {
+        let all: u64 = evidence.drops.iter().map(|(_, packets)| packets).sum();
+        let each = evidence.drops.iter().map(|(why, packets)| format!("{packets} {}", why.label()));
+        let each = each.collect::<Vec<_>>().join(", ");
+        sentences.push(format!(
+            "{all} packets of {peer} were dropped here lately: {each}. docs/drop-reasons.md says \
+             what to do"
+        ));
+    }
+}
+
+fn seconds(time: std::time::Duration) -> String {
+    format!("{} s", time.as_secs())
+}
+
+/// Says how long ago something was, if that is not just now.
+fn when(ago: std::time::Duration, recent: std::time::Duration) -> String {
+    if ago < recent { String::new() } else { format!(", {} ago", seconds(ago)) }
+}
