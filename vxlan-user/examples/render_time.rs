@@ -104,6 +104,7 @@ fn snapshot(peers: usize) -> Snapshot {
         reports: names.iter().map(|name| report(name)).collect(),
         round_trips: Some(round_trips),
         longest_turn: None,
+        lost_lines: Some(0),
         reload: None,
         at: SystemTime::now(),
     }

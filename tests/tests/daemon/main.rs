@@ -11,6 +11,7 @@ mod host;
 mod learned;
 mod metrics;
 mod migration;
+mod output;
 mod path_mtu;
 mod privileges;
 mod reconcile;

@@ -202,7 +202,7 @@ fn clients_that_do_not_read_take_no_memory() -> Result<()> {
     host.daemon.stop()
 }
 
-fn many_peers(peers: usize) -> String {
+pub(crate) fn many_peers(peers: usize) -> String {
     let mut config = CONFIG.to_string();
     for peer in 0..peers {
         let (high, low) = (peer / 250, peer % 250 + 1);

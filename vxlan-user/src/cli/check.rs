@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::count;
+use super::{count, output};
 use crate::{
     attach_mode::AttachMode,
     daemon::{self, Directories},
@@ -27,7 +27,8 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
     let preflight = match daemon::check(directories, &host).await {
         Ok(preflight) => preflight,
         Err(error) if args.json => {
-            println!("{:#}", json!({ "ok": false, "error": format!("{error:#}") }));
+            let text = json!({ "ok": false, "error": format!("{error:#}") });
+            output::report(&format!("{text:#}\n"));
             return Ok(ExitCode::from(2));
         }
         Err(error) => return Err(error),
@@ -44,31 +45,29 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
                 "members": network.members.len(),
             })
         });
-        println!(
-            "{:#}",
-            json!({
-                "ok": true,
-                "warnings": preflight.warnings,
-                "underlay": preflight.underlay.name,
-                "address": preflight.address,
-                "addresses": preflight.facts.addresses().collect::<Vec<_>>(),
-                "receive": modes.collect::<Vec<_>>(),
-                "networks": networks.collect::<Vec<_>>(),
-            })
-        );
+        let text = json!({
+            "ok": true,
+            "warnings": preflight.warnings,
+            "underlay": preflight.underlay.name,
+            "address": preflight.address,
+            "addresses": preflight.facts.addresses().collect::<Vec<_>>(),
+            "receive": modes.collect::<Vec<_>>(),
+            "networks": networks.collect::<Vec<_>>(),
+        });
+        output::report(&format!("{text:#}\n"));
     } else {
-        for warning in &preflight.warnings {
-            println!("warning: {warning}");
-        }
-        println!(
-            "{}: {}, {}; {} from {}",
+        let warnings = preflight.warnings.iter();
+        let mut text: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
+        text += &format!(
+            "{}: {}, {}; {} from {}\n",
             config.file.display(),
             count(config.peers.len(), "peer"),
             count(config.networks.len(), "network"),
             preflight.underlay.name,
             preflight.sends_from()
         );
-        println!("receive: {}", modes(&preflight.attach_modes));
+        text += &format!("receive: {}\n", modes(&preflight.attach_modes));
+        output::report(&text);
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -2,18 +2,20 @@
 
 use std::process::ExitCode;
 
-use super::count;
+use super::{count, output};
 use crate::daemon::{self, Directories};
 
 pub(super) async fn down(directories: &Directories) -> anyhow::Result<ExitCode> {
     let removed = daemon::down(directories).await?;
-    for interface in &removed.interfaces {
-        println!("removed interface {interface}");
-    }
+    let interfaces = removed.interfaces.iter();
+    let mut text: String = interfaces.map(|name| format!("removed interface {name}\n")).collect();
     match (removed.pins, removed.interfaces.is_empty()) {
-        (true, _) => println!("removed programs, maps and {}", count(removed.routes, "route")),
-        (false, true) => println!("nothing of ours was here"),
+        (true, _) => {
+            text += &format!("removed programs, maps and {}\n", count(removed.routes, "route"));
+        }
+        (false, true) => text += "nothing of ours was here\n",
         (false, false) => {}
     }
+    output::report(&text);
     Ok(ExitCode::SUCCESS)
 }

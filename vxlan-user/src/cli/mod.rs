@@ -5,22 +5,29 @@
 mod api_client;
 mod check;
 mod down;
+mod log_writer;
+mod logging;
+mod output;
 mod reload;
 mod run;
 mod show;
 mod table;
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+
+use self::logging::Log;
+use crate::{
+    config, daemon::Directories, dataplane::Pins, host::capabilities, metrics::LostLines,
+    state::RunDir,
 };
 
-use crate::{config, daemon::Directories, dataplane::Pins, host::capabilities, state::RunDir};
+/// How long threads that are at work may take at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A VXLAN data plane for links between clouds: XDP and TC programs, counted drops, NAT insight.
 #[derive(Debug, Parser)]
@@ -66,22 +73,35 @@ enum Verb {
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.options.log);
-    let result = match runtime() {
-        Ok(runtime) => runtime.block_on(perform(cli)),
-        Err(error) => Err(error),
+    // While there is one thread: others begin with the capabilities of this one.
+    let result = capabilities::keep_needed().map_err(anyhow::Error::from).and_then(|()| {
+        let log = Log::start(cli.options.log, matches!(cli.verb, Verb::Run(_)));
+        log.context("cannot start a thread for the log")
+    });
+    let log = match result {
+        Ok(log) => log,
+        Err(error) => {
+            output::complain(&message(&error));
+            return ExitCode::from(2);
+        }
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("vxlan: {error:#}");
-        ExitCode::from(2)
-    })
+    let (result, lost_lines) = (runtime(), log.lost());
+    let result = result.and_then(|runtime| {
+        let result = runtime.block_on(perform(cli, lost_lines));
+        runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        result
+    });
+    log.finish(result.as_ref().err().map(message).as_deref());
+    result.unwrap_or(ExitCode::from(2))
 }
 
-/// Gives up the capabilities that are not needed, while there is one thread, and makes the other
-/// threads. `block_on` runs the daemon's event loop with this thread's capabilities; spawned tasks
-/// have fewer.
+fn message(error: &anyhow::Error) -> String {
+    format!("vxlan: {error:#}")
+}
+
+/// Makes the other threads. `block_on` runs the daemon's event loop with this thread's
+/// capabilities; spawned tasks have fewer.
 fn runtime() -> anyhow::Result<Runtime> {
-    capabilities::keep_needed()?;
     let mut builder = Builder::new_multi_thread();
     builder.enable_all().on_thread_start(|| {
         if let Err(error) = capabilities::keep_for_netlink() {
@@ -91,31 +111,19 @@ fn runtime() -> anyhow::Result<Runtime> {
     builder.build().context("cannot start threads")
 }
 
-async fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn perform(cli: Cli, lost_lines: LostLines) -> anyhow::Result<ExitCode> {
     let directories = Directories {
         config: cli.options.config,
         run_dir: RunDir::new(&cli.options.run_dir),
         pins: Pins::new(&cli.options.pin_dir),
     };
     match cli.verb {
-        Verb::Run(args) => run::run(&directories, cli.options.log, &args).await,
+        Verb::Run(args) => run::run(&directories, cli.options.log, &args, lost_lines).await,
         Verb::Reload => reload::reload(&directories),
         Verb::Down => down::down(&directories).await,
         Verb::Check(args) => check::check(&directories, &args).await,
         Verb::Show(args) => show::show(&directories, &args),
     }
-}
-
-/// Prints our own messages at the requested level, those of the BPF programs among them, and
-/// warnings of other crates.
-fn log_to_stderr(level: LevelFilter) {
-    let ours =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vxlan", level);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
 }
 
 /// Returns a number with its noun: "1 route", "2 routes".

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::api_client;
+use super::{api_client, output};
 use crate::daemon::Directories;
 
 pub(super) fn reload(directories: &Directories) -> anyhow::Result<ExitCode> {
     match api_client::reload(&directories.run_dir.api_socket())? {
         Some(Ok(())) => {
-            println!("the configuration {} is in force", directories.config.display());
+            let file = directories.config.display();
+            output::report(&format!("the configuration {file} is in force\n"));
             Ok(ExitCode::SUCCESS)
         }
         Some(Err(reason)) => bail!("the previous configuration stays in force: {reason}"),

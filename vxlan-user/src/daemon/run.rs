@@ -34,6 +34,7 @@ use super::{
 use crate::{
     dataplane::LoadOptions,
     host::{Host, HostEvent, IcmpListener},
+    metrics::{DaemonStats, LostLines},
 };
 
 /// How often paths that may improve are resolved again, old path MTUs dropped, and the record
@@ -41,13 +42,14 @@ use crate::{
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts, calls `on_ready` once traffic can pass, and stays until SIGINT or SIGTERM. With `watch`
-/// a change of the configuration file is applied, too.
+/// a change of the configuration file is applied, too. `lost_lines` is shown on the metrics page.
 ///
 /// Afterwards the data plane carries on without the daemon; [`super::down`] removes it.
 pub async fn run(
     directories: &Directories,
     options: LoadOptions,
     watch: bool,
+    lost_lines: LostLines,
     on_ready: impl FnOnce(&ActivePlane, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -78,7 +80,7 @@ pub async fn run(
         &running,
         &probing,
         underlay.status(),
-        turns.longest(),
+        DaemonStats { longest_turn: turns.longest(), lost_lines },
         listener,
     )?;
     let mut requests = ReloadRequests::new(hangup, &directories.config, watch, requests);

@@ -207,6 +207,11 @@ pub(super) const RELOAD_SUCCESS: Family = gauge(
     "Unix time at which the configuration was last applied.",
     &[],
 );
+pub(super) const LOG_LINES_DROPPED: Family = counter(
+    "vxlan_log_lines_dropped_total",
+    "Lines of the daemon's log that were lost because nobody took them in time.",
+    &[],
+);
 pub(super) const LONGEST_TURN: Family = gauge(
     "vxlan_event_loop_longest_turn_seconds",
     "The longest time for which the daemon was busy with one event, in the latest minutes.",
@@ -249,5 +254,6 @@ impl Family {
         RELOAD,
         RELOAD_SUCCESS,
         LONGEST_TURN,
+        LOG_LINES_DROPPED,
     ];
 }

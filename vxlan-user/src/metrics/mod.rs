@@ -10,19 +10,23 @@
 //! 5. `snapshot`
 //! 6. `underlay_status`
 //! 7. `longest_turn`
-//! 8. `attribution`
-//! 9. `source`
-//! 10. `published`
-//! 11. `peers`
-//! 12. `render`
-//! 13. `accept_encoding`
-//! 14. `page`
-//! 15. `server`
+//! 8. `lost_lines`
+//! 9. `daemon_stats`
+//! 10. `attribution`
+//! 11. `source`
+//! 12. `published`
+//! 13. `peers`
+//! 14. `render`
+//! 15. `accept_encoding`
+//! 16. `page`
+//! 17. `server`
 
 mod accept_encoding;
 mod attribution;
+mod daemon_stats;
 mod families;
 mod longest_turn;
+mod lost_lines;
 mod page;
 mod peers;
 mod process;
@@ -37,8 +41,10 @@ mod tests;
 mod text;
 mod underlay_status;
 
+pub use daemon_stats::DaemonStats;
 pub use families::{Family, MetricKind};
 pub use longest_turn::LongestTurn;
+pub use lost_lines::LostLines;
 pub use process::process_metrics;
 pub use published::Published;
 pub use render::render;

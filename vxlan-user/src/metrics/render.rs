@@ -23,6 +23,11 @@ pub fn render(snapshot: &Snapshot) -> prometheus::Result<String> {
     peers::render(&mut page, snapshot);
     drops(&mut page, snapshot);
     maps(&mut page, snapshot);
+    if let Some(lost) = snapshot.lost_lines {
+        let mut lines = Samples::new(&LOG_LINES_DROPPED);
+        lines.add(&[], lost);
+        page.add(lines);
+    }
     if let Some(longest) = snapshot.longest_turn {
         let mut turn = Samples::new(&LONGEST_TURN);
         turn.add(&[], longest.as_secs_f64());

@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub round_trips: Option<RttHistogram>,
     /// How long the longest recent turn of the event loop took. Absent: there is no daemon.
     pub longest_turn: Option<Duration>,
+    /// Lines of the log that were lost. Absent: there is no daemon.
+    pub lost_lines: Option<u64>,
     /// How the latest reload of the daemon ended. Absent: there is no daemon.
     pub reload: Option<LastReload>,
     /// When the snapshot was taken, by the wall clock.

@@ -6,7 +6,7 @@ use vxlan_common::reason::{DropReason, RxDrop};
 
 use super::{
     attribution::is_counted_for,
-    longest_turn::LongestTurn,
+    daemon_stats::DaemonStats,
     rtt_histogram::RttHistogram,
     snapshot::{DropCount, MemberTraffic, Snapshot},
     underlay_status::SharedUnderlay,
@@ -27,7 +27,7 @@ pub struct SnapshotSource {
     underlay: Option<SharedUnderlay>,
     reports: SharedReports,
     round_trips: Option<RttHistogram>,
-    longest_turn: Option<LongestTurn>,
+    stats: Option<DaemonStats>,
 }
 
 impl SnapshotSource {
@@ -39,15 +39,7 @@ impl SnapshotSource {
             }
         }
         let reports = SharedReports::default();
-        Self {
-            reader,
-            state,
-            members,
-            underlay: None,
-            reports,
-            round_trips: None,
-            longest_turn: None,
-        }
+        Self { reader, state, members, underlay: None, reports, round_trips: None, stats: None }
     }
 
     /// Adds what a prober reports.
@@ -61,8 +53,8 @@ impl SnapshotSource {
     }
 
     /// Adds how long the turns of the event loop take.
-    pub fn with_longest_turn(self, longest_turn: LongestTurn) -> Self {
-        Self { longest_turn: Some(longest_turn), ..self }
+    pub fn with_stats(self, stats: DaemonStats) -> Self {
+        Self { stats: Some(stats), ..self }
     }
 
     pub fn reader(&self) -> &Reader {
@@ -113,7 +105,8 @@ impl SnapshotSource {
                 .collect::<Result<_, _>>()?,
             reports: self.reports.latest(),
             round_trips: self.round_trips.clone(),
-            longest_turn: self.longest_turn.as_ref().map(LongestTurn::latest),
+            longest_turn: self.stats.as_ref().map(|stats| stats.longest_turn.latest()),
+            lost_lines: self.stats.as_ref().map(|stats| stats.lost_lines.get()),
             reload: None,
             at: SystemTime::now(),
         })

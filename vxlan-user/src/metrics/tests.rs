@@ -46,6 +46,7 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
             entries: Vec::new(),
         },
         longest_turn: Some(Duration::from_millis(7)),
+        lost_lines: Some(0),
         reload: None,
         traffic: Vec::new(),
         drops: Vec::new(),

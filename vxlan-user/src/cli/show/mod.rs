@@ -12,8 +12,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+use nix::unistd::geteuid;
 
-use super::api_client;
+use super::{api_client, output};
 use crate::{
     daemon::Directories,
     metrics::{Snapshot, SnapshotSource},
@@ -49,7 +50,17 @@ enum What {
 }
 
 pub(super) fn show(directories: &Directories, args: &Show) -> anyhow::Result<ExitCode> {
-    let text = match args.what {
+    let text = text(directories, args).map_err(|error| match geteuid().is_root() {
+        true => error,
+        // Run directory and pins are root's alone, and each refuses others in words of its own.
+        false => error.context("`vxlan show` needs root"),
+    })?;
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(directories: &Directories, args: &Show) -> anyhow::Result<String> {
+    Ok(match args.what {
         What::Nat => {
             let reports = nat_reports(directories)?;
             if args.json { pretty(&serde_json::to_value(reports)?) } else { nat::table(&reports) }
@@ -69,9 +80,7 @@ pub(super) fn show(directories: &Directories, args: &Show) -> anyhow::Result<Exi
         }
         What::Drops if args.json => pretty(&drops::json(&snapshot(directories)?, args.all)),
         What::Drops => drops::table(&snapshot(directories)?, args.all),
-    };
-    print!("{text}");
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn pretty(value: &serde_json::Value) -> String {

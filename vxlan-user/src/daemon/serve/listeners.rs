@@ -8,7 +8,7 @@ use crate::{
         directories::Directories, probing::Probing, reload_requests::ReloadRequest,
         running::ActivePlane,
     },
-    metrics::{self, LongestTurn, Published, SharedUnderlay, SnapshotSource},
+    metrics::{self, DaemonStats, Published, SharedUnderlay, SnapshotSource},
 };
 
 /// How many requests for a reload may wait.
@@ -18,7 +18,7 @@ const MAX_REQUESTS: usize = 16;
 pub(in crate::daemon) struct Listeners {
     published: Published,
     underlay: SharedUnderlay,
-    longest_turn: LongestTurn,
+    stats: DaemonStats,
     pages: AbortHandle,
     /// `None`: the socket could not be made.
     api: Option<Api>,
@@ -31,12 +31,11 @@ impl Listeners {
         running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
-        longest_turn: LongestTurn,
+        stats: DaemonStats,
         listener: TcpListener,
     ) -> anyhow::Result<(Self, mpsc::Receiver<ReloadRequest>)> {
         let published = Published::new(
-            source(directories, running, probing, &underlay)?
-                .with_longest_turn(longest_turn.clone()),
+            source(directories, running, probing, &underlay)?.with_stats(stats.clone()),
         );
         let pages = serve(listener, published.clone());
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
@@ -45,7 +44,7 @@ impl Listeners {
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot reach this daemon: {error}"))
             .ok();
-        Ok((Self { published, underlay, longest_turn, pages, api }, requests))
+        Ok((Self { published, underlay, stats, pages, api }, requests))
     }
 
     /// Serves the data of another configuration, at another address if there is a listener.
@@ -57,7 +56,7 @@ impl Listeners {
         listener: Option<TcpListener>,
     ) -> anyhow::Result<()> {
         let source = source(directories, running, probing, &self.underlay)?;
-        self.published.replace(source.with_longest_turn(self.longest_turn.clone()));
+        self.published.replace(source.with_stats(self.stats.clone()));
         if let Some(listener) = listener {
             self.pages.abort();
             self.pages = serve(listener, self.published.clone());
