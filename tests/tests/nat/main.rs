@@ -5,6 +5,7 @@
 mod blocked;
 mod checksums;
 mod clock;
+mod data;
 mod exchange;
 mod forged;
 mod keepalive;

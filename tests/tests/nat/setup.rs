@@ -1,7 +1,12 @@
 //! Who on the lab is whose peer, and with what configuration. What the daemons do then is seen
 //! through `world.rs`.
 
-use std::{cell::RefCell, net::Ipv4Addr, process::Command};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
@@ -82,6 +87,10 @@ pub(crate) struct Setup {
     pub(crate) lab: NatLab,
     links: Vec<[Node; 2]>,
     probe: String,
+    /// Networks, `allowed_ips` and keys that differ from those of the other end.
+    networks: BTreeMap<Node, u32>,
+    allowed: BTreeMap<Node, String>,
+    other_keys: BTreeSet<Node>,
 }
 
 impl Setup {
@@ -91,6 +100,9 @@ impl Setup {
             lab: NatLab::new(a, b)?,
             links: vec![[Node::A, Node::B]],
             probe: format!("interval = {}", INTERVAL.as_secs()),
+            networks: BTreeMap::new(),
+            allowed: BTreeMap::new(),
+            other_keys: BTreeSet::new(),
         })
     }
 
@@ -105,6 +117,24 @@ impl Setup {
         self.lab.add_second()?;
         self.links.push([Node::Second, Node::B]);
         Ok(self)
+    }
+
+    /// The network that a host has instead of the usual one.
+    pub(crate) fn network(mut self, node: Node, vni: u32) -> Self {
+        self.networks.insert(node, vni);
+        self
+    }
+
+    /// What a host allows its peers instead of their addresses.
+    pub(crate) fn allow(mut self, node: Node, prefix: &str) -> Self {
+        self.allowed.insert(node, prefix.to_owned());
+        self
+    }
+
+    /// A host has other keys than its peers.
+    pub(crate) fn other_key(mut self, node: Node) -> Self {
+        self.other_keys.insert(node);
+        self
     }
 
     /// What is in `[probe]`.
@@ -134,11 +164,16 @@ impl Setup {
                     config.peer(peer.name(), "learn")
                 }
             };
-            config = config.set("source_port", ports).set("key_file", key_name(node, peer));
+            let other = if self.other_keys.contains(&node) { "other-" } else { "" };
+            let key = format!("{other}{}", key_name(node, peer));
+            config = config.set("source_port", ports).set("key_file", key);
         }
-        config = config.network(VNI, OVERLAY, &[format!("{}/24", node.inner())]);
+        let vni = self.networks.get(&node).copied().unwrap_or(VNI);
+        config = config.network(vni, OVERLAY, &[format!("{}/24", node.inner())]);
         self.peers(node).into_iter().fold(config, |config, peer| {
-            config.member(peer.name(), &[format!("{}/32", peer.inner())])
+            let own = || format!("{}/32", peer.inner());
+            let allowed = self.allowed.get(&node).cloned().unwrap_or_else(own);
+            config.member(peer.name(), &[allowed])
         })
     }
 
@@ -160,8 +195,12 @@ impl Setup {
         self,
         environment: &dyn Fn(Node) -> Vec<(String, String)>,
     ) -> Result<World> {
-        for &[left, right] in &self.links {
-            let path = self.lab.run.dir().join(key_name(left, right));
+        let links = self.links.iter().flat_map(|&[left, right]| {
+            let name = key_name(left, right);
+            [format!("other-{name}"), name]
+        });
+        for name in links {
+            let path = self.lab.run.dir().join(name);
             let script = "umask 077; head -c 32 /dev/urandom | base64 > \"$0\"";
             cmd::run(Command::new("sh").arg("-c").arg(script).arg(path))?;
         }

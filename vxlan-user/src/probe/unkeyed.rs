@@ -139,14 +139,15 @@ impl UnkeyedPeer {
         } else {
             (last_echo.is_some() || self.echo.is_unanswered()).then_some(false)
         };
-        let by = match self.echo.address() {
-            Some(address) if !recent || last_echo == last_seen => {
-                LivenessSource::InnerEcho { address }
-            }
-            _ if recent => LivenessSource::Data,
-            _ => LivenessSource::Nothing,
+        // An echo reply is data as well.
+        let recent_echo = last_echo.is_some_and(|ago| ago < window);
+        let (by, seen) = match self.echo.address() {
+            Some(address) if recent_echo => (LivenessSource::InnerEcho { address }, last_echo),
+            Some(address) if !recent => (LivenessSource::InnerEcho { address }, last_seen),
+            _ if recent => (LivenessSource::Data, last_seen),
+            _ => (LivenessSource::Nothing, last_seen),
         };
-        Liveness { by, up, last_seen: last_seen.map(|ago| ago.as_secs_f64()) }
+        Liveness { by, up, last_seen: seen.map(|ago| ago.as_secs_f64()) }
     }
 }
 

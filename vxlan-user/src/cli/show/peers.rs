@@ -7,15 +7,35 @@ use vxlan_common::counters::{Counters, NatField};
 
 use crate::{cli::table::Table, metrics::Snapshot};
 
-/// Sums the dropped packets by peer and VNI.
-fn dropped_by_member(snapshot: &Snapshot) -> HashMap<(&str, u32), u64> {
-    let mut sums = HashMap::new();
-    for drop in &snapshot.drops {
-        if let (Some(peer), Some(vni)) = (&drop.peer, drop.vni) {
-            *sums.entry((&**peer, vni)).or_default() += drop.packets;
+/// The dropped packets of the peers, in both directions.
+struct Drops<'a> {
+    /// By peer and network of the peer.
+    members: HashMap<(&'a str, u32), u64>,
+    /// By peer: those of none of its networks.
+    outside: HashMap<&'a str, u64>,
+}
+
+impl<'a> Drops<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let members = snapshot.traffic.iter().map(|at| ((at.peer.as_str(), at.vni), 0));
+        let mut sums = Self { members: members.collect(), outside: HashMap::new() };
+        for drop in &snapshot.drops {
+            let Some(peer) = drop.peer.as_deref() else { continue };
+            match drop.vni.and_then(|vni| sums.members.get_mut(&(peer, vni))) {
+                Some(sum) => *sum += drop.packets,
+                None => *sums.outside.entry(peer).or_default() += drop.packets,
+            }
         }
+        sums
     }
-    sums
+
+    fn of_member(&self, peer: &str, vni: u32) -> u64 {
+        self.members.get(&(peer, vni)).copied().unwrap_or(0)
+    }
+
+    fn outside(&self, peer: &str) -> u64 {
+        self.outside.get(peer).copied().unwrap_or(0)
+    }
 }
 
 pub(super) fn table(snapshot: &Snapshot) -> String {
@@ -36,14 +56,23 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         "NAT CSUM",
     ];
     let mut table = Table::new(&header);
-    let dropped = dropped_by_member(snapshot);
+    let dropped = Drops::new(snapshot);
+    let networks = snapshot.by_peer();
     let paths = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
     let paths: HashMap<&str, _> =
         paths.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
     for member in &snapshot.traffic {
         let (peer, path_mtu) = paths.get(member.peer.as_str()).copied().unzip();
         let c = &member.counters;
-        let drops = dropped.get(&(member.peer.as_str(), member.vni)).copied().unwrap_or(0);
+        let name = member.peer.as_str();
+        // The rows of a peer add up to all of its drops: those of none of its networks are in its
+        // only row, or have one.
+        let outside = dropped.outside(name);
+        let of_peer = networks.get(name).map_or(&[][..], Vec::as_slice);
+        let mut drops = dropped.of_member(name, member.vni);
+        if of_peer.len() == 1 {
+            drops += outside;
+        }
         let nat = NatField::ALL.map(|field| c.nat[field as usize].to_string());
         let mut row = vec![
             member.peer.clone(),
@@ -61,6 +90,13 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         ];
         row.extend(nat);
         table.row(row);
+        let is_last = of_peer.last().is_some_and(|last| last.vni == member.vni);
+        if of_peer.len() > 1 && is_last && outside != 0 {
+            let mut row = vec!["-".to_owned(); header.len()];
+            row[0].clone_from(&member.peer);
+            row[9] = outside.to_string();
+            table.row(row);
+        }
     }
     table.render("no peer is a member of any network")
 }
@@ -78,16 +114,21 @@ fn counters_json(c: &Counters) -> Value {
 }
 
 pub(super) fn json(snapshot: &Snapshot) -> Value {
-    let dropped = dropped_by_member(snapshot);
+    let dropped = Drops::new(snapshot);
     let members = snapshot.by_peer();
     let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
         let networks = members.get(peer.name.as_str()).into_iter().flatten().map(|member| {
             let mut value = counters_json(&member.counters);
             value["vni"] = member.vni.into();
-            let drops = dropped.get(&(member.peer.as_str(), member.vni)).copied().unwrap_or(0);
-            value["drops"] = drops.into();
+            value["drops"] = dropped.of_member(&member.peer, member.vni).into();
             value
         });
+        let in_networks: u64 = members
+            .get(peer.name.as_str())
+            .into_iter()
+            .flatten()
+            .map(|member| dropped.of_member(&member.peer, member.vni))
+            .sum();
         json!({
             "peer": peer.name,
             "endpoint": peer.endpoint,
@@ -95,6 +136,7 @@ pub(super) fn json(snapshot: &Snapshot) -> Value {
             "endpoints": peer.endpoints,
             "private_addresses": peer.private_addresses,
             "path_mtu": path_mtu,
+            "drops": in_networks + dropped.outside(&peer.name),
             "networks": networks.collect::<Vec<_>>(),
         })
     });
