@@ -1,4 +1,4 @@
-//! Somebody else's XDP program: it passes every packet, and stays until it is dropped.
+//! Somebody else's programs in XDP and TC: they pass every packet, and stay until they are dropped.
 
 use std::{
     io,
@@ -13,9 +13,16 @@ use crate::netns::Ns;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_PROG_TYPE_XDP: u32 = 6;
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_XDP: u32 = 37;
+const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
+/// Before all others.
+const BPF_F_BEFORE: u32 = 1 << 3;
 /// `r0 = XDP_PASS; exit`.
 const PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+/// `r0 = TC_ACT_OK; exit`: no program behind it sees the packet.
+const OK: [u64; 2] = [0xb7, 0x95];
 
 /// The first fields of `union bpf_attr`. Pointers are numbers there.
 #[repr(C)]
@@ -56,30 +63,58 @@ pub struct ForeignXdp {
 impl ForeignXdp {
     /// `name` is what the kernel calls it, of up to 15 characters.
     pub fn attach(ns: &Ns, interface: &str, name: &str, mode: Mode) -> Result<Self> {
-        let ifindex = ns.ifindex(interface)?;
-        let mut load = Load {
-            kind: BPF_PROG_TYPE_XDP,
-            instructions: PASS.len() as u32,
-            code: PASS.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            log_level: 0,
-            log_size: 0,
-            log: 0,
-            kernel: 0,
-            flags: 0,
-            name: [0; 16],
-        };
-        load.name[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
-        ns.exec(|| {
-            // SAFETY: the attribute is whole, and what it points to is constant.
-            let program = unsafe { bpf(BPF_PROG_LOAD, &load) }.context("loading a program")?;
-            let program_number = program.as_raw_fd().cast_unsigned();
-            let link = Link { program: program_number, ifindex, kind: BPF_XDP, flags: mode as u32 };
-            // SAFETY: the attribute is whole, and has no pointers.
-            let link = unsafe { bpf(BPF_LINK_CREATE, &link) }.context("attaching it")?;
-            Ok(Self { _link: link })
-        })?
+        let at = (BPF_XDP, mode as u32);
+        Ok(Self { _link: attach(ns, interface, name, (BPF_PROG_TYPE_XDP, &PASS), at)? })
     }
+}
+
+/// In TC, attached before all others as long as it is held.
+#[derive(Debug)]
+pub struct ForeignTcx {
+    _link: OwnedFd,
+}
+
+impl ForeignTcx {
+    pub fn ingress(ns: &Ns, interface: &str, name: &str) -> Result<Self> {
+        let at = (BPF_TCX_INGRESS, BPF_F_BEFORE);
+        Ok(Self { _link: attach(ns, interface, name, (BPF_PROG_TYPE_SCHED_CLS, &OK), at)? })
+    }
+
+    pub fn egress(ns: &Ns, interface: &str, name: &str) -> Result<Self> {
+        let at = (BPF_TCX_EGRESS, BPF_F_BEFORE);
+        Ok(Self { _link: attach(ns, interface, name, (BPF_PROG_TYPE_SCHED_CLS, &OK), at)? })
+    }
+}
+
+fn attach(
+    ns: &Ns,
+    interface: &str,
+    name: &str,
+    (kind, code): (u32, &'static [u64; 2]),
+    (hook, flags): (u32, u32),
+) -> Result<OwnedFd> {
+    let ifindex = ns.ifindex(interface)?;
+    let mut load = Load {
+        kind,
+        instructions: code.len() as u32,
+        code: code.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel: 0,
+        flags: 0,
+        name: [0; 16],
+    };
+    load.name[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
+    ns.exec(|| {
+        // SAFETY: the attribute is whole, and what it points to is constant.
+        let program = unsafe { bpf(BPF_PROG_LOAD, &load) }.context("loading a program")?;
+        let link =
+            Link { program: program.as_raw_fd().cast_unsigned(), ifindex, kind: hook, flags };
+        // SAFETY: the attribute is whole, and has no pointers.
+        unsafe { bpf(BPF_LINK_CREATE, &link) }.context("attaching it")
+    })?
 }
 
 /// # Safety

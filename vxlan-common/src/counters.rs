@@ -50,6 +50,9 @@ two_layouts! {
         pub rx_packets: u64,
         /// Their bytes, from inner Ethernet header to end of payload.
         pub rx_bytes: u64,
+        /// Packets that passed every rule of receive. What was neither delivered nor dropped since
+        /// was lost between XDP and TC.
+        pub accepted: u64,
         /// Packets handed to the underlay interface.
         pub tx_packets: u64,
         /// Their inner bytes.
@@ -69,13 +72,14 @@ two_layouts! {
     }
 }
 
-const _: () = assert!(size_of::<Counters>() == 8 * (7 + 4 + SLOTS));
+const _: () = assert!(size_of::<Counters>() == 8 * (8 + 4 + SLOTS));
 
 impl Counters {
     /// All zero.
     pub const ZERO: Self = Self {
         rx_packets: 0,
         rx_bytes: 0,
+        accepted: 0,
         tx_packets: 0,
         tx_bytes: 0,
         neighbour_replies: 0,
@@ -94,6 +98,7 @@ impl Counters {
     pub fn add(&mut self, other: &Self) {
         self.rx_packets += other.rx_packets;
         self.rx_bytes += other.rx_bytes;
+        self.accepted += other.accepted;
         self.tx_packets += other.tx_packets;
         self.tx_bytes += other.tx_bytes;
         self.neighbour_replies += other.neighbour_replies;

@@ -81,6 +81,8 @@ reasons! {
         ProbeDenied = 18 "probe_denied",
         /// Several packets that the driver or GRO merged into one, received without XDP.
         Aggregate = 19 "aggregate",
+        /// Inner frame from this host's own overlay MAC address: two hosts have the same one.
+        OwnMac = 20 "own_mac",
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn answer(
         FrameKind::Solicitation => advertisement(ctx, inner, &mac)?,
         FrameKind::Ip | FrameKind::Advertisement | FrameKind::LinkControl => return None,
     }
-    redirect::into_overlay(ifindex)
+    redirect::into_overlay(ctx, ifindex)
 }
 
 /// The MAC of an address behind a member: the configured one, or one learned not long ago.

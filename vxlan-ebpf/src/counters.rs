@@ -91,6 +91,12 @@ pub(crate) fn tx_drop(failed: &Failed<TxDrop>) {
     add_drops(failed.slot, DropReason::Tx(failed.reason), failed.packets);
 }
 
+/// Counts a packet that passed every rule.
+#[inline(always)]
+pub(crate) fn accepted(slot: u32) {
+    update(slot, |counters| counters.accepted += 1);
+}
+
 /// Counts packets handed to the overlay.
 #[inline(always)]
 pub(crate) fn received(slot: u32, packets: u64, bytes: u64) {

@@ -98,7 +98,17 @@ impl PacketCtx for XdpContext {
             }
             return tag_mac(self, sender, inner);
         }
-        let tag = FrameTag { secret, ifindex: sender.network.ifindex, slot: sender.member.slot };
+        let mut slot = sender.member.slot;
+        if inner.to_group() {
+            // Should a program of somebody else keep the frame from `deliver`, the stack of the
+            // underlay must not take it for its own.
+            let [first, second, ..] = inner.destination_mac.octets();
+            slot = FrameTag::to_group(slot, first);
+            let bytes = [FrameTag::NO_STATION, second];
+            let frame = View::from_xdp(self);
+            frame.set(ethernet::field::DESTINATION, bytes).ok_or(RxDrop::NoHeadroom)?;
+        }
+        let tag = FrameTag { secret, ifindex: sender.network.ifindex, slot };
         View::from_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
     }
 }

@@ -16,7 +16,7 @@ use vxlan_common::{
 
 use crate::{
     buffers,
-    counters::Refused,
+    counters::{self, Refused},
     learning, lookup,
     maps::{CLOCK, LEARNED, SETTINGS},
     nat,
@@ -86,6 +86,7 @@ pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
         slot,
         pair: None,
     })?;
+    counters::accepted(slot);
     let ifindex = sender.network.ifindex;
     Ok(RxVerdict::Accepted(AcceptedFrame { ifindex, slot, len: outer.inner_len() }))
 }

@@ -10,7 +10,7 @@ use vxlan_common::{
     bytes::{Bytes as _, HeaderWindow as _},
     inner,
     reason::RxDrop,
-    table::{Cast, TAG_MAC},
+    table::{Cast, TAG_MAC, TaggedMember},
     wire::{
         ETH_LEN,
         ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAC_LEN},
@@ -40,6 +40,8 @@ struct Target {
     slot: u32,
     /// How to restore the destination MAC: its kind of address, and the interface's own MAC.
     cast: Option<(Cast, Mac)>,
+    /// The first byte of a group's MAC, which `decap` has replaced; 0: it has not.
+    first_byte: u8,
 }
 
 /// Delivers a frame that has our tag.
@@ -61,14 +63,19 @@ pub(crate) fn run(ctx: &TcContext) -> Result<DeliverVerdict, Failed<RxDrop>> {
     if let Some((cast, own)) = &target.cast {
         restore(ctx, own, cast).ok_or_else(not_redirected)?;
     }
-    let verdict = redirect::into_overlay(target.ifindex).ok_or_else(not_redirected)?;
+    if target.first_byte != 0 {
+        let restored = ctx.store(ethernet::field::DESTINATION, &[target.first_byte], 0);
+        restored.ok().ok_or_else(not_redirected)?;
+    }
+    let verdict = redirect::into_overlay(ctx, target.ifindex).ok_or_else(not_redirected)?;
     counters::received(target.slot, packets, info.bytes(headers));
     Ok(DeliverVerdict::Redirected(verdict))
 }
 
 /// Delivers a frame that `decap_tc` accepted, and returns the helper's verdict.
-pub(crate) fn accepted(frame: &AcceptedFrame) -> Result<i32, Failed<RxDrop>> {
-    let verdict = if frame.ifindex == 0 { None } else { redirect::into_overlay(frame.ifindex) };
+pub(crate) fn accepted(ctx: &TcContext, frame: &AcceptedFrame) -> Result<i32, Failed<RxDrop>> {
+    let verdict =
+        if frame.ifindex == 0 { None } else { redirect::into_overlay(ctx, frame.ifindex) };
     let failed = || Failed { reason: RxDrop::RedirectFailed, slot: frame.slot, packets: 1 };
     let verdict = verdict.ok_or_else(failed)?;
     counters::received(frame.slot, 1, frame.len.into());
@@ -91,13 +98,16 @@ fn target(ctx: &TcContext) -> Option<Target> {
             _ => return None,
         };
         let cast = Some((cast, member.mac));
-        return Some(Target { ifindex: member.ifindex, slot: member.slot, cast });
+        let TaggedMember { ifindex, slot, .. } = member;
+        return Some(Target { ifindex, slot, cast, first_byte: 0 });
     }
     let tag = View::from_skb_metadata(ctx).tag()?;
+    let (slot, first_byte) = tag.slot_and_byte();
     (tag.secret == settings.secret).then_some(Target {
         ifindex: tag.ifindex,
-        slot: tag.slot,
+        slot,
         cast: None,
+        first_byte,
     })
 }
 

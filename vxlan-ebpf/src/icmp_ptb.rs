@@ -59,7 +59,7 @@ pub(crate) fn send(
         }
         fragmentation_needed(ctx, inner, network, mtu)?;
     }
-    redirect::into_overlay(ifindex)
+    redirect::into_overlay(ctx, ifindex)
 }
 
 /// A message about the packet is allowed: RFC 1122 section 3.2.2 and RFC 4443 section 2.4 rule out

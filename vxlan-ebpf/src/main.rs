@@ -117,7 +117,7 @@ fn decap_tc(ctx: TcContext) -> i32 {
         // TCX has no other verdict that consumes a packet.
         Ok(decap::RxVerdict::Probe) => TC_ACT_SHOT,
         Ok(decap::RxVerdict::Accepted(accepted)) => {
-            deliver::accepted(&accepted).unwrap_or_else(|failed| lost(&ctx, &failed))
+            deliver::accepted(&ctx, &accepted).unwrap_or_else(|failed| lost(&ctx, &failed))
         }
         Err(refused) => {
             if may_log() {

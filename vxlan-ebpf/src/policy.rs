@@ -102,10 +102,10 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     if matches!(inner.kind, FrameKind::LinkControl) {
         return Err(RxDrop::InnerProtocolDenied);
     }
-    if inner.has_martian_source()
-        || inner.speaks_for_other_mac
-        || inner.source_mac.equals(&sender.network.mac)
-    {
+    if inner.source_mac.equals(&sender.network.mac) {
+        return Err(RxDrop::OwnMac);
+    }
+    if inner.has_martian_source() || inner.speaks_for_other_mac {
         return Err(RxDrop::InnerSourceDenied);
     }
     let may_claim = |address| {

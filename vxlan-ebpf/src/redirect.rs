@@ -2,13 +2,22 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_REDIRECT},
-    helpers::generated::bpf_redirect,
+    helpers::generated::{bpf_check_mtu, bpf_redirect},
+    programs::TcContext,
 };
 
 /// Has the overlay interface receive the frame; returns the helper's verdict. `None`: the kernel
-/// refuses.
+/// refuses, or there is no such interface.
 #[inline(always)]
-pub(crate) fn into_overlay(ifindex: u32) -> Option<i32> {
+pub(crate) fn into_overlay(ctx: &TcContext, ifindex: u32) -> Option<i32> {
+    // `bpf_redirect` looks for the interface after this program has ended, and then loses the frame
+    // without a word. This helper (Linux 5.12) looks now, and is negative where there is none. That
+    // a frame is longer than the interface's MTU is no matter on receive.
+    let mut mtu = 0;
+    // SAFETY: the context is the program's own, and the length lies on the stack.
+    if unsafe { bpf_check_mtu(ctx.skb.skb.cast(), ifindex, &raw mut mtu, 0, 0) } < 0 {
+        return None;
+    }
     // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
     let verdict = unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) };
     (verdict == i64::from(TC_ACT_REDIRECT)).then_some(verdict as i32)

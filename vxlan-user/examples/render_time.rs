@@ -79,6 +79,7 @@ fn snapshot(peers: usize) -> Snapshot {
         state: HostState {
             node: "here".to_owned(),
             underlay: UnderlayRecord {
+                hooks: vxlan_user::state::HooksRecord::default(),
                 interface: "eth0".to_owned(),
                 address,
                 addresses: vec![address],

@@ -110,6 +110,9 @@ fn inner(
     if inner.ip().is_some_and(|ip| ip.is_link_scoped()) {
         return Err("inner_protocol_denied");
     }
+    if network.is_own_mac(&inner) {
+        return Err("own_mac");
+    }
     if !network.may_send(member, &inner) {
         return Err("inner_source_denied");
     }

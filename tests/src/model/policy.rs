@@ -56,8 +56,13 @@ impl Network {
     }
 
     /// Rule 17.
+    /// Two hosts have the same overlay MAC.
+    pub(super) fn is_own_mac(&self, inner: &Inner<'_>) -> bool {
+        inner.src == self.mac
+    }
+
     pub(super) fn may_send(&self, member: usize, inner: &Inner<'_>) -> bool {
-        if inner.src == [0; 6] || is_group(inner.src) || inner.src == self.mac {
+        if inner.src == [0; 6] || is_group(inner.src) {
             return false;
         }
         match &inner.kind {

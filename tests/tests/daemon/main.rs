@@ -7,6 +7,7 @@ mod check;
 mod clsact;
 mod failed_restart;
 mod families;
+mod hooks;
 mod host;
 mod learned;
 mod metrics;

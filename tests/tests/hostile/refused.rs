@@ -85,11 +85,14 @@ fn rows(victim: &Victim) -> Vec<Row> {
             [[0; 4], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]].map(with_source).to_vec(),
         ),
         Row::refused(
-            "from the friend, inner source MAC zero, broadcast, multicast, the overlay's own",
+            "from the friend, inner source MAC zero, broadcast, multicast",
             friends("inner_source_denied"),
-            [[0; 6], BROADCAST, [1, 0, 0x5e, 0, 0, 1], victim.overlay_mac]
-                .map(martian_mac)
-                .to_vec(),
+            [[0; 6], BROADCAST, [1, 0, 0x5e, 0, 0, 1]].map(martian_mac).to_vec(),
+        ),
+        Row::refused(
+            "from the friend, inner source MAC the overlay's own",
+            friends("own_mac"),
+            vec![martian_mac(victim.overlay_mac)],
         ),
         Row::refused(
             "from the friend, ARP requests for the victim by a sender that is not the friend's",

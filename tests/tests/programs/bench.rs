@@ -91,9 +91,12 @@ pub(crate) struct Host {
     pub(crate) overlays: &'static [(u32, Mac)],
 }
 
-/// `gcp`, whose network 43 is on the loopback device and whose other one is on none.
+/// The interface of a second network.
+pub(crate) const OTHER_IFINDEX: u32 = 9_999;
+
+/// `gcp`, whose network 43 is on the loopback device.
 pub(crate) const GCP: Host =
-    Host { v4: Some(GCP_PRIVATE), v6: None, overlays: &[(1, GCP_MAC), (9_999, OTHER_MAC)] };
+    Host { v4: Some(GCP_PRIVATE), v6: None, overlays: &[(1, GCP_MAC), (OTHER_IFINDEX, OTHER_MAC)] };
 
 pub(crate) struct Bench {
     pub(crate) plane: Pooled,
@@ -144,11 +147,15 @@ pub(crate) const SECRET: [u8; 8] = [0xa1; 8];
 pub(crate) const AWS_SECRET_MAC: Mac = [0xca, 0xd6, 0xb1, 0xab, 0xfe, 0x2c];
 pub(crate) const OFFICE_SECRET_MAC: Mac = [0x6e, 0x43, 0x54, 0xbb, 0x3b, 0xf8];
 
-/// Copies of a flooded frame really leave, by the loopback device: not by the host's.
+/// Copies of a flooded frame really leave, by the loopback device: not by the host's. Both overlay
+/// interfaces are there.
 pub(crate) fn own_namespace() {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
-    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    assert!(up.is_ok_and(|status| status.success()), "lo cannot be set up");
+    let other = format!("link add other index {OTHER_IFINDEX} type veth peer name hidden");
+    for command in ["link set lo up", &other] {
+        let done = std::process::Command::new("ip").args(command.split(' ')).status();
+        assert!(done.is_ok_and(|status| status.success()), "ip {command}");
+    }
 }
 
 impl Bench {

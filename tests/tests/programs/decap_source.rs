@@ -1,11 +1,15 @@
 //! Inner sources that a peer may not use.
 
-use vxlan_common::reason::RxDrop::InnerSourceDenied;
+use vxlan_common::reason::RxDrop::{InnerSourceDenied, OwnMac};
 
 use crate::prelude::*;
 
 fn denied(name: impl Into<String>, inner: &Packet) -> Row {
     Row::refused(name, &from_aws(inner).build(), InnerSourceDenied, AWS_43)
+}
+
+fn own(name: &str, inner: &Packet) -> Row {
+    Row::refused(name, &from_aws(inner).build(), OwnMac, AWS_43)
 }
 
 #[test]
@@ -62,7 +66,7 @@ fn mac_sources() {
         Packet::new().with(Eth::new(GCP_MAC, mac)).with(ipv4()).with(Icmp::echo_request(1, 1))
     };
     let rows = [
-        denied("this host's own MAC", &from(GCP_MAC)),
+        own("this host's own MAC", &from(GCP_MAC)),
         denied("MAC of zeros", &from([0; 6])),
         denied("broadcast MAC", &from(BROADCAST)),
         denied("IPv4 multicast MAC", &from([1, 0, 0x5e, 0, 0, 1])),
@@ -91,7 +95,7 @@ fn arp_senders() {
         denied("announcement of this host's address", &announcement(GCP_HOST)),
         denied("announcement of office's address", &announcement(OFFICE_HOST)),
         denied("announcement of 127.0.0.1", &announcement(Ipv4Addr::LOCALHOST)),
-        denied("request with this host's MAC", &own_mac),
+        own("request with this host's MAC", &own_mac),
     ];
     check(&mut Bench::gcp(), Program::Decap, &rows);
 }

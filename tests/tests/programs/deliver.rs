@@ -36,7 +36,8 @@ fn decap_then_deliver_gives_back_every_kind_of_frame() {
     for (name, frame) in decap_accepted::frames() {
         let (packet, frame) = (from_aws(&frame).build(), frame.build());
         let tagged = to(secret(&frame), &frame);
-        let row = Row::accepted_with_mac(name, &packet, &tagged).nat(SrcAddress, AWS_43);
+        let row = Row::accepted_with_mac(name, &packet, AWS_43, &tagged);
+        let row = row.nat(SrcAddress, AWS_43);
         check(&mut bench, Program::Decap, &[row]);
         let row = [Row::delivered(name, &tagged, &frame, AWS_43)];
         check(&mut bench, Program::Deliver, &row);
@@ -142,6 +143,25 @@ fn an_overlay_interface_that_is_not_there_is_counted() {
         .verdict(TC_ACT_SHOT)
         .deltas(Deltas::rx_drop(RedirectFailed, AWS_43));
     check(&mut bench, Program::Deliver, &[row]);
+}
+
+/// The kernel would lose it without a word.
+#[test]
+fn an_overlay_interface_that_has_gone_is_counted() {
+    let host = Host { overlays: &[(54_321, GCP_MAC), (54_322, OTHER_MAC)], ..GCP };
+    let mut bench = Bench::new(&gcp(PUBLIC_MAC_TAG), host);
+    let unicast = ping().build().to_vec();
+    let broadcast = to(BROADCAST, &unicast);
+    for frame in [unicast, broadcast] {
+        let tagged = to(secret(&frame), &frame);
+        let outcome = bench.run(Program::Deliver, Context::DEFAULT, &tagged);
+        assert_eq!(outcome.verdict, TC_ACT_SHOT);
+        assert_eq!(outcome.deltas, Deltas::rx_drop(RedirectFailed, AWS_43));
+    }
+    let outcome = bench.run(Program::DecapTc, Context::DEFAULT, &from_aws(&ping()).build());
+    assert_eq!(outcome.verdict, TC_ACT_SHOT);
+    let nat = Deltas::accepted(AWS_43).nat(SrcAddress, AWS_43);
+    assert_eq!(outcome.deltas, Deltas::rx_drop(RedirectFailed, AWS_43).with(&nat));
 }
 
 /// Each network's frames come out with that network's own MAC.

@@ -60,6 +60,11 @@ impl Deltas {
         rx.and(&who.owner(), "rx_bytes", bytes as u64)
     }
 
+    /// A packet that passed every rule of receive.
+    pub(crate) fn accepted(who: Who) -> Self {
+        Self::none().and(&who.owner(), "accepted", 1)
+    }
+
     pub(crate) fn sent(who: Who, packets: u64, bytes: usize) -> Self {
         let tx = Self::none().and(&who.owner(), "tx_packets", packets);
         tx.and(&who.owner(), "tx_bytes", bytes as u64)
@@ -117,6 +122,7 @@ impl Deltas {
     pub(crate) fn slot(mut self, owner: &SlotOwner, counters: &Counters) -> Self {
         self = self.and(owner, "rx_packets", counters.rx_packets);
         self = self.and(owner, "rx_bytes", counters.rx_bytes);
+        self = self.and(owner, "accepted", counters.accepted);
         self = self.and(owner, "tx_packets", counters.tx_packets);
         self = self.and(owner, "tx_bytes", counters.tx_bytes);
         self = self.and(owner, "neighbour_replies", counters.neighbour_replies);

@@ -81,7 +81,12 @@ pub(crate) fn as_decap(bench: &Bench, input: &[u8], mut outcome: Outcome) -> Out
             } else {
                 let ifindex = bench.plan.networks[member.network as usize].ifindex;
                 let (ifindex, slot) = (ifindex.to_ne_bytes(), member.slot.to_ne_bytes());
-                [&bench.plan.settings.secret[..], &ifindex, &slot, &frame].concat()
+                let mut tagged =
+                    [&bench.plan.settings.secret[..], &ifindex, &slot, &frame].concat();
+                if frame[0] & 1 != 0 {
+                    tagged[15] = std::mem::replace(&mut tagged[16], 0x02);
+                }
+                tagged
             };
         }
         other => panic!("no verdict of decap_tc: {other}"),

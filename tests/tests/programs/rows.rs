@@ -70,13 +70,20 @@ impl Row {
         let member = bench.plan.members[bench.member(from) as usize];
         let ifindex = bench.plan.networks[member.network as usize].ifindex;
         let (ifindex, slot) = (ifindex.to_ne_bytes(), member.slot.to_ne_bytes());
-        let tag = [&SECRET[..], &ifindex, &slot].concat();
-        Self { tag, accepted: true, ..Self::new(name, input, XDP_PASS, inner) }
+        let mut tag = [&SECRET[..], &ifindex, &slot].concat();
+        let mut output = inner.to_vec();
+        // Of a frame to a group the tag holds the first byte, and the frame one of no station.
+        if inner[0] & 1 != 0 {
+            tag[15] = std::mem::replace(&mut output[0], 0x02);
+        }
+        let deltas = Deltas::accepted(from);
+        Self { tag, accepted: true, deltas, ..Self::new(name, input, XDP_PASS, &output) }
     }
 
     /// `decap`, where the tag is a MAC: what leaves it is `output`.
-    pub(crate) fn accepted_with_mac(name: &str, input: &[u8], output: &[u8]) -> Self {
-        Self { accepted: true, ..Self::new(name, input, XDP_PASS, output) }
+    pub(crate) fn accepted_with_mac(name: &str, input: &[u8], from: Who, output: &[u8]) -> Self {
+        let deltas = Deltas::accepted(from);
+        Self { accepted: true, deltas, ..Self::new(name, input, XDP_PASS, output) }
     }
 
     /// `deliver` leaves it to the host.

@@ -22,8 +22,25 @@ pub struct FrameTag {
     pub secret: [u8; 8],
     /// The overlay interface; also keeps GRO from merging two networks.
     pub ifindex: u32,
-    /// Counter slot.
+    /// Counter slot in the lower 24 bits. Above them, of a frame to a group: the first byte of its
+    /// destination MAC.
     pub slot: u32,
+}
+
+impl FrameTag {
+    /// What `decap` writes in place of that byte: a station that does not exist, so that the host
+    /// drops the frame where no program takes it.
+    pub const NO_STATION: u8 = 0x02;
+
+    /// Names the slot of a frame to a group.
+    pub const fn to_group(slot: u32, first_byte: u8) -> u32 {
+        slot | (first_byte as u32) << 24
+    }
+
+    /// Returns the counter slot, and the byte to put back; 0: none, as that is no group's.
+    pub const fn slot_and_byte(&self) -> (u32, u8) {
+        (self.slot & 0x00ff_ffff, (self.slot >> 24) as u8)
+    }
 }
 
 /// The member that a secret destination MAC stands for.

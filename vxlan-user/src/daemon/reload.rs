@@ -70,6 +70,8 @@ impl Reload<'_, '_> {
         let (directories, host) = (self.directories, self.host);
         // The next generation begins with the record, which must hold what was learned up to now.
         self.reconciler.save(self.running);
+        // Without pins the programs at work would look like somebody else's.
+        self.running.plane.restore_pins(&directories.pins, self.running.generation())?;
         let preflight = preflight::inspect(directories, host).await?;
         let before = &self.running.preflight;
         let listener = match same_listener(&before.config, &preflight.config) {

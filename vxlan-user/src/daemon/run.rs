@@ -149,6 +149,7 @@ pub async fn run(
             () = host_pass.due() => {
                 turns.begin("what the daemon made on the host");
                 host_pass.run(&mut running).await;
+                underlay.publish_record(&running);
             }
             () = underlay.carrier_poll_due() => {
                 turns.begin("the carrier");
@@ -161,6 +162,7 @@ pub async fn run(
                 turns.begin("what is due each second");
                 reconciler.save(&mut running);
                 service_manager.update_status(&running);
+                host_pass.glance(&running);
                 if running.state.underlay.lost.is_some() {
                     underlay.reconcile(&mut running, &mut probing).await;
                     reconciler.observe(&[HostEvent::Overrun], &running);

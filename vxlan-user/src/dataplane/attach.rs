@@ -1,18 +1,21 @@
 //! Attaching receive: `decap` by an XDP link that is pinned and, in a takeover, replaced without a
 //! gap, with `deliver` behind it in TC; or `decap_tc` instead of both, where XDP cannot be had.
 
-use std::{os::fd::AsFd as _, path::Path};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
 
 use aya::programs::{ProgramError, Xdp, links::FdLink};
 
 use crate::attach_mode::AttachMode;
 
 use super::{
-    attachment::{AttachModes, AttachTarget, Attachment, Refusal, TcHooks, xdp_mode},
+    attachment::{AttachModes, AttachTarget, Attachment, Refusal, TcHooks, program_id, xdp_mode},
     detach::unpin_link,
     error::{DataPlaneError, errno, program_error},
     link::{self, PinnedLink},
-    loader::DataPlane,
+    loader::{DataPlane, xdp_of},
     names,
     pins::Pins,
 };
@@ -57,6 +60,7 @@ impl DataPlane {
             Err(refused) => {
                 self.attach_ingress(names::DECAP_TC, on, hooks, pins)?;
                 unpin_link(&pins.xdp_link())?;
+                self.links.remove(&pins.xdp_link());
                 let program = self.classifier(names::DECAP_TC)?;
                 let program_id = program_id(program.info(), names::DECAP_TC)?;
                 Ok(Attachment { mode: AttachMode::Off, program_id, refused })
@@ -78,16 +82,18 @@ impl DataPlane {
         let ReceiveTarget { on, modes, previous } = target;
         let path = pins.xdp_link();
         let mut pinned = PinnedLink::open(&path)?;
-        let program = self.xdp()?;
+        let program = xdp_of(&mut self.bpf)?;
         let program_id = program_id(program.info(), names::DECAP)?;
         if let Some(link) = pinned.take_if(|link| link.ifindex == on.ifindex) {
             let same_mode = previous.filter(|previous| modes.allowed.contains(&previous.mode));
             if let Some(previous) = same_mode {
                 let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
                 if link.replace(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
+                    self.links.insert(path, link.into());
                     return Ok(Ok(Attachment { program_id, ..previous.clone() }));
                 }
             }
+            self.links.remove(&path);
             unpin_link(&path)?;
         }
         let mut refused = modes.refused.clone();
@@ -95,7 +101,8 @@ impl DataPlane {
             let Some(xdp) = xdp_mode(mode) else { return Ok(Err(refused)) };
             match program.attach(on.interface, xdp) {
                 Ok(id) => {
-                    pin_xdp(program, id, &path, pinned.as_ref())?;
+                    let link = pin_xdp(program, id, &path, pinned.as_ref())?;
+                    self.links.insert(path, link);
                     return Ok(Ok(Attachment { mode, program_id, refused }));
                 }
                 Err(error) => {
@@ -107,19 +114,13 @@ impl DataPlane {
         if let Some(xdp) = previous.and_then(|previous| xdp_mode(previous.mode))
             && let Ok(id) = program.attach(on.interface, xdp)
         {
-            pin_xdp(program, id, &path, pinned.as_ref())?;
+            let link = pin_xdp(program, id, &path, pinned.as_ref())?;
+            self.links.insert(path, link);
         }
         let reason = refused.pop().map_or_else(String::new, |last| last.reason);
         let interface = on.interface.to_owned();
         Err(DataPlaneError::Attach { program: names::DECAP, interface, reason })
     }
-}
-
-fn program_id(
-    info: Result<aya::programs::ProgramInfo, ProgramError>,
-    name: &'static str,
-) -> Result<u32, DataPlaneError> {
-    Ok(info.map_err(program_error(name))?.id())
 }
 
 /// Returns the name of anybody's program. `None`: there is no such program, or the kernel does not
@@ -135,7 +136,7 @@ fn pin_xdp(
     id: aya::programs::xdp::XdpLinkId,
     path: &Path,
     previous: Option<&PinnedLink>,
-) -> Result<(), DataPlaneError> {
+) -> Result<OwnedFd, DataPlaneError> {
     let link = program.take_link(id).map_err(program_error(names::DECAP))?;
     let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(path, error))?;
     link::pin(link, path, previous)

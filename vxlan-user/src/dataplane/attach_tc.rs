@@ -1,25 +1,21 @@
 //! Attaching `deliver` and `encap`: by TCX links that are pinned and, in a takeover, replaced
-//! without a gap; on kernels before 6.6 by filters of the clsact qdisc, which outlive the process
-//! by themselves.
+//! without a gap; on kernels before 6.6 by filters ([`clsact`]).
 
 use std::{
-    mem,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    links::{FdLink, Link as _},
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
+    LinkOrder, ProgramError, ProgramFd, SchedClassifier, TcAttachType, links::FdLink,
+    tc::TcAttachOptions,
 };
-
-use vxlan_common::wire::vxlan;
 
 use crate::attach_mode::AttachMode;
 
 use super::{
-    attachment::{AttachTarget, TcHook, TcHooks},
+    attachment::{AttachTarget, TcHook, TcHooks, program_id},
+    clsact::{self, attach_filter, detach_filter, move_filter, replace_filter},
     detach::unpin_link,
     error::{DataPlaneError, errno, program_error},
     generation::Generation,
@@ -27,12 +23,8 @@ use super::{
     loader::DataPlane,
     names,
     pins::Pins,
+    syscall::{self, TcxHook},
 };
-
-/// Priority of our filters: fixed, so that a restart finds them instead of adding more. Others may
-/// run before and behind them.
-const PRIORITY: u16 = vxlan::PORT;
-const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// A filter that a previous run has left, and the program in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +63,7 @@ impl PreviousFilter {
         let failed = |error: String| format!("{} on {}: {error}", self.name, self.interface);
         let mut program = SchedClassifier::from_pin(&self.program)
             .map_err(|error| failed(format!("{}: {error}", self.program.display())))?;
-        replace_filter(&mut program, self.name, &self.interface, self.at);
+        let _interface_is_gone = clsact::replace_any(&mut program, &self.interface, self.at);
         Ok(())
     }
 }
@@ -86,7 +78,12 @@ impl DataPlane {
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.deliver_link();
-        attach(self.classifier(name)?, name, target, TcAttachType::Ingress, hooks, &path)
+        // Each of the two knows tagged frames, so none is lost while one stands in for the other.
+        let other = if name == names::DELIVER { names::DECAP_TC } else { names::DELIVER };
+        let place = Place { name, target, at: TcAttachType::Ingress, stand_in: self.fd_of(other)? };
+        let link = attach(self.classifier(name)?, &place, hooks, &path)?;
+        self.hold(path, link);
+        Ok(())
     }
 
     /// Attaches `encap` to TC egress of an overlay interface.
@@ -98,8 +95,40 @@ impl DataPlane {
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
         let path = pins.encap_link(vni);
-        let program = self.classifier(names::ENCAP)?;
-        attach(program, names::ENCAP, target, TcAttachType::Egress, hooks, &path)
+        let stand_in = self.fd_of(names::DELIVER)?;
+        let place = Place { name: names::ENCAP, target, at: TcAttachType::Egress, stand_in };
+        let link = attach(self.classifier(names::ENCAP)?, &place, hooks, &path)?;
+        self.hold(path, link);
+        Ok(())
+    }
+
+    /// Attaches `encap` again where it is missing or behind another program.
+    pub fn repair_encap(
+        &mut self,
+        target: AttachTarget<'_>,
+        vni: u32,
+        hook: TcHook,
+        pins: &Pins,
+    ) -> Result<(), DataPlaneError> {
+        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        self.attach_encap(target, vni, hooks, pins)?;
+        if hook == TcHook::Netlink {
+            let program = self.classifier(names::ENCAP)?;
+            let _stays_behind = move_filter(program, target.interface, TcAttachType::Egress);
+        }
+        Ok(())
+    }
+
+    /// Brings the filter of `deliver`, or of `decap_tc`, in front of others of its priority.
+    pub fn move_ingress_filter(
+        &mut self,
+        interface: &str,
+        mode: AttachMode,
+    ) -> Result<(), DataPlaneError> {
+        let name = if mode == AttachMode::Off { names::DECAP_TC } else { names::DELIVER };
+        let program = self.classifier(name)?;
+        let _stays_behind = move_filter(program, interface, TcAttachType::Ingress);
+        Ok(())
     }
 
     /// Detaches encap links of networks that are not in `vnis`.
@@ -113,115 +142,94 @@ impl DataPlane {
     }
 }
 
-/// Removes our `deliver` filter from a clsact qdisc. `false`: there is none.
-pub fn detach_deliver_filter(interface: &str) -> bool {
-    detach_filter(interface, TcAttachType::Ingress)
+/// Where a program is attached, and as what.
+struct Place<'a> {
+    name: &'static str,
+    target: AttachTarget<'a>,
+    at: TcAttachType,
+    /// Another program, which takes the program's place in a link while that program moves.
+    stand_in: ProgramFd,
 }
 
-fn detach_filter(interface: &str, at: TcAttachType) -> bool {
-    SchedClassifierLink::attached(interface, at, PRIORITY, HANDLE, None)
-        .is_ok_and(|filter| filter.detach().is_ok())
+impl Place<'_> {
+    fn failed(&self, error: &ProgramError) -> DataPlaneError {
+        DataPlaneError::Attach {
+            program: self.name,
+            interface: self.target.interface.to_owned(),
+            reason: explain(error),
+        }
+    }
 }
 
+/// Attaches a program before all others, or puts it in place of the previous run's; returns its
+/// link, if it is attached by one.
 fn attach(
     program: &mut SchedClassifier,
-    name: &'static str,
-    target: AttachTarget<'_>,
-    at: TcAttachType,
+    place: &Place<'_>,
     hooks: TcHooks,
     path: &Path,
-) -> Result<(), DataPlaneError> {
-    let failed = |error: &ProgramError| DataPlaneError::Attach {
-        program: name,
-        interface: target.interface.to_owned(),
-        reason: explain(error),
-    };
+) -> Result<Option<OwnedFd>, DataPlaneError> {
+    let (interface, at) = (place.target.interface, place.at);
     let had_filter = hooks.previous == Some(TcHook::Netlink);
     match hooks.now {
         TcHook::Tcx => {
-            attach_tcx(program, name, target, at, path, failed)?;
+            let link = attach_tcx(program, place, path)?;
             if had_filter {
-                detach_filter(target.interface, at);
+                detach_filter(interface, at);
             }
-            Ok(())
+            Ok(Some(link))
         }
         TcHook::Netlink => {
-            let replaced = had_filter && replace_filter(program, name, target.interface, at);
+            let replaced = had_filter && replace_filter(program, interface, at);
             if !replaced {
-                attach_filter(program, name, target.interface, at, failed)?;
+                attach_filter(program, interface, at).map_err(|error| place.failed(&error))?;
             }
             // Only now that the filter runs: while both are attached nothing is done twice, as the
             // first program that accepts a frame takes it.
-            unpin_link(path)
+            unpin_link(path)?;
+            Ok(None)
         }
     }
 }
 
 fn attach_tcx(
     program: &mut SchedClassifier,
-    name: &'static str,
-    target: AttachTarget<'_>,
-    at: TcAttachType,
+    place: &Place<'_>,
     path: &Path,
-    failed: impl Fn(&ProgramError) -> DataPlaneError,
-) -> Result<(), DataPlaneError> {
+) -> Result<OwnedFd, DataPlaneError> {
+    let pin = |error| DataPlaneError::pin(path, error);
     let pinned = PinnedLink::open(path)?;
-    if let Some(link) = pinned.as_ref().filter(|link| link.ifindex == target.ifindex) {
-        let fd = program.fd().map_err(program_error(name))?.as_fd();
-        if link.replace(fd).map_err(|error| DataPlaneError::pin(path, error))? {
-            return Ok(());
+    let fd = program.fd().map_err(program_error(place.name))?;
+    let fd = fd.try_clone().map_err(pin)?;
+    let mut moves = None;
+    if let Some(link) = pinned.as_ref().filter(|link| link.ifindex == place.target.ifindex) {
+        if link.is_first(tcx_hook(place.at)).map_err(pin)? {
+            if link.replace(fd.as_fd()).map_err(pin)? {
+                return syscall::pinned(path).map_err(pin);
+            }
+        } else if link.program == program_id(program.info(), place.name)? {
+            // The kernel takes no program twice.
+            link.replace(place.stand_in.as_fd()).map_err(pin)?;
+            moves = Some(link);
         }
     }
-    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let id = program
-        .attach_with_options(target.interface, at, options)
-        .map_err(|error| failed(&error))?;
+    // A program that passes a packet ends the chain: behind one nothing would be received.
+    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let attached = program.attach_with_options(place.target.interface, place.at, options);
+    if let (Err(_), Some(link)) = (&attached, moves) {
+        link.replace(fd.as_fd()).map_err(pin)?;
+    }
+    let id = attached.map_err(|error| place.failed(&error))?;
     let link: FdLink = program
         .take_link(id)
-        .map_err(program_error(name))?
+        .map_err(program_error(place.name))?
         .try_into()
         .map_err(|error| DataPlaneError::pin(path, error))?;
     link::pin(link, path, pinned.as_ref())
 }
 
-/// Puts the program into our filter of a previous run, in one step. `false`: there is none.
-fn replace_filter(
-    program: &mut SchedClassifier,
-    name: &'static str,
-    interface: &str,
-    at: TcAttachType,
-) -> bool {
-    let filter = SchedClassifierLink::attached(interface, at, PRIORITY, HANDLE, None);
-    let Ok(id) = filter.map_err(ProgramError::from).and_then(|it| program.attach_to_link(it))
-    else {
-        return false;
-    };
-    let Ok(link) = program.take_link(id).map_err(program_error(name)) else { return false };
-    // Dropping it would remove the filter.
-    mem::forget(link);
-    true
-}
-
-fn attach_filter(
-    program: &mut SchedClassifier,
-    name: &'static str,
-    interface: &str,
-    at: TcAttachType,
-    failed: impl Fn(&ProgramError) -> DataPlaneError,
-) -> Result<(), DataPlaneError> {
-    match qdisc_add_clsact(interface) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
-        Err(error) => return Err(failed(&error.into())),
-    }
-    let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-    let id = program
-        .attach_with_options(interface, at, TcAttachOptions::Netlink(options))
-        .map_err(|error| failed(&error))?;
-    let link = program.take_link(id).map_err(program_error(name))?;
-    // Dropping it would remove the filter, which shall stay when this process ends.
-    mem::forget(link);
-    Ok(())
+const fn tcx_hook(at: TcAttachType) -> TcxHook {
+    if matches!(at, TcAttachType::Egress) { TcxHook::Egress } else { TcxHook::Ingress }
 }
 
 fn explain(error: &ProgramError) -> String {

@@ -1,9 +1,15 @@
 //! How programs are attached: the modes to try, the hooks of TC, and the record of both. Knows no
 //! interface and attaches nothing.
 
-use aya::{programs::XdpMode, util::KernelVersion};
+use std::fmt;
+
+use aya::{
+    programs::{ProgramError, ProgramInfo, XdpMode},
+    util::KernelVersion,
+};
 use serde::{Deserialize, Serialize};
 
+use super::error::{DataPlaneError, program_error};
 use crate::attach_mode::AttachMode;
 
 /// Returns the mode as aya calls it. `None`: without XDP.
@@ -93,4 +99,30 @@ pub struct TcHooks {
 pub struct AttachTarget<'a> {
     pub interface: &'a str,
     pub ifindex: u32,
+}
+
+/// What is wrong with a program's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookFault {
+    /// The program is not attached, or another one is in its link.
+    Detached,
+    /// Another program comes first. What that accepts never reaches ours.
+    Behind,
+}
+
+impl fmt::Display for HookFault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Detached => "is not attached",
+            Self::Behind => "is behind another program, which can keep packets from it",
+        })
+    }
+}
+
+/// Returns the kernel's number of a program.
+pub(super) fn program_id(
+    info: Result<ProgramInfo, ProgramError>,
+    name: &'static str,
+) -> Result<u32, DataPlaneError> {
+    Ok(info.map_err(program_error(name))?.id())
 }

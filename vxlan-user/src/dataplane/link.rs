@@ -9,13 +9,19 @@ use std::{
 
 use aya::programs::links::FdLink;
 
-use super::{error::DataPlaneError, pins::NEW, syscall};
+use super::{
+    error::DataPlaneError,
+    pins::NEW,
+    syscall::{self, TcxHook},
+};
 
 /// The link that is pinned at a path.
 pub(super) struct PinnedLink {
     fd: OwnedFd,
     /// 0: the interface is gone.
     pub(super) ifindex: u32,
+    /// The kernel's number of the program in it.
+    pub(super) program: u32,
 }
 
 impl PinnedLink {
@@ -26,8 +32,8 @@ impl PinnedLink {
         }
         let failed = |error| DataPlaneError::pin(path, error);
         let fd = syscall::pinned(path).map_err(failed)?;
-        let ifindex = syscall::link_info(fd.as_fd()).map_err(failed)?.ifindex;
-        Ok(Some(Self { fd, ifindex }))
+        let info = syscall::link_info(fd.as_fd()).map_err(failed)?;
+        Ok(Some(Self { fd, ifindex: info.ifindex, program: info.program }))
     }
 
     /// Replaces the program in the link. `false`: the link's interface has gone.
@@ -39,17 +45,29 @@ impl PinnedLink {
         }
     }
 
+    /// Returns whether the link is the first of those in its hook.
+    pub(super) fn is_first(&self, hook: TcxHook) -> io::Result<bool> {
+        let id = syscall::link_info(self.fd.as_fd())?.id;
+        Ok(syscall::tcx_links(self.ifindex, hook)?.first() == Some(&id))
+    }
+
     fn detach(&self) -> io::Result<()> {
         syscall::detach_link(self.fd.as_fd())
     }
 }
 
-/// Pins a new link in place of `previous`, which is then detached.
+impl From<PinnedLink> for OwnedFd {
+    fn from(link: PinnedLink) -> Self {
+        link.fd
+    }
+}
+
+/// Pins a new link in place of `previous`, which is then detached. Returns the new link.
 pub(super) fn pin(
     link: FdLink,
     path: &Path,
     previous: Option<&PinnedLink>,
-) -> Result<(), DataPlaneError> {
+) -> Result<OwnedFd, DataPlaneError> {
     let failed = |error: io::Error| DataPlaneError::pin(path, error);
     // No name on a BPF file system has a dot.
     let new =
@@ -60,5 +78,7 @@ pub(super) fn pin(
     }
     link.pin(&new).map_err(|error| DataPlaneError::pin(&new, error))?;
     fs::rename(&new, path).map_err(failed)?;
-    previous.map_or(Ok(()), PinnedLink::detach).map_err(failed)
+    let link = syscall::pinned(path).map_err(failed)?;
+    previous.map_or(Ok(()), PinnedLink::detach).map_err(failed)?;
+    Ok(link)
 }

@@ -1,19 +1,17 @@
 //! Loading: programs in the kernel, maps filled and pinned, not necessarily attached.
 
-use std::thread;
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, thread};
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Program, SchedClassifier, Xdp},
+    programs::{Program, ProgramFd, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
 
 use super::{
     error::{DataPlaneError, program_error},
     layout::MapLayout,
-    names,
-    pins::Pins,
-    tables,
+    names, tables,
 };
 use crate::plan::Plan;
 
@@ -40,6 +38,9 @@ pub struct LoadOptions {
 #[derive(Debug)]
 pub struct DataPlane {
     pub(super) bpf: Ebpf,
+    /// The links, by the paths of their pins: should those be removed, the programs stay attached
+    /// as long as this process lives, and the pins can be made again.
+    pub(super) links: BTreeMap<PathBuf, OwnedFd>,
 }
 
 impl DataPlane {
@@ -59,7 +60,7 @@ impl DataPlane {
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }
-        let mut plane = Self { bpf: loader.load(OBJECT)? };
+        let mut plane = Self { bpf: loader.load(OBJECT)?, links: BTreeMap::new() };
         plane.load_programs()?;
         Ok(plane)
     }
@@ -118,25 +119,6 @@ impl DataPlane {
         tables::change(&mut self.bpf, changes)
     }
 
-    /// Pins every map and program in the directory of a new generation.
-    pub fn pin(&mut self, pins: &Pins, generation: u64) -> Result<(), DataPlaneError> {
-        for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
-            let path = pins.map(generation, name);
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)
-                    .map_err(|error| DataPlaneError::pin(directory, error))?;
-            }
-            map.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
-        }
-        for name in names::PROGRAMS {
-            let path = pins.program(generation, name);
-            let program = self.bpf.program_mut(name);
-            let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
-            program.pin(&path).map_err(|error| DataPlaneError::pin(path, error))?;
-        }
-        Ok(())
-    }
-
     /// Describes the maps, for the record.
     pub fn layouts(&self) -> Vec<MapLayout> {
         let ours = self.bpf.maps().filter(|(name, _)| tables::is_ours(name));
@@ -164,10 +146,7 @@ impl DataPlane {
 
     /// Returns the XDP program.
     pub fn xdp(&mut self) -> Result<&mut Xdp, DataPlaneError> {
-        let name = names::DECAP;
-        let missing = DataPlaneError::Missing { what: "program", name };
-        let program = self.bpf.program_mut(name).ok_or(missing)?;
-        program.try_into().map_err(program_error(name))
+        xdp_of(&mut self.bpf)
     }
 
     /// Returns a TC program by name.
@@ -180,10 +159,25 @@ impl DataPlane {
         program.try_into().map_err(program_error(name))
     }
 
+    /// Returns another descriptor of a program.
+    pub(super) fn fd_of(&self, name: &'static str) -> Result<ProgramFd, DataPlaneError> {
+        let missing = DataPlaneError::Missing { what: "program", name };
+        let program = self.bpf.program(name).ok_or(missing)?;
+        let fd = program.fd().map_err(program_error(name))?;
+        fd.try_clone().map_err(|error| program_error(name)(error.into()))
+    }
+
     /// Returns the maps as aya knows them, for tests that look into single entries.
     pub fn maps(&mut self) -> &mut Ebpf {
         &mut self.bpf
     }
+}
+
+pub(super) fn xdp_of(bpf: &mut Ebpf) -> Result<&mut Xdp, DataPlaneError> {
+    let name = names::DECAP;
+    let missing = DataPlaneError::Missing { what: "program", name };
+    let program = bpf.program_mut(name).ok_or(missing)?;
+    program.try_into().map_err(program_error(name))
 }
 
 fn load_program(name: &'static str, program: &mut Program) -> Result<(), DataPlaneError> {

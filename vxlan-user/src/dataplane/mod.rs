@@ -11,7 +11,7 @@
 //! ```text
 //! names, clock, pod, entries, attachment, error
 //! syscall
-//! detach
+//! detach, clsact
 //! layout
 //! totals, generation
 //! pins
@@ -20,6 +20,7 @@
 //! reader, fdb
 //! tables
 //! loader
+//! pinning, hook_fault
 //! attach_tc
 //! attach, undo, inherit, probe_ring
 //! ```
@@ -28,17 +29,20 @@ mod attach;
 mod attach_tc;
 mod attachment;
 mod clock;
+mod clsact;
 mod detach;
 mod entries;
 mod error;
 mod fdb;
 mod generation;
+mod hook_fault;
 mod inherit;
 mod layout;
 mod link;
 mod loader;
 pub mod names;
 mod pinned_map;
+mod pinning;
 mod pins;
 mod pod;
 mod previous;
@@ -50,13 +54,15 @@ mod totals;
 mod undo;
 
 pub use attach::{ReceiveTarget, program_name};
-pub use attach_tc::{PreviousFilter, detach_deliver_filter};
-pub use attachment::{AttachModes, AttachTarget, Attachment, Refusal, TcHook, TcHooks};
+pub use attach_tc::PreviousFilter;
+pub use attachment::{AttachModes, AttachTarget, Attachment, HookFault, Refusal, TcHook, TcHooks};
 pub use clock::{now, uptime};
+pub use clsact::{detach_deliver_filter, filter_fault};
 pub use entries::{MacEntry, MapUsage, NonMemberDrops};
 pub use error::DataPlaneError;
 pub use fdb::{Clock, Fdb};
 pub use generation::Generation;
+pub use hook_fault::has_tcx_programs;
 pub use layout::MapLayout;
 pub use loader::{DataPlane, LoadOptions};
 pub use pins::Pins;

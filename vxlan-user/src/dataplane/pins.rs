@@ -10,15 +10,7 @@ use std::{
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use vxlan_common::ABI_VERSION;
 
-use crate::attach_mode::AttachMode;
-
-use super::{
-    attachment::TcHook,
-    detach::{self, unpin_link},
-    error::DataPlaneError,
-    generation::Generation,
-    syscall,
-};
+use super::{detach, error::DataPlaneError, generation::Generation, syscall};
 
 /// The end of the name of a link that is pinned and not yet at its final path. A start that is
 /// killed leaves such a name; the next start moves that link to its path.
@@ -189,23 +181,6 @@ impl Pins {
         let is_it = |path: &PathBuf| path.file_name() == link.file_name();
         let link = syscall::pinned(&self.links().into_iter().find(is_it)?).ok()?;
         Some(syscall::link_info(link.as_fd()).ok()?.program)
-    }
-
-    /// Returns whether our pinned links are on this device: the XDP link, unless the mode is TC
-    /// alone, and the link in TC ingress, if TC programs are attached by links.
-    pub fn are_attached_to(&self, ifindex: u32, mode: AttachMode, tc: Option<TcHook>) -> bool {
-        let on_it = |path: &Path| {
-            let info = syscall::pinned(path).and_then(|link| syscall::link_info(link.as_fd()));
-            info.is_ok_and(|info| info.ifindex == ifindex)
-        };
-        let in_xdp = mode == AttachMode::Off || on_it(&self.xdp_link());
-        in_xdp && (tc != Some(TcHook::Tcx) || on_it(&self.deliver_link()))
-    }
-
-    /// Detaches the receiving programs that are attached by links, on whichever device those links
-    /// are by now.
-    pub fn detach_from_underlay(&self) -> Result<(), DataPlaneError> {
-        [self.xdp_link(), self.deliver_link()].iter().try_for_each(|path| unpin_link(path))
     }
 
     /// Returns whether this daemon has pinned anything.

@@ -2,6 +2,7 @@
 //! descriptors; their meaning is the callers' matter.
 
 use std::{
+    cell::UnsafeCell,
     ffi::CString,
     io,
     os::{
@@ -14,10 +15,23 @@ use std::{
 /// Of `enum bpf_cmd`, include/uapi/linux/bpf.h.
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
+const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_LINK_DETACH: libc::c_int = 34;
+
+/// Programs that the kernel lets attach to one hook (kernel/bpf/mprog.c).
+const MAX_PROGRAMS: usize = 64;
+
+/// A hook of TC, by its number in `enum bpf_attach_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum TcxHook {
+    Ingress = 46,
+    Egress = 47,
+}
 
 /// Of `enum membarrier_cmd`, include/uapi/linux/membarrier.h.
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
@@ -59,13 +73,29 @@ struct LinkDetach {
     link_fd: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    pad: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
 /// What a link of a network device says: the beginning of `struct bpf_link_info`, whose parts for
 /// XDP and for TCX both begin with the interface.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DeviceLink {
     kind: u32,
-    id: u32,
+    pub(super) id: u32,
     /// Of the program in it.
     pub(super) program: u32,
     pad: u32,
@@ -82,6 +112,35 @@ pub(super) fn pinned(path: &Path) -> io::Result<OwnedFd> {
     let fd = unsafe { bpf(BPF_OBJ_GET, &object) }?;
     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins a program, map or link there.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let name = c_string(path)?;
+    let object = Object { pathname: name.as_ptr() as u64, bpf_fd: number(object), file_flags: 0 };
+    // SAFETY: as in `pinned`; the descriptor is open.
+    unsafe { bpf(BPF_OBJ_PIN, &object) }.map(drop)
+}
+
+/// Lists the links in a hook of an interface, in the order in which their programs run. 0 is a
+/// program without a link.
+pub(super) fn tcx_links(ifindex: u32, hook: TcxHook) -> io::Result<Vec<u32>> {
+    let mut programs = [0_u32; MAX_PROGRAMS];
+    let mut links = [0_u32; MAX_PROGRAMS];
+    // The kernel writes the number of programs to the attribute.
+    let query = UnsafeCell::new(Query {
+        target_ifindex: ifindex,
+        attach_type: hook as u32,
+        prog_ids: programs.as_mut_ptr() as u64,
+        count: MAX_PROGRAMS as u32,
+        link_ids: links.as_mut_ptr() as u64,
+        ..Query::default()
+    });
+    // SAFETY: the attribute is whole and may be written to; the kernel writes no more than `count`
+    // numbers to either array, and both outlive the call.
+    unsafe { bpf(BPF_PROG_QUERY, &query) }?;
+    let present = query.into_inner().count as usize;
+    Ok(links[..present.min(MAX_PROGRAMS)].to_vec())
 }
 
 /// Returns what a link is attached to.

@@ -20,6 +20,26 @@ impl Host {
         }))
     }
 
+    /// Lists priority and handle of the filters of a hook of TC, in the order in which the kernel
+    /// runs them. Without a clsact qdisc there are none.
+    pub async fn filters(&self, ifindex: u32, ingress: bool) -> Result<Vec<(u16, u32)>, HostError> {
+        let name = self.name_of(ifindex).await;
+        let present = self.handle.traffic_filter(ifindex.cast_signed()).get();
+        let present = if ingress { present.ingress() } else { present.egress() };
+        let list = present.execute().try_collect::<Vec<_>>().await;
+        let list = match list.during(|| format!("list the filters of {name}")) {
+            Err(error) if gone(&error) => return Ok(Vec::new()),
+            list => list?,
+        };
+        let filters = list.iter().map(|filter| &filter.header);
+        let filters = filters.map(|header| {
+            let handle = u32::from(header.handle.major) << 16 | u32::from(header.handle.minor);
+            ((header.info >> 16) as u16, handle)
+        });
+        // Each priority also lists itself, as a filter without a handle.
+        Ok(filters.filter(|(_, handle)| *handle != 0).collect())
+    }
+
     /// Removes the clsact qdisc if no filter of anybody is left in it. `false`: it stays, or there
     /// is none.
     pub async fn remove_clsact(&self, ifindex: u32) -> Result<bool, HostError> {

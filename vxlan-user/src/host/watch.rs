@@ -55,6 +55,10 @@ pub enum HostEvent {
         ifindex: u32,
         address: IpAddr,
     },
+    /// A queueing discipline or a filter of an interface has come or gone.
+    TrafficControl {
+        ifindex: u32,
+    },
     /// Events were lost: read the state of the host anew.
     Overrun,
 }
@@ -66,6 +70,7 @@ enum Subject {
     Address(u32, IpNet),
     Route(IpNet, Option<u32>, u32),
     Neighbour(u32, IpAddr),
+    TrafficControl(u32),
     All,
 }
 
@@ -83,6 +88,7 @@ impl HostEvent {
             }
             Self::Neighbour(neighbour) => Subject::Neighbour(neighbour.ifindex, neighbour.address),
             Self::NeighbourRemoved { ifindex, address } => Subject::Neighbour(*ifindex, *address),
+            Self::TrafficControl { ifindex } => Subject::TrafficControl(*ifindex),
             Self::Overrun => Subject::All,
         }
     }
@@ -143,6 +149,7 @@ impl Host {
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
             MulticastGroup::Neigh,
+            MulticastGroup::Tc,
         ])
         .map_err(HostError::Open)?;
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -227,6 +234,12 @@ fn event(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<HostEvent> {
         RouteNetlinkMessage::DelNeighbour(message) => {
             let Neighbour { ifindex, address, .. } = Neighbour::from_message(&message)?;
             Some(HostEvent::NeighbourRemoved { ifindex, address })
+        }
+        RouteNetlinkMessage::NewQueueDiscipline(message)
+        | RouteNetlinkMessage::DelQueueDiscipline(message)
+        | RouteNetlinkMessage::NewTrafficFilter(message)
+        | RouteNetlinkMessage::DelTrafficFilter(message) => {
+            Some(HostEvent::TrafficControl { ifindex: message.header.index.cast_unsigned() })
         }
         _ => None,
     }

@@ -62,6 +62,21 @@ pub(super) const XDP_INFO: Family = gauge(
     "The receive program on the underlay interface, its mode, and why it is no better one; 1.",
     &["interface", "mode", "program_id", "reason"],
 );
+pub(super) const HOOKS_UP: Family = gauge(
+    "vxlan_hooks_up",
+    "1 if every program is attached before all others and pinned, 0 if not.",
+    &[],
+);
+pub(super) const HOOKS_RESTORED: Family = counter(
+    "vxlan_hooks_restored_total",
+    "Programs and pins that were found missing or out of place, and put back.",
+    &[],
+);
+pub(super) const ACCEPTED: Family = counter(
+    "vxlan_accepted_packets_total",
+    "Tunnel packets that passed every rule of receive, delivered or not.",
+    &["peer", "vni"],
+);
 pub(super) const UNDERLAY_UP: Family = gauge(
     "vxlan_underlay_up",
     "1 if the underlay interface is there with its addresses and the programs, 0 if not.",
@@ -224,6 +239,9 @@ impl Family {
         BUILD_INFO,
         XDP_INFO,
         UNDERLAY_UP,
+        HOOKS_UP,
+        HOOKS_RESTORED,
+        ACCEPTED,
         PACKETS,
         BYTES,
         DROPS,

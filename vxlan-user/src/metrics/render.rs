@@ -63,6 +63,12 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     let mut up = Samples::new(&UNDERLAY_UP);
     up.add(&[&underlay.interface], u64::from(underlay.lost.is_none()));
     page.add(up);
+    let mut hooks = Samples::new(&HOOKS_UP);
+    hooks.add(&[], u64::from(underlay.hooks.faults.is_empty()));
+    page.add(hooks);
+    let mut restored = Samples::new(&HOOKS_RESTORED);
+    restored.add(&[], underlay.hooks.restored);
+    page.add(restored);
     let mut attached = Samples::new(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {
         let id = xdp.program_id.to_string();
@@ -74,6 +80,7 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
 fn traffic(page: &mut Page, snapshot: &Snapshot) {
     let mut packets = Samples::new(&PACKETS);
     let mut bytes = Samples::new(&BYTES);
+    let mut accepted = Samples::new(&ACCEPTED);
     let mut replies = Samples::new(&NEIGHBOUR_REPLIES);
     let mut too_big = Samples::new(&TOO_BIG_SENT);
     // By peer, summed over its networks.
@@ -92,6 +99,7 @@ fn traffic(page: &mut Page, snapshot: &Snapshot) {
             *sum += c.nat[field as usize];
         }
         let labels = [member.peer.as_str(), &vni];
+        accepted.add(&labels, c.accepted);
         replies.add(&labels, c.neighbour_replies);
         too_big.add(&labels, c.too_big_sent);
     }
@@ -101,7 +109,9 @@ fn traffic(page: &mut Page, snapshot: &Snapshot) {
             nat.add(&[peer, field.label()], sum);
         }
     }
-    [packets, bytes, nat, replies, too_big].into_iter().for_each(|family| page.add(family));
+    [accepted, packets, bytes, nat, replies, too_big]
+        .into_iter()
+        .for_each(|family| page.add(family));
 }
 
 fn drops(page: &mut Page, snapshot: &Snapshot) {

@@ -31,6 +31,7 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
         state: HostState {
             node: "here".to_owned(),
             underlay: UnderlayRecord {
+                hooks: state::HooksRecord::default(),
                 interface: "eth0".to_owned(),
                 address,
                 addresses: vec![address],

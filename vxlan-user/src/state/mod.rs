@@ -9,8 +9,8 @@ mod run_dir;
 pub use self::{
     lock::Lock,
     records::{
-        HostState, MapEntries, MemberRecord, NarrowPath, NetworkRecord, PeerRecord, TcRecord,
-        UnderlayRecord,
+        HooksRecord, HostState, MapEntries, MemberRecord, NarrowPath, NetworkRecord, PeerRecord,
+        TcRecord, UnderlayRecord,
     },
     run_dir::RunDir,
 };

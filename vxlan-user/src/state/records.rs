@@ -47,6 +47,17 @@ pub struct UnderlayRecord {
     /// Why no packet can pass at present, or none from some address.
     #[serde(default)]
     pub lost: Option<String>,
+    #[serde(default)]
+    pub hooks: HooksRecord,
+}
+
+/// Where the programs are attached and pinned, as the latest look at it has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HooksRecord {
+    /// What could not be made good.
+    pub faults: Vec<String>,
+    /// How often something was made good.
+    pub restored: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

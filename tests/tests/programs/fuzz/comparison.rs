@@ -80,8 +80,7 @@ impl<'a> Comparison<'a> {
         let fates = alternatives(&fate);
         let agreed = fates.iter().find(|fate| {
             let (verdict, bytes) = expected(program, fate, frame);
-            let rest = ran.bytes.strip_prefix(tag);
-            verdict == ran.verdict && bytes.is_none_or(|bytes| rest == Some(bytes))
+            verdict == ran.verdict && bytes.is_none_or(|bytes| ran.bytes == tagged(tag, bytes))
         });
         if let Some(agreed) = agreed {
             if program == Program::Encap {
@@ -219,6 +218,10 @@ impl<'a> Comparison<'a> {
                 }
                 Who::Pair { peer, network } => (Some(peer), Some(network)),
             };
+            let vni = vni.map(|network| networks[network].vni);
+            if matches!(what, Counter::RxPackets) {
+                record(&mut all, "accepted", peer.map(peer_name), vni, *count);
+            }
             let what = match what {
                 // Where there is a `deliver`, it counts these.
                 Counter::RxPackets | Counter::RxBytes if !self.in_tc => continue,
@@ -233,7 +236,6 @@ impl<'a> Comparison<'a> {
                 Counter::NeighbourReplies => "neighbour_replies".to_owned(),
                 Counter::TooBigSent => "too_big_sent".to_owned(),
             };
-            let vni = vni.map(|network| networks[network].vni);
             record(&mut all, what, peer.map(peer_name), vni, *count);
         }
         all
@@ -258,6 +260,16 @@ impl<'a> Comparison<'a> {
         let frame = at.map(|(_, frame)| frame.to_vec());
         Failure { number: self.number.saturating_sub(1), kind, text, frame }
     }
+}
+
+/// A frame behind its tag, if any. The tag of a frame to a group holds the first byte of it, and
+/// the frame one of no station.
+fn tagged(tag: &[u8], frame: &[u8]) -> Vec<u8> {
+    let mut all = [tag, frame].concat();
+    if !tag.is_empty() && frame[0] & 1 != 0 {
+        all[15] = std::mem::replace(&mut all[16], 0x02);
+    }
+    all
 }
 
 /// What may become of a frame, as far as the program that it is run by sees it.

@@ -247,6 +247,7 @@ fn by_name(counters: &Counters) -> Vec<(String, u64)> {
     let mut all = vec![
         ("rx_packets".to_owned(), counters.rx_packets),
         ("rx_bytes".to_owned(), counters.rx_bytes),
+        ("accepted".to_owned(), counters.accepted),
         ("tx_packets".to_owned(), counters.tx_packets),
         ("tx_bytes".to_owned(), counters.tx_bytes),
         ("neighbour_replies".to_owned(), counters.neighbour_replies),

@@ -44,6 +44,9 @@ pub(super) fn table(snapshot: &Snapshot, tag: Option<&str>) -> String {
     for refused in xdp.iter().flat_map(|xdp| &xdp.refused) {
         text += &format!("\nno {} XDP: {}\n", refused.mode.label(), refused.reason);
     }
+    for fault in &underlay.hooks.faults {
+        text += &format!("\nhooks: {fault}\n");
+    }
     text
 }
 
@@ -58,6 +61,10 @@ pub(super) fn json(snapshot: &Snapshot, tag: Option<&str>) -> Value {
         "program_id": xdp.map(|xdp| xdp.program_id),
         "refused": xdp.map_or(&[][..], |xdp| &xdp.refused),
         "tag": tag,
+        "hooks": {
+            "faults": underlay.hooks.faults,
+            "restored": underlay.hooks.restored,
+        },
         "tc": underlay.tc.map(|tc| tc.hook.label()),
     })
 }

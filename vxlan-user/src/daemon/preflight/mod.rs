@@ -18,7 +18,9 @@ use crate::{config, daemon::directories::Directories, host::Host, plan::Underlay
 
 /// Checks whether a start would succeed, as far as that can be known without one.
 pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Preflight> {
-    let preflight = inspect(directories, host).await?;
+    let mut preflight = inspect(directories, host).await?;
+    let hooks = preflight.previous.iter().flat_map(|previous| &previous.underlay.hooks.faults);
+    preflight.warnings.extend(hooks.cloned().collect::<Vec<_>>());
     // A running daemon has bound the port itself; a start after that daemon has ended can bind it.
     if !directories.run_dir.is_locked() {
         bind_metrics(&preflight.config).await?;

@@ -2,24 +2,247 @@
 //! each overlay interface, their place in the chain, and the pins.
 //!
 //! Interfaces, addresses and routes are [`super::overlays`]'. That pass comes first, so that an
-//! overlay interface that was made anew is there already.
+//! overlay interface that was made anew is there already. An underlay interface that goes or
+//! becomes another device is [`super::underlay`]'s.
 
 use crate::{
-    daemon::{directories::Directories, running::ActivePlane},
+    daemon::{directories::Directories, preflight::attach_modes, running::ActivePlane},
+    dataplane::{
+        AttachTarget, HookFault, ReceiveTarget, TcHook, TcHooks, filter_fault, has_tcx_programs,
+    },
     host::{Host, HostEvent},
+    state::HooksRecord,
 };
 
 /// Returns whether an event can change what [`reconcile`] reads.
-pub(super) fn concerns(_event: &HostEvent, _running: &ActivePlane) -> bool {
-    false
+pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
+    match event {
+        HostEvent::Overrun => true,
+        // The kernel reports XDP programs that come and go as news of the link.
+        HostEvent::Link { ifindex, name, .. } => {
+            *name == running.preflight.underlay.name
+                || running.state.networks.iter().any(|network| network.ifindex == *ifindex)
+        }
+        HostEvent::TrafficControl { ifindex } => {
+            *ifindex == running.preflight.facts.ifindex
+                || running.state.networks.iter().any(|network| network.ifindex == *ifindex)
+        }
+        HostEvent::LinkRemoved { .. }
+        | HostEvent::Address { .. }
+        | HostEvent::AddressRemoved { .. }
+        | HostEvent::Route(_)
+        | HostEvent::RouteRemoved(_)
+        | HostEvent::Neighbour(_)
+        | HostEvent::NeighbourRemoved { .. } => false,
+    }
+}
+
+/// How many overlay interfaces a quick look sees.
+const GLANCE: usize = 64;
+
+/// Looks quickly for what the kernel does not report: pins that are gone, links that somebody has
+/// detached, programs in front of ours. `turn` chooses the overlay interfaces. Returns whether
+/// something is wrong.
+pub(super) fn seems_wrong(directories: &Directories, running: &ActivePlane, turn: usize) -> bool {
+    let (plane, pins) = (&running.plane, &directories.pins);
+    if plane.lacks_pins(pins, running.generation()) {
+        return true;
+    }
+    let known = &running.state.underlay.hooks.faults;
+    if !known.is_empty() || attach_modes::tc_hook(&running.preflight.config) != TcHook::Tcx {
+        return false;
+    }
+    let (ifindex, mode) = (running.preflight.facts.ifindex, running.attachment.mode);
+    let sound = |fault| matches!(fault, Ok(None));
+    let receives = running.state.underlay.xdp.is_none()
+        || sound(plane.xdp_fault(ifindex, mode, pins))
+            && sound(plane.ingress_fault(ifindex, mode, pins));
+    let networks = running.plan.names.networks.iter().zip(&running.plan.networks);
+    let some = networks.cycle().skip(turn * GLANCE % running.plan.networks.len().max(1));
+    let mut some = some.take(GLANCE.min(running.plan.networks.len()));
+    let sends = some.all(|(vni, network)| sound(plane.egress_fault(network.ifindex, *vni, pins)));
+    !receives || !sends
 }
 
 /// Compares what is attached with what shall be, and makes the difference good. Returns, for each
 /// network whose packets cannot pass because of its hooks, the index of the network and the reason.
 pub(super) async fn reconcile(
-    _directories: &Directories,
-    _host: &Host,
-    _running: &mut ActivePlane,
+    directories: &Directories,
+    host: &Host,
+    running: &mut ActivePlane,
 ) -> Vec<(usize, String)> {
-    Vec::new()
+    let mut pass = Pass { directories, host, faults: Vec::new(), restored: 0 };
+    pass.pins(running);
+    if running.state.underlay.xdp.is_some() {
+        pass.receive(running).await;
+    }
+    let mut without_hooks = Vec::new();
+    for network in 0..running.plan.networks.len().min(running.preflight.config.networks.len()) {
+        if let Some(fault) = pass.transmit(running, network).await {
+            without_hooks.push((network, fault));
+        }
+    }
+    pass.finish(running);
+    without_hooks
+}
+
+/// One look at all hooks.
+struct Pass<'a> {
+    directories: &'a Directories,
+    host: &'a Host,
+    /// What could not be made good.
+    faults: Vec<String>,
+    /// How much was made good.
+    restored: u64,
+}
+
+impl Pass<'_> {
+    /// Pins again what somebody has unpinned.
+    fn pins(&mut self, running: &mut ActivePlane) {
+        let pins = &self.directories.pins;
+        let generation = running.generation();
+        if !running.plane.lacks_pins(pins, generation) {
+            return;
+        }
+        match running.plane.restore_pins(pins, generation) {
+            Ok(_) => {
+                self.restored += 1;
+                tracing::warn!("pins were gone; programs and maps are pinned again");
+                // The lock was on the directory that is gone.
+                match pins.lock() {
+                    Ok(lock) => running.pins_lock = lock.map(std::sync::Arc::new),
+                    Err(error) => tracing::warn!("{error}"),
+                }
+            }
+            Err(error) => self.faults.push(format!(
+                "pins are gone, and cannot be made again: {error}. Packets pass as long as this \
+                 daemon runs"
+            )),
+        }
+    }
+
+    async fn receive(&mut self, running: &mut ActivePlane) {
+        let name = running.preflight.underlay.name.clone();
+        // While there is no such device, that is what is reported.
+        let Ok(link) = self.host.underlay_link(&name).await else { return };
+        match receive_fault(self.directories, self.host, running, link.ifindex).await {
+            Ok(None) => return,
+            Ok(Some((program, fault))) => {
+                tracing::warn!("{program} on {name} {fault}; it is attached again, in front");
+            }
+            Err(error) => tracing::warn!("hooks of {name}: {error:#}"),
+        }
+        let problem = match self.attach_receive(running, &name, link.ifindex).await {
+            Ok(None) => {
+                self.restored += 1;
+                return;
+            }
+            Ok(Some((program, fault))) => format!("{program} on {name} {fault}"),
+            Err(error) => format!("{error:#}"),
+        };
+        self.faults.push(problem);
+    }
+
+    /// Attaches receive again. Returns what is still wrong.
+    async fn attach_receive(
+        &self,
+        running: &mut ActivePlane,
+        interface: &str,
+        ifindex: u32,
+    ) -> anyhow::Result<Option<(&'static str, HookFault)>> {
+        let hook = attach_modes::tc_hook(&running.preflight.config);
+        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        let on = AttachTarget { interface, ifindex };
+        let modes = &running.preflight.attach_modes;
+        let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
+        let attachment = running.plane.attach_receive(receive, hooks, &self.directories.pins)?;
+        if hook == TcHook::Netlink {
+            running.plane.move_ingress_filter(interface, attachment.mode)?;
+        }
+        running.state.underlay.xdp = Some(attachment.clone());
+        running.attachment = attachment;
+        receive_fault(self.directories, self.host, running, ifindex).await
+    }
+
+    /// Makes `encap` of a network good. Returns why no packet of the network can be sent.
+    async fn transmit(&mut self, running: &mut ActivePlane, network: usize) -> Option<String> {
+        let config = running.preflight.config.networks.get(network)?;
+        let (vni, name) = (config.vni.value.get(), config.interface.value.clone());
+        let ifindex = running.plan.networks.get(network)?.ifindex;
+        let found = match self.transmit_fault(running, ifindex, vni).await {
+            Ok(None) => return None,
+            Ok(Some(fault)) => fault.to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        let hook = attach_modes::tc_hook(&running.preflight.config);
+        let on = AttachTarget { interface: &name, ifindex };
+        let attached = running.plane.repair_encap(on, vni, hook, &self.directories.pins);
+        let problem = match attached {
+            Err(error) => error.to_string(),
+            Ok(()) => match self.transmit_fault(running, ifindex, vni).await {
+                Ok(None) => {
+                    self.restored += 1;
+                    tracing::warn!(vni, "encap on {name} {found}; it is attached again, in front");
+                    return None;
+                }
+                Ok(Some(fault)) => format!("encap on {name} {fault}"),
+                Err(error) => format!("{error:#}"),
+            },
+        };
+        self.faults.push(problem.clone());
+        Some(problem)
+    }
+
+    async fn transmit_fault(
+        &self,
+        running: &ActivePlane,
+        ifindex: u32,
+        vni: u32,
+    ) -> anyhow::Result<Option<HookFault>> {
+        Ok(match attach_modes::tc_hook(&running.preflight.config) {
+            TcHook::Tcx => running.plane.egress_fault(ifindex, vni, &self.directories.pins)?,
+            TcHook::Netlink => filter_fault_on(self.host, ifindex, false).await?,
+        })
+    }
+
+    /// Puts the result into the record. Logs what could not be made good, once.
+    fn finish(self, running: &mut ActivePlane) {
+        let before = &running.state.underlay.hooks;
+        for fault in self.faults.iter().filter(|fault| !before.faults.contains(fault)) {
+            tracing::error!("{fault}");
+        }
+        if self.faults.is_empty() && !before.faults.is_empty() {
+            tracing::info!("every program is attached in its place again");
+        }
+        let restored = before.restored + self.restored;
+        running.state.underlay.hooks = HooksRecord { faults: self.faults, restored };
+    }
+}
+
+/// Returns what is wrong with the receiving programs on this device, and which of them it is.
+pub(super) async fn receive_fault(
+    directories: &Directories,
+    host: &Host,
+    running: &ActivePlane,
+    ifindex: u32,
+) -> anyhow::Result<Option<(&'static str, HookFault)>> {
+    let (mode, pins) = (running.attachment.mode, &directories.pins);
+    if let Some(fault) = running.plane.xdp_fault(ifindex, mode, pins)? {
+        return Ok(Some(("decap", fault)));
+    }
+    let fault = match attach_modes::tc_hook(&running.preflight.config) {
+        TcHook::Tcx => running.plane.ingress_fault(ifindex, mode, pins)?,
+        TcHook::Netlink => filter_fault_on(host, ifindex, true).await?,
+    };
+    Ok(fault.map(|fault| ("deliver", fault)))
+}
+
+async fn filter_fault_on(
+    host: &Host,
+    ifindex: u32,
+    ingress: bool,
+) -> anyhow::Result<Option<HookFault>> {
+    let filters = host.filters(ifindex, ingress).await?;
+    let links_before = has_tcx_programs(ifindex, ingress).then_some(HookFault::Behind);
+    Ok(filter_fault(&filters).or(links_before))
 }

@@ -25,12 +25,14 @@ pub(in crate::daemon) struct HostPass<'a> {
     directories: &'a Directories,
     host: &'a Host,
     next: Instant,
+    /// Number of quick looks.
+    glances: usize,
 }
 
 impl<'a> HostPass<'a> {
     /// Begins with a host that a takeover has just made as it shall be.
     pub(in crate::daemon) fn new(directories: &'a Directories, host: &'a Host) -> Self {
-        Self { directories, host, next: Instant::now() + PERIOD }
+        Self { directories, host, next: Instant::now() + PERIOD, glances: 0 }
     }
 
     /// Has a pass follow soon if any of these events concerns what the daemon has made.
@@ -38,6 +40,14 @@ impl<'a> HostPass<'a> {
         let concerns =
             |event| overlays::concerns(event, running) || hooks::concerns(event, running);
         if events.iter().any(concerns) {
+            self.request();
+        }
+    }
+
+    /// Has a pass follow soon if something is wrong that the kernel does not report.
+    pub(in crate::daemon) fn glance(&mut self, running: &ActivePlane) {
+        self.glances = self.glances.wrapping_add(1);
+        if hooks::seems_wrong(self.directories, running, self.glances) {
             self.request();
         }
     }

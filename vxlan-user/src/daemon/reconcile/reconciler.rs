@@ -115,7 +115,8 @@ impl<'a> Reconciler<'a> {
                 HostEvent::Route(_)
                 | HostEvent::RouteRemoved(_)
                 | HostEvent::Neighbour(_)
-                | HostEvent::NeighbourRemoved { .. } => false,
+                | HostEvent::NeighbourRemoved { .. }
+                | HostEvent::TrafficControl { .. } => false,
             };
         }
         self.full_pass |= self.read_underlay;

@@ -10,13 +10,17 @@ use std::{io, net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::hooks;
+
 use crate::{
     daemon::{
         directories::Directories,
         preflight::{addresses, attach_modes},
         running::ActivePlane,
     },
-    dataplane::{AttachTarget, Attachment, ReceiveTarget, TcHook, TcHooks, detach_deliver_filter},
+    dataplane::{
+        AttachTarget, Attachment, HookFault, ReceiveTarget, TcHook, TcHooks, detach_deliver_filter,
+    },
     host::{Host, HostError, HostEvent, IcmpListener, IcmpMessage, UnderlayLink},
     metrics::SharedUnderlay,
     plan::{self, UnderlayFacts},
@@ -142,7 +146,8 @@ impl<'a> UnderlayReconciler<'a> {
         let awaits_carrier = link.up && !link.carrier;
         self.carrier_poll = awaits_carrier
             .then(|| (Instant::now() + CARRIER_POLL, Instant::now() + MAX_LINK_EVENT_DELAY));
-        if !self.is_attached(running, ifindex).await? {
+        let fault = hooks::receive_fault(self.directories, self.host, running, ifindex).await?;
+        if matches!(fault, Some((_, HookFault::Detached))) {
             // This device may allow more modes than the previous one, or fewer.
             running.preflight.attach_modes =
                 attach_modes::for_host(&running.preflight.config, &link, &self.directories.pins)?;
@@ -168,17 +173,6 @@ impl<'a> UnderlayReconciler<'a> {
             Some(missing) => Err(missing.into()),
             None => Ok(()),
         }
-    }
-
-    /// Returns whether both receiving programs are attached to this device.
-    async fn is_attached(&self, running: &ActivePlane, ifindex: u32) -> anyhow::Result<bool> {
-        let hook = running.state.underlay.tc.map(|tc| tc.hook);
-        let mode = running.attachment.mode;
-        if !self.directories.pins.are_attached_to(ifindex, mode, hook) {
-            return Ok(false);
-        }
-        // A device that moves to another namespace loses its qdiscs.
-        Ok(hook != Some(TcHook::Netlink) || self.host.has_clsact(ifindex).await?)
     }
 
     /// Attaches the programs of the previous device to the device that is the underlay interface
@@ -221,7 +215,7 @@ impl<'a> UnderlayReconciler<'a> {
         if underlay.xdp.take().is_none() {
             return;
         }
-        if let Err(error) = self.directories.pins.detach_from_underlay() {
+        if let Err(error) = running.plane.detach_from_underlay(&self.directories.pins) {
             tracing::warn!("{error}");
         }
         let Some(tc) = underlay.tc.filter(|tc| tc.hook == TcHook::Netlink) else { return };
@@ -270,6 +264,11 @@ impl<'a> UnderlayReconciler<'a> {
             _ => {}
         }
         running.state.underlay.lost = lost;
+        self.publish_record(running);
+    }
+
+    /// Puts what is known of the interface and the hooks into record and metrics.
+    pub(in crate::daemon) fn publish_record(&self, running: &ActivePlane) {
         if self.status.latest() == running.state.underlay {
             return;
         }
@@ -295,6 +294,7 @@ pub(in crate::daemon) fn concerns(event: &HostEvent, running: &ActivePlane) -> b
         HostEvent::Route(_)
         | HostEvent::RouteRemoved(_)
         | HostEvent::Neighbour(_)
-        | HostEvent::NeighbourRemoved { .. } => false,
+        | HostEvent::NeighbourRemoved { .. }
+        | HostEvent::TrafficControl { .. } => false,
     }
 }

@@ -40,6 +40,10 @@ pub(in crate::daemon) async fn planned(
             xdp: previous.and_then(|previous| previous.xdp.clone()),
             tc: Some(tc),
             lost: None,
+            hooks: state::HooksRecord {
+                restored: previous.map_or(0, |previous| previous.hooks.restored),
+                ..state::HooksRecord::default()
+            },
         },
         peers: config
             .peers

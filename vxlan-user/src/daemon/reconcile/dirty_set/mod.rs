@@ -114,6 +114,7 @@ impl DirtySet {
             HostEvent::Overrun => self.mark_all(),
             HostEvent::Neighbour(_)
             | HostEvent::NeighbourRemoved { .. }
+            | HostEvent::TrafficControl { .. }
             | HostEvent::Link { .. }
             | HostEvent::LinkRemoved { .. }
             | HostEvent::Address { .. }
