@@ -5,25 +5,21 @@
 //! Points in time are those of the monotonic clock of the kernel, in which the arrival of probes is
 //! given, too.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
+    answers::Answers,
     key::NameId,
     message::{Probe, ProbeRefusal},
     replay_window::ReplayWindow,
     requests::{AcceptedReply, PendingRequest, Purpose, Requests},
+    sessions::{CurrentSession, OtherSessions, offset},
 };
 
 /// Time for which an offered token may be used for the first time.
 pub(super) const OFFER_LIFE: Duration = Duration::from_secs(10);
-/// How much longer than the fastest request of its session a request may take.
-pub(super) const LATENESS: Duration = Duration::from_secs(60);
-/// Two clocks may drift apart by this fraction of the elapsed time (1/1024).
-pub(super) const DRIFT: i128 = 1024;
-/// Most replies to unproven requests within [`REPLY_LIMIT_TIME`].
-const REPLY_LIMIT: usize = 5;
-const REPLY_LIMIT_TIME: Duration = Duration::from_secs(1);
+/// Time after an accepted request for which a stale one is taken for a copy, and not answered.
+pub(super) const LIVE_TIME: Duration = Duration::from_secs(1);
 
 /// The numbers and tokens that a new request must carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +49,12 @@ pub enum RequestVerdict {
         /// The token that the reply offers. Absent: do not reply.
         offered_token: Option<u64>,
     },
+    /// Counted as [`ProbeRefusal::Replayed`]: authentic, and its sequence is not new. A peer that
+    /// was restored from a snapshot sends such requests, as do the network and a recording.
+    Stale {
+        /// As in `Unproven`.
+        offered_token: Option<u64>,
+    },
     Refused(ProbeRefusal),
 }
 
@@ -77,22 +79,13 @@ pub struct Association {
     /// The session that accepted requests of the peer are in.
     current: Option<CurrentSession>,
     pending: Option<TokenOffer>,
-    /// Session and highest sequence of the latest unproven request.
-    unproven: (u64, u64),
-    /// When replies to unproven requests were sent, the latest [`REPLY_LIMIT`] at most.
-    unproven_replies: VecDeque<Duration>,
+    /// The sessions of unproven requests, and those that were current before.
+    others: OtherSessions,
+    /// Answers to unproven requests, and to stale ones.
+    unproven_answers: Answers,
+    stale_answers: Answers,
     received: ReceivedRequests,
     requests: Requests,
-}
-
-/// The session of the peer that its requests are accepted in.
-#[derive(Clone, Debug)]
-struct CurrentSession {
-    session: u64,
-    token: u64,
-    window: ReplayWindow,
-    /// The fastest request: its arrival, and how far the two clocks are apart by it.
-    fastest: (Duration, i128),
 }
 
 /// An offered token that was not used yet.
@@ -111,8 +104,9 @@ impl Association {
             session,
             current: None,
             pending: None,
-            unproven: (0, 0),
-            unproven_replies: VecDeque::with_capacity(REPLY_LIMIT),
+            others: OtherSessions::default(),
+            unproven_answers: Answers::default(),
+            stale_answers: Answers::default(),
             received: ReceivedRequests::default(),
             requests: Requests::default(),
         }
@@ -131,6 +125,22 @@ impl Association {
     /// Returns the accepted requests of the peer.
     pub fn received(&self) -> ReceivedRequests {
         self.received
+    }
+
+    /// Returns whether this host was restored from a snapshot: by an authentic probe, it has sent
+    /// more requests in its session than it knows of.
+    pub fn is_restored(&self, probe: &Probe) -> bool {
+        self.check_addresses(probe).is_ok()
+            && probe.peer_session == self.session
+            && probe.highest_requests_sent > self.requests.counted()
+    }
+
+    /// Begins another session of this host, in which nothing was sent yet. The peer's requests are
+    /// counted anew, as not all of them are known; the peer's session stays.
+    pub fn begin_session(&mut self, session: u64) {
+        self.session = session;
+        self.received = ReceivedRequests::default();
+        self.requests = Requests::default();
     }
 
     /// Returns the numbers of a request that is sent now. `None`: too many are in flight.
@@ -153,10 +163,11 @@ impl Association {
         self.requests.expire(now)
     }
 
-    /// Judges a decoded request that arrived at `now`.
+    /// Judges a decoded request that arrived from `source` at `now`.
     pub fn request(
         &mut self,
         probe: &Probe,
+        source: IpAddr,
         now: Duration,
         random: impl FnMut() -> u64,
     ) -> RequestVerdict {
@@ -170,8 +181,9 @@ impl Association {
         {
             let newest = probe.sequence > current.window.highest();
             if !current.window.accept(probe.sequence) {
-                return RequestVerdict::Refused(ProbeRefusal::Replayed);
+                return self.stale(source, now, random);
             }
+            current.accepted_at = now;
             if offset < current.fastest.1 {
                 current.fastest = (now, offset);
             }
@@ -185,15 +197,20 @@ impl Association {
                 return RequestVerdict::Refused(ProbeRefusal::Replayed);
             }
             let (session, token) = (probe.session, probe.token);
-            self.current = Some(CurrentSession { session, token, window, fastest: (now, offset) });
+            let fastest = (now, offset);
+            let begun = CurrentSession { session, token, window, fastest, accepted_at: now };
+            if let Some(ended) = self.current.replace(begun) {
+                self.others.record(ended.session, ended.window.highest());
+            }
             self.pending = None;
             return self.accepted(probe, true);
         }
         if probe.sequence <= self.highest_sequence(probe.session) {
-            return RequestVerdict::Refused(ProbeRefusal::Replayed);
+            return self.stale(source, now, random);
         }
-        self.unproven = (probe.session, probe.sequence);
-        let offered_token = self.may_reply(now).then(|| self.offer(now, random));
+        self.others.record(probe.session, probe.sequence);
+        let may = self.unproven_answers.charge(source, now);
+        let offered_token = may.then(|| self.offer(now, random));
         RequestVerdict::Unproven { offered_token }
     }
 
@@ -258,35 +275,23 @@ impl Association {
     fn highest_sequence(&self, session: u64) -> u64 {
         let current = self.current.as_ref().filter(|current| current.session == session);
         let accepted = current.map_or(0, |current| current.window.highest());
-        if self.unproven.0 == session { accepted.max(self.unproven.1) } else { accepted }
+        accepted.max(self.others.highest(session))
     }
 
-    fn may_reply(&mut self, now: Duration) -> bool {
-        self.unproven_replies.retain(|at| now.saturating_sub(*at) < REPLY_LIMIT_TIME);
-        let may = self.unproven_replies.len() < REPLY_LIMIT;
-        if may {
-            self.unproven_replies.push_back(now);
-        }
-        may
+    /// Judges a request whose sequence is not new. While the peer proves that it is there, that is
+    /// a copy of an earlier request. Else it may be the peer, with the state that it had before:
+    /// the answer's token lets it prove that.
+    fn stale(
+        &mut self,
+        source: IpAddr,
+        now: Duration,
+        random: impl FnMut() -> u64,
+    ) -> RequestVerdict {
+        let live = self
+            .current
+            .as_ref()
+            .is_some_and(|current| now.saturating_sub(current.accepted_at) < LIVE_TIME);
+        let may = !live && self.stale_answers.charge(source, now);
+        RequestVerdict::Stale { offered_token: may.then(|| self.offer(now, random)) }
     }
-}
-
-impl CurrentSession {
-    /// Returns whether the request was held back on the path.
-    fn is_late(&self, now: Duration, offset: i128) -> bool {
-        let (at, offset_of_fastest) = self.fastest;
-        let drift = nanos(now.saturating_sub(at)) / DRIFT;
-        offset - offset_of_fastest > nanos(LATENESS) + drift
-    }
-}
-
-/// Returns how far the clock of the receiver is ahead of the clock of the sender, plus the transit
-/// time, in ns.
-fn offset(probe: &Probe, now: Duration) -> i128 {
-    nanos(now) - i128::from(probe.sent_at)
-}
-
-fn nanos(time: Duration) -> i128 {
-    // At most u64::MAX seconds, in ns: 94 bits.
-    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
 }

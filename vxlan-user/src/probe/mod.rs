@@ -13,15 +13,18 @@
 //! 6. `loss_window`
 //! 7. `replay_window`
 //! 8. `requests`
-//! 9. `association`
-//! 10. `endpoint`
-//! 11. `delivery`
-//! 12. `inner_echo`
-//! 13. `dplpmtud`
-//! 14. `prober`
-//! 15. `unkeyed`
-//! 16. `shared`
+//! 9. `answers`
+//! 10. `sessions`
+//! 11. `association`
+//! 12. `endpoint`
+//! 13. `delivery`
+//! 14. `inner_echo`
+//! 15. `dplpmtud`
+//! 16. `prober`
+//! 17. `unkeyed`
+//! 18. `shared`
 
+mod answers;
 mod association;
 mod delivery;
 pub mod dplpmtud;
@@ -35,6 +38,7 @@ mod replay_window;
 mod report;
 mod requests;
 mod rtt;
+mod sessions;
 mod shared;
 mod unkeyed;
 mod wire;

@@ -56,6 +56,11 @@ impl Requests {
         self.token
     }
 
+    /// Returns *requests sent*.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted
+    }
+
     /// Returns sequence and *requests sent* of a request that is sent now. `None`: too many are in
     /// flight.
     pub(super) fn next(&mut self, purpose: Purpose, now: Duration) -> Option<(u64, u64)> {

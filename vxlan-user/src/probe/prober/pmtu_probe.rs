@@ -40,6 +40,14 @@ impl PmtuProbes {
         self.sent.clear();
     }
 
+    /// Forgets the probes of this host's previous session, whose sequence numbers come again.
+    pub(super) fn session_begun(&mut self) {
+        self.sent.clear();
+        if let Some(probed) = self.in_flight.take() {
+            self.search.probe_abandoned(probed.size);
+        }
+    }
+
     /// Returns when there is something to do. A search needs a peer that replies.
     pub(super) fn next_timeout(&self, now: Duration, peer_replies: bool) -> Option<Duration> {
         match self.in_flight {

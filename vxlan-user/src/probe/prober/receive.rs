@@ -24,8 +24,8 @@ impl Prober {
     ///
     /// # Errors
     ///
-    /// Why the probe is refused, which has been counted. An unproven request is no error, since it
-    /// is answered.
+    /// Why the probe is refused, which has been counted. An unproven or stale request is no error,
+    /// since it may be answered.
     pub fn arrived(
         &mut self,
         arrived: &ReceivedProbe,
@@ -49,10 +49,23 @@ impl Prober {
         let probe = Probe::decode(&self.config.key, frame, arrived.length)?;
         let seen = OuterHeader::from_received(arrived).ok_or(ProbeRefusal::Malformed)?;
         let at = Duration::from_nanos(arrived.at);
-        match probe.kind {
-            ProbeKind::Request => self.request_received(&probe, seen, at, now, random),
-            ProbeKind::Reply => self.reply_received(&probe, at, now, random),
+        let mut actions = match probe.kind {
+            ProbeKind::Request => self.request_received(&probe, seen, at, now, &mut *random),
+            ProbeKind::Reply => self.reply_received(&probe, at, now, &mut *random),
+        }?;
+        if self.association.is_restored(&probe) {
+            self.begin_session(now, random, &mut actions);
         }
+        Ok(actions)
+    }
+
+    /// Begins a session of which no earlier probe is, after this host was restored from a snapshot.
+    fn begin_session(&mut self, now: Duration, random: Random<'_>, actions: &mut Vec<Action>) {
+        self.config.session = random().max(1);
+        self.association.begin_session(self.config.session);
+        self.stats.session_begun();
+        self.pmtu.session_begun();
+        self.send_request(Purpose::Counted, 0, now, random, actions);
     }
 
     fn request_received(
@@ -65,9 +78,13 @@ impl Prober {
     ) -> Result<Vec<Action>, ProbeRefusal> {
         let mut actions = Vec::new();
         let window = self.window();
-        let verdict = self.association.request(probe, at, &mut *random);
+        let verdict = self.association.request(probe, seen.source.ip(), at, &mut *random);
         let (token, request_now) = match verdict {
             RequestVerdict::Refused(refused) => return Err(refused),
+            RequestVerdict::Stale { offered_token } => {
+                self.stats.probe_refused(ProbeRefusal::Replayed);
+                (offered_token, false)
+            }
             RequestVerdict::Unproven { offered_token } => {
                 self.stats.probe_refused(ProbeRefusal::Unproven);
                 self.stats.probe_received(at, ReceivedAs::Unproven, window);

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Host, carry, sample};
+use super::{HONEST, Host, carry, sample};
 use crate::probe::{
     Association, Probe, ProbeKind, ProbeRefusal, Purpose, RequestVerdict,
-    association::{LATENESS, OFFER_LIFE},
+    answers::MAX_PER_SOURCE,
+    association::{LIVE_TIME, OFFER_LIFE},
     name_id,
     requests::{MAX_IN_FLIGHT, REPLY_TIMEOUT},
+    sessions::LATENESS,
 };
 
 const START: Duration = Duration::from_secs(1000);
@@ -36,13 +38,15 @@ fn offer(verdict: RequestVerdict) -> u64 {
         RequestVerdict::Unproven { offered_token: Some(token) } => token,
         verdict @ (RequestVerdict::Accepted { .. }
         | RequestVerdict::Unproven { offered_token: None }
+        | RequestVerdict::Stale { .. }
         | RequestVerdict::Refused(_)) => {
             panic!("{verdict:?}")
         }
     }
 }
 
-const REPLAYED: RequestVerdict = RequestVerdict::Refused(ProbeRefusal::Replayed);
+/// A copy, of a peer that is there.
+const COPY: RequestVerdict = RequestVerdict::Stale { offered_token: None };
 
 #[test]
 fn two_strangers_come_together_within_a_round_trip() {
@@ -124,11 +128,11 @@ fn a_token_begins_one_association() {
     let bring = |session, sequence| Probe { session, sequence, token, ..hello.clone() };
     // The same until it is brought.
     assert_eq!(offer(b.judge(&Probe { session: 7, ..hello.clone() }, START)), token);
-    assert_eq!(b.judge(&bring(10, 0), START), REPLAYED);
+    assert_eq!(b.judge(&bring(10, 0), START), RequestVerdict::Refused(ProbeRefusal::Replayed));
     assert!(accepted(b.judge(&bring(10, 5), START)));
     assert_ne!(offer(b.judge(&bring(11, 1), START)), token);
     assert!(accepted(b.judge(&bring(10, 6), START)));
-    assert_eq!(b.judge(&bring(10, 5), START), REPLAYED);
+    assert_eq!(b.judge(&bring(10, 5), START), COPY);
     assert!(accepted(b.judge(&bring(10, 4), START)));
 }
 
@@ -192,7 +196,9 @@ fn unproven_requests_are_answered_five_times_a_second() {
         match b.judge(&Probe { session: 1000 + number, ..hello.clone() }, at) {
             RequestVerdict::Unproven { offered_token: Some(_) } => answered.push(number),
             RequestVerdict::Unproven { offered_token: None } => {}
-            verdict @ (RequestVerdict::Accepted { .. } | RequestVerdict::Refused(_)) => {
+            verdict @ (RequestVerdict::Accepted { .. }
+            | RequestVerdict::Stale { .. }
+            | RequestVerdict::Refused(_)) => {
                 panic!("{verdict:?}")
             }
         }
@@ -201,22 +207,31 @@ fn unproven_requests_are_answered_five_times_a_second() {
     assert!(answered.windows(6).all(|six| six[5] - six[0] >= 1000), "{answered:?}");
 }
 
+/// It may be the same host, with the state that it had before; but it is no news.
 #[test]
-fn the_same_hello_is_answered_once() {
+fn the_same_hello_is_stale_and_answered_within_the_budget() {
+    let stale = |verdict| match verdict {
+        RequestVerdict::Stale { offered_token } => offered_token,
+        verdict @ (RequestVerdict::Accepted { .. }
+        | RequestVerdict::Unproven { .. }
+        | RequestVerdict::Refused(_)) => panic!("{verdict:?}"),
+    };
     let [mut a, mut b] = hosts();
     let (first, second) = (a.ask(Purpose::Counted, START), a.ask(Purpose::Counted, START));
-    offer(b.judge(&second, START));
-    assert_eq!(b.judge(&second, START), REPLAYED);
-    assert_eq!(b.judge(&first, START), REPLAYED);
-    // Once the session is known, what it said before is old.
-    let token = offer(b.judge(&a.ask(Purpose::Counted, START), START));
+    let token = offer(b.judge(&second, START));
+    assert_eq!(stale(b.judge(&second, START)), Some(token));
+    assert_eq!(stale(b.judge(&first, START)), Some(token));
+    // Once the session is known, what it said before is old, and the peer is there.
     let proven = Probe { token, ..a.ask(Purpose::Counted, START) };
     assert!(accepted(b.judge(&proven, START)));
     let stranger = Probe { session: 7, ..first.clone() };
     offer(b.judge(&stranger, START));
-    for hello in [first, second] {
-        assert_eq!(b.judge(&hello, START), REPLAYED);
+    for hello in [&first, &second, &stranger] {
+        assert_eq!(b.judge(hello, START), COPY);
     }
+    let later = START + LIVE_TIME;
+    let answered = (0..20).filter(|_| stale(b.judge(&first, later)).is_some()).count();
+    assert_eq!(answered, MAX_PER_SOURCE);
 }
 
 #[test]
@@ -335,7 +350,7 @@ fn what_was_accepted_is_counted_by_session() {
     for purpose in [Purpose::Counted, Purpose::Size, Purpose::Unsolicited, Purpose::Unsolicited] {
         let request = a.ask(purpose, START);
         assert!(accepted(b.judge(&request, START)));
-        assert_eq!(b.judge(&request, START), REPLAYED);
+        assert_eq!(b.judge(&request, START), COPY);
     }
     let seen = b.association.received();
     assert_eq!((seen.requests, seen.highest_requests_sent, seen.unsolicited), (2, 3, 2));
@@ -351,6 +366,6 @@ fn what_was_accepted_is_counted_by_session() {
 fn no_random_number_makes_a_token_of_zero() {
     let mut association = Association::new(name_id("b"), name_id("a"), 1);
     let request = Probe { kind: ProbeKind::Request, ..sample() };
-    let verdict = association.request(&request, START, || 0);
+    let verdict = association.request(&request, HONEST, START, || 0);
     assert_ne!(offer(verdict), 0);
 }

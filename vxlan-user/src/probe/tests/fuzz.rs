@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vxlan_common::probe::{FRAME_LEN, TAG_AT};
 
-use super::{Random, key};
+use super::{HONEST, Random, key};
 use crate::{
     observation::{OuterHeader, UdpChecksum},
     probe::{Association, LENGTH_V4, Probe, ProbeKind, ProbeRefusal, RequestVerdict, name_id},
@@ -168,11 +168,11 @@ fn any_signed_bytes_are_survived() {
             1 => Duration::MAX,
             _ => now.saturating_add(Duration::from_millis(number(&mut random) % 1000)),
         };
-        let verdict = association.request(&probe, now, || random.number());
+        let verdict = association.request(&probe, HONEST, now, || random.number());
         if let RequestVerdict::Unproven { offered_token: Some(token) } = verdict {
             probe.token = token;
             probe.sequence = number(&mut random);
-            let verdict = association.request(&probe, now, || random.number());
+            let verdict = association.request(&probe, HONEST, now, || random.number());
             accepted += usize::from(matches!(verdict, RequestVerdict::Accepted { .. }));
         }
         let _ = association.reply(&probe, now);

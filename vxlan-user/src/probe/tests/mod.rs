@@ -8,10 +8,11 @@ mod fuzz;
 mod key;
 mod prober;
 mod recording;
+mod rollback;
 mod wire;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::{
@@ -100,6 +101,9 @@ fn sample() -> Probe {
     }
 }
 
+/// Where probes come from that nobody else has sent.
+const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
 /// A host that does what a prober must, and nothing else. Its clock is its own.
 #[derive(Clone)]
 struct Host {
@@ -130,6 +134,7 @@ impl Host {
             token: self.association.token(),
             sent_at: (at + self.clock).as_nanos() as u64,
             peer_session: seen.session,
+            highest_requests_sent: seen.highest_requests_sent,
             ..sample()
         }
     }
@@ -150,7 +155,11 @@ impl Host {
     }
 
     fn judge(&mut self, request: &Probe, at: Duration) -> RequestVerdict {
-        self.association.request(request, at + self.clock, || self.random.number())
+        self.judge_from(request, HONEST, at)
+    }
+
+    fn judge_from(&mut self, request: &Probe, source: IpAddr, at: Duration) -> RequestVerdict {
+        self.association.request(request, source, at + self.clock, || self.random.number())
     }
 
     fn answer(&self, request: &Probe, offered_token: u64, at: Duration) -> Probe {
@@ -165,22 +174,31 @@ impl Host {
 
     /// What it sends, now that the probe has arrived, and whether the probe counts.
     fn receive(&mut self, probe: &Probe, at: Duration) -> (bool, Vec<Probe>) {
+        self.receive_from(probe, HONEST, at)
+    }
+
+    fn receive_from(&mut self, probe: &Probe, source: IpAddr, at: Duration) -> (bool, Vec<Probe>) {
         let (counts, reply, request_now) = match probe.kind {
             ProbeKind::Reply => match self.association.reply(probe, at + self.clock) {
                 Ok(answered) => (true, None, answered.request_now),
                 Err(_) => (false, None, false),
             },
-            ProbeKind::Request => match self.judge(probe, at) {
+            ProbeKind::Request => match self.judge_from(probe, source, at) {
                 RequestVerdict::Accepted { offered_token, request_now, .. } => {
                     (true, Some(offered_token), request_now)
                 }
-                RequestVerdict::Unproven { offered_token } => (false, offered_token, false),
+                RequestVerdict::Unproven { offered_token }
+                | RequestVerdict::Stale { offered_token } => (false, offered_token, false),
                 RequestVerdict::Refused(_) => (false, None, false),
             },
         };
         let mut sent: Vec<_> =
             reply.map(|offer| self.answer(probe, offer, at)).into_iter().collect();
-        sent.extend(request_now.then(|| self.ask(Purpose::Counted, at)));
+        let restored = counts && self.association.is_restored(probe);
+        if restored {
+            self.association.begin_session(self.random.number());
+        }
+        sent.extend((request_now || restored).then(|| self.ask(Purpose::Counted, at)));
         (counts, sent)
     }
 }

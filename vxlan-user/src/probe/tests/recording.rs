@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{Host, Random, carry};
 use crate::probe::{
     Probe, ProbeKind, Purpose, REPLY_TIMEOUT, RequestVerdict,
-    association::{DRIFT, LATENESS, OFFER_LIFE},
+    association::OFFER_LIFE,
+    sessions::{DRIFT, LATENESS},
 };
 
 struct Recorded {
@@ -156,7 +157,7 @@ fn nothing_counts_twice_or_after_it_was_held_back() {
         }
         accepted += world.accepted;
     }
-    assert!(accepted > 10_000, "the honest ones must get through: {accepted}");
+    assert!(accepted > 5_000, "the honest ones must get through: {accepted}");
 }
 
 #[test]

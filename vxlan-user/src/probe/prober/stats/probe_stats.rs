@@ -45,6 +45,8 @@ pub(super) struct Sent {
 pub(in crate::probe::prober) struct ProbeStats {
     pub(super) in_flight: VecDeque<Sent>,
     pub(super) requests_sent: u64,
+    /// In earlier sessions of this host.
+    pub(super) sent_before: u64,
     pub(super) first_sent: Option<Duration>,
     pub(super) answered: u64,
     pub(super) lost: u64,
@@ -90,6 +92,7 @@ impl ProbeStats {
         Self {
             in_flight: VecDeque::new(),
             requests_sent: 0,
+            sent_before: 0,
             first_sent: None,
             answered: 0,
             lost: 0,
@@ -132,6 +135,16 @@ impl ProbeStats {
         }
         let (sequence, number) = (outgoing.sequence, outgoing.requests_sent);
         self.in_flight.push_back(Sent { sequence, number, as_sent, at: now });
+    }
+
+    /// Records that this host has begun another session: counts of requests begin anew.
+    pub(in crate::probe::prober) fn session_begun(&mut self) {
+        self.in_flight.clear();
+        self.sent_before += self.requests_sent;
+        (self.requests_sent, self.answered_number) = (0, 0);
+        self.reported = None;
+        self.unproven_report = None;
+        self.accepted = ReceivedRequests::default();
     }
 
     /// Records that a request was not answered in time.

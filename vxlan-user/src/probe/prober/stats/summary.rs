@@ -32,7 +32,7 @@ impl ProbeStats {
             ours_ago: self.ours.map_or(Duration::ZERO, |(_, at)| ago(at)),
             theirs: self.theirs(),
             theirs_ago: self.theirs.map_or(Duration::ZERO, |(_, at)| ago(at)),
-            sent: self.requests_sent,
+            sent: self.sent_before + self.requests_sent,
             answered: self.answered,
             unanswered: self.requests_sent - self.answered_number,
             since_reply: self.last_reply.or(self.first_sent).map_or(Duration::ZERO, ago),
@@ -72,7 +72,7 @@ impl ProbeStats {
     pub(in crate::probe::prober) fn counts(&self) -> ProbeCounts {
         let refused = ProbeRefusal::ALL.iter().zip(self.refused);
         ProbeCounts {
-            sent: self.requests_sent,
+            sent: self.sent_before + self.requests_sent,
             answered: self.answered,
             lost: self.lost,
             received: self.received,

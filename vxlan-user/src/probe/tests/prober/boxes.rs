@@ -64,10 +64,12 @@ impl NatBox {
     }
 
     /// Forgets every mapping, and gives other ports from now on.
-    pub(super) fn rebind(&mut self) {
+    /// Returns the port above which the new mappings are.
+    pub(super) fn rebind(&mut self) -> u16 {
         self.mappings.clear();
         self.sent.clear();
         self.next_port += 100;
+        self.next_port
     }
 
     pub(super) fn outward(&mut self, packet: &mut Packet) {

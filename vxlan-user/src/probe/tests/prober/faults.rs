@@ -272,6 +272,7 @@ fn strangers_and_recordings_change_nothing() {
     network.fault = Box::new(|_| true);
     let before = network.report(hub);
     let sent = network.ends[hub].sent.len();
+    let moves = network.ends[hub].moves.len();
     let mut random = StdRng::seed_from_u64(7);
     let recorded = recorded.take();
     for round in 0..20_000_u32 {
@@ -287,11 +288,105 @@ fn strangers_and_recordings_change_nothing() {
         network.arrive(hub, &packet);
     }
     let after = network.report(hub);
-    assert_eq!(network.ends[hub].sent.len(), sent, "nothing is answered");
+    // A few answers, as they may be for a host that was restored; none moves anything.
+    let answers = network.ends[hub].sent.len() - sent;
+    let time = (20_000 * network.hold).as_secs() as usize + 1;
+    assert!(answers <= 2 * 5 * time, "{answers} answers in {time} s");
+    assert_eq!(network.ends[hub].moves.len(), moves);
     assert_eq!(after.endpoint, before.endpoint);
     assert_eq!(after.probes.received, before.probes.received);
     assert_eq!(refused(&after, "unauthenticated") - refused(&before, "unauthenticated"), 10_000);
     network.run(seconds(30));
     assert_verdict(&network.report(hub), NatVerdict::Napt, &[]);
     assert_verdict(&network.report(office), NatVerdict::Napt, &[]);
+}
+
+/// Its session, its numbers and its clock are those of the snapshot. It is known again with its
+/// next request, and its endpoint is followed, however long ago the snapshot was taken.
+#[test]
+fn a_restored_machine_is_followed() {
+    for lost in [30, 3_600, 6 * 3_600] {
+        let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+        network.run(seconds(60));
+        let snapshot = network.snapshot(office);
+        network.run(seconds(lost));
+        network.run(seconds(30));
+        let port = network.boxes[0].rebind();
+        network.restore(office, &snapshot);
+        network.run(2 * network.ends[office].config.interval);
+        let report = network.report(hub);
+        assert!(report.endpoint.is_some_and(|at| at.port() > port), "{lost} s: {report:?}");
+        network.run(seconds(120));
+        for end in [hub, office] {
+            let report = network.report(end);
+            assert_verdict(&report, NatVerdict::Napt, &[]);
+            assert_eq!(report.liveness.up, Some(true), "{lost} s");
+            assert_eq!((report.loss.tx, report.loss.rx), (Some(0.0), Some(0.0)), "{lost} s");
+        }
+    }
+}
+
+/// The hub is restored: it believes in the endpoint of then, and hears of the new one.
+#[test]
+fn a_restored_hub_follows() {
+    for lost in [30, 3_600] {
+        let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+        network.run(seconds(60));
+        let snapshot = network.snapshot(hub);
+        let port = network.boxes[0].rebind();
+        network.run(seconds(lost));
+        network.restore(hub, &snapshot);
+        network.run(3 * network.ends[hub].config.interval);
+        let report = network.report(hub);
+        assert!(report.endpoint.is_some_and(|at| at.port() > port), "{lost} s: {report:?}");
+        network.run(seconds(120));
+        for end in [hub, office] {
+            assert_eq!(network.report(end).liveness.up, Some(true), "{lost} s");
+            assert_eq!(network.report(end).loss.tx, Some(0.0), "{lost} s");
+        }
+    }
+}
+
+/// Whoever plays recordings of the time before and after the snapshot, from anywhere, neither keeps
+/// the restored machine from being known again nor moves its endpoint.
+#[test]
+fn recordings_beside_a_restored_machine() {
+    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+    let recorded = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let tape = std::rc::Rc::clone(&recorded);
+    network.fault = Box::new(move |packet| {
+        tape.borrow_mut().push(packet.clone());
+        true
+    });
+    network.run(seconds(60));
+    network.restart(office);
+    network.run(seconds(60));
+    let snapshot = network.snapshot(office);
+    network.run(seconds(600));
+    network.fault = Box::new(|_| true);
+    network.restore(office, &snapshot);
+    let recorded = recorded.take();
+    let moves = network.ends[hub].moves.len();
+    let mut random = StdRng::seed_from_u64(9);
+    let play = |network: &mut Network, random: &mut StdRng| {
+        for source in ["203.0.113.66:4789", "203.0.113.67:1"] {
+            let mut packet = recorded[random.random_range(0..recorded.len())].clone();
+            packet.source = source.parse().unwrap();
+            packet.destination = "192.0.2.1:4789".parse().unwrap();
+            network.arrive(hub, &packet);
+        }
+    };
+    for _ in 0..1_000 {
+        play(&mut network, &mut random);
+        network.run(Duration::from_millis(10));
+    }
+    assert_eq!(network.ends[hub].moves.len(), moves);
+    assert_eq!(network.report(hub).liveness.up, Some(true));
+    let port = network.boxes[0].rebind();
+    for _ in 0..1_000 {
+        play(&mut network, &mut random);
+        network.run(Duration::from_millis(10));
+    }
+    let report = network.report(hub);
+    assert!(report.endpoint.is_some_and(|at| at.port() > port), "{report:?}");
 }

@@ -80,7 +80,7 @@ impl Network {
     ) -> [usize; 2] {
         let number = u8::try_from(self.ends.len()).unwrap() + 1;
         let key = Key::parse(&format!("{number:02x}").repeat(32)).unwrap();
-        let ahead = [Duration::from_secs(1000), Duration::from_secs(7_000_000)];
+        let ahead = [Duration::from_secs(1_000_000), Duration::from_secs(7_000_000)];
         [0, 1].map(|which| {
             let (name, address, endpoint) = hosts[which];
             let peer = hosts[1 - which].0;
@@ -131,6 +131,18 @@ impl Network {
         end.config.session = session;
         end.ahead += Duration::from_secs(1);
         end.prober = Prober::new(end.config.clone(), now + end.ahead);
+    }
+
+    pub(super) fn snapshot(&self, end: usize) -> (Prober, Duration) {
+        (self.ends[end].prober.clone(), self.now)
+    }
+
+    /// It goes on as it was, and so does its clock.
+    pub(super) fn restore(&mut self, end: usize, (prober, at): &(Prober, Duration)) {
+        let lost = self.now - *at;
+        let end = &mut self.ends[end];
+        end.prober = prober.clone();
+        end.ahead = end.ahead.checked_sub(lost).expect("its clock is further ahead");
     }
 
     pub(super) fn report(&mut self, end: usize) -> Report {
