@@ -125,7 +125,7 @@ fn a_life_in_the_unit() -> Result<()> {
     for verb in ["peers", "networks", "drops", "nat"] {
         machines.vxlan(&["show", verb])?;
     }
-    let one_of_one = "eth0, XDP native; 1 of 1 peers reachable; networks: 1";
+    let one_of_one = "eth0, XDP native; 1 of 1 peers up; networks: 1";
     machines.wait_for("StatusText", one_of_one)?;
 
     machines.succeeds(&["reload", "vxlan"])?;

@@ -83,10 +83,12 @@ fn ready_is_said_when_traffic_can_pass() -> Result<()> {
     let (ready, answers) = at_once?;
     ensure!(answers.all_answered(), "after READY=1: {}", answers.output);
     let status = ready.lines().find_map(|line| line.strip_prefix("STATUS="));
-    assert_eq!(status, Some("eth0, XDP native; 1 of 1 peers reachable; networks: 1"), "{ready}");
+    let unknown = "eth0, XDP native; 0 of 1 peers up, 1 not known; networks: 1";
+    assert_eq!(status, Some(unknown), "nothing has shown yet that the peer is up: {ready}");
+    manager.hears("STATUS=eth0, XDP native; 1 of 1 peers up; networks: 1")?;
 
     host.ns().run("ip link set eth0 down")?;
-    manager.hears("STATUS=eth0, XDP native; 0 of 1 peers reachable; networks: 1")?;
+    manager.hears("STATUS=eth0, XDP native; 0 of 1 peers up, 1 without a path; networks: 1")?;
 
     host.daemon.terminate()?;
     manager.hears("STOPPING=1")?;

@@ -245,3 +245,49 @@ fn what_was_known_before_has_its_age() -> Result<()> {
     ensure!(table.contains("s ago)"), "{table}");
     world.stop()
 }
+
+/// Lines of the log on a peer's state.
+fn state_lines(host: &Host, peer: Node) -> Vec<String> {
+    let name = format!("peer={}", peer.name());
+    let log = host.daemon.log();
+    let of_peer = |line: &&str| {
+        line.contains(&name) && [" up, ", " down, "].iter().any(|word| line.contains(word))
+    };
+    log.lines().filter(of_peer).map(str::to_owned).collect()
+}
+
+/// Waits for one more line on the state of `b`, and returns it.
+fn next_line(host: &Host, before: usize) -> Result<String> {
+    let start = std::time::Instant::now();
+    loop {
+        let lines = state_lines(host, Node::B);
+        ensure!(lines.len() <= before + 1, "{lines:#?}");
+        if let Some(line) = lines.get(before) {
+            return Ok(line.clone());
+        }
+        ensure!(start.elapsed() < SOON, "no line after {lines:#?}\n{}", host.daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The journal can tell afterwards when a link was down, and why.
+#[test]
+fn each_change_of_a_peer_is_one_line_of_the_log() -> Result<()> {
+    let mut world = World::new(Nat::None, Nat::None)?;
+    let line = next_line(world.host(Node::A)?, 0)?;
+    ensure!(line.contains("INFO") && line.contains("up, none: our "), "{line}");
+    let b = world.host_mut(Node::B)?;
+    b.daemon.terminate()?;
+    ensure!(b.daemon.down()?.success());
+    let a = world.host(Node::A)?;
+    let line = next_line(a, 1)?;
+    ensure!(line.contains("WARN") && line.contains("down, no probes, blocked"), "{line}");
+    ensure!(line.contains("(was up, none)") && line.contains("nothing came from it"), "{line}");
+    // Once the state has changed nothing more is logged, however long it lasts.
+    std::thread::sleep(INTERVAL * 8);
+    ensure!(state_lines(a, Node::B).len() == 2, "{:#?}", state_lines(a, Node::B));
+    world.host_mut(Node::B)?.daemon.launch()?;
+    let line = next_line(world.host(Node::A)?, 2)?;
+    ensure!(line.contains("INFO") && line.contains("up, none (was down"), "{line}");
+    world.stop()
+}

@@ -19,12 +19,14 @@
 //! 11. `preflight`: checks that read only
 //! 12. `turns`: how long the event loop takes for each event
 //! 13. `directories`
-//! 14. `open_files`
+//! 14. `peer_names`: names of peers for one line of the log
+//! 15. `open_files`
 
 mod directories;
 mod down;
 mod open_files;
 mod paths;
+mod peer_names;
 mod preflight;
 mod probing;
 mod reconcile;

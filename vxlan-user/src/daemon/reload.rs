@@ -49,7 +49,7 @@ impl Reload<'_, '_> {
         service_manager.notify_reloading();
         requests.record_file_version();
         let result = self.apply().await;
-        service_manager.notify_ready(self.running);
+        service_manager.notify_ready(self.running, &self.probing.reports().latest());
         match result {
             Ok(()) => {
                 tracing::info!(

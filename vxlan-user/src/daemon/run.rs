@@ -88,7 +88,7 @@ pub async fn run(
     program_log::forward(&mut running, options)?;
     on_ready(&running, address);
     let mut service_manager = ServiceManager::from_environment();
-    service_manager.notify_ready(&running);
+    service_manager.notify_ready(&running, &probing.reports().latest());
 
     let mut reconciler = Reconciler::new(directories, &host, &running);
     let mut host_pass = HostPass::new(directories, &host);
@@ -161,7 +161,7 @@ pub async fn run(
             _ = retry.tick() => {
                 turns.begin("what is due each second");
                 reconciler.save(&mut running);
-                service_manager.update_status(&running);
+                service_manager.update_status(&running, &probing.reports().latest());
                 host_pass.glance(&running);
                 if running.state.underlay.lost.is_some() {
                     underlay.reconcile(&mut running, &mut probing).await;

@@ -7,6 +7,7 @@ mod destination;
 mod echoes;
 mod peer_counters;
 mod peer_probers;
+mod peer_states;
 mod rounds;
 
 use std::{collections::HashMap, io, time::Duration};
@@ -22,6 +23,7 @@ use self::{
     echoes::Echoes,
     peer_counters::PeerCounters,
     peer_probers::{PeerProber, peer_probers},
+    peer_states::PeerStates,
 };
 use crate::{
     config::Config,
@@ -62,6 +64,7 @@ pub(super) struct Probing {
     echoes: Echoes,
     peer_counters: PeerCounters,
     reports: SharedReports,
+    states: PeerStates,
     round_trips: RttHistogram,
     /// When reports are due.
     next_report: Duration,
@@ -90,6 +93,7 @@ impl Probing {
             echoes: Echoes::default(),
             peer_counters: PeerCounters::open(directories, running)?,
             reports: SharedReports::default(),
+            states: PeerStates::default(),
             round_trips,
             next_report: now,
             due: now,
@@ -124,6 +128,8 @@ impl Probing {
         }
         let previous = names.iter().cloned().zip(std::mem::take(&mut self.probers)).collect();
         self.probers = peer_probers(running, previous, now());
+        let peers = running.preflight.config.peers.iter();
+        self.states.retain(&peers.map(|peer| peer.name.value.as_str()).collect());
         self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
         (self.ring, self.peer_counters, self.sender, self.more_in_ring) =
             (ring, peer_counters, sender, false);

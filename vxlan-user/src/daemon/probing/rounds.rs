@@ -9,6 +9,7 @@ use super::{
     Probing,
     echoes::{self, Target},
     peer_probers::PeerProber,
+    peer_states::Line,
 };
 use crate::{daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat, probe::Action};
 
@@ -128,7 +129,16 @@ impl Probing {
                 }
             });
         }
+        reports.iter().for_each(|report| self.states.record(report, now));
         self.reports.put(reports);
+        for Line { bad, peer, text } in self.states.take_lines() {
+            match (bad, peer) {
+                (true, Some(peer)) => tracing::warn!(%peer, "{text}"),
+                (false, Some(peer)) => tracing::info!(%peer, "{text}"),
+                (true, None) => tracing::warn!("{text}"),
+                (false, None) => tracing::info!("{text}"),
+            }
+        }
         Ok(())
     }
 

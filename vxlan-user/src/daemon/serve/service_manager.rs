@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::notify_socket::NotifySocket;
-use crate::daemon::running::ActivePlane;
+use crate::{daemon::running::ActivePlane, nat::NatVerdict, probe::Report};
 
 /// How many watchdog notifications are sent within the time after which the manager restarts the
 /// daemon.
@@ -42,8 +42,8 @@ impl ServiceManager {
     }
 
     /// Notifies that traffic can pass.
-    pub(in crate::daemon) fn notify_ready(&mut self, running: &ActivePlane) {
-        let now = status(running);
+    pub(in crate::daemon) fn notify_ready(&mut self, running: &ActivePlane, reports: &[Report]) {
+        let now = status(running, reports);
         self.ready_is_due = !self.notify(&[NotifyState::Ready, NotifyState::Status(&now)]);
         self.status = now;
     }
@@ -59,11 +59,11 @@ impl ServiceManager {
     }
 
     /// Sends the status, if it has changed.
-    pub(in crate::daemon) fn update_status(&mut self, running: &ActivePlane) {
+    pub(in crate::daemon) fn update_status(&mut self, running: &ActivePlane, reports: &[Report]) {
         if self.ready_is_due {
-            return self.notify_ready(running);
+            return self.notify_ready(running, reports);
         }
-        let now = status(running);
+        let now = status(running, reports);
         if now != self.status && self.notify(&[NotifyState::Status(&now)]) {
             self.status = now;
         }
@@ -110,8 +110,7 @@ fn watchdog_interval(within: Duration) -> Interval {
     notifications
 }
 
-fn status(running: &ActivePlane) -> String {
-    let peers = &running.plan.peers;
+fn status(running: &ActivePlane, reports: &[Report]) -> String {
     let underlay = match &running.state.underlay.lost {
         Some(lost) => lost.clone(),
         None => {
@@ -119,10 +118,54 @@ fn status(running: &ActivePlane) -> String {
             format!("{}, XDP {mode}", running.preflight.underlay.name)
         }
     };
-    let reachable = peers.iter().filter(|peer| peer.ifindex != 0).count();
-    format!(
-        "{underlay}; {reachable} of {} peers reachable; networks: {}",
-        peers.len(),
-        running.state.networks.len()
-    )
+    let paths: Vec<bool> = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
+    let peers = peers_status(&paths, reports);
+    format!("{underlay}; {peers}; networks: {}", running.state.networks.len())
+}
+
+/// Counts the peers that answer or carry data, and have a path. Without reports nothing is known of
+/// them yet.
+fn peers_status(paths: &[bool], reports: &[Report]) -> String {
+    let pathless = paths.iter().filter(|path| !**path).count();
+    let with_path = || reports.iter().zip(paths).filter(|(_, path)| **path);
+    let count = |up| with_path().filter(|(report, _)| report.liveness.up == Some(up)).count();
+    let (up, down) = (count(true), count(false));
+    let mut text = format!("{up} of {} peers up", paths.len());
+    let lost = reports.iter().filter(|report| report.nat == NatVerdict::DataLost).count();
+    for (number, what) in [
+        (paths.len().saturating_sub(up + down + pathless), "not known"),
+        (pathless, "without a path"),
+        (lost, "lose data"),
+    ] {
+        if number != 0 {
+            text += &format!(", {number} {what}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::sample;
+
+    #[test]
+    fn peers_are_counted_by_what_they_show_and_not_by_their_routes() {
+        let report = |up, nat| {
+            let mut report = sample("a");
+            (report.liveness.up, report.nat) = (up, nat);
+            report
+        };
+        assert_eq!(peers_status(&[true; 2], &[]), "0 of 2 peers up, 2 not known");
+        let up = report(Some(true), NatVerdict::None);
+        let down = report(Some(false), NatVerdict::Blocked);
+        let lost = report(Some(true), NatVerdict::DataLost);
+        let unknown = report(None, NatVerdict::Unknown);
+        assert_eq!(peers_status(&[true], std::slice::from_ref(&up)), "1 of 1 peers up");
+        assert_eq!(peers_status(&[true; 2], &[up.clone(), down.clone()]), "1 of 2 peers up");
+        assert_eq!(
+            peers_status(&[false, true, true, true], &[up, down, lost, unknown]),
+            "1 of 4 peers up, 1 not known, 1 without a path, 1 lose data"
+        );
+    }
 }
