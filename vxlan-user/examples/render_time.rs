@@ -77,12 +77,14 @@ fn snapshot(peers: usize) -> Snapshot {
     let round_trips = RttHistogram::new(names.iter().map(String::as_str)).expect("a histogram");
     Snapshot {
         state: HostState {
+            secret: String::new(),
             node: "here".to_owned(),
             underlay: UnderlayRecord {
                 hooks: vxlan_user::state::HooksRecord::default(),
                 interface: "eth0".to_owned(),
                 address,
                 addresses: vec![address],
+                home: Vec::new(),
                 xdp: None,
                 tc: None,
                 lost: None,

@@ -9,6 +9,7 @@ mod failed_restart;
 mod families;
 mod hooks;
 mod host;
+mod identity;
 mod learned;
 mod metrics;
 mod migration;

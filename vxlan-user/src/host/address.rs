@@ -27,6 +27,8 @@ pub struct InterfaceAddress {
     pub deprecated: bool,
     /// IPv6: the kernel still makes sure that nobody else uses it.
     pub tentative: bool,
+    /// IPv6: somebody else on the link uses it, so the kernel does not.
+    pub duplicate: bool,
 }
 
 impl InterfaceAddress {
@@ -51,6 +53,7 @@ impl InterfaceAddress {
             secondary: flags.contains(AddressFlags::Secondary),
             deprecated: flags.contains(AddressFlags::Deprecated),
             tentative: flags.contains(AddressFlags::Tentative),
+            duplicate: flags.contains(AddressFlags::Dadfailed),
         })
     }
 }

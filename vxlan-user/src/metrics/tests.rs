@@ -30,11 +30,13 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
     Snapshot {
         state: HostState {
             node: "here".to_owned(),
+            secret: String::new(),
             underlay: UnderlayRecord {
                 hooks: state::HooksRecord::default(),
                 interface: "eth0".to_owned(),
                 address,
                 addresses: vec![address],
+                home: Vec::new(),
                 xdp: None,
                 tc: None,
                 lost: None,

@@ -41,8 +41,12 @@ pub struct OverlayFacts {
 /// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802,
 /// section 8.2). The address is the same whenever the interface is made again, since peers go on to
 /// send to the address that they have learned.
-pub fn overlay_mac(underlay: [u8; 6], vni: u32) -> [u8; 6] {
-    let digest = Sha256::new().chain_update(underlay).chain_update(vni.to_be_bytes()).finalize();
+pub fn overlay_mac(secret: &str, underlay: [u8; 6], vni: u32) -> [u8; 6] {
+    let digest = Sha256::new()
+        .chain_update(secret)
+        .chain_update(underlay)
+        .chain_update(vni.to_be_bytes())
+        .finalize();
     let mut mac = [0; 6];
     mac.copy_from_slice(&digest[..6]);
     mac[0] = mac[0] & !1 | 2;

@@ -15,6 +15,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostState {
     pub node: String,
+    /// Makes this host's overlay MACs its own. Empty in records of the first versions.
+    #[serde(default)]
+    pub secret: String,
     pub underlay: UnderlayRecord,
     pub peers: Vec<PeerRecord>,
     pub networks: Vec<NetworkRecord>,
@@ -40,6 +43,10 @@ pub struct UnderlayRecord {
     /// The addresses that packets leave from: one of each family that the interface has.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// The addresses that peers know: those at the latest start or reload. Packets leave from them
+    /// again as soon as the interface has them again.
+    #[serde(default)]
+    pub home: Vec<IpAddr>,
     /// `None` until the program is attached.
     pub xdp: Option<Attachment>,
     /// `None`: no TC program was attached, or about to be.
@@ -85,6 +92,13 @@ pub struct PeerRecord {
     pub learned: Option<LearnedEndpoint>,
 }
 
+impl UnderlayRecord {
+    /// Lists the addresses that the choice of an address is to keep, the most important first.
+    pub fn in_use(&self) -> Vec<IpAddr> {
+        self.home.iter().chain(&self.addresses).copied().collect()
+    }
+}
+
 impl PeerRecord {
     /// Records which endpoint is in use, and the private address of its family.
     pub fn use_endpoint(&mut self, endpoint: Option<SocketAddr>) {
@@ -103,6 +117,10 @@ pub struct NetworkRecord {
     pub hidden: String,
     /// 0 until the interface is made.
     pub ifindex: u32,
+    /// The MAC address that the interface has, and is to have when it is made anew. `None` until it
+    /// is made.
+    #[serde(default)]
+    pub mac: Option<[u8; 6]>,
     pub mtu: u32,
     pub addresses: Vec<IpNet>,
     /// Prefixes that the daemon has made a route for. Only routes that carry the daemon's mark are

@@ -1,7 +1,13 @@
 //! Checks whether this process may make a data plane and this host can carry it: capabilities,
 //! kernel, underlay interface, pins.
 
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
 use anyhow::bail;
+use tokio::time::{Instant, sleep};
 use vxlan_common::table::MAX_FLOOD_MEMBERS;
 
 use super::addresses;
@@ -9,8 +15,13 @@ use crate::{
     config::Config,
     daemon::directories::Directories,
     host::{Host, HostError, UnderlayLink, capabilities},
-    state::HostState,
+    state::{HostState, UnderlayRecord},
 };
+
+/// How long duplicate address detection may take: a random delay of up to a second, and a second
+/// (RFC 4862, section 5.4.2).
+const MAX_DETECTION: Duration = Duration::from_secs(3);
+const DETECTION_POLL: Duration = Duration::from_millis(100);
 
 /// Refuses a PREEMPT_RT kernel. The programs keep their scratch buffers per CPU and rely on the
 /// kernel not to run two of them on one CPU at a time, which a real-time kernel does.
@@ -35,15 +46,35 @@ pub(in crate::daemon) fn check_privileges() -> anyhow::Result<()> {
     bail!("missing {}: run as root, or give the service these capabilities", missing.join(" and "))
 }
 
-/// Reads the underlay interface that the configuration names.
-pub(super) async fn read_underlay(config: &Config, host: &Host) -> anyhow::Result<UnderlayLink> {
+/// Reads the underlay interface that the configuration names, and chooses its addresses. Waits
+/// where that hangs on duplicate address detection, as it may just after a boot.
+pub(super) async fn read_underlay(
+    config: &Config,
+    host: &Host,
+    previous: Option<&HostState>,
+) -> anyhow::Result<(UnderlayLink, (Option<Ipv4Addr>, Option<Ipv6Addr>))> {
     let interface = &config.underlay.interface;
-    match host.underlay_link(&interface.value).await {
-        Ok(underlay) => Ok(underlay),
-        Err(error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. })) => {
-            Err(config.error(interface, format!("underlay.interface: {error}.")).into())
+    let before = previous.map(|state| &state.underlay);
+    let before = before.filter(|underlay| underlay.interface == interface.value);
+    let in_use = before.map(UnderlayRecord::in_use).unwrap_or_default();
+    let deadline = Instant::now() + MAX_DETECTION;
+    loop {
+        let underlay = match host.underlay_link(&interface.value).await {
+            Ok(underlay) => underlay,
+            Err(error @ (HostError::UnknownInterface { .. } | HostError::NotEthernet { .. })) => {
+                return Err(config
+                    .error(interface, format!("underlay.interface: {error}."))
+                    .into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match addresses::choose(config, &underlay, &in_use) {
+            Ok(chosen) => return Ok((underlay, chosen)),
+            Err(_) if addresses::is_unsettled(&underlay) && Instant::now() < deadline => {
+                sleep(DETECTION_POLL).await;
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => Err(error.into()),
     }
 }
 

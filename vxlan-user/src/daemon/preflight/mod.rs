@@ -37,9 +37,8 @@ pub(in crate::daemon) async fn inspect(
     host::check_preemption()?;
     let config = config::load(&directories.config)?;
     let keys = keys::load(&config)?;
-    let underlay = host::read_underlay(&config, host).await?;
-    let (v4, v6) = addresses::choose(&config, &underlay)?;
     let previous = directories.run_dir.load()?;
+    let (underlay, (v4, v6)) = host::read_underlay(&config, host, previous.as_ref()).await?;
     // Comes before the attach modes: without pins this daemon's own programs look foreign.
     directories.pins.check()?;
     let attach_modes = attach_modes::for_host(&config, &underlay, &directories.pins)?;

@@ -202,7 +202,7 @@ impl Probing {
             if let Err(error) = self.reassign_endpoints(running, reconciler).await {
                 tracing::error!("{error:#}");
             }
-            if let Err(error) = self.report(now) {
+            if let Err(error) = self.report(&running.preflight.config, now) {
                 tracing::warn!("no report on NAT this time: {error}");
             }
         }

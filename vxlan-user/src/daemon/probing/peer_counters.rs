@@ -30,6 +30,8 @@ pub(super) struct PeerCounters {
     /// What was dropped of a peer outside of its networks, if anything.
     outside: HashMap<usize, DropCounts>,
     round: usize,
+    /// By peer: frames with our own overlay MAC, and whether that is in the log.
+    own_mac: HashMap<usize, (u64, bool)>,
 }
 
 /// The position of a member in maps and configuration.
@@ -73,6 +75,7 @@ impl PeerCounters {
             names: peers.map(|(peer, index)| (peer.name.value.clone(), index)).collect(),
             outside: HashMap::new(),
             round: 0,
+            own_mac: HashMap::new(),
         })
     }
 
@@ -109,6 +112,15 @@ impl PeerCounters {
             drops[RxDrop::NotAMember as usize] = packets;
         }
         Ok(())
+    }
+
+    /// Returns whether the log is to say that a peer has our own overlay MAC: once, when frames with
+    /// it arrive.
+    pub(super) fn is_new_twin(&mut self, peer: usize, drops: &DropCounts) -> bool {
+        let packets = drops[RxDrop::OwnMac as usize];
+        let (before, logged) = self.own_mac.entry(peer).or_insert((packets, false));
+        let more = packets > std::mem::replace(before, packets);
+        more && !std::mem::replace(logged, true)
     }
 
     /// Sums up what the programs have counted for a peer.

@@ -11,7 +11,10 @@ use super::{
     peer_probers::PeerProber,
     peer_states::Line,
 };
-use crate::{daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat, probe::Action};
+use crate::{
+    config::Config, daemon::running::ActivePlane, dataplane::now, host::EchoReply, nat,
+    probe::Action,
+};
 
 /// The shortest time from one poll of all peers to the next.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
@@ -100,7 +103,7 @@ impl Probing {
     }
 
     /// Reads the counters, and writes a report on each peer.
-    pub(super) fn report(&mut self, now: Duration) -> anyhow::Result<()> {
+    pub(super) fn report(&mut self, config: &Config, now: Duration) -> anyhow::Result<()> {
         let own_rewrites: Vec<_> = self
             .probers
             .iter()
@@ -115,6 +118,14 @@ impl Probing {
             self.probers.iter_mut().zip(nat::mapping_varies(&own_rewrites)).enumerate()
         {
             let counts = self.peer_counters.read(peer)?;
+            if self.peer_counters.is_new_twin(peer, &counts.drops) {
+                tracing::warn!(
+                    peer = %config.peers[peer].name,
+                    "its overlay interface has the same MAC address as ours, so its frames are \
+                     dropped as own_mac: on one of the two hosts run `vxlan down`, remove \
+                     /var/lib/vxlan, and start again"
+                );
+            }
             reports.push(match prober {
                 PeerProber::Keyed(prober) => {
                     prober.set_varies(varies, now);

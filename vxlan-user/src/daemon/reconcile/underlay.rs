@@ -153,7 +153,8 @@ impl<'a> UnderlayReconciler<'a> {
                 attach_modes::for_host(&running.preflight.config, &link, &self.directories.pins)?;
             self.attach(running, &link.name, ifindex).await?;
         }
-        let (v4, v6, missing) = addresses::choose_available(&running.preflight.config, &link);
+        let (config, in_use) = (&running.preflight.config, running.state.underlay.in_use());
+        let (v4, v6, missing) = addresses::choose_available(config, &link, &in_use);
         // The MTU stays the known one; the reconciler of paths applies another one in its order.
         let mtu = running.preflight.facts.mtu;
         running.preflight.facts = UnderlayFacts { ifindex, mtu, v4, v6 };
@@ -169,10 +170,7 @@ impl<'a> UnderlayReconciler<'a> {
             user.restart(running);
             self.probed_from = from;
         }
-        match missing.into_iter().next() {
-            Some(missing) => Err(missing.into()),
-            None => Ok(()),
-        }
+        missing.into_iter().next().map_or(Ok(()), |missing| Err(missing.into()))
     }
 
     /// Attaches the programs of the previous device to the device that is the underlay interface

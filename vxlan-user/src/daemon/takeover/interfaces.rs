@@ -25,7 +25,9 @@ pub(super) async fn make_overlays(
             name: network.interface.value.clone(),
             hidden_name: hidden_name(vni),
             vni,
-            mac: overlay_mac(preflight.underlay.mac, vni),
+            mac: state.networks[index]
+                .mac
+                .unwrap_or_else(|| overlay_mac(&state.secret, preflight.underlay.mac, vni)),
             mtu: preflight.overlay_mtu(network),
             addresses: network.addresses.iter().map(|at| at.value).collect(),
             ipv6: network.has_ipv6(),
@@ -36,6 +38,7 @@ pub(super) async fn make_overlays(
             changes.overlays.push(spec.name);
         }
         state.networks[index].ifindex = overlay.ifindex;
+        state.networks[index].mac.get_or_insert(overlay.mac);
         overlays.push(OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac });
     }
     Ok(overlays)

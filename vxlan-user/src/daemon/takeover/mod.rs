@@ -77,7 +77,7 @@ async fn change(
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
-    let mut state = record::planned(&preflight, &endpoints, host).await?;
+    let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
     // killed half-way.
     directories.run_dir.store(&record::merged(&state, preflight.previous.as_ref()))?;

@@ -3,7 +3,10 @@
 
 use crate::{
     config,
-    daemon::preflight::{Preflight, attach_modes},
+    daemon::{
+        directories::Directories,
+        preflight::{Preflight, attach_modes},
+    },
     dataplane::{DataPlane, TcHook},
     host::{Host, hidden_name},
     plan::{self, Endpoints, LearnedEndpoint, Plan},
@@ -12,11 +15,17 @@ use crate::{
 
 /// Records what a takeover is about to make.
 pub(in crate::daemon) async fn planned(
+    directories: &Directories,
     preflight: &Preflight,
     endpoints: &Endpoints,
     host: &Host,
 ) -> anyhow::Result<HostState> {
     let config = &preflight.config;
+    let recorded = preflight.previous.as_ref();
+    let secret = recorded.map(|state| state.secret.clone()).filter(|secret| !secret.is_empty());
+    let mac_before = |vni| {
+        recorded?.networks.iter().find(|network| network.vni == vni).and_then(|network| network.mac)
+    };
     let previous = preflight.previous.as_ref().map(|state| &state.underlay);
     let previous = previous.filter(|previous| previous.interface == preflight.underlay.name);
     let hook = attach_modes::tc_hook(config);
@@ -32,10 +41,12 @@ pub(in crate::daemon) async fn planned(
     });
     Ok(HostState {
         node: config.node.name.clone(),
+        secret: secret.unwrap_or_else(|| directories.run_dir.host_secret(rand::random())),
         underlay: state::UnderlayRecord {
             interface: preflight.underlay.name.clone(),
             address: preflight.address,
             addresses: preflight.facts.addresses().collect(),
+            home: preflight.facts.addresses().collect(),
             // Attached as before, until the program is replaced.
             xdp: previous.and_then(|previous| previous.xdp.clone()),
             tc: Some(tc),
@@ -59,6 +70,7 @@ pub(in crate::daemon) async fn planned(
                 interface: network.interface.value.clone(),
                 hidden: hidden_name(network.vni.value.get()),
                 ifindex: 0,
+                mac: mac_before(network.vni.value.get()),
                 mtu: preflight.overlay_mtu(network),
                 addresses: network.addresses.iter().map(|at| at.value).collect(),
                 routes: Vec::new(),
