@@ -20,9 +20,7 @@ fn a_further_address_moves_nothing() -> Result<()> {
     let config = changed("address = \"203.0.113.2\"\n", "");
     let (mut host, other) = Host::up(&config)?;
     host.ns().run("ip addr add 2001:db8:9::2/64 dev eth0 nodad")?;
-    wait_until("both are in use", || {
-        Ok(chosen(&host)? == ["203.0.113.2", "2001:db8:9::2"])
-    })?;
+    wait_until("both are in use", || Ok(chosen(&host)? == ["203.0.113.2", "2001:db8:9::2"]))?;
     for line in [
         // The kernel lists the newest IPv6 address first.
         "ip addr add 2001:db8:9::99/64 dev eth0 nodad",
@@ -81,9 +79,10 @@ fn an_address_that_is_not_unique_is_not_chosen() -> Result<()> {
         Ok(host.ns().run("ip -6 addr show dev eth0")?.contains("dadfailed"))
     })?;
     host.ns().run("ip addr add 2001:db8:9::8/64 dev eth0 nodad")?;
-    wait_until("the unique one is used", || {
-        Ok(chosen(&host)? == ["203.0.113.2", "2001:db8:9::8"])
-    })?;
+    wait_until(
+        "the unique one is used",
+        || Ok(chosen(&host)? == ["203.0.113.2", "2001:db8:9::8"]),
+    )?;
     ensure!(!host.daemon.log().contains("2001:db8:9::7"), "{}", host.daemon.log());
     other.stop()
 }
