@@ -123,9 +123,12 @@ fn accept<C: PacketCtx>(
     // parsed all the same, as its flow determines the source port that the peer sent from.
     let parsed = if len < ETH_LEN as u32 {
         Err(InnerError::Malformed)
-    } else {
-        ctx.strip(outer).ok_or(RxDrop::NoHeadroom)?;
+    } else if ctx.strip(outer).is_some() {
         buffers::parse_frame(ScratchSlot::Decap, &ctx.reach(MAX_HEADERS_LEN), len)
+    } else if checksum.is_good() {
+        return Err(RxDrop::NoHeadroom);
+    } else {
+        Err(InnerError::Malformed)
     };
     if !checksum.is_good() {
         let inner = parsed.ok().map(|frame| &frame.inner);

@@ -29,6 +29,10 @@ use crate::{
 /// TCP with options.
 const MAX_HEADERS_LEN: u32 = (ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
 
+/// The `gso_size` of a frame that is segmented at its fragments, as SCTP is
+/// (`include/linux/skbuff.h`).
+const GSO_BY_FRAGS: u32 = 0xffff;
+
 /// A frame that was not sent.
 pub(crate) struct NotSent {
     pub(crate) failed: Failed<TxDrop>,
@@ -107,6 +111,10 @@ fn encapsulate(
     let peer = peer_entry::snapshot(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
+    }
+    // Its segments are as long as its fragments, which no program sees; and no helper takes it.
+    if info.gso_size == GSO_BY_FRAGS {
+        return Err(TxDrop::EncapFailed);
     }
     if !fits(info, segment_headers, peer) {
         // No message about a frame that is flooded: the paths to other members may carry it.

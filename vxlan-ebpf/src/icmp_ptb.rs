@@ -69,7 +69,9 @@ fn is_reportable(ctx: &TcContext, inner: &Inner) -> bool {
     let is_icmp = (inner.upper == PROTOCOL_ICMP && inner.family != IPV6)
         || (inner.upper == PROTOCOL_ICMPV6 && inner.family == IPV6);
     let about_icmp = is_icmp && {
-        let at = inner.transport_at();
+        let behind_fragment_header = inner.protocol == ipv6::NEXT_FRAGMENT && inner.family == IPV6;
+        let at = inner.transport_at()
+            + if behind_fragment_header { ipv6::fragment::HEADER_LEN } else { 0 };
         View::from_skb(ctx).window::<2>(at).is_none_or(|icmp| {
             match (inner.family, icmp.byte(icmp::field::TYPE)) {
                 (IPV6, icmp_type) => icmp_type < icmp::V6_FIRST_INFORMATIONAL,

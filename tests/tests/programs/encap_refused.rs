@@ -133,6 +133,8 @@ fn segments_are_counted_when_they_are_dropped() {
     // 54 bytes of headers in each segment.
     let max = LARGEST_FRAME as u32 - 54;
     let aws = tcp(AWS_HOST, 3000);
+    let sctp = Ipv4::new(GCP_HOST, AWS_HOST).protocol(Some(132));
+    let sctp = ether(AWS_MAC).with(sctp).payload(&[7; 3000]);
     let frame = aws.build();
     let name = "segments 1 byte too large";
     let too_large = Row::too_big(name, &frame, &message(&frame, 1410), AWS_43, 3)
@@ -143,6 +145,9 @@ fn segments_are_counted_when_they_are_dropped() {
         gso("no path, not counted", &tcp(LONE_HOST, 2001), [1000, 0], NoNeighbour, LONE_43, 3),
         too_large,
         gso("segments that fit, of no kind", &aws, [max, 3], EncapFailed, AWS_43, 3),
+        // 0xffff is no size (GSO_BY_FRAGS): SCTP is cut up at its fragments. Its sender sends
+        // nothing that is too big, and is not told so.
+        gso("SCTP", &sctp, [0xffff, 3], EncapFailed, AWS_43, 3),
     ];
     check(&mut Bench::gcp(), Program::Encap, &rows);
 }

@@ -131,6 +131,13 @@ fn what_a_message_quotes() {
             TO_AWS,
             AWS_43,
         ),
+        reported(
+            "first fragment of an ICMPv6 echo request",
+            &big(v6(ip6().next_header(Some(44)))
+                .payload(&[58, 0, 0, 1, 0, 0, 0, 9, 128, 0, 0, 0, 0, 0, 0, 0])),
+            TO_AWS,
+            AWS_43,
+        ),
         reported("ICMP echo request", &icmp(8), TO_AWS, AWS_43),
         reported("ICMP echo reply", &icmp(0), TO_AWS, AWS_43),
         reported("ICMP timestamp", &icmp(13), TO_AWS, AWS_43),
@@ -224,6 +231,12 @@ fn packets_that_get_no_message() {
         let icmp = ether(AWS_MAC).with(ip6()).with(Icmp::new(kind, 0, vec![0; 4]));
         rows.push(aws(format!("ICMPv6 error {kind}"), big(icmp)));
     }
+    rows.push(aws(
+        "first fragment of an ICMPv6 error".into(),
+        big(ether(AWS_MAC)
+            .with(ip6().next_header(Some(44)))
+            .payload(&[58, 0, 0, 1, 0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0])),
+    ));
     let row = reported("from an address of no member", &big(v4(ip().src(unused))), TO_AWS, AWS_43);
     rows.push(row);
     check(&mut Bench::gcp(), Program::Encap, &rows);
