@@ -135,7 +135,7 @@ fn encapsulate(
     } else {
         outer_tx::insert_in_ip_frame(ctx, headers, peer)?;
     }
-    let verdict = outer_tx::transmit(peer)?;
+    let verdict = outer_tx::transmit(ctx, peer)?;
     counters::sent(member.slot, attribution.packets, info.bytes(segment_headers));
     Ok(verdict)
 }

@@ -10,7 +10,8 @@ use aya_ebpf::{
     },
     bpf_f_adj_room_encap_l2,
     helpers::generated::{
-        bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+        bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_set_tunnel_key, bpf_skb_vlan_pop,
+        bpf_skb_vlan_push,
     },
     programs::TcContext,
 };
@@ -150,15 +151,12 @@ pub(crate) fn insert_in_arp_frame(
 /// Hands the packet to the neighbour layer of the underlay interface, which resolves the next hop's
 /// MAC and keeps it fresh, also while no daemon runs. Returns the helper's verdict.
 ///
-/// Naming the next hop saves the kernel a route lookup, but leaves the packet with the inner route
-/// as its own. If the packet has to wait for the neighbour's reply, it is sent by that route: so
-/// only a next hop that is known to have replied is named.
+/// Naming the next hop saves the kernel a route lookup, which costs several times as much as
+/// [`forget_route`].
 #[inline(always)]
-pub(crate) fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
-    let verdict = if peer.gateway.equals(&Address::ZERO) {
-        // SAFETY: takes no pointer that is not null, and null asks for a lookup.
-        unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
-    } else {
+pub(crate) fn transmit(ctx: &TcContext, peer: &PeerEntry) -> Result<i32, TxDrop> {
+    let is_named = !peer.gateway.equals(&Address::ZERO) && forget_route(ctx);
+    let verdict = if is_named {
         let gateway = &peer.gateway.0;
         let mut next_hop = bpf_redir_neigh {
             nh_family: if peer.family == IPV6 { AF_INET6 } else { AF_INET },
@@ -174,10 +172,28 @@ pub(crate) fn transmit(peer: &PeerEntry) -> Result<i32, TxDrop> {
         let size = size_of::<bpf_redir_neigh>() as i32;
         // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
         unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) }
+    } else {
+        // SAFETY: takes no pointer that is not null, and null asks for a lookup.
+        unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
     };
     if verdict == i64::from(TC_ACT_REDIRECT) {
         Ok(verdict as i32)
     } else {
         Err(TxDrop::RedirectFailed)
     }
+}
+
+/// Takes the inner route from the packet. Where the program names the next hop, the kernel leaves
+/// that route in place, and a packet that has to wait for the next hop's reply would be sent by it
+/// afterwards: into the overlay (`neigh_update`). Returns `false` where it is still there.
+///
+/// No helper does just that. This one puts tunnel metadata in the route's place, which nobody looks
+/// at and by which nothing can be sent.
+#[inline(always)]
+fn forget_route(ctx: &TcContext) -> bool {
+    // The shortest form of `bpf_tunnel_key`: tunnel id and remote IPv4 address.
+    let mut key = [0_u32; 2];
+    let size = size_of_val(&key) as u32;
+    // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
+    (unsafe { bpf_skb_set_tunnel_key(ctx.skb.skb, (&raw mut key).cast(), size, 0) }) == 0
 }

@@ -10,6 +10,7 @@ mod hooks;
 mod host;
 mod killed;
 mod lost;
+mod next_hop;
 mod planted;
 mod tunnel;
 mod watch;
