@@ -11,6 +11,7 @@ mod hooks;
 mod host;
 mod identity;
 mod learned;
+mod lock;
 mod metrics;
 mod migration;
 mod output;

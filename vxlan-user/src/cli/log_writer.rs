@@ -119,13 +119,13 @@ fn write_lines(messages: &Receiver<Message>, mut output: impl io::Write, lost: &
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, mpsc};
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
     /// Writes nothing until it may.
     struct Gate {
-        open: mpsc::Receiver<()>,
+        open: Receiver<()>,
         text: Arc<Mutex<Vec<u8>>>,
     }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn lines_that_nobody_takes_are_counted_and_named_later() {
-        let (open, gate) = mpsc::channel::<()>();
+        let (open, gate) = channel::<()>();
         let text = Arc::new(Mutex::new(Vec::new()));
         let lost = LostLines::default();
         let output = Gate { open: gate, text: Arc::clone(&text) };

@@ -17,6 +17,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
 
@@ -73,6 +74,8 @@ enum Verb {
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What is made is root's alone, and root's: whoever started this may have another mask.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // While there is one thread: others begin with the capabilities of this one.
     let result = capabilities::keep_needed().map_err(anyhow::Error::from).and_then(|()| {
         let log = Log::start(cli.options.log, matches!(cli.verb, Verb::Run(_)));

@@ -10,7 +10,7 @@
 //! on after a mistake, so that one run reports all of them.
 //!
 //! Import order, lowest first: `error`, `choice`, `vni`, `types`, `text`, `values`, `rules`,
-//! `changes`.
+//! `unreadable`, `changes`.
 
 use std::fs;
 use std::path::Path;
@@ -21,6 +21,7 @@ mod error;
 mod rules;
 mod text;
 mod types;
+mod unreadable;
 mod values;
 mod vni;
 
@@ -44,16 +45,8 @@ pub const DEFAULT_PATH: &str = "/etc/vxlan/vxlan.toml";
 
 /// Reads and validates the file at `path`.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    let bytes = fs::read(path).map_err(|error| {
-        ConfigError::at(
-            path,
-            None,
-            format!(
-                "the configuration cannot be read: {error}. Put it there, or name another file \
-                 with --config."
-            ),
-        )
-    })?;
+    let bytes = fs::read(path)
+        .map_err(|error| ConfigError::at(path, None, unreadable::sentence(path, &error)))?;
     match String::from_utf8(bytes) {
         Ok(text) => parse(&text, path),
         Err(error) => {

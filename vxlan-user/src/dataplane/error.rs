@@ -64,6 +64,24 @@ pub(super) fn errno(error: &ProgramError) -> Option<i32> {
     }
 }
 
+/// Returns the advice for an error that tells of this process or this host, and not of what was
+/// opened.
+pub(super) fn shortage(error: &std::io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        libc::EMFILE => Some(
+            "This process may open no more files; traffic goes on. Raise the limit (`ulimit -n`, \
+             LimitNOFILE=) and start again",
+        ),
+        libc::ENFILE => Some(
+            "This host may open no more files; traffic goes on. Raise the limit (sysctl \
+             fs.file-max) and start again",
+        ),
+        libc::ENOMEM => Some("There is no memory left; traffic goes on. Free some and start again"),
+        libc::EACCES | libc::EPERM => Some("This process may not open it; traffic goes on"),
+        _ => None,
+    }
+}
+
 /// Returns the advice for a full map: what to change in the configuration.
 fn remedy(map: &str) -> &'static str {
     match map {

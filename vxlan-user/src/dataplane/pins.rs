@@ -2,8 +2,9 @@
 //! directory; the maps of each generation in a numbered one below that.
 
 use std::{
-    fs, io,
-    os::fd::AsFd as _,
+    fs::{self, DirBuilder},
+    io,
+    os::{fd::AsFd as _, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
@@ -130,7 +131,7 @@ impl Pins {
     /// is the same in all versions, whatever program is in it.
     pub fn prepare(&self) -> Result<(), DataPlaneError> {
         let directory = self.directory();
-        fs::create_dir_all(&directory).map_err(|error| DataPlaneError::pin(&directory, error))?;
+        self.make_directories().map_err(|error| DataPlaneError::pin(&directory, error))?;
         for link in self.links().into_iter().filter(|link| link.parent() != Some(&directory)) {
             let Some(name) = link.file_name() else { continue };
             fs::rename(&link, directory.join(name))
@@ -144,6 +145,15 @@ impl Pins {
             }
         }
         Ok(())
+    }
+
+    /// Makes the directories. The pin directory, unless it is there already, is root's alone: who
+    /// can open it can hold its lock.
+    fn make_directories(&self) -> io::Result<()> {
+        if !self.root.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
+        }
+        fs::create_dir_all(self.directory())
     }
 
     /// Takes the pins for this process, as long as the returned file is open. Two run directories

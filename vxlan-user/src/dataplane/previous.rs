@@ -15,7 +15,7 @@ use vxlan_common::{
 
 use super::{
     entries::MacEntry,
-    error::DataPlaneError,
+    error::{DataPlaneError, shortage},
     generation::Generation,
     layout::{self, Field, MapLayout},
     pins::Pins,
@@ -48,18 +48,22 @@ impl PreviousGeneration {
     pub fn open(pins: &Pins, generation: &Generation) -> Result<Self, DataPlaneError> {
         let open = |layout: &MapLayout| {
             let path = pins.map_of(generation, &layout.name);
-            let failed = |error: &dyn std::fmt::Display| {
-                let reason = format!(
-                    "{error}. It belongs to what the daemon left at work; without it nothing can \
-                     go over to a new start. `vxlan down` removes the rest"
+            let failed = |error: &io::Error| {
+                // What this process lacks is no fault of the pin.
+                let what = shortage(error).unwrap_or(
+                    "It belongs to what the daemon left at work; without it nothing can go over to \
+                     a new start. `vxlan down` removes the rest, and ends the traffic",
                 );
-                DataPlaneError::pin(&path, reason)
+                DataPlaneError::pin(&path, format!("{error}. {what}"))
             };
-            let info = MapData::from_pin(&path).and_then(|data| data.info());
-            let info =
-                info.map_err(|error| failed(&format!("{:#}", anyhow::Error::from(error))))?;
-            layout.check(&path, &info)?;
             let fd = syscall::pinned(&path).map_err(|error| failed(&error))?;
+            let copy = fd.try_clone().map_err(|error| failed(&error))?;
+            let info = MapData::from_fd(copy).and_then(|data| data.info());
+            let info = info.map_err(|error| {
+                let error = io::Error::other(format!("{:#}", anyhow::Error::from(error)));
+                failed(&error)
+            })?;
+            layout.check(&path, &info)?;
             let ours = layout::value_fields(&layout.name).into_iter();
             let common = ours.filter_map(|field| {
                 let theirs = layout.value_field(&field.name)?.clone();

@@ -2,6 +2,7 @@
 //! exactly that, also when the daemon is gone. Owns the run directory, nothing in the kernel.
 
 mod carried;
+mod holder;
 mod host_secret;
 mod lock;
 mod records;

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -58,7 +59,13 @@ impl RunDir {
     }
 
     pub(super) fn error_at(&self, path: &Path, error: &io::Error) -> io::Error {
-        let hint = "name another run directory with --run-dir";
+        let hint = match error.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => "make room on that file system",
+            Some(libc::EMFILE) => "raise the limit of open files (`ulimit -n`, LimitNOFILE=)",
+            Some(libc::ENFILE) => "raise the system's limit of open files (sysctl fs.file-max)",
+            Some(libc::EIO) => "the file system has failed: see `dmesg`",
+            _ => "name another run directory with --run-dir",
+        };
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
     }
 
@@ -113,7 +120,9 @@ impl RunDir {
     /// Writes a file under another name first, so that a file is never there in part.
     pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
         let new = path.with_extension(PARTIAL);
-        let mut file = File::create(&new).map_err(|error| self.error_at(&new, &error))?;
+        let mut options = File::options();
+        options.create(true).write(true).truncate(true).mode(0o600);
+        let mut file = options.open(&new).map_err(|error| self.error_at(&new, &error))?;
         file.write_all(text.as_bytes()).map_err(|error| self.error_at(&new, &error))?;
         file.sync_all().map_err(|error| self.error_at(&new, &error))?;
         fs::rename(&new, path).map_err(|error| self.error_at(path, &error))
