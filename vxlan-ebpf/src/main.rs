@@ -30,7 +30,7 @@
 //!
 //! In the order of imports: each module uses only modules named before it.
 //!
-//! - Packets, state and look-ups: `packet`, `scratch`, `maps`, `buffers`, `counters`,
+//! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `counters`,
 //!   `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
 //! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
 //!   `ctx_xdp`, `ctx_tc`, `decap`, `deliver`.
@@ -44,6 +44,7 @@ mod ctx_tc;
 mod ctx_xdp;
 mod decap;
 mod deliver;
+mod drop_log;
 mod encap;
 mod flood;
 mod forward;
@@ -76,7 +77,16 @@ use aya_log_ebpf::{
 };
 use counters::Failed;
 use ctx_tc::Skb;
+use packet::View;
 use vxlan_common::reason::RxDrop;
+
+/// Logs a dropped packet in numbers, which the daemon translates.
+macro_rules! log_drop {
+    ($ctx:expr, $frame:expr, $format:literal, $dropped:expr) => {
+        let (source, destination) = drop_log::addresses(&$frame);
+        trace!($ctx, $format, $dropped.reason as u8, $dropped.slot, source, destination);
+    };
+}
 
 /// XDP on the underlay interface.
 #[xdp]
@@ -86,7 +96,12 @@ fn decap(ctx: XdpContext) -> u32 {
         Ok(decap::RxVerdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_log() {
-                trace!(&ctx, "decap: dropped, reason {}", refused.reason as u8);
+                log_drop!(
+                    &ctx,
+                    View::from_xdp(&ctx),
+                    "decap: dropped, reason {}, slot {}, from {:i} to {:i}",
+                    refused
+                );
             }
             counters::rx_drop(&refused, 1);
             xdp_action::XDP_DROP
@@ -121,7 +136,12 @@ fn decap_tc(ctx: TcContext) -> i32 {
         }
         Err(refused) => {
             if may_log() {
-                trace!(&ctx, "decap_tc: dropped, reason {}", refused.reason as u8);
+                log_drop!(
+                    &ctx,
+                    View::from_skb(&ctx),
+                    "decap_tc: dropped, reason {}, slot {}, from {:i} to {:i}",
+                    refused
+                );
             }
             counters::rx_drop(&refused, packet.packets());
             TC_ACT_SHOT
@@ -143,7 +163,12 @@ fn delivered(ctx: &TcContext) -> Option<i32> {
 #[inline(always)]
 fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
     if may_log() {
-        trace!(ctx, "deliver: dropped, reason {}", failed.reason as u8);
+        log_drop!(
+            ctx,
+            View::from_skb(ctx),
+            "deliver: dropped, reason {}, slot {}, from {:i} to {:i}",
+            failed
+        );
     }
     counters::rx_drop_many(failed);
     TC_ACT_SHOT
@@ -156,7 +181,12 @@ fn encap(ctx: TcContext) -> i32 {
         Ok(verdict) => verdict,
         Err(encap::NotSent { failed, icmp_verdict }) => {
             if may_log() {
-                trace!(&ctx, "encap: dropped, reason {}", failed.reason as u8);
+                log_drop!(
+                    &ctx,
+                    View::from_skb(&ctx),
+                    "encap: dropped, reason {}, slot {}, from {:i} to {:i}",
+                    failed
+                );
             }
             counters::tx_drop(&failed);
             icmp_verdict.unwrap_or(TC_ACT_SHOT)

@@ -5,8 +5,10 @@ use vxlan_common::reason::RxDrop;
 
 use crate::host::{CONFIG, Host, wait_until};
 
+/// With names, and no number that one would have to look up.
 fn message() -> String {
-    format!("decap: dropped, reason {}", RxDrop::UnknownSource as u8)
+    let reason = RxDrop::UnknownSource.label();
+    format!("decap: dropped, {reason}, network 43, from 203.0.113.66 to 203.0.113.2")
 }
 
 #[test]

@@ -129,13 +129,13 @@ impl DataPlane {
         layouts
     }
 
-    /// Returns the reader of the programs' messages; `None` unless they were loaded with
-    /// `trace_packets`.
-    pub fn logger(&mut self, options: LoadOptions) -> Option<EbpfLogger<&'static dyn log::Log>> {
+    /// Returns the reader of the programs' messages, which go to `log`; `None` unless the programs
+    /// were loaded with `trace_packets`.
+    pub fn logger<L: log::Log>(&mut self, options: LoadOptions, log: L) -> Option<EbpfLogger<L>> {
         if !options.trace_packets {
             return None;
         }
-        EbpfLogger::init(&mut self.bpf).ok()
+        EbpfLogger::init_with_logger(&mut self.bpf, log).ok()
     }
 
     /// Returns how many entries a map can hold; 0: no such map.
