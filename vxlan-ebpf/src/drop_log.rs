@@ -1,5 +1,5 @@
-//! What `--log trace` has of a dropped packet besides the reason. The daemon knows the names for the
-//! numbers (`vxlan-user/src/daemon/serve/program_log.rs`).
+//! What `--log trace` has of a dropped packet besides the reason. The daemon knows the names for
+//! the numbers (`vxlan-user/src/daemon/serve/program_log.rs`).
 
 use vxlan_common::{
     bytes::{Bytes as _, HeaderWindow},

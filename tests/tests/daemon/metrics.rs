@@ -71,10 +71,32 @@ fn the_alert_rules_are_rules() -> Result<()> {
     let check =
         |file: &Path| outcome(Command::new(promtool_path()?).args(["check", "rules"]).arg(file));
     let out = check(&file)?;
-    ensure!(out.success() && out.stdout.contains("9 rules found"), "{}{}", out.stdout, out.stderr);
+    ensure!(out.success() && out.stdout.contains("21 rules found"), "{}{}", out.stdout, out.stderr);
     let damaged = tempfile::NamedTempFile::new()?;
-    fs::write(&damaged, fs::read_to_string(file)?.replacen("== 0", "==", 1))?;
+    fs::write(&damaged, fs::read_to_string(file)?.replacen("} == 0", "} ==", 1))?;
     ensure!(!check(damaged.path())?.success(), "promtool takes half an expression for a rule");
+    Ok(())
+}
+
+/// What is wrong is an alert, stays one when the daemon dies, and what is whole is none.
+#[test]
+fn the_alerts_fire_when_they_must_and_do_not_clear_themselves() -> Result<()> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let test =
+        |file: &Path| outcome(Command::new(promtool_path()?).args(["test", "rules"]).arg(file));
+    let out = test(&deploy.join("alerts-test.yml"))?;
+    ensure!(out.success(), "{}{}", out.stdout, out.stderr);
+    // Rules whose last value counts only while the daemon lives do not pass.
+    let copy = tempfile::tempdir()?;
+    let rules = fs::read_to_string(deploy.join("alerts.yml"))?;
+    ensure!(rules.contains("and on (instance, job) up == 0"));
+    let forgetful =
+        rules.replace("and on (instance, job) up == 0", "and on (instance, job) up == 2");
+    fs::write(copy.path().join("alerts.yml"), forgetful)?;
+    let tests = copy.path().join("alerts-test.yml");
+    fs::copy(deploy.join("alerts-test.yml"), &tests)?;
+    let out = test(&tests)?;
+    ensure!(!out.success(), "{}{}", out.stdout, out.stderr);
     Ok(())
 }
 

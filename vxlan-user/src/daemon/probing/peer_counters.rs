@@ -114,8 +114,8 @@ impl PeerCounters {
         Ok(())
     }
 
-    /// Returns whether the log is to say that a peer has our own overlay MAC: once, when frames with
-    /// it arrive.
+    /// Returns whether the log is to say that a peer has our own overlay MAC: once, when frames
+    /// with it arrive.
     pub(super) fn is_new_twin(&mut self, peer: usize, drops: &DropCounts) -> bool {
         let packets = drops[RxDrop::OwnMac as usize];
         let (before, logged) = self.own_mac.entry(peer).or_insert((packets, false));
