@@ -117,6 +117,10 @@ impl PacketCtx for XdpContext {
 #[inline(always)]
 fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
     let cast = if !inner.to_group() {
+        // The secret stands for this host's own address: there is no room for a station's.
+        if !inner.destination_mac.equals(&sender.network.mac) {
+            return Err(RxDrop::NoHeadroom);
+        }
         Cast::Unicast
     } else if inner.destination_mac.equals(&Mac::BROADCAST) {
         Cast::Broadcast

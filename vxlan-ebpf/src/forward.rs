@@ -3,12 +3,12 @@
 
 use vxlan_common::{
     inner::{FrameKind, Inner},
-    table::{FdbEntry, FdbKey, LOCAL, NetworkEntry},
+    table::{FdbEntry, FdbKey, NetworkEntry, is_local},
 };
 
 use crate::{
     lookup::{network_of_interface, owner},
-    maps::{FDB, MEMBERS, NETWORKS},
+    maps::FDB,
 };
 
 /// The decision for a frame. Carries an index.
@@ -23,30 +23,24 @@ pub(crate) enum Forwarding {
 
 /// Decides who gets a frame. `None`: no member does.
 ///
-/// A learned FDB entry does not overrule an owner: any member can send a frame with another's MAC,
-/// and must not attract the other's traffic.
+/// No FDB entry, learned or declared, overrules an owner: any member can send a frame with
+/// another's MAC, or answer ARP with it, and must not attract the other's traffic, nor direct its
+/// own at the other.
 #[inline(always)]
 pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
+    let (index, network) = network_of_interface(ifindex)?;
     if inner.to_group() {
-        return decide_group(ifindex, inner);
+        return decide_group(index, network, inner);
+    }
+    if !inner.answers_address_probe()
+        && let Some(owner) = owner(network, inner, inner.owner_address())
+    {
+        return if is_local(owner) { None } else { Some(Forwarding::Member(owner)) };
     }
     let key = FdbKey { ifindex, mac: inner.destination_mac };
     // SAFETY: copied out at once; the words of an entry are written whole.
-    if let Some(&FdbEntry { member: index, flags, .. }) = unsafe { FDB.get(key) } {
-        let network = NETWORKS.get(MEMBERS.get(index)?.network)?;
-        if flags & FdbEntry::STATIC != 0 {
-            return Some(Forwarding::Member(index));
-        }
-        return match owner(network, inner, inner.owner_address()) {
-            Some(LOCAL) => None,
-            Some(owner) => Some(Forwarding::Member(owner)),
-            None => Some(Forwarding::Member(index)),
-        };
-    }
-    let (index, network) = network_of_interface(ifindex)?;
-    match owner(network, inner, inner.owner_address()) {
-        Some(LOCAL) => None,
-        Some(owner) => Some(Forwarding::Member(owner)),
+    match unsafe { FDB.get(key) } {
+        Some(&FdbEntry { member, .. }) => Some(Forwarding::Member(member)),
         None => {
             (network.flags & NetworkEntry::FLOOD_UNKNOWN != 0).then_some(Forwarding::Flood(index))
         }
@@ -55,8 +49,7 @@ pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
 
 /// Decides about a frame to a group MAC: a request goes to the owner of the address it asks for.
 #[inline(always)]
-fn decide_group(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
-    let (index, network) = network_of_interface(ifindex)?;
+fn decide_group(index: u32, network: &NetworkEntry, inner: &Inner) -> Option<Forwarding> {
     let is_request = match inner.kind {
         FrameKind::LinkControl => return None,
         FrameKind::Arp => !inner.is_announcement(),
@@ -68,8 +61,8 @@ fn decide_group(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
         return Some(Forwarding::Flood(index));
     }
     match owner(network, inner, address) {
-        Some(owner) if owner != LOCAL && is_request => Some(Forwarding::TargetOwner(owner)),
-        Some(owner) if owner != LOCAL => Some(Forwarding::Member(owner)),
+        Some(owner) if !is_local(owner) && is_request => Some(Forwarding::TargetOwner(owner)),
+        Some(owner) if !is_local(owner) => Some(Forwarding::Member(owner)),
         _ if is_request => None,
         _ => Some(Forwarding::Flood(index)),
     }

@@ -14,6 +14,10 @@ use crate::{
     policy::Sender,
 };
 
+/// A MAC address stays behind its member until the member has not sent from it for so many seconds:
+/// any other member can send with it as source, too.
+const MOVE_HOLD: u32 = 10;
+
 /// Learns from an accepted frame. `learned` is the member's element of `LEARNED`, `now` the
 /// daemon's clock.
 #[inline(always)]
@@ -61,7 +65,8 @@ fn refresh(entry: *mut FdbEntry, learned: *mut MemberState, sender: &Sender, now
         }
         let previous = (*entry).member;
         if previous != sender.index {
-            if is_full(learned, sender) {
+            // The seconds are the daemon's: without a daemon nobody has been silent.
+            if now.saturating_sub((*entry).seen) < MOVE_HOLD || is_full(learned, sender) {
                 return;
             }
             // Its previous member must learn the MAC address anew when it moves back.
@@ -103,6 +108,10 @@ fn is_full(learned: *mut MemberState, sender: &Sender) -> bool {
 /// and an update.
 #[inline(always)]
 fn learn_neighbour(member: u32, address: &Address, mac: Mac) {
+    // An address probe.
+    if address.equals(&Address::ZERO) {
+        return;
+    }
     let key = NeighbourKey::for_address(member, address);
     // SAFETY: reads the clock.
     let seen = unsafe { bpf_ktime_get_ns() };

@@ -10,8 +10,8 @@ use vxlan_common::{
     inner::{FrameKind, Inner},
     reason::RxDrop,
     table::{
-        AddressOwner, GlobalSettings, LOCAL, Mapping, MemberEntry, NetworkAddress, NetworkEntry,
-        NonMember, SourceEntry,
+        AddressOwner, GlobalSettings, LOCAL_STATIONS, Mapping, MemberEntry, NetworkAddress,
+        NetworkEntry, NonMember, SourceEntry, is_local,
     },
 };
 
@@ -105,8 +105,15 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     if inner.source_mac.equals(&sender.network.mac) {
         return Err(RxDrop::OwnMac);
     }
-    if inner.has_martian_source() || inner.speaks_for_other_mac {
+    if inner.speaks_for_other_mac {
         return Err(RxDrop::InnerSourceDenied);
+    }
+    if inner.has_martian_source() {
+        return if may_be_unspecified(inner, sender) {
+            Ok(())
+        } else {
+            Err(RxDrop::InnerSourceDenied)
+        };
     }
     let may_claim = |address| {
         // Neighbour discovery has link-local sources and targets too; other traffic of link-local
@@ -119,6 +126,27 @@ pub(crate) fn check_source(inner: &Inner, sender: &Sender) -> Result<(), RxDrop>
     let target_ok = !matches!(inner.kind, FrameKind::Advertisement)
         || (!inner.is_no_host(&inner.target) && may_claim(inner.target));
     if may_claim(inner.source) && target_ok { Ok(()) } else { Err(RxDrop::InnerSourceDenied) }
+}
+
+/// The frame may come from a host that has no address yet: DHCP, and the question whether an
+/// address is taken that is the member's, which the host is about to use, or this host's.
+#[inline(always)]
+fn may_be_unspecified(inner: &Inner, sender: &Sender) -> bool {
+    if sender.network.flags & NetworkEntry::PASS_UNSPECIFIED == 0 || inner.has_martian_mac() {
+        return false;
+    }
+    if !inner.is_address_probe() {
+        return inner.is_dhcp_request();
+    }
+    let target = inner.owner_address();
+    if inner.is_no_host(target) {
+        return false;
+    }
+    if inner.is_link_local(target) {
+        return sender.member.flags & MemberEntry::IPV6 != 0;
+    }
+    owner(sender.network, inner, target)
+        .is_some_and(|owner| owner == sender.index || is_local(owner))
 }
 
 /// Refuses a tunnel inside the tunnel (rule 18).
@@ -153,19 +181,24 @@ fn is_underlay(inner: &Inner, settings: &GlobalSettings) -> bool {
 pub(crate) fn check_destination(inner: &Inner, sender: &Sender) -> Result<(), RxDrop> {
     let denied = Err(RxDrop::InnerDestinationDenied);
     let broadcast = inner.destination_mac.equals(&Mac::BROADCAST);
-    if !inner.to_group() && !inner.destination_mac.equals(&sender.network.mac) {
+    let to_station = !inner.to_group() && !inner.destination_mac.equals(&sender.network.mac);
+    if to_station && inner.destination_mac.equals(&Mac::ZERO) {
         return denied;
     }
     // A multicast MAC is derived from a multicast IP address; any other destination is refused.
     if inner.to_group() && !broadcast && !inner.to_multicast() {
         return denied;
     }
-    if inner.is_announcement() {
+    // The target of an address probe was looked at with its source.
+    if inner.is_announcement() || inner.is_address_probe() {
         return Ok(());
     }
+    let stations = sender.network.flags & NetworkEntry::STATIONS != 0;
     let ours = |address| {
-        (inner.is_discovery() && inner.is_link_local(&address))
-            || owner(sender.network, inner, &address) == Some(LOCAL)
+        (inner.is_discovery() && inner.is_link_local(&address) && (!to_station || stations))
+            || owner(sender.network, inner, &address).is_some_and(|owner| {
+                if to_station { owner == LOCAL_STATIONS } else { is_local(owner) }
+            })
     };
     let destination_ok =
         if inner.to_multicast() { inner.to_group() } else { ours(inner.destination) };

@@ -124,9 +124,13 @@ pub struct Network {
     pub addresses: Vec<(IpAddr, Prefix)>,
     /// `local_ips`, also where it is left to its default.
     pub local: Vec<Prefix>,
+    /// `local_ips` is written: hosts in them may be reached by MAC addresses of their own.
+    pub stations: bool,
     pub members: Vec<Member>,
     /// `unknown_unicast = "flood"`
     pub flood: bool,
+    /// `unspecified_source = "pass"`
+    pub pass_unspecified: bool,
     /// `nested_tunnels = "pass"`
     pub pass_nested: bool,
     pub max_stations: usize,

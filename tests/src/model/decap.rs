@@ -134,6 +134,7 @@ fn inner(
         rewrite::clamp_mss(&mut delivered, ip, peer.inner_mtu());
     }
     let learned_neighbour = match &inner.kind {
+        FrameKind::Arp(arp) if arp.sender.is_unspecified() => None,
         FrameKind::Arp(arp) => Some((arp.sender, arp.sender_mac)),
         FrameKind::Ip(ip) => {
             let advertised = ip.discovery().filter(|discovery| !discovery.solicits);
@@ -166,13 +167,15 @@ impl Model {
     fn learn(&mut self, network: usize, member: usize, mac: Mac, neighbour: Option<(IpAddr, Mac)>) {
         let known = self.fdb.get(&(network, mac));
         let declared = known.is_some_and(|entry| entry.declared);
-        let here = known.is_some_and(|entry| entry.member == member);
+        // No time passes, so that nobody is silent for long enough to lose a MAC address.
+        let elsewhere = known.is_some_and(|entry| entry.member != member);
+        let here = known.is_some() && !elsewhere;
         let behind = self
             .fdb
             .iter()
             .filter(|((n, _), entry)| *n == network && entry.member == member && !entry.declared);
         let room = here || behind.count() < self.config.networks[network].max_stations;
-        if !declared && room {
+        if !declared && !elsewhere && room {
             self.fdb.insert((network, mac), FdbEntry { member, declared: false });
         }
         if let Some((address, mac)) = neighbour {

@@ -84,14 +84,12 @@ impl Model {
             return self.recipient_of_group(index, network, inner, frame);
         }
         let entry = self.fdb.get(&(index, inner.dst));
-        if let Some(entry) = entry.filter(|entry| entry.declared) {
-            return To::Member(entry.member);
-        }
-        let target = match &inner.kind {
-            FrameKind::Arp(arp) => arp.target,
-            FrameKind::Ip(ip) => solicited(ip).unwrap_or(ip.dst),
+        let owner = match &inner.kind {
+            FrameKind::Arp(arp) if arp.target.is_unspecified() => Owner::Nobody,
+            FrameKind::Arp(arp) => network.owner(arp.target),
+            FrameKind::Ip(ip) => network.owner(solicited(ip).unwrap_or(ip.dst)),
         };
-        match (network.owner(target), entry) {
+        match (owner, entry) {
             (Owner::Member(member), _) => To::Member(member),
             (Owner::ThisHost, _) => To::NoRoute,
             (Owner::Nobody, Some(entry)) => To::Member(entry.member),

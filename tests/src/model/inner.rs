@@ -210,6 +210,13 @@ impl<'a> Ip<'a> {
         self.is_fragment() && self.transport().is_none()
     }
 
+    /// Source and destination port of a whole UDP packet over IPv4.
+    pub(super) fn udp_ports(&self) -> Option<(u16, u16)> {
+        let whole = !self.is_v6() && self.protocol == UDP && !self.is_fragment();
+        let ports = self.payload().get(..4).filter(|_| whole)?;
+        be16(ports, 0).zip(be16(ports, 2))
+    }
+
     fn icmpv6_type(&self) -> Option<u8> {
         let icmpv6 = self.is_v6() && self.protocol == PROTOCOL_ICMPV6;
         self.payload().first().copied().filter(|_| icmpv6)

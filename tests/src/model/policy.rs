@@ -37,6 +37,11 @@ impl Network {
     }
 
     fn local_prefixes(&self) -> impl Iterator<Item = Prefix> {
+        self.local.iter().copied().chain(self.own_prefixes())
+    }
+
+    /// The interface's own addresses, and their broadcast addresses.
+    fn own_prefixes(&self) -> impl Iterator<Item = Prefix> {
         let own = self.addresses.iter().map(|(address, _)| match address {
             IpAddr::V4(_) => Prefix::new(*address, 32),
             IpAddr::V6(_) => Prefix::new(*address, 128),
@@ -48,11 +53,19 @@ impl Network {
             }
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         });
-        self.local.iter().copied().chain(own).chain(broadcasts)
+        own.chain(broadcasts)
     }
 
-    fn is_local(&self, address: IpAddr, discovery: bool) -> bool {
-        discovery && is_link_local(address) || self.owner(address) == Owner::ThisHost
+    /// `mac`: the destination MAC that an address goes with.
+    fn is_local(&self, address: IpAddr, mac: Mac, discovery: bool) -> bool {
+        // Of a host behind this one.
+        let station = mac != self.mac && !is_group(mac);
+        if discovery && is_link_local(address) {
+            return self.stations || !station;
+        }
+        let local = self.owner(address) == Owner::ThisHost;
+        let own = self.own_prefixes().any(|prefix| prefix.holds(address));
+        local && (!station || self.stations && !own && mac != [0; 6])
     }
 
     /// Rule 17.
@@ -65,6 +78,14 @@ impl Network {
         if inner.src == [0; 6] || is_group(inner.src) {
             return false;
         }
+        if let FrameKind::Arp(arp) = &inner.kind
+            && arp.sender_mac != inner.src
+        {
+            return false;
+        }
+        if self.is_unspecified(member, inner) {
+            return true;
+        }
         match &inner.kind {
             FrameKind::Arp(arp) => {
                 arp.sender_mac == inner.src && self.may_use(member, arp.sender, false)
@@ -76,6 +97,19 @@ impl Network {
                 right(ip.src) && claimed.is_none_or(|claimed| right(claimed.target))
             }
         }
+    }
+
+    /// From a host without an address, and allowed to be.
+    fn is_unspecified(&self, member: usize, inner: &Inner<'_>) -> bool {
+        if !self.pass_unspecified {
+            return false;
+        }
+        let target = match probed(inner) {
+            Some(target) => target,
+            None => return is_dhcp(inner),
+        };
+        let of_member = self.may_use(member, target, true);
+        of_member || is_host_address(target) && self.owner(target) == Owner::ThisHost
     }
 
     fn may_use(&self, member: usize, address: IpAddr, discovery: bool) -> bool {
@@ -91,9 +125,12 @@ impl Network {
 
     /// Rule 19.
     pub(super) fn may_receive(&self, inner: &Inner<'_>) -> bool {
-        let group = is_group(inner.dst);
-        if inner.dst != self.mac && !group {
+        if inner.dst == [0; 6] {
             return false;
+        }
+        if self.pass_unspecified && probed(inner).is_some() {
+            // With the MAC of a group, and an IP destination that is one's.
+            return inner.dst == BROADCAST || inner.ip().is_some_and(|ip| is_multicast(ip.dst));
         }
         match &inner.kind {
             FrameKind::Arp(arp) if inner.dst == BROADCAST && arp.announces_itself() => true,
@@ -102,7 +139,7 @@ impl Network {
                 let discovery = ip.discovery();
                 let solicited = discovery.filter(|discovery| discovery.solicits);
                 let target_is_ours =
-                    solicited.is_none_or(|solicited| self.is_local(solicited.target, true));
+                    solicited.is_none_or(|at| self.is_local(at.target, inner.dst, true));
                 target_is_ours && self.is_for_us(ip.dst, inner.dst, discovery.is_some())
             }
         }
@@ -113,8 +150,31 @@ impl Network {
         if is_multicast(destination) {
             return is_group(mac);
         }
-        (!is_group(mac) || mac == BROADCAST) && self.is_local(destination, discovery)
+        (!is_group(mac) || mac == BROADCAST) && self.is_local(destination, mac, discovery)
     }
+}
+
+/// The address that a host without one asks about: an ARP probe, or duplicate address detection.
+fn probed(inner: &Inner<'_>) -> Option<IpAddr> {
+    if !is_group(inner.dst) {
+        return None;
+    }
+    match &inner.kind {
+        FrameKind::Arp(arp) => arp.sender.is_unspecified().then_some(arp.target),
+        FrameKind::Ip(ip) => {
+            let solicited = ip.discovery().filter(|discovery| discovery.solicits)?;
+            (ip.src.is_unspecified() && is_multicast(ip.dst)).then_some(solicited.target)
+        }
+    }
+}
+
+/// A DHCP client that has no address asks every server.
+fn is_dhcp(inner: &Inner<'_>) -> bool {
+    inner.ip().is_some_and(|ip| {
+        let ends = (ip.src, ip.dst);
+        let all = IpAddr::V4(Ipv4Addr::BROADCAST);
+        ends == (Ipv4Addr::UNSPECIFIED.into(), all) && ip.udp_ports() == Some((68, 67))
+    })
 }
 
 pub(super) fn is_group(mac: Mac) -> bool {

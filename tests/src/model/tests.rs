@@ -39,6 +39,8 @@ pub(super) fn model() -> Model {
         mac: OWN_MAC,
         addresses: vec![(OWN.into(), subnet)],
         local: vec![subnet],
+        stations: true,
+        pass_unspecified: false,
         members: vec![member],
         flood: false,
         pass_nested: false,

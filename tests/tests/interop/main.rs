@@ -7,6 +7,7 @@
 //! likewise.
 
 mod both_families;
+mod bridge_port;
 mod capture;
 mod congestion;
 mod far_end;

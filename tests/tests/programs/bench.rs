@@ -8,7 +8,7 @@ use std::{
 };
 
 use aya::{
-    maps::{HashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
     programs::{TestRun as _, TestRunOptions},
 };
 use vxlan_common::{
@@ -246,6 +246,14 @@ impl Bench {
         options: TestRunOptions<'_>,
     ) -> Result<aya::programs::TestRunResult, aya::programs::ProgramError> {
         self.plane.classifier(name).expect("it is loaded").test_run(options)
+    }
+
+    /// Moves the daemon's clock on.
+    pub(crate) fn seconds_pass(&mut self, seconds: u32) {
+        let map = self.plane.maps().map_mut("CLOCK").expect("is a map");
+        let mut clock: Array<_, u32> = map.try_into().expect("is an array");
+        let now = clock.get(&0, 0).expect("is in range");
+        clock.set(0, now + seconds, 0).expect("is in range");
     }
 
     /// Everything that is counted.

@@ -35,7 +35,12 @@ fn destinations_of_nobody() {
     let rows = [
         no_route("nobody's address", to(STRANGE_MAC, NOWHERE)),
         no_route("own subnet", to(STRANGE_MAC, [192, 168, 43, 9].into())),
+        no_route("own subnet, office's declared MAC", to(OFFICE_MAC, [192, 168, 43, 9].into())),
         no_route("own address", to(GCP_MAC, GCP_HOST)),
+        no_route(
+            "ARP answer to a probe of nobody known",
+            arp(STRANGE_MAC, GCP_HOST, [0; 4].into()),
+        ),
         no_route("a member's address in the other network", to(STRANGE_MAC, OFFICE_OTHER_HOST)),
         no_route("0.0.0.0", to(STRANGE_MAC, Ipv4Addr::UNSPECIFIED)),
         no_route("nobody's IPv6 address", to6(STRANGE_MAC, "2001:db8:99::1".parse().unwrap())),

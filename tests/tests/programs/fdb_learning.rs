@@ -135,15 +135,51 @@ fn a_declared_station_stays_where_it_is() {
     goes_to(&mut bench, OFFICE_MAC, To::Office);
 }
 
+/// A station that was silent for this many seconds may be behind another member now.
+const HOLD: u32 = 10;
+
 #[test]
 fn a_station_that_moves_is_followed_there_and_back() {
     let mut bench = Bench::gcp();
     for _ in 0..3 {
         aws_sends(&mut bench, REMOTE_MAC);
         goes_to(&mut bench, REMOTE_MAC, To::Aws);
+        bench.seconds_pass(HOLD);
         office_sends(&mut bench, REMOTE_MAC);
         goes_to(&mut bench, REMOTE_MAC, To::Office);
+        bench.seconds_pass(HOLD);
     }
+}
+
+/// Any member can send with any source MAC: a station that is heard of stays where it is.
+#[test]
+fn a_station_is_not_taken_from_a_member_that_it_sends_through() {
+    let mut bench = Bench::gcp();
+    for _ in 0..3 {
+        aws_sends(&mut bench, REMOTE_MAC);
+        bench.seconds_pass(HOLD - 1);
+        let announcement = Packet::new().with(Eth::new(BROADCAST, REMOTE_MAC)).with(Arp::request(
+            REMOTE_MAC,
+            OFFICE_HOST,
+            OFFICE_HOST,
+        ));
+        let outcome =
+            bench.run(Program::Decap, Context::DEFAULT, &from_office(&announcement).build());
+        assert_eq!(outcome.verdict, XDP_PASS, "the frame itself is in order");
+        for _ in 0..2 {
+            assert_eq!(office_sends(&mut bench, REMOTE_MAC).verdict, XDP_PASS);
+            goes_to(&mut bench, REMOTE_MAC, To::Aws);
+        }
+    }
+    // What office sends by that address reaches it all the same.
+    let answer = Packet::new()
+        .with(Eth::new(REMOTE_MAC, GCP_MAC))
+        .with(Ipv4::new(GCP_HOST, OFFICE_HOST))
+        .with(Icmp::echo_request(1, 1));
+    check(&mut bench, Program::Encap, &[sent("by address", &answer, To::Office)]);
+    bench.seconds_pass(1);
+    office_sends(&mut bench, REMOTE_MAC);
+    goes_to(&mut bench, REMOTE_MAC, To::Office);
 }
 
 /// The member's other stations do not hide that one of them moved away and came back.
@@ -152,12 +188,15 @@ fn a_station_that_moves_among_others_is_followed() {
     let mut bench = Bench::gcp();
     aws_sends(&mut bench, REMOTE_MAC);
     aws_sends(&mut bench, AWS_MAC);
+    bench.seconds_pass(HOLD);
     office_sends(&mut bench, REMOTE_MAC);
     goes_to(&mut bench, REMOTE_MAC, To::Office);
+    bench.seconds_pass(HOLD);
     aws_sends(&mut bench, AWS_MAC);
     aws_sends(&mut bench, REMOTE_MAC);
     goes_to(&mut bench, REMOTE_MAC, To::Aws);
     goes_to(&mut bench, AWS_MAC, To::Aws);
+    bench.seconds_pass(HOLD);
     office_sends(&mut bench, STRANGE_MAC);
     office_sends(&mut bench, REMOTE_MAC);
     goes_to(&mut bench, REMOTE_MAC, To::Office);
@@ -182,10 +221,10 @@ fn networks_learn_for_themselves() {
     goes_to(&mut bench, REMOTE_MAC, To::Aws);
 }
 
-/// A member that sends with another's MAC must not draw the other's traffic to itself; a declared
-/// station is the administrator's word, and stands.
+/// A member that sends with another's MAC draws nothing of the other's traffic, and what it wants
+/// sent to itself does not go to the other: also where the MAC is declared.
 #[test]
-fn a_borrowed_mac_draws_no_traffic_of_its_owner() {
+fn a_borrowed_mac_directs_no_traffic() {
     let mut bench = Bench::gcp();
     office_sends(&mut bench, AWS_MAC);
     goes_to(&mut bench, AWS_MAC, To::Office);
@@ -195,16 +234,31 @@ fn a_borrowed_mac_draws_no_traffic_of_its_owner() {
             .with(Ipv4::new(GCP_HOST, address))
             .with(Icmp::echo_request(1, 1))
     };
-    let own = Row::not_sent(
-        "this host's own address at a learned station",
-        &frame(AWS_MAC, Ipv4Addr::new(192, 168, 43, 77)).build(),
-        NoRoute,
-        NETWORK,
-    );
+    let frame6 = |station, address| {
+        Packet::new()
+            .with(Eth::new(station, GCP_MAC))
+            .with(Ipv6::new(GCP_HOST6, address))
+            .with(Icmp::echo_request_v6(1, 1))
+    };
+    let solicitation = Packet::new()
+        .with(Eth::new(OFFICE_MAC, GCP_MAC))
+        .with(Ipv6::new(GCP_HOST6, AWS_HOST6).hop_limit(255))
+        .with(Icmp::neighbour_solicitation(AWS_HOST6, GCP_MAC));
+    let fragment = Packet::new()
+        .with(Eth::new(OFFICE_MAC, GCP_MAC))
+        .with(Ipv4::new(GCP_HOST, AWS_HOST).fragment(9).protocol(Some(17)))
+        .payload(&[7; 40]);
+    let local = Ipv4Addr::new(192, 168, 43, 77);
+    let own = |name, station| Row::not_sent(name, &frame(station, local).build(), NoRoute, NETWORK);
     let rows = [
         sent("aws' address, its MAC borrowed by office", &frame(AWS_MAC, AWS_HOST), To::Aws),
-        sent("aws' address, office's declared MAC", &frame(OFFICE_MAC, AWS_HOST), To::Office),
-        own,
+        sent("aws' address, office's declared MAC", &frame(OFFICE_MAC, AWS_HOST), To::Aws),
+        sent("aws' IPv6 address, office's declared MAC", &frame6(OFFICE_MAC, AWS_HOST6), To::Aws),
+        sent("aws' IPv6 address, learned MAC", &frame6(AWS_MAC, AWS_HOST6), To::Aws),
+        sent("solicitation of aws at office's declared MAC", &solicitation, To::Aws),
+        sent("a later fragment, office's declared MAC", &fragment, To::Aws),
+        own("this host's own prefix at a learned station", AWS_MAC),
+        own("this host's own prefix at a declared station", OFFICE_MAC),
     ];
     check(&mut bench, Program::Encap, &rows);
 }

@@ -93,10 +93,7 @@ fn forget(bench: &mut Bench, from: Behind, n: u8) {
     let mut counts: Array<&mut MapData, u64> = map.try_into().expect("is an array");
     counts.set(member, count, 0).expect("is in range");
     // A station that has just sent is looked up anew when the daemon's clock has moved on.
-    let map = bench.plane.maps().map_mut("CLOCK").expect("is a map");
-    let mut clock: Array<&mut MapData, u32> = map.try_into().expect("is an array");
-    let now = clock.get(&0, 0).expect("is in range");
-    clock.set(0, now + 1, 0).expect("is in range");
+    bench.seconds_pass(1);
 }
 
 #[test]
@@ -141,22 +138,27 @@ fn stations_that_move_are_counted_where_they_are() {
     for n in 1..=4 {
         sends(&mut bench, Aws, station(n));
     }
+    bench.seconds_pass(10);
     sends(&mut bench, Office, station(2));
     has(&mut bench, Aws, &[1, 3, 4]);
     has(&mut bench, Office, &[2]);
     // Another station takes the free entry, and then the moved one cannot come back.
     sends(&mut bench, Aws, station(5));
     has(&mut bench, Aws, &[1, 3, 4, 5]);
+    bench.seconds_pass(10);
     sends(&mut bench, Aws, station(2));
     has(&mut bench, Aws, &[1, 3, 4, 5]);
     has(&mut bench, Office, &[2]);
     sends(&mut bench, Office, station(5));
     has(&mut bench, Office, &[2, 5]);
+    bench.seconds_pass(10);
     sends(&mut bench, Aws, station(2));
     has(&mut bench, Aws, &[1, 2, 3, 4]);
     has(&mut bench, Office, &[5]);
     for _ in 0..3 {
+        bench.seconds_pass(10);
         sends(&mut bench, Office, station(1));
+        bench.seconds_pass(10);
         sends(&mut bench, Aws, station(1));
     }
     has(&mut bench, Aws, &[1, 2, 3, 4]);

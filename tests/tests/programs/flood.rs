@@ -208,6 +208,8 @@ fn not_to_the_member_behind_which_its_source_is() {
             .with(Ipv4::new(address, GCP_HOST))
             .with(udp());
         let arriving = wrap(outer_ip().src(source), outer_udp(), vxlan(), &inner).build();
+        // The member that it was behind before is silent for long enough.
+        bench.seconds_pass(10);
         let outcome = bench.run(Program::Decap, Context::DEFAULT, &arriving);
         assert_eq!(outcome.verdict, XDP_PASS);
         let row = copied(&format!("a station behind {peer}"), &from(REMOTE_MAC), &rest);

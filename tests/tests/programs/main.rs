@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod bench;
+mod bridge;
 mod checksum;
 mod cost;
 mod daemon;

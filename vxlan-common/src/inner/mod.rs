@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod parse;
+mod unspecified;
 
 pub use parse::{parse, parse_into};
 
@@ -212,9 +213,13 @@ impl Inner {
     /// group's.
     #[inline(always)]
     pub const fn has_martian_source(&self) -> bool {
-        self.source_mac.is_group()
-            || self.source_mac.equals(&Mac::ZERO)
-            || self.is_no_host(&self.source)
+        self.has_martian_mac() || self.is_no_host(&self.source)
+    }
+
+    /// The source MAC is zero or a group's.
+    #[inline(always)]
+    pub const fn has_martian_mac(&self) -> bool {
+        self.source_mac.is_group() || self.source_mac.equals(&Mac::ZERO)
     }
 
     /// `address` cannot be a host's: unspecified, loopback, multicast or reserved (RFC 1122 section

@@ -26,6 +26,6 @@ pub use neighbour::{NEIGHBOURS, Neighbour, NeighbourKey};
 pub use network::{FloodList, MAX_FLOOD_MEMBERS, NetworkEntry};
 pub use peer::{PeerEntry, active_element};
 pub use rate_limit::{BucketState, RateLimit};
-pub use routes::{LOCAL, NetworkAddress, Owner};
+pub use routes::{LOCAL, LOCAL_STATIONS, NetworkAddress, Owner, is_local};
 pub use senders::{AddressOwner, Mapping, NonMember, OuterAddress, SourceEntry};
 pub use settings::{DSCP_INHERIT, GlobalSettings};

@@ -16,7 +16,8 @@ pub struct NetworkEntry {
     pub slot: u32,
     /// VNI, network order.
     pub vni: [u8; 3],
-    /// [`NetworkEntry::PASS_NESTED`], [`NetworkEntry::FLOOD_UNKNOWN`].
+    /// [`NetworkEntry::PASS_NESTED`], [`NetworkEntry::FLOOD_UNKNOWN`],
+    /// [`NetworkEntry::STATIONS`], [`NetworkEntry::PASS_UNSPECIFIED`].
     pub flags: u8,
     /// MAC address of the overlay interface.
     pub mac: Mac,
@@ -33,6 +34,11 @@ impl NetworkEntry {
     pub const PASS_NESTED: u8 = 1;
     /// A frame to a MAC address without an FDB entry goes to every member.
     pub const FLOOD_UNKNOWN: u8 = 2;
+    /// Some prefixes are [`LOCAL_STATIONS`](super::LOCAL_STATIONS), so neighbour discovery may go
+    /// to link-local addresses of other hosts than this one.
+    pub const STATIONS: u8 = 4;
+    /// Hosts that have no address yet may ask for one, or whether one is taken.
+    pub const PASS_UNSPECIFIED: u8 = 8;
 }
 
 /// Members that a frame is copied to, at most.

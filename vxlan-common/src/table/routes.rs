@@ -23,10 +23,19 @@ impl NetworkAddress {
     pub const IPV6_BITS: u32 = Self::FIXED_BITS + 128;
 }
 
-/// The owner of an inner prefix: the index of a member, or [`LOCAL`].
+/// The owner of an inner prefix: the index of a member, [`LOCAL`] or [`LOCAL_STATIONS`].
 pub type Owner = u32;
-/// The prefix is on or behind this host.
+/// The prefix is on or behind this host, and reached by the MAC address of the overlay interface.
 pub const LOCAL: Owner = u32::MAX;
+/// The prefix is of hosts behind this one, which may be reached by MAC addresses of their own: the
+/// overlay interface may be a port of a bridge.
+pub const LOCAL_STATIONS: Owner = LOCAL - 1;
+
+/// The prefix is on or behind this host.
+#[inline(always)]
+pub const fn is_local(owner: Owner) -> bool {
+    owner >= LOCAL_STATIONS
+}
 
 abi! {
     NetworkAddress: 20,

@@ -148,10 +148,12 @@ fn network(
             interface,
             addresses,
             local_ips,
+            stations as "local_ips",
             mtu,
             route_table,
             broadcast_rate,
             unknown_unicast,
+            unspecified_source,
             nested_tunnels,
             ageing,
             max_stations,
@@ -160,6 +162,7 @@ fn network(
         before,
         now
     );
+    keys.dedup();
     // Members name their peer by its place in the file, which may move.
     keys.retain(|key| *key != "members");
     if members(config_before, before) != members(config_now, now) {

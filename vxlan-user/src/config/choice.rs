@@ -169,6 +169,15 @@ choice! {
 }
 
 choice! {
+    /// What happens to frames of hosts behind a member that have no address yet.
+    UnspecifiedSource {
+        #[default] Drop = "drop",
+        /// DHCP, ARP probes and duplicate address detection enter.
+        Pass = "pass",
+    }
+}
+
+choice! {
     /// What happens to a VXLAN packet that arrives inside the tunnel.
     NestedTunnels {
         #[default] Drop = "drop",

@@ -31,7 +31,7 @@ mod tests;
 pub use changes::Changes;
 pub use choice::{
     NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
-    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,
+    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource, XdpSetting,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use rules::MAX_FDB_ENTRIES;

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::choice::{
     NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
-    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting,
+    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource, XdpSetting,
 };
 use super::error::ConfigError;
 use super::vni::Vni;
@@ -180,6 +180,8 @@ pub struct Network {
     pub addresses: Vec<Located<IpNet>>,
     /// Prefixes behind this host that peers may reach. They hold all of `addresses`.
     pub local_ips: Vec<IpNet>,
+    /// `local_ips` is written, not the default: hosts in it may have MAC addresses of their own.
+    pub stations: bool,
     /// Absent: the MTU that fits the underlay.
     pub mtu: Option<Located<u32>>,
     pub route_table: Located<RouteTable>,
@@ -187,6 +189,7 @@ pub struct Network {
     /// per second.
     pub broadcast_rate: u32,
     pub unknown_unicast: UnknownUnicast,
+    pub unspecified_source: UnspecifiedSource,
     pub nested_tunnels: NestedTunnels,
     /// Seconds after the last frame from a learned MAC address until its FDB entry is removed.
     pub ageing: u32,

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use vxlan_common::{
     addr::{Address, Mac},
     table::{
-        FdbEntry, FdbKey, FloodList, LOCAL, MAX_FLOOD_MEMBERS, MemberEntry, NetworkAddress,
-        NetworkEntry, Owner, RateLimit, TaggedMember,
+        FdbEntry, FdbKey, FloodList, LOCAL, LOCAL_STATIONS, MAX_FLOOD_MEMBERS, MemberEntry,
+        NetworkAddress, NetworkEntry, Owner, RateLimit, TaggedMember,
     },
 };
 
@@ -19,7 +19,7 @@ use super::{
     secrets::secret_mac,
     slots::Slots,
 };
-use crate::config::{self, Config, NestedTunnels, UnknownUnicast};
+use crate::config::{self, Config, NestedTunnels, UnknownUnicast, UnspecifiedSource};
 
 /// The index of an overlay interface that does not exist yet. No interface has it.
 const NOT_MADE: u32 = 0;
@@ -46,11 +46,16 @@ impl Plan {
             UnknownUnicast::Flood => NetworkEntry::FLOOD_UNKNOWN,
             UnknownUnicast::Drop => 0,
         };
+        let unspecified = match network.unspecified_source {
+            UnspecifiedSource::Pass => NetworkEntry::PASS_UNSPECIFIED,
+            UnspecifiedSource::Drop => 0,
+        };
+        let stations = if network.stations { NetworkEntry::STATIONS } else { 0 };
         self.networks.push(NetworkEntry {
             ifindex: NOT_MADE,
             slot,
             vni,
-            flags: pass | flood,
+            flags: pass | flood | unspecified | stations,
             mac: Mac::ZERO,
             address: icmp_source(network, true).first(),
             address6: icmp_source(network, false),
@@ -77,8 +82,11 @@ impl Plan {
         let mut taken: HashSet<_> = in_network.map(|at| (at.bits, at.address)).collect();
         let own = network.addresses.iter().map(|at| IpNet::from(at.value.addr()));
         let broadcasts = network.addresses.iter().filter_map(|at| directed_broadcast(at.value));
-        for prefix in own.chain(network.local_ips.iter().copied()).chain(broadcasts) {
-            let entry = route_entry(vni, prefix, LOCAL);
+        let behind = if network.stations { LOCAL_STATIONS } else { LOCAL };
+        let local = own.chain(broadcasts).map(|prefix| (prefix, LOCAL));
+        let local_ips = network.local_ips.iter().map(|prefix| (*prefix, behind));
+        for (prefix, owner) in local.chain(local_ips) {
+            let entry = route_entry(vni, prefix, owner);
             if taken.insert((entry.bits, entry.address)) {
                 self.routes.push(entry);
             }

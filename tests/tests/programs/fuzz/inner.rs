@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand::Rng as _;
 use vxlan_tests::packet::{
-    Arp, BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Vlan, flags,
+    Arp, BROADCAST, Checksum, Eth, Icmp, Ipv4, Ipv6, Mac, Packet, Tcp, Udp, Vlan, flags,
 };
 
 use super::generate::Generator;
-use crate::world::{SOLICITED, SOLICITED_MAC};
+use crate::world::{GCP_HOST, SOLICITED, SOLICITED_MAC};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -59,6 +59,10 @@ impl Generator<'_> {
         if self.one_in(6) {
             eth = eth.dst(group);
         }
+        if self.one_in(8) {
+            // Of a host behind this one, if it goes in.
+            eth = eth.dst([2, 0, 0, 0x43, 0, self.rng.random_range(0..STATIONS)]);
+        }
         if self.odd() {
             eth = eth.dst(self.pick(&[own, station, [0; 6], [2; 6], group]));
         }
@@ -85,6 +89,9 @@ impl Generator<'_> {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (ends.src, ends.dst) else {
             return Packet::new().with(eth);
         };
+        if self.one_in(40) {
+            return self.dhcp(eth);
+        }
         let eth = self.toward(eth, dst.is_multicast() || dst == Ipv4Addr::BROADCAST);
         let mut ip = Ipv4::new(src, dst).id(self.rng.random()).ttl(self.rng.random());
         ip = ip.tos(if self.one_in(2) { self.rng.random() } else { 0 });
@@ -115,6 +122,27 @@ impl Generator<'_> {
             ip = ip.protocol(protocol);
         }
         self.tagged(eth).with(ip).carrying(carried)
+    }
+
+    /// A client without an address, and what resembles it.
+    fn dhcp(&mut self, eth: Eth) -> Packet {
+        let mut eth = eth;
+        if !self.one_in(4) {
+            eth = eth.dst(BROADCAST);
+        }
+        let mut ip = Ipv4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
+        if self.one_in(6) {
+            ip = ip.fragment(self.pick(&[flags::MF, 1]));
+        }
+        if self.one_in(6) {
+            ip = ip.dst(self.pick(&[Ipv4Addr::new(192, 168, 43, 255), GCP_HOST]));
+        }
+        let (from, to) = self.pick(&[(68, 67), (68, 67), (68, 67), (67, 68), (68, 68), (1, 67)]);
+        let packet = Packet::new().with(eth).with(ip);
+        if self.one_in(8) {
+            return packet.with(Tcp::new(from, to));
+        }
+        packet.with(Udp::new(from, to)).payload(&[1; 30])
     }
 
     fn inner_v6(&mut self, place: Place, eth: Eth) -> Packet {
@@ -167,6 +195,14 @@ impl Generator<'_> {
         if self.rng.random_bool(0.6) {
             eth = eth.dst(BROADCAST);
         }
+        let none = Ipv4Addr::UNSPECIFIED;
+        let (src, dst) = match self.rng.random_range(0..12) {
+            // A host without an address asks for one of its own side, or of the other.
+            0 => (none, src),
+            1 => (none, dst),
+            2 => (src, none),
+            _ => (src, dst),
+        };
         let mut arp = Arp::request(eth.src, src, dst);
         arp = arp.operation(self.pick(&[1, 1, 2])).target_mac(self.pick(&[[0; 6], eth.dst]));
         if self.one_in(8) {
@@ -198,9 +234,16 @@ impl Generator<'_> {
             src = link_local(0x44);
         }
         let solicits = self.rng.random_bool(0.6);
+        let own = src;
+        if self.one_in(8) {
+            src = Ipv6Addr::UNSPECIFIED;
+        }
         let mut target = if solicits { dst } else { src };
         if self.one_in(8) {
             target = link_local(0x43);
+        }
+        if src.is_unspecified() && self.one_in(2) {
+            target = own;
         }
         if self.odd()
             && let IpAddr::V6(any) = self.any_address(place, true)

@@ -68,6 +68,14 @@ pub(super) fn all() -> Vec<Setup> {
         config.networks.iter_mut().for_each(|network| network.max_stations = 5);
         config
     };
+    let mut bridged = with_hub(config(Both), Both);
+    bridged.networks.iter_mut().for_each(|network| network.pass_unspecified = true);
+    // Without a prefix of its own.
+    let mut routed = config(Both);
+    for network in &mut routed.networks {
+        network.stations = false;
+        network.local = network.addresses.iter().map(|(_, prefix)| *prefix).collect();
+    }
     let inherit = Config { ttl: FieldSource::Inner, dscp: FieldSource::Inner, ..config(Both) };
     let marked = Config {
         ttl: FieldSource::Settings(7),
@@ -85,6 +93,8 @@ pub(super) fn all() -> Vec<Setup> {
         Setup::new("refuse", refuse),
         Setup::new("nested", nested),
         Setup::new("flood", flood),
+        Setup::new("bridged", bridged),
+        Setup::new("routed", routed),
         Setup::new("inherit", inherit),
         Setup::new("marked", marked),
         Setup::new("fixed", fixed),
@@ -169,6 +179,8 @@ fn config(family: Family) -> Config {
             member(1, &["192.168.45.0/24", "10.45.0.0/16"], Some(OFFICE_MAC)),
             member(2, &["192.168.46.0/24", "2001:db8:46::/64"], None),
         ],
+        stations: true,
+        pass_unspecified: false,
         flood: false,
         pass_nested: false,
         max_stations: 256,

@@ -85,7 +85,15 @@ fn network(network: &Network) -> Vec<String> {
         format!("vni = {}", network.vni),
         format!("interface = \"vx{}\"", network.vni),
         format!("addresses = {:?}", addresses.collect::<Vec<_>>()),
-        format!("local_ips = {:?}", prefixes(&network.local)),
+        if network.stations {
+            format!("local_ips = {:?}", prefixes(&network.local))
+        } else {
+            String::new()
+        },
+        format!(
+            "unspecified_source = {:?}",
+            if network.pass_unspecified { "pass" } else { "drop" }
+        ),
         "route_table = \"off\"".to_owned(),
         format!("unknown_unicast = {:?}", if network.flood { "flood" } else { "drop" }),
         format!("nested_tunnels = {:?}", if network.pass_nested { "pass" } else { "drop" }),

@@ -76,6 +76,7 @@ pub(super) fn networks(
         let route_table = scalar::choice(&section, "route_table", problems);
         let limits = limits::for_network(&section, problems);
         let unknown_unicast = scalar::choice(&section, "unknown_unicast", problems).value;
+        let unspecified_source = scalar::choice(&section, "unspecified_source", problems).value;
         let nested_tunnels = scalar::choice(&section, "nested_tunnels", problems).value;
         match (vni, interface, &mut networks) {
             (Some(vni), Some(interface), Some(networks)) => {
@@ -84,10 +85,12 @@ pub(super) fn networks(
                     interface,
                     addresses,
                     local_ips,
+                    stations: section.has("local_ips"),
                     mtu,
                     route_table,
                     broadcast_rate: limits.broadcast_rate,
                     unknown_unicast,
+                    unspecified_source,
                     nested_tunnels,
                     ageing: limits.ageing,
                     max_stations: limits.max_stations,

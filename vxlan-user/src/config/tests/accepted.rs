@@ -8,8 +8,8 @@ use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
     PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort,
-    TagMode, TcMode, UdpChecksumPolicy, Underlay, UnknownUnicast, UnknownVni, Vni, XdpSetting,
-    load,
+    TagMode, TcMode, UdpChecksumPolicy, Underlay, UnknownUnicast, UnknownVni, UnspecifiedSource,
+    Vni, XdpSetting, load,
 };
 use super::{EXAMPLE, LEARNING, TWO_PEERS, edited, read};
 
@@ -66,10 +66,12 @@ fn the_complete_example_has_exactly_these_values() {
             interface: at(25, "vxlan43".to_owned()),
             addresses: vec![at(26, net("192.168.43.1/24"))],
             local_ips: vec![net("192.168.43.0/24")],
+            stations: false,
             mtu: Some(at(27, 1410)),
             route_table: Located::from_default(RouteTable::Main),
             broadcast_rate: 1_000,
             unknown_unicast: UnknownUnicast::Flood,
+            unspecified_source: UnspecifiedSource::Drop,
             nested_tunnels: NestedTunnels::Drop,
             ageing: 300,
             max_stations: Located::from_default(256),

@@ -8,7 +8,8 @@ use super::super::rules::KERNEL_PORTS;
 use super::super::text::schema::{SECTIONS, ValueKind};
 use super::super::{
     NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
-    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, XdpSetting, parse,
+    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource,
+    XdpSetting, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -103,6 +104,9 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[underlay]", "udp_checksum") => format!("\"{}\"", UdpChecksumPolicy::default()),
                 ("[[network]]", "broadcast_rate") => network.broadcast_rate.to_string(),
                 ("[[network]]", "unknown_unicast") => format!("\"{}\"", UnknownUnicast::default()),
+                ("[[network]]", "unspecified_source") => {
+                    format!("\"{}\"", UnspecifiedSource::default())
+                }
                 ("[[network]]", "nested_tunnels") => format!("\"{}\"", NestedTunnels::default()),
                 ("[[network]]", "ageing") => network.ageing.to_string(),
                 ("[[network]]", "max_stations") => network.max_stations.to_string(),
@@ -158,6 +162,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "ttl", vec!["inherit"], "port = 4789\nxdp"),
         ("[underlay]", "dscp", vec!["inherit"], "port = 4789\nxdp"),
         ("[[network]]", "unknown_unicast", words::<UnknownUnicast>(), "mtu = 1410\n"),
+        ("[[network]]", "unspecified_source", words::<UnspecifiedSource>(), "mtu = 1410\n"),
         ("[[network]]", "nested_tunnels", words::<NestedTunnels>(), "mtu = 1410\n"),
         ("[[network]]", "route_table", words::<RouteTable>(), "mtu = 1410\n"),
         ("[[peer]]", "source_port", words::<PeerSourcePort>(), "source_port = \"flow\"\nkey"),

@@ -163,6 +163,7 @@ pub(in crate::config) static NETWORK: Schema = Schema {
         key("route_table", ValueKind::Text, "\"main\""),
         key("broadcast_rate", ValueKind::Number, "1000"),
         key("unknown_unicast", ValueKind::Text, "\"flood\""),
+        key("unspecified_source", ValueKind::Text, "\"drop\""),
         key("nested_tunnels", ValueKind::Text, "\"drop\""),
         key("ageing", ValueKind::Number, "300"),
         key("max_stations", ValueKind::Number, "256"),

@@ -149,7 +149,14 @@ fn a_network_has_its_flags_addresses_and_rate() {
     // Not the link-local address: beyond the link it does not identify this host.
     assert_eq!(sites.address6, ipv6("2001:db8:7::1"));
     assert_eq!(sites.bum_limit, RateLimit::per_second(5, 100_000_000, 1));
-    assert_eq!(other.flags, NetworkEntry::FLOOD_UNKNOWN);
+    // Its `local_ips` are written.
+    assert_eq!(other.flags, NetworkEntry::FLOOD_UNKNOWN | NetworkEntry::STATIONS);
+    let behind = plan.routes.iter().filter(|route| route.owner == LOCAL_STATIONS);
+    let behind: Vec<_> = behind.map(|route| route.address.address.first()).collect();
+    assert_eq!(behind, [[10, 20, 0, 0]]);
+    let no_address = "interface = \"other\"\n    unspecified_source = \"pass\"";
+    let taken = planned(&BOTH_FAMILIES.replace("interface = \"other\"", no_address));
+    assert_eq!(taken.networks[1].flags, other.flags | NetworkEntry::PASS_UNSPECIFIED);
     assert_eq!((other.address, other.address6), ([0; 4], Address::ZERO));
     assert_eq!(other.bum_limit, RateLimit::per_second(1_000, 100_000_000, 1));
     let only_link_local = planned(&BOTH_FAMILIES.replace("\"2001:db8:7::1/64\", ", ""));

@@ -8,8 +8,8 @@ use std::{
 use vxlan_common::{
     addr::{Address, IPV4, IPV6},
     table::{
-        AddressOwner, DSCP_INHERIT, LOCAL, MemberEntry, NetworkAddress, NetworkEntry, RateLimit,
-        SourceEntry,
+        AddressOwner, DSCP_INHERIT, LOCAL, LOCAL_STATIONS, MemberEntry, NetworkAddress,
+        NetworkEntry, RateLimit, SourceEntry,
     },
 };
 
