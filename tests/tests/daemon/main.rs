@@ -27,4 +27,5 @@ mod show;
 mod side_doors;
 mod start_and_down;
 mod trace;
+mod transaction;
 mod underlay;

@@ -71,7 +71,9 @@ fn the_alert_rules_are_rules() -> Result<()> {
     let check =
         |file: &Path| outcome(Command::new(promtool_path()?).args(["check", "rules"]).arg(file));
     let out = check(&file)?;
-    ensure!(out.success() && out.stdout.contains("21 rules found"), "{}{}", out.stdout, out.stderr);
+    let rules = fs::read_to_string(&file)?.matches("- alert:").count();
+    let found = format!("{rules} rules found");
+    ensure!(out.success() && out.stdout.contains(&found), "{}{}", out.stdout, out.stderr);
     let damaged = tempfile::NamedTempFile::new()?;
     fs::write(&damaged, fs::read_to_string(file)?.replacen("} == 0", "} ==", 1))?;
     ensure!(!check(damaged.path())?.success(), "promtool takes half an expression for a rule");

@@ -24,7 +24,8 @@ fn json(host: &Host, command: &str) -> Result<Value> {
 /// Numbers of the programs in a link, or in the filters of a hook.
 fn linked(host: &Host, link: &str) -> Result<Vec<Value>> {
     let pins = host.daemon.pin_dir().display().to_string();
-    let shown = json(host, &format!("bpftool -j link show pinned {pins}/v4/{link}"))?;
+    let version = vxlan_common::ABI_VERSION;
+    let shown = json(host, &format!("bpftool -j link show pinned {pins}/v{version}/{link}"))?;
     Ok(vec![shown["prog_id"].clone()])
 }
 

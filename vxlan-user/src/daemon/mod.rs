@@ -8,23 +8,27 @@
 //!
 //! 1. `run`: the event loop
 //! 2. `reload`: applies a new configuration to a running daemon
-//! 3. `down`
-//! 4. `serve`: the command line's socket, metrics page, service manager, log of the programs
-//! 5. `reload_requests`
-//! 6. `probing`
-//! 7. `takeover`: the transaction that changes the host
-//! 8. `reconcile`: keeps the data plane in line with the host
-//! 9. `paths`: path resolution and path MTUs
-//! 10. `running`: the active data plane
-//! 11. `preflight`: checks that read only
-//! 12. `turns`: how long the event loop takes for each event
-//! 13. `directories`
-//! 14. `peer_names`: names of peers for one line of the log
-//! 15. `open_files`
+//! 3. `parts`: what a new generation needs open before it takes over
+//! 4. `down`
+//! 5. `serve`: the command line's socket, metrics page, service manager, log of the programs
+//! 6. `reload_requests`
+//! 7. `probing`
+//! 8. `takeover`: the transaction that changes the host
+//! 9. `reconcile`: keeps the data plane in line with the host
+//! 10. `paths`: path resolution and path MTUs
+//! 11. `running`: the active data plane
+//! 12. `preflight`: checks that read only
+//! 13. `interrupt`: SIGINT and SIGTERM
+//! 14. `turns`: how long the event loop takes for each event
+//! 15. `directories`
+//! 16. `peer_names`: names of peers for one line of the log
+//! 17. `open_files`
 
 mod directories;
 mod down;
+mod interrupt;
 mod open_files;
+mod parts;
 mod paths;
 mod peer_names;
 mod preflight;

@@ -2,11 +2,12 @@
 //! changes the data plane; this module hands all other parts of the daemon over to the new data
 //! plane.
 
-use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{
     directories::Directories,
+    interrupt::Interrupt,
+    parts::{Parts, latest_reader},
     preflight,
     probing::Probing,
     reconcile::{
@@ -16,8 +17,8 @@ use super::{
     },
     reload_requests::{ReloadOutcome, ReloadRequests},
     running::ActivePlane,
-    serve::{listeners::Listeners, program_log, service_manager::ServiceManager},
-    takeover::take_over,
+    serve::{listeners::Listeners, program_log::ProgramLog, service_manager::ServiceManager},
+    takeover::{Takeover, take_over},
 };
 use crate::{
     config,
@@ -30,6 +31,7 @@ pub(super) struct Reload<'a, 'b> {
     pub(super) directories: &'b Directories,
     pub(super) host: &'b Host,
     pub(super) options: LoadOptions,
+    pub(super) interrupt: &'a Interrupt,
     pub(super) running: &'a mut ActivePlane,
     pub(super) probing: &'a mut Probing,
     pub(super) reconciler: &'a mut Reconciler<'b>,
@@ -85,29 +87,39 @@ impl Reload<'_, '_> {
         for warning in &preflight.warnings {
             tracing::warn!("{warning}");
         }
-        let next =
-            take_over(directories, host, preflight, self.options, Some(self.running)).await?;
+        let (interrupt, options) = (self.interrupt, self.options);
+        let with = Takeover { directories, host, options, interrupt, running: Some(self.running) };
+        let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
+        let (next, parts) = match take_over(with, preflight, open_parts).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                // What cannot be opened is attached again by the next look at the hooks.
+                let _attached_again_later = self.running.plane.hold_pinned();
+                return Err(error);
+            }
+        };
         let previous = std::mem::replace(self.running, next);
-        self.hand_over(&previous, icmp, listener).await.context(
-            "the new configuration is in force, but the daemon cannot work with it: restart the \
-             daemon",
-        )
+        self.hand_over(&previous, parts, icmp, listener);
+        Ok(())
     }
 
-    /// Hands the parts over to the new generation. From here on the new configuration is in force.
-    async fn hand_over(
+    /// Hands the parts over to the new generation. The new configuration is in force, so nothing
+    /// can fail any more.
+    fn hand_over(
         &mut self,
         previous: &ActivePlane,
+        parts: Parts,
         icmp: Option<IcmpListener>,
         listener: Option<TcpListener>,
-    ) -> anyhow::Result<()> {
+    ) {
         let Self { directories, running, probing, reconciler, .. } = self;
+        let reader = latest_reader(directories, running, parts.reader);
         self.underlay.reload(running, icmp);
         reconciler.reload(previous, running);
-        probing.reload(directories, &previous.preflight.config, running, reconciler)?;
-        *self.ageing = ageing::start(&directories.pins, running)?;
-        program_log::forward(running, self.options)?;
-        self.listeners.reload(directories, running, probing, listener)
+        probing.reload(parts.probing, &previous.preflight.config, running, reconciler);
+        *self.ageing = ageing::start(parts.ageing, &directories.pins, running);
+        parts.program_log.into_iter().for_each(ProgramLog::forward);
+        self.listeners.reload(reader, running, probing, listener);
     }
 }
 

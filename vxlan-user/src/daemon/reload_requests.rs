@@ -57,6 +57,11 @@ impl ReloadRequests {
         }
     }
 
+    /// Takes the requests that wait.
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = ReloadRequest> {
+        std::iter::from_fn(|| self.received.try_recv().ok())
+    }
+
     /// Records which version of the file the daemon is about to read.
     pub(super) fn record_file_version(&mut self) {
         if let Some(watched) = &mut self.watched {

@@ -17,7 +17,10 @@ use tokio::{
 
 use super::{
     directories::Directories,
-    open_files, preflight,
+    interrupt::{Interrupt, Interrupted},
+    open_files,
+    parts::{Parts, latest_reader},
+    preflight,
     probing::Probing,
     reconcile::{
         HostPass, Reconciler, ageing,
@@ -27,8 +30,8 @@ use super::{
     reload::Reload,
     reload_requests::ReloadRequests,
     running::ActivePlane,
-    serve::{listeners::Listeners, program_log, service_manager::ServiceManager},
-    takeover::take_over,
+    serve::{listeners::Listeners, program_log::ProgramLog, service_manager::ServiceManager},
+    takeover::{Takeover, take_over},
     turns::Turns,
 };
 use crate::{
@@ -52,8 +55,7 @@ pub async fn run(
     lost_lines: LostLines,
     on_ready: impl FnOnce(&ActivePlane, std::net::SocketAddr),
 ) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let interrupt = Interrupt::watch()?;
     // From now on SIGHUP does not end the process, also if it comes during the start.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     preflight::check_privileges()?;
@@ -62,30 +64,37 @@ pub async fn run(
     let host = Host::new()?;
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
-    let Start { mut running, listener, icmp } = match start(directories, &host, options).await {
+    let started = start(directories, &host, options, &interrupt).await;
+    let Start { mut running, parts, listener, address, icmp } = match started {
         Ok(start) => start,
         Err(error) => {
             if !directories.run_dir.has_state() {
                 directories.run_dir.clear()?;
             }
+            if error.is::<Interrupted>() {
+                tracing::info!("{error}: the start is undone");
+                return Ok(());
+            }
             return Err(error);
         }
     };
-    let address = listener.local_addr().context("the metrics socket has no address")?;
-    let mut probing = Probing::start(directories, &mut running)?;
+    let Parts { probing, ageing: maps, reader, program_log } = parts;
+    let reader = latest_reader(directories, &running, reader);
+    let mut probing = Probing::start(probing, &running);
     let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
     let mut turns = Turns::new();
     let (mut listeners, requests) = Listeners::start(
         directories,
+        reader,
         &running,
         &probing,
         underlay.status(),
         DaemonStats { longest_turn: turns.longest(), lost_lines },
         listener,
-    )?;
+    );
     let mut requests = ReloadRequests::new(hangup, &directories.config, watch, requests);
-    let mut ageing = ageing::start(&directories.pins, &running)?;
-    program_log::forward(&mut running, options)?;
+    let mut ageing = ageing::start(maps, &directories.pins, &running);
+    program_log.into_iter().for_each(ProgramLog::forward);
     on_ready(&running, address);
     let mut service_manager = ServiceManager::from_environment();
     service_manager.notify_ready(&running, &probing.reports().latest());
@@ -96,8 +105,7 @@ pub async fn run(
     loop {
         turns.end();
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = interrupt.wait() => break,
             batch = events.next_batch() => match batch {
                 Some(batch) => {
                     turns.begin("changes of the host");
@@ -133,6 +141,7 @@ pub async fn run(
                     directories,
                     host: &host,
                     options,
+                    interrupt: &interrupt,
                     running: &mut running,
                     probing: &mut probing,
                     reconciler: &mut reconciler,
@@ -140,10 +149,12 @@ pub async fn run(
                     ageing: &mut ageing,
                     listeners: &mut listeners,
                 };
+                // All that wait by now ask for the same file.
+                let waiting: Vec<_> = request.into_iter().chain(requests.waiting()).collect();
                 let outcome = reload.run(&mut requests, &mut service_manager).await;
                 host_pass.request();
-                if let Some(request) = request {
-                    let _requester_is_gone = request.send(outcome);
+                for request in waiting {
+                    let _requester_is_gone = request.send(outcome.clone());
                 }
             }
             () = host_pass.due() => {
@@ -188,22 +199,34 @@ pub async fn run(
 /// What a start makes and opens.
 struct Start {
     running: ActivePlane,
+    parts: Parts,
     listener: TcpListener,
+    address: std::net::SocketAddr,
     icmp: IcmpListener,
 }
 
+/// Makes the data plane. Everything that the daemon needs beside it is opened before that is at
+/// work.
 async fn start(
     directories: &Directories,
     host: &Host,
     options: LoadOptions,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Start> {
-    let preflight = preflight::inspect(directories, host).await?;
+    let preflight = tokio::select! {
+        biased;
+        () = interrupt.wait() => return Err(Interrupted.into()),
+        preflight = preflight::inspect(directories, host) => preflight?,
+    };
     tracing::debug!("start: configuration and host fit");
     let listener = preflight::bind_metrics(&preflight.config).await?;
+    let address = listener.local_addr().context("the metrics socket has no address")?;
     for warning in &preflight.warnings {
         tracing::warn!("{warning}");
     }
     let icmp = IcmpListener::open(&preflight.underlay.name)?;
-    let running = take_over(directories, host, preflight, options, None).await?;
-    Ok(Start { running, listener, icmp })
+    let with = Takeover { directories, host, options, interrupt, running: None };
+    let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
+    let (running, parts) = take_over(with, preflight, open_parts).await?;
+    Ok(Start { running, parts, listener, address, icmp })
 }

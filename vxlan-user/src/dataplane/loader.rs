@@ -17,6 +17,9 @@ use crate::plan::Plan;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vxlan-ebpf"));
 
+/// Reads the messages of the programs.
+pub type ProgramLogger<L> = EbpfLogger<L>;
+
 /// What must be known before the programs are loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoadOptions {
@@ -131,7 +134,11 @@ impl DataPlane {
 
     /// Returns the reader of the programs' messages, which go to `log`; `None` unless the programs
     /// were loaded with `trace_packets`.
-    pub fn logger<L: log::Log>(&mut self, options: LoadOptions, log: L) -> Option<EbpfLogger<L>> {
+    pub fn logger<L: log::Log>(
+        &mut self,
+        options: LoadOptions,
+        log: L,
+    ) -> Option<ProgramLogger<L>> {
         if !options.trace_packets {
             return None;
         }

@@ -64,7 +64,7 @@ pub use fdb::{Clock, Fdb};
 pub use generation::Generation;
 pub use hook_fault::has_tcx_programs;
 pub use layout::MapLayout;
-pub use loader::{DataPlane, LoadOptions};
+pub use loader::{DataPlane, LoadOptions, ProgramLogger};
 pub use pins::Pins;
 pub use previous::PreviousGeneration;
 pub use probe_ring::ProbeRing;

@@ -36,6 +36,15 @@ impl DataPlane {
         Ok(restored + self.pin_missing(pins, generation)?)
     }
 
+    /// Holds what is pinned now in place of each link: a takeover that failed may have had to
+    /// attach anew, in undoing.
+    pub fn hold_pinned(&mut self) -> Result<(), DataPlaneError> {
+        for (path, link) in self.links.iter_mut().filter(|(path, _)| path.exists()) {
+            *link = syscall::pinned(path).map_err(|error| DataPlaneError::pin(path, error))?;
+        }
+        Ok(())
+    }
+
     /// Returns whether pins seem to be gone: a look at some of them, which is cheap.
     pub fn lacks_pins(&self, pins: &Pins, generation: u64) -> bool {
         let [first, last] =

@@ -5,6 +5,7 @@
 mod actions;
 mod destination;
 mod echoes;
+mod parts;
 mod peer_counters;
 mod peer_probers;
 mod peer_states;
@@ -12,15 +13,16 @@ mod rounds;
 
 use std::{collections::HashMap, io, time::Duration};
 
-use anyhow::Context as _;
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     time::{Instant, sleep_until},
 };
 
+pub(super) use self::parts::ProbingParts;
 use self::{
     destination::packet_length,
     echoes::Echoes,
+    parts::keyed,
     peer_counters::PeerCounters,
     peer_probers::{PeerProber, peer_probers},
     peer_states::PeerStates,
@@ -28,7 +30,6 @@ use self::{
 use crate::{
     config::Config,
     daemon::{
-        directories::Directories,
         reconcile::{Reconciler, underlay::UnderlayUser},
         running::ActivePlane,
     },
@@ -76,46 +77,36 @@ pub(super) struct Probing {
 
 impl Probing {
     /// Begins to probe. `/metrics` reads the reports and the round trips.
-    pub(super) fn start(
-        directories: &Directories,
-        running: &mut ActivePlane,
-    ) -> anyhow::Result<Self> {
-        let ring = probe_ring(running)?;
-        let preflight = &running.preflight;
-        let round_trips =
-            RttHistogram::new(keyed(running)).context("cannot keep round-trip times")?;
+    pub(super) fn start(parts: ProbingParts, running: &ActivePlane) -> Self {
+        let ProbingParts { ring, reader, sender, round_trips } = parts;
         let now = now();
-        Ok(Self {
+        Self {
             ring,
             more_in_ring: false,
-            sender: RawSender::open(&preflight.underlay.name)?,
+            sender,
             probers: peer_probers(running, HashMap::new(), now),
             echoes: Echoes::default(),
-            peer_counters: PeerCounters::open(directories, running)?,
+            peer_counters: PeerCounters::new(reader, running),
             reports: SharedReports::default(),
             states: PeerStates::default(),
             round_trips,
             next_report: now,
             due: now,
             earliest_poll: now,
-        })
+        }
     }
 
     /// Continues under another configuration, with another generation of maps. `before` is the
     /// previous configuration. Probes that the previous programs have handed over are taken first.
-    ///
-    /// # Errors
-    /// The maps or the interface cannot be used. Everything then stays as it was.
     pub(super) fn reload(
         &mut self,
-        directories: &Directories,
+        parts: ProbingParts,
         before: &Config,
         running: &mut ActivePlane,
         reconciler: &mut Reconciler<'_>,
-    ) -> anyhow::Result<()> {
-        let ring = probe_ring(running)?;
-        let peer_counters = PeerCounters::open(directories, running)?;
-        let sender = RawSender::open(&running.preflight.underlay.name)?;
+    ) {
+        let ProbingParts { ring, reader, sender, round_trips: _ } = parts;
+        let peer_counters = PeerCounters::new(reader, running);
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // The indices in these probes are those of the previous configuration: the probes are
         // answered, and the peers' next probes will call for everything else again.
@@ -136,7 +127,6 @@ impl Probing {
         self.settle_endpoints(running, reconciler);
         self.next_report = now();
         self.due = self.next_report;
-        Ok(())
     }
 
     pub(super) fn reports(&self) -> SharedReports {
@@ -238,19 +228,4 @@ impl UnderlayUser for Probing {
         self.probers = peer_probers(running, previous, now());
         self.due = now();
     }
-}
-
-/// Opens the ring buffer through which the programs hand over probes.
-fn probe_ring(running: &mut ActivePlane) -> anyhow::Result<AsyncFd<ProbeRing>> {
-    let ring = running.plane.probe_ring()?;
-    // SAFETY: the reader owns the map whose descriptor it hands out, hands out the same one every
-    // time, and is itself owned by the registration until that ends.
-    unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
-        .context("cannot wait for probes")
-}
-
-/// Lists the peers that have a key, and so answer probes.
-fn keyed(running: &ActivePlane) -> impl Iterator<Item = &str> {
-    let keyed = running.preflight.config.peers.iter().zip(&running.preflight.keys);
-    keyed.filter(|(_, key)| key.is_some()).map(|(peer, _)| peer.name.as_str())
 }

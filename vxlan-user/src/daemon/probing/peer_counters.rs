@@ -9,7 +9,7 @@ use vxlan_common::{
 };
 
 use crate::{
-    daemon::{directories::Directories, running::ActivePlane},
+    daemon::running::ActivePlane,
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
     observation::{DataMapping, DropCounts, ObservedData},
@@ -56,7 +56,7 @@ pub(super) struct PeerCounts {
 }
 
 impl PeerCounters {
-    pub(super) fn open(directories: &Directories, running: &ActivePlane) -> anyhow::Result<Self> {
+    pub(super) fn new(reader: Reader, running: &ActivePlane) -> Self {
         let mut members = vec![Vec::new(); running.plan.peers.len()];
         let mut numbers = vec![0; running.plan.networks.len()];
         for (member, index) in running.plan.members.iter().zip(0..) {
@@ -68,15 +68,15 @@ impl PeerCounters {
             *next += 1;
         }
         let peers = running.preflight.config.peers.iter().zip(0..);
-        Ok(Self {
-            reader: directories.reader(&running.state)?,
+        Self {
+            reader,
             members,
             slots: running.plan.peers.iter().map(|peer| peer.slot).collect(),
             names: peers.map(|(peer, index)| (peer.name.value.clone(), index)).collect(),
             outside: HashMap::new(),
             round: 0,
             own_mac: HashMap::new(),
-        })
+        }
     }
 
     pub(super) fn reader(&self) -> &Reader {

@@ -45,14 +45,21 @@ impl Drop for Ageing {
     }
 }
 
+/// The maps of a generation that ageing works on.
+pub(in crate::daemon) struct AgeingMaps {
+    clock: Clock,
+    fdb: Fdb,
+}
+
+/// Opens the maps of a generation.
+pub(in crate::daemon) fn open(pins: &Pins, generation: u64) -> Result<AgeingMaps, DataPlaneError> {
+    Ok(AgeingMaps { clock: Clock::open(pins, generation)?, fdb: Fdb::open(pins, generation)? })
+}
+
 /// Starts the tasks of ageing, for the active generation.
-pub(in crate::daemon) fn start(
-    pins: &Pins,
-    running: &ActivePlane,
-) -> Result<Ageing, DataPlaneError> {
+pub(in crate::daemon) fn start(maps: AgeingMaps, pins: &Pins, running: &ActivePlane) -> Ageing {
     let generation = running.generation();
-    let mut clock = Clock::open(pins, generation)?;
-    let mut fdb = Fdb::open(pins, generation)?;
+    let AgeingMaps { mut clock, mut fdb } = maps;
     let limits = Limits::new(running);
     let period = limits.period();
     let clock = tokio::spawn(async move {
@@ -101,7 +108,7 @@ pub(in crate::daemon) fn start(
             pause = period.max(began.elapsed() * 9);
         }
     });
-    Ok(Ageing([clock.abort_handle(), sweeps.abort_handle()]))
+    Ageing([clock.abort_handle(), sweeps.abort_handle()])
 }
 
 /// Removes expired entries, and brings the programs' count of learned addresses in line with the

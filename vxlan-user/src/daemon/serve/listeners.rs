@@ -8,6 +8,7 @@ use crate::{
         directories::Directories, probing::Probing, reload_requests::ReloadRequest,
         running::ActivePlane,
     },
+    dataplane::Reader,
     metrics::{self, DaemonStats, Published, SharedUnderlay, SnapshotSource},
 };
 
@@ -28,15 +29,15 @@ impl Listeners {
     /// Begins to serve. The returned channel receives requests for a reload.
     pub(in crate::daemon) fn start(
         directories: &Directories,
+        reader: Reader,
         running: &ActivePlane,
         probing: &Probing,
         underlay: SharedUnderlay,
         stats: DaemonStats,
         listener: TcpListener,
-    ) -> anyhow::Result<(Self, mpsc::Receiver<ReloadRequest>)> {
-        let published = Published::new(
-            source(directories, running, probing, &underlay)?.with_stats(stats.clone()),
-        );
+    ) -> (Self, mpsc::Receiver<ReloadRequest>) {
+        let source = source(reader, running, probing, &underlay);
+        let published = Published::new(source.with_stats(stats.clone()));
         let pages = serve(listener, published.clone());
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         let socket = directories.run_dir.api_socket();
@@ -44,18 +45,18 @@ impl Listeners {
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot reach this daemon: {error}"))
             .ok();
-        Ok((Self { published, underlay, stats, pages, api }, requests))
+        (Self { published, underlay, stats, pages, api }, requests)
     }
 
     /// Serves the data of another configuration, at another address if there is a listener.
     pub(in crate::daemon) fn reload(
         &mut self,
-        directories: &Directories,
+        reader: Reader,
         running: &ActivePlane,
         probing: &Probing,
         listener: Option<TcpListener>,
-    ) -> anyhow::Result<()> {
-        let source = source(directories, running, probing, &self.underlay)?;
+    ) {
+        let source = source(reader, running, probing, &self.underlay);
         self.published.replace(source.with_stats(self.stats.clone()));
         if let Some(listener) = listener {
             self.pages.abort();
@@ -64,7 +65,6 @@ impl Listeners {
         if let Some(api) = &self.api {
             api.rename(&running.state.node);
         }
-        Ok(())
     }
 
     /// Publishes that a reload has failed.
@@ -80,15 +80,14 @@ impl Drop for Listeners {
 }
 
 fn source(
-    directories: &Directories,
+    reader: Reader,
     running: &ActivePlane,
     probing: &Probing,
     underlay: &SharedUnderlay,
-) -> anyhow::Result<SnapshotSource> {
-    let reader = directories.reader(&running.state)?;
-    Ok(SnapshotSource::new(reader, running.state.clone())
+) -> SnapshotSource {
+    SnapshotSource::new(reader, running.state.clone())
         .with_prober(probing.reports(), probing.round_trips())
-        .with_underlay(underlay.clone()))
+        .with_underlay(underlay.clone())
 }
 
 fn serve(listener: TcpListener, published: Published) -> AbortHandle {

@@ -9,28 +9,37 @@ use vxlan_common::reason::{RxDrop, TxDrop};
 
 use crate::{
     daemon::running::ActivePlane,
-    dataplane::LoadOptions,
+    dataplane::{LoadOptions, ProgramLogger},
     plan::{Names, SlotOwner},
 };
 
-/// Forwards the programs' messages to the log, in a task that lasts as long as the process.
-pub(in crate::daemon) fn forward(
-    running: &mut ActivePlane,
-    options: LoadOptions,
-) -> anyhow::Result<()> {
-    let named = Named { names: running.plan.names.clone() };
-    let Some(logger) = running.plane.logger(options, named) else { return Ok(()) };
-    // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one every
-    // time, and is itself owned by the registration until that ends.
-    let mut logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
-        .context("cannot wait for the programs' messages")?;
-    tokio::spawn(async move {
-        while let Ok(mut ready) = logger.readable_mut().await {
-            ready.get_inner_mut().flush();
-            ready.clear_ready();
-        }
-    });
-    Ok(())
+/// The programs' messages.
+pub(in crate::daemon) struct ProgramLog(AsyncFd<ProgramLogger<Named>>);
+
+impl ProgramLog {
+    /// Opens the messages of the programs of a generation. `None`: they write none.
+    pub(in crate::daemon) fn open(
+        running: &mut ActivePlane,
+        options: LoadOptions,
+    ) -> anyhow::Result<Option<Self>> {
+        let named = Named { names: running.plan.names.clone() };
+        let Some(logger) = running.plane.logger(options, named) else { return Ok(None) };
+        // SAFETY: the logger owns the map whose descriptor it hands out, hands out the same one
+        // every time, and is itself owned by the registration until that ends.
+        let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
+            .context("cannot wait for the programs' messages")?;
+        Ok(Some(Self(logger)))
+    }
+
+    /// Forwards the messages to the log, in a task that lasts as long as the process.
+    pub(in crate::daemon) fn forward(mut self) {
+        tokio::spawn(async move {
+            while let Ok(mut ready) = self.0.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+    }
 }
 
 /// The log, for messages of one generation of the programs.

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::changes::Changes;
 use crate::{
     config::{self, RouteTable},
-    daemon::preflight::Preflight,
+    daemon::{interrupt::Interrupt, preflight::Preflight},
     host::{Host, OverlaySpec, WantedRoute, hidden_name},
     plan::{OverlayFacts, overlay_mac},
     state::HostState,
@@ -14,12 +14,14 @@ use crate::{
 /// Makes or adopts the overlay interface of every network.
 pub(super) async fn make_overlays(
     host: &Host,
+    interrupt: Option<&Interrupt>,
     preflight: &Preflight,
     state: &mut HostState,
     changes: &mut Changes,
 ) -> anyhow::Result<Vec<OverlayFacts>> {
     let mut overlays = Vec::new();
     for (index, network) in preflight.config.networks.iter().enumerate() {
+        interrupt.map_or(Ok(()), Interrupt::check)?;
         let vni = network.vni.value.get();
         let spec = OverlaySpec {
             name: network.interface.value.clone(),

@@ -20,44 +20,56 @@ use self::{
     undo::undo,
 };
 use crate::{
+    attach_mode::AttachMode,
     daemon::{
         directories::Directories,
+        interrupt::Interrupt,
         preflight::{Preflight, keys},
         running::ActivePlane,
     },
-    dataplane::{AttachedPrograms, DataPlane, Generation, LoadOptions, TcHook},
+    dataplane::{AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook},
     host::Host,
     plan::{Endpoints, Plan},
 };
 
-/// Makes everything that the configuration in `preflight` asks for. `running` is the data plane
-/// that this process has made before; it carries on if the takeover fails.
-pub(in crate::daemon) async fn take_over(
-    directories: &Directories,
-    host: &Host,
+/// Where and how a takeover works.
+#[derive(Clone, Copy)]
+pub(in crate::daemon) struct Takeover<'a> {
+    pub(in crate::daemon) directories: &'a Directories,
+    pub(in crate::daemon) host: &'a Host,
+    pub(in crate::daemon) options: LoadOptions,
+    /// A signal gives the takeover up, as long as it can be undone.
+    pub(in crate::daemon) interrupt: &'a Interrupt,
+    /// The data plane that this process has made before. It carries on if the takeover fails.
+    pub(in crate::daemon) running: Option<&'a ActivePlane>,
+}
+
+/// Makes everything that the configuration in `preflight` asks for. `open_parts` opens what the
+/// daemon needs of the new generation, before that replaces the active one: what follows the
+/// replacement cannot fail.
+pub(in crate::daemon) async fn take_over<P>(
+    with: Takeover<'_>,
     preflight: Preflight,
-    options: LoadOptions,
-    running: Option<&ActivePlane>,
-) -> anyhow::Result<ActivePlane> {
+    open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
+) -> anyhow::Result<(ActivePlane, P)> {
     let mut changes = Changes::default();
     let previous = preflight.previous.clone();
-    match change(directories, host, preflight, options, running, &mut changes).await {
+    match change(with, preflight, open_parts, &mut changes).await {
         Ok(active) => Ok(active),
         Err(error) => {
-            undo(directories, host, previous, running, changes).await;
+            undo(with.directories, with.host, previous, with.running, changes).await;
             Err(error)
         }
     }
 }
 
-async fn change(
-    directories: &Directories,
-    host: &Host,
+async fn change<P>(
+    with: Takeover<'_>,
     preflight: Preflight,
-    options: LoadOptions,
-    running: Option<&ActivePlane>,
+    open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
     changes: &mut Changes,
-) -> anyhow::Result<ActivePlane> {
+) -> anyhow::Result<(ActivePlane, P)> {
+    let Takeover { directories, host, options, interrupt, running } = with;
     let previous_generations = PreviousGenerations::open(directories, preflight.previous.as_ref())?;
     let inherited = previous_generations.inherited(&preflight)?;
     let learned = initial_paths::learned_endpoints(&preflight);
@@ -76,6 +88,7 @@ async fn change(
     };
     let mut plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
+    interrupt.check()?;
     plane.check_capacity(&plan)?;
     let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
@@ -87,13 +100,15 @@ async fn change(
         Some(running) => running.pins_lock.clone(),
         None => directories.pins.lock()?.map(Arc::new),
     };
+    interrupt.check()?;
     leftover::remove_conflicting(host, &preflight).await?;
-    let overlays = make_overlays(host, &preflight, &mut state, changes).await?;
+    let overlays = make_overlays(host, Some(interrupt), &preflight, &mut state, changes).await?;
     tracing::debug!("start: recorded, interfaces made");
     make_routes(host, &preflight, &mut state, changes).await?;
     tracing::debug!("start: routes made");
     let paths = initial_paths::resolve(&preflight, &endpoints, host).await;
     tracing::debug!("start: paths resolved");
+    interrupt.check()?;
     plan.set_overlays(&overlays);
     plan.set_paths(&preflight.config, &preflight.facts, endpoints.all(), &paths);
     match running {
@@ -121,19 +136,28 @@ async fn change(
         .tc
         .filter(|tc| tc.hook == TcHook::Netlink && preflight.previous.is_none())
         .map(|tc| (preflight.underlay.name.clone(), preflight.facts.ifindex, tc.made_clsact));
-    let attachment = replace_programs(directories, &preflight, &mut plane, &plan)?;
+    let leftovers = leftover_networks.len();
+    // Attached as before, until the program is replaced.
+    let before = state.underlay.xdp.clone();
+    let attachment =
+        before.unwrap_or(Attachment { mode: AttachMode::Off, program_id: 0, refused: Vec::new() });
+    let mut next = ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock };
+    let parts = open_parts(&mut next)?;
+    interrupt.check()?;
+    let attachment = replace_programs(directories, &next.preflight, &mut next.plane, &next.plan)?;
     tracing::debug!("start: pinned and attached");
-    // From here on nothing is undone: the new generation carries the traffic.
+    // From here on nothing is undone, and nothing fails: the new generation carries the traffic.
+    let ActivePlane { preflight, plane, state, plan, .. } = &mut next;
     state.underlay.xdp = Some(attachment.clone());
-    state.entries = record::map_usage(&plan, &plane);
-    if let Err(error) = previous_generations.retire(directories, &mut state) {
+    state.entries = record::map_usage(plan, plane);
+    if let Err(error) = previous_generations.retire(directories, state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, &preflight, &mut state, leftover_networks.len(), &changes.overlays)
-        .await;
-    if let Err(error) = directories.run_dir.store(&state) {
+    leftover::remove(host, preflight, state, leftovers, &changes.overlays).await;
+    if let Err(error) = directories.run_dir.store(state) {
         tracing::warn!("{error}");
     }
+    next.attachment = attachment;
     tracing::debug!("start: tidied up and recorded");
-    Ok(ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock })
+    Ok((next, parts))
 }

@@ -68,7 +68,7 @@ pub(super) async fn undo(
 async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut changes = Changes::default();
-    make_overlays(host, &running.preflight, &mut state, &mut changes).await?;
+    make_overlays(host, None, &running.preflight, &mut state, &mut changes).await?;
     for network in &mut state.networks {
         network.routes.clear();
     }
