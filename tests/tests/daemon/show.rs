@@ -10,7 +10,7 @@ use vxlan_tests::{
     two_hosts::{Family, Side, TwoHosts as _},
 };
 
-use crate::host::{CONFIG, Host, PATIENCE};
+use crate::host::{CONFIG, Host, PATIENCE, wait_until};
 
 /// After traffic both ways and 1,000 refused frames; nothing moves any more.
 fn used(host: &mut Host) -> Result<Daemon> {
@@ -61,6 +61,10 @@ fn peers_agree_with_the_metrics() -> Result<()> {
         let bytes = metrics.get("vxlan_bytes_total", &labels);
         assert_eq!(link[direction]["bytes"].as_f64(), Some(bytes), "{direction}");
     }
+    wait_until("the daemon reports that the peer is up", || {
+        let shown = host.vxlan(&["show", "nat", "--json"])?.stdout;
+        Ok(serde_json::from_str::<Value>(&shown)?["peers"][0]["liveness"]["up"] == true)
+    })?;
     let table = host.vxlan(&["show", "peers"])?.stdout;
     let rows: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -83,7 +87,10 @@ fn peers_agree_with_the_metrics() -> Result<()> {
             "0",
             "0",
             "0",
-            "0"
+            "0",
+            // It has no key, and so reports nothing; data came from it.
+            "-",
+            "up"
         ],
         "{table}"
     );
@@ -184,7 +191,7 @@ fn drops_agree_with_the_metrics() -> Result<()> {
     let row = table.lines().find(|line| line.contains("unknown_source")).context(table.clone())?;
     let words: Vec<&str> = row.split_whitespace().take(5).collect();
     assert_eq!(words, ["1000", "rx", "unknown_source", "-", "43"], "{table}");
-    assert!(row.ends_with("Outer source address that is no peer's."), "{table}");
+    assert!(row.ends_with("Outer source address that no peer may send from."), "{table}");
 
     // With --all there is a row for every sample of the page.
     let out = host.vxlan(&["show", "drops", "--all", "--json"])?;

@@ -65,8 +65,14 @@ fn text(directories: &Directories, args: &Show) -> anyhow::Result<String> {
             let reports = nat_reports(directories)?;
             if args.json { pretty(&serde_json::to_value(reports)?) } else { nat::table(&reports) }
         }
-        What::Peers if args.json => pretty(&peers::json(&snapshot(directories)?)),
-        What::Peers => peers::table(&snapshot(directories)?),
+        What::Peers => {
+            let mut snapshot = snapshot(directories)?;
+            // What is counted is shown with or without a daemon that can say more.
+            if let Ok(Some(reports)) = api_client::nat(&directories.run_dir.api_socket()) {
+                snapshot.reports = reports.peers.into();
+            }
+            if args.json { pretty(&peers::json(&snapshot)) } else { peers::table(&snapshot) }
+        }
         What::Networks if args.json => pretty(&networks::json(&snapshot(directories)?)),
         What::Networks => networks::table(&snapshot(directories)?),
         What::Underlay => {

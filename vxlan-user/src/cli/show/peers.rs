@@ -1,11 +1,12 @@
-//! `vxlan show peers`: traffic, drops and NAT rewrites by peer and network.
+//! `vxlan show peers`: traffic, drops and NAT rewrites by peer and network; and from the daemon, if
+//! one runs, how each peer is and what it has got.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use vxlan_common::counters::{Counters, NatField};
 
-use crate::{cli::table::Table, metrics::Snapshot};
+use crate::{cli::table::Table, metrics::Snapshot, nat::NatVerdict, probe::Report};
 
 /// The dropped packets of the peers, in both directions.
 struct Drops<'a> {
@@ -54,6 +55,8 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         "NAT SPORT",
         "NAT DST",
         "NAT CSUM",
+        "PEER GOT",
+        "STATE",
     ];
     let mut table = Table::new(&header);
     let dropped = Drops::new(snapshot);
@@ -61,6 +64,8 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let paths = snapshot.state.peers.iter().zip(&snapshot.path_mtus);
     let paths: HashMap<&str, _> =
         paths.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
+    let reports: HashMap<&str, &Report> =
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
     for member in &snapshot.traffic {
         let (peer, path_mtu) = paths.get(member.peer.as_str()).copied().unzip();
         let c = &member.counters;
@@ -89,6 +94,12 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
             drops.to_string(),
         ];
         row.extend(nat);
+        let report = reports.get(name).copied();
+        // A peer counts what it got in all networks together.
+        let is_first = of_peer.first().is_some_and(|first| first.vni == member.vni);
+        let received = report.and_then(|report| report.reported.received).filter(|_| is_first);
+        row.push(received.map_or_else(|| "-".to_owned(), |packets| packets.to_string()));
+        row.push(report.map_or("-", state).to_owned());
         table.row(row);
         let is_last = of_peer.last().is_some_and(|last| last.vni == member.vni);
         if of_peer.len() > 1 && is_last && outside != 0 {
@@ -99,6 +110,16 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         }
     }
     table.render("no peer is a member of any network")
+}
+
+/// Returns how a peer is, in a word.
+fn state(report: &Report) -> &'static str {
+    match (report.nat, report.liveness.up) {
+        (NatVerdict::DataLost | NatVerdict::Unidirectional, _) => report.nat.label(),
+        (_, Some(true)) => "up",
+        (_, Some(false)) => "down",
+        (_, None) => "-",
+    }
 }
 
 fn counters_json(c: &Counters) -> Value {
@@ -116,6 +137,8 @@ fn counters_json(c: &Counters) -> Value {
 pub(super) fn json(snapshot: &Snapshot) -> Value {
     let dropped = Drops::new(snapshot);
     let members = snapshot.by_peer();
+    let reports: HashMap<&str, &Report> =
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
     let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
         let networks = members.get(peer.name.as_str()).into_iter().flatten().map(|member| {
             let mut value = counters_json(&member.counters);
@@ -129,8 +152,12 @@ pub(super) fn json(snapshot: &Snapshot) -> Value {
             .flatten()
             .map(|member| dropped.of_member(&member.peer, member.vni))
             .sum();
+        let report = reports.get(peer.name.as_str());
         json!({
             "peer": peer.name,
+            "up": report.and_then(|report| report.liveness.up),
+            "verdict": report.map(|report| report.nat.label()),
+            "reported": report.map(|report| report.reported),
             "endpoint": peer.endpoint,
             "private_address": peer.private_address,
             "endpoints": peer.endpoints,
