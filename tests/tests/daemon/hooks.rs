@@ -1,11 +1,20 @@
 //! The daemon's programs stay attached, before all others, and pinned, whatever somebody does to
 //! them while it runs.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt::BindToDevice,
+};
 use vxlan_tests::{
     cmd,
+    conserve::NftCounter,
     foreign::ForeignTcx,
     inject::inject,
     kernel::{Feature, needs},
@@ -176,4 +185,36 @@ fn filters_come_back_and_stay_in_front() -> Result<()> {
         host.assert_ping(what)?;
     }
     other.stop()
+}
+
+/// No right is needed to bind a socket to an interface and send to everybody there.
+#[test]
+fn what_is_sent_into_a_hidden_port_does_not_come_out() -> Result<()> {
+    let host = Host::launched(&CONFIG)?;
+    let ns = host.ns();
+    let entered = NftCounter::ingress(ns, "vxlan43", "")?;
+    ns.exec(|| -> Result<()> {
+        for (family, to) in [
+            (AddressFamily::Inet, "255.255.255.255:9"),
+            (AddressFamily::Inet, "224.0.0.1:9"),
+            (AddressFamily::Inet, "192.168.44.1:9"),
+            (AddressFamily::Inet6, "[ff02::1]:9"),
+            (AddressFamily::Inet6, "[2001:db8::9]:9"),
+        ] {
+            let socket = socket(family, SockType::Datagram, SockFlag::empty(), None)?;
+            setsockopt(&socket, BindToDevice, &"vxport43".into())?;
+            let socket = UdpSocket::from(socket);
+            socket.set_broadcast(true)?;
+            // Whether there is a route or not, nothing may come out of it.
+            let _no_route = socket.send_to(b"let me in", to.parse::<SocketAddr>()?);
+        }
+        Ok(())
+    })??;
+    assert_eq!(entered.packets()?, 0);
+    // Somebody takes that away.
+    let before = restored(&host)?;
+    ns.run("tc qdisc del dev vxport43 root")?;
+    wait_until_restored(&host, before)?;
+    ensure!(ns.run("tc qdisc show dev vxport43")?.contains("blackhole"));
+    Ok(())
 }

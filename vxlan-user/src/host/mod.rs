@@ -27,6 +27,7 @@ mod echo;
 mod error;
 mod ethtool;
 mod headers;
+mod hidden_port;
 mod icmp;
 mod link;
 mod main_table;

@@ -73,6 +73,7 @@ pub(super) async fn reconcile(
 ) -> Vec<(usize, String)> {
     let mut pass = Pass { directories, host, faults: Vec::new(), restored: 0 };
     pass.pins(running);
+    pass.hidden_ports(running).await;
     if running.state.underlay.xdp.is_some() {
         pass.receive(running).await;
     }
@@ -118,6 +119,20 @@ impl Pass<'_> {
                 "pins are gone, and cannot be made again: {error}. Packets pass as long as this \
                  daemon runs"
             )),
+        }
+    }
+
+    /// Keeps everybody from sending into the overlay interfaces.
+    async fn hidden_ports(&mut self, running: &ActivePlane) {
+        let names: Vec<&str> =
+            running.state.networks.iter().map(|network| network.hidden.as_str()).collect();
+        match self.host.block_transmit(&names).await {
+            Ok(0) => {}
+            Ok(added) => {
+                self.restored += 1;
+                tracing::warn!("{added} hidden ports could send; they cannot any more");
+            }
+            Err(error) => self.faults.push(error.to_string()),
         }
     }
 

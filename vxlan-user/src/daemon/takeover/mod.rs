@@ -103,6 +103,8 @@ async fn change<P>(
     interrupt.check()?;
     leftover::remove_conflicting(host, &preflight).await?;
     let overlays = make_overlays(host, Some(interrupt), &preflight, &mut state, changes).await?;
+    let hidden: Vec<&str> = state.networks.iter().map(|network| network.hidden.as_str()).collect();
+    host.block_transmit(&hidden).await?;
     tracing::debug!("start: recorded, interfaces made");
     make_routes(host, &preflight, &mut state, changes).await?;
     tracing::debug!("start: routes made");
