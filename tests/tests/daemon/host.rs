@@ -294,6 +294,17 @@ fn text_of(path: &Path) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The IPv4 routes that the daemon has made, as `ip` shows them.
+pub(crate) fn own_routes(ns: &Ns) -> Result<Vec<String>> {
+    let shown = ns.run("ip route show proto 143")?;
+    Ok(shown.lines().map(|line| line.trim().to_owned()).collect())
+}
+
+/// The blackhole beside a route, as `ip` shows it.
+pub(crate) fn blackhole(prefix: &str) -> String {
+    format!("blackhole {prefix} metric 4293918720")
+}
+
 /// Programs on the TC hooks of an interface, by name: links where the kernel has them, else
 /// filters.
 pub(crate) fn tc(ns: &Ns, interface: &str) -> Result<[Vec<String>; 2]> {

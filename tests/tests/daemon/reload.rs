@@ -17,7 +17,8 @@ use serde_json::Value;
 use vxlan_tests::{daemon::Daemon, metrics::Metrics, sniff::Sniffer, traffic::ping};
 
 use crate::host::{
-    CONFIG, Host, STRANGER, assert_one_of_each, changed, lab_of, line_of, tcx, wait_until,
+    CONFIG, Host, STRANGER, assert_one_of_each, blackhole, changed, lab_of, line_of, own_routes,
+    tcx, wait_until,
 };
 
 /// `CONFIG` with another peer before the first one, and a network with it.
@@ -195,8 +196,13 @@ fn addresses_and_mtu_of_a_network() -> Result<()> {
     let shown = tunnel.host.ns().run("ip addr show dev vxlan43")?;
     assert!(shown.contains("192.168.44.9/25") && shown.contains("mtu 1300"), "{shown}");
     assert!(!shown.contains("192.168.44.1/"), "{shown}");
-    let routes = tunnel.host.ns().run("ip route show proto 143")?;
-    assert_eq!(routes.trim(), "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.9");
+    assert_eq!(
+        own_routes(tunnel.host.ns())?,
+        [
+            "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.9".to_owned(),
+            blackhole("192.168.43.0/24")
+        ]
+    );
     let (a, b): (IpAddr, IpAddr) = ([192, 168, 43, 1].into(), [192, 168, 44, 9].into());
     let answers = ping(&tunnel.host.pair.a, Some(a), b, 5)?;
     ensure!(answers.all_answered(), "{}", answers.output);
@@ -204,8 +210,10 @@ fn addresses_and_mtu_of_a_network() -> Result<()> {
     tunnel.reload(&CONFIG)?;
     let shown = tunnel.host.ns().run("ip addr show dev vxlan43")?;
     assert!(shown.contains("192.168.44.1/24") && shown.contains("mtu 1450"), "{shown}");
-    let routes = tunnel.host.ns().run("ip route show proto 143")?;
-    assert_eq!(routes.trim(), "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.1");
+    assert_eq!(
+        own_routes(tunnel.host.ns())?[0],
+        "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.1"
+    );
     assert_eq!(tunnel.host.ns().ifindex("vxlan43")?, index);
     assert_eq!(tunnel.host.ns().mac("vxlan43")?, mac);
     tunnel.host.assert_ping("with the previous address")?;

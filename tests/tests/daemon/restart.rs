@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::daemon::Daemon;
 
 use crate::host::{
-    CONFIG, CONFIG_A, Host, assert_one_of_each, changed, lab_of, tc, while_all_arrive, xdp,
+    CONFIG, CONFIG_A, Host, assert_one_of_each, blackhole, changed, lab_of, own_routes, tc,
+    while_all_arrive, xdp,
 };
 
 /// `CONFIG` with a second prefix of the member, and a second network.
@@ -96,8 +97,11 @@ fn a_smaller_configuration_removes_what_it_no_longer_has() -> Result<()> {
         assert_eq!(host.ns().ifindex("vxlan43")?, index);
         assert!(!host.ns().has_interface("lab")? && !host.ns().has_interface("vxport7")?);
         assert_eq!(
-            host.ns().run("ip route show proto 143")?.trim(),
-            "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.1"
+            own_routes(host.ns())?,
+            [
+                "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.1".to_owned(),
+                blackhole("192.168.43.0/24")
+            ]
         );
         assert!(!host.state()?.mentions("link_encap_7"));
         assert_one_of_each(&host, &["vxlan43"])?;
@@ -135,8 +139,13 @@ fn address_and_mtu_of_an_adopted_interface_are_brought_in_line() -> Result<()> {
     let shown = host.ns().run("ip addr show dev vxlan43")?;
     assert!(shown.contains("192.168.44.9/25") && shown.contains("mtu 1300"), "{shown}");
     assert!(!shown.contains("192.168.44.1/"), "{shown}");
-    let routes = host.ns().run("ip route show proto 143")?;
-    assert_eq!(routes.trim(), "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.9");
+    assert_eq!(
+        own_routes(host.ns())?,
+        [
+            "192.168.43.0/24 dev vxlan43 scope link src 192.168.44.9".to_owned(),
+            blackhole("192.168.43.0/24")
+        ]
+    );
     host.daemon.stop()
 }
 

@@ -210,6 +210,8 @@ fn networks_are_shown_as_they_are() -> Result<()> {
     let expected = serde_json::json!([{
         "vni": 43,
         "interface": "vxlan43",
+        "state": "up",
+        "reason": null,
         "mtu": 1450,
         "addresses": ["192.168.44.1/24"],
         "routes": ["192.168.43.0/24"],
@@ -222,8 +224,8 @@ fn networks_are_shown_as_they_are() -> Result<()> {
     assert_eq!(
         host.vxlan(&["show", "networks"])?.stdout,
         "underlay eth0, 203.0.113.2, XDP native\n\
-         VNI  INTERFACE  MTU   ADDRESSES        MEMBERS\n \
-         43  vxlan43    1450  192.168.44.1/24  a (192.168.43.0/24)\n"
+         VNI  INTERFACE  STATE  MTU   ADDRESSES        MEMBERS\n \
+         43  vxlan43    up     1450  192.168.44.1/24  a (192.168.43.0/24)\n"
     );
     host.daemon.stop()
 }

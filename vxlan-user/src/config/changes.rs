@@ -151,6 +151,7 @@ fn network(
             stations as "local_ips",
             mtu,
             route_table,
+            blackhole,
             broadcast_rate,
             unknown_unicast,
             unspecified_source,

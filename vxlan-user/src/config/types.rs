@@ -185,13 +185,15 @@ pub struct Network {
     /// Absent: the MTU that fits the underlay.
     pub mtu: Option<Located<u32>>,
     pub route_table: Located<RouteTable>,
+    /// Each route has a blackhole beside it.
+    pub blackhole: bool,
     /// Limit of broadcast, multicast and unknown unicast frames that are copied to every member,
     /// per second.
     pub broadcast_rate: u32,
     pub unknown_unicast: UnknownUnicast,
     pub unspecified_source: UnspecifiedSource,
     pub nested_tunnels: NestedTunnels,
-    /// Seconds after the last frame from a learned MAC address until its FDB entry is removed.
+    /// Seconds without a frame until a learned FDB entry is removed.
     pub ageing: u32,
     /// Limit of MAC addresses that are learned behind each member.
     pub max_stations: Located<u32>,
@@ -211,8 +213,7 @@ pub struct Member {
 }
 
 impl Config {
-    /// Makes an error about a value of this file that only the host could see. `message` says what
-    /// was found, then what to write instead.
+    /// Makes an error about a value of this file: what was found, then what to write instead.
     pub fn error<T>(&self, at: &Located<T>, message: impl Into<String>) -> ConfigError {
         ConfigError::at(self.file.clone(), at.line, message)
     }

@@ -5,7 +5,7 @@ use std::io;
 use super::directories::Directories;
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
-    host::Host,
+    host::{Host, Made},
 };
 
 /// What [`down`] has removed.
@@ -52,26 +52,28 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
             problems.push(error.to_string());
         }
     }
-    for network in state.iter().flat_map(|state| &state.networks) {
-        let routes: Vec<_> =
-            network.routes.iter().map(|prefix| (*prefix, network.ifindex)).collect();
-        match host.remove_routes(&routes).await {
-            Ok(count) => removed.routes += count,
-            Err(error) => problems.push(error.to_string()),
-        }
-        match host.delete_overlay(&network.interface).await {
-            Ok(true) => removed.interfaces.push(network.interface.clone()),
-            Ok(false) => {}
-            Err(error) => problems.push(error.to_string()),
-        }
+    let networks = state.as_ref().map_or(&[][..], |state| &state.networks);
+    let routes = networks
+        .iter()
+        .flat_map(|network| network.routes.iter().map(|prefix| (*prefix, network.ifindex)));
+    match host.remove_routes(&routes.collect::<Vec<_>>()).await {
+        Ok(count) => removed.routes += count,
+        Err(error) => problems.push(error.to_string()),
     }
-    for overlay in host.list_overlays().await? {
-        if orphans.contains(&overlay.vni) {
-            match host.delete_overlay(&overlay.name).await {
-                Ok(existed) => removed.interfaces.extend(existed.then_some(overlay.name)),
-                Err(error) => problems.push(error.to_string()),
-            }
-        }
+    let blackholes = networks.iter().filter(|network| network.blackholes);
+    let blackholes: Vec<_> = blackholes.flat_map(|network| network.routes.clone()).collect();
+    if let Err(error) = host.remove_blackholes(&blackholes).await {
+        problems.push(error.to_string());
+    }
+    // Whatever names they have by now, and also if one end is in another namespace.
+    let recorded = networks.iter().map(|network| (network.vni, network.made()));
+    let pairs = recorded.chain(orphans.into_iter().map(|vni| (vni, Made::default())));
+    match host.delete_made_pairs(&pairs.collect::<Vec<_>>()).await {
+        Ok(vnis) => removed.interfaces.extend(vnis.into_iter().map(|vni| {
+            let record = networks.iter().find(|network| network.vni == vni);
+            record.map_or_else(|| format!("of VNI {vni}"), |record| record.interface.clone())
+        })),
+        Err(error) => problems.push(error.to_string()),
     }
     if problems.is_empty() {
         directories.run_dir.clear()?;

@@ -17,17 +17,19 @@
 //! 9. `reconcile`: keeps the data plane in line with the host
 //! 10. `paths`: path resolution and path MTUs
 //! 11. `running`: the active data plane
-//! 12. `preflight`: checks that read only
-//! 13. `interrupt`: SIGINT and SIGTERM
-//! 14. `turns`: how long the event loop takes for each event
-//! 15. `directories`
-//! 16. `peer_names`: names of peers for one line of the log
-//! 17. `open_files`
+//! 12. `overlay_specs`: what the host shall have for each network
+//! 13. `preflight`: checks that read only
+//! 14. `interrupt`: SIGINT and SIGTERM
+//! 15. `turns`: how long the event loop takes for each event
+//! 16. `directories`
+//! 17. `peer_names`: names of peers for one line of the log
+//! 18. `open_files`
 
 mod directories;
 mod down;
 mod interrupt;
 mod open_files;
+mod overlay_specs;
 mod parts;
 mod paths;
 mod peer_names;

@@ -83,13 +83,16 @@ pub async fn run(
     let mut probing = Probing::start(probing, &running);
     let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
     let mut turns = Turns::new();
+    let mut host_pass = HostPass::new(directories, &host, &running);
+    let stats =
+        DaemonStats { longest_turn: turns.longest(), lost_lines, networks: host_pass.status() };
     let (mut listeners, requests) = Listeners::start(
         directories,
         reader,
         &running,
         &probing,
         underlay.status(),
-        DaemonStats { longest_turn: turns.longest(), lost_lines },
+        stats,
         listener,
     );
     let mut requests = ReloadRequests::new(hangup, &directories.config, watch, requests);
@@ -100,10 +103,12 @@ pub async fn run(
     service_manager.notify_ready(&running, &probing.reports().latest());
 
     let mut reconciler = Reconciler::new(directories, &host, &running);
-    let mut host_pass = HostPass::new(directories, &host);
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
     loop {
         turns.end();
+        if reconciler.take_overlays_changed() {
+            host_pass.request();
+        }
         tokio::select! {
             () = interrupt.wait() => break,
             batch = events.next_batch() => match batch {
@@ -152,14 +157,19 @@ pub async fn run(
                 // All that wait by now ask for the same file.
                 let waiting: Vec<_> = request.into_iter().chain(requests.waiting()).collect();
                 let outcome = reload.run(&mut requests, &mut service_manager).await;
-                host_pass.request();
+                host_pass.reload(&running);
                 for request in waiting {
                     let _requester_is_gone = request.send(outcome.clone());
                 }
             }
             () = host_pass.due() => {
                 turns.begin("what the daemon made on the host");
-                host_pass.run(&mut running).await;
+                if host_pass.run(&mut running).await {
+                    match ageing::open(&directories.pins, running.generation()) {
+                        Ok(maps) => ageing = ageing::start(maps, &directories.pins, &running),
+                        Err(error) => tracing::warn!("MAC addresses do not age: {error}"),
+                    }
+                }
                 underlay.publish_record(&running);
             }
             () = underlay.carrier_poll_due() => {

@@ -22,7 +22,7 @@
 //! loader
 //! pinning, hook_fault
 //! attach_tc
-//! attach, undo, inherit, probe_ring
+//! attach, undo, inherit, network_tables, probe_ring
 //! ```
 
 mod attach;
@@ -41,6 +41,7 @@ mod layout;
 mod link;
 mod loader;
 pub mod names;
+mod network_tables;
 mod pinned_map;
 mod pinning;
 mod pins;

@@ -260,7 +260,7 @@ fn array<V: Pod>(bpf: &mut Ebpf, name: &'static str, values: &[V]) -> Result<(),
     set.map_err(|source| refused(bpf, name, values.len(), source))
 }
 
-fn hash<K: Pod, V: Pod>(
+pub(super) fn hash<K: Pod, V: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,
     mut entries: impl ExactSizeIterator<Item = (K, V)>,
@@ -271,7 +271,7 @@ fn hash<K: Pod, V: Pod>(
     set.map_err(|source| refused(bpf, name, needed, source))
 }
 
-fn remove<K: Pod, V: Pod>(
+pub(super) fn remove<K: Pod, V: Pod>(
     bpf: &mut Ebpf,
     name: &'static str,
     key: &K,

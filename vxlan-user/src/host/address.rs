@@ -1,4 +1,4 @@
-//! IP addresses of an interface: reading them, and bringing an overlay's to those that are wanted.
+//! IP addresses of an interface: reading, adding and removing them.
 //!
 //! Owns the translation of address messages. Does not choose which interface may be changed.
 
@@ -65,78 +65,37 @@ impl Host {
         Ok(messages.iter().filter_map(InterfaceAddress::from_message).collect())
     }
 
-    /// Brings the addresses of an interface of ours to `wanted`, in that order. Those that are
-    /// there already and in order stay untouched, and so do IPv6 link-local ones if `ipv6`.
-    pub(super) async fn set_addresses(
+    pub(super) async fn remove_address(
         &self,
         ifindex: u32,
         name: &str,
-        wanted: &[IpNet],
-        ipv6: bool,
+        net: IpNet,
     ) -> Result<(), HostError> {
-        let managed = |net: &IpNet| !(ipv6 && is_link_local(net));
-        for family_is_v4 in [true, false] {
-            let of_family = |net: &&IpNet| net.addr().is_ipv4() == family_is_v4;
-            let wanted: Vec<IpNet> = wanted.iter().filter(of_family).copied().collect();
-            let present = self.managed_addresses(ifindex, &managed, family_is_v4).await?;
-            let kept: Vec<IpNet> =
-                present.iter().filter(|net| wanted.contains(net)).copied().collect();
-            // The first IPv4 address is the one that the kernel sends from, so order counts; it
-            // does not keep IPv6 ones in the order in which they were given.
-            let in_order = !family_is_v4 || wanted.starts_with(&kept);
-            let stale = |net: &IpNet| !in_order || !wanted.contains(net);
-            self.delete_addresses(ifindex, name, |net| {
-                net.addr().is_ipv4() == family_is_v4 && managed(net) && stale(net)
-            })
-            .await?;
-            // Removing a primary address removes its secondaries with it: look again.
-            let left = self.managed_addresses(ifindex, &managed, family_is_v4).await?;
-            for net in wanted.iter().filter(|net| !left.contains(net)) {
-                self.add_address(ifindex, name, *net).await?;
-            }
+        let mut message = AddressMessage::default();
+        message.header.index = ifindex;
+        message.header.prefix_len = net.prefix_len();
+        message.header.family = match net {
+            IpNet::V4(_) => AddressFamily::Inet,
+            IpNet::V6(_) => AddressFamily::Inet6,
+        };
+        message.attributes.push(AddressAttribute::Address(net.addr()));
+        if net.addr().is_ipv4() {
+            message.attributes.push(AddressAttribute::Local(net.addr()));
         }
-        Ok(())
+        let deleted = self.handle.address().del(message).execute().await;
+        match deleted.during(|| format!("remove address {net} from {name}")) {
+            // Went away with its primary address.
+            Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => Ok(()),
+            other => other,
+        }
     }
 
-    async fn managed_addresses(
-        &self,
-        ifindex: u32,
-        managed: impl Fn(&IpNet) -> bool,
-        v4: bool,
-    ) -> Result<Vec<IpNet>, HostError> {
-        let present = self.addresses(ifindex).await?;
-        Ok(present
-            .into_iter()
-            .map(|present| present.address)
-            .filter(|net| net.addr().is_ipv4() == v4 && managed(net))
-            .collect())
-    }
-
-    async fn delete_addresses(
+    pub(super) async fn add_address(
         &self,
         ifindex: u32,
         name: &str,
-        stale: impl Fn(&IpNet) -> bool,
+        net: IpNet,
     ) -> Result<(), HostError> {
-        for message in self.address_messages(ifindex).await? {
-            let Some(InterfaceAddress { address, .. }) = InterfaceAddress::from_message(&message)
-            else {
-                continue;
-            };
-            if !stale(&address) {
-                continue;
-            }
-            let deleted = self.handle.address().del(message).execute().await;
-            match deleted.during(|| format!("remove address {address} from {name}")) {
-                // Went away with its primary address.
-                Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => {}
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn add_address(&self, ifindex: u32, name: &str, net: IpNet) -> Result<(), HostError> {
         let mut request = self.handle.address().add(ifindex, net.addr(), net.prefix_len());
         let message = request.message_mut();
         match net {
@@ -179,6 +138,6 @@ impl Host {
     }
 }
 
-fn is_link_local(net: &IpNet) -> bool {
+pub(super) fn is_link_local(net: &IpNet) -> bool {
     if let IpNet::V6(net) = net { net.addr().is_unicast_link_local() } else { false }
 }

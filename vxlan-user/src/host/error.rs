@@ -84,10 +84,10 @@ pub enum HostError {
     Kernel { doing: String, source: io::Error },
 
     #[error(
-        "{source}; and the half-made interface {name} could not be removed either ({cleanup}): \
-         remove it with `ip link delete {name}`"
+        "interface {name} is changed back again and again ({step}, and it does not stay so): find \
+         the program that manages {name}, and take {name} out of what it manages"
     )]
-    HalfMade { name: String, source: Box<HostError>, cleanup: Box<HostError> },
+    Restless { name: String, step: String },
 }
 
 impl HostError {

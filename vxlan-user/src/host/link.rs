@@ -2,9 +2,12 @@
 //! nothing.
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-    LinkXdp, XdpAttached,
+use netlink_packet_route::{
+    AddressFamily,
+    link::{
+        AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask,
+        LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+    },
 };
 
 use crate::attach_mode::AttachMode;
@@ -40,7 +43,13 @@ pub(super) struct Link {
     pub(super) group: u32,
     /// The other end of a veth pair, when it is in this namespace.
     pub(super) peer: Option<u32>,
-    pub(super) generates_ipv6: bool,
+    /// There is another end, and it is in another namespace.
+    pub(super) peer_is_elsewhere: bool,
+    /// Whether the kernel makes a link-local address. `None`: the interface has no IPv6 at all.
+    pub(super) generates_ipv6: Option<bool>,
+    pub(super) ipv6_disabled: bool,
+    pub(super) accept_local: bool,
+    pub(super) proxy_arp: bool,
     pub(super) xdp: Option<XdpAttachment>,
 }
 
@@ -60,10 +69,13 @@ impl From<&LinkMessage> for Link {
             alias: None,
             group: 0,
             peer: None,
-            generates_ipv6: false,
+            peer_is_elsewhere: false,
+            generates_ipv6: None,
+            ipv6_disabled: false,
+            accept_local: false,
+            proxy_arp: false,
             xdp: None,
         };
-        let mut elsewhere = false;
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(name) = attribute {
                 link.name.clone_from(name);
@@ -78,18 +90,18 @@ impl From<&LinkMessage> for Link {
             } else if let LinkAttribute::Link(peer) = attribute {
                 link.peer = Some(*peer);
             } else if let LinkAttribute::LinkNetNsId(_) = attribute {
-                elsewhere = true;
+                link.peer_is_elsewhere = true;
             } else if let LinkAttribute::ParentDevBusName(bus) = attribute {
                 link.bus = Some(bus.clone());
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
                 link.kind = infos.iter().find_map(kind);
             } else if let LinkAttribute::AfSpecUnspec(families) = attribute {
-                link.generates_ipv6 = families.iter().any(generates_ipv6);
+                families.iter().for_each(|family| link.read_family(family));
             } else if let LinkAttribute::Xdp(attributes) = attribute {
                 link.xdp = xdp(attributes);
             }
         }
-        if elsewhere {
+        if link.peer_is_elsewhere {
             link.peer = None;
         }
         link
@@ -97,6 +109,25 @@ impl From<&LinkMessage> for Link {
 }
 
 impl Link {
+    fn read_family(&mut self, family: &AfSpecUnspec) {
+        if let AfSpecUnspec::Inet(attributes) = family {
+            for attribute in attributes {
+                if let AfSpecInet::DevConf(settings) = attribute {
+                    self.accept_local = settings.accept_local != 0;
+                    self.proxy_arp = settings.proxy_arp != 0;
+                }
+            }
+        } else if let AfSpecUnspec::Inet6(attributes) = family {
+            for attribute in attributes {
+                if let AfSpecInet6::AddrGenMode(mode) = attribute {
+                    self.generates_ipv6 = Some(*mode != In6AddrGenMode::None);
+                } else if let AfSpecInet6::DevConf(settings) = attribute {
+                    self.ipv6_disabled = settings.disable_ipv6 != 0;
+                }
+            }
+        }
+    }
+
     pub(super) fn is_veth(&self) -> bool {
         self.kind.as_deref() == Some("veth")
     }
@@ -113,13 +144,6 @@ impl Link {
 
 fn kind(info: &LinkInfo) -> Option<String> {
     if let LinkInfo::Kind(kind) = info { Some(kind.to_string()) } else { None }
-}
-
-fn generates_ipv6(family: &AfSpecUnspec) -> bool {
-    let AfSpecUnspec::Inet6(attributes) = family else { return false };
-    attributes.iter().any(|attribute| {
-        matches!(attribute, AfSpecInet6::AddrGenMode(mode) if *mode != In6AddrGenMode::None)
-    })
 }
 
 fn xdp(attributes: &[LinkXdp]) -> Option<XdpAttachment> {
@@ -149,15 +173,11 @@ fn xdp(attributes: &[LinkXdp]) -> Option<XdpAttachment> {
 
 impl Host {
     pub(super) async fn links(&self) -> Result<Vec<Link>, HostError> {
-        let messages: Vec<LinkMessage> = self
-            .handle
-            .link()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .during(|| "list the interfaces".to_owned())?;
-        Ok(messages.iter().map(Link::from).collect())
+        // Statistics are most of what the kernel has to write for an interface.
+        let mask = vec![LinkExtentMask::SkipStats];
+        let request = self.handle.link().get().set_filter_mask(AddressFamily::Unspec, mask);
+        let links = request.execute().map_ok(|message| Link::from(&message)).try_collect();
+        links.await.during(|| "list the interfaces".to_owned())
     }
 
     pub(super) async fn link_by_name(&self, name: &str) -> Result<Option<Link>, HostError> {

@@ -9,11 +9,11 @@ use netlink_packet_route::{AddressFamily, route::RouteMessage};
 use super::{
     connection::Host,
     error::{During as _, HostError},
-    route::{Described, Route},
+    route::Route,
 };
 
 /// What the kernel makes of a route that is added without a metric.
-fn default_metric(prefix: IpNet) -> u32 {
+pub(super) fn default_metric(prefix: IpNet) -> u32 {
     if prefix.addr().is_ipv4() { 0 } else { 1024 }
 }
 
@@ -24,7 +24,7 @@ pub struct MainTable {
 }
 
 impl MainTable {
-    fn new(routes: Vec<Route>) -> Self {
+    pub(super) fn new(routes: Vec<Route>) -> Self {
         let mut table = Self::default();
         for route in routes {
             table.by_prefix.entry(route.prefix).or_default().push(route);
@@ -32,17 +32,20 @@ impl MainTable {
         table
     }
 
+    /// The routes for exactly this prefix.
+    pub(super) fn of(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
+        self.by_prefix.get(&prefix).into_iter().flatten()
+    }
+
     /// The routes for exactly this prefix that would win against one of ours, or bar it.
     pub(super) fn before_ours(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
         let metric = default_metric(prefix);
-        let routes = self.by_prefix.get(&prefix).into_iter().flatten();
-        routes.filter(move |present| present.metric <= metric)
+        self.of(prefix).filter(move |present| present.metric <= metric)
     }
 
-    /// The route for which [`Host::add_routes`] would refuse this prefix, once the interfaces
-    /// `ours` and their routes are gone.
-    #[must_use]
-    pub fn conflicting_route(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
+    /// The route that stands in the way of one of ours for this prefix, once the interfaces `ours`
+    /// and their routes are gone.
+    pub(super) fn conflicting_route(&self, prefix: IpNet, ours: &[u32]) -> Option<&Route> {
         let mut present = self.before_ours(prefix.trunc());
         present.find(|present| !ours.iter().any(|ifindex| present.leads_to(*ifindex)))
     }
@@ -59,7 +62,7 @@ impl Host {
     /// Our routes, of both families, with the interfaces they lead to.
     pub async fn own_routes(&self) -> Result<Vec<(IpNet, u32)>, HostError> {
         let routes = self.routes().await?;
-        let ours = routes.iter().filter(|route| route.is_ours());
+        let ours = routes.iter().filter(|route| route.is_ours() && route.unicast);
         Ok(ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect())
     }
 
@@ -85,20 +88,5 @@ impl Host {
             }
         }
         Ok(routes)
-    }
-
-    /// Makes the error for a route that conflicts with one of ours.
-    pub async fn foreign_route(&self, present: &Route) -> HostError {
-        let found = self.describe(present).await;
-        HostError::ForeignRoute { prefix: present.prefix, found }
-    }
-
-    /// As `ip route` would show it.
-    async fn describe(&self, route: &Route) -> String {
-        let device = match route.ifindex {
-            Some(ifindex) => Some(self.name_of(ifindex).await),
-            None => None,
-        };
-        Described { route, device }.to_string()
     }
 }

@@ -6,7 +6,7 @@
 //! file.
 //!
 //! Whatever is changed here can be recognised again, so that a restart adopts it and `down` removes
-//! exactly that: overlay devices by their alias, routes by their protocol number
+//! exactly that: overlay devices by their group, routes by their protocol number
 //! ([`ROUTE_PROTOCOL`]). Everything else on the host belongs to somebody else and is never changed.
 //!
 //! A file imports only files above it in this list:
@@ -14,9 +14,10 @@
 //! ```text
 //! error, pipeline, virtio, headers
 //! connection, capabilities, socket, ethtool
-//! link, address, neighbour, route, qdisc, icmp, echo, raw
-//! main_table, overlay_spec, overlay_owner
-//! next_hop, route_change, overlay_settings, underlay_link, watch
+//! link, address, neighbour, neighbour_table, route, qdisc, hidden_port, icmp, echo, raw
+//! main_table, overlay_spec, overlay_owner, overlay_step
+//! next_hop, route_change, overlay_settings, underlay_link, watch, host_view
+//! overlay_diff, overlay_change, overlay_removal
 //! overlay
 //! ```
 
@@ -28,15 +29,21 @@ mod error;
 mod ethtool;
 mod headers;
 mod hidden_port;
+mod host_view;
 mod icmp;
 mod link;
 mod main_table;
 mod neighbour;
+mod neighbour_table;
 mod next_hop;
 mod overlay;
+mod overlay_change;
+mod overlay_diff;
 mod overlay_owner;
+mod overlay_removal;
 mod overlay_settings;
 mod overlay_spec;
+mod overlay_step;
 mod pipeline;
 mod qdisc;
 mod raw;
@@ -53,17 +60,17 @@ pub use echo::{EchoReply, EchoSocket};
 pub use error::HostError;
 pub use ethtool::{Channels, DriverInfo, Offload};
 pub use headers::OuterHeaders;
+pub use host_view::HostView;
 pub use icmp::{IcmpListener, IcmpMessage};
 pub use link::XdpAttachment;
 pub use main_table::MainTable;
 pub use neighbour::{Neighbour, NeighbourState};
 pub use next_hop::NextHop;
-pub use overlay::Overlay;
-pub use overlay_owner::OwnedOverlay;
-pub use overlay_spec::{OverlaySpec, hidden_name};
+pub use overlay::{Overlay, OverlayOutcome, OverlayRounds};
+pub use overlay_change::OverlayChanges;
+pub use overlay_spec::{Made, OverlaySpec, RouteSpec, hidden_name};
 pub use raw::RawSender;
-pub use route::{ROUTE_PROTOCOL, Route};
-pub use route_change::{RouteChange, WantedRoute};
+pub use route::{BLACKHOLE_METRIC, ROUTE_PROTOCOL, Route};
 pub use underlay_link::UnderlayLink;
 pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};

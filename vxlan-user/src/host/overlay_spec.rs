@@ -1,6 +1,6 @@
 //! An overlay interface as it shall be, and which wishes cannot be met. Reads and changes nothing.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 use vxlan_common::wire::ipv6;
@@ -8,12 +8,12 @@ use vxlan_common::wire::ipv6;
 use super::{error::HostError, link::MAX_NAME};
 
 /// The overlay interface of one network, as it shall be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OverlaySpec {
     pub name: String,
     pub hidden_name: String,
     pub vni: u32,
-    /// Of a new interface; one that is there keeps its own.
+    /// Of a new interface.
     pub mac: [u8; 6],
     pub mtu: u32,
     /// The first of each family becomes the primary one.
@@ -22,6 +22,37 @@ pub struct OverlaySpec {
     pub ipv6: bool,
     /// Whether this host answers ARP requests for addresses that it routes elsewhere.
     pub proxy_arp: bool,
+    /// Routes straight through the interface.
+    pub routes: Vec<RouteSpec>,
+    /// The paths are not known yet: routes keep the MTU that they have.
+    pub any_route_mtu: bool,
+    /// Whether each route has a blackhole beside it, which counts while the interface is away.
+    pub blackholes: bool,
+    pub made: Made,
+}
+
+/// What was made of an overlay interface before, by record. What is not in it belongs to somebody
+/// else, and stays.
+#[derive(Debug, Clone, Default)]
+pub struct Made {
+    /// `None`: not known, so that the interface keeps the address that it has.
+    pub mac: Option<[u8; 6]>,
+    pub addresses: Vec<IpNet>,
+    pub routes: Vec<IpNet>,
+    /// `proxy_arp` was switched on.
+    pub proxy_arp: bool,
+    /// The index of the interface. It is then ours also if somebody has taken its mark away.
+    pub ifindex: Option<u32>,
+}
+
+/// A route that shall lead straight through an overlay interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteSpec {
+    pub prefix: IpNet,
+    /// What the kernel shall prefer as source address.
+    pub source: Option<IpAddr>,
+    /// Where packets may be shorter than on the interface.
+    pub mtu: Option<u32>,
 }
 
 /// Names the hidden port of a network, so that anyone who knows the VNI finds the port again.

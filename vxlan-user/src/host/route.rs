@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily,
     route::{
-        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol,
-        RouteType, RouteVia,
+        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
+        RouteProtocol, RouteType, RouteVia,
     },
 };
 
@@ -16,6 +16,9 @@ use netlink_packet_route::{
 /// the numbers above 4 to programs; nobody has registered this one in `linux/rtnetlink.h` or
 /// iproute2's `rt_protos`.
 pub const ROUTE_PROTOCOL: u8 = 143;
+
+/// The metric of our blackholes: a route of ours or of anybody else wins against them.
+pub const BLACKHOLE_METRIC: u32 = 0xfff0_0000;
 
 /// A route of the main table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,10 @@ pub struct Route {
     pub protocol: u8,
     /// Whether it leads to another host or link (not a blackhole and the like).
     pub unicast: bool,
+    /// Whether what it covers is dropped without a word.
+    pub blackhole: bool,
+    /// The MTU that the route has of its own.
+    pub mtu: Option<u32>,
 }
 
 impl Route {
@@ -57,6 +64,8 @@ impl Route {
             metric: 0,
             protocol: header.protocol.into(),
             unicast: header.kind == RouteType::Unicast,
+            blackhole: header.kind == RouteType::BlackHole,
+            mtu: None,
         };
         for attribute in &message.attributes {
             if let RouteAttribute::Destination(address) = attribute {
@@ -69,6 +78,8 @@ impl Route {
                 route.preferred_source = ip(address);
             } else if let RouteAttribute::Priority(metric) = attribute {
                 route.metric = *metric;
+            } else if let RouteAttribute::Metrics(metrics) = attribute {
+                route.mtu = metrics.iter().find_map(route_mtu);
             } else if let Some(gateway) = gateway(attribute) {
                 route.gateway = Some(gateway);
             }
@@ -81,10 +92,19 @@ impl Route {
         Some(route)
     }
 
+    /// Whether it is the blackhole that we put beside a route.
+    pub(super) fn is_our_blackhole(&self) -> bool {
+        self.blackhole && self.is_ours() && self.metric == BLACKHOLE_METRIC
+    }
+
     /// Sends what it covers straight to this interface, whoever made it.
     pub(super) fn leads_to(&self, ifindex: u32) -> bool {
         self.unicast && self.gateway.is_none() && self.ifindex == Some(ifindex)
     }
+}
+
+fn route_mtu(metric: &RouteMetric) -> Option<u32> {
+    if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None }
 }
 
 pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {

@@ -6,107 +6,74 @@ use std::{net::IpAddr, ops::ControlFlow};
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily,
-    route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope},
+    route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType},
 };
 use rtnetlink::RouteMessageBuilder;
 
 use super::{
     connection::Host,
     error::{During as _, HostError, errno},
+    overlay_spec::RouteSpec,
     pipeline::in_flight,
-    route::ROUTE_PROTOCOL,
+    route::{BLACKHOLE_METRIC, ROUTE_PROTOCOL},
 };
 
-/// What [`Host::add_route`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouteChange {
-    Added,
-    AlreadyThere,
-}
-
-/// A route straight through an interface that somebody wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WantedRoute {
-    pub prefix: IpNet,
-    pub ifindex: u32,
-    /// What the kernel shall prefer as source address.
-    pub source: Option<IpAddr>,
-}
-
 impl Host {
-    /// Adds routes to prefixes straight through interfaces, marked as ours; `made` gets those that
-    /// were added, also when not all could be.
-    ///
-    /// Does nothing where a route leads there already: ours of an earlier run, or the one that came
-    /// with the interface's own address. Changes ours if it prefers another source address.
-    ///
-    /// # Errors
-    /// [`HostError::ForeignRoute`]: another route for exactly one of these prefixes would win
-    /// against ours, or bar it; then nothing was changed. Or the kernel refuses one.
-    pub async fn add_routes(
+    /// Adds a route straight through an interface, marked as ours.
+    pub(super) async fn add_overlay_route(
         &self,
-        wanted: &[WantedRoute],
-        made: &mut Vec<WantedRoute>,
+        route: &RouteSpec,
+        (ifindex, name): (u32, &str),
+        replaces: bool,
     ) -> Result<(), HostError> {
-        let table = self.main_table().await?;
-        let mut missing = Vec::new();
-        for of in wanted {
-            let wanted = WantedRoute { prefix: of.prefix.trunc(), ..*of };
-            let mut replace = false;
-            let mut there = false;
-            for present in table.before_ours(wanted.prefix) {
-                if !present.leads_to(wanted.ifindex) {
-                    return Err(self.foreign_route(present).await);
-                }
-                let as_wanted = !present.is_ours() || present.preferred_source == wanted.source;
-                there |= as_wanted;
-                replace |= !as_wanted;
-            }
-            if !there {
-                missing.push((wanted, replace));
-            }
+        let RouteSpec { prefix, source, mtu } = *route;
+        let mut message = ours(prefix, ifindex);
+        if let Some(source) = source {
+            message.attributes.push(RouteAttribute::PrefSource(source.into()));
         }
-        let requests = missing.into_iter().map(|(wanted, replace)| {
-            let mut message = ours(wanted.prefix, wanted.ifindex);
-            if let Some(source) = wanted.source {
-                message.attributes.push(RouteAttribute::PrefSource(source.into()));
-            }
-            let mut request = self.handle.route().add(message);
-            if replace {
-                request = request.replace();
-            }
-            async move { (wanted, request.execute().await) }
-        });
-        let mut refused = None;
-        in_flight(requests, |(wanted, done)| match done {
-            Ok(()) => {
-                made.push(wanted);
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                refused.get_or_insert((wanted, error));
-                ControlFlow::Break(())
-            }
-        })
-        .await;
-        let Some((WantedRoute { prefix, ifindex, source }, error)) = refused else { return Ok(()) };
-        let name = self.name_of(ifindex).await;
-        Err(error).during(|| match source {
+        if let Some(mtu) = mtu {
+            message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        }
+        let request = self.handle.route().add(message);
+        let request = if replaces { request.replace() } else { request };
+        request.execute().await.during(|| match source {
             Some(source) => format!("add route {prefix} dev {name} src {source}"),
             None => format!("add route {prefix} dev {name}"),
         })
     }
 
-    /// [`Host::add_routes`] of one.
-    pub async fn add_route(
-        &self,
-        prefix: IpNet,
-        ifindex: u32,
-        source: Option<IpAddr>,
-    ) -> Result<RouteChange, HostError> {
-        let mut made = Vec::new();
-        self.add_routes(&[WantedRoute { prefix, ifindex, source }], &mut made).await?;
-        Ok(if made.is_empty() { RouteChange::AlreadyThere } else { RouteChange::Added })
+    /// Adds a blackhole, marked as ours, which counts while there is no other route for the prefix.
+    pub(super) async fn add_blackhole_route(&self, prefix: IpNet) -> Result<(), HostError> {
+        let added = self.handle.route().add(blackhole(prefix)).execute().await;
+        match added.during(|| format!("add blackhole {prefix}")) {
+            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes our blackholes for these prefixes, as far as they are there.
+    ///
+    /// # Errors
+    /// The first that the kernel refuses to remove; the others are removed all the same.
+    pub async fn remove_blackholes(&self, prefixes: &[IpNet]) -> Result<usize, HostError> {
+        let requests = prefixes.iter().map(|prefix| {
+            let request = self.handle.route().del(blackhole(prefix.trunc()));
+            async move { (*prefix, request.execute().await) }
+        });
+        let (mut removed, mut refused) = (0, None);
+        in_flight(requests, |(prefix, done)| {
+            match done {
+                Ok(()) => removed += 1,
+                Err(error) if matches!(errno(&error), Some(libc::ESRCH)) => {}
+                Err(error) => {
+                    refused.get_or_insert((prefix, error));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await;
+        let Some((prefix, error)) = refused else { return Ok(removed) };
+        Err(error).during(|| format!("remove blackhole {prefix}"))
     }
 
     /// Removes routes to prefixes through interfaces, as far as they are ours and there.
@@ -150,11 +117,26 @@ fn ours(prefix: IpNet, ifindex: u32) -> RouteMessage {
         .scope(RouteScope::Link)
         .output_interface(ifindex)
         .build();
+    set_destination(&mut message, prefix);
+    message
+}
+
+fn blackhole(prefix: IpNet) -> RouteMessage {
+    let mut message = RouteMessageBuilder::<IpAddr>::new()
+        .protocol(RouteProtocol::Other(ROUTE_PROTOCOL))
+        .scope(RouteScope::Universe)
+        .kind(RouteType::BlackHole)
+        .priority(BLACKHOLE_METRIC)
+        .build();
+    set_destination(&mut message, prefix);
+    message
+}
+
+fn set_destination(message: &mut RouteMessage, prefix: IpNet) {
     message.header.address_family = match prefix {
         IpNet::V4(_) => AddressFamily::Inet,
         IpNet::V6(_) => AddressFamily::Inet6,
     };
     message.header.destination_prefix_length = prefix.prefix_len();
     message.attributes.push(RouteAttribute::Destination(prefix.addr().into()));
-    message
 }

@@ -82,6 +82,11 @@ pub(super) const UNDERLAY_UP: Family = gauge(
     "1 if the underlay interface is there with its addresses and the programs, 0 if not.",
     &["interface"],
 );
+pub(super) const NETWORK_UP: Family = gauge(
+    "vxlan_network_up",
+    "1 if a network's interface is there with its addresses, routes and programs, 0 if not.",
+    &["vni"],
+);
 pub(super) const PACKETS: Family = counter(
     "vxlan_packets_total",
     "Tunnel packets on the wire that were delivered (rx) or sent (tx).",
@@ -239,6 +244,7 @@ impl Family {
         BUILD_INFO,
         XDP_INFO,
         UNDERLAY_UP,
+        NETWORK_UP,
         HOOKS_UP,
         HOOKS_RESTORED,
         ACCEPTED,

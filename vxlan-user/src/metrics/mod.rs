@@ -9,17 +9,18 @@
 //! 4. `rtt_histogram`
 //! 5. `snapshot`
 //! 6. `underlay_status`
-//! 7. `longest_turn`
-//! 8. `lost_lines`
-//! 9. `daemon_stats`
-//! 10. `attribution`
-//! 11. `source`
-//! 12. `published`
-//! 13. `peers`
-//! 14. `render`
-//! 15. `accept_encoding`
-//! 16. `page`
-//! 17. `server`
+//! 7. `network_status`
+//! 8. `longest_turn`
+//! 9. `lost_lines`
+//! 10. `daemon_stats`
+//! 11. `attribution`
+//! 12. `source`
+//! 13. `published`
+//! 14. `peers`
+//! 15. `render`
+//! 16. `accept_encoding`
+//! 17. `page`
+//! 18. `server`
 
 mod accept_encoding;
 mod attribution;
@@ -27,6 +28,7 @@ mod daemon_stats;
 mod families;
 mod longest_turn;
 mod lost_lines;
+mod network_status;
 mod page;
 mod peers;
 mod process;
@@ -45,6 +47,7 @@ pub use daemon_stats::DaemonStats;
 pub use families::{Family, MetricKind};
 pub use longest_turn::LongestTurn;
 pub use lost_lines::LostLines;
+pub use network_status::SharedNetworks;
 pub use process::process_metrics;
 pub use published::Published;
 pub use render::render;

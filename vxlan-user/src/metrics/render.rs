@@ -69,6 +69,11 @@ fn info(page: &mut Page, snapshot: &Snapshot) {
     let mut restored = Samples::new(&HOOKS_RESTORED);
     restored.add(&[], underlay.hooks.restored);
     page.add(restored);
+    let mut networks = Samples::new(&NETWORK_UP);
+    for network in &snapshot.state.networks {
+        networks.add(&[&network.vni.to_string()], u64::from(network.lost.is_none()));
+    }
+    page.add(networks);
     let mut attached = Samples::new(&XDP_INFO);
     if let Some(xdp) = &underlay.xdp {
         let id = xdp.program_id.to_string();

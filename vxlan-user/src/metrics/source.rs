@@ -89,6 +89,11 @@ impl SnapshotSource {
         if let Some(underlay) = &self.underlay {
             state.underlay = underlay.latest();
         }
+        if let Some(stats) = &self.stats {
+            for (network, lost) in state.networks.iter_mut().zip(stats.networks.latest()) {
+                network.lost = lost;
+            }
+        }
         for (peer, index) in state.peers.iter_mut().zip(0..) {
             let (endpoint, path_mtu) = self.reader.peer_path(index)?;
             peer.use_endpoint(endpoint);

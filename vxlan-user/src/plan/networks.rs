@@ -140,6 +140,21 @@ impl Plan {
             network.ifindex = overlay.ifindex;
             network.mac = Mac::new(overlay.mac);
         }
+        self.apply_overlays();
+    }
+
+    /// Replaces the overlay interface of one network. Returns the index of the one before.
+    pub fn set_overlay(&mut self, index: usize, overlay: OverlayFacts) -> Option<u32> {
+        let network = self.networks.get_mut(index)?;
+        let before = network.ifindex;
+        network.ifindex = overlay.ifindex;
+        network.mac = Mac::new(overlay.mac);
+        self.apply_overlays();
+        Some(before)
+    }
+
+    /// Writes the overlay interfaces of the networks into what refers to them.
+    fn apply_overlays(&mut self) {
         let networks = &self.networks;
         let network_of = |member: &MemberEntry| networks.get(member.network as usize);
         for ((_, tagged), member) in self.tags.iter_mut().zip(&self.members) {

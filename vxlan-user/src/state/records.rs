@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataplane::{Attachment, Generation, TcHook},
+    host::Made,
     plan::LearnedEndpoint,
 };
 
@@ -126,6 +127,33 @@ pub struct NetworkRecord {
     /// Prefixes that the daemon has made a route for. Only routes that carry the daemon's mark are
     /// removed.
     pub routes: Vec<IpNet>,
+    /// Each of `routes` has a blackhole beside it.
+    #[serde(default)]
+    pub blackholes: bool,
+    /// The daemon has switched `proxy_arp` on.
+    #[serde(default)]
+    pub proxy_arp: bool,
+    /// Why packets of the network cannot pass at present.
+    #[serde(default)]
+    pub lost: Option<String>,
+}
+
+impl NetworkRecord {
+    /// Returns what was made on the host for the network.
+    pub fn made(&self) -> Made {
+        Made {
+            mac: self.mac,
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+            proxy_arp: self.proxy_arp,
+            ifindex: (self.ifindex != 0).then_some(self.ifindex),
+        }
+    }
+
+    /// Returns whether both records are of the same network, with the same interface name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.interface == other.interface && self.vni == other.vni
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use caps::{CapSet, Capability};
 use vxlan_user::{
     attach_mode::AttachMode,
-    host::{Host, HostError, XdpAttachment, capabilities},
+    host::{Host, HostError, OverlaySpec, XdpAttachment, capabilities},
 };
 
 use crate::namespace::{ip, isolated, link, mac_text};
@@ -120,10 +120,17 @@ fn missing_capabilities_are_named_and_explained() {
         assert_eq!(names(), ["CAP_NET_ADMIN", "CAP_BPF"]);
 
         let before = link("eth7");
-        let index = host.underlay_link("eth7").await.expect("reading needs none").ifindex;
-        let refused = host.add_route("192.0.2.0/24".parse().expect("a prefix"), index, None).await;
+        host.underlay_link("eth7").await.expect("reading needs none");
+        let wanted = OverlaySpec {
+            name: "vxlan43".to_owned(),
+            hidden_name: "vxport43".to_owned(),
+            vni: 43,
+            mtu: 1410,
+            ..OverlaySpec::default()
+        };
+        let refused = host.create_overlay(&wanted).await;
         let message = refused.expect_err("no CAP_NET_ADMIN").to_string();
-        assert!(message.contains("192.0.2.0/24 dev eth7"), "{message}");
+        assert!(message.contains("overlay interface vxlan43"), "{message}");
         assert!(message.contains("CAP_NET_ADMIN"), "{message}");
         assert_eq!(link("eth7"), before);
     });

@@ -161,3 +161,13 @@ pub(crate) fn ifindex(name: &str) -> u32 {
 pub(crate) fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
+
+/// The interface that packets to an address leave by; `None`: they are dropped.
+pub(crate) fn route_to(address: &str) -> Option<String> {
+    let output = try_ip(&format!("-j route get {address}"));
+    let routes: Vec<Value> = serde_json::from_slice(&output.stdout).ok()?;
+    let route = routes.first()?;
+    // An IPv6 blackhole is shown, with the loopback interface.
+    let is_blackhole = route["type"] == "blackhole" || route["dev"] == "lo";
+    if is_blackhole { None } else { route["dev"].as_str().map(str::to_owned) }
+}

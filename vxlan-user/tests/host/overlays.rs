@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use serde_json::Value;
-use vxlan_user::host::{Host, HostError, HostEvent, OverlaySpec};
+use vxlan_user::host::{Host, HostError, HostEvent, Made, OverlaySpec, RouteSpec};
 
 use crate::namespace::{
-    addresses, eventually, exists, ifindex, ip, ip_json, isolated, link, mac_text, net,
+    Elsewhere, addresses, eventually, exists, ifindex, ip, ip_json, isolated, link, mac_text, net,
     wait_until_running,
 };
 
@@ -21,7 +21,17 @@ fn spec(prefixes: &[&str]) -> OverlaySpec {
         mtu: 1410,
         addresses: prefixes.iter().map(|text| net(text)).collect(),
         ipv6: prefixes.iter().any(|text| text.contains(':')),
-        proxy_arp: false,
+        ..OverlaySpec::default()
+    }
+}
+
+/// The next spec after one that was carried out: what is on record.
+fn after(before: &OverlaySpec) -> Made {
+    Made {
+        addresses: before.addresses.clone(),
+        routes: before.routes.iter().map(|route| route.prefix).collect(),
+        proxy_arp: before.proxy_arp,
+        ..Made::default()
     }
 }
 
@@ -53,7 +63,6 @@ fn creates_the_pair_as_asked() {
         let wanted = spec(&["192.0.2.1/24", "198.51.100.1/32", "192.0.2.7/24"]);
         let overlay = host.create_overlay(&wanted).await.expect("an overlay");
 
-        assert!(!overlay.adopted);
         assert_eq!(overlay.mac, MAC);
         wait_until_running("vxlan43");
         wait_until_running("vxlan43p");
@@ -134,20 +143,18 @@ fn ipv6_addresses_are_usable_at_once() {
 fn adopts_its_own_and_brings_it_to_what_is_asked() {
     isolated(async || {
         let host = Host::new().expect("a host");
-        let before = host
-            .create_overlay(&spec(&["192.0.2.1/24", "192.0.2.2/24", "198.51.100.1/24"]))
-            .await
-            .expect("an overlay");
+        let first = spec(&["192.0.2.1/24", "192.0.2.2/24", "198.51.100.1/24"]);
+        let before = host.create_overlay(&first).await.expect("an overlay");
 
         let again = Host::new().expect("a second host");
         let mut wanted = spec(&["203.0.113.1/24", "192.0.2.2/24", "2001:db8:43::1/64"]);
         wanted.mtu = 1380;
         wanted.mac = [2, 0, 0, 0, 0x43, 9];
-        let after = again.create_overlay(&wanted).await.expect("adoption");
+        wanted.made = after(&first);
+        let now = again.create_overlay(&wanted).await.expect("adoption");
 
-        assert!(after.adopted);
-        assert_eq!((after.ifindex, after.hidden_ifindex), (before.ifindex, before.hidden_ifindex));
-        assert_eq!(after.mac, MAC, "the old one stays");
+        assert_eq!((now.ifindex, now.hidden_ifindex), (before.ifindex, before.hidden_ifindex));
+        assert_eq!(now.mac, MAC, "the old one stays");
         assert_eq!(link("vxlan43")["address"], mac_text(MAC));
         for name in ["vxlan43", "vxlan43p"] {
             assert_eq!(link(name)["mtu"], 1380, "{name}");
@@ -158,7 +165,8 @@ fn adopts_its_own_and_brings_it_to_what_is_asked() {
         assert_eq!(shown.len(), 4, "{shown:?}");
 
         // And back to IPv4 only: every trace of IPv6 goes.
-        again.create_overlay(&spec(&["203.0.113.1/24"])).await.expect("a second adoption");
+        let back = OverlaySpec { made: after(&wanted), ..spec(&["203.0.113.1/24"]) };
+        again.create_overlay(&back).await.expect("a second adoption");
         assert_eq!(addresses("vxlan43"), ["203.0.113.1/24"]);
     });
 }
@@ -168,14 +176,16 @@ fn adoption_puts_the_addresses_in_order() {
     isolated(async || {
         let host = Host::new().expect("a host");
         let order = ["192.0.2.1/24", "198.51.100.1/24", "203.0.113.1/24"];
-        host.create_overlay(&spec(&order)).await.expect("an overlay");
+        let mut last = spec(&order);
+        host.create_overlay(&last).await.expect("an overlay");
         assert_eq!(addresses("vxlan43"), order);
         // The first is the one that is sent from.
         for order in [
             ["203.0.113.1/24", "192.0.2.1/24", "198.51.100.1/24"],
             ["203.0.113.1/24", "192.0.2.9/24", "198.51.100.1/24"],
         ] {
-            host.create_overlay(&spec(&order)).await.expect("adoption");
+            last = OverlaySpec { made: after(&last), ..spec(&order) };
+            host.create_overlay(&last).await.expect("adoption");
             assert_eq!(addresses("vxlan43"), order);
         }
     });
@@ -190,14 +200,14 @@ fn adopts_a_pair_that_was_not_finished() {
             ip("link add vxlan43 group 1979711531 type veth peer name vxlan43p group 1996488747");
             assert!(!marked || set_alias("vxlan43", "vxlan overlay VNI 43"));
             let host = Host::new().expect("a host");
+            let view = host.view_links().await.expect("a view");
             for name in ["vxlan43", "vxlan43p"] {
-                host.may_use_name(name, 43, false).await.expect("ours");
-                host.may_use_name(name, 44, false).await.expect_err("of another network");
-                host.may_use_name(name, 44, true).await.expect("ours all the same");
+                let made = Made::default();
+                view.check_name(name, 43, &made, false).expect("ours");
+                view.check_name(name, 44, &made, false).expect_err("of another network");
+                view.check_name(name, 44, &made, true).expect("ours all the same");
             }
-            assert_eq!(host.list_overlays().await.expect("a list").len(), 1);
-            let overlay = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("adoption");
-            assert!(overlay.adopted);
+            host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("adoption");
             assert_eq!(addresses("vxlan43"), ["192.0.2.1/24"]);
             assert_eq!(link("vxlan43")["ifalias"], "vxlan overlay VNI 43");
             assert_eq!(link("vxlan43p")["ifalias"], "vxlan hidden port VNI 43");
@@ -207,19 +217,82 @@ fn adopts_a_pair_that_was_not_finished() {
 }
 
 #[test]
-fn without_an_alias_the_group_tells_whose_it_is() {
+fn the_group_tells_whose_it_is_and_the_alias_does_not() {
     isolated(async || {
         let host = Host::new().expect("a host");
         host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
-        for name in ["vxlan43", "vxlan43p"] {
-            assert_eq!(link(name)["group"], "default", "it has its alias now");
+        for (name, group) in [("vxlan43", "1979711531"), ("vxlan43p", "1996488747")] {
+            assert_eq!(link(name)["group"], group);
+            assert!(set_alias(name, "the uplink"));
         }
-        // What has no alias and no such group is somebody else's.
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("still ours");
+        assert_eq!(link("vxlan43")["ifalias"], "the uplink");
+        // Who has only the alias is somebody else.
         ip("link add vxlan44 type veth peer name vxlan44p");
-        assert_eq!(host.list_overlays().await.expect("a list").len(), 1);
-        host.delete_overlay("vxlan44").await.expect_err("not ours");
-        ip("link set vxlan44 group 1979711532");
-        assert!(host.delete_overlay("vxlan44").await.expect("ours, as far as can be told"));
+        assert!(set_alias("vxlan44", "vxlan overlay VNI 44"));
+        assert!(host.delete_pairs(&[44]).await.expect("nothing to do").is_empty());
+        assert!(exists("vxlan44"));
+        assert_eq!(host.delete_pairs(&[43]).await.expect("ours"), [43]);
+        assert!(!exists("vxlan43") && !exists("vxlan43p"));
+    });
+}
+
+#[test]
+fn a_renamed_pair_and_half_a_pair_are_ours() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
+        ip("link set vxlan43 name renamed");
+        ip("link set vxlan43p name hidden");
+        let again = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("its names again");
+        assert_eq!(again.ifindex, ifindex("vxlan43"));
+        ip("link set vxlan43 name renamed");
+        assert_eq!(host.delete_pairs(&[43]).await.expect("ours"), [43]);
+        assert!(!exists("renamed") && !exists("vxlan43p"));
+
+        // One end in another namespace: it goes with the end that is here.
+        for moved in ["vxlan43", "vxlan43p"] {
+            host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
+            let other = Elsewhere::new();
+            ip(&format!("link set {moved} netns {}", other.id));
+            let made = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("made anew");
+            assert_eq!(made.ifindex, ifindex("vxlan43"), "{moved}");
+            other.run(move || assert!(!exists(moved), "{moved}"));
+            assert_eq!(host.delete_pairs(&[43]).await.expect("ours"), [43], "{moved}");
+        }
+    });
+}
+
+/// With routes and addresses of somebody else on it.
+#[test]
+fn a_foreign_secondary_address_survives_a_new_primary_one() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        let first = spec(&["192.0.2.1/24"]);
+        host.create_overlay(&first).await.expect("an overlay");
+        ip("address add 192.0.2.100/24 dev vxlan43");
+        let second = OverlaySpec { made: after(&first), ..spec(&["192.0.2.2/24"]) };
+        host.create_overlay(&second).await.expect("adoption");
+        assert_eq!(addresses("vxlan43"), ["192.0.2.2/24", "192.0.2.100/24"]);
+    });
+}
+
+#[test]
+fn many_pairs_go_at_once() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        ip("link add theirs type veth peer name theirsp");
+        let vnis: Vec<u32> = (1..=20).collect();
+        for vni in &vnis {
+            let mut wanted = spec(&[]);
+            wanted.vni = *vni;
+            (wanted.name, wanted.hidden_name) = (format!("n{vni}"), format!("n{vni}p"));
+            host.create_overlay(&wanted).await.expect("an overlay");
+        }
+        assert_eq!(host.delete_pairs(&vnis[..19]).await.expect("ours"), vnis[..19]);
+        assert!(exists("n20") && exists("theirs"));
+        assert!((1..20).all(|vni| !exists(&format!("n{vni}")) && !exists(&format!("n{vni}p"))));
+        assert!(host.delete_pairs(&vnis[..19]).await.expect("gone already").is_empty());
     });
 }
 
@@ -232,7 +305,7 @@ fn does_not_adopt_across_pairs() {
         let before = everything();
         let host = Host::new().expect("a host");
         let refused = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect_err("not a pair");
-        assert!(refused.to_string().contains("interface vxlan43p"), "{refused}");
+        assert!(refused.to_string().contains("interface vxlan43"), "{refused}");
         assert_eq!(everything(), before);
     });
 }
@@ -241,10 +314,9 @@ fn does_not_adopt_across_pairs() {
 fn adoption_of_what_is_right_already_changes_nothing() {
     isolated(async || {
         let host = Host::new().expect("a host");
-        let wanted = spec(&["192.0.2.1/24", "2001:db8:43::1/64", "2001:db8:43::2/64"]);
+        let mut wanted = spec(&["192.0.2.1/24", "2001:db8:43::1/64", "2001:db8:43::2/64"]);
+        wanted.routes = vec![RouteSpec { prefix: net("198.51.100.0/24"), source: None, mtu: None }];
         host.create_overlay(&wanted).await.expect("an overlay");
-        let overlay = ifindex("vxlan43");
-        host.add_route(net("198.51.100.0/24"), overlay, None).await.expect("a route");
         eventually("a link-local address", || has_link_local("vxlan43"));
         let of_ours = || (addresses("vxlan43"), ip_json("route show"), link("vxlan43"));
         let before = of_ours();
@@ -278,12 +350,8 @@ fn refuses_foreign_devices_and_leaves_them_alone() {
             assert!(message.contains("interface vxlan43"), "{message}");
             assert!(message.contains("ip link delete"), "{message}");
             assert_eq!(everything(), before, "{command}");
-            if exists("vxlan43") {
-                let refused = host.delete_overlay("vxlan43").await;
-                assert!(matches!(refused, Err(HostError::ForeignInterface { .. })), "{refused:?}");
-                assert_eq!(everything(), before, "{command}");
-            }
-            assert!(host.list_overlays().await.expect("a list").is_empty());
+            assert!(host.delete_pairs(&[43]).await.expect("nothing to do").is_empty());
+            assert_eq!(everything(), before, "{command}");
         });
     }
 }
@@ -348,35 +416,6 @@ fn refuses_impossible_wishes_before_it_touches_anything() {
     });
 }
 
-#[test]
-fn lists_and_deletes_exactly_its_own() {
-    isolated(async || {
-        let host = Host::new().expect("a host");
-        ip("link add theirs type veth peer name theirsp");
-        let first = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("VNI 43");
-        let mut second = spec(&["198.51.100.1/24"]);
-        second.name = "cloud".into();
-        second.hidden_name = "cloudp".into();
-        second.vni = 16_777_215;
-        host.create_overlay(&second).await.expect("VNI 16777215");
-
-        let mut found = host.list_overlays().await.expect("a list");
-        found.sort_by_key(|overlay| overlay.vni);
-        let names: Vec<_> = found.iter().map(|o| (o.name.as_str(), o.vni)).collect();
-        assert_eq!(names, [("vxlan43", 43), ("cloud", 16_777_215)]);
-        assert_eq!(found[0].ifindex, first.ifindex);
-        assert_eq!(found[0].hidden_ifindex, Some(first.hidden_ifindex));
-
-        assert!(host.delete_overlay("vxlan43").await.expect("deleted"));
-        assert!(!exists("vxlan43") && !exists("vxlan43p"));
-        assert!(exists("cloud") && exists("theirs"));
-        assert!(!host.delete_overlay("vxlan43").await.expect("gone already"));
-        // The hidden port is no overlay: its name deletes nothing.
-        host.delete_overlay("cloudp").await.expect_err("a hidden port");
-        assert!(exists("cloudp"));
-    });
-}
-
 fn accept_local(name: &str) -> String {
     setting(name, "accept_local")
 }
@@ -384,6 +423,11 @@ fn accept_local(name: &str) -> String {
 /// The file of a setting; names may have dots in them.
 fn setting(name: &str, key: &str) -> String {
     let path = format!("/proc/sys/net/ipv4/conf/{name}/{key}");
+    std::fs::read_to_string(path).expect("a setting").trim().to_owned()
+}
+
+fn proxy_delay(name: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/neigh/{name}/proxy_delay");
     std::fs::read_to_string(path).expect("a setting").trim().to_owned()
 }
 
@@ -400,9 +444,15 @@ fn answers_arp_for_others_where_it_is_asked_to() {
         host.create_overlay(&wanted).await.expect("adoption");
         assert_eq!(setting("vxlan43", "proxy_arp"), "1");
         assert_eq!(others.map(|key| setting("vxlan43", key)), before);
+        assert_eq!(proxy_delay("vxlan43"), "0");
+        wanted.made = after(&wanted);
         wanted.proxy_arp = false;
         host.create_overlay(&wanted).await.expect("adoption");
         assert_eq!(setting("vxlan43", "proxy_arp"), "0", "it must not go on");
+        std::fs::write("/proc/sys/net/ipv4/conf/vxlan43/proxy_arp", "1").expect("an operator");
+        wanted.made = after(&wanted);
+        host.create_overlay(&wanted).await.expect("adoption");
+        assert_eq!(setting("vxlan43", "proxy_arp"), "1", "it is somebody else's");
     });
 }
 
@@ -426,22 +476,18 @@ fn accepts_what_the_program_sends_from_its_own_address() {
 fn sets_the_mtu_of_both_ends() {
     isolated(async || {
         let host = Host::new().expect("a host");
-        host.create_overlay(&spec(&["192.0.2.1/24", "2001:db8:43::1/64"])).await.expect("a pair");
+        let mut wanted = spec(&["192.0.2.1/24", "2001:db8:43::1/64"]);
+        host.create_overlay(&wanted).await.expect("a pair");
         let before = addresses("vxlan43");
         for mtu in [1300, 1300, 1280, 8950] {
-            host.set_overlay_mtu("vxlan43", mtu).await.expect("an MTU");
+            wanted.mtu = mtu;
+            host.create_overlay(&wanted).await.expect("an MTU");
             assert_eq!(
                 (link("vxlan43")["mtu"].clone(), link("vxlan43p")["mtu"].clone()),
                 (mtu.into(), mtu.into())
             );
         }
         assert_eq!(addresses("vxlan43")[..2], before[..2]);
-        ip("link add theirs type veth peer name theirsp");
-        let refused = host.set_overlay_mtu("theirs", 1300).await.expect_err("not ours");
-        assert!(refused.to_string().contains("interface theirs"), "{refused}");
-        assert_eq!(link("theirs")["mtu"], 1500);
-        host.set_overlay_mtu("vxlan43p", 1300).await.expect_err("a hidden port");
-        host.set_overlay_mtu("gone", 1300).await.expect_err("no such interface");
     });
 }
 
@@ -450,10 +496,12 @@ fn sets_the_mtu_of_both_ends() {
 fn the_mtu_of_the_sending_end_is_never_the_larger_one() {
     isolated(async || {
         let host = Host::new().expect("a host");
-        host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("a pair");
+        let mut wanted = spec(&["192.0.2.1/24"]);
+        host.create_overlay(&wanted).await.expect("a pair");
         let mut events = host.watch().expect("a watch");
         for (mtu, order) in [(1300, ["vxlan43", "vxlan43p"]), (1400, ["vxlan43p", "vxlan43"])] {
-            host.set_overlay_mtu("vxlan43", mtu).await.expect("an MTU");
+            wanted.mtu = mtu;
+            host.create_overlay(&wanted).await.expect("an MTU");
             for expected in order {
                 loop {
                     let event = events.next().await.expect("the watch goes on");

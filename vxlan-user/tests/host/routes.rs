@@ -1,7 +1,11 @@
 //! Routes of ours and of others, and the way to a peer.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
-use vxlan_user::host::{Host, HostError, NextHop, ROUTE_PROTOCOL, RouteChange};
+use vxlan_user::host::{
+    BLACKHOLE_METRIC, Host, HostError, Made, NextHop, OverlaySpec, ROUTE_PROTOCOL, RouteSpec,
+};
 
 use crate::namespace::{addr, eventually, ifindex, ip, ip_json, isolated, net, wait_until_running};
 
@@ -24,6 +28,39 @@ fn two_interfaces() -> (u32, u32) {
     (ifindex("ours"), ifindex("other"))
 }
 
+/// An overlay interface of ours with one route.
+fn overlay(prefix: &str, source: Option<IpAddr>) -> OverlaySpec {
+    OverlaySpec {
+        name: "ours".to_owned(),
+        hidden_name: "oursp".to_owned(),
+        vni: 43,
+        mac: [2, 0, 0, 0, 0x43, 1],
+        mtu: 1450,
+        addresses: vec![net("192.0.2.1/24"), net("2001:db8:1::1/64")],
+        ipv6: true,
+        routes: vec![RouteSpec { prefix: net(prefix), source, mtu: None }],
+        ..OverlaySpec::default()
+    }
+}
+
+/// [`two_interfaces`], of which the first is an overlay interface.
+async fn with_overlay(host: &Host) -> u32 {
+    ip("link add other type veth peer name otherp");
+    for name in ["other", "otherp"] {
+        ip(&format!("link set {name} up"));
+    }
+    ip("address add 198.51.100.1/24 dev other");
+    ip("address add 2001:db8:2::1/64 dev other nodad");
+    let bare = OverlaySpec { routes: Vec::new(), ..overlay("192.0.2.0/24", None) };
+    let overlay = host.create_overlay(&bare).await.expect("an overlay");
+    for (name, local) in [("ours", "2001:db8:1::1"), ("other", "2001:db8:2::1")] {
+        wait_until_running(name);
+        let shown = format!("-6 route show table local {local}");
+        eventually("a local route", || !ip_json(&shown).is_empty());
+    }
+    overlay.ifindex
+}
+
 fn shown(prefix: &str) -> Vec<Value> {
     let family = if prefix.contains(':') { "-6" } else { "-4" };
     ip_json(&format!("{family} -N -d route show {prefix}"))
@@ -32,8 +69,8 @@ fn shown(prefix: &str) -> Vec<Value> {
 #[test]
 fn adds_once_and_removes_its_own() {
     isolated(async || {
-        let (ours, _) = two_interfaces();
         let host = Host::new().expect("a host");
+        let ours = with_overlay(&host).await;
         for (prefix, source) in [
             ("203.0.113.0/24", Some("192.0.2.1")),
             ("203.0.113.128/32", None),
@@ -42,11 +79,12 @@ fn adds_once_and_removes_its_own() {
             ("2001:db8:4::1/128", None),
         ] {
             let source = source.map(addr);
-            let add = async || host.add_route(net(prefix), ours, source).await.expect(prefix);
-            assert_eq!(add().await, RouteChange::Added, "{prefix}");
-            assert_eq!(add().await, RouteChange::AlreadyThere, "{prefix}");
-
+            let add = async || host.create_overlay(&overlay(prefix, source)).await.expect(prefix);
+            add().await;
             let routes = shown(prefix);
+            add().await;
+            assert_eq!(shown(prefix), routes);
+
             assert_eq!(routes.len(), 1, "{routes:?}");
             let route = &routes[0];
             assert_eq!(route["dev"], "ours", "{route}");
@@ -73,37 +111,49 @@ fn adds_once_and_removes_its_own() {
 }
 
 #[test]
-fn a_new_source_replaces_the_old_one() {
+fn a_new_source_or_mtu_replaces_the_old_one() {
     isolated(async || {
-        let (ours, _) = two_interfaces();
-        ip("address add 192.0.2.2/24 dev ours");
-        ip("address add 2001:db8:1::2/64 dev ours nodad");
         let host = Host::new().expect("a host");
+        with_overlay(&host).await;
         for (prefix, old, new) in [
             ("203.0.113.0/24", "192.0.2.1", "192.0.2.2"),
             ("2001:db8:3::/48", "2001:db8:1::1", "2001:db8:1::2"),
         ] {
-            for source in [old, new] {
-                let change = host.add_route(net(prefix), ours, Some(addr(source))).await;
-                assert_eq!(change.expect(source), RouteChange::Added);
+            for (source, mtu) in [(old, None), (new, Some(1300)), (new, None)] {
+                let mut wanted = overlay(prefix, Some(addr(source)));
+                wanted.addresses.extend([net("192.0.2.2/24"), net("2001:db8:1::2/64")]);
+                wanted.routes[0].mtu = mtu;
+                host.create_overlay(&wanted).await.expect(source);
                 let routes = shown(prefix);
                 assert_eq!(routes.len(), 1, "{routes:?}");
                 assert_eq!(routes[0]["prefsrc"], source);
+                let shown = routes[0]["metrics"][0]["mtu"].as_u64();
+                assert_eq!(shown, mtu.map(u64::from), "{routes:?}");
             }
         }
     });
 }
 
 #[test]
-fn the_interface_own_prefix_counts_as_there() {
+fn the_interface_own_prefix_counts_as_there_unless_it_needs_an_mtu() {
     isolated(async || {
-        let (ours, _) = two_interfaces();
         let host = Host::new().expect("a host");
-        for prefix in ["192.0.2.0/24", "2001:db8:1::/64"] {
-            let change = host.add_route(net(prefix), ours, None).await.expect(prefix);
-            assert_eq!(change, RouteChange::AlreadyThere);
+        let ours = with_overlay(&host).await;
+        for (prefix, source) in
+            [("192.0.2.0/24", "192.0.2.1"), ("2001:db8:1::/64", "2001:db8:1::1")]
+        {
+            let mut wanted = overlay(prefix, Some(addr(source)));
+            let before = shown(prefix);
+            host.create_overlay(&wanted).await.expect(prefix);
+            assert_eq!(shown(prefix), before);
             assert!(!host.remove_route(net(prefix), ours).await.expect(prefix));
             assert_eq!(shown(prefix).len(), 1, "{prefix}");
+            wanted.routes[0].mtu = Some(1300);
+            host.create_overlay(&wanted).await.expect(prefix);
+            let routes = shown(prefix);
+            let narrow: Vec<_> =
+                routes.iter().filter(|at| at["metrics"][0]["mtu"] == 1300).collect();
+            assert_eq!(narrow.len(), 1, "{routes:?}");
         }
     });
 }
@@ -111,8 +161,8 @@ fn the_interface_own_prefix_counts_as_there() {
 #[test]
 fn refuses_a_prefix_that_somebody_else_routes() {
     isolated(async || {
-        let (ours, _) = two_interfaces();
         let host = Host::new().expect("a host");
+        let ours = with_overlay(&host).await;
         for (command, prefix, named) in [
             (
                 "route add 203.0.113.0/24 via 198.51.100.9",
@@ -135,7 +185,7 @@ fn refuses_a_prefix_that_somebody_else_routes() {
         ] {
             ip(command);
             let before = shown(prefix);
-            let refused = host.add_route(net(prefix), ours, None).await.expect_err(command);
+            let refused = host.create_overlay(&overlay(prefix, None)).await.expect_err(command);
             let message = refused.to_string();
             assert!(matches!(refused, HostError::ForeignRoute { .. }), "{message}");
             assert!(message.contains(prefix) && message.contains(named), "{message}");
@@ -148,18 +198,69 @@ fn refuses_a_prefix_that_somebody_else_routes() {
 #[test]
 fn a_worse_route_of_somebody_else_stays_beside_ours() {
     isolated(async || {
-        let (ours, other) = two_interfaces();
         let host = Host::new().expect("a host");
+        let ours = with_overlay(&host).await;
         ip("route add 203.0.113.0/24 via 198.51.100.9 metric 100");
-        let prefix = net("203.0.113.0/24");
-        assert_eq!(host.add_route(prefix, ours, None).await.expect("beside"), RouteChange::Added);
+        host.create_overlay(&overlay("203.0.113.0/24", None)).await.expect("beside");
         assert_eq!(shown("203.0.113.0/24").len(), 2);
 
         // Through another interface there is none of ours to remove.
+        let prefix = net("203.0.113.0/24");
+        let other = ifindex("other");
         assert!(!host.remove_route(prefix, other).await.expect("nothing"));
         assert!(host.remove_route(prefix, ours).await.expect("ours"));
         let left = shown("203.0.113.0/24");
         assert_eq!((left.len(), &left[0]["gateway"]), (1, &Value::from("198.51.100.9")));
+    });
+}
+
+#[test]
+fn takes_back_a_prefix_that_somebody_has_replaced() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        with_overlay(&host).await;
+        for (command, prefix) in [
+            ("route replace 203.0.113.0/24 via 198.51.100.9", "203.0.113.0/24"),
+            ("-6 route replace 2001:db8:3::/48 via 2001:db8:2::9 metric 1024", "2001:db8:3::/48"),
+        ] {
+            let mut wanted = overlay(prefix, None);
+            host.create_overlay(&wanted).await.expect(prefix);
+            let ours = shown(prefix);
+            ip(command);
+            assert_ne!(shown(prefix), ours);
+            wanted.made = Made { routes: vec![net(prefix)], ..Made::default() };
+            host.create_overlay(&wanted).await.expect(prefix);
+            assert_eq!(shown(prefix), ours);
+        }
+    });
+}
+
+/// Without the interface a packet is dropped here, and does not leave by the default route.
+#[test]
+fn a_blackhole_counts_while_the_interface_is_away() {
+    isolated(async || {
+        let host = Host::new().expect("a host");
+        with_overlay(&host).await;
+        ip("route add default via 198.51.100.9");
+        ip("-6 route add default via 2001:db8:2::9");
+        for (prefix, address) in
+            [("203.0.113.0/24", "203.0.113.7"), ("2001:db8:3::/48", "2001:db8:3::7")]
+        {
+            let wanted = OverlaySpec { blackholes: true, ..overlay(prefix, None) };
+            host.create_overlay(&wanted).await.expect(prefix);
+            let route = || crate::namespace::route_to(address);
+            assert!(route().is_some_and(|dev| dev == "ours"), "{prefix}");
+            ip("link set ours down");
+            assert_eq!(route(), None, "{prefix}");
+            host.create_overlay(&wanted).await.expect(prefix);
+            let routes = shown(prefix);
+            let metrics: Vec<_> = routes.iter().map(|at| at["metric"].as_u64()).collect();
+            assert!(metrics.contains(&Some(BLACKHOLE_METRIC.into())), "{routes:?}");
+            assert_eq!(host.remove_blackholes(&[net(prefix)]).await.expect("ours"), 1);
+            assert_eq!(host.remove_blackholes(&[net(prefix)]).await.expect("gone"), 0);
+            ip("link set ours down");
+            assert!(route().is_some_and(|dev| dev == "other"), "{prefix}");
+        }
     });
 }
 

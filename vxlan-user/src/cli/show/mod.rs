@@ -60,6 +60,7 @@ pub(super) fn show(directories: &Directories, args: &Show) -> anyhow::Result<Exi
 }
 
 fn text(directories: &Directories, args: &Show) -> anyhow::Result<String> {
+    let watched = || directories.run_dir.is_locked();
     Ok(match args.what {
         What::Nat => {
             let reports = nat_reports(directories)?;
@@ -73,8 +74,8 @@ fn text(directories: &Directories, args: &Show) -> anyhow::Result<String> {
             }
             if args.json { pretty(&peers::json(&snapshot)) } else { peers::table(&snapshot) }
         }
-        What::Networks if args.json => pretty(&networks::json(&snapshot(directories)?)),
-        What::Networks => networks::table(&snapshot(directories)?),
+        What::Networks if args.json => pretty(&networks::json(&snapshot(directories)?, watched())),
+        What::Networks => networks::table(&snapshot(directories)?, watched()),
         What::Underlay => {
             let snapshot = snapshot(directories)?;
             let tag = underlay::tag(directories, &snapshot);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{cli::table::Table, metrics::Snapshot};
+use crate::{cli::table::Table, metrics::Snapshot, state::NetworkRecord};
 
 /// Returns the peer and the `allowed_ips` of each member of a network.
 fn member_names(snapshot: &Snapshot, network: usize) -> Vec<(&str, Vec<String>)> {
@@ -14,8 +14,19 @@ fn member_names(snapshot: &Snapshot, network: usize) -> Vec<(&str, Vec<String>)>
     named.collect()
 }
 
-pub(super) fn table(snapshot: &Snapshot) -> String {
-    let mut table = Table::new(&["VNI", "INTERFACE", "MTU", "ADDRESSES", "MEMBERS"]);
+/// Returns whether packets of a network can pass: only a daemon keeps watch over that.
+fn state(network: &NetworkRecord, watched: bool) -> &'static str {
+    match (&network.lost, watched) {
+        (Some(_), true) => "down",
+        (None, true) => "up",
+        (_, false) => "unknown",
+    }
+}
+
+/// `watched`: a daemon is running.
+pub(super) fn table(snapshot: &Snapshot, watched: bool) -> String {
+    let mut table = Table::new(&["VNI", "INTERFACE", "STATE", "MTU", "ADDRESSES", "MEMBERS"]);
+    let mut reasons = String::new();
     for (index, network) in snapshot.state.networks.iter().enumerate() {
         let addresses: Vec<_> = network.addresses.iter().map(ToString::to_string).collect();
         let members = member_names(snapshot, index);
@@ -24,10 +35,14 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         table.row(vec![
             network.vni.to_string(),
             network.interface.clone(),
+            state(network, watched).to_owned(),
             network.mtu.to_string(),
             addresses.join(" "),
             members.join(", "),
         ]);
+        if let Some(reason) = network.lost.as_ref().filter(|_| watched) {
+            reasons += &format!("network {}: {reason}\n", network.vni);
+        }
     }
     let underlay = &snapshot.state.underlay;
     let xdp = underlay.xdp.as_ref().map_or("not attached", |xdp| xdp.mode.label());
@@ -35,10 +50,10 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let addresses = addresses.join(" and ");
     let lost = underlay.lost.as_ref().map(|reason| format!("{reason}\n")).unwrap_or_default();
     let underlay = format!("underlay {}, {addresses}, XDP {xdp}\n{lost}", underlay.interface);
-    underlay + &table.render("no networks")
+    underlay + &reasons + &table.render("no networks")
 }
 
-pub(super) fn json(snapshot: &Snapshot) -> Value {
+pub(super) fn json(snapshot: &Snapshot, watched: bool) -> Value {
     let networks = snapshot.state.networks.iter().enumerate().map(|(index, network)| {
         let members = member_names(snapshot, index);
         let members: Vec<_> =
@@ -46,6 +61,8 @@ pub(super) fn json(snapshot: &Snapshot) -> Value {
         json!({
             "vni": network.vni,
             "interface": network.interface,
+            "state": state(network, watched),
+            "reason": network.lost.as_ref().filter(|_| watched),
             "mtu": network.mtu,
             "addresses": network.addresses,
             "routes": network.routes,

@@ -74,6 +74,7 @@ pub(super) fn networks(
         let ipv6 = any_ipv6(&addresses, &local_ips, &members);
         let mtu = mtu(&section, ipv6, problems);
         let route_table = scalar::choice(&section, "route_table", problems);
+        let blackhole = section.boolean("blackhole", problems).is_none_or(|item| item.value);
         let limits = limits::for_network(&section, problems);
         let unknown_unicast = scalar::choice(&section, "unknown_unicast", problems).value;
         let unspecified_source = scalar::choice(&section, "unspecified_source", problems).value;
@@ -88,6 +89,7 @@ pub(super) fn networks(
                     stations: section.has("local_ips"),
                     mtu,
                     route_table,
+                    blackhole,
                     broadcast_rate: limits.broadcast_rate,
                     unknown_unicast,
                     unspecified_source,

@@ -69,6 +69,7 @@ fn the_complete_example_has_exactly_these_values() {
             stations: false,
             mtu: Some(at(27, 1410)),
             route_table: Located::from_default(RouteTable::Main),
+            blackhole: true,
             broadcast_rate: 1_000,
             unknown_unicast: UnknownUnicast::Flood,
             unspecified_source: UnspecifiedSource::Drop,

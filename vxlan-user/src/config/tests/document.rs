@@ -110,6 +110,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[[network]]", "nested_tunnels") => format!("\"{}\"", NestedTunnels::default()),
                 ("[[network]]", "ageing") => network.ageing.to_string(),
                 ("[[network]]", "max_stations") => network.max_stations.to_string(),
+                ("[[network]]", "blackhole") => network.blackhole.to_string(),
                 ("[[network]]", "route_table") => format!("\"{}\"", RouteTable::default()),
                 ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
                 ("[underlay]", "tag") => format!("\"{}\"", TagMode::default()),

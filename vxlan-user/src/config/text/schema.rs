@@ -161,6 +161,7 @@ pub(in crate::config) static NETWORK: Schema = Schema {
         key("local_ips", ValueKind::List, "[\"192.168.43.0/24\"]"),
         automatic("mtu", ValueKind::Number, "1410"),
         key("route_table", ValueKind::Text, "\"main\""),
+        key("blackhole", ValueKind::Bool, "true"),
         key("broadcast_rate", ValueKind::Number, "1000"),
         key("unknown_unicast", ValueKind::Text, "\"flood\""),
         key("unspecified_source", ValueKind::Text, "\"drop\""),

@@ -12,17 +12,18 @@ use vxlan_common::wire::ipv6::MIN_MTU as MIN_IPV6_MTU;
 use super::result::Preflight;
 use crate::{
     config::{self, Config, RouteTable},
-    host::{Host, hidden_name},
+    host::{Host, HostView, Made, hidden_name},
     plan::{default_overlay_mtu, overhead},
-    state::HostState,
+    state::{HostState, NetworkRecord},
 };
 
 /// Checks for everything that would make a start fail half-way.
 pub(in crate::daemon) async fn check(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
     check_mtus(preflight)?;
     check_conflicts(&preflight.config)?;
-    check_names(preflight, host).await?;
-    check_routes(preflight, host).await
+    let view = host.view(false).await?;
+    check_names(preflight, &view)?;
+    check_routes(preflight, &view)
 }
 
 /// Refuses a declared MTU that does not fit, with which every full packet would be lost.
@@ -92,14 +93,16 @@ fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
 }
 
 /// Refuses a name that a foreign device has.
-async fn check_names(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+fn check_names(preflight: &Preflight, view: &HostView) -> anyhow::Result<()> {
     let previous = preflight.previous.as_ref();
     for network in &preflight.config.networks {
         let (interface, vni) = (&network.interface, network.vni.value.get());
         let hidden = hidden_name(vni);
+        let record = previous.and_then(|state| state.networks.iter().find(|old| old.vni == vni));
+        let made = record.map_or_else(Made::default, NetworkRecord::made);
         for name in [interface.value.as_str(), &hidden] {
             let recorded = previous.is_some_and(|state| is_recorded(state, name));
-            if let Err(error) = host.may_use_name(name, vni, recorded).await {
+            if let Err(error) = view.check_name(name, vni, &made, recorded) {
                 let message = format!("network.interface: {error}.");
                 return Err(preflight.config.error(interface, message).into());
             }
@@ -114,15 +117,15 @@ fn is_recorded(state: &HostState, name: &str) -> bool {
 }
 
 /// Refuses a prefix that a foreign route has.
-async fn check_routes(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
-    let own_overlays: Vec<u32> =
-        host.list_overlays().await?.iter().map(|overlay| overlay.ifindex).collect();
-    let table = host.main_table().await?;
+fn check_routes(preflight: &Preflight, view: &HostView) -> anyhow::Result<()> {
+    let previous = preflight.previous.iter().flat_map(|state| &state.networks);
+    let recorded = previous.filter_map(|record| view.overlay_ifindex(record.vni, &record.made()));
+    let marked = view.marked_vnis().filter_map(|vni| view.overlay_ifindex(vni, &Made::default()));
+    let own_overlays: Vec<u32> = marked.chain(recorded).collect();
     let config = &preflight.config;
     for network in config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main) {
         for prefix in network.prefixes() {
-            if let Some(present) = table.conflicting_route(prefix.value, &own_overlays) {
-                let error = host.foreign_route(present).await;
+            if let Some(error) = view.conflict(prefix.value, &own_overlays) {
                 return Err(config.error(prefix, format!("{error}.")).into());
             }
         }

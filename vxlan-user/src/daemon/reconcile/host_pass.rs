@@ -2,43 +2,96 @@
 //! reports a change of it, and from time to time, since there are changes that the kernel does not
 //! report.
 //!
-//! A pass makes interfaces, addresses and routes good first ([`super::overlays`]), then what is
-//! attached to them ([`super::hooks`]).
+//! A pass reads the host beside the event loop, and makes good what differs, a bounded part in each
+//! turn of the loop: interfaces, addresses and routes first ([`super::overlays`]), then what is
+//! attached to them ([`super::hooks`]). What cannot be made good is published.
 
-use std::time::Duration;
+use std::{collections::VecDeque, mem, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
-use super::{hooks, overlays};
+use super::{
+    hooks,
+    networks_lost::NetworksLost,
+    overlays::{self, OverlayPass},
+};
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
-    host::{Host, HostEvent},
+    host::{Host, HostError, HostEvent, HostView, Overlay},
+    metrics::SharedNetworks,
 };
 
 /// The longest time between two passes.
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long a pass waits after news: a change seldom comes alone.
-const SETTLE: Duration = Duration::from_millis(50);
+const SETTLE: Duration = Duration::from_millis(20);
+
+type Reading = JoinHandle<Result<HostView, HostError>>;
+
+/// How far the present pass is.
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Reading(Reading),
+    Read(Box<Result<HostView, HostError>>),
+    Changing,
+    /// Maps and programs follow interfaces with other indices.
+    Following(VecDeque<(usize, Overlay)>),
+}
 
 /// The schedule of passes, and what they need.
 pub(in crate::daemon) struct HostPass<'a> {
     directories: &'a Directories,
     host: &'a Host,
     next: Instant,
+    phase: Phase,
+    overlays: OverlayPass,
+    lost: NetworksLost,
+    /// Networks whose packets cannot pass, as far as the present pass has found.
+    found: Vec<(usize, String)>,
     /// Number of quick looks.
     glances: usize,
 }
 
 impl<'a> HostPass<'a> {
     /// Begins with a host that a takeover has just made as it shall be.
-    pub(in crate::daemon) fn new(directories: &'a Directories, host: &'a Host) -> Self {
-        Self { directories, host, next: Instant::now() + PERIOD, glances: 0 }
+    pub(in crate::daemon) fn new(
+        directories: &'a Directories,
+        host: &'a Host,
+        running: &ActivePlane,
+    ) -> Self {
+        Self {
+            directories,
+            host,
+            next: Instant::now() + SETTLE,
+            phase: Phase::Idle,
+            overlays: OverlayPass::new(running),
+            lost: NetworksLost::default(),
+            found: Vec::new(),
+            glances: 0,
+        }
+    }
+
+    /// Returns whether packets of each network can pass, for the metrics page.
+    pub(in crate::daemon) fn status(&self) -> SharedNetworks {
+        self.lost.status()
+    }
+
+    /// Continues under another configuration.
+    pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane) {
+        self.phase = Phase::Idle;
+        self.overlays = OverlayPass::new(running);
+        self.lost.reload(running);
+        self.request();
     }
 
     /// Has a pass follow soon if any of these events concerns what the daemon has made.
     pub(in crate::daemon) fn observe(&mut self, events: &[HostEvent], running: &ActivePlane) {
-        let concerns =
-            |event| overlays::concerns(event, running) || hooks::concerns(event, running);
+        let concerns = |event| self.overlays.concerns(event) || hooks::concerns(event, running);
         if events.iter().any(concerns) {
             self.request();
         }
@@ -57,19 +110,73 @@ impl<'a> HostPass<'a> {
         self.next = self.next.min(Instant::now() + SETTLE);
     }
 
-    /// Waits until it is time for the next pass.
-    pub(in crate::daemon) async fn due(&self) {
-        sleep_until(self.next).await;
+    /// Waits until there is something to do. What is waited for is not lost when this is dropped.
+    pub(in crate::daemon) async fn due(&mut self) {
+        match &mut self.phase {
+            Phase::Idle => sleep_until(self.next).await,
+            Phase::Reading(reading) => {
+                let view = match reading.await {
+                    Ok(view) => view,
+                    // It was neither aborted nor does it panic, unless the process ends.
+                    Err(_) => return self.phase = Phase::Idle,
+                };
+                self.phase = Phase::Read(Box::new(view));
+            }
+            Phase::Read(_) | Phase::Changing | Phase::Following(_) => {}
+        }
     }
 
-    /// Makes good what differs.
-    pub(in crate::daemon) async fn run(&mut self, running: &mut ActivePlane) {
-        self.next = Instant::now() + PERIOD;
-        let mut problems = overlays::reconcile(self.directories, self.host, running).await;
-        problems.extend(hooks::reconcile(self.directories, self.host, running).await);
-        for (network, problem) in problems {
-            let vni = running.preflight.config.networks.get(network).map(|at| at.vni.value);
-            tracing::debug!(vni = vni.map(tracing::field::display), "{problem}");
+    /// Does a bounded part of a pass. Returns whether the index of an overlay interface has
+    /// changed.
+    pub(in crate::daemon) async fn run(&mut self, running: &mut ActivePlane) -> bool {
+        match mem::take(&mut self.phase) {
+            Phase::Idle => {
+                self.next = Instant::now() + PERIOD;
+                self.read(running);
+            }
+            Phase::Reading(reading) => self.phase = Phase::Reading(reading),
+            Phase::Read(view) => match *view {
+                Ok(view) if self.overlays.compare(running, &view) => self.phase = Phase::Changing,
+                Ok(_) => self.finish(running),
+                Err(error) => tracing::warn!("cannot compare the host: {error}"),
+            },
+            Phase::Changing => match self.overlays.carry_out(self.host).await {
+                true => self.read(running),
+                false => self.phase = Phase::Changing,
+            },
+            Phase::Following(mut moved) => {
+                let Some((index, overlay)) = moved.pop_front() else {
+                    self.publish(running).await;
+                    return false;
+                };
+                self.phase = Phase::Following(moved);
+                if let Err(error) = overlays::follow(self.directories, running, index, overlay) {
+                    self.found.push((index, format!("{error:#}")));
+                    // The maps have the interface already: only a pass over the hooks can mend it.
+                }
+                return true;
+            }
         }
+        false
+    }
+
+    fn read(&mut self, running: &ActivePlane) {
+        let (host, proxy_delays) = (self.host.clone(), OverlayPass::need_proxy_delays(running));
+        let reading = tokio::spawn(async move { host.view(proxy_delays).await });
+        self.phase = Phase::Reading(reading);
+    }
+
+    fn finish(&mut self, running: &ActivePlane) {
+        let finished = self.overlays.finish(running);
+        self.lost.log_changes(&finished.changed);
+        self.lost.log_minor(&finished.minor, running);
+        self.found = finished.lost;
+        self.phase = Phase::Following(finished.moved.into());
+    }
+
+    async fn publish(&mut self, running: &mut ActivePlane) {
+        let mut lost = mem::take(&mut self.found);
+        lost.extend(hooks::reconcile(self.directories, self.host, running).await);
+        self.lost.publish(self.directories, running, lost);
     }
 }

@@ -8,8 +8,11 @@ mod endpoints;
 mod hooks;
 mod host_pass;
 mod mtu;
+mod networks_lost;
 mod overlays;
 pub(in crate::daemon) mod reconciler;
+mod restless;
 pub(in crate::daemon) mod underlay;
+mod watched;
 
 pub(in crate::daemon) use self::{host_pass::HostPass, reconciler::Reconciler};

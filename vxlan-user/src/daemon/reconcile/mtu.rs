@@ -13,11 +13,12 @@ use crate::{
 };
 
 impl Reconciler<'_> {
-    /// Sets the MTU of each overlay interface whose network declares none to what the MTU of the
-    /// underlay allows. Returns whether an MTU has changed.
-    pub(super) async fn apply_overlay_mtus(&self, running: &mut ActivePlane) -> bool {
+    /// Plans for each overlay interface whose network declares no MTU the one that the MTU of the
+    /// underlay allows. [`super::overlays`] sets it. Returns whether an MTU has changed.
+    pub(super) fn plan_overlay_mtus(&mut self, running: &mut ActivePlane) -> bool {
         let ActivePlane { preflight, state, .. } = running;
-        let mut changed = false;
+        let underlay = &preflight.underlay.name;
+        let (mut changed, mut narrow) = (Vec::new(), Vec::new());
         for (network, record) in preflight.config.networks.iter().zip(&mut state.networks) {
             let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with
@@ -27,24 +28,20 @@ impl Reconciler<'_> {
             if network.mtu.is_some() || new == old {
                 continue;
             }
-            let vni = network.vni.value;
-            match self.host.set_overlay_mtu(&record.interface, new).await {
-                Ok(()) => {
-                    record.mtu = new;
-                    changed = true;
-                    tracing::info!(%vni, "MTU of {}: {new}, was {old}", record.interface);
-                }
-                Err(error) => tracing::warn!(%vni, "MTU of {} stays: {error}", record.interface),
-            }
+            record.mtu = new;
+            changed.push(format!("MTU of {}: {new}, was {old}", record.interface));
             if new > fits {
-                tracing::warn!(
-                    %vni,
-                    "{fits} bytes would fit {}, and IPv6 needs {new}: longer packets are dropped",
-                    preflight.underlay.name
-                );
+                narrow.push(format!(
+                    "{fits} bytes would fit {underlay}, and IPv6 needs {new}: longer packets of {} \
+                     are dropped",
+                    record.interface
+                ));
             }
         }
-        changed
+        first_of(&changed).for_each(|line| tracing::info!("{line}"));
+        first_of(&narrow).for_each(|line| tracing::warn!("{line}"));
+        self.overlays_changed |= !changed.is_empty();
+        !changed.is_empty()
     }
 
     /// Applies the path MTU that probes have found; with `None` they no longer know it. With
@@ -73,6 +70,7 @@ impl Reconciler<'_> {
             tracing::info!(peer = %name, "path MTU {new}, was {}: found by probes", entry.mtu);
             entry.mtu = new;
             running.plane.set_peer(peer as u32, entry)?;
+            self.overlays_changed = true;
         }
         Ok(())
     }
@@ -113,6 +111,7 @@ impl Reconciler<'_> {
             }
             entry.mtu = mtu;
             running.plane.set_peer(index as u32, entry)?;
+            self.overlays_changed = true;
             tracing::info!(
                 peer = %peer.name,
                 "path MTU {mtu}, was {old_mtu}: {from} had to drop a packet"
@@ -138,4 +137,12 @@ impl Reconciler<'_> {
             self.dirty.mark_prefix(endpoint.ip().into());
         }
     }
+}
+
+/// Returns the first lines of many, and one that counts the rest.
+fn first_of(lines: &[String]) -> impl Iterator<Item = String> {
+    const LISTED: usize = 3;
+    let more = lines.len().saturating_sub(LISTED);
+    let rest = (more != 0).then(|| format!("the same of {more} more interfaces"));
+    lines.iter().take(LISTED).cloned().chain(rest)
 }

@@ -1,23 +1,136 @@
 //! Keeps overlay interfaces, their addresses, settings and routes as the configuration wants them,
 //! whoever changes them.
+//!
+//! What is to be done is found by [`OverlayRounds`]. An interface that was made anew has another
+//! index: the maps, the program on it and the record follow.
 
+use std::time::Instant;
+
+use vxlan_common::{addr::Mac, table::NetworkEntry};
+
+use super::{restless::Restless, watched::Watched};
 use crate::{
-    daemon::{directories::Directories, running::ActivePlane},
-    host::{Host, HostEvent},
+    daemon::{
+        directories::Directories, overlay_specs::overlay_spec, preflight::attach_modes,
+        running::ActivePlane,
+    },
+    dataplane::{AttachTarget, TcHooks},
+    host::{Host, HostEvent, HostView, Overlay, OverlayRounds},
+    plan::OverlayFacts,
 };
 
-/// Returns whether an event can change what [`reconcile`] reads.
-pub(super) fn concerns(event: &HostEvent, _running: &ActivePlane) -> bool {
-    matches!(event, HostEvent::Overrun)
+/// Networks that are changed in one turn of the loop: the kernel takes up to a millisecond to make
+/// a pair.
+const NETWORKS_IN_A_TURN: usize = 8;
+
+/// The overlay interfaces of all networks, and what is being done to them.
+#[derive(Debug, Default)]
+pub(super) struct OverlayPass {
+    rounds: Option<OverlayRounds>,
+    watched: Watched,
+    restless: Restless,
 }
 
-/// Compares what is on the host with what shall be, and makes the difference good. Returns, for
-/// each network whose interface or routes cannot be made good, the index of the network and the
-/// reason.
-pub(super) async fn reconcile(
-    _directories: &Directories,
-    _host: &Host,
-    _running: &mut ActivePlane,
-) -> Vec<(usize, String)> {
-    Vec::new()
+impl OverlayPass {
+    pub(super) fn new(running: &ActivePlane) -> Self {
+        Self { watched: Watched::new(&running.state.networks), ..Self::default() }
+    }
+
+    /// Returns whether an event can be news of what the daemon has made.
+    pub(super) fn concerns(&self, event: &HostEvent) -> bool {
+        self.watched.concerns(event)
+    }
+
+    /// Returns whether a view of the host must have the delays of ARP replies.
+    pub(super) fn need_proxy_delays(running: &ActivePlane) -> bool {
+        running.state.networks.iter().any(|network| network.proxy_arp)
+    }
+
+    /// Compares the host with what shall be. Returns whether there is anything to carry out.
+    pub(super) fn compare(&mut self, running: &ActivePlane, view: &HostView) -> bool {
+        let rounds = self.rounds.get_or_insert_with(|| {
+            let ActivePlane { preflight, state, plan, .. } = running;
+            let networks = preflight.config.networks.iter().zip(&state.networks);
+            let specs = networks.map(|(network, record)| {
+                overlay_spec((preflight, &state.secret), network, record, Some(record), &plan.peers)
+            });
+            let mut rounds = OverlayRounds::new(specs.collect());
+            rounds.hold(self.restless.held(Instant::now()));
+            rounds
+        });
+        rounds.compare(view)
+    }
+
+    /// Carries out some of it. Returns whether that was the last, so that the host must be read
+    /// again.
+    pub(super) async fn carry_out(&mut self, host: &Host) -> bool {
+        match &mut self.rounds {
+            Some(rounds) => rounds.carry_out(host, NETWORKS_IN_A_TURN).await,
+            None => true,
+        }
+    }
+
+    /// Ends the pass. Returns the networks whose interface has another index or MAC address than
+    /// the maps have, and the networks that are not as they shall be, with the reason.
+    pub(super) fn finish(&mut self, running: &ActivePlane) -> Finished {
+        let mut finished = Finished::default();
+        let Some(rounds) = self.rounds.take() else { return finished };
+        for (index, outcome) in rounds.outcomes().iter().enumerate() {
+            let Some(record) = running.state.networks.get(index) else { continue };
+            for change in &outcome.changed {
+                self.restless.record(index, change, Instant::now());
+                finished.changed.push(format!("network {}: {change}", record.vni));
+            }
+            if let Some(overlay) = outcome.overlay {
+                self.watched.add(&overlay);
+                let known = running.plan.networks.get(index);
+                let same = |known: &NetworkEntry| {
+                    known.ifindex == overlay.ifindex && known.mac == Mac::new(overlay.mac)
+                };
+                if !known.is_some_and(same) {
+                    finished.moved.push((index, overlay));
+                }
+            }
+            if let Some(problem) = &outcome.problem {
+                match outcome.vital {
+                    true => finished.lost.push((index, problem.to_string())),
+                    false => finished.minor.push((index, problem.to_string())),
+                }
+            }
+        }
+        finished
+    }
+}
+
+/// The result of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// What was made good.
+    pub(super) changed: Vec<String>,
+    pub(super) moved: Vec<(usize, Overlay)>,
+    /// Networks whose packets cannot pass, and why.
+    pub(super) lost: Vec<(usize, String)>,
+    /// Networks that are not as they shall be, though packets pass, and why.
+    pub(super) minor: Vec<(usize, String)>,
+}
+
+/// Has maps, programs and record follow an overlay interface to another index or MAC address.
+pub(super) fn follow(
+    directories: &Directories,
+    running: &mut ActivePlane,
+    index: usize,
+    overlay: Overlay,
+) -> anyhow::Result<()> {
+    let facts = OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac };
+    let Some(before) = running.plan.set_overlay(index, facts) else { return Ok(()) };
+    running.plane.move_network(&running.plan, index, before)?;
+    let Some(record) = running.state.networks.get_mut(index) else { return Ok(()) };
+    record.ifindex = overlay.ifindex;
+    if before != overlay.ifindex {
+        let hook = attach_modes::tc_hook(&running.preflight.config);
+        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        let on = AttachTarget { interface: &record.interface, ifindex: overlay.ifindex };
+        running.plane.attach_encap(on, record.vni, hooks, &directories.pins)?;
+    }
+    Ok(())
 }

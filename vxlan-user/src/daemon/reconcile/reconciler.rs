@@ -42,6 +42,8 @@ pub(in crate::daemon) struct Reconciler<'a> {
     full_pass: bool,
     /// The MTU of the underlay has grown. The overlay interfaces get theirs once all paths have it.
     widen_overlays: bool,
+    /// What overlay interfaces and their routes shall be like has changed.
+    pub(super) overlays_changed: bool,
     /// The record on disk lacks something that was learned.
     pub(super) unsaved: bool,
 }
@@ -83,6 +85,7 @@ impl<'a> Reconciler<'a> {
             read_underlay: true,
             full_pass: true,
             widen_overlays: false,
+            overlays_changed: false,
             unsaved: false,
         }
     }
@@ -159,8 +162,7 @@ impl<'a> Reconciler<'a> {
             self.dirty.mark_all();
             self.widen_overlays = paths.mtu > old_mtu;
         }
-        // In this order an overlay interface never sends packets that are too long for the paths.
-        let mut changed = paths.mtu < old_mtu && self.apply_overlay_mtus(running).await;
+        let mut changed = paths.mtu < old_mtu && self.plan_overlay_mtus(running);
         self.dirty.record(&paths);
         paths.peers.iter().try_for_each(|resolved| self.apply_path(running, resolved))?;
         if self.dirty.is_empty() && std::mem::take(&mut self.full_pass) {
@@ -168,7 +170,7 @@ impl<'a> Reconciler<'a> {
         }
         if self.widen_overlays && self.dirty.is_empty() {
             self.widen_overlays = false;
-            changed |= self.apply_overlay_mtus(running).await;
+            changed |= self.plan_overlay_mtus(running);
         }
         if changed && let Err(error) = self.directories.run_dir.store(&running.state) {
             // Only `vxlan show` reads these MTUs.
@@ -199,6 +201,7 @@ impl<'a> Reconciler<'a> {
         }
         running.plane.set_peer(index as u32, &new)?;
         running.plan.peers[index] = new;
+        self.overlays_changed |= new.mtu != old.mtu;
         match path {
             Ok(path) if old.ifindex == 0 => {
                 tracing::info!(peer = %peer.name, "reachable via {}", path.gateway);
@@ -207,6 +210,12 @@ impl<'a> Reconciler<'a> {
             Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
         }
         Ok(())
+    }
+
+    /// Returns whether what overlay interfaces and their routes shall be like has changed since the
+    /// last call.
+    pub(in crate::daemon) fn take_overlays_changed(&mut self) -> bool {
+        std::mem::take(&mut self.overlays_changed)
     }
 
     /// Writes to disk what was learned since the last time, for the next start.

@@ -1,13 +1,12 @@
 //! The changes that a takeover has made so far.
 
-use crate::{dataplane::AttachedPrograms, host::WantedRoute};
+use crate::{dataplane::AttachedPrograms, host::OverlayChanges};
 
 /// The changes that a failed takeover must undo.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// The names of overlay interfaces that were made.
-    pub(super) overlays: Vec<String>,
-    pub(super) routes: Vec<WantedRoute>,
+    /// Overlay interfaces and routes.
+    pub(super) overlays: OverlayChanges,
     /// The pins are new: there were none before.
     pub(super) pinned: bool,
     /// Links and filters as they were before.

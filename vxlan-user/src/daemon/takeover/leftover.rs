@@ -10,16 +10,11 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 
 use crate::{
-    config::{self, RouteTable},
-    daemon::preflight::Preflight,
-    host::{Host, HostError},
+    config,
+    daemon::{overlay_specs::routed_prefixes, preflight::Preflight},
+    host::{Host, HostError, Made},
     state::{self, HostState},
 };
-
-/// Returns whether both are the same network, with the same interface name.
-fn same_network(new: &config::Network, old: &state::NetworkRecord) -> bool {
-    new.interface.value == old.interface && new.vni.value.get() == old.vni
-}
 
 /// Removes what conflicts with new interfaces and routes: networks whose name or VNI another
 /// network has now, and routes of a prefix that moves to another network.
@@ -28,85 +23,114 @@ pub(in crate::daemon) async fn remove_conflicting(
     preflight: &Preflight,
 ) -> anyhow::Result<()> {
     let networks = &preflight.config.networks;
+    let by_name: HashMap<&str, u32> =
+        networks.iter().map(|new| (new.interface.value.as_str(), new.vni.value.get())).collect();
+    let vnis: HashSet<u32> = networks.iter().map(|new| new.vni.value.get()).collect();
     let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
-    for old in previous() {
-        let conflicts = |new: &config::Network| {
-            new.interface.value == old.interface || new.vni.value.get() == old.vni
-        };
-        let stays = networks.iter().any(|new| same_network(new, old));
-        if !stays && networks.iter().any(conflicts) {
-            let removed = host.delete_overlay(&old.interface).await;
-            removed.with_context(|| format!("the previous network {} is in the way", old.vni))?;
-        }
-    }
-    let new = networks.iter().map(|new| new.interface.value.as_str());
-    let own_names: HashSet<&str> =
-        previous().map(|old| old.interface.as_str()).chain(new).collect();
-    let overlays = host.list_overlays().await?;
-    let interfaces = overlays.iter().map(|overlay| (overlay.ifindex, overlay.name.as_str()));
-    let interfaces = interfaces.filter(|(_, name)| own_names.contains(name)).collect();
+    let conflicting = previous().filter(|old| {
+        let same_name = by_name.get(old.interface.as_str());
+        let stays = same_name == Some(&old.vni);
+        !stays && (same_name.is_some() || vnis.contains(&old.vni))
+    });
+    let conflicting: Vec<_> = conflicting.map(|old| (old.vni, old.made())).collect();
+    let removed = host.delete_made_pairs(&conflicting).await;
+    removed.context("a previous network is in the way")?;
+    let interfaces = own_interfaces(host, previous(), networks).await?;
     Ok(remove_routes(host, networks, &interfaces, moves).await?)
 }
 
-/// Removes interfaces and routes of a previous run that the configuration does not ask for, and the
-/// record of the interfaces: the last `leftover` networks of the state. An interface that cannot be
-/// removed stays on record; a route that cannot is found in the kernel by the next start. All
-/// routes through `new_interfaces`, which this takeover has made, are new.
+/// Removes interfaces, routes and blackholes of a previous run that the configuration does not ask
+/// for, and the record of the interfaces: the last `leftover` networks of the state. An interface
+/// that cannot be removed stays on record; a route that cannot is found in the kernel by the next
+/// start.
 pub(in crate::daemon) async fn remove(
     host: &Host,
     preflight: &Preflight,
     state: &mut HostState,
     leftover: usize,
-    new_interfaces: &[String],
 ) {
-    for old in state.networks.split_off(state.networks.len().saturating_sub(leftover)) {
-        if let Err(error) = host.delete_overlay(&old.interface).await {
-            tracing::warn!("interface {} stays: {error}", old.interface);
-            state.networks.push(old);
-        }
+    let old = state.networks.split_off(state.networks.len().saturating_sub(leftover));
+    let pairs: Vec<_> = old.iter().map(|old| (old.vni, old.made())).collect();
+    if let Err(error) = host.delete_made_pairs(&pairs).await {
+        tracing::warn!("interfaces of previous networks stay: {error}");
+        state.networks.extend(old);
     }
     let networks = &preflight.config.networks;
-    let stay = state.networks.iter().take(networks.len());
-    let adopted = stay.filter(|network| !new_interfaces.contains(&network.interface));
-    let interfaces = adopted.map(|network| (network.ifindex, network.interface.as_str())).collect();
-    if let Err(error) = remove_routes(host, networks, &interfaces, unwanted).await {
+    let interfaces = own_interfaces(host, state.networks.iter().take(networks.len()), networks);
+    let removed = match interfaces.await {
+        Ok(interfaces) => remove_routes(host, networks, &interfaces, unwanted).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
         tracing::warn!("a leftover route stays: {error}");
+    }
+    if let Err(error) = remove_blackholes(host, preflight).await {
+        tracing::warn!("a leftover blackhole stays: {error}");
     }
     remove_clsact(host, preflight).await;
 }
 
-/// Returns whether a route through `present` shall lead through another interface.
-fn moves(present: &str, wanted: Option<&str>) -> bool {
+/// Returns the VNIs of the overlay interfaces that these records and networks have, by index of the
+/// interface.
+async fn own_interfaces(
+    host: &Host,
+    records: impl Iterator<Item = &state::NetworkRecord>,
+    networks: &[config::Network],
+) -> Result<HashMap<u32, u32>, HostError> {
+    let view = host.view_links().await?;
+    let made = records.map(|record| (record.vni, record.made()));
+    let mut made: HashMap<u32, Made> = made.collect();
+    for network in networks {
+        made.entry(network.vni.value.get()).or_default();
+    }
+    let ifindex = |(vni, made): (&u32, &Made)| Some((view.overlay_ifindex(*vni, made)?, *vni));
+    Ok(made.iter().filter_map(ifindex).collect())
+}
+
+/// Returns whether a route through the network `present` shall lead through another one.
+fn moves(present: u32, wanted: Option<u32>) -> bool {
     wanted.is_some_and(|wanted| wanted != present)
 }
 
-/// Returns whether a route through `present` shall not be there.
-fn unwanted(present: &str, wanted: Option<&str>) -> bool {
+/// Returns whether a route through the network `present` shall not be there.
+fn unwanted(present: u32, wanted: Option<u32>) -> bool {
     wanted != Some(present)
 }
 
-/// Removes the daemon's routes through `interfaces`, which has names by index, for which `selects`
-/// returns true. Its arguments are the name of the interface that a route leads through, and the
-/// name of the interface, if any, that the configuration routes the prefix through.
+/// Removes the daemon's routes through `interfaces`, which has VNIs by index, for which `selects`
+/// returns true. Its arguments are the network that a route leads through, and the network, if any,
+/// that the configuration routes the prefix through.
 async fn remove_routes(
     host: &Host,
     networks: &[config::Network],
-    interfaces: &HashMap<u32, &str>,
-    selects: fn(&str, Option<&str>) -> bool,
+    interfaces: &HashMap<u32, u32>,
+    selects: fn(u32, Option<u32>) -> bool,
 ) -> Result<(), HostError> {
     if interfaces.is_empty() {
         return Ok(());
     }
-    let routed = networks.iter().filter(|new| new.route_table.value == RouteTable::Main);
-    let wanted = routed.flat_map(|new| {
-        new.prefixes().map(|prefix| (prefix.value.trunc(), new.interface.value.as_str()))
+    let wanted = networks.iter().flat_map(|new| {
+        let vni = new.vni.value.get();
+        routed_prefixes(new).into_iter().map(move |prefix| (prefix.trunc(), vni))
     });
-    let wanted: HashMap<IpNet, &str> = wanted.collect();
+    let wanted: HashMap<IpNet, u32> = wanted.collect();
     let mut routes = host.own_routes().await?;
     routes.retain(|(prefix, ifindex)| {
-        interfaces.get(ifindex).is_some_and(|name| selects(name, wanted.get(prefix).copied()))
+        interfaces.get(ifindex).is_some_and(|vni| selects(*vni, wanted.get(prefix).copied()))
     });
     host.remove_routes(&routes).await.map(drop)
+}
+
+/// Removes the blackholes of a previous run that the configuration does not ask for.
+async fn remove_blackholes(host: &Host, preflight: &Preflight) -> Result<(), HostError> {
+    let networks = preflight.config.networks.iter().filter(|network| network.blackhole);
+    let wanted: HashSet<IpNet> =
+        networks.flat_map(routed_prefixes).map(|prefix| prefix.trunc()).collect();
+    let previous = preflight.previous.iter().flat_map(|previous| &previous.networks);
+    let made = previous.filter(|network| network.blackholes).flat_map(|network| &network.routes);
+    let unwanted: Vec<IpNet> =
+        made.map(IpNet::trunc).filter(|prefix| !wanted.contains(prefix)).collect();
+    host.remove_blackholes(&unwanted).await.map(drop)
 }
 
 /// Removes the clsact qdisc that was made for another underlay interface than the present one.

@@ -13,11 +13,8 @@ mod undo;
 use std::sync::Arc;
 
 use self::{
-    changes::Changes,
-    interfaces::{make_overlays, make_routes},
-    previous_generations::PreviousGenerations,
-    replace::replace_programs,
-    undo::undo,
+    changes::Changes, interfaces::make_overlays, previous_generations::PreviousGenerations,
+    replace::replace_programs, undo::undo,
 };
 use crate::{
     attach_mode::AttachMode,
@@ -102,12 +99,13 @@ async fn change<P>(
     };
     interrupt.check()?;
     leftover::remove_conflicting(host, &preflight).await?;
-    let overlays = make_overlays(host, Some(interrupt), &preflight, &mut state, changes).await?;
+    let made = preflight.previous.iter().flat_map(|previous| &previous.networks);
+    let made: Vec<_> = made.cloned().collect();
+    let overlays =
+        make_overlays(host, Some(interrupt), &preflight, &made, &mut state, changes).await?;
     let hidden: Vec<&str> = state.networks.iter().map(|network| network.hidden.as_str()).collect();
     host.block_transmit(&hidden).await?;
-    tracing::debug!("start: recorded, interfaces made");
-    make_routes(host, &preflight, &mut state, changes).await?;
-    tracing::debug!("start: routes made");
+    tracing::debug!("start: recorded, interfaces and routes made");
     let paths = initial_paths::resolve(&preflight, &endpoints, host).await;
     tracing::debug!("start: paths resolved");
     interrupt.check()?;
@@ -155,7 +153,7 @@ async fn change<P>(
     if let Err(error) = previous_generations.retire(directories, state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, preflight, state, leftovers, &changes.overlays).await;
+    leftover::remove(host, preflight, state, leftovers).await;
     if let Err(error) = directories.run_dir.store(state) {
         tracing::warn!("{error}");
     }

@@ -1,10 +1,13 @@
 //! Makes the record on disk: what a takeover is about to make, together with what a previous run
 //! left.
 
+use ipnet::IpNet;
+
 use crate::{
     config,
     daemon::{
         directories::Directories,
+        overlay_specs::{routed_prefixes, routes_beyond_link},
         preflight::{Preflight, attach_modes},
     },
     dataplane::{DataPlane, TcHook},
@@ -73,7 +76,10 @@ pub(in crate::daemon) async fn planned(
                 mac: mac_before(network.vni.value.get()),
                 mtu: preflight.overlay_mtu(network),
                 addresses: network.addresses.iter().map(|at| at.value).collect(),
-                routes: Vec::new(),
+                routes: routed_prefixes(network),
+                blackholes: network.blackhole,
+                proxy_arp: routes_beyond_link(network),
+                lost: None,
             })
             .collect(),
         members: members.collect(),
@@ -114,13 +120,24 @@ pub(in crate::daemon) fn merged(planned: &HostState, previous: Option<&HostState
         state.underlay.tc = planned.underlay.tc;
     }
     for new in &planned.networks {
-        let same =
-            |old: &state::NetworkRecord| old.interface == new.interface && old.vni == new.vni;
-        if !previous.networks.iter().any(same) {
+        let Some(old) = state.networks.iter_mut().find(|old| old.is_same(new)) else {
             state.networks.push(new.clone());
-        }
+            continue;
+        };
+        add_missing(&mut old.addresses, &new.addresses);
+        add_missing(&mut old.routes, &new.routes);
+        old.blackholes |= new.blackholes;
+        old.proxy_arp |= new.proxy_arp;
     }
     state
+}
+
+fn add_missing(to: &mut Vec<IpNet>, from: &[IpNet]) {
+    for net in from {
+        if !to.contains(net) {
+            to.push(*net);
+        }
+    }
 }
 
 /// Lists the networks of a previous run that are not planned, and conflict with no planned network.

@@ -1,13 +1,10 @@
 //! Undoes a takeover that has failed half-way.
 
-use super::{
-    changes::Changes,
-    interfaces::{make_overlays, make_routes},
-};
+use super::{changes::Changes, interfaces::make_overlays};
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
     dataplane::detach_deliver_filter,
-    host::Host,
+    host::{Host, HostError, OverlayChanges},
     state::HostState,
 };
 
@@ -31,13 +28,14 @@ pub(super) async fn undo(
             collect(host.remove_clsact(ifindex).await.map(drop).map_err(|error| error.to_string()));
         }
     }
-    let routes: Vec<_> = changes.routes.iter().map(|route| (route.prefix, route.ifindex)).collect();
-    collect(host.remove_routes(&routes).await.map(drop).map_err(|error| error.to_string()));
-    for name in changes.overlays {
-        collect(host.delete_overlay(&name).await.map(drop).map_err(|error| error.to_string()));
-    }
+    let OverlayChanges { pairs, routes, blackholes } = &changes.overlays;
+    let text = |error: HostError| error.to_string();
+    collect(host.remove_routes(routes).await.map(drop).map_err(text));
+    collect(host.remove_blackholes(blackholes).await.map(drop).map_err(text));
+    collect(host.delete_pairs(pairs).await.map(drop).map_err(text));
     if let Some(running) = running {
-        collect(revive(host, running).await.map_err(|error| format!("{error:#}")));
+        let revived = revive(directories, host, running).await;
+        collect(revived.map_err(|error| format!("{error:#}")));
     }
     if problems.is_empty() {
         let generations = previous.as_ref().map_or(&[][..], |previous| &previous.generations);
@@ -65,12 +63,14 @@ pub(super) async fn undo(
 
 /// Makes the interfaces and routes of `running` again that gave way to new ones, or whose settings
 /// were changed.
-async fn revive(host: &Host, running: &ActivePlane) -> anyhow::Result<()> {
+async fn revive(
+    directories: &Directories,
+    host: &Host,
+    running: &ActivePlane,
+) -> anyhow::Result<()> {
     let mut state = running.state.clone();
     let mut changes = Changes::default();
-    make_overlays(host, None, &running.preflight, &mut state, &mut changes).await?;
-    for network in &mut state.networks {
-        network.routes.clear();
-    }
-    make_routes(host, &running.preflight, &mut state, &mut changes).await
+    // The record has what the failed takeover has made, too.
+    let made = directories.run_dir.load()?.map_or_else(Vec::new, |record| record.networks);
+    make_overlays(host, None, &running.preflight, &made, &mut state, &mut changes).await.map(drop)
 }

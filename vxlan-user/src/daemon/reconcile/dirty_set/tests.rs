@@ -23,6 +23,8 @@ fn route(prefix: &str) -> HostEvent {
         metric: 0,
         protocol: 4,
         unicast: true,
+        blackhole: false,
+        mtu: None,
     })
 }
 
