@@ -16,7 +16,8 @@ const LOSS_WINDOW: u64 = 32;
 /// Echo requests to the addresses behind one peer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InnerEcho {
-    stats: Option<EchoStats>,
+    /// Of few peers an address is known: those without stay small.
+    stats: Option<Box<EchoStats>>,
     /// When any address was last found to answer.
     answered_at: Option<Duration>,
     /// Requests since the latest answer, to whatever address.
@@ -55,7 +56,7 @@ impl InnerEcho {
     pub(super) fn request_sent(&mut self, address: IpAddr, sequence: u16, now: Duration) {
         let stats = match &mut self.stats {
             Some(stats) if stats.address == address => stats,
-            other => other.insert(EchoStats::new(address)),
+            other => other.insert(Box::new(EchoStats::new(address))),
         };
         // Whether the previous request was answered is known by now.
         stats.loss.record(stats.sent, stats.answered);
@@ -124,7 +125,7 @@ impl InnerEcho {
 
     /// Describes how many requests were answered.
     pub(super) fn sentence(&self) -> Option<String> {
-        let EchoStats { address, sent, answered, loss, .. } = self.stats.as_ref()?;
+        let EchoStats { address, sent, answered, loss, .. } = self.stats.as_deref()?;
         let (of, came) = loss.counts();
         Some(format!(
             "it has no key, so it is asked by echo through the tunnel: {address} answered \
