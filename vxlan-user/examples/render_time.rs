@@ -104,7 +104,7 @@ fn snapshot(peers: usize) -> Snapshot {
         usage: Vec::new(),
         path_mtus: vec![1500; peers],
         observed: vec![ObservedData { mapping: None, last_seen: Some(3) }; peers],
-        reports: names.iter().map(|name| report(name)).collect(),
+        reports: names.iter().map(|name| Arc::new(report(name))).collect(),
         round_trips: Some(round_trips),
         longest_turn: None,
         lost_lines: Some(0),

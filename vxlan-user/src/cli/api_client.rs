@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
         let report = crate::probe::Report { nat: NatVerdict::Napt, ..crate::probe::sample("aws") };
-        reports.put(vec![report.clone()]);
+        reports.put_some(0, vec![report.clone()]);
         let answer = requested(&path).await.expect("an answer").expect("a daemon");
         assert_eq!(answer.peers, [report]);
 

@@ -138,7 +138,7 @@ pub async fn run(
             event = probing.next() => {
                 turns.begin("probes");
                 let event = event.context("cannot receive probes")?;
-                probing.handle(event, &mut running, &mut reconciler).await?;
+                probing.handle(event, &mut running, &mut reconciler);
             }
             request = requests.next() => {
                 turns.begin("a reload");
@@ -194,8 +194,8 @@ pub async fn run(
             // A batch at a time, so that the other branches have their turn.
             () = std::future::ready(()), if reconciler.has_work() => {
                 turns.begin("paths to peers");
-                reconciler.run_batch(&mut running).await?;
-                probing.set_paths(&running, &reconciler);
+                let peers = reconciler.run_batch(&mut running).await?;
+                probing.set_paths(&peers, &running, &reconciler);
             }
         }
     }

@@ -30,7 +30,7 @@ fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::PeerRecord, &Obse
 fn declared(page: &mut Page, snapshot: &Snapshot) {
     let mut info = Samples::new(&PEER_INFO);
     let reports: HashMap<&str, &Report> =
-        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), &**report)).collect();
     for (peer, data) in peers(snapshot) {
         let report = reports.get(peer.name.as_str());
         let endpoint = peer.endpoint.map_or_else(String::new, |at| at.to_string());

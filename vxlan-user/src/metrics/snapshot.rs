@@ -51,7 +51,7 @@ pub struct Snapshot {
     /// The data packets of each peer, in the order of the peers of the state.
     pub observed: Vec<ObservedData>,
     /// The report on each peer; empty without a prober.
-    pub reports: Arc<[Report]>,
+    pub reports: Vec<Arc<Report>>,
     pub round_trips: Option<RttHistogram>,
     /// How long the longest recent turn of the event loop took. Absent: there is no daemon.
     pub longest_turn: Option<Duration>,

@@ -1,6 +1,9 @@
 //! Tests of the rendered page: which families and samples a peer has.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use crate::{
     metrics::{Family, MetricKind, RttHistogram, Snapshot},
@@ -56,7 +59,7 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
         usage: Vec::new(),
         path_mtus: vec![1500; 3],
         observed: vec![ObservedData::default(); 3],
-        reports: reports.into(),
+        reports: reports.into_iter().map(Arc::new).collect(),
         round_trips: Some(RttHistogram::new(["keyed"]).expect("a histogram")),
         at: UNIX_EPOCH + Duration::from_secs(1_000_000),
     }

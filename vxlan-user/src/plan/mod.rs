@@ -4,13 +4,14 @@
 //! no netlink.
 //!
 //! Import order, lowest first: `names`, `facts`, `address`, `secrets`, `slots`, `peer`, `senders`,
-//! `learned`, `contents`, `settings`, `networks`, `build`.
+//! `membership`, `learned`, `contents`, `settings`, `networks`, `build`.
 
 mod address;
 mod build;
 mod contents;
 mod facts;
 mod learned;
+mod membership;
 mod names;
 mod networks;
 mod peer;
@@ -28,7 +29,8 @@ pub use facts::{
     LearnedEndpoint, OverlayFacts, PeerPath, UnderlayFacts, default_overlay_mtu, known_endpoint,
     overhead, overlay_mac,
 };
-pub use learned::{Endpoints, Taken};
+pub use learned::{Endpoints, Moves, Taken};
+pub use membership::Moved;
 pub use names::{Names, SlotOwner};
 pub use peer::peer_entry;
 pub use secrets::Secrets;

@@ -80,14 +80,14 @@ impl Senders {
     }
 }
 
-fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
+pub(super) fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
     let from = network_address(vni, endpoint.ip());
     Mapping { from, port: endpoint.port().to_be_bytes(), pad: [0; 2] }
 }
 
 /// Returns the flags of a learned endpoint: whether its address is another than that of the peer's
 /// own interface.
-fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
+pub(super) fn rewritten(peer: &config::Peer, learned: &LearnedEndpoint) -> u32 {
     let reported = learned.sent_from != learned.endpoint.ip();
     let declared = peer.private_behind(learned.endpoint.ip()).is_some();
     if reported || declared { SourceEntry::REWRITTEN } else { 0 }

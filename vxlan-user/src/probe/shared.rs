@@ -1,6 +1,9 @@
 //! The latest reports: written by the event loop, read by `/metrics` and `vxlan show`.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,18 +11,34 @@ use super::report::Report;
 
 /// Holds the latest report on each peer. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct SharedReports(Arc<RwLock<Arc<[Report]>>>);
+pub struct SharedReports(Arc<RwLock<Vec<Option<Arc<Report>>>>>);
 
 impl SharedReports {
-    /// Replaces all reports: one for each peer, in the order of the configuration.
-    pub fn put(&self, reports: Vec<Report>) {
-        // A writer that panicked has left the previous reports whole.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = reports.into();
+    /// Sets which peers there are, in the order of the configuration. Those that were there keep
+    /// their reports.
+    pub fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        // A writer that panicked has left every report whole.
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known: HashMap<String, Arc<Report>> =
+            all.drain(..).flatten().map(|report| (report.peer.clone(), report)).collect();
+        all.extend(names.map(|name| known.get(name).map(Arc::clone)));
     }
 
-    /// Returns the latest reports; none before the first were put.
-    pub fn latest(&self) -> Arc<[Report]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// Replaces the reports on some peers, from the one with the index `first` on.
+    pub fn put_some(&self, first: usize, reports: Vec<Report>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let end = first + reports.len();
+        if all.len() < end {
+            all.resize(end, None);
+        }
+        let replaced = all.iter_mut().skip(first).zip(reports);
+        replaced.for_each(|(known, report)| *known = Some(Arc::new(report)));
+    }
+
+    /// Returns the latest report on each peer on which there is one.
+    pub fn latest(&self) -> Vec<Arc<Report>> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().flatten().map(Arc::clone).collect()
     }
 }
 

@@ -8,7 +8,7 @@ mod passive;
 mod peers;
 mod underlay;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -70,7 +70,7 @@ fn text(directories: &Directories, args: &Show) -> anyhow::Result<String> {
             let mut snapshot = snapshot(directories)?;
             // What is counted is shown with or without a daemon that can say more.
             if let Ok(Some(reports)) = api_client::nat(&directories.run_dir.api_socket()) {
-                snapshot.reports = reports.peers.into();
+                snapshot.reports = reports.peers.into_iter().map(Arc::new).collect();
             }
             if args.json { pretty(&peers::json(&snapshot)) } else { peers::table(&snapshot) }
         }

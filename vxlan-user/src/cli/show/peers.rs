@@ -65,7 +65,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     let paths: HashMap<&str, _> =
         paths.map(|(peer, mtu)| (peer.name.as_str(), (peer, mtu))).collect();
     let reports: HashMap<&str, &Report> =
-        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), &**report)).collect();
     for member in &snapshot.traffic {
         let (peer, path_mtu) = paths.get(member.peer.as_str()).copied().unzip();
         let c = &member.counters;
@@ -138,7 +138,7 @@ pub(super) fn json(snapshot: &Snapshot) -> Value {
     let dropped = Drops::new(snapshot);
     let members = snapshot.by_peer();
     let reports: HashMap<&str, &Report> =
-        snapshot.reports.iter().map(|report| (report.peer.as_str(), report)).collect();
+        snapshot.reports.iter().map(|report| (report.peer.as_str(), &**report)).collect();
     let peers = snapshot.state.peers.iter().zip(&snapshot.path_mtus).map(|(peer, path_mtu)| {
         let networks = members.get(peer.name.as_str()).into_iter().flatten().map(|member| {
             let mut value = counters_json(&member.counters);

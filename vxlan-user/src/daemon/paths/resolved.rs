@@ -9,7 +9,7 @@ use crate::{
 
 /// Paths resolved in one batch, which takes some milliseconds, so that the other branches of the
 /// event loop have their turn.
-pub(in crate::daemon) const PATHS_AT_A_TIME: usize = 256;
+pub(in crate::daemon) const PATHS_AT_A_TIME: usize = 64;
 
 /// The path to a peer, or why there is none at present: then packets to the peer are dropped as
 /// `no_neighbour`.

@@ -1,6 +1,8 @@
 //! Carries out the actions of probers: sends probes, and has the reconciler apply endpoints and
 //! MTUs that probes prove.
 
+use std::time::Duration;
+
 use super::{
     Probing,
     destination::{destination, packet_length},
@@ -16,7 +18,7 @@ use crate::{
 
 impl Probing {
     /// Carries out one action of a peer's prober.
-    pub(super) async fn act(
+    pub(super) fn act(
         &mut self,
         peer: usize,
         action: Action,
@@ -27,8 +29,8 @@ impl Probing {
             Action::Transmit(packet) => self.send(peer, &packet),
             Action::MoveEndpoint { to, sent_from } => {
                 let to = LearnedEndpoint { endpoint: to, sent_from };
-                reconciler.learn_endpoint(running, peer, to).await?;
-                self.settle_endpoints(running, reconciler);
+                let settled = reconciler.learn_endpoint(running, peer, to)?;
+                self.settle_endpoints(settled, running, reconciler);
             }
             Action::PathMtu(found) => {
                 let proved = match self.probers.get(peer) {
@@ -47,15 +49,16 @@ impl Probing {
     }
 
     /// Gives the endpoint of a silent peer to another peer that has proved to be there.
-    pub(super) async fn reassign_endpoints(
+    pub(super) fn reassign_endpoints(
         &mut self,
         running: &mut ActivePlane,
         reconciler: &mut Reconciler<'_>,
     ) -> anyhow::Result<()> {
         let now = now();
-        for (peer, prober) in self.probers.iter().enumerate() {
+        for peer in running.endpoints.all_refused() {
             let refused = running.endpoints.refused(peer).map(|to| to.endpoint);
-            if let (Some(refused), PeerProber::Keyed(prober)) = (refused, prober)
+            if let (Some(refused), Some(PeerProber::Keyed(prober))) =
+                (refused, self.probers.get(peer))
                 && prober.latest_source().is_some_and(|at| at != refused)
             {
                 // The peer has another endpoint by now.
@@ -68,47 +71,60 @@ impl Probing {
                 _ => false,
             };
             if silent {
-                reconciler.release_endpoint(running, holder).await?;
-                self.settle_endpoints(running, reconciler);
+                let settled = reconciler.release_endpoint(running, holder)?;
+                self.settle_endpoints(settled, running, reconciler);
             }
         }
         Ok(())
     }
 
-    /// Passes to the probers the endpoints of their peers, after some were granted or refused.
-    pub(super) fn settle_endpoints(&mut self, running: &ActivePlane, reconciler: &Reconciler<'_>) {
-        let now = now();
-        for (peer, prober) in self.probers.iter_mut().enumerate() {
-            if let PeerProber::Keyed(prober) = prober {
-                prober.settle_endpoint(running.endpoints.of(peer).map(|at| at.endpoint), now);
-            }
-        }
-        self.set_paths(running, reconciler);
-    }
-
-    /// Passes to the probers the present paths to their peers.
-    pub(in crate::daemon) fn set_paths(
+    /// Passes to the probers of these peers the endpoints that were granted or refused.
+    pub(super) fn settle_endpoints(
         &mut self,
+        peers: impl IntoIterator<Item = usize>,
         running: &ActivePlane,
         reconciler: &Reconciler<'_>,
     ) {
         let now = now();
-        for (peer, prober) in self.probers.iter_mut().enumerate() {
-            let Some(entry) = running.plan.peers.get(peer) else { continue };
-            match prober {
-                PeerProber::Keyed(prober) => {
-                    prober.set_endpoint(destination(running, peer), now);
-                    prober.set_mtu(
-                        packet_length(reconciler.route_mtu(peer).unwrap_or(entry.mtu)),
-                        now,
-                    );
-                }
-                PeerProber::Echo { unkeyed, .. } => {
-                    unkeyed.set_endpoint(destination(running, peer))
-                }
+        for peer in peers {
+            if let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer) {
+                prober.settle_endpoint(running.endpoints.of(peer).map(|at| at.endpoint), now);
             }
+            self.set_path(peer, running, reconciler, now);
         }
-        self.due = self.next_due(now);
+    }
+
+    /// Passes to the probers of these peers the present paths.
+    pub(in crate::daemon) fn set_paths(
+        &mut self,
+        peers: &[usize],
+        running: &ActivePlane,
+        reconciler: &Reconciler<'_>,
+    ) {
+        let now = now();
+        peers.iter().for_each(|peer| self.set_path(*peer, running, reconciler, now));
+    }
+
+    fn set_path(
+        &mut self,
+        peer: usize,
+        running: &ActivePlane,
+        reconciler: &Reconciler<'_>,
+        now: Duration,
+    ) {
+        let Some(entry) = running.plan.peers.get(peer) else { return };
+        match self.probers.get_mut(peer) {
+            Some(PeerProber::Keyed(prober)) => {
+                prober.set_endpoint(destination(running, peer), now);
+                let mtu = reconciler.route_mtu(peer).unwrap_or(entry.mtu);
+                prober.set_mtu(packet_length(mtu), now);
+            }
+            Some(PeerProber::Echo { unkeyed, .. }) => {
+                unkeyed.set_endpoint(destination(running, peer));
+            }
+            None => return,
+        }
+        self.bring_forward(peer);
     }
 
     /// Sends a probe. The prober is notified where the link does not take its length.

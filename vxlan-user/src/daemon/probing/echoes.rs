@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Echoes {
     sockets: HashMap<(usize, bool), EchoSocket>,
     sequence: u16,
+    /// The peer that the latest request with a number went to.
+    recipients: HashMap<u16, usize>,
 }
 
 /// An address behind a peer, in one network.
@@ -62,16 +64,23 @@ pub(super) fn targets(
 }
 
 impl Echoes {
-    /// Sends a request to the target that has this address, and returns the address with the
-    /// sequence number. `None`: there is no such target, or the request could not be sent.
+    /// Sends a request to the target of a peer that has this address, and returns the address with
+    /// the sequence number. `None`: there is no such target, or the request could not be sent.
     pub(super) fn send_to(
         &mut self,
         config: &Config,
         targets: &[Target],
-        address: Option<IpAddr>,
+        (peer, address): (usize, Option<IpAddr>),
     ) -> Option<(IpAddr, u16)> {
         let target = targets.iter().find(|target| Some(target.address) == address)?;
-        self.send_request(config, target).map(|sequence| (target.address, sequence))
+        let sequence = self.send_request(config, target)?;
+        self.recipients.insert(sequence, peer);
+        Some((target.address, sequence))
+    }
+
+    /// Returns the peer that the latest request with this number went to.
+    pub(super) fn recipient_of(&self, sequence: u16) -> Option<usize> {
+        self.recipients.get(&sequence).copied()
     }
 
     /// Sends a request, and returns its sequence number. `None`: the request could not be sent.

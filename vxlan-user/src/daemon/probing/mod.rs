@@ -5,11 +5,14 @@
 mod actions;
 mod destination;
 mod echoes;
+mod events;
 mod parts;
 mod peer_counters;
 mod peer_probers;
 mod peer_states;
+mod report_pass;
 mod rounds;
+mod schedule;
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -26,6 +29,8 @@ use self::{
     peer_counters::PeerCounters,
     peer_probers::{PeerProber, peer_probers},
     peer_states::PeerStates,
+    report_pass::ReportPass,
+    schedule::Schedule,
 };
 use crate::{
     config::Config,
@@ -39,15 +44,17 @@ use crate::{
     probe::{Action, SharedReports},
 };
 
-/// How often counters are read, and reports written.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Most probes that are taken from the previous programs: more may come as long as these run.
+const PREVIOUS_PROBES: usize = 1024;
 
 /// The event that [`Probing::next`] has waited for.
 pub(super) enum Event {
     /// Probes have arrived.
     Arrived,
-    /// A peer or the reports are due.
+    /// A peer is due.
     Due,
+    /// The reports on some peers are due.
+    ReportDue,
     /// An echo request was answered.
     Echoed(EchoReply),
     /// Answers to echo requests cannot be received.
@@ -67,10 +74,10 @@ pub(super) struct Probing {
     reports: SharedReports,
     states: PeerStates,
     round_trips: RttHistogram,
-    /// When reports are due.
-    next_report: Duration,
-    /// When a peer or the reports are due.
-    due: Duration,
+    report_pass: ReportPass,
+    /// By peer: whether this host's mapping varies, as of the beginning of the pass.
+    varies: Vec<bool>,
+    schedule: Schedule,
     /// No poll before this time, so that polls do not keep everything else waiting.
     earliest_poll: Duration,
 }
@@ -90,8 +97,9 @@ impl Probing {
             reports: SharedReports::default(),
             states: PeerStates::default(),
             round_trips,
-            next_report: now,
-            due: now,
+            report_pass: report_pass(running, now),
+            varies: Vec::new(),
+            schedule: Schedule::new(running.preflight.config.peers.len(), now),
             earliest_poll: now,
         }
     }
@@ -110,11 +118,12 @@ impl Probing {
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // The indices in these probes are those of the previous configuration: the probes are
         // answered, and the peers' next probes will call for everything else again.
-        let mut received = Vec::new();
-        self.receive(&mut received);
-        for (peer, action) in received {
-            if let Action::Transmit(packet) = action {
-                self.send(peer, &packet);
+        for _ in 0..PREVIOUS_PROBES {
+            let Some((peer, actions)) = self.receive() else { break };
+            for action in actions {
+                if let Action::Transmit(packet) = action {
+                    self.send(peer, &packet);
+                }
             }
         }
         let previous = names.iter().cloned().zip(std::mem::take(&mut self.probers)).collect();
@@ -124,9 +133,8 @@ impl Probing {
         self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
         (self.ring, self.peer_counters, self.sender, self.more_in_ring) =
             (ring, peer_counters, sender, false);
-        self.settle_endpoints(running, reconciler);
-        self.next_report = now();
-        self.due = self.next_report;
+        self.begin_anew(running);
+        self.settle_endpoints(0..self.probers.len(), running, reconciler);
     }
 
     pub(super) fn reports(&self) -> SharedReports {
@@ -139,11 +147,19 @@ impl Probing {
 
     /// Waits for something to do. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&mut self) -> io::Result<Event> {
+        // A part of the peers at a time: probes that keep arriving do not defer it for ever.
+        if self.report_pass.due() <= now() {
+            return Ok(Event::ReportDue);
+        }
         if std::mem::take(&mut self.more_in_ring) {
             return Ok(Event::Arrived);
         }
         // A point in time, so that events until then do not defer it.
-        let due = Instant::now() + self.due.max(self.earliest_poll).saturating_sub(now());
+        let poll = self.schedule.next().map(|due| due.max(self.earliest_poll));
+        let report = self.report_pass.due();
+        let due = poll.map_or(report, |poll| poll.min(report));
+        let event = if due == report { Event::ReportDue } else { Event::Due };
+        let due = Instant::now() + due.saturating_sub(now());
         tokio::select! {
             ready = self.ring.readable_mut() => {
                 // Cleared before anything is taken out: what arrives after that makes it ready
@@ -155,55 +171,27 @@ impl Probing {
                 Ok(reply) => Event::Echoed(reply),
                 Err(error) => Event::EchoFailed(error),
             }),
-            () = sleep_until(due) => Ok(Event::Due),
+            () = sleep_until(due) => Ok(event),
         }
     }
 
-    /// Handles an event.
-    pub(super) async fn handle(
-        &mut self,
-        event: Event,
-        running: &mut ActivePlane,
-        reconciler: &mut Reconciler<'_>,
-    ) -> anyhow::Result<()> {
-        let mut actions = Vec::new();
-        match event {
-            Event::Arrived => self.receive(&mut actions),
-            Event::Due => self.poll(running, &mut actions),
-            Event::Echoed(reply) => self.echo_received(reply),
-            Event::EchoFailed(error) => {
-                tracing::warn!(
-                    "cannot receive answers to echo requests; sockets are opened anew: {error}"
-                );
-                self.echoes = Echoes::default();
-            }
-        }
-        for (peer, action) in actions {
-            // An action for one peer that the kernel refuses is no reason to give up the other
-            // peers.
-            if let Err(error) = self.act(peer, action, running, reconciler).await {
-                tracing::error!(peer = %running.preflight.config.peers[peer].name, "{error:#}");
-            }
-            self.bring_forward(peer);
-        }
-        let now = now();
-        if self.next_report <= now {
-            self.next_report = now + REPORT_INTERVAL;
-            if let Err(error) = self.reassign_endpoints(running, reconciler).await {
-                tracing::error!("{error:#}");
-            }
-            if let Err(error) = self.report(&running.preflight.config, now) {
-                tracing::warn!("no report on NAT this time: {error}");
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings the next poll forward, if the peer is due earlier than that.
+    /// Brings the next poll of a peer forward, if it is due earlier than that.
     fn bring_forward(&mut self, peer: usize) {
-        if let Some(PeerProber::Keyed(prober)) = self.probers.get(peer) {
-            self.due = self.due.min(prober.next_poll(now()));
-        }
+        let due = match self.probers.get(peer) {
+            Some(PeerProber::Keyed(prober)) => prober.next_poll(now()),
+            Some(PeerProber::Echo { next, .. }) => *next,
+            None => return,
+        };
+        self.schedule.bring_forward(peer, due);
+    }
+
+    /// Has every peer looked at, after the probers were made anew.
+    fn begin_anew(&mut self, running: &ActivePlane) {
+        let now = now();
+        self.schedule = Schedule::new(self.probers.len(), now);
+        self.report_pass = report_pass(running, now);
+        let names = running.preflight.config.peers.iter().map(|peer| peer.name.as_str());
+        self.reports.set_peers(names);
     }
 
     /// Has probes find out whether the path to a peer has the MTU that a router reports. Returns
@@ -226,6 +214,12 @@ impl UnderlayUser for Probing {
         let names = running.preflight.config.peers.iter().map(|peer| peer.name.value.clone());
         let previous = names.zip(std::mem::take(&mut self.probers)).collect();
         self.probers = peer_probers(running, previous, now());
-        self.due = now();
+        self.begin_anew(running);
     }
+}
+
+/// Plans the reports on all peers.
+fn report_pass(running: &ActivePlane, now: Duration) -> ReportPass {
+    let config = &running.preflight.config;
+    ReportPass::new(config.peers.len(), config.probe.interval, now)
 }

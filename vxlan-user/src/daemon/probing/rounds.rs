@@ -16,107 +16,85 @@ use crate::{
     probe::Action,
 };
 
-/// The shortest time from one poll of all peers to the next.
-const MIN_PAUSE: Duration = Duration::from_millis(10);
-/// Probes taken at a time, so that everything else in the event loop has its turn.
-const PROBES_AT_A_TIME: usize = 1024;
-/// Peers without a key polled at a time, for the same reason.
-const ECHOES_AT_A_TIME: usize = 1024;
-
 impl Probing {
-    /// Takes received probes out of the ring, and adds the actions that they call for to `todo`.
-    pub(super) fn receive(&mut self, todo: &mut Vec<(usize, Action)>) {
-        for _ in 0..PROBES_AT_A_TIME {
-            let Some(arrived) = self.ring.get_mut().take() else { return };
+    /// Takes the next received probe out of the ring: the peer, and the actions that the probe
+    /// calls for. `None`: there is none left.
+    pub(super) fn receive(&mut self) -> Option<(usize, Vec<Action>)> {
+        loop {
+            let arrived = self.ring.get_mut().take()?;
             let peer = arrived.peer as usize;
             let Some(PeerProber::Keyed(prober)) = self.probers.get_mut(peer) else { continue };
-            match prober.arrived(&arrived, now(), &mut random) {
-                Ok(actions) => todo.extend(actions.into_iter().map(|action| (peer, action))),
-                Err(refused) => {
-                    tracing::debug!(peer, "a probe is refused: {}", refused.label());
-                }
-            }
+            let actions = prober.arrived(&arrived, now(), &mut random).unwrap_or_else(|refused| {
+                tracing::debug!(peer, "a probe is refused: {}", refused.label());
+                Vec::new()
+            });
+            return Some((peer, actions));
         }
-        self.more_in_ring = true;
     }
 
-    /// Polls every peer that is due, and adds the actions that are due to `todo`.
-    pub(super) fn poll(&mut self, running: &ActivePlane, todo: &mut Vec<(usize, Action)>) {
+    /// Polls a peer, and returns the actions that are due.
+    pub(super) fn poll(&mut self, peer: usize, running: &ActivePlane) -> Vec<Action> {
         let now = now();
-        self.earliest_poll = now + MIN_PAUSE;
-        let mut echoes = 0;
-        for (peer, prober) in self.probers.iter_mut().enumerate() {
-            match prober {
-                PeerProber::Keyed(prober) if prober.next_poll(now) <= now => {
-                    let actions = prober.poll(now, &mut random);
-                    todo.extend(actions.into_iter().map(|action| (peer, action)));
-                    if prober.take_due_echo(now) && echoes < ECHOES_AT_A_TIME {
-                        echoes += 1;
-                        let config = &running.preflight.config;
-                        let targets =
-                            echoes::targets(config, &self.peer_counters, peer, prober.has_data());
-                        let address = prober.echo_address(&addresses(&targets));
-                        if let Some((address, sequence)) =
-                            self.echoes.send_to(config, &targets, address)
-                        {
-                            prober.echo_sent(address, sequence, now);
-                        }
+        let config = &running.preflight.config;
+        match self.probers.get_mut(peer) {
+            Some(PeerProber::Keyed(prober)) if prober.next_poll(now) <= now => {
+                let actions = prober.poll(now, &mut random);
+                if prober.take_due_echo(now) {
+                    let targets =
+                        echoes::targets(config, &self.peer_counters, peer, prober.has_data());
+                    let address = prober.echo_address(&addresses(&targets));
+                    if let Some((address, sequence)) =
+                        self.echoes.send_to(config, &targets, (peer, address))
+                    {
+                        prober.echo_sent(address, sequence, now);
                     }
                 }
-                PeerProber::Keyed(_) => {}
-                PeerProber::Echo { unkeyed, next } if *next <= now && echoes < ECHOES_AT_A_TIME => {
-                    echoes += 1;
-                    let config = &running.preflight.config;
-                    *next = now + config.probe.interval;
-                    if unkeyed.has_recent_data() {
-                        continue;
-                    }
+                actions
+            }
+            Some(PeerProber::Echo { unkeyed, next }) if *next <= now => {
+                *next = now + config.probe.interval;
+                if !unkeyed.has_recent_data() {
                     let targets = echoes::targets(config, &self.peer_counters, peer, true);
                     let address = unkeyed.echo_address(&addresses(&targets));
                     if let Some((address, sequence)) =
-                        self.echoes.send_to(config, &targets, address)
+                        self.echoes.send_to(config, &targets, (peer, address))
                     {
                         unkeyed.request_sent(address, sequence, now);
                     }
                 }
-                PeerProber::Echo { .. } => {}
+                Vec::new()
             }
+            Some(PeerProber::Keyed(_) | PeerProber::Echo { .. }) | None => Vec::new(),
         }
-        self.due = self.next_due(now);
     }
 
     /// Hands an answer to an echo request to the peer that the request went to.
     pub(super) fn echo_received(&mut self, reply: EchoReply) {
         let now = now();
-        for prober in &mut self.probers {
-            let (from, sequence) = (reply.from, reply.sequence);
-            let answered = match prober {
-                PeerProber::Keyed(prober) => prober.echo_received(from, sequence, now),
-                PeerProber::Echo { unkeyed, .. } => {
-                    unkeyed.reply_received(from, sequence, now).is_some()
-                }
-            };
-            if answered {
-                return;
+        let (from, sequence) = (reply.from, reply.sequence);
+        let Some(peer) = self.echoes.recipient_of(sequence) else { return };
+        match self.probers.get_mut(peer) {
+            Some(PeerProber::Keyed(prober)) => {
+                prober.echo_received(from, sequence, now);
             }
+            Some(PeerProber::Echo { unkeyed, .. }) => {
+                unkeyed.reply_received(from, sequence, now);
+            }
+            None => return,
         }
+        self.bring_forward(peer);
     }
 
-    /// Reads the counters, and writes a report on each peer.
+    /// Reads the counters of the peers that are due, and writes a report on each.
     pub(super) fn report(&mut self, config: &Config, now: Duration) -> anyhow::Result<()> {
-        let own_rewrites: Vec<_> = self
-            .probers
-            .iter()
-            .map(|prober| match prober {
-                PeerProber::Keyed(prober) => prober.recent_ours(now),
-                PeerProber::Echo { .. } => None,
-            })
-            .collect();
-        self.peer_counters.read_outside()?;
-        let mut reports = Vec::with_capacity(self.probers.len());
-        for (peer, (prober, varies)) in
-            self.probers.iter_mut().zip(nat::mapping_varies(&own_rewrites)).enumerate()
-        {
+        if self.report_pass.is_at_start() {
+            self.varies = self.mapping_varies(now);
+            self.peer_counters.read_outside()?;
+        }
+        let part = self.report_pass.take(now);
+        let first = part.start;
+        let mut reports = Vec::with_capacity(part.len());
+        for peer in part {
             let counts = self.peer_counters.read(peer)?;
             if self.peer_counters.is_new_twin(peer, &counts.drops) {
                 tracing::warn!(
@@ -126,22 +104,28 @@ impl Probing {
                      /var/lib/vxlan, and start again"
                 );
             }
-            reports.push(match prober {
-                PeerProber::Keyed(prober) => {
+            let varies = self.varies.get(peer).copied().unwrap_or(false);
+            let report = match self.probers.get_mut(peer) {
+                Some(PeerProber::Keyed(prober)) => {
                     prober.set_varies(varies, now);
                     prober.record_data(counts.total, counts.mapping, counts.last_received, now);
                     prober.record_drops(&counts.drops, now);
                     prober.report(now)
                 }
-                PeerProber::Echo { unkeyed, .. } => {
+                Some(PeerProber::Echo { unkeyed, .. }) => {
                     unkeyed.record_data(counts.total, counts.mapping, counts.last_received, now);
                     unkeyed.record_drops(&counts.drops, now);
                     unkeyed.report(now)
                 }
-            });
+                None => break,
+            };
+            self.states.record(&report, now);
+            reports.push(report);
         }
-        reports.iter().for_each(|report| self.states.record(report, now));
-        self.reports.put(reports);
+        self.reports.put_some(first, reports);
+        if !self.report_pass.is_at_start() {
+            return Ok(());
+        }
         for Line { bad, peer, text } in self.states.take_lines() {
             match (bad, peer) {
                 (true, Some(peer)) => tracing::warn!(%peer, "{text}"),
@@ -153,13 +137,17 @@ impl Probing {
         Ok(())
     }
 
-    /// Returns when the next peer or the next report is due.
-    pub(super) fn next_due(&self, now: Duration) -> Duration {
-        let each = self.probers.iter().map(|prober| match prober {
-            PeerProber::Keyed(prober) => prober.next_poll(now),
-            PeerProber::Echo { next, .. } => *next,
-        });
-        each.min().map_or(self.next_report, |due| due.min(self.next_report))
+    /// Returns for each peer whether this host's mapping differs from that to other peers.
+    fn mapping_varies(&self, now: Duration) -> Vec<bool> {
+        let own_rewrites: Vec<_> = self
+            .probers
+            .iter()
+            .map(|prober| match prober {
+                PeerProber::Keyed(prober) => prober.recent_ours(now),
+                PeerProber::Echo { .. } => None,
+            })
+            .collect();
+        nat::mapping_varies(&own_rewrites).into_iter().collect()
     }
 }
 

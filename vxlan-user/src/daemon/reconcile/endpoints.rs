@@ -1,101 +1,96 @@
-//! Learned endpoints: brings maps, plan and record in line with the endpoints that probes prove.
+//! Learned endpoints: brings maps, record and paths in line with the endpoints that probes prove.
+//! The paths to peers that have moved are resolved with the next batches.
 
-use super::reconciler::Reconciler;
+use std::time::Instant;
+
+use super::{peer_log::PeerChange, reconciler::Reconciler};
 use crate::{
     daemon::{paths::resolution, running::ActivePlane},
-    plan::{LearnedEndpoint, Senders, Taken},
+    plan::{LearnedEndpoint, Moved, Moves, Taken},
 };
 
 impl Reconciler<'_> {
-    /// Takes over an endpoint that an accepted probe proves. The caller judges whether the
-    /// probe is old, and what it reports about the latest mapping of the peer.
-    pub(in crate::daemon) async fn learn_endpoint(
+    /// Takes over an endpoint that an accepted probe proves, and returns the peers whose endpoint
+    /// may be another one now. The caller judges whether the probe is old, and what it reports
+    /// about the latest mapping of the peer.
+    pub(in crate::daemon) fn learn_endpoint(
         &mut self,
         running: &mut ActivePlane,
         peer: usize,
         to: LearnedEndpoint,
-    ) -> anyhow::Result<()> {
-        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
-        let peers = &preflight.config.peers;
-        let (before, refused) = (endpoints.clone(), endpoints.refused(peer));
-        match endpoints.claim(&preflight.config, peer, to) {
-            Ok(changes) => {
-                if let Err(error) = plane.change(&changes) {
-                    // Nothing was written: the programs still have the endpoints from before.
-                    *endpoints = before;
-                    return Err(error.into());
-                }
-            }
+    ) -> anyhow::Result<Vec<usize>> {
+        let ActivePlane { preflight, endpoints, .. } = &mut *running;
+        let refused = endpoints.refused(peer);
+        let mut settled = match endpoints.claim(&preflight.config, peer, to) {
+            Ok(moves) => self.apply_moves(running, &moves)?,
             Err(Taken { by }) => {
-                if refused != Some(to) {
+                let peers = &preflight.config.peers;
+                let name = peers[peer].name.as_str();
+                if refused != Some(to)
+                    && self.peer_log.permits(PeerChange::Taken, name, Instant::now())
+                {
                     tracing::warn!(
-                        peer = %peers[peer].name,
+                        peer = %name,
                         "its probes come from {}, where peer \"{}\" is: its endpoint stays",
                         to.endpoint,
                         peers[by].name
                     );
                 }
-                return Ok(());
+                Vec::new()
             }
-        }
-        self.apply_endpoints(running, before.all()).await
+        };
+        settled.push(peer);
+        Ok(settled)
     }
 
     /// Takes the endpoint from a silent peer because another peer has proved that it is there. The
-    /// silent peer has no endpoint until a probe from it arrives.
-    pub(in crate::daemon) async fn release_endpoint(
+    /// silent peer has no endpoint until a probe from it arrives. Returns the peers that have
+    /// moved.
+    pub(in crate::daemon) fn release_endpoint(
         &mut self,
         running: &mut ActivePlane,
         peer: usize,
-    ) -> anyhow::Result<()> {
-        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
-        let before = endpoints.clone();
-        let changes = endpoints.release(&preflight.config, peer);
-        if let Err(error) = plane.change(&changes) {
-            *endpoints = before;
-            return Err(error.into());
-        }
+    ) -> anyhow::Result<Vec<usize>> {
+        let ActivePlane { preflight, endpoints, .. } = &mut *running;
+        let moves = endpoints.release(&preflight.config, peer);
+        let settled = self.apply_moves(running, &moves)?;
         tracing::warn!(
-            peer = %preflight.config.peers[peer].name,
+            peer = %running.preflight.config.peers[peer].name,
             "no probe arrives from it any more, and another peer is at its endpoint now"
         );
-        self.apply_endpoints(running, before.all()).await
+        Ok(settled)
     }
 
-    /// Brings senders, record and paths in line with the endpoints, which were `before`.
-    async fn apply_endpoints(
+    /// Brings maps, record and paths in line with moves.
+    fn apply_moves(
         &mut self,
         running: &mut ActivePlane,
-        before: &[Option<LearnedEndpoint>],
-    ) -> anyhow::Result<()> {
-        let ActivePlane { preflight, endpoints, plan, .. } = &mut *running;
-        let peers = preflight.config.peers.len();
-        let changed = |index: &usize| before.get(*index).copied().flatten() != endpoints.of(*index);
-        let changed: Vec<usize> = (0..peers).filter(changed).collect();
-        if changed.is_empty() {
-            return Ok(());
+        moves: &Moves,
+    ) -> anyhow::Result<Vec<usize>> {
+        let ActivePlane { preflight, endpoints, plane, .. } = &mut *running;
+        if let Err(error) = plane.change(&moves.changes) {
+            // Nothing was written: the programs still have the endpoints from before.
+            endpoints.take_back(&preflight.config, moves);
+            return Err(error.into());
         }
-        plan.senders = Senders::new(&preflight.config, endpoints.all());
-        for &index in &changed {
-            let now = running.endpoints.of(index);
-            if let Some(peer) = running.state.peers.get_mut(index) {
-                peer.learned = now;
-                peer.use_endpoint(now.map(|now| now.endpoint));
+        for &Moved { peer, from, to } in &moves.peers {
+            if let Some(record) = running.state.peers.get_mut(peer) {
+                record.learned = to;
+                record.use_endpoint(to.map(|to| to.endpoint));
             }
             self.unsaved = true;
-            let old = before.get(index).copied().flatten().map(|at| at.endpoint);
-            if let Some(now) = now.filter(|now| old != Some(now.endpoint)) {
-                let was = old.map_or_else(String::new, |old| format!(", was {old}"));
-                let name = &running.preflight.config.peers[index].name;
-                tracing::info!(peer = %name, "its endpoint is {}{was}", now.endpoint);
+            let from = from.map(|from| from.endpoint);
+            let name = &running.preflight.config.peers[peer].name;
+            if let Some(to) = to.filter(|to| from != Some(to.endpoint))
+                && self.peer_log.permits(PeerChange::Moved, name.as_str(), Instant::now())
+            {
+                let was = from.map_or_else(String::new, |from| format!(", was {from}"));
+                tracing::info!(peer = %name, "its endpoint is {}{was}", to.endpoint);
             }
-            let reachable_at = resolution::endpoints(&running.preflight, &running.endpoints, index);
-            self.dirty.set_addresses(index, reachable_at.map(|endpoint| endpoint.ip()).collect());
+            let reachable_at = resolution::endpoints(&running.preflight, &running.endpoints, peer);
+            self.dirty.set_addresses(peer, reachable_at.map(|endpoint| endpoint.ip()).collect());
+            self.dirty.mark(peer);
         }
-        let ActivePlane { preflight, endpoints, plan, .. } = &*running;
-        let paths =
-            resolution::resolve(preflight, endpoints, self.host, Some(&plan.peers), &changed).await;
-        self.dirty.record(&paths);
-        paths.peers.iter().try_for_each(|resolved| self.apply_path(running, resolved))
+        Ok(moves.peers.iter().map(|moved| moved.peer).collect())
     }
 }

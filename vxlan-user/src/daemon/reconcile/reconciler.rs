@@ -8,7 +8,10 @@ use std::{collections::HashMap, time::Instant};
 
 use vxlan_common::addr::Address;
 
-use super::dirty_set::DirtySet;
+use super::{
+    dirty_set::DirtySet,
+    peer_log::{PeerChange, PeerLog},
+};
 use crate::{
     daemon::{
         directories::Directories,
@@ -46,6 +49,7 @@ pub(in crate::daemon) struct Reconciler<'a> {
     pub(super) overlays_changed: bool,
     /// The record on disk lacks something that was learned.
     pub(super) unsaved: bool,
+    pub(super) peer_log: PeerLog,
 }
 
 /// Takes the next hops out of the entries of all peers, so that the kernel looks the next hop up
@@ -87,6 +91,7 @@ impl<'a> Reconciler<'a> {
             widen_overlays: false,
             overlays_changed: false,
             unsaved: false,
+            peer_log: PeerLog::default(),
         }
     }
 
@@ -145,11 +150,12 @@ impl<'a> Reconciler<'a> {
     }
 
     /// Brings the next marked peers in line with the host's routes, neighbours and underlay; to be
-    /// called again while it [has work](Self::has_work).
+    /// called again while it [has work](Self::has_work). Returns the peers whose paths may differ
+    /// now.
     pub(in crate::daemon) async fn run_batch(
         &mut self,
         running: &mut ActivePlane,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<usize>> {
         let peers = self.dirty.take(PATHS_AT_A_TIME);
         let ActivePlane { preflight, endpoints, plan, .. } = &*running;
         let entries = Some(&plan.peers[..]);
@@ -176,7 +182,7 @@ impl<'a> Reconciler<'a> {
             // Only `vxlan show` reads these MTUs.
             tracing::warn!("{error}");
         }
-        Ok(())
+        Ok(peers)
     }
 
     /// Writes the entry of a peer, where its path has changed.
@@ -202,12 +208,20 @@ impl<'a> Reconciler<'a> {
         running.plane.set_peer(index as u32, &new)?;
         running.plan.peers[index] = new;
         self.overlays_changed |= new.mtu != old.mtu;
+        let mut permits =
+            |change| self.peer_log.permits(change, peer.name.as_str(), Instant::now());
         match path {
             Ok(path) if old.ifindex == 0 => {
-                tracing::info!(peer = %peer.name, "reachable via {}", path.gateway);
+                if permits(PeerChange::Reachable) {
+                    tracing::info!(peer = %peer.name, "reachable via {}", path.gateway);
+                }
             }
             Ok(path) => tracing::debug!(peer = %peer.name, "the path is now {path:?}"),
-            Err(reason) => tracing::warn!(peer = %peer.name, "not reachable: {reason}"),
+            Err(reason) => {
+                if permits(PeerChange::Unreachable) {
+                    tracing::warn!(peer = %peer.name, "not reachable: {reason}");
+                }
+            }
         }
         Ok(())
     }
@@ -220,6 +234,7 @@ impl<'a> Reconciler<'a> {
 
     /// Writes to disk what was learned since the last time, for the next start.
     pub(in crate::daemon) fn save(&mut self, running: &mut ActivePlane) {
+        self.peer_log.write_omitted();
         // Until every path is resolved, the MTU that link and route allow is not known.
         if !self.full_pass {
             let paths = running.plan.peers.iter().zip(&self.route_mtus);

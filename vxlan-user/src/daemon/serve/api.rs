@@ -105,7 +105,10 @@ struct ApiState {
 
 async fn nat(Shared(state): Shared<ApiState>) -> Response {
     let node = state.node.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let answer = NatReports { node, peers: state.reports.latest().to_vec() };
+    let answer = NatReports {
+        node,
+        peers: state.reports.latest().iter().map(|report| report.as_ref().clone()).collect(),
+    };
     match serde_json::to_vec(&answer) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -4,7 +4,7 @@
 //! The event loop itself must send the watchdog notifications: a task beside it would carry on when
 //! the loop hangs, and the service manager would not restart the daemon.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -42,7 +42,11 @@ impl ServiceManager {
     }
 
     /// Notifies that traffic can pass.
-    pub(in crate::daemon) fn notify_ready(&mut self, running: &ActivePlane, reports: &[Report]) {
+    pub(in crate::daemon) fn notify_ready(
+        &mut self,
+        running: &ActivePlane,
+        reports: &[Arc<Report>],
+    ) {
         let now = status(running, reports);
         self.ready_is_due = !self.notify(&[NotifyState::Ready, NotifyState::Status(&now)]);
         self.status = now;
@@ -59,7 +63,11 @@ impl ServiceManager {
     }
 
     /// Sends the status, if it has changed.
-    pub(in crate::daemon) fn update_status(&mut self, running: &ActivePlane, reports: &[Report]) {
+    pub(in crate::daemon) fn update_status(
+        &mut self,
+        running: &ActivePlane,
+        reports: &[Arc<Report>],
+    ) {
         if self.ready_is_due {
             return self.notify_ready(running, reports);
         }
@@ -110,7 +118,7 @@ fn watchdog_interval(within: Duration) -> Interval {
     notifications
 }
 
-fn status(running: &ActivePlane, reports: &[Report]) -> String {
+fn status(running: &ActivePlane, reports: &[Arc<Report>]) -> String {
     let underlay = match &running.state.underlay.lost {
         Some(lost) => lost.clone(),
         None => {
@@ -125,7 +133,7 @@ fn status(running: &ActivePlane, reports: &[Report]) -> String {
 
 /// Counts the peers that answer or carry data, and have a path. Without reports nothing is known of
 /// them yet.
-fn peers_status(paths: &[bool], reports: &[Report]) -> String {
+fn peers_status(paths: &[bool], reports: &[Arc<Report>]) -> String {
     let pathless = paths.iter().filter(|path| !**path).count();
     let with_path = || reports.iter().zip(paths).filter(|(_, path)| **path);
     let count = |up| with_path().filter(|(report, _)| report.liveness.up == Some(up)).count();
@@ -154,7 +162,7 @@ mod tests {
         let report = |up, nat| {
             let mut report = sample("a");
             (report.liveness.up, report.nat) = (up, nat);
-            report
+            Arc::new(report)
         };
         assert_eq!(peers_status(&[true; 2], &[]), "0 of 2 peers up, 2 not known");
         let up = report(Some(true), NatVerdict::None);
