@@ -15,7 +15,8 @@ use vxlan_common::{
     outer::HeaderWords,
     probe::{CEILINGS, ProbeTag, SOURCE_BUCKETS},
     table::{
-        AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, Mapping,
+        AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, MAX_MEMBERS,
+        MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES, Mapping,
         MemberEntry, MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
         OuterAddress, Owner, PeerEntry, SourceEntry, TaggedMember,
     },
@@ -36,7 +37,7 @@ pub(crate) static SETTINGS: Array<GlobalSettings> = Array::with_max_entries(1, 0
 /// Writer: daemon. Reader: `decap`. An entry per member and address that it sends from.
 #[map]
 pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
-    HashMap::with_max_entries(32_768, NO_PREALLOC);
+    HashMap::with_max_entries(MAX_SOURCES, NO_PREALLOC);
 
 /// The member that sends from a learned endpoint in a network: looked up if `SOURCES` has no entry,
 /// or one that says that the address is shared. Writer: daemon. Reader: `decap`. One entry per
@@ -47,12 +48,13 @@ pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
 
 /// The index of the peer whose probes have a tag. Writer: daemon. Reader: `decap`.
 #[map]
-pub(crate) static PROBERS: HashMap<ProbeTag, u32> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+pub(crate) static PROBERS: HashMap<ProbeTag, u32> =
+    HashMap::with_max_entries(MAX_PEERS, NO_PREALLOC);
 
 /// Virtual clocks of the limits of probes from the address of a peer's endpoint. Writer and reader:
 /// `decap`. Index: twice the peer for those from the endpoint itself, plus one for other ports.
 #[map]
-pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(32_768, 0);
+pub(crate) static PROBE_BUCKETS: Array<u64> = Array::with_max_entries(2 * MAX_PEERS, 0);
 
 /// Virtual clocks of the limits of probes by source, and of all probes. Writer and reader: `decap`.
 /// Index: [`vxlan_common::probe::source_bucket`], or a ceiling.
@@ -69,40 +71,40 @@ pub(crate) static PROBES: RingBuf = RingBuf::with_byte_size(2 * 1024 * 1024, 0);
 /// `encap`. One entry per `allowed_ips` and per local prefix.
 #[map]
 pub(crate) static ROUTES: LpmTrie<NetworkAddress, Owner> =
-    LpmTrie::with_max_entries(65_536, NO_PREALLOC);
+    LpmTrie::with_max_entries(MAX_PREFIXES, NO_PREALLOC);
 
 /// The networks of this host. Writer: daemon. Reader: all programs. Index: network.
 #[map]
-pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(1_024, 0);
+pub(crate) static NETWORKS: Array<NetworkEntry> = Array::with_max_entries(MAX_NETWORKS, 0);
 
 /// The members that get a copy of BUM frames. Writer: daemon. Reader: `encap`. Index: network.
 #[map]
-pub(crate) static FLOOD_LISTS: Array<FloodList> = Array::with_max_entries(1_024, 0);
+pub(crate) static FLOOD_LISTS: Array<FloodList> = Array::with_max_entries(MAX_NETWORKS, 0);
 
 /// The network that has a VNI. Writer: daemon. Reader: `decap`, only for packets that it refuses.
 /// The key is the VNI in network order behind a zero byte, the value an index.
 #[map]
 pub(crate) static NETWORK_BY_VNI: HashMap<[u8; 4], u32> =
-    HashMap::with_max_entries(1_024, NO_PREALLOC);
+    HashMap::with_max_entries(MAX_NETWORKS, NO_PREALLOC);
 
 /// The network that an overlay interface belongs to. Writer: daemon. Reader: `encap`.
 #[map]
 pub(crate) static NETWORK_BY_IFINDEX: HashMap<u32, u32> =
-    HashMap::with_max_entries(1_024, NO_PREALLOC);
+    HashMap::with_max_entries(MAX_NETWORKS, NO_PREALLOC);
 
 /// The members. Writer: daemon. Reader: `decap`, `encap`. Index: member.
 #[map]
-pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(16_384, 0);
+pub(crate) static MEMBERS: Array<MemberEntry> = Array::with_max_entries(MAX_MEMBERS, 0);
 
 /// The peers. Writer: daemon. Reader: all programs, by [`crate::peer_entry`]. Two elements for each
 /// peer, of which `VERSIONS` says which one is active.
 #[map]
-pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(32_768, 0);
+pub(crate) static PEERS: Array<PeerEntry> = Array::with_max_entries(2 * MAX_PEERS, 0);
 
 /// Number of changes of a peer's entry. Writer: daemon. Reader: [`crate::peer_entry`]. Index:
 /// peer.
 #[map]
-pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(16_384, 0);
+pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(MAX_PEERS, 0);
 
 /// A consistent copy of a peer's element. Writer and reader: `encap`, on its CPU, on
 /// which no other packet is sent before it is done. One entry.
@@ -113,7 +115,7 @@ pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_
 /// packets that it refuses.
 #[map]
 pub(crate) static PEER_BY_ADDRESS: HashMap<OuterAddress, AddressOwner> =
-    HashMap::with_max_entries(32_768, NO_PREALLOC);
+    HashMap::with_max_entries(MAX_PEER_ADDRESSES, NO_PREALLOC);
 
 /// MAC addresses behind members. Writer: `decap`, from accepted frames; daemon, static entries.
 /// Reader: `encap`, `decap`. When the map is full nothing more is learned, and `ROUTES` alone
@@ -125,12 +127,12 @@ pub(crate) static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(16_
 /// costs no `FDB` look-up, the number of MAC addresses, and the endpoint of its packets. Writer:
 /// `decap`. Reader: `decap`, daemon. Index: member.
 #[map]
-pub(crate) static LEARNED: Array<MemberState> = Array::with_max_entries(16_384, 0);
+pub(crate) static LEARNED: Array<MemberState> = Array::with_max_entries(MAX_MEMBERS, 0);
 
 /// Number of a member's MAC addresses that the daemon removed from `FDB`, because no frame of
 /// theirs had arrived for too long. Writer: daemon. Reader: `decap`. Index: member.
 #[map]
-pub(crate) static FORGOTTEN: Array<u64> = Array::with_max_entries(16_384, 0);
+pub(crate) static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_MEMBERS, 0);
 
 /// Seconds since boot, as the daemon writes them now and then; constant while no daemon runs.
 /// Writer: daemon. Reader: `decap`. One entry.
@@ -146,15 +148,16 @@ pub(crate) static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> =
 /// The members' secret destination MACs, their last two bits zero.
 /// Writer: daemon. Reader: `deliver`, where the driver has no XDP metadata.
 #[map]
-pub(crate) static TAGS: HashMap<Mac, TaggedMember> = HashMap::with_max_entries(16_384, NO_PREALLOC);
+pub(crate) static TAGS: HashMap<Mac, TaggedMember> =
+    HashMap::with_max_entries(MAX_MEMBERS, NO_PREALLOC);
 
 /// Virtual clocks of a peer's limits. Writer and reader: `decap`. Index: peer.
 #[map]
-pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(16_384, 0);
+pub(crate) static PEER_BUCKETS: Array<BucketState> = Array::with_max_entries(MAX_PEERS, 0);
 
 /// Virtual clocks of the limit of BUM frames. Writer and reader: `encap`. Index: network.
 #[map]
-pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(1_024, 0);
+pub(crate) static BUM_BUCKETS: Array<u64> = Array::with_max_entries(MAX_NETWORKS, 0);
 
 /// Virtual clocks of the limits of slow-path work: ICMP messages, log messages.
 /// Writer and reader: all programs. Index: [`crate::rate_limit::SlowPath`].

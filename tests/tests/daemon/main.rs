@@ -16,6 +16,7 @@ mod metrics;
 mod migration;
 mod output;
 mod path_mtu;
+mod preflight;
 mod privileges;
 mod reconcile;
 mod refused;

@@ -6,6 +6,7 @@
 //! them. Names and fields of what a new generation inherits from the previous one never change:
 //! they are read by name (`vxlan-common/src/layout.rs`).
 
+mod capacity;
 mod fdb;
 mod frame_tag;
 mod member;
@@ -18,6 +19,9 @@ mod routes;
 mod senders;
 mod settings;
 
+pub use capacity::{
+    MAX_MEMBERS, MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES,
+};
 pub use fdb::{FdbEntry, FdbKey};
 pub use frame_tag::{Cast, FrameTag, TAG_AUTO, TAG_MAC, TAG_METADATA, TaggedMember};
 pub use member::MemberEntry;

@@ -23,6 +23,9 @@ pub(super) struct Check {
 /// Checks, prints the result and returns the exit code. 0: could run as it is. 1: could run, with
 /// warnings. 2: could not run.
 pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Result<ExitCode> {
+    if let Some(missing) = daemon::missing_rights() {
+        return check_file(directories, args, &missing);
+    }
     let host = Host::new()?;
     let preflight = match daemon::check(directories, &host).await {
         Ok(preflight) => preflight,
@@ -70,6 +73,34 @@ pub(super) async fn check(directories: &Directories, args: &Check) -> anyhow::Re
         output::report(&text);
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Checks what needs no rights: the file alone. That is no more than a warning, as nothing is known
+/// of this host.
+fn check_file(directories: &Directories, args: &Check, missing: &str) -> anyhow::Result<ExitCode> {
+    let config = match daemon::check_file(directories) {
+        Ok(config) => config,
+        Err(error) if args.json => {
+            let text = json!({ "ok": false, "error": error.to_string() });
+            output::report(&format!("{text:#}\n"));
+            return Ok(ExitCode::from(2));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let warning =
+        format!("only the file was checked, and not whether it fits this host: {missing}");
+    let text = if args.json {
+        format!("{:#}\n", json!({ "ok": true, "warnings": [warning] }))
+    } else {
+        format!(
+            "warning: {warning}\n{}: {}, {}\n",
+            config.file.display(),
+            count(config.peers.len(), "peer"),
+            count(config.networks.len(), "network")
+        )
+    };
+    output::report(&text);
+    Ok(ExitCode::from(1))
 }
 
 /// Lists the modes in the order in which they are tried.

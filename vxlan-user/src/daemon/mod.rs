@@ -10,21 +10,23 @@
 //! 2. `reload`: applies a new configuration to a running daemon
 //! 3. `parts`: what a new generation needs open before it takes over
 //! 4. `down`
-//! 5. `serve`: the command line's socket, metrics page, service manager, log of the programs
-//! 6. `reload_requests`
-//! 7. `probing`
-//! 8. `takeover`: the transaction that changes the host
-//! 9. `reconcile`: keeps the data plane in line with the host
-//! 10. `paths`: path resolution and path MTUs
-//! 11. `running`: the active data plane
-//! 12. `overlay_specs`: what the host shall have for each network
-//! 13. `preflight`: checks that read only
-//! 14. `interrupt`: SIGINT and SIGTERM
-//! 15. `turns`: how long the event loop takes for each event
-//! 16. `directories`
-//! 17. `peer_names`: names of peers for one line of the log
-//! 18. `open_files`
+//! 5. `check`: what a start would come to
+//! 6. `serve`: the command line's socket, metrics page, service manager, log of the programs
+//! 7. `reload_requests`
+//! 8. `probing`
+//! 9. `takeover`: the transaction that changes the host
+//! 10. `reconcile`: keeps the data plane in line with the host
+//! 11. `paths`: path resolution and path MTUs
+//! 12. `running`: the active data plane
+//! 13. `overlay_specs`: what the host shall have for each network
+//! 14. `preflight`: checks that read only
+//! 15. `interrupt`: SIGINT and SIGTERM
+//! 16. `turns`: how long the event loop takes for each event
+//! 17. `directories`
+//! 18. `peer_names`: names of peers for one line of the log
+//! 19. `open_files`
 
+mod check;
 mod directories;
 mod down;
 mod interrupt;
@@ -44,9 +46,10 @@ mod serve;
 mod takeover;
 mod turns;
 
+pub use check::{check, check_file, missing_rights};
 pub use directories::Directories;
 pub use down::{Removed, down};
-pub use preflight::{Preflight, check};
+pub use preflight::Preflight;
 pub use run::run;
 pub use running::ActivePlane;
 pub use serve::api::Api;

@@ -1,7 +1,7 @@
 //! The host as it was at one moment, as far as overlay interfaces are concerned: one list each of
 //! interfaces, addresses and routes, whoever made them. Changes nothing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
@@ -74,6 +74,11 @@ impl HostView {
 
     fn link(&self, ifindex: u32) -> Option<&Link> {
         self.by_ifindex.get(&ifindex).and_then(|at| self.links.get(*at))
+    }
+
+    /// The gateways of all routes through this interface.
+    pub fn gateways(&self, ifindex: u32) -> Vec<IpAddr> {
+        self.routes.gateways(ifindex)
     }
 
     pub(super) fn routes(&self) -> &MainTable {

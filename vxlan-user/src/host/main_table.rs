@@ -1,6 +1,6 @@
 //! Reading the main routing table, everybody's routes included. Changes nothing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
@@ -41,6 +41,15 @@ impl MainTable {
     pub(super) fn before_ours(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
         let metric = default_metric(prefix);
         self.of(prefix).filter(move |present| present.metric <= metric)
+    }
+
+    /// The gateways of all routes through this interface.
+    pub(super) fn gateways(&self, ifindex: u32) -> Vec<IpAddr> {
+        let through = self.by_prefix.values().flatten().filter(|at| at.ifindex == Some(ifindex));
+        let mut gateways: Vec<_> = through.filter_map(|route| route.gateway).collect();
+        gateways.sort_unstable();
+        gateways.dedup();
+        gateways
     }
 
     /// The route that stands in the way of one of ours for this prefix, once the interfaces `ours`

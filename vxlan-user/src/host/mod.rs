@@ -12,9 +12,9 @@
 //! A file imports only files above it in this list:
 //!
 //! ```text
-//! error, pipeline, virtio, headers
+//! error, pipeline, virtio, headers, sysctl
 //! connection, capabilities, socket, ethtool
-//! link, address, neighbour, neighbour_table, route, qdisc, hidden_port, icmp, echo, raw
+//! link, kernel_vxlan, address, neighbour, neighbour_table, route, qdisc, hidden_port, icmp, echo, raw
 //! main_table, overlay_spec, overlay_owner, overlay_step
 //! next_hop, route_change, overlay_settings, underlay_link, watch, host_view
 //! overlay_diff, overlay_change, overlay_removal
@@ -31,6 +31,7 @@ mod headers;
 mod hidden_port;
 mod host_view;
 mod icmp;
+mod kernel_vxlan;
 mod link;
 mod main_table;
 mod neighbour;
@@ -50,6 +51,7 @@ mod raw;
 mod route;
 mod route_change;
 mod socket;
+mod sysctl;
 mod underlay_link;
 mod virtio;
 mod watch;
@@ -62,6 +64,7 @@ pub use ethtool::{Channels, DriverInfo, Offload};
 pub use headers::OuterHeaders;
 pub use host_view::HostView;
 pub use icmp::{IcmpListener, IcmpMessage};
+pub use kernel_vxlan::KernelVxlan;
 pub use link::XdpAttachment;
 pub use main_table::MainTable;
 pub use neighbour::{Neighbour, NeighbourState};
@@ -71,6 +74,7 @@ pub use overlay_change::OverlayChanges;
 pub use overlay_spec::{Made, OverlaySpec, RouteSpec, hidden_name};
 pub use raw::RawSender;
 pub use route::{BLACKHOLE_METRIC, ROUTE_PROTOCOL, Route};
+pub use sysctl::{has_ipv6, sysctl};
 pub use underlay_link::UnderlayLink;
 pub use virtio::VirtioFeatures;
 pub use watch::{HostEvent, HostEvents};

@@ -31,8 +31,8 @@ impl Holder {
                  container? Stop it first, or name another --run-dir"
             ),
             Self { pid: Some(pid), name: Some(name), .. } if !is_ours(name) => format!(
-                "{lock} is locked by process {pid} ({name}), which is no daemon of ours. Wait until \
-                 it has ended, or end it"
+                "{lock} is locked by process {pid} ({name}), which is no daemon of ours. Wait \
+                 until it has ended, or end it"
             ),
             Self { pid: Some(pid), unit, .. } => {
                 let stop = match unit {

@@ -3,9 +3,10 @@
 //! A value that is wrong is absent afterwards, or its default, so that what is right can still be
 //! compared. A [`Config`] is made only when nothing at all was wrong.
 //!
-//! Import order, lowest first: `shared`, `limits`, `overlap`, `prefixes`, `probes`, `node`,
-//! `peers`, `members`, `networks`.
+//! Import order, lowest first: `shared`, `capacity`, `limits`, `overlap`, `prefixes`, `probes`,
+//! `node`, `peers`, `members`, `networks`.
 
+mod capacity;
 mod limits;
 mod members;
 mod networks;
@@ -44,6 +45,7 @@ pub(in crate::config) fn config(root: &Section<'_>, problems: &mut Problems) -> 
     let networks = networks::networks(root, &other_sections, sections_known, problems);
     if let Some(networks) = &networks {
         limits::refuse_too_many_fdb_entries(networks, problems);
+        capacity::refuse_too_much(&peers, networks, problems);
     }
     if problems.any() {
         return None;

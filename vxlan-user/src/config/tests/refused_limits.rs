@@ -1,7 +1,7 @@
 //! Invalid limits, fields of the outer header and lists of addresses, and the whole text of the
 //! errors.
 
-use super::{check, row};
+use super::{check, read, row};
 
 #[test]
 fn fields_of_the_outer_header() {
@@ -258,4 +258,54 @@ fn lists_of_addresses() {
                 network of its own."],
         ),
     ]);
+}
+
+/// So many peers, each of which is a member of so many networks.
+fn large(peers: usize, networks: usize) -> String {
+    let mut text = "[node]\nname = \"hub\"\n[underlay]\ninterface = \"eth0\"\n".to_owned();
+    for n in 0..peers {
+        let [_, a, b, c] = (n as u32).to_be_bytes();
+        text += &format!("[[peer]]\nname = \"p{n}\"\nendpoint = \"10.{a}.{b}.{c}\"\n");
+    }
+    for n in 0..networks {
+        let [_, _, high, low] = (n as u32).to_be_bytes();
+        text += &format!(
+            "[[network]]\nvni = {n}\ninterface = \"n{n}\"\nmax_stations = 1\naddresses = \
+             [\"172.{}.{low}.1/24\"]\n",
+            16 + high
+        );
+        // Each peer in the first network, and one in the others.
+        for peer in 0..if n == 0 { peers } else { 1 } {
+            let [_, a, b, c] = (peer as u32).to_be_bytes();
+            text += &format!("[[network.member]]\npeer = \"p{peer}\"\n");
+            text += &format!("allowed_ips = [\"11.{a}.{b}.{c}/32\"]\n");
+        }
+    }
+    text
+}
+
+/// More than there is room for, at the line where the room ends.
+#[test]
+fn the_room_of_one_host() {
+    assert!(read(&large(1, 1024)).is_ok());
+    assert!(read(&large(15_000, 1000)).is_ok());
+    let refused = |peers, networks| read(&large(peers, networks)).expect_err("refused").to_string();
+    let text = refused(1, 1025);
+    assert!(
+        text.ends_with(
+            ": there are 1025 networks, and one host has room for 1024, which ends here. Give some \
+             of the networks to another host."
+        ),
+        "{text}"
+    );
+    let line = text.split(':').nth(1).and_then(|line| line.parse().ok());
+    let text = large(1, 1025);
+    let line = line.and_then(|line: usize| text.lines().nth(line - 1));
+    assert_eq!(line, Some("vni = 1024"));
+    let text = refused(16_385, 1);
+    assert!(text.contains("there are 16385 peers, and one host has room for 16384"), "{text}");
+    assert!(text.contains("there are 16385 members of networks"), "{text}");
+    let text = refused(16_000, 500);
+    assert!(text.contains("there are 16499 members of networks"), "{text}");
+    assert!(!text.contains(" peers, and"), "{text}");
 }

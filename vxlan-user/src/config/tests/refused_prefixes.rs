@@ -1,6 +1,6 @@
 //! Prefixes on the wrong side or given twice, and the whole text of the errors.
 
-use super::{check, row};
+use super::{TWO_PEERS, check, edited, read, row};
 
 #[test]
 fn allowed_ips() {
@@ -147,4 +147,43 @@ fn this_host() {
                 Write a number from 1280 to 65535."],
         ),
     ]);
+}
+
+/// A peer cannot have what each host or link has for itself, nor what all members get.
+#[test]
+fn allowed_ips_of_no_other_host() {
+    const LINK: &str = "link-local addresses, which each link has for itself";
+    const GROUPS: &str = "multicast groups, which all members get anyway";
+    const METADATA: &str = "link-local addresses, with the metadata service of clouds among them";
+    for (prefix, range) in [
+        ("0.0.0.0/8", "addresses of no host"),
+        ("0.1.0.0/16", "addresses of no host"),
+        ("127.0.0.0/8", "loopback addresses, which each host has for itself"),
+        ("127.0.0.1/32", "loopback addresses, which each host has for itself"),
+        ("224.0.0.0/4", GROUPS),
+        ("239.1.2.0/24", GROUPS),
+        ("255.255.255.255/32", "the broadcast address, which all members get anyway"),
+        ("169.254.0.0/16", METADATA),
+        ("169.254.169.254/32", METADATA),
+        ("::/128", "addresses of no other host"),
+        ("::1/128", "addresses of no other host"),
+        ("fe80::/10", LINK),
+        ("fe80::/64", LINK),
+        ("ff00::/8", GROUPS),
+    ] {
+        let text = edited(TWO_PEERS, "192.168.45.0/24", prefix);
+        let refused = read(&text).expect_err(prefix).to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "vxlan.toml:23: \"{prefix}\" in allowed_ips holds {range}. Write the prefixes \
+                 behind the peer."
+            )
+        );
+    }
+    for prefix in ["0.0.0.0/0", "::/0", "64.0.0.0/2", "169.254.10.0/30", "240.0.0.0/8", "fc00::/7"]
+    {
+        let text = edited(TWO_PEERS, "192.168.45.0/24", prefix);
+        assert!(read(&text).is_ok(), "{prefix}");
+    }
 }

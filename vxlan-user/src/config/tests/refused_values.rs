@@ -1,6 +1,6 @@
 //! Mistakes in a single value, and the whole text of the errors.
 
-use super::{check, example, row};
+use super::{TWO_PEERS, check, edited, example, read, row};
 
 #[test]
 fn addresses() {
@@ -324,4 +324,23 @@ fn names() {
                 \"/etc/vxlan/aws.key\"."],
         ),
     ]);
+}
+
+#[test]
+fn endpoints_of_no_host() {
+    for (endpoint, why) in [
+        ("0.1.2.3", "is no host's address (0.0.0.0/8)"),
+        ("240.0.0.1", "is of the reserved range 240.0.0.0/4"),
+        ("255.255.255.255", "is the broadcast address"),
+    ] {
+        let text = edited(TWO_PEERS, "192.0.2.7", endpoint);
+        let refused = read(&text).expect_err(endpoint).to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "vxlan.toml:13: endpoint = \"{endpoint}\" {why}. Write the unicast address that \
+                 reaches the peer."
+            )
+        );
+    }
 }

@@ -4,7 +4,7 @@
 //! Each function returns the value or adds one problem that says what to write instead. How values
 //! relate to each other is the matter of `rules`, and slips in writing are that of `slips`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -33,6 +33,44 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
         }
         IpAddr::V6(v6) => v6.is_unicast_link_local().then_some("is a link-local address"),
     }
+}
+
+/// Tells why an address cannot be where a peer is reached. `None`: it can.
+fn unfit_for_endpoint(address: IpAddr) -> Option<&'static str> {
+    let of_no_host = |v4: Ipv4Addr| match v4.octets()[0] {
+        0 => Some("is no host's address (0.0.0.0/8)"),
+        240.. => Some("is of the reserved range 240.0.0.0/4"),
+        _ => None,
+    };
+    unfit(address).or(match address {
+        IpAddr::V4(v4) => of_no_host(v4),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// Ranges of which no part can be behind another host, and why.
+const UNROUTABLE: [(&str, &str); 7] = [
+    ("0.0.0.0/8", "addresses of no host"),
+    ("127.0.0.0/8", "loopback addresses, which each host has for itself"),
+    ("224.0.0.0/4", "multicast groups, which all members get anyway"),
+    ("255.255.255.255/32", "the broadcast address, which all members get anyway"),
+    ("::/127", "addresses of no other host"),
+    ("fe80::/10", "link-local addresses, which each link has for itself"),
+    ("ff00::/8", "multicast groups, which all members get anyway"),
+];
+
+/// Tells of what range a prefix is whose addresses cannot be behind another host. `None`: they can.
+/// A link-local IPv4 prefix can, as links between routers have such, but not all of them together:
+/// there are the metadata services of clouds.
+fn unroutable(prefix: IpNet) -> Option<&'static str> {
+    let ranges = UNROUTABLE.iter().filter_map(|(range, why)| Some((range.parse().ok()?, *why)));
+    let within = |(range, _): &(IpNet, &str)| range.contains(&prefix);
+    let metadata = IpAddr::from([169, 254, 169, 254]);
+    let link_local = prefix.addr().is_ipv4() && prefix.prefix_len() >= 16;
+    ranges.into_iter().find(within).map(|(_, why)| why).or_else(|| {
+        (link_local && prefix.contains(&metadata))
+            .then_some("link-local addresses, with the metadata service of clouds among them")
+    })
 }
 
 /// Reads an address without port or prefix length that can be an end of a tunnel.
@@ -118,7 +156,7 @@ fn parse_endpoint(item: &Item<&str>, default_port: u16) -> Result<SocketAddr, St
         let good = item.instead(&format!("\"{}\"", SocketAddr::new(endpoint.ip(), default_port)));
         return Err(format!("{item} has port 0, which cannot be sent to. Write {good}."));
     }
-    match unfit(endpoint.ip()) {
+    match unfit_for_endpoint(endpoint.ip()) {
         None => Ok(endpoint),
         Some(why) => Err(format!("{item} {why}. Write the unicast address that reaches the peer.")),
     }
@@ -181,7 +219,12 @@ pub(in crate::config) fn prefix(
     problems: &mut Problems,
 ) -> Option<Located<IpNet>> {
     let message = match (item.value.parse::<IpNet>(), item.value.parse::<IpAddr>()) {
-        (Ok(prefix), _) if prefix.addr() == prefix.network() => return Some(item.locate(prefix)),
+        (Ok(prefix), _) if prefix.addr() == prefix.network() => {
+            match unroutable(prefix).filter(|_| item.key == "allowed_ips") {
+                None => return Some(item.locate(prefix)),
+                Some(range) => format!("{item} holds {range}. Write the prefixes behind the peer."),
+            }
+        }
         (Ok(prefix), _) => {
             let host = IpNet::from(prefix.addr());
             let meant = prefix.trunc();

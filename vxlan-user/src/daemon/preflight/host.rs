@@ -105,6 +105,7 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
             addresses.join(" or ")
         ));
     }
+    warnings.extend(other_ports(config));
     for network in config.networks.iter().filter(|network| network.members.is_empty()) {
         warnings
             .push(format!("network {} has no member: nothing can pass in it", network.vni.value));
@@ -120,6 +121,27 @@ pub(super) fn warnings(config: &Config, underlay: &UnderlayLink) -> Vec<String> 
         ));
     }
     warnings
+}
+
+/// Tells of endpoints with another port than this host's, which is mostly a slip: this host sends
+/// there, and hears on its own port alone.
+fn other_ports(config: &Config) -> Option<String> {
+    let own = config.underlay.port.value;
+    let all = config.peers.iter().flat_map(|peer| {
+        peer.endpoints.iter().filter(|at| at.port() != own).map(move |at| (peer, at))
+    });
+    let mut all = all.peekable();
+    let (peer, endpoint) = *all.peek()?;
+    let others = match all.count() - 1 {
+        0 => String::new(),
+        others => format!(", as have {others} others"),
+    };
+    Some(format!(
+        "endpoint {endpoint} of peer \"{}\" has another port than this host, which receives on \
+         {own}{others}: right only if the peer has port = {} or forwards that port",
+        peer.name,
+        endpoint.port()
+    ))
 }
 
 /// Refuses pins without a record: they belong to a daemon with another run directory.

@@ -10,31 +10,13 @@ pub(in crate::daemon) mod keys;
 mod metrics_listener;
 mod networks;
 mod result;
+mod settings;
+mod underlay_conflicts;
 
 pub use self::result::Preflight;
 pub(in crate::daemon) use self::{host::check_privileges, metrics_listener::bind_metrics};
 
 use crate::{config, daemon::directories::Directories, host::Host, plan::UnderlayFacts};
-
-/// Checks whether a start would succeed, as far as that can be known without one.
-pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Preflight> {
-    let mut preflight = inspect(directories, host).await?;
-    let hooks = preflight.previous.iter().flat_map(|previous| &previous.underlay.hooks.faults);
-    preflight.warnings.extend(hooks.cloned().collect::<Vec<_>>());
-    if let Some(state) = preflight.previous.as_ref().filter(|_| directories.run_dir.is_locked()) {
-        let networks = state.networks.iter().filter_map(|network| {
-            let reason = network.lost.as_ref()?;
-            Some(format!("no packet of network {} can pass: {reason}", network.vni))
-        });
-        let running: Vec<String> = state.underlay.lost.iter().cloned().chain(networks).collect();
-        preflight.warnings.extend(running);
-    }
-    // A running daemon has bound the port itself; a start after that daemon has ended can bind it.
-    if !directories.run_dir.is_locked() {
-        bind_metrics(&preflight.config).await?;
-    }
-    Ok(preflight)
-}
 
 /// Reads configuration and host, and checks that they fit.
 pub(in crate::daemon) async fn inspect(
@@ -57,8 +39,9 @@ pub(in crate::daemon) async fn inspect(
     };
     let mut warnings = host::warnings(&config, &underlay);
     warnings.extend(attach_modes::warnings(&attach_modes));
-    let preflight =
+    let mut preflight =
         Preflight { config, underlay, address, facts, attach_modes, keys, previous, warnings };
-    networks::check(&preflight, host).await?;
+    let more = networks::check(&preflight, host).await?;
+    preflight.warnings.extend(more);
     Ok(preflight)
 }

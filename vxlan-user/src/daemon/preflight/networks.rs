@@ -9,21 +9,33 @@ use std::{
 use ipnet::IpNet;
 use vxlan_common::wire::ipv6::MIN_MTU as MIN_IPV6_MTU;
 
-use super::result::Preflight;
+use super::{result::Preflight, settings, underlay_conflicts};
 use crate::{
-    config::{self, Config, RouteTable},
-    host::{Host, HostView, Made, hidden_name},
+    config::{self, Config, RouteTable, UnknownVni},
+    host::{Host, HostView, KernelVxlan, Made, hidden_name},
     plan::{default_overlay_mtu, overhead},
     state::{HostState, NetworkRecord},
 };
 
-/// Checks for everything that would make a start fail half-way.
-pub(in crate::daemon) async fn check(preflight: &Preflight, host: &Host) -> anyhow::Result<()> {
+/// Checks for everything that would make a start fail half-way. Returns what is valid but may not
+/// be intended.
+pub(in crate::daemon) async fn check(
+    preflight: &Preflight,
+    host: &Host,
+) -> anyhow::Result<Vec<String>> {
+    let (config, underlay) = (&preflight.config, &preflight.underlay);
     check_mtus(preflight)?;
-    check_conflicts(&preflight.config)?;
+    settings::check_ipv6(config)?;
+    check_conflicts(config)?;
     let view = host.view(false).await?;
+    let gateways = view.gateways(underlay.ifindex);
+    let mut warnings = underlay_conflicts::check(config, underlay, &gateways)?;
     check_names(preflight, &view)?;
-    check_routes(preflight, &view)
+    check_routes(preflight, &view)?;
+    warnings.extend(repeated_addresses(config));
+    warnings.extend(settings::warnings(config));
+    warnings.extend(foreign_vxlans(config, host).await?);
+    Ok(warnings)
 }
 
 /// Refuses a declared MTU that does not fit, with which every full packet would be lost.
@@ -61,6 +73,13 @@ fn check_mtus(preflight: &Preflight) -> Result<(), config::ConfigError> {
 fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
     let routed = config.networks.iter().filter(|at| at.route_table.value == RouteTable::Main);
     let mut taken: HashMap<IpNet, config::Vni> = HashMap::new();
+    // The kernel makes a route for the network of each address.
+    let mut connected: HashMap<IpNet, config::Vni> = HashMap::new();
+    for network in &config.networks {
+        for address in &network.addresses {
+            connected.entry(address.value.trunc()).or_insert(network.vni.value);
+        }
+    }
     let endpoints: BTreeMap<IpAddr, &config::Peer> = config
         .peers
         .iter()
@@ -79,6 +98,15 @@ fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
                 );
                 return Err(config.error(prefix, message));
             }
+            if let Some(other) = connected.get(&prefix.value).filter(|other| **other != vni) {
+                let message = format!(
+                    "allowed_ips \"{}\" is the network of this host's own addresses in network \
+                     {other}, and the host has one route for it. Write narrower prefixes, or \
+                     route_table = \"off\" in network {vni}.",
+                    prefix.value
+                );
+                return Err(config.error(prefix, message));
+            }
             if let Some(other) = taken.insert(prefix.value, vni).filter(|other| *other != vni) {
                 let message = format!(
                     "allowed_ips \"{}\" is in network {other} too, and the host has one route for \
@@ -92,9 +120,62 @@ fn check_conflicts(config: &Config) -> Result<(), config::ConfigError> {
     Ok(())
 }
 
-/// Refuses a name that a foreign device has.
+/// Lists addresses that this host has in more than one network.
+fn repeated_addresses(config: &Config) -> Vec<String> {
+    let mut owners: HashMap<IpAddr, config::Vni> = HashMap::new();
+    let mut warnings = Vec::new();
+    for network in &config.networks {
+        for address in &network.addresses {
+            let (address, vni) = (address.value.addr(), network.vni.value);
+            if let Some(other) = owners.insert(address, vni).filter(|other| *other != vni) {
+                warnings.push(format!(
+                    "addresses: {address} is this host's in networks {other} and {vni}: for what \
+                     is in both, the kernel has one route, to one of the two"
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// Lists `vxlan` devices of the kernel that would get nothing any more.
+async fn foreign_vxlans(config: &Config, host: &Host) -> anyhow::Result<Vec<String>> {
+    let port = config.underlay.port.value;
+    let mut warnings = Vec::new();
+    for device in host.kernel_vxlans().await?.iter().filter(|device| device.port == port) {
+        let KernelVxlan { name, vni, .. } = device;
+        let taken = config.networks.iter().any(|network| network.vni.value.get() == *vni);
+        if taken {
+            warnings.push(format!(
+                "device {name} (VNI {vni}) receives on port {port} too, and network {vni} takes \
+                 its packets away: give one of the two another VNI"
+            ));
+        } else if config.underlay.unknown_vni == UnknownVni::Drop {
+            warnings.push(format!(
+                "device {name} (VNI {vni}) receives on port {port} too, and would get nothing any \
+                 more: packets of other VNIs are dropped. Write unknown_vni = \"pass\" in \
+                 [underlay]"
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Refuses a name that a foreign device has, or that two of our own would have.
 fn check_names(preflight: &Preflight, view: &HostView) -> anyhow::Result<()> {
     let previous = preflight.previous.as_ref();
+    let networks = &preflight.config.networks;
+    let hidden: HashMap<String, config::Vni> =
+        networks.iter().map(|at| (hidden_name(at.vni.value.get()), at.vni.value)).collect();
+    for interface in networks.iter().map(|network| &network.interface) {
+        if let Some(vni) = hidden.get(&interface.value) {
+            let message = format!(
+                "interface = \"{interface}\" is the name of the other end of the overlay interface \
+                 of network {vni}, its hidden port. Write another name."
+            );
+            return Err(preflight.config.error(interface, message).into());
+        }
+    }
     for network in &preflight.config.networks {
         let (interface, vni) = (&network.interface, network.vni.value.get());
         let hidden = hidden_name(vni);

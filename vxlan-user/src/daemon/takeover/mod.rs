@@ -60,16 +60,35 @@ pub(in crate::daemon) async fn take_over<P>(
     }
 }
 
-async fn change<P>(
-    with: Takeover<'_>,
-    preflight: Preflight,
-    open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
-    changes: &mut Changes,
-) -> anyhow::Result<(ActivePlane, P)> {
-    let Takeover { directories, host, options, interrupt, running } = with;
+/// Does what a takeover does before it changes anything, and leaves nothing behind.
+///
+/// # Errors
+/// The kernel refuses the programs, or the maps have no room for the configuration.
+pub(in crate::daemon) fn rehearse(
+    directories: &Directories,
+    preflight: &Preflight,
+    options: LoadOptions,
+) -> anyhow::Result<()> {
+    prepare(directories, preflight, options).map(drop)
+}
+
+/// What is there before the first change.
+struct Prepared {
+    previous_generations: PreviousGenerations,
+    endpoints: Endpoints,
+    plan: Plan,
+    plane: DataPlane,
+}
+
+/// Plans, and loads the programs; neither is visible outside of this process.
+fn prepare(
+    directories: &Directories,
+    preflight: &Preflight,
+    options: LoadOptions,
+) -> anyhow::Result<Prepared> {
     let previous_generations = PreviousGenerations::open(directories, preflight.previous.as_ref())?;
-    let inherited = previous_generations.inherited(&preflight)?;
-    let learned = initial_paths::learned_endpoints(&preflight);
+    let inherited = previous_generations.inherited(preflight)?;
+    let learned = initial_paths::learned_endpoints(preflight);
     let endpoints = Endpoints::new(&preflight.config, |name| learned.get(name).copied());
     let (config, facts) = (&preflight.config, &preflight.facts);
     let mut plan = Plan::new(config, facts, endpoints.all(), &inherited, &mut rand::rng());
@@ -83,10 +102,22 @@ async fn change<P>(
         learned_endpoints: Plan::learning_for(&preflight.config),
         ..options
     };
-    let mut plane = DataPlane::load(options)?;
+    let plane = DataPlane::load(options)?;
     tracing::debug!("start: programs loaded");
-    interrupt.check()?;
     plane.check_capacity(&plan)?;
+    Ok(Prepared { previous_generations, endpoints, plan, plane })
+}
+
+async fn change<P>(
+    with: Takeover<'_>,
+    preflight: Preflight,
+    open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
+    changes: &mut Changes,
+) -> anyhow::Result<(ActivePlane, P)> {
+    let Takeover { directories, host, options, interrupt, running } = with;
+    let Prepared { previous_generations, endpoints, mut plan, mut plane } =
+        prepare(directories, &preflight, options)?;
+    interrupt.check()?;
     let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
     // killed half-way.
