@@ -14,7 +14,8 @@
 //! ```text
 //! error, pipeline, virtio, headers, sysctl
 //! connection, capabilities, socket, ethtool
-//! link, kernel_vxlan, address, neighbour, neighbour_table, route, qdisc, hidden_port, icmp, echo, raw
+//! link, kernel_vxlan, address, neighbour, neighbour_table, route, qdisc, hidden_port, icmp, echo
+//! raw
 //! main_table, overlay_spec, overlay_owner, overlay_step
 //! next_hop, route_change, overlay_settings, underlay_link, watch, host_view
 //! overlay_diff, overlay_change, overlay_removal
