@@ -8,6 +8,7 @@ mod hooks;
 #[path = "../daemon/host.rs"]
 #[expect(dead_code, reason = "the suite of the daemon needs more of it")]
 mod host;
+mod host_events;
 mod killed;
 mod lost;
 mod next_hop;

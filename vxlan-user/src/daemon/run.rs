@@ -61,7 +61,7 @@ pub async fn run(
     preflight::check_privileges()?;
     open_files::raise_limit();
     let _lock = directories.run_dir.lock()?;
-    let host = Host::new()?;
+    let (host, reading) = (Host::new()?, Host::new()?);
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
     let started = start(directories, &host, options, &interrupt).await;
@@ -83,7 +83,7 @@ pub async fn run(
     let mut probing = Probing::start(probing, &running);
     let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
     let mut turns = Turns::new();
-    let mut host_pass = HostPass::new(directories, &host, &running);
+    let mut host_pass = HostPass::new(directories, &host, reading, &running);
     let stats =
         DaemonStats { longest_turn: turns.longest(), lost_lines, networks: host_pass.status() };
     let (mut listeners, requests) = Listeners::start(

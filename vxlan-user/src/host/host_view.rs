@@ -107,9 +107,10 @@ impl HostView {
         if pair.overlay.is_none() {
             pair.overlay = match (pair.hidden, made.ifindex) {
                 (Some(hidden), _) => hidden.peer.and_then(|peer| self.link(peer)),
-                (None, Some(ifindex)) => {
-                    self.link(ifindex).filter(|link| labelled(link) == Some((End::Overlay, vni)))
-                }
+                (None, Some(ifindex)) => self.link(ifindex).filter(|link| {
+                    let has_our_mac = made.mac.is_some() && link.mac == made.mac;
+                    labelled(link) == Some((End::Overlay, vni)) || link.is_veth() && has_our_mac
+                }),
                 (None, None) => None,
             };
         }

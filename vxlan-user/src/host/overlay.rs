@@ -95,8 +95,8 @@ impl OverlayRounds {
         self.round += 1;
         for (index, (spec, outcome)) in self.specs.iter().zip(&mut self.outcomes).enumerate() {
             let invalid = validate(spec).err();
-            let Difference { steps, conflicts } = match invalid {
-                Some(error) => Difference { steps: Vec::new(), conflicts: vec![error] },
+            let Difference { steps, conflicts, name_taken } = match invalid {
+                Some(error) => Difference { conflicts: vec![error], ..Difference::default() },
                 None => difference(spec, view),
             };
             outcome.overlay = view.overlay(spec);
@@ -110,8 +110,11 @@ impl OverlayRounds {
             };
             let stays =
                 if in_vain { refused } else { steps.first().filter(|_| held).map(restless) };
-            outcome.vital = !conflicts.is_empty() || steps.iter().any(Step::is_vital);
-            outcome.problem = conflicts.into_iter().next().or(stays);
+            // Packets pass under another name, too; but a start is not made with it.
+            outcome.vital = !conflicts.is_empty()
+                || steps.iter().any(Step::is_vital)
+                || self.all_or_nothing && name_taken.is_some();
+            outcome.problem = conflicts.into_iter().next().or(stays).or(name_taken);
             outcome.tried.clone_from(&steps);
             if !steps.is_empty() && !in_vain && !held {
                 self.queue.push_back((index, steps));

@@ -2,7 +2,8 @@
 //!
 //! A pair is ours when the group of either end says so ([`OVERLAY_GROUP`]): the ends were made
 //! together. The alias is for the reader of `ip link`. It counts only together with the record, for
-//! pairs of versions that took the group away again. Owns these marks.
+//! pairs of versions that took the group away again. So does the MAC address that the interface was
+//! made with. Owns these marks.
 
 use super::{error::HostError, link::Link};
 

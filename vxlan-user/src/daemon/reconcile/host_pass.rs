@@ -28,6 +28,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long a pass waits after news: a change seldom comes alone.
 const SETTLE: Duration = Duration::from_millis(20);
+/// When a pass that could not read the host is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 type Reading = JoinHandle<Result<HostView, HostError>>;
 
@@ -47,6 +49,8 @@ enum Phase {
 pub(in crate::daemon) struct HostPass<'a> {
     directories: &'a Directories,
     host: &'a Host,
+    /// A connection of its own: the kernel makes one list at a time for each.
+    reader: Host,
     next: Instant,
     phase: Phase,
     overlays: OverlayPass,
@@ -58,15 +62,18 @@ pub(in crate::daemon) struct HostPass<'a> {
 }
 
 impl<'a> HostPass<'a> {
-    /// Begins with a host that a takeover has just made as it shall be.
+    /// Begins with a host that a takeover has just made as it shall be. `reader` is a connection
+    /// that nothing else uses.
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
         host: &'a Host,
+        reader: Host,
         running: &ActivePlane,
     ) -> Self {
         Self {
             directories,
             host,
+            reader,
             next: Instant::now() + SETTLE,
             phase: Phase::Idle,
             overlays: OverlayPass::new(running),
@@ -138,7 +145,10 @@ impl<'a> HostPass<'a> {
             Phase::Read(view) => match *view {
                 Ok(view) if self.overlays.compare(running, &view) => self.phase = Phase::Changing,
                 Ok(_) => self.finish(running),
-                Err(error) => tracing::warn!("cannot compare the host: {error}"),
+                Err(error) => {
+                    tracing::warn!("cannot compare the host: {error}");
+                    self.next = self.next.min(Instant::now() + RETRY);
+                }
             },
             Phase::Changing => match self.overlays.carry_out(self.host).await {
                 true => self.read(running),
@@ -161,7 +171,7 @@ impl<'a> HostPass<'a> {
     }
 
     fn read(&mut self, running: &ActivePlane) {
-        let (host, proxy_delays) = (self.host.clone(), OverlayPass::need_proxy_delays(running));
+        let (host, proxy_delays) = (self.reader.clone(), OverlayPass::need_proxy_delays(running));
         let reading = tokio::spawn(async move { host.view(proxy_delays).await });
         self.phase = Phase::Reading(reading);
     }

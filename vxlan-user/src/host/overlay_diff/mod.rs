@@ -28,6 +28,8 @@ pub(super) struct Difference {
     pub(super) steps: Vec<Step>,
     /// What is somebody else's, so that a part of the spec cannot be had.
     pub(super) conflicts: Vec<HostError>,
+    /// Somebody else's interface has the name of an end of a pair that is there all the same.
+    pub(super) name_taken: Option<HostError>,
 }
 
 /// Compares a spec with the host.
@@ -38,7 +40,10 @@ pub(super) fn difference(spec: &OverlaySpec, view: &HostView) -> Difference {
         if let Some(link) = view.named(name)
             && !is_end_of(pair, link)
         {
-            difference.conflicts.push(foreign(link));
+            match pair.is_whole() {
+                true => difference.name_taken = Some(foreign(link)),
+                false => difference.conflicts.push(foreign(link)),
+            }
         }
     }
     if !difference.conflicts.is_empty() {
@@ -75,7 +80,7 @@ fn links(
     for (link, name, end) in
         [(overlay, &spec.name, End::Overlay), (hidden, &spec.hidden_name, End::Hidden)]
     {
-        if link.name != *name {
+        if link.name != *name && view.named(name).is_none() {
             steps.push(step(link, LinkChange::Name(name.clone())));
         }
         // Who has put the interface into another group may: the other end has our mark.
@@ -200,6 +205,11 @@ fn routes(spec: &OverlaySpec, overlay: &Link, view: &HostView, difference: &mut 
             } else {
                 barred = Some(present);
             }
+        }
+        // Ours is there, and another one comes before it.
+        let first = table.before_ours(route.prefix).min_by_key(|present| present.metric);
+        if there {
+            barred = barred.or(first.filter(|first| !first.leads_to(ifindex)));
         }
         if let Some(present) = barred {
             difference.conflicts.push(view.foreign_route(present));

@@ -60,7 +60,11 @@ impl Present {
 
     fn steps(&self, spec: &OverlaySpec) -> Vec<String> {
         let difference = self.difference(spec);
-        let conflicts = difference.conflicts.iter().map(|error| format!("conflict: {error}"));
+        let conflicts = difference
+            .conflicts
+            .iter()
+            .chain(&difference.name_taken)
+            .map(|error| format!("conflict: {error}"));
         difference.steps.iter().map(ToString::to_string).chain(conflicts).collect()
     }
 
@@ -251,6 +255,15 @@ fn what_is_somebody_else_s_is_in_the_way() {
     });
     let [conflict] = &host.steps(&spec())[..] else { panic!("one conflict") };
     assert!(conflict.contains("interface vxlan43 exists already"), "{conflict}");
+    // The pair is there, under another name.
+    let host = Present::with(|host| {
+        host.overlay().name = "old".to_owned();
+        host.overlay().up = false;
+        host.links.push(stranger("vxlan43"));
+    });
+    let difference = host.difference(&spec());
+    assert!(difference.conflicts.is_empty() && difference.name_taken.is_some());
+    assert_eq!(difference.steps.len(), 1, "{:?}", difference.steps);
     // An alias alone, and no record of the interface: it is no proof.
     let host = Present::with(|host| {
         host.links.truncate(1);
@@ -264,6 +277,20 @@ fn what_is_somebody_else_s_is_in_the_way() {
     first.made.routes.clear();
     let [conflict] = &host.steps(&first)[..] else { panic!("one conflict") };
     assert!(conflict.contains("a route for 198.51.100.0/24, and it is not ours"), "{conflict}");
+}
+
+#[test]
+fn a_route_before_ours_is_told() {
+    let host = Present::with(|host| {
+        host.routes.insert(0, Route { protocol: 3, ..route("198.51.100.0/24", UNDERLAY) });
+    });
+    let [conflict] = &host.steps(&spec())[..] else { panic!("one conflict") };
+    assert!(conflict.contains("a route for 198.51.100.0/24"), "{conflict}");
+    // Behind ours it takes no packet.
+    let host = Present::with(|host| {
+        host.routes.push(Route { protocol: 3, ..route("198.51.100.0/24", UNDERLAY) });
+    });
+    assert_eq!(host.steps(&spec()), [""; 0]);
 }
 
 #[test]
