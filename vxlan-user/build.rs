@@ -97,7 +97,7 @@ fn prepare(record: &Record) -> Result<()> {
     unsafe {
         env::set_var("PATH", path);
         match &record.rustc_bootstrap {
-            Some(value) => env::set_var("RUSTC_BOOTSTRAP", value),
+            Some(_) => env::set_var("RUSTC_BOOTSTRAP", record::UNSTABLE_CRATES),
             None => env::remove_var("RUSTC_BOOTSTRAP"),
         }
         // aya-build passes on every line of that cargo as a warning. Without progress only warnings

@@ -30,14 +30,16 @@
 //!
 //! In the order of imports: each module uses only modules named before it.
 //!
-//! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `counters`,
-//!   `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
+//! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `atomic`,
+//!   `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
 //! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
 //!   `ctx_xdp`, `ctx_tc`, `decap`, `deliver`.
 //! - Transmit: `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod arp_nd_proxy;
+mod atomic;
 mod buffers;
 mod counters;
 mod ctx_tc;
@@ -80,13 +82,46 @@ use ctx_tc::Skb;
 use packet::View;
 use vxlan_common::reason::RxDrop;
 
-/// Logs a dropped packet in numbers, which the daemon translates.
+/// Makes a function that logs a dropped packet in numbers, which the daemon translates. Inlined
+/// with the steps of `encap`, which are; beside the frame of `decap::run` the stack has no room for
+/// it.
 macro_rules! log_drop {
-    ($ctx:expr, $frame:expr, $format:literal, $dropped:expr) => {
-        let (source, destination) = drop_log::addresses(&$frame);
-        trace!($ctx, $format, $dropped.reason as u8, $dropped.slot, source, destination);
+    ($inline:meta $name:ident, $context:ty, $view:path, $format:literal) => {
+        #[$inline]
+        fn $name(ctx: &$context, reason: u8, slot: u32) {
+            // Else the compiler would pass the ends of the packet in place of the context, and
+            // subtract them, which the verifier forbids.
+            let ctx = core::hint::black_box(ctx);
+            let (source, destination) = drop_log::addresses(&$view(ctx));
+            trace!(ctx, $format, reason, slot, source, destination);
+        }
     };
 }
+
+log_drop!(
+    inline(never) log_decap,
+    XdpContext,
+    View::from_xdp,
+    "decap: dropped, reason {}, slot {}, from {:i} to {:i}"
+);
+log_drop!(
+    inline(never) log_decap_tc,
+    TcContext,
+    View::from_skb,
+    "decap_tc: dropped, reason {}, slot {}, from {:i} to {:i}"
+);
+log_drop!(
+    inline(never) log_deliver,
+    TcContext,
+    View::from_skb,
+    "deliver: dropped, reason {}, slot {}, from {:i} to {:i}"
+);
+log_drop!(
+    inline(always) log_encap,
+    TcContext,
+    View::from_skb,
+    "encap: dropped, reason {}, slot {}, from {:i} to {:i}"
+);
 
 /// XDP on the underlay interface.
 #[xdp]
@@ -96,12 +131,7 @@ fn decap(ctx: XdpContext) -> u32 {
         Ok(decap::RxVerdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_log() {
-                log_drop!(
-                    &ctx,
-                    View::from_xdp(&ctx),
-                    "decap: dropped, reason {}, slot {}, from {:i} to {:i}",
-                    refused
-                );
+                log_decap(&ctx, refused.reason as u8, refused.slot);
             }
             counters::rx_drop(&refused, 1);
             xdp_action::XDP_DROP
@@ -136,12 +166,7 @@ fn decap_tc(ctx: TcContext) -> i32 {
         }
         Err(refused) => {
             if may_log() {
-                log_drop!(
-                    &ctx,
-                    View::from_skb(&ctx),
-                    "decap_tc: dropped, reason {}, slot {}, from {:i} to {:i}",
-                    refused
-                );
+                log_decap_tc(&ctx, refused.reason as u8, refused.slot);
             }
             counters::rx_drop(&refused, packet.packets());
             TC_ACT_SHOT
@@ -163,12 +188,7 @@ fn delivered(ctx: &TcContext) -> Option<i32> {
 #[inline(always)]
 fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
     if may_log() {
-        log_drop!(
-            ctx,
-            View::from_skb(ctx),
-            "deliver: dropped, reason {}, slot {}, from {:i} to {:i}",
-            failed
-        );
+        log_deliver(ctx, failed.reason as u8, failed.slot);
     }
     counters::rx_drop_many(failed);
     TC_ACT_SHOT
@@ -181,12 +201,7 @@ fn encap(ctx: TcContext) -> i32 {
         Ok(verdict) => verdict,
         Err(encap::NotSent { failed, icmp_verdict }) => {
             if may_log() {
-                log_drop!(
-                    &ctx,
-                    View::from_skb(&ctx),
-                    "encap: dropped, reason {}, slot {}, from {:i} to {:i}",
-                    failed
-                );
+                log_encap(&ctx, failed.reason as u8, failed.slot);
             }
             counters::tx_drop(&failed);
             icmp_verdict.unwrap_or(TC_ACT_SHOT)

@@ -3,19 +3,19 @@
 //! limits of probes and of the slow path; the limits of peers and of networks come from the
 //! configuration (`vxlan_common::table::RateLimit`).
 //!
-//! Two CPUs may read a virtual clock before either has written it: then one packet is not charged.
-//! A limit is for overload, where a few packets more do no harm, and exactness would cost every
-//! packet.
+//! A virtual clock is one word, moved on by compare-and-exchange: a limit holds however many CPUs
+//! receive at once.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::Array};
 use vxlan_common::{
     addr::Address,
     probe::{self, CEILING_KNOWN, CEILING_STRANGERS},
     reason::{RxDrop, TxDrop},
-    table::{MemberEntry, NetworkEntry, RateLimit},
+    table::{BucketState, MemberEntry, NetworkEntry, PeerEntry, RateLimit},
 };
 
 use crate::{
+    atomic,
     maps::{BUM_BUCKETS, PEER_BUCKETS, PROBE_BUCKETS, PROBE_SOURCE_BUCKETS, SLOW_PATH_BUCKETS},
     peer_entry,
 };
@@ -41,19 +41,36 @@ pub(crate) fn charge_peer(member: &MemberEntry, bytes: u32) -> Result<(), RxDrop
     }
     let entries = peer_entry::peek(member.peer).zip(PEER_BUCKETS.get_ptr_mut(member.peer));
     let Some((peer, bucket)) = entries else { return Ok(()) };
-    let now = now();
-    // SAFETY: points to an element of an array map, which lives as long as the map; both clocks
-    // are words, which are read and written whole.
-    unsafe {
-        let packets = charge((*bucket).packets, &peer.packets, 1, now);
-        let bytes = charge((*bucket).bytes, &peer.bytes, u64::from(bytes), now);
-        let (Some(packets), Some(bytes)) = (packets, bytes) else {
-            return Err(RxDrop::RateLimited);
-        };
-        (*bucket).packets = packets;
-        (*bucket).bytes = bytes;
+    // SAFETY: points to an element of an array map, which lives as long as the map.
+    if unsafe { charge_both(bucket, peer, bytes.into()) } == 0 {
+        return Err(RxDrop::RateLimited);
     }
     Ok(())
+}
+
+/// Charges a packet to both limits of a peer, or to none. Returns 1 if it was charged. A function
+/// of its own to the verifier too: its callers have no room on the stack for what it needs.
+///
+/// # Safety
+/// `bucket` points into a value of a map, which lives as long as the map.
+#[inline(never)]
+unsafe fn charge_both(bucket: *mut BucketState, peer: &PeerEntry, bytes: u64) -> u64 {
+    let now = now();
+    // SAFETY: by the function's contract.
+    unsafe {
+        let (packets, bytes_clock) = (&raw mut (*bucket).packets, &raw mut (*bucket).bytes);
+        // A look first, so that what is refused writes nothing.
+        if !has_room(bytes_clock, &peer.bytes, bytes, now)
+            || !charge(packets, &peer.packets, 1, now)
+        {
+            return 0;
+        }
+        if !charge(bytes_clock, &peer.bytes, bytes, now) {
+            atomic::add(packets, peer.packets.cost_of(1).wrapping_neg());
+            return 0;
+        }
+    }
+    1
 }
 
 /// Charges a BUM frame to its network.
@@ -123,21 +140,67 @@ fn allow(buckets: &Array<u64>, index: u32, limit: &RateLimit) -> bool {
 fn allow_at(buckets: &Array<u64>, index: u32, limit: &RateLimit, now: u64) -> bool {
     let Some(bucket) = buckets.get_ptr_mut(index) else { return false };
     // SAFETY: as in `charge_peer`.
-    unsafe {
-        let Some(clock) = charge(*bucket, limit, 1, now) else { return false };
-        *bucket = clock;
-    }
-    true
+    unsafe { charge(bucket, limit, 1, now) }
 }
 
-/// The virtual clock of a limit after `units` more. `None`: the clock would run too far ahead.
+/// Moves the virtual clock of a limit on by `units`. Returns whether it does not run too far ahead.
+///
+/// # Safety
+/// `clock` points to a word in a value of a map, which lives as long as the map.
 #[inline(always)]
-fn charge(clock: u64, limit: &RateLimit, units: u64, now: u64) -> Option<u64> {
-    if limit.cost == 0 {
-        return Some(clock);
+unsafe fn charge(clock: *mut u64, limit: &RateLimit, units: u64, now: u64) -> bool {
+    // SAFETY: by the function's contract.
+    limit.cost == 0 || unsafe { move_on(clock, limit.cost_of(units), now, now + limit.burst) } != 0
+}
+
+/// Moves a virtual clock on by `cost`, from `now` if it is behind, unless that would be beyond
+/// `latest`. Returns 1 if it has moved. A function of its own, as [`charge_both`] is.
+///
+/// # Safety
+/// As for [`charge`].
+#[inline(never)]
+unsafe fn move_on(clock: *mut u64, cost: u64, now: u64, latest: u64) -> u64 {
+    /// So often another CPU may come first.
+    const ATTEMPTS: u32 = 4;
+    // SAFETY: by the function's contract; words are read whole.
+    let mut found = unsafe { clock.read_volatile() };
+    let mut attempts = 0;
+    while attempts < ATTEMPTS {
+        let after = moved_on(found, cost, now);
+        if after > latest {
+            return 0;
+        }
+        // SAFETY: by the function's contract.
+        let at_the_time = unsafe { atomic::compare_exchange(clock, found, after) };
+        if at_the_time == found {
+            return 1;
+        }
+        found = at_the_time;
+        attempts += 1;
     }
-    let clock = if clock > now { clock } else { now } + limit.cost_of(units);
-    (clock <= now + limit.burst).then_some(clock)
+    // As many others were charged meanwhile. This one is accepted and charged without another look:
+    // the clock may be ahead by a unit of each CPU, which the next ones wait for.
+    // SAFETY: by the function's contract.
+    unsafe { atomic::add(clock, cost) };
+    1
+}
+
+/// The limit would not refuse `units`.
+///
+/// # Safety
+/// As for [`charge`].
+#[inline(always)]
+unsafe fn has_room(clock: *mut u64, limit: &RateLimit, units: u64, now: u64) -> bool {
+    // SAFETY: by the function's contract; words are read whole.
+    let found = unsafe { clock.read_volatile() };
+    limit.cost == 0 || moved_on(found, limit.cost_of(units), now) <= now + limit.burst
+}
+
+/// A virtual clock after `cost` more.
+#[inline(always)]
+fn moved_on(clock: u64, cost: u64, now: u64) -> u64 {
+    let from = if clock > now { clock } else { now };
+    from + cost
 }
 
 #[inline(always)]

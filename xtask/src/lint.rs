@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    apt, cargo, cargo_tools, paths, progress, record::Record, required::Scope, rustup, setup,
+    apt, cargo, cargo_tools, paths, progress,
+    record::{self, Record},
+    required::Scope,
+    rustup, setup,
     toolchain::DEBIAN_PREFIX,
 };
 
@@ -102,7 +105,7 @@ fn bpf(record: &Record) -> Result<Command> {
         cmd.env("PATH", env::join_paths(dirs).context("PATH")?);
     }
     match &record.rustc_bootstrap {
-        Some(value) => cmd.env("RUSTC_BOOTSTRAP", value),
+        Some(_) => cmd.env("RUSTC_BOOTSTRAP", record::UNSTABLE_CRATES),
         // A nightly, which has no `core` for BPF but its sources.
         None => cmd.env_remove("RUSTC_BOOTSTRAP").args(["-Z", "build-std=core"]),
     };

@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 /// Relative to the workspace's root; ignored by git, since it describes one machine.
 pub(crate) const FILE: &str = ".cargo/bpf-toolchain.toml";
 
+/// The value of `RUSTC_BOOTSTRAP` for a compiler that is no nightly: lets the crates that need it
+/// use unstable features (assembly for BPF). Their names instead of `1`: with `1` aya-build would
+/// add `-Z build-std`, which needs the sources of `core`.
+pub(crate) const UNSTABLE_CRATES: &str = "aya_ebpf,vxlan_ebpf";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -23,7 +28,7 @@ pub(crate) struct Record {
     pub(crate) bin_dir: Option<PathBuf>,
     /// What the compiler calls itself. A compiler upgrade changes the record, so cargo rebuilds.
     pub(crate) rustc: String,
-    /// The value of `RUSTC_BOOTSTRAP` for that compiler; absent for a nightly.
+    /// Absent for a nightly. Any other compiler gets [`UNSTABLE_CRATES`] as `RUSTC_BOOTSTRAP`.
     pub(crate) rustc_bootstrap: Option<String>,
     /// The directory of the bpf-linker that matches the compiler's LLVM.
     pub(crate) bpf_linker_dir: PathBuf,

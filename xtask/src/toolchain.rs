@@ -16,9 +16,6 @@ use crate::{linker::LinkerPlan, rustup};
 pub(crate) const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 /// Where Debian puts it.
 pub(crate) const DEBIAN_PREFIX: &str = "/usr";
-/// Lets the one crate that needs it use unstable features of a stable compiler. The crate's name
-/// instead of `1`: with `1` aya-build would add `-Z build-std`, which needs the sources of `core`.
-pub(crate) const DEBIAN_BOOTSTRAP: &str = "aya_ebpf";
 
 /// What `rustc -vV` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]

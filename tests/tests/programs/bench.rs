@@ -256,6 +256,12 @@ impl Bench {
         clock.set(0, now + seconds, 0).expect("is in range");
     }
 
+    /// Everything that is counted, as it is now.
+    pub(crate) fn count_now(&mut self) -> Deltas {
+        self.counts = self.read_counts();
+        self.counts.clone()
+    }
+
     /// Everything that is counted.
     pub(crate) fn counted(&self) -> &Deltas {
         &self.counts

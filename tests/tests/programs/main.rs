@@ -48,6 +48,7 @@ mod prelude;
 mod probes;
 mod probes_denied;
 mod rate_limits;
+mod rate_limits_on_cpus;
 mod round_trip;
 mod rows;
 mod settings;

@@ -17,10 +17,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     apt, linker, paths, progress, promtool,
-    record::Record,
+    record::{Record, UNSTABLE_CRATES},
     required::{Scope, missing_packages},
     rustup,
-    toolchain::{self, Choice, Compiler, CompilerKind, DEBIAN_BOOTSTRAP, DEBIAN_PREFIX},
+    toolchain::{self, Choice, Compiler, CompilerKind, DEBIAN_PREFIX},
 };
 use advice::advice;
 use survey::{describe_compilers, survey};
@@ -82,10 +82,10 @@ fn install(compiler: Compiler, cache: &Path, scope: Scope) -> Result<Record> {
         CompilerKind::Nightly(name) => (Some(name.clone()), None, None),
         CompilerKind::Debian if rustup => {
             rustup::link(Path::new(DEBIAN_PREFIX))?;
-            (Some(rustup::OUR_NAME.to_owned()), None, Some(DEBIAN_BOOTSTRAP.to_owned()))
+            (Some(rustup::OUR_NAME.to_owned()), None, Some(UNSTABLE_CRATES.to_owned()))
         }
         CompilerKind::Debian => {
-            (None, Some(toolchain::debian_bin()), Some(DEBIAN_BOOTSTRAP.to_owned()))
+            (None, Some(toolchain::debian_bin()), Some(UNSTABLE_CRATES.to_owned()))
         }
     };
     let label = compiler.label();
