@@ -291,3 +291,36 @@ fn each_change_of_a_peer_is_one_line_of_the_log() -> Result<()> {
     ensure!(line.contains("INFO") && line.contains("up, none (was down"), "{line}");
     world.stop()
 }
+
+/// One network of two is dead, and the other carries far more than is lost.
+#[test]
+fn one_network_of_two() -> Result<()> {
+    let setup = Setup::new(Nat::None, Nat::None)?;
+    let world = setup.second_network(Node::A, 60).second_network(Node::B, 61).start()?;
+    world.all_up()?;
+    let [a, b] = world.ends()?;
+    let start = std::time::Instant::now();
+    let networks = |report: &Value| report["lost_networks"] == serde_json::json!([60, 61]);
+    loop {
+        for (host, peer) in [(a, Node::B), (b, Node::A)] {
+            let whole = ping(&host.ns, None, peer.inner().into(), 20)?;
+            let dead = ping(&host.ns, None, peer.second_inner().into(), 2)?;
+            ensure!(whole.received == 20 && dead.received == 0, "{whole:?} {dead:?}");
+        }
+        let reports = [a.report(Node::B)?, b.report(Node::A)?];
+        if reports.iter().all(|report| report["nat"] == "data_lost" && networks(report)) {
+            ensure!(says(&reports[0], "data of network 60 is lost: b has got 0 of"));
+            ensure!(says(&reports[1], "data of network 61 is lost: a has got 0 of"));
+            break;
+        }
+        ensure!(start.elapsed() < SOON * 2, "{reports:#?}");
+    }
+    let table = a.daemon.vxlan(&["show", "peers"])?.stdout;
+    let row = |vni: &str| {
+        let mut rows = table.lines().filter(|line| line.starts_with("b "));
+        rows.find(|line| line.split_whitespace().nth(4) == Some(vni)).unwrap_or_default()
+    };
+    ensure!(row("43").ends_with(" up") && row("60").ends_with(" data_lost"), "{table}");
+    ensure!(row("-").contains(' '), "drops outside of the networks have a row: {table}");
+    world.stop()
+}

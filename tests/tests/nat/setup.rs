@@ -44,6 +44,11 @@ impl Node {
         Ipv4Addr::new(192, 168, 50, self as u8 + 1)
     }
 
+    /// In its second network.
+    pub(crate) fn second_inner(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, 60, self as u8 + 1)
+    }
+
     pub(crate) fn nat(self, lab: &NatLab) -> Nat {
         match self {
             Self::A | Self::Second => lab.a.nat(),
@@ -89,6 +94,8 @@ pub(crate) struct Setup {
     probe: String,
     /// Networks, `allowed_ips` and keys that differ from those of the other end.
     networks: BTreeMap<Node, u32>,
+    /// A second network.
+    second: BTreeMap<Node, u32>,
     allowed: BTreeMap<Node, String>,
     other_keys: BTreeSet<Node>,
 }
@@ -101,6 +108,7 @@ impl Setup {
             links: vec![[Node::A, Node::B]],
             probe: format!("interval = {}", INTERVAL.as_secs()),
             networks: BTreeMap::new(),
+            second: BTreeMap::new(),
             allowed: BTreeMap::new(),
             other_keys: BTreeSet::new(),
         })
@@ -122,6 +130,12 @@ impl Setup {
     /// The network that a host has instead of the usual one.
     pub(crate) fn network(mut self, node: Node, vni: u32) -> Self {
         self.networks.insert(node, vni);
+        self
+    }
+
+    /// A host has a second network.
+    pub(crate) fn second_network(mut self, node: Node, vni: u32) -> Self {
+        self.second.insert(node, vni);
         self
     }
 
@@ -170,10 +184,15 @@ impl Setup {
         }
         let vni = self.networks.get(&node).copied().unwrap_or(VNI);
         config = config.network(vni, OVERLAY, &[format!("{}/24", node.inner())]);
-        self.peers(node).into_iter().fold(config, |config, peer| {
+        config = self.peers(node).into_iter().fold(config, |config, peer| {
             let own = || format!("{}/32", peer.inner());
             let allowed = self.allowed.get(&node).cloned().unwrap_or_else(own);
             config.member(peer.name(), &[allowed])
+        });
+        let Some(second) = self.second.get(&node) else { return config };
+        config = config.network(*second, "second", &[format!("{}/24", node.second_inner())]);
+        self.peers(node).into_iter().fold(config, |config, peer| {
+            config.member(peer.name(), &[format!("{}/32", peer.second_inner())])
         })
     }
 

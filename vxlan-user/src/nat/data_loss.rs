@@ -5,7 +5,7 @@ use super::{
     evidence::{Evidence, RECENT_INTERVALS},
     verdict::NatVerdict,
 };
-use crate::observation::LostData;
+use crate::observation::{Delivery, LostData, LostNetwork};
 
 /// Decides whether data is lost between two hosts whose probes pass.
 pub(super) fn data_lost(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
@@ -17,22 +17,23 @@ pub(super) fn data_lost(evidence: &Evidence, sentences: &mut Vec<String>) -> Opt
         return None;
     }
     let before = sentences.len();
-    if let Some(LostData { sent, arrived, within, ago, .. }) = evidence.delivery.tx {
+    let Delivery { tx, rx, networks, .. } = &evidence.delivery;
+    if let Some(lost) = tx {
         sentences.push(format!(
-            "our data is lost: {peer} has got {arrived} of the {sent} data packets that we sent \
-             within {}{}, by its own count, though our probes arrive. `vxlan show drops` at {peer} \
-             may say why",
-            seconds(within),
-            when(ago, window)
+            "our data is lost: {}. `vxlan show drops` at {peer} may say why",
+            ours(peer, lost, window)
         ));
     }
-    if let Some(LostData { sent, arrived, within, ago, .. }) = evidence.delivery.rx {
-        sentences.push(format!(
-            "data of {peer} is lost: {arrived} of the {sent} data packets that it has sent within \
-             {}{}, by its own count, were delivered here, though its probes arrive",
-            seconds(within),
-            when(ago, window)
-        ));
+    if let Some(lost) = rx {
+        sentences.push(format!("data of {peer} is lost: {}", theirs(lost, window)));
+    }
+    for LostNetwork { vni, tx, rx } in networks {
+        let each = [
+            tx.as_ref().map(|lost| ours(peer, lost, window)),
+            rx.as_ref().map(|lost| theirs(lost, window)),
+        ];
+        let each = each.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        sentences.push(format!("data of network {vni} is lost: {each}"));
     }
     (sentences.len() > before).then_some(NatVerdict::DataLost)
 }
@@ -59,6 +60,28 @@ pub(super) fn data_remarks(evidence: &Evidence, sentences: &mut Vec<String>) {
              what to do"
         ));
     }
+}
+
+/// Describes a loss of what this host sends.
+fn ours(peer: &str, lost: &LostData, recent: std::time::Duration) -> String {
+    let LostData { sent, arrived, within, ago, .. } = lost;
+    format!(
+        "{peer} has got {arrived} of the {sent} data packets that we sent within {}{}, by its own \
+         count, though our probes arrive",
+        seconds(*within),
+        when(*ago, recent)
+    )
+}
+
+/// Describes a loss of what the peer sends.
+fn theirs(lost: &LostData, recent: std::time::Duration) -> String {
+    let LostData { sent, arrived, within, ago, .. } = lost;
+    format!(
+        "{arrived} of the {sent} data packets that it has sent within {}{}, by its own count, were \
+         delivered here, though its probes arrive",
+        seconds(*within),
+        when(*ago, recent)
+    )
 }
 
 fn seconds(time: std::time::Duration) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Whether data arrives at the other end, by direction, and what both ends have counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Absent: nothing shows that what we send is lost.
     pub tx: Option<LostData>,
@@ -17,6 +17,25 @@ pub struct Delivery {
     /// it has sent here.
     pub peer_received: Option<u64>,
     pub peer_sent: Option<u64>,
+    /// The networks in which data is lost.
+    pub networks: Vec<LostNetwork>,
+}
+
+/// A network in which data is lost, in one direction or in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostNetwork {
+    pub vni: u32,
+    pub tx: Option<LostData>,
+    pub rx: Option<LostData>,
+}
+
+/// Data packets between this host and a peer in one network, as this host has counted them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberCounts {
+    pub vni: u32,
+    pub sent: u64,
+    /// Delivered.
+    pub received: u64,
 }
 
 /// Data packets that did not arrive while probes did.

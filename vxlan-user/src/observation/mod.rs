@@ -17,6 +17,6 @@ mod header;
 mod received;
 
 pub use data::{DataMapping, ObservedData};
-pub use delivery::{Delivery, DeliveryCounts, LostData, ReportedData};
+pub use delivery::{Delivery, DeliveryCounts, LostData, LostNetwork, MemberCounts, ReportedData};
 pub use drops::{DropCounts, DropWindow};
 pub use header::{OuterHeader, Rewrite, UdpChecksum};

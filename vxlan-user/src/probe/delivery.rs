@@ -6,7 +6,6 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::message::Probe;
 use crate::observation::{Delivery, DeliveryCounts, LostData};
 
 /// The counters of the sender of a probe are from no earlier than this before it was sent: they are
@@ -22,7 +21,8 @@ const LOST_FACTOR: u64 = 10;
 const RECOVERED_FACTOR: u64 = 4;
 /// Reports within this time of the latest one are passed over.
 const MIN_SPACING: Duration = Duration::from_millis(1500);
-/// Reports that are older than this are forgotten, so that stray packets never add up.
+/// Reports that are older than this are forgotten, so that stray packets never add up; or than what
+/// [`DeliveryTracker::remember_for`] says.
 const MEMORY: Duration = Duration::from_secs(20);
 /// A loss after which nothing was sent for so long is no present fact any more.
 const MAX_AGE: Duration = Duration::from_secs(300);
@@ -34,6 +34,17 @@ const DRIFT: i128 = 1024;
 struct OwnCounts {
     sent: u64,
     received: u64,
+}
+
+/// What a peer reports to have counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerCounts {
+    pub(super) session: u64,
+    /// Time of sending in ns, by the clock of the peer.
+    pub(super) sent_at: u64,
+    /// Received from this host, and sent to it.
+    pub(super) received: u64,
+    pub(super) sent: u64,
 }
 
 /// A report of the peer, with bounds of what this host had counted by then.
@@ -87,16 +98,23 @@ pub(super) struct DeliveryTracker {
     fastest: Option<(i128, Duration)>,
     /// By direction: transmit, receive.
     lost: [Option<Loss>; 2],
+    /// For how long reports are remembered, if longer than [`MEMORY`].
+    memory: Duration,
 }
 
 impl DeliveryTracker {
+    /// Remembers reports for longer, as they come more seldom.
+    pub(super) fn remember_for(&mut self, memory: Duration) {
+        self.memory = memory;
+    }
+
     /// Records what this host has counted.
     pub(super) fn sample(&mut self, now: Duration, sent: u64, received: u64) {
         let went_back = |(at, last): &(Duration, OwnCounts)| {
             sent < last.sent || received < last.received || now < *at
         };
         if self.own.back().is_some_and(went_back) {
-            *self = Self { session: self.session, ..Self::default() };
+            *self = Self { session: self.session, memory: self.memory, ..Self::default() };
         }
         let counts = OwnCounts { sent, received };
         let old = |at: &(Duration, OwnCounts)| now.saturating_sub(at.0) > MAX_COUNTER_AGE * 2;
@@ -112,19 +130,19 @@ impl DeliveryTracker {
         }
     }
 
-    /// Records an accepted probe, which came at `arrived`.
-    pub(super) fn report(&mut self, probe: &Probe, arrived: Duration) {
-        if self.session != probe.session {
-            self.restart(probe.session);
+    /// Records what an accepted probe reports, which came at `arrived`.
+    pub(super) fn report(&mut self, counts: &PeerCounts, arrived: Duration) {
+        if self.session != counts.session {
+            self.restart(counts.session);
         }
-        let at = self.time_of_sending(probe, arrived);
-        let counters = [probe.data_received, probe.data_sent];
+        let at = self.time_of_sending(counts.sent_at, arrived);
+        let counters = [counts.received, counts.sent];
         if let Some((last, before)) = self.latest {
             if at < last + MIN_SPACING {
                 return;
             }
             if counters[0] < before[0] || counters[1] < before[1] {
-                self.restart(probe.session);
+                self.restart(counts.session);
             }
         }
         self.latest = Some((at, counters));
@@ -137,14 +155,14 @@ impl DeliveryTracker {
     /// Begins anew with what the peer reports.
     fn restart(&mut self, session: u64) {
         let own = std::mem::take(&mut self.own);
-        *self = Self { own, session, ..Self::default() };
+        *self = Self { own, session, memory: self.memory, ..Self::default() };
     }
 
     /// Returns when a report was sent, by the clock of this host. A report that was held back on
     /// the path is as old as it was late.
-    fn time_of_sending(&mut self, probe: &Probe, arrived: Duration) -> Duration {
+    fn time_of_sending(&mut self, sent_at: u64, arrived: Duration) -> Duration {
         let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
-        let took = nanos(arrived) - i128::from(probe.sent_at);
+        let took = nanos(arrived) - i128::from(sent_at);
         let fastest = self.fastest.map_or(took, |(fastest, since)| {
             took.min(fastest + nanos(arrived.saturating_sub(since)) / DRIFT)
         });
@@ -155,7 +173,8 @@ impl DeliveryTracker {
 
     fn evaluate(&mut self, latest: Report) {
         self.first.get_or_insert(latest);
-        self.reports.retain(|report| latest.at.saturating_sub(report.at) <= MEMORY);
+        let memory = self.memory.max(MEMORY);
+        self.reports.retain(|report| latest.at.saturating_sub(report.at) <= memory);
         for direction in 0..self.lost.len() {
             let span = |first: &Report| Span::between(first, &latest)[direction];
             let before = self.lost[direction];
@@ -196,7 +215,8 @@ impl DeliveryTracker {
             received: latest.high.received.saturating_sub(first.high.received),
         });
         let reported = |counter: usize| self.latest.map(|(_, counters)| counters[counter]);
-        Delivery { tx, rx, counts, peer_received: reported(0), peer_sent: reported(1) }
+        let (peer_received, peer_sent) = (reported(0), reported(1));
+        Delivery { tx, rx, counts, peer_received, peer_sent, networks: Vec::new() }
     }
 }
 

@@ -43,6 +43,10 @@ pub struct Probe {
     pub data_sent: u64,
     /// Path MTU that the sender has found, in bytes; zero: none yet.
     pub path_mtu: u32,
+    /// Counters of one network; the networks take turns. Absent: the sender does not report them.
+    pub network: Option<NetworkCounts>,
+    /// How many networks the sender has with the receiver.
+    pub networks: u8,
     /// Zero in a request, like the next two fields.
     pub echoed_session: u64,
     pub echoed_sequence: u64,
@@ -50,6 +54,16 @@ pub struct Probe {
     pub held: u64,
     /// The latest request of the receiver as it arrived. Absent: there was none yet.
     pub as_seen: Option<OuterHeader>,
+}
+
+/// Counters of data packets in one network, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkCounts {
+    pub vni: u32,
+    /// From the receiver of the probe, delivered.
+    pub received: u32,
+    /// To the receiver of the probe.
+    pub sent: u32,
 }
 
 /// Why a received probe is refused.

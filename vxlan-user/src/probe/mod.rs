@@ -18,11 +18,12 @@
 //! 11. `association`
 //! 12. `endpoint`
 //! 13. `delivery`
-//! 14. `inner_echo`
-//! 15. `dplpmtud`
-//! 16. `prober`
-//! 17. `unkeyed`
-//! 18. `shared`
+//! 14. `network_delivery`
+//! 15. `inner_echo`
+//! 16. `dplpmtud`
+//! 17. `prober`
+//! 18. `unkeyed`
+//! 19. `shared`
 
 mod answers;
 mod association;
@@ -33,6 +34,7 @@ mod inner_echo;
 mod key;
 mod loss_window;
 mod message;
+mod network_delivery;
 mod prober;
 mod replay_window;
 mod report;
@@ -46,7 +48,7 @@ mod wire;
 pub use association::{Association, OutgoingRequest, ReceivedRequests, RequestVerdict};
 pub use dplpmtud::Dplpmtud;
 pub use key::{Key, KeyError, NameId, name_id};
-pub use message::{Probe, ProbeKind, ProbeRefusal};
+pub use message::{NetworkCounts, Probe, ProbeKind, ProbeRefusal};
 pub use prober::{Action, Prober, ProberConfig, Random, Transmit};
 pub use report::{Liveness, LivenessSource, OverlayEcho, PerDirection, ProbeCounts, Report, Rtt};
 pub use requests::{AcceptedReply, PendingRequest, Purpose, REPLY_TIMEOUT};

@@ -31,6 +31,8 @@ pub struct Report {
     pub overlay: Option<OverlayEcho>,
     /// What the peer counts of the data between the two.
     pub reported: ReportedData,
+    /// The networks in which data is lost, if there are several.
+    pub lost_networks: Vec<u32>,
     /// What is older is no present fact.
     pub recent: f64,
     /// Destination of packets to the peer. Absent: not known yet.
@@ -71,6 +73,7 @@ impl Report {
             last_probe: None,
             overlay: None,
             reported: ReportedData::default(),
+            lost_networks: Vec::new(),
             recent: 0.0,
             endpoint: None,
             learned: false,

@@ -11,7 +11,7 @@ use vxlan_common::{
 
 use super::{
     key::{AUTHENTICATOR_LEN, Key},
-    message::{Probe, ProbeKind, ProbeRefusal},
+    message::{NetworkCounts, Probe, ProbeKind, ProbeRefusal},
 };
 use crate::observation::{OuterHeader, UdpChecksum};
 
@@ -67,7 +67,11 @@ impl Probe {
         bytes.put_u64(self.sequence);
         bytes.put_u64(self.sent_at);
         put_header(&mut bytes, Some(&self.as_sent));
-        bytes.put_u32(0);
+        // The number of networks, and a VNI of 24 bits; zero: no counters of a network.
+        let network = self.network.filter(|_| self.networks != 0);
+        let vni = network.map_or(0, |network| network.vni & 0xff_ffff);
+        let networks = network.map_or(0, |_| u32::from(self.networks));
+        bytes.put_u32(networks << 24 | vni);
         bytes.put_u64(self.requests_sent);
         bytes.put_u64(self.peer_session);
         bytes.put_u64(self.requests_received);
@@ -76,12 +80,12 @@ impl Probe {
         bytes.put_u64(self.data_received);
         bytes.put_u64(self.data_sent);
         bytes.put_u32(self.path_mtu);
-        bytes.put_u32(0);
+        bytes.put_u32(network.map_or(0, |network| network.received));
         bytes.put_u64(self.echoed_session);
         bytes.put_u64(self.echoed_sequence);
         bytes.put_u64(self.held);
         put_header(&mut bytes, self.as_seen.as_ref());
-        bytes.put_u32(0);
+        bytes.put_u32(network.map_or(0, |network| network.sent));
         let authenticator = key.authenticator(&bytes[ETH_LEN..]);
         bytes.put_slice(&authenticator);
         bytes.put_bytes(0, padding);
@@ -126,7 +130,9 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
     };
     let flags = bytes.get_u8();
     bytes.advance(2);
-    let probe = Probe {
+    let mut network = NetworkCounts { vni: 0, received: 0, sent: 0 };
+    let networks;
+    let mut probe = Probe {
         kind,
         unsolicited: flags & UNSOLICITED != 0,
         varies: flags & VARIES != 0,
@@ -141,7 +147,9 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
         sent_at: bytes.get_u64(),
         as_sent: {
             let header = get_header(&mut bytes)??;
-            bytes.advance(4);
+            let word = bytes.get_u32();
+            network.vni = word & 0xff_ffff;
+            networks = word.to_be_bytes()[0];
             header
         },
         requests_sent: bytes.get_u64(),
@@ -153,14 +161,18 @@ fn parse(signed: &[u8; SIGNED_LEN]) -> Option<Probe> {
         data_sent: bytes.get_u64(),
         path_mtu: {
             let mtu = bytes.get_u32();
-            bytes.advance(4);
+            network.received = bytes.get_u32();
             mtu
         },
+        network: None,
+        networks,
         echoed_session: bytes.get_u64(),
         echoed_sequence: bytes.get_u64(),
         held: bytes.get_u64(),
         as_seen: get_header(&mut bytes)?,
     };
+    network.sent = bytes.get_u32();
+    probe.network = (networks != 0).then_some(network);
     (probe.session != 0).then_some(probe)
 }
 

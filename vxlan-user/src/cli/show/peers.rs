@@ -99,7 +99,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
         let is_first = of_peer.first().is_some_and(|first| first.vni == member.vni);
         let received = report.and_then(|report| report.reported.received).filter(|_| is_first);
         row.push(received.map_or_else(|| "-".to_owned(), |packets| packets.to_string()));
-        row.push(report.map_or("-", state).to_owned());
+        row.push(report.map_or("-", |report| state(report, member.vni)).to_owned());
         table.row(row);
         let is_last = of_peer.last().is_some_and(|last| last.vni == member.vni);
         if of_peer.len() > 1 && is_last && outside != 0 {
@@ -112,10 +112,12 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     table.render("no peer is a member of any network")
 }
 
-/// Returns how a peer is, in a word.
-fn state(report: &Report) -> &'static str {
+/// Returns how a peer is in a network, in a word.
+fn state(report: &Report, vni: u32) -> &'static str {
+    let here = report.lost_networks.is_empty() || report.lost_networks.contains(&vni);
     match (report.nat, report.liveness.up) {
-        (NatVerdict::DataLost | NatVerdict::Unidirectional, _) => report.nat.label(),
+        (NatVerdict::DataLost, _) if here => report.nat.label(),
+        (NatVerdict::Unidirectional, _) => report.nat.label(),
         (_, Some(true)) => "up",
         (_, Some(false)) => "down",
         (_, None) => "-",

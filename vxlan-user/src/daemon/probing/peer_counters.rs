@@ -12,7 +12,7 @@ use crate::{
     daemon::running::ActivePlane,
     dataplane::{DataPlaneError, Reader, uptime},
     nat::DataCounts,
-    observation::{DataMapping, DropCounts, ObservedData},
+    observation::{DataMapping, DropCounts, MemberCounts, ObservedData},
 };
 
 /// Drops of a peer that belong to none of its networks are read every so many rounds, for another
@@ -41,6 +41,7 @@ pub(super) struct MemberPosition {
     pub(super) index: u32,
     slot: u32,
     pub(super) network: usize,
+    vni: u32,
     /// Index among the members of its network.
     pub(super) number: usize,
 }
@@ -53,6 +54,8 @@ pub(super) struct PeerCounts {
     pub(super) last_received: Option<Duration>,
     /// Dropped packets of the peer by reason.
     pub(super) drops: DropCounts,
+    /// The counts of each network.
+    pub(super) networks: Vec<MemberCounts>,
 }
 
 impl PeerCounters {
@@ -62,8 +65,10 @@ impl PeerCounters {
         for (member, index) in running.plan.members.iter().zip(0..) {
             let network = member.network as usize;
             let Some(next) = numbers.get_mut(network) else { continue };
+            let vni = running.state.networks.get(network).map_or(0, |network| network.vni);
             if let Some(of_peer) = members.get_mut(member.peer as usize) {
-                of_peer.push(MemberPosition { index, slot: member.slot, network, number: *next });
+                let (slot, number) = (member.slot, *next);
+                of_peer.push(MemberPosition { index, slot, network, vni, number });
             }
             *next += 1;
         }
@@ -127,8 +132,15 @@ impl PeerCounters {
     pub(super) fn read(&self, peer: usize) -> Result<PeerCounts, DataPlaneError> {
         let mut sum = Counters::ZERO;
         let mut learned = Vec::new();
+        let mut networks = Vec::new();
         for member in self.members_of(peer) {
-            sum.add(&self.reader.counters(member.slot)?);
+            let counters = self.reader.counters(member.slot)?;
+            sum.add(&counters);
+            networks.push(MemberCounts {
+                vni: member.vni,
+                sent: counters.tx_packets,
+                received: counters.rx_packets,
+            });
             learned.push(self.reader.learned(member.index)?);
         }
         let observed = ObservedData::from_learned(&learned, uptime());
@@ -143,6 +155,7 @@ impl PeerCounters {
             mapping: observed.mapping,
             last_received: observed.last_seen.map(|ago| Duration::from_secs(ago.into())),
             drops,
+            networks,
         })
     }
 }

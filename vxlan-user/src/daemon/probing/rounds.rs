@@ -110,6 +110,7 @@ impl Probing {
                     prober.set_varies(varies, now);
                     prober.record_data(counts.total, counts.mapping, counts.last_received, now);
                     prober.record_drops(&counts.drops, now);
+                    prober.record_networks(&counts.networks, now);
                     prober.report(now)
                 }
                 Some(PeerProber::Echo { unkeyed, .. }) => {

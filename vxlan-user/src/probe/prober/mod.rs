@@ -10,14 +10,16 @@
 //! 4. `pmtu_probe`
 //! 5. `state`
 //! 6. `overlay`
-//! 7. `send`
-//! 8. `send_pmtu`
-//! 9. `receive`
-//! 10. `poll`
-//! 11. `report`
+//! 7. `delivery`
+//! 8. `send`
+//! 9. `send_pmtu`
+//! 10. `receive`
+//! 11. `poll`
+//! 12. `report`
 
 mod action;
 mod config;
+mod delivery;
 mod overlay;
 mod pmtu_probe;
 mod poll;

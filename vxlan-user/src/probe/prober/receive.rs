@@ -97,7 +97,7 @@ impl Prober {
                 let received = self.association.received();
                 self.stats.request_received(probe, (rewrite, at), newest, received);
                 self.stats.peer_report(probe, self.association.session());
-                self.delivery.report(probe, at);
+                self.data_reported(probe, at);
                 if newest
                     && !probe.unsolicited
                     && let Some((from, to)) = self.endpoint.observe(seen.source, now)
@@ -132,7 +132,7 @@ impl Prober {
         let window = self.window();
         self.stats.probe_received(at, ReceivedAs::Reply, window);
         self.stats.peer_report(probe, self.association.session());
-        self.delivery.report(probe, at);
+        self.data_reported(probe, at);
         let held = Duration::from_nanos(probe.held);
         let request = reply.request;
         let took = at.saturating_sub(request.sent_at).saturating_sub(held);

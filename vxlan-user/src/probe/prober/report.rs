@@ -33,7 +33,7 @@ impl Prober {
             },
             data: self.data.evidence(),
             probes: Some(self.stats.evidence(now, self.window(), self.varies)),
-            delivery: self.delivery.delivery(now),
+            delivery: self.data_delivery(now),
             drops: self.drops.recent().to_vec(),
         }
     }
@@ -56,7 +56,10 @@ impl Prober {
         let ago = |of: &ProbeEvidence| (of.ours_ago.as_secs_f64(), of.theirs_ago.as_secs_f64());
         let (ours_ago, theirs_ago) = evidence.probes.as_ref().map(ago).unzip();
         let probes_ok = self.probes_ok(&evidence, last_probe);
-        let reported = evidence.delivery;
+        let reported = &evidence.delivery;
+        let networks = &reported.networks;
+        let tx_lost = reported.tx.is_some() || networks.iter().any(|lost| lost.tx.is_some());
+        let rx_lost = reported.rx.is_some() || networks.iter().any(|lost| lost.rx.is_some());
         Report {
             peer: evidence.peer.clone(),
             keyed: true,
@@ -70,9 +73,10 @@ impl Prober {
             reported: ReportedData {
                 received: reported.peer_received,
                 sent: reported.peer_sent,
-                tx_lost: fresh.then_some(reported.tx.is_some()),
-                rx_lost: fresh.then_some(reported.rx.is_some()),
+                tx_lost: fresh.then_some(tx_lost),
+                rx_lost: fresh.then_some(rx_lost),
             },
+            lost_networks: networks.iter().filter(|_| fresh).map(|lost| lost.vni).collect(),
             recent: self.window().as_secs_f64(),
             endpoint: evidence.facts.endpoint,
             learned: evidence.facts.learned,

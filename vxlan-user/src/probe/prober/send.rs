@@ -135,9 +135,10 @@ impl Prober {
     }
 
     /// Returns a probe with the fields that are common to requests and replies.
-    fn probe(&self, kind: ProbeKind, now: Duration, as_sent: OuterHeader) -> Probe {
+    fn probe(&mut self, kind: ProbeKind, now: Duration, as_sent: OuterHeader) -> Probe {
         let received = self.association.received();
         let data = self.data.evidence().total;
+        let (network, networks) = self.networks.next_report().unzip();
         Probe {
             kind,
             unsolicited: false,
@@ -160,6 +161,8 @@ impl Prober {
             data_received: data.received,
             data_sent: data.sent,
             path_mtu: self.pmtu.search.plpmtu().unwrap_or(0),
+            network,
+            networks: networks.unwrap_or(0),
             echoed_session: 0,
             echoed_sequence: 0,
             held: 0,

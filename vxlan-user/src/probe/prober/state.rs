@@ -11,7 +11,7 @@ use crate::{
     observation::{DataMapping, DropCounts, DropWindow, Rewrite},
     probe::{
         association::Association, delivery::DeliveryTracker, dplpmtud::Dplpmtud,
-        endpoint::Endpoint, inner_echo::InnerEcho,
+        endpoint::Endpoint, inner_echo::InnerEcho, network_delivery::NetworkDeliveries,
     },
 };
 
@@ -27,6 +27,7 @@ pub struct Prober {
     /// Time since the latest data packet of the peer.
     pub(super) last_data: Option<Duration>,
     pub(super) delivery: DeliveryTracker,
+    pub(super) networks: NetworkDeliveries,
     pub(super) drops: DropWindow,
     pub(super) echo: InnerEcho,
     /// When the next echo request through the tunnel is due.
@@ -60,6 +61,7 @@ impl Prober {
             data: DataWindow::default(),
             last_data: None,
             delivery: DeliveryTracker::default(),
+            networks: NetworkDeliveries::default(),
             drops: DropWindow::default(),
             echo: InnerEcho::default(),
             next_echo: now + config.interval,

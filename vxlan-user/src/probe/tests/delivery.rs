@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::sample;
-use crate::probe::{Probe, delivery::DeliveryTracker};
+use crate::probe::delivery::{DeliveryTracker, PeerCounts};
 
 const SECOND: u64 = 1000;
 
@@ -20,7 +19,7 @@ struct Link {
     session: u64,
     /// Time that a report takes.
     transit: u64,
-    in_flight: Vec<(u64, Probe)>,
+    in_flight: Vec<(u64, PeerCounts)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -77,18 +76,17 @@ impl Link {
                 self.tracker.sample(self.time(), self.sent, self.received);
             }
             if self.now % 2400 == 0 {
-                let probe = Probe {
+                let report = PeerCounts {
                     session: self.session,
                     sent_at: (self.now + 7_000_000) * 1_000_000,
-                    data_received: self.read.received,
-                    data_sent: self.read.sent,
-                    ..sample()
+                    received: self.read.received,
+                    sent: self.read.sent,
                 };
-                self.in_flight.push((self.now + self.transit, probe));
+                self.in_flight.push((self.now + self.transit, report));
             }
             while let Some(index) = self.in_flight.iter().position(|(at, _)| *at <= self.now) {
-                let (_, probe) = self.in_flight.remove(index);
-                self.tracker.report(&probe, self.time());
+                let (_, report) = self.in_flight.remove(index);
+                self.tracker.report(&report, self.time());
             }
         }
     }

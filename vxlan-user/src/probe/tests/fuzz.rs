@@ -9,7 +9,10 @@ use vxlan_common::probe::{FRAME_LEN, TAG_AT};
 use super::{HONEST, Random, key};
 use crate::{
     observation::{OuterHeader, UdpChecksum},
-    probe::{Association, LENGTH_V4, Probe, ProbeKind, ProbeRefusal, RequestVerdict, name_id},
+    probe::{
+        Association, LENGTH_V4, NetworkCounts, Probe, ProbeKind, ProbeRefusal, RequestVerdict,
+        name_id,
+    },
 };
 
 fn inputs() -> u64 {
@@ -48,6 +51,7 @@ fn number(random: &mut Random) -> u64 {
 
 fn random_probe(random: &mut Random) -> Probe {
     let [a, b] = ["a", "b"].map(name_id);
+    let networks = if random.flip() { 0 } else { 1 + random.below(255) as u8 };
     Probe {
         kind: if random.flip() { ProbeKind::Request } else { ProbeKind::Reply },
         unsolicited: random.flip(),
@@ -70,6 +74,12 @@ fn random_probe(random: &mut Random) -> Probe {
         data_received: number(random),
         data_sent: number(random),
         path_mtu: random.number() as u32,
+        network: (networks != 0).then(|| NetworkCounts {
+            vni: random.number() as u32 >> 8,
+            received: random.number() as u32,
+            sent: random.number() as u32,
+        }),
+        networks,
         echoed_session: number(random),
         echoed_sequence: number(random),
         held: number(random),

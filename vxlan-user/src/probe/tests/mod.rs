@@ -6,6 +6,7 @@ mod delivery;
 mod dplpmtud;
 mod fuzz;
 mod key;
+mod network_delivery;
 mod prober;
 mod recording;
 mod rollback;
@@ -17,7 +18,10 @@ use std::time::Duration;
 
 use crate::{
     observation::{OuterHeader, UdpChecksum},
-    probe::{Association, Key, LENGTH_V4, Probe, ProbeKind, Purpose, RequestVerdict, name_id},
+    probe::{
+        Association, Key, LENGTH_V4, NetworkCounts, Probe, ProbeKind, Purpose, RequestVerdict,
+        name_id,
+    },
 };
 
 fn key() -> Key {
@@ -86,6 +90,8 @@ fn sample() -> Probe {
         data_received: 0xbbbb_bbbb_bbbb_bbbb,
         data_sent: 0xcccc_cccc_cccc_cccc,
         path_mtu: 0xdddd_dddd,
+        network: Some(NetworkCounts { vni: 0x12_3456, received: 0x7878_7878, sent: 0x9a9a_9a9a }),
+        networks: 0xef,
         echoed_session: 0xeeee_eeee_eeee_eeee,
         echoed_sequence: 0xabab_abab_abab_abab,
         held: 0xcdcd_cdcd_cdcd_cdcd,

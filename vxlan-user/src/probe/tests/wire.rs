@@ -42,20 +42,20 @@ fn every_field_is_where_the_protocol_says() {
     at(72, &[4, 64, 0, 1, 0xc3, 0x4f, 0x12, 0xb5, 1, 82, 0xb8, 0]);
     at(84, &[192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     at(100, &[198, 51, 100, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    at(116, &[0; 4]);
+    at(116, &[0xef, 0x12, 0x34, 0x56]);
     for (offset, byte) in [(120, 0x66), (128, 0x77), (136, 0x88), (144, 0x99), (152, 0xaa)] {
         at(offset, &[byte; 8]);
     }
     at(160, &[0xbb; 8]);
     at(168, &[0xcc; 8]);
-    at(176, &[0xdd, 0xdd, 0xdd, 0xdd, 0, 0, 0, 0]);
+    at(176, &[0xdd, 0xdd, 0xdd, 0xdd, 0x78, 0x78, 0x78, 0x78]);
     at(184, &[0xee; 8]);
     at(192, &[0xab; 8]);
     at(200, &[0xcd; 8]);
     at(208, &[6, 61, 2, 0, 4, 1, 0x21, 0x18, 0x05, 0xdc, 3, 0]);
     at(220, &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     at(236, &[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-    at(252, &[0; 4]);
+    at(252, &[0x9a; 4]);
     at(256, &key().authenticator(&frame[ETH_LEN..][..256]));
 }
 
@@ -133,18 +133,19 @@ fn what_the_key_holder_made_wrongly_is_refused() {
 
 #[test]
 fn reserved_bits_are_not_looked_at() {
-    for (at, bytes) in [
-        (13, &[0xfd][..]),
-        (14, &[0xff; 2]),
-        (83, &[0xff]),
-        (88, &[0xff; 12]),
-        (116, &[0xff; 4]),
-        (180, &[0xff; 4]),
-        (219, &[0xff]),
-        (252, &[0xff; 4]),
-    ] {
+    for (at, bytes) in
+        [(13, &[0xfd][..]), (14, &[0xff; 2]), (83, &[0xff]), (88, &[0xff; 12]), (219, &[0xff])]
+    {
         assert_eq!(decode(&forged(at, bytes)), Ok(sample()), "{bytes:?} at {at}");
     }
+}
+
+/// As a sender of an earlier version writes it, to whom these fields are reserved.
+#[test]
+fn counters_of_no_network_are_absent() {
+    let absent = Probe { network: None, networks: 0, ..sample() };
+    assert_eq!(decode(&absent.encode(&key(), 0)), Ok(absent.clone()));
+    assert_eq!(decode(&forged(116, &[0; 4])), Ok(absent));
 }
 
 #[test]
