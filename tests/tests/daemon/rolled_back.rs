@@ -36,6 +36,67 @@ fn filters(host: &Host, interface: &str, hook: &str) -> Result<Vec<Value>> {
     Ok(ids.filter(|id| !id.is_null()).collect())
 }
 
+/// In native mode, which is refused, with something else that is another than in generic mode.
+fn other(piece: &str, by: &str) -> String {
+    let native = config("tcx", false).replace("xdp = \"generic\"", "xdp = \"native\"");
+    assert_eq!(native.matches(piece).count(), 1, "{piece}");
+    native.replace(piece, by)
+}
+
+/// The host is as before, interfaces, addresses, routes and maps; and once nothing refuses the
+/// change, it is made, to interfaces of these names and VNIs.
+fn keeps_all(first: &str, second: &str, names: &[(&str, u32)]) -> Result<()> {
+    if !needs(Feature::Tcx)? {
+        return Ok(());
+    }
+    let mut tunnel = Tunnel::with(first, &["run"])?;
+    if !tunnel.host.pair.a.output("ethtool -L eth0 tx 2")?.success() {
+        left_out("needs two CPUs, for a veth with two queues");
+        return tunnel.down();
+    }
+    tunnel.refuses(
+        second,
+        "cannot attach decap to eth0: the driver has no queues left for native XDP. Use fewer: \
+        `ethtool -L eth0 combined \
+         N`, with N half of what `ethtool -l eth0` says is the most",
+    )?;
+    // Nor by a start, which the previous run's data plane outlives.
+    tunnel.host.daemon.terminate()?;
+    let before = tunnel.host.state()?;
+    let out = tunnel.host.vxlan(&["run"])?;
+    assert_eq!(out.status.code(), Some(2), "{}", out.stderr);
+    tunnel.host.state()?.assert_is(&before, "the start that failed");
+    tunnel.host.assert_ping("after a start that failed")?;
+    tunnel.host.pair.a.run("ethtool -L eth0 tx 1")?;
+    tunnel.host.daemon.launch()?;
+    for (name, vni) in names {
+        let link = tunnel.host.ns().run(&format!("ip link show {name}"))?;
+        ensure!(link.contains(&format!("alias vxlan overlay VNI {vni}\n")), "{link}");
+    }
+    ensure!(!tunnel.host.ns().run("ip link")?.contains("vxold"), "something was set aside");
+    tunnel.down()
+}
+
+#[test]
+fn of_another_vni_under_the_same_name() -> Result<()> {
+    keeps_all(&config("tcx", false), &other("vni = 43", "vni = 44"), &[("vxlan43", 44)])
+}
+
+#[test]
+fn of_another_name_for_the_same_vni() -> Result<()> {
+    let second = other("interface = \"vxlan43\"", "interface = \"vxother\"");
+    keeps_all(&config("tcx", false), &second, &[("vxother", 43)])
+}
+
+#[test]
+fn of_networks_that_swap_names() -> Result<()> {
+    let lab = lab_of("a");
+    let second = other("interface = \"vxlan43\"", "interface = \"lab\"");
+    let second = second + &lab.replace("interface = \"lab\"", "interface = \"vxlan43\"");
+    let names = [("vxlan43", 7), ("lab", 43)];
+    keeps_all(&(config("tcx", false) + &lab), &second, &names)
+}
+
 /// A driver refuses native mode as long as the other end of the cable has more queues than this
 /// one.
 fn refused(tc: &str, programs: impl Fn(&Host) -> Result<[Vec<Value>; 3]>) -> Result<()> {

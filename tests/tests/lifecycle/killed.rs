@@ -24,16 +24,16 @@ use crate::{
 /// System calls by which a daemon changes anything: maps, programs, links and pins; interfaces and
 /// routes; files. Some exist on other processors only.
 const CALLS: &str = "bpf,sendto,sendmsg,?rename,?renameat,?renameat2,?mkdir,?mkdirat,\
-                     ?unlink,?unlinkat,?rmdir,fsync,ftruncate";
+                     ?unlink,?unlinkat,?rmdir,fsync,ftruncate,socket,setsockopt,bind,listen";
 
 /// From so many rounds on, every point is tried.
 const ALL: u32 = 100;
 
 /// The so many'th call of this name in some thread: interfaces and routes are not the first one's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    call: String,
-    number: u32,
+pub(crate) struct Point {
+    pub(crate) call: String,
+    pub(crate) number: u32,
 }
 
 /// Every point that a process went through, from what strace has written.
@@ -58,7 +58,7 @@ fn points(log: &str) -> Vec<Point> {
 
 /// As many as there are rounds, evenly, and besides whenever a file is about to be replaced:
 /// between two records most is at stake. Or all.
-fn sample(points: Vec<Point>) -> Vec<Point> {
+pub(crate) fn sample(points: Vec<Point>) -> Vec<Point> {
     if rounds() >= ALL {
         return points;
     }
@@ -69,28 +69,43 @@ fn sample(points: Vec<Point>) -> Vec<Point> {
     some.map(|(_, point)| point).collect()
 }
 
+/// What happens to the daemon at a point, in the words of strace's `inject`.
+pub(crate) type Injected<'a> = (&'a Point, &'a str);
+
+const KILL: &str = "signal=SIGKILL";
+
 /// Options of strace.
-fn options(log: &str, kill_at: Option<&Point>) -> String {
-    let kill = kill_at.map_or_else(String::new, |Point { call, number }| {
-        format!("-e inject={call}:signal=SIGKILL:when={number}")
+fn options(log: &str, injected: Option<Injected<'_>>) -> String {
+    let kill = injected.map_or_else(String::new, |(Point { call, number }, what)| {
+        format!("-e inject={call}:{what}:when={number}")
     });
     format!("-f -o {log} -e trace={CALLS} {kill}")
 }
 
 /// The daemon `b` under strace, with its directories.
-struct Traced {
+pub(crate) struct Traced {
     log: PathBuf,
     program: PathBuf,
 }
 
 impl Traced {
-    fn new(tunnel: &Tunnel) -> Self {
+    pub(crate) fn new(tunnel: &Tunnel) -> Self {
         let dir = tunnel.host.pair.run.dir();
         Self { log: dir.join("strace.log"), program: dir.join("traced") }
     }
 
-    fn prepare(&self, tunnel: &Tunnel, config: &str, kill_at: Option<&Point>) -> Result<Daemon> {
-        let options = options(&self.log.display().to_string(), kill_at);
+    /// What strace has written to a file.
+    pub(crate) fn of(log: PathBuf) -> Self {
+        Self { log, program: PathBuf::new() }
+    }
+
+    pub(crate) fn prepare(
+        &self,
+        tunnel: &Tunnel,
+        config: &str,
+        injected: Option<Injected<'_>>,
+    ) -> Result<Daemon> {
+        let options = options(&self.log.display().to_string(), injected);
         // -D: the daemon is our child, and strace is not.
         let script = format!(
             "#!/bin/sh\nexec strace -D -qq {options} {} \"$@\"\n",
@@ -102,7 +117,7 @@ impl Traced {
         Daemon::prepare_with(self.program.clone(), &pair.b, &pair.run, "b", config)
     }
 
-    fn points(&self) -> Result<Vec<Point>> {
+    pub(crate) fn points(&self) -> Result<Vec<Point>> {
         let found = points(&fs::read_to_string(&self.log)?);
         let count = |name: &str| found.iter().filter(|point| point.call.starts_with(name)).count();
         let counts = ["bpf", "send", "rename", "mkdir", "unlink"].map(|name| (name, count(name)));
@@ -144,7 +159,7 @@ fn at_any_step_of_a_start() -> Result<()> {
         for (round, point) in some.iter().enumerate() {
             let [config, after] = turns(round);
             tunnel.host.daemon.kill()?;
-            let mut killed = traced.prepare(tunnel, &config, Some(point))?;
+            let mut killed = traced.prepare(tunnel, &config, Some((point, KILL)))?;
             // Ready, where this time there were fewer calls.
             let _ended = killed.launch();
             killed.abandon()?;
@@ -184,9 +199,9 @@ fn start_again(tunnel: &mut Tunnel, config: &str) -> Result<()> {
 }
 
 /// Strace on a running daemon; it ends with it.
-fn attach(process: u32, log: &str, kill_at: Option<&Point>) -> Result<Child> {
+pub(crate) fn attach(process: u32, log: &str, injected: Option<Injected<'_>>) -> Result<Child> {
     let mut command = Command::new("strace");
-    command.args(["-p", &process.to_string()]).args(options(log, kill_at).split_whitespace());
+    command.args(["-p", &process.to_string()]).args(options(log, injected).split_whitespace());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut strace = command.spawn().context("starting strace (apt-get install strace)")?;
     // The first line is written once all threads are held.
@@ -215,7 +230,7 @@ fn at_any_step_of_a_reload() -> Result<()> {
     ensure!(out.success(), "{}", out.stderr);
     tunnel.host.daemon.kill()?;
     strace.wait()?;
-    let all = Traced { log, program: PathBuf::new() }.points()?;
+    let all = Traced::of(log).points()?;
     start_again(&mut tunnel, &CONFIG)?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");
@@ -225,7 +240,7 @@ fn at_any_step_of_a_reload() -> Result<()> {
         for (round, point) in some.iter().enumerate() {
             let [config, after] = turns(round);
             let process = tunnel.host.daemon.pid().context("no daemon")?;
-            let mut strace = attach(process, &path, Some(point))?;
+            let mut strace = attach(process, &path, Some((point, KILL)))?;
             tunnel.host.daemon.write_config(&config)?;
             // In force, or the daemon died of it.
             let _asked = tunnel.host.daemon.vxlan(&["reload"])?;

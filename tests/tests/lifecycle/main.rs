@@ -3,6 +3,7 @@
 //! `VXLAN_ROUNDS=100` does everything as often as is claimed; ten times is what CI has time for.
 
 mod bpf;
+mod faults;
 mod flips;
 mod hooks;
 #[path = "../daemon/host.rs"]

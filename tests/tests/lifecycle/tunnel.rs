@@ -25,8 +25,9 @@ pub(crate) struct Tunnel {
     pub(crate) host: Host,
 }
 
-/// Packets that both daemons have counted: received and sent by `a`, received and sent by `b`.
-type Counted = [u64; 4];
+/// Packets that both daemons have counted: received and sent by `a`, received and sent by `b`; then
+/// ARP requests that `a` and `b` have answered themselves.
+type Counted = [u64; 6];
 
 impl Tunnel {
     pub(crate) fn up() -> Result<Self> {
@@ -51,14 +52,18 @@ impl Tunnel {
 
     fn counted(&self) -> Result<Counted> {
         quiet(|| {
-            let mut counted = [0; 4];
+            let mut counted = [0; 6];
             let pairs = [(&self.other, "b"), (&self.host.daemon, "a")];
-            for (both, (daemon, peer)) in counted.chunks_exact_mut(2).zip(pairs) {
+            let (packets, replies) = counted.split_at_mut(4);
+            for ((both, (daemon, peer)), replies) in
+                packets.chunks_exact_mut(2).zip(pairs).zip(replies)
+            {
                 let metrics = daemon.metrics()?;
                 for (count, direction) in both.iter_mut().zip(["rx", "tx"]) {
                     let labels = [("peer", peer), ("vni", "43"), ("direction", direction)];
                     *count = metrics.get("vxlan_packets_total", &labels) as u64;
                 }
+                *replies = metrics.total("vxlan_neighbour_replies_total", &[]) as u64;
             }
             Ok(counted)
         })
@@ -108,7 +113,10 @@ impl Tunnel {
     ) -> Result<()> {
         let after = self.counted()?;
         let added: Vec<u64> = after.iter().zip(before).map(|(now, then)| now - then).collect();
+        let (added, replies) = added.split_at(4);
         let [others_to_a, others_to_b] = others.packets()?;
+        // A reply enters the overlay interface, and never was in the tunnel.
+        let [others_to_a, others_to_b] = [others_to_a - replies[0], others_to_b - replies[1]];
         let (at_a, at_b) = (to_a.sent + others_to_a, to_b.sent + others_to_b);
         ensure!(
             added == [at_a, at_b, at_b, at_a],
@@ -119,8 +127,12 @@ impl Tunnel {
             to_a.sent
         );
         for daemon in [&self.other, &self.host.daemon] {
-            let drops = daemon.metrics()?.drops();
+            let metrics = daemon.metrics()?;
+            let drops = metrics.drops();
             ensure!(drops.is_empty(), "{what}: {drops:?}");
+            let accepted = metrics.total("vxlan_accepted_packets_total", &[]);
+            let delivered = metrics.total("vxlan_packets_total", &[("direction", "rx")]);
+            ensure!(accepted == delivered, "{what}: {accepted} accepted, {delivered} delivered");
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Pre
     }
     let unrouted = unrouted(&preflight, host).await?;
     preflight.warnings.extend(unrouted);
-    takeover::rehearse(directories, &preflight, LoadOptions::default())?;
+    takeover::rehearse(directories, &preflight, LoadOptions::default()).await?;
     Ok(preflight)
 }
 

@@ -25,6 +25,21 @@ impl Totals {
         self.slots.entry(owner.clone()).or_insert(Counters::ZERO).add(counters);
     }
 
+    pub fn add_all(&mut self, other: &Self) {
+        for (owner, counters) in &other.slots {
+            self.add(owner, counters);
+        }
+        for ((peer, vni), packets) in &other.non_members {
+            self.add_non_member(peer, *vni, *packets);
+        }
+    }
+
+    /// Returns whether nothing was counted.
+    pub fn is_zero(&self) -> bool {
+        self.slots.values().all(|counters| *counters == Counters::ZERO)
+            && self.non_members.values().all(|packets| *packets == 0)
+    }
+
     pub fn add_non_member(&mut self, peer: &str, vni: u32, packets: u64) {
         *self.non_members.entry((peer.to_owned(), vni)).or_default() += packets;
     }

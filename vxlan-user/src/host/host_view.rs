@@ -13,7 +13,7 @@ use super::{
     link::Link,
     main_table::MainTable,
     overlay_owner::{End, foreign, labelled, marked},
-    overlay_spec::Made,
+    overlay_spec::{Made, set_aside_name},
     route::{Described, Route},
 };
 
@@ -59,6 +59,10 @@ impl HostView {
             view.by_ifindex.insert(link.ifindex, at);
             if let Some((_, vni)) = marked(link) {
                 view.marked.entry(vni).or_default().push(at);
+                // It is about to go, and its routes with it.
+                if link.name == set_aside_name(vni) {
+                    view.routes.leave_out(link.ifindex);
+                }
             }
         }
         view
@@ -72,7 +76,7 @@ impl HostView {
         self.by_name.get(name).and_then(|at| self.links.get(*at))
     }
 
-    fn link(&self, ifindex: u32) -> Option<&Link> {
+    pub(super) fn link(&self, ifindex: u32) -> Option<&Link> {
         self.by_ifindex.get(&ifindex).and_then(|at| self.links.get(*at))
     }
 

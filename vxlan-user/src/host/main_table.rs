@@ -37,6 +37,18 @@ impl MainTable {
         self.by_prefix.get(&prefix).into_iter().flatten()
     }
 
+    /// Leaves out the routes through an interface.
+    pub(super) fn leave_out(&mut self, ifindex: u32) {
+        for routes in self.by_prefix.values_mut() {
+            routes.retain(|route| !route.leads_to(ifindex));
+        }
+    }
+
+    /// All routes.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Route> {
+        self.by_prefix.values().flatten()
+    }
+
     /// The routes for exactly this prefix that would win against one of ours, or bar it.
     pub(super) fn before_ours(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
         let metric = default_metric(prefix);

@@ -55,6 +55,11 @@ pub struct RouteSpec {
     pub mtu: Option<u32>,
 }
 
+/// Names the overlay interface of a network for as long as its own name is another's.
+pub fn set_aside_name(vni: u32) -> String {
+    format!("vxold{vni}")
+}
+
 /// Names the hidden port of a network, so that anyone who knows the VNI finds the port again.
 pub fn hidden_name(vni: u32) -> String {
     format!("vxport{vni}")

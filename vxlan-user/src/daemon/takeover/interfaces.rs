@@ -20,7 +20,8 @@ pub(super) async fn make_overlays(
 ) -> anyhow::Result<Vec<OverlayFacts>> {
     let networks = preflight.config.networks.iter().zip(&state.networks);
     let specs = networks.map(|(network, planned)| {
-        let before = made.iter().find(|before| before.is_same(planned));
+        let same = made.iter().find(|before| before.is_same(planned));
+        let before = same.or(made.iter().find(|before| before.vni == planned.vni));
         overlay_spec((preflight, &state.secret), network, planned, before, &[])
     });
     let mut rounds = OverlayRounds::all_or_nothing(specs.collect());

@@ -1,6 +1,6 @@
 //! Removes what previous runs left on this host and the configuration does not ask for: interfaces,
-//! routes, a clsact qdisc. What conflicts with new interfaces and routes goes before these are
-//! made, the rest after the programs are replaced.
+//! routes, a clsact qdisc. That is after the programs are replaced; before, what conflicts with new
+//! interfaces and routes makes room.
 //!
 //! Routes are read from the kernel: a start that was killed may have made routes without a record.
 
@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Context as _;
 use ipnet::IpNet;
 
+use super::changes::Changes;
 use crate::{
     config,
     daemon::{overlay_specs::routed_prefixes, preflight::Preflight},
@@ -16,25 +17,30 @@ use crate::{
     state::{self, HostState},
 };
 
-/// Removes what conflicts with new interfaces and routes: networks whose name or VNI another
-/// network has now, and routes of a prefix that moves to another network.
-pub(in crate::daemon) async fn remove_conflicting(
+/// Makes room for new interfaces and routes: gives interfaces of the previous run other names, if
+/// another network is to have theirs or they are to have another one, and removes routes of a
+/// prefix that moves to another network. Returns what there was before.
+pub(in crate::daemon) async fn make_room(
     host: &Host,
     preflight: &Preflight,
+    changes: &mut Changes,
 ) -> anyhow::Result<()> {
     let networks = &preflight.config.networks;
+    let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
+    let made: Vec<_> = previous().map(|old| (old.vni, old.made())).collect();
+    changes.before_overlays = host.save_overlays(&made).await?;
     let by_name: HashMap<&str, u32> =
         networks.iter().map(|new| (new.interface.value.as_str(), new.vni.value.get())).collect();
-    let vnis: HashSet<u32> = networks.iter().map(|new| new.vni.value.get()).collect();
-    let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
-    let conflicting = previous().filter(|old| {
-        let same_name = by_name.get(old.interface.as_str());
-        let stays = same_name == Some(&old.vni);
-        !stays && (same_name.is_some() || vnis.contains(&old.vni))
-    });
-    let conflicting: Vec<_> = conflicting.map(|old| (old.vni, old.made())).collect();
-    let removed = host.delete_made_pairs(&conflicting).await;
-    removed.context("a previous network is in the way")?;
+    let by_vni: HashMap<u32, &str> =
+        networks.iter().map(|new| (new.vni.value.get(), new.interface.value.as_str())).collect();
+    let is_in_conflict = |old: &&state::NetworkRecord| {
+        let (name, vni) = (old.interface.as_str(), old.vni);
+        by_name.get(name).is_some_and(|new| *new != vni)
+            || by_vni.get(&vni).is_some_and(|new| *new != name)
+    };
+    let aside: Vec<u32> = previous().filter(is_in_conflict).map(|old| old.vni).collect();
+    let renamed = host.set_aside(&changes.before_overlays, &aside).await;
+    renamed.context("a previous network is in the way")?;
     let interfaces = own_interfaces(host, previous(), networks).await?;
     Ok(remove_routes(host, networks, &interfaces, moves).await?)
 }

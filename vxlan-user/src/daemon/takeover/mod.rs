@@ -10,7 +10,10 @@ mod record;
 mod replace;
 mod undo;
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
 
 use self::{
     changes::Changes, interfaces::make_overlays, previous_generations::PreviousGenerations,
@@ -20,7 +23,7 @@ use crate::{
     attach_mode::AttachMode,
     daemon::{
         directories::Directories,
-        interrupt::Interrupt,
+        interrupt::{Interrupt, Interrupted},
         preflight::{Preflight, keys},
         running::ActivePlane,
     },
@@ -64,12 +67,12 @@ pub(in crate::daemon) async fn take_over<P>(
 ///
 /// # Errors
 /// The kernel refuses the programs, or the maps have no room for the configuration.
-pub(in crate::daemon) fn rehearse(
+pub(in crate::daemon) async fn rehearse(
     directories: &Directories,
     preflight: &Preflight,
     options: LoadOptions,
 ) -> anyhow::Result<()> {
-    prepare(directories, preflight, options).map(drop)
+    prepare(directories, preflight, options, None).await.map(drop)
 }
 
 /// What is there before the first change.
@@ -81,10 +84,11 @@ struct Prepared {
 }
 
 /// Plans, and loads the programs; neither is visible outside of this process.
-fn prepare(
+async fn prepare(
     directories: &Directories,
     preflight: &Preflight,
     options: LoadOptions,
+    interrupt: Option<&Interrupt>,
 ) -> anyhow::Result<Prepared> {
     let previous_generations = PreviousGenerations::open(directories, preflight.previous.as_ref())?;
     let inherited = previous_generations.inherited(preflight)?;
@@ -102,7 +106,7 @@ fn prepare(
         learned_endpoints: Plan::learning_for(&preflight.config),
         ..options
     };
-    let plane = DataPlane::load(options)?;
+    let plane = load(options, interrupt).await?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
     Ok(Prepared { previous_generations, endpoints, plan, plane })
@@ -116,7 +120,7 @@ async fn change<P>(
 ) -> anyhow::Result<(ActivePlane, P)> {
     let Takeover { directories, host, options, interrupt, running } = with;
     let Prepared { previous_generations, endpoints, mut plan, mut plane } =
-        prepare(directories, &preflight, options)?;
+        prepare(directories, &preflight, options, Some(interrupt)).await?;
     interrupt.check()?;
     let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
@@ -129,7 +133,7 @@ async fn change<P>(
         None => directories.pins.lock()?.map(Arc::new),
     };
     interrupt.check()?;
-    leftover::remove_conflicting(host, &preflight).await?;
+    leftover::make_room(host, &preflight, changes).await?;
     let made = preflight.previous.iter().flat_map(|previous| &previous.networks);
     let made: Vec<_> = made.cloned().collect();
     let overlays =
@@ -175,6 +179,7 @@ async fn change<P>(
     let mut next = ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock };
     let parts = open_parts(&mut next)?;
     interrupt.check()?;
+    changes.generation = next.state.generations.last().cloned();
     let attachment = replace_programs(directories, &next.preflight, &mut next.plane, &next.plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone, and nothing fails: the new generation carries the traffic.
@@ -191,4 +196,24 @@ async fn change<P>(
     next.attachment = attachment;
     tracing::debug!("start: tidied up and recorded");
     Ok((next, parts))
+}
+
+/// Loads the programs, in a thread of its own: a signal need not wait for the verifier.
+async fn load(options: LoadOptions, interrupt: Option<&Interrupt>) -> anyhow::Result<DataPlane> {
+    let (sender, loaded) = oneshot::channel();
+    let load = move || {
+        let _interrupted = sender.send(DataPlane::load(options));
+    };
+    thread::Builder::new().name("load".to_owned()).spawn(load).context("no thread to load in")?;
+    let signal = async {
+        match interrupt {
+            Some(interrupt) => interrupt.wait().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = signal => Err(Interrupted.into()),
+        plane = loaded => Ok(plane.context("the programs cannot be loaded")??),
+    }
 }

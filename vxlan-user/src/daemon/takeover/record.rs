@@ -11,7 +11,7 @@ use crate::{
         preflight::{Preflight, attach_modes},
     },
     dataplane::{DataPlane, TcHook},
-    host::{Host, hidden_name},
+    host::{Host, hidden_name, set_aside_name},
     plan::{self, Endpoints, LearnedEndpoint, Plan},
     state::{self, HostState},
 };
@@ -140,23 +140,21 @@ fn add_missing(to: &mut Vec<IpNet>, from: &[IpNet]) {
     }
 }
 
-/// Lists the networks of a previous run that are not planned, and conflict with no planned network.
-/// They stay on record until they are removed.
+/// Lists the networks of a previous run that are not planned. They stay on record until they are
+/// removed; one whose interface's name another network has by now, under the name that it has
+/// instead.
 pub(in crate::daemon) fn leftover_networks(
     planned: &HostState,
     previous: Option<&HostState>,
 ) -> Vec<state::NetworkRecord> {
-    let unrelated = |old: &&state::NetworkRecord| {
-        let related =
-            |new: &state::NetworkRecord| old.interface == new.interface || old.vni == new.vni;
-        !planned.networks.iter().any(related)
+    let has = |what: &dyn Fn(&state::NetworkRecord) -> bool| planned.networks.iter().any(what);
+    let previous = previous.into_iter().flat_map(|previous| &previous.networks);
+    let unplanned = previous.filter(|old| !has(&|new| new.vni == old.vni));
+    let renamed = |old: &state::NetworkRecord| match has(&|new| new.interface == old.interface) {
+        true => state::NetworkRecord { interface: set_aside_name(old.vni), ..old.clone() },
+        false => old.clone(),
     };
-    previous
-        .into_iter()
-        .flat_map(|previous| &previous.networks)
-        .filter(unrelated)
-        .cloned()
-        .collect()
+    unplanned.map(renamed).collect()
 }
 
 /// Lists the entries and the capacity of the maps that the configuration fills. Both are constant

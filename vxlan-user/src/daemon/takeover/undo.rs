@@ -3,7 +3,7 @@
 use super::{changes::Changes, interfaces::make_overlays};
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
-    dataplane::detach_deliver_filter,
+    dataplane::{Generation, PreviousGeneration, Totals, detach_deliver_filter, wait_for_programs},
     host::{Host, HostError, OverlayChanges},
     state::HostState,
 };
@@ -22,6 +22,9 @@ pub(super) async fn undo(
     if let Some(before) = changes.before {
         before.restore(&directories.pins).into_iter().for_each(|problem| collect(Err(problem)));
     }
+    if let Some((failed, first)) = changes.generation.zip(first_of(previous.as_ref())) {
+        collect(keep_counts(directories, &failed, first).map_err(|error| format!("{error:#}")));
+    }
     if let Some((interface, ifindex, made_clsact)) = changes.filter {
         detach_deliver_filter(&interface);
         if made_clsact {
@@ -33,6 +36,8 @@ pub(super) async fn undo(
     collect(host.remove_routes(routes).await.map(drop).map_err(text));
     collect(host.remove_blackholes(blackholes).await.map(drop).map_err(text));
     collect(host.delete_pairs(pairs).await.map(drop).map_err(text));
+    let refused = host.restore_overlays(&changes.before_overlays).await;
+    refused.into_iter().for_each(|error| collect(Err(error.to_string())));
     if let Some(running) = running {
         let revived = revive(directories, host, running).await;
         collect(revived.map_err(|error| format!("{error:#}")));
@@ -59,6 +64,28 @@ pub(super) async fn undo(
             "while undoing the failed start or reload: {problem}; `vxlan down` tries again"
         );
     }
+}
+
+fn first_of(previous: Option<&HostState>) -> Option<&Generation> {
+    previous?.generations.first()
+}
+
+/// Adds what a generation has counted, some of whose programs were attached for a moment, to what
+/// was carried over to the generations that go on.
+fn keep_counts(
+    directories: &Directories,
+    failed: &Generation,
+    first: &Generation,
+) -> anyhow::Result<()> {
+    wait_for_programs()?;
+    let mut counted = Totals::default();
+    PreviousGeneration::open(&directories.pins, failed)?.count(&mut counted)?;
+    if counted.is_zero() {
+        return Ok(());
+    }
+    let mut totals = directories.run_dir.carried(Some(first))?;
+    totals.add_all(&counted);
+    Ok(directories.run_dir.store_carried(first, &totals)?)
 }
 
 /// Makes the interfaces and routes of `running` again that gave way to new ones, or whose settings
