@@ -56,7 +56,7 @@ fields! {
     GlobalSettings {
         secret, address, public_address, address6, public_address6, port, tag, pass_unknown_vni,
         fixed_source_port, ignore_reserved_bits, ignore_udp_checksum, ttl, dscp, probes, probe_vni,
-        pad,
+        pad, segmenter,
     }
     FdbKey { ifindex, mac }
     FdbEntry { member, flags, seen }

@@ -37,6 +37,9 @@ pub(crate) enum RxVerdict {
     Accepted(AcceptedFrame),
     /// A probe, which was handed to the daemon.
     Probe,
+    /// Several packets of a member, which the card or GRO has merged; carries the member's counter
+    /// slot. Nothing else is judged yet.
+    Merged(u32),
 }
 
 /// The destination of an accepted frame.
@@ -78,7 +81,7 @@ pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
     };
     let slot = sender.member.slot;
     if ctx.is_merged() {
-        return aggregate(slot);
+        return Ok(RxVerdict::Merged(slot));
     }
     let results = (checksum, rewritten);
     accept(ctx, settings, outer, &sender, results).map_err(|reason| Refused {

@@ -19,10 +19,12 @@ use crate::{
     forward::{self, Forwarding},
     header_writer, icmp_ptb, lookup,
     maps::{MEMBERS, NETWORKS, SETTINGS},
+    mark::{self, Mark},
     outer_tx,
     packet::{SkbInfo, View},
     peer_entry,
     scratch::{Frame, Recipient, ScratchSlot},
+    segment,
 };
 
 /// Length of all headers that decisions depend on, at most: Ethernet, IPv6 or IPv4 with options,
@@ -130,10 +132,20 @@ fn encapsulate(
     clamp_segments(ctx, inner, peer)?;
     let headers = header_writer::scratch().ok_or(TxDrop::EncapFailed)?;
     outer_tx::compose(headers, settings, network, peer, inner, info.len);
-    if matches!(inner.kind, FrameKind::Arp) {
-        outer_tx::insert_in_arp_frame(ctx, headers, peer)?;
-    } else {
-        outer_tx::insert_in_ip_frame(ctx, headers, peer)?;
+    let is_arp = matches!(inner.kind, FrameKind::Arp);
+    if is_arp || outer_tx::insert_in_ip_frame(ctx, headers, peer).is_err() {
+        if !is_arp {
+            // A tunnel of this host, whose packets the kernel may have to cut up before.
+            let member = if recipient.is_only { mark::NO_MEMBER } else { recipient.member };
+            let mark = Mark { member, back: info.ifindex, flags: 0 };
+            if let Some(verdict) = segment::cut_up(ctx, settings, mark) {
+                return Ok(verdict);
+            }
+            if info.gso_size != 0 || settings.segmenter == 0 {
+                return Err(TxDrop::EncapFailed);
+            }
+        }
+        outer_tx::insert_before_frame(ctx, headers, peer)?;
     }
     let verdict = outer_tx::transmit(ctx, peer)?;
     counters::sent(member.slot, attribution.packets, info.bytes(segment_headers));

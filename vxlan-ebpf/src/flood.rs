@@ -14,29 +14,14 @@ use vxlan_common::{
 use crate::{
     counters,
     maps::{FDB, FLOOD_LISTS, MEMBERS, NETWORKS},
+    mark::{self, Mark, NO_MEMBER},
     rate_limit,
 };
 
-/// No index of a member.
-const NO_MEMBER: u32 = u32::MAX;
-
 /// The member that a frame is for, if the frame is a copy of ours.
-///
-/// The mark is in the packet's control block, which the sender of a packet cannot write; what other
-/// layers leave there does not have the secret.
 #[inline(always)]
 pub(crate) fn copy_for(ctx: &TcContext, settings: &GlobalSettings) -> Option<u32> {
-    // SAFETY: the kernel hands the program a valid `__sk_buff`; the verifier rewrites each load.
-    let [first, second, member, _, _] = unsafe { (*ctx.skb.skb).cb };
-    let ([a, b], is_unmarked) = (secret(settings), first == 0 && second == 0);
-    (!is_unmarked && first == a && second == b).then_some(member)
-}
-
-/// The secret of the settings as two words of the control block.
-#[inline(always)]
-fn secret(settings: &GlobalSettings) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = settings.secret;
-    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
+    mark::read(ctx, settings).map(|mark| mark.member).filter(|member| *member != NO_MEMBER)
 }
 
 /// Sends a copy to each member of a network but the last, and returns the last, which gets the
@@ -71,29 +56,18 @@ pub(crate) fn flood(
         }
         last = member;
     }
-    set_mark(ctx, [0; 2], 0);
+    mark::clear(ctx);
     if last == NO_MEMBER { Err(TxDrop::NoRoute) } else { Ok(last) }
 }
 
 /// Sends a copy to one member.
 #[inline(always)]
 fn send_copy(ctx: &TcContext, ifindex: u32, member: u32, settings: &GlobalSettings, packets: u64) {
-    set_mark(ctx, secret(settings), member);
+    mark::set(ctx, settings, Mark { member, back: 0, flags: 0 });
     // Any other result is the verdict on the copy, whose run of `encap` has counted it.
     // SAFETY: the context is the program's own; views derived before are not used again.
     let failed = unsafe { bpf_clone_redirect(ctx.skb.skb, ifindex, 0) } < 0;
     if failed && let Some(member) = MEMBERS.get(member) {
         counters::add_drops(member.slot, DropReason::Tx(TxDrop::RedirectFailed), packets);
-    }
-}
-
-/// Writes secret and member into the control block.
-#[inline(always)]
-fn set_mark(ctx: &TcContext, [first, second]: [u32; 2], member: u32) {
-    // SAFETY: as in `copy_for`; a TC program may write the control block.
-    unsafe {
-        (*ctx.skb.skb).cb[0] = first;
-        (*ctx.skb.skb).cb[1] = second;
-        (*ctx.skb.skb).cb[2] = member;
     }
 }

@@ -12,7 +12,8 @@
 //! redirected into the overlay interface, any other goes on as if we were not there.
 //!
 //! On an interface without XDP, [`decap_tc`] in TC ingress does by itself what both do, by the same
-//! rules; packets that were merged before it runs are dropped.
+//! rules. Packets that were merged before it runs make a detour by which the kernel cuts them up
+//! again, see [`segment`]; so do those of a tunnel inside the overlay before [`encap`].
 //!
 //! A probe ends in [`decap`]: the daemon receives it through a ring buffer, and the packet is
 //! consumed.
@@ -55,6 +56,7 @@ mod icmp_ptb;
 mod learning;
 mod lookup;
 mod maps;
+mod mark;
 mod nat;
 mod outer_rx;
 mod outer_tx;
@@ -66,10 +68,11 @@ mod probe_rx;
 mod rate_limit;
 mod redirect;
 mod scratch;
+mod segment;
 mod udp_checksum;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    bindings::{self, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -79,6 +82,7 @@ use aya_log_ebpf::{
 };
 use counters::Failed;
 use ctx_tc::Skb;
+use mark::Mark;
 use packet::View;
 use vxlan_common::reason::RxDrop;
 
@@ -128,6 +132,8 @@ log_drop!(
 fn decap(ctx: XdpContext) -> u32 {
     match decap::run(&ctx) {
         Ok(decap::RxVerdict::NotOurs | decap::RxVerdict::Accepted(_)) => xdp_action::XDP_PASS,
+        // XDP sees no merged packets, see `is_merged`.
+        Ok(decap::RxVerdict::Merged(_)) => xdp_action::XDP_DROP,
         Ok(decap::RxVerdict::Probe) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_log() {
@@ -161,6 +167,9 @@ fn decap_tc(ctx: TcContext) -> i32 {
         Ok(decap::RxVerdict::NotOurs) => TC_ACT_UNSPEC,
         // TCX has no other verdict that consumes a packet.
         Ok(decap::RxVerdict::Probe) => TC_ACT_SHOT,
+        Ok(decap::RxVerdict::Merged(slot)) => {
+            cut_up_merged(&ctx, &packet, slot).unwrap_or(TC_ACT_SHOT)
+        }
         Ok(decap::RxVerdict::Accepted(accepted)) => {
             deliver::accepted(&ctx, &accepted).unwrap_or_else(|failed| lost(&ctx, &failed))
         }
@@ -172,6 +181,26 @@ fn decap_tc(ctx: TcContext) -> i32 {
             TC_ACT_SHOT
         }
     }
+}
+
+/// Sends merged packets of a member to be cut up, or counts their loss.
+#[inline(always)]
+fn cut_up_merged(ctx: &TcContext, packet: &Skb<'_>, slot: u32) -> Option<i32> {
+    let flags = bindings::BPF_F_INGRESS;
+    let mark = Mark { member: mark::NO_MEMBER, back: packet.info.ifindex, flags };
+    let verdict = maps::SETTINGS.get(0).and_then(|settings| segment::cut_up(ctx, settings, mark));
+    if verdict.is_none() {
+        let refused = counters::Refused { reason: RxDrop::Aggregate, slot, pair: None };
+        counters::rx_drop(&refused, packet.packets());
+    }
+    verdict
+}
+
+/// TC ingress behind the segmenter: a piece of what was sent there goes back to where it was.
+/// Nothing else may come that way.
+#[classifier]
+fn segmented(ctx: TcContext) -> i32 {
+    segment::send_back(&ctx).unwrap_or(TC_ACT_SHOT)
 }
 
 /// The verdict on a tagged frame. `None`: the frame has no tag.

@@ -119,13 +119,15 @@ pub(crate) fn insert_in_ip_frame(
     header_writer::store(ctx, headers, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
 }
 
-/// Inserts the outer headers in front of an ARP frame, which `bpf_skb_adjust_room` refuses.
+/// Inserts the outer headers in front of a frame that `bpf_skb_adjust_room` refuses: ARP, and a
+/// packet of another tunnel. Not for GSO frames: the kernel does not learn of the tunnel.
 ///
 /// The neighbour layer reads the packet's protocol from the kernel's metadata, where it still is
-/// ARP, and no helper sets that. Removing a VLAN tag makes the kernel read the protocol anew from
-/// the bytes, so two tags are added (the second pushes the first into the packet) and removed.
+/// the inner one, and no helper sets that. Removing a VLAN tag makes the kernel read the protocol
+/// anew from the bytes, so two tags are added (the second pushes the first into the packet) and
+/// removed.
 #[inline(always)]
-pub(crate) fn insert_in_arp_frame(
+pub(crate) fn insert_before_frame(
     ctx: &TcContext,
     headers: &HeaderWords,
     peer: &PeerEntry,

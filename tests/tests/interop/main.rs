@@ -25,6 +25,7 @@ mod private_path;
 mod rerouting;
 mod reserved;
 mod same_addresses;
+mod segmenter;
 mod several_vnis;
 mod side_by_side;
 mod twins;

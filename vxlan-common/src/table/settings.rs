@@ -40,11 +40,13 @@ pub struct GlobalSettings {
     pub probe_vni: [u8; 3],
     /// Zero.
     pub pad: [u8; 3],
+    /// The interface by which packets leave that the kernel must cut up; 0: there is none.
+    pub segmenter: u32,
 }
 
 /// For [`GlobalSettings::dscp`].
 pub const DSCP_INHERIT: u8 = 0xff;
 
 abi! {
-    GlobalSettings: 64,
+    GlobalSettings: 68,
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::directories::Directories;
+use super::{directories::Directories, segmenter};
 use crate::{
     dataplane::{TcHook, detach_deliver_filter},
     host::{Host, Made},
@@ -51,6 +51,9 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
         {
             problems.push(error.to_string());
         }
+    }
+    if let Err(error) = host.delete_segmenter(&segmenter::names(directories)).await {
+        problems.push(error.to_string());
     }
     let networks = state.as_ref().map_or(&[][..], |state| &state.networks);
     let routes = networks

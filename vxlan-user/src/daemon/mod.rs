@@ -42,6 +42,7 @@ mod reload;
 mod reload_requests;
 mod run;
 mod running;
+mod segmenter;
 mod serve;
 mod takeover;
 mod turns;

@@ -102,6 +102,22 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Attaches `segmented` to TC ingress of the exit of the segmenter.
+    pub fn attach_segmented(
+        &mut self,
+        target: AttachTarget<'_>,
+        hook: TcHook,
+        pins: &Pins,
+    ) -> Result<(), DataPlaneError> {
+        let path = pins.segmented_link();
+        let stand_in = self.fd_of(names::DELIVER)?;
+        let place = Place { name: names::SEGMENTED, target, at: TcAttachType::Ingress, stand_in };
+        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        let link = attach(self.classifier(names::SEGMENTED)?, &place, hooks, &path)?;
+        self.hold(path, link);
+        Ok(())
+    }
+
     /// Attaches `encap` again where it is missing or behind another program.
     pub fn repair_encap(
         &mut self,

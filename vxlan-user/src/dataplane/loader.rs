@@ -11,7 +11,7 @@ use aya_log::EbpfLogger;
 use super::{
     error::{DataPlaneError, program_error},
     layout::MapLayout,
-    names, tables,
+    names, settings, tables,
 };
 use crate::plan::Plan;
 
@@ -102,7 +102,12 @@ impl DataPlane {
         &mut self,
         of: &vxlan_common::table::GlobalSettings,
     ) -> Result<(), DataPlaneError> {
-        tables::set_addresses(&mut self.bpf, of)
+        settings::set_addresses(&mut self.bpf, of)
+    }
+
+    /// Changes the interface that cuts up packets, at any time.
+    pub fn set_segmenter(&mut self, ifindex: u32) -> Result<(), DataPlaneError> {
+        settings::set_segmenter(&mut self.bpf, ifindex)
     }
 
     /// Changes the entry of one peer, and so the path to it, at any time.

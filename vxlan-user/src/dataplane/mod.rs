@@ -18,7 +18,7 @@
 //! pinned_map, link
 //! previous
 //! reader, fdb
-//! tables
+//! tables, settings
 //! loader
 //! pinning, hook_fault
 //! attach_tc
@@ -49,6 +49,7 @@ mod pod;
 mod previous;
 mod probe_ring;
 mod reader;
+mod settings;
 mod syscall;
 mod tables;
 mod totals;

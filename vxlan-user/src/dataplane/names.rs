@@ -6,6 +6,8 @@ pub const DECAP: &str = "decap";
 pub const DECAP_TC: &str = "decap_tc";
 /// TC ingress on the underlay interface, behind `decap`.
 pub const DELIVER: &str = "deliver";
+/// TC ingress behind the segmenter.
+pub const SEGMENTED: &str = "segmented";
 /// TC egress on an overlay interface.
 pub const ENCAP: &str = "encap";
-pub const PROGRAMS: [&str; 4] = [DECAP, DECAP_TC, DELIVER, ENCAP];
+pub const PROGRAMS: [&str; 5] = [DECAP, DECAP_TC, DELIVER, ENCAP, SEGMENTED];

@@ -90,6 +90,10 @@ impl Pins {
         self.directory().join(format!("link_encap_{vni}"))
     }
 
+    pub(super) fn segmented_link(&self) -> PathBuf {
+        self.directory().join("link_segmented")
+    }
+
     /// Returns the paths of all pinned links, of any ABI version.
     pub(super) fn links(&self) -> Vec<PathBuf> {
         let all = self.versions().into_iter().flat_map(|version| entries(&version));

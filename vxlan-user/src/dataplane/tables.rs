@@ -6,9 +6,7 @@ use aya::{
 };
 use vxlan_common::{
     probe,
-    table::{
-        GlobalSettings, Mapping, NetworkAddress, Owner, PeerEntry, SourceEntry, active_element,
-    },
+    table::{Mapping, NetworkAddress, Owner, PeerEntry, SourceEntry, active_element},
 };
 
 use super::{clock::uptime, error::DataPlaneError, fdb::Clock};
@@ -169,15 +167,6 @@ fn present<K: Pod, V: Pod>(
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
         Err(error) => Err(error),
-    })
-}
-
-/// Writes our addresses, and leaves alone what the programs have written there: the kind of tag.
-pub(super) fn set_addresses(bpf: &mut Ebpf, of: &GlobalSettings) -> Result<(), DataPlaneError> {
-    with_array::<GlobalSettings, _>(bpf, "SETTINGS", |settings| {
-        let now = settings.get(&0, 0)?;
-        let GlobalSettings { address, address6, .. } = *of;
-        settings.set(0, GlobalSettings { address, address6, ..now }, 0)
     })
 }
 

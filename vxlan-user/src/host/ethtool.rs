@@ -1,5 +1,6 @@
 //! What a driver reports through ethtool(8)'s ioctl: its name, its queues, which packets it merges.
-//! Reads only. What it does not say is not known, which is no error.
+//! What it does not say is not known, which is no error. Changes nothing but the offloads of hidden
+//! ports.
 
 use std::{
     ffi::c_char,
@@ -18,6 +19,7 @@ const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
 /// A set of strings: the features' names.
 const ETH_SS_FEATURES: u32 = 4;
@@ -74,6 +76,12 @@ impl DriverInfo {
             virtio: VirtioFeatures::read(interface, mac),
         }
     }
+}
+
+/// Switches off all that spares the kernel work when packets leave by that interface, so that it
+/// cuts up GSO packets and completes checksums before.
+pub(super) fn switch_offloads_off(interface: &str) -> io::Result<()> {
+    Ethtool::new(interface)?.switch_transmit_offloads_off()
 }
 
 struct Ethtool {
@@ -135,7 +143,40 @@ impl Ethtool {
         })
     }
 
+    fn switch_transmit_offloads_off(&self) -> io::Result<()> {
+        let (strings, features) = self.features()?;
+        let blocks = features[1];
+        // `struct ethtool_sfeatures`: the command, how many blocks there are, and for each what to
+        // change, and to what.
+        let mut changes = vec![0; 2 + 2 * blocks as usize];
+        changes[..2].copy_from_slice(&[ETHTOOL_SFEATURES, blocks]);
+        for (bit, name) in strings.iter().enumerate() {
+            let (at, mask) = (bit / 32, 1 << (bit % 32));
+            let is_available = features.get(2 + at * 4).is_some_and(|block| block & mask != 0);
+            if name.starts_with("tx-")
+                && is_available
+                && let Some(change) = changes.get_mut(2 + at * 2)
+            {
+                *change |= mask;
+            }
+        }
+        // SAFETY: as many blocks as the kernel is told that there are.
+        unsafe { self.run(&mut changes) }
+    }
+
     fn merging_offloads(&self) -> io::Result<Vec<Offload>> {
+        let (strings, features) = self.features()?;
+        let found = MERGING.into_iter().filter_map(|name| {
+            let bit = strings.iter().position(|string| string == name)?;
+            let [available, _, active, _] = features.get(2 + bit / 32 * 4..)?.first_chunk()?;
+            let is_set = |block: &u32| block >> (bit % 32) & 1 != 0;
+            is_set(active).then(|| Offload { name, fixed: !is_set(available) })
+        });
+        Ok(found.collect())
+    }
+
+    /// Returns the names of all features, and `struct ethtool_gfeatures` with their state.
+    fn features(&self) -> io::Result<(Vec<String>, Vec<u32>)> {
         // `struct ethtool_sset_info`: the command, nothing, a mask of 64 bits, and for the one set
         // that is requested how many strings it has.
         let mut info = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];
@@ -156,14 +197,7 @@ impl Ethtool {
         // SAFETY: the kernel writes no more blocks than it is told that there are.
         unsafe { self.run(&mut features) }?;
         let strings = bytes(&names[3..]);
-        let strings: Vec<_> = strings.chunks_exact(STRING).map(text).collect();
-        let found = MERGING.into_iter().filter_map(|name| {
-            let bit = strings.iter().position(|string| string == name)?;
-            let [available, _, active, _] = features.get(2 + bit / 32 * 4..)?.first_chunk()?;
-            let is_set = |block: &u32| block >> (bit % 32) & 1 != 0;
-            is_set(active).then(|| Offload { name, fixed: !is_set(available) })
-        });
-        Ok(found.collect())
+        Ok((strings.chunks_exact(STRING).map(text).collect(), features))
     }
 }
 

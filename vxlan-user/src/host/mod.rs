@@ -19,7 +19,7 @@
 //! main_table, overlay_spec, overlay_owner, overlay_step
 //! next_hop, route_change, overlay_settings, underlay_link, watch, host_view
 //! overlay_diff, overlay_change, overlay_removal
-//! overlay
+//! overlay, segmenter
 //! ```
 
 mod address;
@@ -53,6 +53,7 @@ mod qdisc;
 mod raw;
 mod route;
 mod route_change;
+mod segmenter;
 mod socket;
 mod sysctl;
 mod underlay_link;
@@ -78,6 +79,7 @@ pub use overlay_snapshot::OverlaySnapshot;
 pub use overlay_spec::{Made, OverlaySpec, RouteSpec, hidden_name, set_aside_name};
 pub use raw::RawSender;
 pub use route::{BLACKHOLE_METRIC, ROUTE_PROTOCOL, Route};
+pub use segmenter::{Segmenter, SegmenterNames};
 pub use sysctl::{has_ipv6, sysctl};
 pub use underlay_link::UnderlayLink;
 pub use virtio::VirtioFeatures;

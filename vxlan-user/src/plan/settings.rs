@@ -41,6 +41,8 @@ pub(super) fn settings(
         probes: u8::from(config.probes()),
         probe_vni: low_bytes(config.probe.vni.value),
         pad: [0; 3],
+        // Made once the programs are in force.
+        segmenter: 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Chooses how to attach: the XDP modes that the configuration allows, without those that a foreign
-//! program occupies, and the kind of TC hook. Also lists what keeps a driver from native XDP, with
+//! program occupies, and the kind of TC hook. Generic XDP only where the configuration asks for it:
+//! the kernel then merges no packets of that interface any more, other traffic's neither
+//! (`netif_elide_gro`). Also lists what keeps a driver from native XDP, with
 //! the remedy. The kernel decides; the list only explains a refusal.
 
 use crate::{
@@ -12,16 +14,20 @@ use crate::{
 /// Lists the attach modes to try on this host, in the fallback order.
 ///
 /// # Errors
-/// The configuration asks for an XDP mode, and a foreign program is attached.
+/// The configuration asks for an XDP mode, and a foreign program is attached; or for generic XDP on
+/// an interface that stands on others.
 pub(in crate::daemon) fn for_host(
     config: &Config,
     underlay: &UnderlayLink,
     pins: &Pins,
 ) -> Result<AttachModes, ConfigError> {
     let mut modes = match config.underlay.xdp.value {
-        XdpSetting::Auto => vec![AttachMode::Native, AttachMode::Generic, AttachMode::Off],
+        XdpSetting::Auto => vec![AttachMode::Native, AttachMode::Off],
         XdpSetting::Only(AttachMode::Off) => {
             return Ok(AttachModes { allowed: vec![AttachMode::Off], ..AttachModes::default() });
+        }
+        XdpSetting::Only(AttachMode::Generic) if is_stacked(underlay) => {
+            return Err(config.error(&config.underlay.xdp, stacked(&underlay.name)));
         }
         XdpSetting::Only(mode) => vec![mode],
     };
@@ -33,9 +39,7 @@ pub(in crate::daemon) fn for_host(
         }
         // The kernel takes no second program in either mode.
         modes.retain(|mode| *mode == AttachMode::Off);
-        for mode in [AttachMode::Native, AttachMode::Generic] {
-            refused.push(Refusal { mode, reason: reason.clone() });
-        }
+        refused.push(Refusal { mode: AttachMode::Native, reason });
     }
     let native_limits = if modes.contains(&AttachMode::Native) {
         native_limits(&DriverInfo::read(&underlay.name, underlay.mac), &underlay.name, underlay.mtu)
@@ -59,7 +63,29 @@ pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
     let limits = modes.native_limits.iter().map(|limit| format!("native XDP: {limit}"));
     let refused = modes.refused.iter().filter(|refused| refused.mode == AttachMode::Native);
     let refused = refused.map(|refused| format!("receiving in TC alone: {}", refused.reason));
-    limits.chain(refused).collect()
+    let generic = (modes.allowed == [AttachMode::Generic]).then(|| {
+        "generic XDP: the kernel merges no received packets of the underlay interface any more \
+         (GRO), which costs its other TCP traffic CPU time; `xdp = \"auto\"` receives in TC where \
+         the driver has no native XDP"
+            .to_owned()
+    });
+    limits.chain(refused).chain(generic).collect()
+}
+
+/// Kinds of virtual devices that stand on others, which merge packets before generic XDP sees them.
+/// To a program each merged packet looks like one.
+const STACKED: [&str; 9] =
+    ["bond", "bridge", "ipvlan", "ipvtap", "macvlan", "macvtap", "openvswitch", "team", "vlan"];
+
+fn is_stacked(underlay: &UnderlayLink) -> bool {
+    underlay.kind.as_deref().is_some_and(|kind| STACKED.contains(&kind))
+}
+
+fn stacked(interface: &str) -> String {
+    format!(
+        "generic XDP on {interface} would see packets that the interface below has merged, and \
+         take each for one: write `xdp = \"auto\"` or `\"off\"`, which receives in TC."
+    )
 }
 
 /// A foreign XDP program: any program but that behind the pinned link of this daemon. The daemon

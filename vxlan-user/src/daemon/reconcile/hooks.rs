@@ -6,7 +6,7 @@
 //! becomes another device is [`super::underlay`]'s.
 
 use crate::{
-    daemon::{directories::Directories, preflight::attach_modes, running::ActivePlane},
+    daemon::{directories::Directories, preflight::attach_modes, running::ActivePlane, segmenter},
     dataplane::{
         AttachTarget, HookFault, ReceiveTarget, TcHook, TcHooks, filter_fault, has_tcx_programs,
     },
@@ -84,6 +84,8 @@ pub(super) async fn reconcile(
         }
     }
     pass.finish(running);
+    let ActivePlane { preflight, plane, .. } = running;
+    segmenter::try_open(directories, host, &preflight.config, plane).await;
     without_hooks
 }
 

@@ -26,6 +26,7 @@ use crate::{
         interrupt::{Interrupt, Interrupted},
         preflight::{Preflight, keys},
         running::ActivePlane,
+        segmenter,
     },
     dataplane::{AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook},
     host::Host,
@@ -184,6 +185,7 @@ async fn change<P>(
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone, and nothing fails: the new generation carries the traffic.
     let ActivePlane { preflight, plane, state, plan, .. } = &mut next;
+    segmenter::try_open(directories, host, &preflight.config, plane).await;
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::map_usage(plan, plane);
     if let Err(error) = previous_generations.retire(directories, state) {

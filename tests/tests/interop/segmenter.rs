@@ -1,0 +1,133 @@
+//! Packets that the programs cannot handle whole, and that the kernel cuts up for them: of a tunnel
+//! of the host's own inside the overlay, and what GRO has merged below an underlay interface that
+//! stands on another. The far end is a kernel vxlan device.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Result, ensure};
+use vxlan_tests::{
+    Config, Ns, Pair, Wire,
+    conserve::{NftCounter, link_stats, quiet},
+    daemon::Daemon,
+    kernel_vxlan::KernelVxlan,
+    metrics::Metrics,
+    traffic::{ping_with, tcp_transfer},
+};
+
+const VNI: u32 = 43;
+const NEAR: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 2);
+const BYTES: u64 = 16 << 20;
+
+fn configuration(interface: &str) -> String {
+    let config = Config::new("near")
+        .set("address", "203.0.113.1")
+        .set("unknown_vni", "pass")
+        .peer("far", "203.0.113.2")
+        .set("source_port", "any")
+        .network(VNI, "vxlan43", &["192.168.43.1/24"])
+        .member("far", &["192.168.43.2/32"]);
+    String::from(config).replace("\"eth0\"", &format!("\"{interface}\""))
+}
+
+fn kernel_device(ns: &Ns) -> Result<()> {
+    KernelVxlan::new("vx0", VNI, [203, 0, 113, 2].into(), [203, 0, 113, 1].into())
+        .address("192.168.43.2/24")
+        .create(ns)
+        .map(drop)
+}
+
+fn total(metrics: &Metrics, name: &str, direction: &str) -> u64 {
+    metrics.total(name, &[("direction", direction)]) as u64
+}
+
+/// A kernel vxlan device inside the overlay, whose TCP the kernel hands down as tunnelled GSO.
+#[test]
+fn a_tunnel_of_the_hosts_own_carries_tcp() -> Result<()> {
+    let pair = Pair::new(Wire::Real)?;
+    kernel_device(&pair.b)?;
+    let near = Daemon::start(&pair.a, &pair.run, "near", &configuration("eth0"))?;
+    let inside = [(&pair.a, "vxlan43", NEAR, FAR, 1), (&pair.b, "vx0", FAR, NEAR, 2)];
+    for (ns, _, local, remote, last) in inside {
+        KernelVxlan::new("in7", 7, local.into(), remote.into())
+            .port(4790)
+            .mtu(1400)
+            .address(&format!("10.9.0.{last}/24"))
+            .create(ns)?;
+    }
+    let arrived = NftCounter::ingress(&pair.b, "eth0", "udp dport 4789")?;
+    let sent = || -> Result<u64> { Ok(total(&near.metrics()?, "vxlan_packets_total", "tx")) };
+    let before = quiet(sent)?;
+    let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
+    for (from, to, address) in [(&pair.a, &pair.b, b), (&pair.b, &pair.a, a)] {
+        let transfer = tcp_transfer(from, to, address, BYTES)?;
+        ensure!(transfer.intact() && transfer.bytes == BYTES, "{transfer:?}");
+    }
+    // A full packet, and one that has to be cut up by IP.
+    for size in [1372, 4000] {
+        let answered = ping_with(&pair.a, None, b, 3, &format!("-s {size}"))?;
+        ensure!(answered.all_answered(), "{size}: {answered:?}");
+    }
+    // Each packet that left was counted once, and nothing was dropped.
+    let counted = quiet(sent)? - before;
+    ensure!(arrived.packets()? == counted, "{} arrived, {counted} counted", arrived.packets()?);
+    let drops = near.metrics()?.drops();
+    ensure!(drops.keys().all(|reason| !reason.starts_with("tx")), "{drops:?}");
+    // Without the daemon, too.
+    let mut near = near;
+    near.kill()?;
+    let transfer = tcp_transfer(&pair.a, &pair.b, b, BYTES)?;
+    ensure!(transfer.intact(), "{transfer:?}");
+    near.launch()?;
+    near.stop()
+}
+
+/// The underlay interface is a bridge. Its port has GRO merge the packets of the tunnel, as another
+/// VXLAN device is on the UDP port.
+#[test]
+fn packets_that_were_merged_below_are_cut_up_again() -> Result<()> {
+    let pair = Pair::new(Wire::Real)?;
+    for command in [
+        "ip link add ul type bridge",
+        "ip addr flush dev eth0",
+        "ip link set eth0 master ul",
+        "ip addr add 203.0.113.1/24 dev ul",
+        "ip link set ul up",
+        "ethtool -K eth0 gro off",
+        "ethtool -K eth0 gro on",
+        "ip link add other type vxlan id 99 local 203.0.113.1 dstport 4789 dev ul",
+        "ip link set other up",
+    ] {
+        pair.a.run(command)?;
+    }
+    kernel_device(&pair.b)?;
+    // Asked for by name, it is refused: it would take each merged packet for one.
+    let generic = configuration("ul").replace("unknown_vni", "xdp = \"generic\"\nunknown_vni");
+    let refused = Daemon::start(&pair.a, &pair.run, "near", &generic).map(drop);
+    let refused = format!("{:#}", refused.err().unwrap_or_else(|| anyhow::anyhow!("it starts")));
+    ensure!(refused.contains("generic XDP on ul would see packets"), "{refused}");
+
+    let near = Daemon::start(&pair.a, &pair.run, "near", &configuration("ul"))?;
+    let [arp, others, merged] = ["ether type arp", "meta l4proto != udp", "udp dport 4789"]
+        .map(|matching| NftCounter::ingress(&pair.a, "eth0", matching));
+    let (arp, others, merged) = (arp?, others?, merged?);
+    let counted = || -> Result<u64> {
+        let metrics = near.metrics()?;
+        let [received, dropped] =
+            ["vxlan_packets_total", "vxlan_drops_total"].map(|name| total(&metrics, name, "rx"));
+        Ok(received + dropped)
+    };
+    let wire = || Ok(link_stats(&pair.a, "eth0")?.rx_packets);
+    let (before, wire_before) = (quiet(counted)?, quiet(wire)?);
+    let others_before = arp.packets()? + others.packets()?;
+    let merged_before = merged.packets()?;
+    let transfer = tcp_transfer(&pair.b, &pair.a, NEAR.into(), BYTES)?;
+    ensure!(transfer.intact() && transfer.bytes == BYTES, "{transfer:?}");
+    let counted = quiet(counted)? - before;
+    let others = arp.packets()? + others.packets()? - others_before;
+    let tunnelled = quiet(wire)? - wire_before - others;
+    ensure!(counted == tunnelled, "{tunnelled} on the wire, {counted} counted");
+    let merged = merged.packets()? - merged_before;
+    ensure!(merged < tunnelled / 2, "{merged} of {tunnelled}: nothing was merged");
+    near.stop()
+}
