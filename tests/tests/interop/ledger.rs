@@ -68,6 +68,11 @@ impl Ledger {
             host.tx() + host.dropped("tx"),
             host.offered,
         );
+        self.equal(
+            &format!("{name}: accepted packets against those received or refused by the kernel"),
+            host.accepted(),
+            host.rx() + host.dropped("rx redirect_failed"),
+        );
         for (vni, network) in &host.networks {
             let Network { rx, rx_bytes, delivered, delivered_bytes, .. } = *network;
             self.merged(

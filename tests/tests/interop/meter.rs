@@ -46,6 +46,8 @@ pub(crate) struct Network {
     pub(crate) tx_bytes: u64,
     pub(crate) rx: u64,
     pub(crate) rx_bytes: u64,
+    /// Passed every rule of receive.
+    pub(crate) accepted: u64,
     /// What the host's stack got from the overlay interface: frames as GRO left them, and their
     /// bytes with Ethernet headers.
     pub(crate) delivered: u64,
@@ -81,6 +83,8 @@ impl Meter {
                 tx_bytes: count("vxlan_bytes_total", "tx"),
                 rx: count("vxlan_packets_total", "rx"),
                 rx_bytes: count("vxlan_bytes_total", "rx"),
+                accepted: metrics.total("vxlan_accepted_packets_total", &[("vni", vni.as_str())])
+                    as u64,
                 delivered,
                 // At ingress the kernel has taken the Ethernet header off.
                 delivered_bytes: overlay.delivered.bytes()? + 14 * delivered,
@@ -113,6 +117,7 @@ impl Reading {
             now.tx_bytes -= old.tx_bytes;
             now.rx -= old.rx;
             now.rx_bytes -= old.rx_bytes;
+            now.accepted -= old.accepted;
             now.delivered -= old.delivered;
             now.delivered_bytes -= old.delivered_bytes;
         }
@@ -130,6 +135,10 @@ impl Reading {
 
     pub(crate) fn rx(&self) -> u64 {
         self.networks.values().map(|network| network.rx).sum()
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        self.networks.values().map(|network| network.accepted).sum()
     }
 
     /// Drops of one direction.
