@@ -19,7 +19,8 @@ fn a_taken_metrics_port() -> Result<()> {
         &host,
         &format!(
             "{file}:{line}: listen = \"127.0.0.1:9839\": Address already in use (os error 98). \
-             Write an address of this host and a free port."
+             Another program listens there, perhaps another `vxlan`: `ss -ltnp 'sport = :9839'` \
+             names it. Write another port."
         ),
     )
 }

@@ -341,3 +341,71 @@ fn a_file_that_root_cannot_read_is_explained() -> Result<()> {
         ),
     )
 }
+
+/// The remedies fit what is wrong.
+#[test]
+fn a_low_port_and_a_connected_route_are_explained() -> Result<()> {
+    let low = changed("127.0.0.1:9839", "127.0.0.1:80");
+    let host = Host::new(&low)?;
+    let (file, line) = (host.daemon.config().display(), line_of(&low, "listen"));
+    assert_refused(
+        &host,
+        &format!(
+            "{file}:{line}: listen = \"127.0.0.1:80\": Permission denied (os error 13). Ports \
+             below 1024 need CAP_NET_BIND_SERVICE, which this program gives up. Write a port from \
+             1024 on."
+        ),
+    )?;
+    // Another card of this host, which its routes must not lose.
+    let config = changed(ALLOWED, "allowed_ips = [\"10.9.0.0/24\"]");
+    let host = Host::new(&config)?;
+    host.ns().run("ip link add br0 type bridge")?;
+    host.ns().run("ip addr add 10.9.0.1/24 dev br0")?;
+    host.ns().run("ip link set br0 up")?;
+    let out = host.vxlan(&["check"])?;
+    assert_eq!(out.status.code(), Some(2), "{}", out.stdout);
+    ensure!(
+        out.stderr.contains("network of the interface itself, and must stay"),
+        "{}",
+        out.stderr
+    );
+    ensure!(!out.stderr.contains("ip route del"), "{}", out.stderr);
+    Ok(())
+}
+
+/// Where the preflight cannot see the settings of the kernel, as in the sandbox of the unit, the
+/// kernel's refusal is explained.
+#[test]
+fn ipv6_that_is_off_on_the_interface_is_explained() -> Result<()> {
+    let config = changed(ADDRESSES, "addresses = [\"192.168.44.1/24\", \"fd00::1/64\"]");
+    let host = Host::new(&config)?;
+    without_ipv6(host.ns())?;
+    // An empty directory in the place of the settings, in a mount namespace.
+    let hide = "mount -t tmpfs none /proc/sys/net && exec \"$@\"";
+    let under = ["unshare", "--mount", "sh", "-c", hide, "sh"];
+    let out = host.vxlan_under(&under, &["run"])?;
+    assert_eq!(out.status.code(), Some(2), "{}", out.stdout);
+    ensure!(out.stderr.contains("IPv6"), "{}", out.stderr);
+    ensure!(out.stderr.contains("disable_ipv6"), "{}", out.stderr);
+    ensure!(!out.stderr.contains("CAP_NET_ADMIN"), "{}", out.stderr);
+    Ok(())
+}
+
+/// The file that the daemon reads is its own, whatever the caller of `reload` names.
+#[test]
+fn reload_names_the_file_that_was_read() -> Result<()> {
+    let host = Host::launched(&CONFIG)?;
+    let own = host.daemon.config().display().to_string();
+    let words: Vec<String> = host
+        .daemon
+        .command(&["reload"])
+        .get_args()
+        .map(|word| word.to_string_lossy().replace(&own, "/etc/vxlan/other.toml"))
+        .collect();
+    let program = vxlan_tests::daemon::binary()?;
+    let out = vxlan_tests::cmd::output(host.ns().command(program).args(words))?;
+    assert_eq!(out.status.code(), Some(0), "{}", out.stderr);
+    assert_eq!(out.stdout, format!("the configuration {own} is in force\n"));
+    ensure!(out.stderr.contains("and not /etc/vxlan/other.toml"), "{}", out.stderr);
+    host.daemon.stop()
+}

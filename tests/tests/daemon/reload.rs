@@ -323,8 +323,9 @@ fn a_port_for_metrics_that_is_taken() -> Result<()> {
     tunnel.refuses(
         &config,
         &format!(
-            "{at}: listen = \"127.0.0.1:9840\": Address already in use (os error 98). Write an \
-             address of this host and a free port."
+            "{at}: listen = \"127.0.0.1:9840\": Address already in use (os error 98). \
+             Another program listens there, perhaps another `vxlan`: `ss -ltnp 'sport = :9840'` \
+             names it. Write another port."
         ),
     )?;
     drop(taken);

@@ -31,10 +31,11 @@ pub(super) fn nat(socket: &Path) -> anyhow::Result<Option<NatReports>> {
 }
 
 /// Has the daemon read its configuration again. `None`: no daemon runs. An error inside tells why
-/// the configuration was not applied.
-pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<(), String>>> {
+/// the configuration was not applied; else the daemon's file is returned.
+pub(super) fn reload(socket: &Path) -> anyhow::Result<Option<Result<String, String>>> {
     let answer = send(socket, "POST /reload", RELOAD_TIMEOUT)?;
-    Ok(answer.map(|answer| answer.map(drop).map_err(|refused| refused.body)))
+    let file = |page: Vec<u8>| String::from_utf8_lossy(&page).into_owned();
+    Ok(answer.map(|answer| answer.map(file).map_err(|refused| refused.body)))
 }
 
 /// An answer with another status than 200.
@@ -147,7 +148,8 @@ mod tests {
     async fn the_daemon_s_reports_arrive_as_they_are() {
         let (_directory, path) = api_socket();
         let reports = SharedReports::default();
-        let api = Api::serve(&path, "gcp", reports.clone(), nobody()).expect("served");
+        let api = Api::serve(&path, Path::new("/vxlan.toml"), "gcp", reports.clone(), nobody())
+            .expect("served");
         let answer = requested(&path).await.expect("an answer");
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
@@ -166,7 +168,9 @@ mod tests {
         let (directory, path) = api_socket();
         drop(UnixListener::bind(&path).expect("what a killed daemon leaves"));
         assert_eq!(requested(&path).await.expect("no trouble"), None);
-        let _api = Api::serve(&path, "gcp", SharedReports::default(), nobody()).expect("served");
+        let _api =
+            Api::serve(&path, Path::new("/vxlan.toml"), "gcp", SharedReports::default(), nobody())
+                .expect("served");
         let mode = fs::metadata(&path).expect("a socket").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(requested(&path).await.expect("an answer").is_some());

@@ -10,6 +10,7 @@ pub(super) async fn down(directories: &Directories) -> anyhow::Result<ExitCode> 
     let interfaces = removed.interfaces.iter();
     let mut text: String = interfaces.map(|name| format!("removed interface {name}\n")).collect();
     match (removed.pins, removed.interfaces.is_empty()) {
+        (true, _) if removed.routes == 0 => text += "removed programs and maps\n",
         (true, _) => {
             text += &format!("removed programs, maps and {}\n", count(removed.routes, "route"));
         }

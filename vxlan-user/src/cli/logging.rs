@@ -55,8 +55,13 @@ impl Log {
 /// Logs our own messages at the requested level, those of the BPF programs among them, and warnings
 /// of other crates.
 fn subscribe(level: LevelFilter, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
-    let ours =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vxlan", level);
+    let others = level.min(LevelFilter::WARN);
+    // It prints whole messages where an answer comes too late, of which only the reason matters.
+    let netlink = if level >= LevelFilter::DEBUG { others } else { level.min(LevelFilter::ERROR) };
+    let ours = Targets::new()
+        .with_default(others)
+        .with_target("netlink_proto", netlink)
+        .with_target("vxlan", level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         // A line that cannot be written must not be reported by a panic.

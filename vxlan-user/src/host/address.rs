@@ -13,7 +13,7 @@ use netlink_packet_route::{
 
 use super::{
     connection::Host,
-    error::{During as _, HostError},
+    error::{During as _, HostError, ipv6_off},
 };
 
 /// One address of an interface.
@@ -112,7 +112,8 @@ impl Host {
             // members to whom a solicitation for our own address is never sent.
             IpNet::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
         }
-        request.execute().await.during(|| format!("add address {net} to {name}"))
+        let added = request.execute().await.during(|| format!("add address {net} to {name}"));
+        added.map_err(|error| ipv6_off(error, net, name))
     }
 
     /// Whether any interface here has this address.

@@ -57,10 +57,29 @@ pub enum HostError {
     ForeignInterface { name: String, found: String },
 
     #[error(
-        "there is already a route for {prefix}, and it is not ours: {found}; remove it with \
-         `ip route del {prefix}`, or leave {prefix} out of allowed_ips"
+        "interface {name} is the {end} of network {vni}, which a `vxlan` with another run \
+         directory or an earlier one has made; choose another name, or remove it with `vxlan down` \
+         and that --run-dir"
     )]
-    ForeignRoute { prefix: IpNet, found: String },
+    OtherNetwork { name: String, end: &'static str, vni: u32 },
+
+    #[error(
+        "there is already a route for {prefix}, and it is not ours: {found}; {}",
+        route_advice(prefix, *connected)
+    )]
+    ForeignRoute {
+        prefix: IpNet,
+        found: String,
+        /// The kernel has made it for an address of an interface.
+        connected: bool,
+    },
+
+    #[error(
+        "could not {doing}: IPv6 is switched off on {interface}; switch it on with `sysctl -w \
+         net.ipv6.conf.default.disable_ipv6=0` and for the interface itself, or take the IPv6 \
+         prefixes out of the configuration"
+    )]
+    Ipv6Off { doing: String, interface: String },
 
     #[error(
         "no route to {destination} through {interface} ({source}); add one (`ip route add \
@@ -97,6 +116,19 @@ impl HostError {
     }
 }
 
+/// Tells a refusal of IPv6 on an interface from one for want of rights: the kernel answers both
+/// alike, and without rights nothing would have come this far.
+pub(super) fn ipv6_off(error: HostError, prefix: IpNet, interface: &str) -> HostError {
+    match error {
+        HostError::Kernel { doing, source }
+            if prefix.addr().is_ipv6() && source.raw_os_error() == Some(libc::EACCES) =>
+        {
+            HostError::Ipv6Off { doing, interface: interface.to_owned() }
+        }
+        other => other,
+    }
+}
+
 /// Adds what was being done to a bare netlink error.
 pub(super) trait During<T> {
     fn during(self, doing: impl FnOnce() -> String) -> Result<T, HostError>;
@@ -122,6 +154,18 @@ pub(super) fn to_io(error: rtnetlink::Error) -> io::Error {
         message.to_io()
     } else {
         io::Error::other(error)
+    }
+}
+
+/// What to do about a route that is in the way.
+fn route_advice(prefix: &IpNet, connected: bool) -> String {
+    if connected {
+        format!(
+            "that is the network of the interface itself, and must stay: leave {prefix} out of \
+             allowed_ips, or write narrower prefixes"
+        )
+    } else {
+        format!("remove it with `ip route del {prefix}`, or leave {prefix} out of allowed_ips")
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
+use netlink_packet_route::route::RouteProtocol;
 
 use super::{
     address::InterfaceAddress,
@@ -157,7 +158,8 @@ impl HostView {
         let name = |ifindex| self.link(ifindex).map(|link| link.name.clone());
         let device = route.ifindex.map(|at| name(at).unwrap_or_else(|| format!("ifindex {at}")));
         let found = Described { route, device }.to_string();
-        HostError::ForeignRoute { prefix: route.prefix, found }
+        let connected = route.protocol == u8::from(RouteProtocol::Kernel);
+        HostError::ForeignRoute { prefix: route.prefix, found, connected }
     }
 
     /// Checks that no foreign interface has the name of an end of this network's pair. With

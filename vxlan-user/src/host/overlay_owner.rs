@@ -59,5 +59,12 @@ pub(super) fn labelled(link: &Link) -> Option<(End, u32)> {
 }
 
 pub(super) fn foreign(link: &Link) -> HostError {
+    if let Some((end, vni)) = marked(link).filter(|_| labelled(link).is_some()) {
+        let end = match end {
+            End::Overlay => "overlay interface",
+            End::Hidden => "hidden port",
+        };
+        return HostError::OtherNetwork { name: link.name.clone(), end, vni };
+    }
     HostError::ForeignInterface { name: link.name.clone(), found: link.describe() }
 }

@@ -12,7 +12,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::{
     connection::Host,
-    error::{During as _, HostError, errno},
+    error::{During as _, HostError, errno, ipv6_off},
     overlay_spec::RouteSpec,
     pipeline::in_flight,
     route::{BLACKHOLE_METRIC, ROUTE_PROTOCOL},
@@ -36,10 +36,11 @@ impl Host {
         }
         let request = self.handle.route().add(message);
         let request = if replaces { request.replace() } else { request };
-        request.execute().await.during(|| match source {
+        let added = request.execute().await.during(|| match source {
             Some(source) => format!("add route {prefix} dev {name} src {source}"),
             None => format!("add route {prefix} dev {name}"),
-        })
+        });
+        added.map_err(|error| ipv6_off(error, prefix, name))
     }
 
     /// Adds a blackhole, marked as ours, which counts while there is no other route for the prefix.

@@ -187,18 +187,15 @@ fn more_fdb_entries_than_there_is_room_for() {
         }
         text + &of_network
     };
-    assert_eq!(
-        super::read(&network(64, "max_stations = 65536")).unwrap().max_fdb_entries(),
-        4_194_304
-    );
-    let error = super::read(&network(65, "max_stations = 65536")).unwrap_err().to_string();
+    assert_eq!(read(&network(64, "max_stations = 65536")).unwrap().max_fdb_entries(), 4_194_304);
+    let error = read(&network(65, "max_stations = 65536")).unwrap_err().to_string();
     assert_eq!(
         error,
         "vxlan.toml:202: max_stations = 65536 for each of the 65 members of network 1: with \
         those of all networks that makes 4259840 stations, more than the 4194304 there is room \
         for. Write a smaller max_stations, such as max_stations = 64526."
     );
-    assert!(super::read(&network(65, "max_stations = 64526")).is_ok());
+    assert!(read(&network(65, "max_stations = 64526")).is_ok());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers the command line: HTTP over a Unix socket in the run directory, for root alone.
 //!
 //! `GET /nat` is a [`NatReports`] in JSON. `POST /reload` requests a reload, and answers
-//! when that has ended: 200, or 409 and the reason in a line.
+//! when that has ended: 200 and the file that was read, or 409 and the reason in a line.
 
 use std::{
     fs, io,
@@ -50,10 +50,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// Answers at `path`, within a tokio runtime. The caller holds the lock of the run directory,
+    /// Answers at `path` for a daemon that reads `config`, within a tokio runtime. The caller holds the lock of the run directory,
     /// so a file that is there already was left by a daemon that is gone.
     pub fn serve(
         path: &Path,
+        config: &Path,
         node: &str,
         reports: SharedReports,
         reloads: mpsc::Sender<ReloadRequest>,
@@ -62,10 +63,14 @@ impl Api {
             io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
         })?;
         let node = Arc::new(RwLock::new(node.to_owned()));
-        let app = Router::new()
-            .route("/nat", get(nat))
-            .route("/reload", post(reload))
-            .with_state(ApiState { node: Arc::clone(&node), reports, reloads });
+        let app = Router::new().route("/nat", get(nat)).route("/reload", post(reload)).with_state(
+            ApiState {
+                config: config.display().to_string(),
+                node: Arc::clone(&node),
+                reports,
+                reloads,
+            },
+        );
         let task = tokio::spawn(http::serve(listener, app, LIMITS));
         Ok(Self { path: path.to_owned(), node, task: task.abort_handle() })
     }
@@ -98,6 +103,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 #[derive(Clone)]
 struct ApiState {
+    /// The file that a reload reads.
+    config: String,
     node: Arc<RwLock<String>>,
     reports: SharedReports,
     reloads: mpsc::Sender<ReloadRequest>,
@@ -122,7 +129,7 @@ async fn reload(Shared(state): Shared<ApiState>) -> Response {
         Err(_) => None,
     };
     match outcome {
-        Some(Ok(())) => StatusCode::OK.into_response(),
+        Some(Ok(())) => state.config.into_response(),
         Some(Err(reason)) => (StatusCode::CONFLICT, reason).into_response(),
         None => (StatusCode::CONFLICT, "the daemon is ending".to_owned()).into_response(),
     }

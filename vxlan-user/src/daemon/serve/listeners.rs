@@ -41,7 +41,13 @@ impl Listeners {
         let pages = serve(listener, published.clone());
         let (sender, requests) = mpsc::channel(MAX_REQUESTS);
         let socket = directories.run_dir.api_socket();
-        let api = Api::serve(&socket, &running.state.node, probing.reports(), sender);
+        let api = Api::serve(
+            &socket,
+            &directories.config,
+            &running.state.node,
+            probing.reports(),
+            sender,
+        );
         let api = api
             .map_err(|error| tracing::warn!("the command line cannot reach this daemon: {error}"))
             .ok();
