@@ -50,8 +50,9 @@ pub struct Api {
 }
 
 impl Api {
-    /// Answers at `path` for a daemon that reads `config`, within a tokio runtime. The caller holds the lock of the run directory,
-    /// so a file that is there already was left by a daemon that is gone.
+    /// Answers at `path` for a daemon that reads `config`, within a tokio runtime. The caller holds
+    /// the lock of the run directory, so a file that is there already was left by a daemon that is
+    /// gone.
     pub fn serve(
         path: &Path,
         config: &Path,
