@@ -192,6 +192,7 @@ fn after_each_of_many_random_events_traffic_is_back() -> Result<()> {
             || format!("VXLAN_SEED={seed}, step {step}: {names}\n{}", walk.host.daemon.log());
         taken.into_iter().try_for_each(|step| walk.take(step)).with_context(context)?;
         let took = walk.recovers().with_context(context)?;
+        eprintln!("seed {seed}, step {step}: {names}: {took:?}");
         if took > longest.0 {
             longest = (took, names);
         }

@@ -20,7 +20,7 @@ use super::{
 
 /// Drops every packet that is sent (net/sched/sch_blackhole.c, in every kernel that has queueing
 /// disciplines).
-const BLACKHOLE: &str = "blackhole";
+pub(super) const BLACKHOLE: &str = "blackhole";
 
 impl Host {
     /// Has every packet dropped that is sent out of these interfaces. Returns how many did not do
@@ -44,7 +44,7 @@ impl Host {
         Ok(added)
     }
 
-    async fn add_blackhole(&self, index: i32) -> Result<(), rtnetlink::Error> {
+    pub(super) async fn add_blackhole(&self, index: i32) -> Result<(), rtnetlink::Error> {
         let mut message = TcMessage::with_index(index);
         message.header.parent = TcHandle::ROOT;
         message.attributes.push(TcAttribute::Kind(BLACKHOLE.to_owned()));

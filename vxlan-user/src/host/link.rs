@@ -38,6 +38,8 @@ pub(super) struct Link {
     pub(super) layer: String,
     pub(super) kind: Option<String>,
     pub(super) bus: Option<String>,
+    /// The kind of its root queueing discipline.
+    pub(super) qdisc: Option<String>,
     pub(super) alias: Option<String>,
     /// 0 unless somebody gave it another.
     pub(super) group: u32,
@@ -66,6 +68,7 @@ impl From<&LinkMessage> for Link {
             layer: format!("{:?}", message.header.link_layer_type),
             kind: None,
             bus: None,
+            qdisc: None,
             alias: None,
             group: 0,
             peer: None,
@@ -91,6 +94,8 @@ impl From<&LinkMessage> for Link {
                 link.peer = Some(*peer);
             } else if let LinkAttribute::LinkNetNsId(_) = attribute {
                 link.peer_is_elsewhere = true;
+            } else if let LinkAttribute::Qdisc(kind) = attribute {
+                link.qdisc = Some(kind.clone());
             } else if let LinkAttribute::ParentDevBusName(bus) = attribute {
                 link.bus = Some(bus.clone());
             } else if let LinkAttribute::LinkInfo(infos) = attribute {

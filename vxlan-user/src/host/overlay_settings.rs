@@ -69,6 +69,10 @@ impl Host {
                     source,
                 })
             }
+            LinkChange::BlockTransmit => {
+                let added = self.add_blackhole(ifindex.cast_signed()).await;
+                added.during(|| format!("drop what is sent out of {name}"))
+            }
             LinkChange::ReplyAtOnce => self.reply_at_once(ifindex, name).await,
             LinkChange::Up => self.set(link.up(), || format!("bring up {name}")).await,
             LinkChange::Down => self.set(link.down(), || format!("take down {name}")).await,

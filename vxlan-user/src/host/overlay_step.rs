@@ -54,6 +54,8 @@ pub(super) enum LinkChange {
     GenerateIpv6(bool),
     EnableIpv6,
     ReplyAtOnce,
+    /// Nothing can be sent out of the interface.
+    BlockTransmit,
     Up,
     Down,
 }
@@ -67,7 +69,8 @@ impl Step {
                 LinkChange::Mac(_)
                 | LinkChange::Group(_)
                 | LinkChange::Alias(_)
-                | LinkChange::ReplyAtOnce => false,
+                | LinkChange::ReplyAtOnce
+                | LinkChange::BlockTransmit => false,
                 LinkChange::Name(_)
                 | LinkChange::Mtu(_)
                 | LinkChange::Ipv4 { .. }
@@ -116,6 +119,7 @@ impl fmt::Display for LinkChange {
             Self::GenerateIpv6(false) => f.write_str("gets no link-local address"),
             Self::EnableIpv6 => f.write_str("gets IPv6 again"),
             Self::ReplyAtOnce => f.write_str("gets proxy_delay 0"),
+            Self::BlockTransmit => f.write_str("can send nothing"),
             Self::Up => f.write_str("is set up"),
             Self::Down => f.write_str("is set down for a moment"),
         }

@@ -14,7 +14,7 @@ use crate::{
     state::HooksRecord,
 };
 
-/// Returns whether an event can change what [`reconcile`] reads.
+/// Returns whether an event can change what a [`HooksPass`] reads.
 pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     match event {
         HostEvent::Overrun => true,
@@ -64,42 +64,53 @@ pub(super) fn seems_wrong(directories: &Directories, running: &ActivePlane, turn
     !receives || !sends
 }
 
-/// Compares what is attached with what shall be, and makes the difference good. Returns, for each
-/// network whose packets cannot pass because of its hooks, the index of the network and the reason.
-pub(super) async fn reconcile(
-    directories: &Directories,
-    host: &Host,
-    running: &mut ActivePlane,
-) -> Vec<(usize, String)> {
-    let mut pass = Pass { directories, host, faults: Vec::new(), restored: 0 };
-    pass.pins(running);
-    pass.hidden_ports(running).await;
-    if running.state.underlay.xdp.is_some() {
-        pass.receive(running).await;
-    }
-    let mut without_hooks = Vec::new();
-    for network in 0..running.plan.networks.len().min(running.preflight.config.networks.len()) {
-        if let Some(fault) = pass.transmit(running, network).await {
-            without_hooks.push((network, fault));
-        }
-    }
-    pass.finish(running);
-    let ActivePlane { preflight, plane, .. } = running;
-    segmenter::try_open(directories, host, &preflight.config, plane).await;
-    without_hooks
-}
+/// Networks that are looked at in one turn of the event loop.
+const NETWORKS_IN_A_TURN: usize = 32;
 
-/// One look at all hooks.
-struct Pass<'a> {
+/// One look at all hooks: compares what is attached with what shall be, and makes the difference
+/// good.
+pub(super) struct HooksPass<'a> {
     directories: &'a Directories,
     host: &'a Host,
     /// What could not be made good.
     faults: Vec<String>,
     /// How much was made good.
     restored: u64,
+    /// The network to look at next.
+    next: usize,
+    /// The networks whose packets cannot pass because of their hooks, and why.
+    lost: Vec<(usize, String)>,
 }
 
-impl Pass<'_> {
+impl<'a> HooksPass<'a> {
+    pub(super) fn new(directories: &'a Directories, host: &'a Host) -> Self {
+        Self { directories, host, faults: Vec::new(), restored: 0, next: 0, lost: Vec::new() }
+    }
+
+    /// Makes pins and receive good, which all networks have in common.
+    pub(super) async fn common(&mut self, running: &mut ActivePlane) {
+        self.pins(running);
+        self.hidden_ports(running).await;
+        if running.state.underlay.xdp.is_some() {
+            self.receive(running).await;
+        }
+        let ActivePlane { preflight, plane, .. } = running;
+        segmenter::try_open(self.directories, self.host, &preflight.config, plane).await;
+    }
+
+    /// Makes transmit of the next networks good. Returns whether these were the last.
+    pub(super) async fn networks(&mut self, running: &mut ActivePlane) -> bool {
+        let all = running.plan.networks.len().min(running.preflight.config.networks.len());
+        let end = all.min(self.next + NETWORKS_IN_A_TURN);
+        for network in self.next..end {
+            if let Some(fault) = self.transmit(running, network).await {
+                self.lost.push((network, fault));
+            }
+        }
+        self.next = end;
+        end == all
+    }
+
     /// Pins again what somebody has unpinned.
     fn pins(&mut self, running: &mut ActivePlane) {
         let pins = &self.directories.pins;
@@ -222,8 +233,9 @@ impl Pass<'_> {
         })
     }
 
-    /// Puts the result into the record. Logs what could not be made good, once.
-    fn finish(self, running: &mut ActivePlane) {
+    /// Puts the result into the record. Logs what could not be made good, once. Returns, for each
+    /// network whose packets cannot pass because of its hooks, its index and the reason.
+    pub(super) fn finish(self, running: &mut ActivePlane) -> Vec<(usize, String)> {
         let before = &running.state.underlay.hooks;
         for fault in self.faults.iter().filter(|fault| !before.faults.contains(fault)) {
             tracing::error!("{fault}");
@@ -233,6 +245,7 @@ impl Pass<'_> {
         }
         let restored = before.restored + self.restored;
         running.state.underlay.hooks = HooksRecord { faults: self.faults, restored };
+        self.lost
     }
 }
 

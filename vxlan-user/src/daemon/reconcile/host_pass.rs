@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    hooks,
+    hooks::{self, HooksPass},
     networks_lost::NetworksLost,
     overlays::{self, OverlayPass},
 };
@@ -35,7 +35,7 @@ type Reading = JoinHandle<Result<HostView, HostError>>;
 
 /// How far the present pass is.
 #[derive(Default)]
-enum Phase {
+enum Phase<'a> {
     #[default]
     Idle,
     Reading(Reading),
@@ -43,6 +43,7 @@ enum Phase {
     Changing,
     /// Maps and programs follow interfaces with other indices.
     Following(VecDeque<(usize, Overlay)>),
+    Hooks(HooksPass<'a>),
 }
 
 /// The schedule of passes, and what they need.
@@ -52,7 +53,7 @@ pub(in crate::daemon) struct HostPass<'a> {
     /// A connection of its own: the kernel makes one list at a time for each.
     reader: Host,
     next: Instant,
-    phase: Phase,
+    phase: Phase<'a>,
     overlays: OverlayPass,
     lost: NetworksLost,
     /// Networks whose packets cannot pass, as far as the present pass has found.
@@ -129,7 +130,7 @@ impl<'a> HostPass<'a> {
                 };
                 self.phase = Phase::Read(Box::new(view));
             }
-            Phase::Read(_) | Phase::Changing | Phase::Following(_) => {}
+            Phase::Read(_) | Phase::Changing | Phase::Following(_) | Phase::Hooks(_) => {}
         }
     }
 
@@ -156,7 +157,9 @@ impl<'a> HostPass<'a> {
             },
             Phase::Following(mut moved) => {
                 let Some((index, overlay)) = moved.pop_front() else {
-                    self.publish(running).await;
+                    let mut hooks = HooksPass::new(self.directories, self.host);
+                    hooks.common(running).await;
+                    self.phase = Phase::Hooks(hooks);
                     return false;
                 };
                 self.phase = Phase::Following(moved);
@@ -166,6 +169,10 @@ impl<'a> HostPass<'a> {
                 }
                 return true;
             }
+            Phase::Hooks(mut hooks) => match hooks.networks(running).await {
+                true => self.publish(running, hooks),
+                false => self.phase = Phase::Hooks(hooks),
+            },
         }
         false
     }
@@ -184,9 +191,9 @@ impl<'a> HostPass<'a> {
         self.phase = Phase::Following(finished.moved.into());
     }
 
-    async fn publish(&mut self, running: &mut ActivePlane) {
+    fn publish(&mut self, running: &mut ActivePlane, hooks: HooksPass<'_>) {
         let mut lost = mem::take(&mut self.found);
-        lost.extend(hooks::reconcile(self.directories, self.host, running).await);
+        lost.extend(hooks.finish(running));
         self.lost.publish(self.directories, running, lost);
     }
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{
     address::is_link_local,
     error::HostError,
+    hidden_port::BLACKHOLE,
     host_view::{HostView, PairView},
     link::Link,
     main_table::default_metric,
@@ -124,6 +125,10 @@ fn links(
     }
     if hidden.generates_ipv6 == Some(true) {
         steps.push(step(hidden, LinkChange::GenerateIpv6(false)));
+    }
+    // While the interface is down this takes no time of waiting for CPUs.
+    if hidden.qdisc.as_deref() != Some(BLACKHOLE) {
+        steps.push(step(hidden, LinkChange::BlockTransmit));
     }
     let goes_down =
         steps.iter().any(|step| matches!(step, Step::Link { change: LinkChange::Down, .. }));

@@ -123,6 +123,7 @@ fn link(ifindex: u32, name: &str, end: End, peer: u32) -> Link {
         layer: "Ether".to_owned(),
         kind: Some("veth".to_owned()),
         bus: None,
+        qdisc: Some("blackhole".to_owned()),
         alias: Some(end.alias(43)),
         group: end.group(43),
         peer: Some(peer),
@@ -170,6 +171,7 @@ fn each_difference_has_its_step() {
     let rows: &[(Change, &[&str])] = &[
         (|host| host.overlay().up = false, &["vxlan43 is set up"]),
         (|host| host.hidden().up = false, &["vxport43 is set up"]),
+        (|host| host.hidden().qdisc = None, &["vxport43 can send nothing"]),
         (|host| host.overlay().name = "old".to_owned(), &["old is renamed to vxlan43"]),
         (|host| host.hidden().name = "old".to_owned(), &["old is renamed to vxport43"]),
         (|host| host.overlay().mac = Some([2; 6]), &["vxlan43 gets MAC 02:00:00:00:00:01"]),
