@@ -10,7 +10,7 @@ mod host_pass;
 mod mtu;
 mod networks_lost;
 mod overlays;
-mod peer_log;
+pub(in crate::daemon) mod peer_log;
 pub(in crate::daemon) mod reconciler;
 mod restless;
 pub(in crate::daemon) mod underlay;

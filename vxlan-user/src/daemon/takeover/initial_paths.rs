@@ -10,6 +10,7 @@ use crate::{
             resolved::{PATHS_AT_A_TIME, PathResult},
         },
         preflight::Preflight,
+        reconcile::peer_log::{PeerChange, PeerLog},
         running::ActivePlane,
     },
     dataplane::uptime,
@@ -43,14 +44,19 @@ pub(super) async fn resolve(
     for resolved in resolution::resolve(preflight, endpoints, host, None, &unknown).await.peers {
         paths[resolved.peer] = Some(resolved.path);
     }
+    let mut log = PeerLog::default();
     let usable = peers.iter().zip(paths).map(|(peer, path)| match path? {
         Ok(path) => Some(path),
         Err(reason) => {
-            tracing::warn!(peer = %peer.name, "not reachable: {reason}");
+            if log.permits(PeerChange::Unreachable, peer.name.as_str(), Instant::now()) {
+                tracing::warn!(peer = %peer.name, "not reachable: {reason}");
+            }
             None
         }
     });
-    usable.collect()
+    let usable = usable.collect();
+    log.write_omitted();
+    usable
 }
 
 /// Keeps the present paths to peers whose endpoints stay, until they are resolved again.
