@@ -15,7 +15,7 @@ use vxlan_common::{
 use crate::{header_writer, maps::NEIGHBOURS, packet::View, redirect};
 
 /// Age up to which a learned neighbour is used, in ns.
-const MAX_AGE: u64 = 60_000_000_000;
+const MAX_AGE: u64 = 15_000_000_000;
 
 /// Turns a request into its reply and sends it back into the overlay interface; returns the
 /// helper's verdict. `None`: the owner has to answer.
@@ -36,18 +36,60 @@ pub(crate) fn answer(
     redirect::into_overlay(ctx, ifindex)
 }
 
-/// The MAC of an address behind a member: the configured one, or one learned not long ago.
+/// Records a request that goes to one MAC address: its sender had that answer, and wants to know
+/// whether it still holds. Until the owner of the address is heard, no request is answered with it.
+#[inline(always)]
+pub(crate) fn record_request(ctx: &TcContext, inner: &Inner, index: u32, member: &MemberEntry) {
+    let is_request = match inner.kind {
+        FrameKind::Solicitation => true,
+        FrameKind::Arp => View::from_skb(ctx)
+            .window::<{ arp::PACKET_LEN }>(ETH_LEN)
+            .is_some_and(|body| body.be16(arp::field::OPERATION) == arp::REQUEST),
+        FrameKind::Ip | FrameKind::Advertisement | FrameKind::LinkControl => false,
+    };
+    if !is_request {
+        return;
+    }
+    let (address, mac) = (inner.owner_address(), inner.destination_mac);
+    let key = NeighbourKey::for_address(index, address);
+    if let Some(entry) = NEIGHBOURS.get_ptr_mut(key) {
+        // SAFETY: points to an element of a hash map, which stays until the program ends, even if
+        // it is removed meanwhile. Another CPU may have it learned at the same time: then either the
+        // answer is forgotten, or this request.
+        unsafe {
+            if (*entry).address.equals(address) {
+                if (*entry).mac.equals(&mac) || member.mac.equals(&mac) {
+                    (*entry).seen = Neighbour::UNANSWERED;
+                }
+                return;
+            }
+        }
+    }
+    // Nothing is learned of a declared one that has not answered yet.
+    if member.mac.equals(&mac) {
+        let unanswered = Neighbour { address: *address, mac, seen: Neighbour::UNANSWERED };
+        let _full = NEIGHBOURS.insert(key, unanswered, 0);
+    }
+}
+
+/// The MAC of an address behind a member: the configured one, or one learned not long ago; and not
+/// one that was asked for at that MAC in vain.
 #[inline(always)]
 fn fresh_mac(index: u32, member: &MemberEntry, address: &Address) -> Option<Mac> {
+    // SAFETY: copied out at once; the words of an entry are written whole.
+    let learned = unsafe { NEIGHBOURS.get(NeighbourKey::for_address(index, address)) }
+        .copied()
+        .filter(|learned| learned.address.equals(address));
+    if learned.is_some_and(|learned| learned.seen == Neighbour::UNANSWERED) {
+        return None;
+    }
     if !member.mac.equals(&Mac::ZERO) {
         return Some(member.mac);
     }
-    // SAFETY: copied out at once; an entry is replaced whole.
-    let neighbour = *unsafe { NEIGHBOURS.get(NeighbourKey::for_address(index, address)) }?;
-    let Neighbour { address: learned, mac, seen } = neighbour;
+    let Neighbour { mac, seen, .. } = learned?;
     // SAFETY: reads the clock.
     let age = unsafe { bpf_ktime_get_ns() }.wrapping_sub(seen);
-    (learned.equals(address) && age < MAX_AGE).then_some(mac)
+    (age < MAX_AGE).then_some(mac)
 }
 
 /// Writes the ARP reply (RFC 826).

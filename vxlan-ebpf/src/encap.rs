@@ -109,6 +109,9 @@ fn encapsulate(
         counters::neighbour_reply(member.slot);
         return Ok(verdict);
     }
+    if !inner.to_group() && matches!(inner.kind, FrameKind::Arp | FrameKind::Solicitation) {
+        arp_nd_proxy::record_request(ctx, inner, recipient.member, member);
+    }
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
     let peer = peer_entry::snapshot(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {

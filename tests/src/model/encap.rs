@@ -20,11 +20,10 @@ enum To {
     NoRoute,
     Member(usize),
     Flood,
-    /// No member: it is answered for that member, and may be forgotten if the MAC is not declared.
+    /// No member: it is answered for that member.
     Answer {
         reply: Vec<u8>,
         member: usize,
-        declared: bool,
     },
 }
 
@@ -57,9 +56,8 @@ pub(super) fn decide(model: &Model, network: usize, frame: &[u8]) -> Fate {
     let Ok(inner) = Inner::read(frame) else { return nobody("malformed_inner") };
     match model.recipient(network, &inner, frame) {
         To::NoRoute => nobody("no_route"),
-        To::Answer { reply, member, declared } => {
-            let forgotten =
-                (!declared).then(|| Box::new(model.send(network, member, frame, &inner, true)));
+        To::Answer { reply, member } => {
+            let forgotten = Box::new(model.send(network, member, frame, &inner, true));
             Fate::Answered { reply, member, forgotten }
         }
         To::Member(member) => model.send(network, member, frame, &inner, true),
@@ -116,12 +114,7 @@ impl Model {
             let learned = self.neighbours.get(&(index, member, target)).copied();
             let known = declared.or(learned);
             let reply = known.and_then(|mac| reply::proxy_reply(mac, inner, frame));
-            let declared = declared.is_some();
-            return reply.map_or(To::Member(member), |reply| To::Answer {
-                reply,
-                member,
-                declared,
-            });
+            return reply.map_or(To::Member(member), |reply| To::Answer { reply, member });
         }
         match inner.ip().filter(|ip| !is_multicast(ip.dst)).map(|ip| network.owner(ip.dst)) {
             Some(Owner::Member(member)) => To::Member(member),

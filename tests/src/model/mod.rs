@@ -58,9 +58,10 @@ pub enum Fate {
     Answered {
         reply: Vec<u8>,
         member: usize,
-        /// What becomes of the frame where the owner's MAC address was learned, not declared, and
-        /// is forgotten: the programs have room for a few of each member.
-        forgotten: Option<Box<Fate>>,
+        /// What becomes of the frame where the owner's MAC address is forgotten: the programs have
+        /// room for a few of each member. Or the owner was asked at that address, and has not
+        /// answered.
+        forgotten: Box<Fate>,
     },
     /// Refused, and the sender gets these bytes, unless the limit of such messages is used up.
     TooBig {

@@ -167,7 +167,7 @@ fn a_neighbour_that_was_heard_is_answered_for() {
         panic!("it is answered")
     };
     assert_eq!(given, reply);
-    assert!(matches!(forgotten.as_deref(), Some(Fate::Sent { member: 0, .. })));
+    assert!(matches!(*forgotten, Fate::Sent { member: 0, .. }));
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn what_teaches_no_neighbour() {
 }
 
 #[test]
-fn a_neighbour_is_believed_in_for_a_minute() {
+fn a_neighbour_is_believed_in_for_fifteen_seconds() {
     const SECOND: u64 = 1_000_000_000;
     let mut bench = Bench::gcp();
     receives(&mut bench, &arp_reply(AWS_HOST, REMOTE_MAC));
@@ -146,11 +146,11 @@ fn a_neighbour_is_believed_in_for_a_minute() {
         map.insert(key, Neighbour { seen, ..value }, 0).expect("takes it");
     };
     let question = arp_for(AWS_HOST);
-    let row = answered("58 s", &question, &arp_reply(AWS_HOST, REMOTE_MAC), AWS_43);
-    age(&mut bench, 55);
+    let row = answered("13 s", &question, &arp_reply(AWS_HOST, REMOTE_MAC), AWS_43);
+    age(&mut bench, 12);
     check(&mut bench, Program::Encap, &[row]);
     age(&mut bench, 5);
-    check(&mut bench, Program::Encap, &[sent("over 60 s", &question, To::Aws)]);
+    check(&mut bench, Program::Encap, &[sent("over 15 s", &question, To::Aws)]);
     receives(&mut bench, &arp_reply(AWS_HOST, OTHER_REMOTE_MAC));
     let row = answered("again", &question, &arp_reply(AWS_HOST, OTHER_REMOTE_MAC), AWS_43);
     check(&mut bench, Program::Encap, &[row]);
@@ -181,4 +181,77 @@ fn members_teach_their_own_addresses() {
     let row =
         sent("to the station", &Packet::new().with(eth).with(ip).with(Udp::new(1, 2)), To::Aws);
     check(&mut bench, Program::Encap, &[row]);
+}
+
+/// To one MAC: the kernel wants to know whether what it was told of the address still holds.
+fn unicast(question: &Packet, to: Mac) -> Packet {
+    let mut bytes = question.build().to_vec();
+    bytes[..6].copy_from_slice(&to);
+    Packet::new().payload(&bytes)
+}
+
+/// What was answered in the owner's name and did not hold is not answered again.
+#[test]
+fn a_neighbour_that_was_asked_in_vain_is_not_answered_for() {
+    let mut bench = Bench::gcp();
+    let advertised = || advertisement(AWS_HOST6, GCP_HOST6, REMOTE_MAC);
+    let arp = (arp_for(AWS_HOST), arp_reply(AWS_HOST, REMOTE_MAC));
+    let nd = (ns_for(AWS_HOST6), advertised());
+    for (name, (question, answer)) in [("ARP", arp), ("discovery", nd)] {
+        receives(&mut bench, &answer);
+        let on_the_spot = || answered(name, &question, &answer, AWS_43);
+        // Of another address, of another MAC, and no question.
+        let elsewhere = arp_for([192, 168, 44, 2]);
+        let reply = Packet::new()
+            .with(Eth::new(REMOTE_MAC, GCP_MAC))
+            .with(Arp::reply(GCP_MAC, GCP_HOST, REMOTE_MAC, AWS_HOST));
+        let advertises = Packet::new()
+            .with(Eth::new(REMOTE_MAC, GCP_MAC))
+            .with(Ipv6::new(GCP_HOST6, AWS_HOST6).hop_limit(255))
+            .with(Icmp::neighbour_advertisement(GCP_HOST6, GCP_MAC));
+        let rows = [
+            on_the_spot(),
+            sent("another address", &unicast(&elsewhere, REMOTE_MAC), To::Aws),
+            sent("another MAC", &unicast(&question, OTHER_REMOTE_MAC), To::Aws),
+            sent("an ARP reply", &reply, To::Aws),
+            sent("an advertisement", &advertises, To::Aws),
+        ];
+        check(&mut bench, Program::Encap, &rows);
+        check(&mut bench, Program::Encap, &[on_the_spot()]);
+        for _ in 0..2 {
+            let rows = [
+                sent("the probe", &unicast(&question, REMOTE_MAC), To::Aws),
+                sent("the question goes to the owner", &question, To::Aws),
+            ];
+            check(&mut bench, Program::Encap, &rows);
+        }
+        receives(&mut bench, &answer);
+        check(&mut bench, Program::Encap, &[on_the_spot()]);
+    }
+}
+
+/// Also where the MAC is declared: the host behind the address may be another one by now.
+#[test]
+fn a_declared_neighbour_that_was_asked_in_vain_is_not_answered_for() {
+    let mut bench = Bench::gcp();
+    let question = arp_for(OFFICE_HOST);
+    let on_the_spot =
+        || answered("declared", &question, &arp_reply(OFFICE_HOST, OFFICE_MAC), OFFICE_43);
+    check(&mut bench, Program::Encap, &[on_the_spot()]);
+    let rows = [
+        sent("a probe of another MAC", &unicast(&question, REMOTE_MAC), To::Office),
+        answered("as before", &question, &arp_reply(OFFICE_HOST, OFFICE_MAC), OFFICE_43),
+        sent("the probe", &unicast(&question, OFFICE_MAC), To::Office),
+        sent("the question goes to the owner", &question, To::Office),
+    ];
+    check(&mut bench, Program::Encap, &rows);
+    let heard = Packet::new().with(Eth::new(GCP_MAC, OFFICE_MAC)).with(Arp::reply(
+        OFFICE_MAC,
+        OFFICE_HOST,
+        GCP_MAC,
+        GCP_HOST,
+    ));
+    let outcome = bench.run(Program::Decap, Context::DEFAULT, &from_office(&heard).build());
+    assert_eq!(outcome.verdict, XDP_PASS);
+    check(&mut bench, Program::Encap, &[on_the_spot()]);
 }

@@ -40,8 +40,14 @@ pub struct Neighbour {
     pub address: Address,
     /// Its MAC address.
     pub mac: Mac,
-    /// When the address was learned, in ns since boot.
+    /// When the address was learned, in ns since boot. [`Neighbour::UNANSWERED`]: a request for it
+    /// was sent to its MAC address since, and it has not answered.
     pub seen: u64,
+}
+
+impl Neighbour {
+    /// For [`Neighbour::seen`]: no time at which a packet was received.
+    pub const UNANSWERED: u64 = 0;
 }
 
 abi! {

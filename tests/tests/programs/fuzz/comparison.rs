@@ -278,10 +278,7 @@ fn alternatives(fate: &Fate) -> Vec<Fate> {
         // The frame itself is the last copy. The others enter the overlay interface, where the
         // program would meet them again if it were attached.
         Fate::Flooded(copies) => copies.last().cloned().into_iter().collect(),
-        Fate::Answered { forgotten, .. } => {
-            let forgotten = forgotten.as_deref().map(alternatives).unwrap_or_default();
-            [vec![fate.clone()], forgotten].concat()
-        }
+        Fate::Answered { forgotten, .. } => [vec![fate.clone()], alternatives(forgotten)].concat(),
         // Messages about packets that are too large are limited per second.
         Fate::TooBig { refusal, .. } => vec![fate.clone(), Fate::Refused(*refusal)],
         Fate::NotOurs
