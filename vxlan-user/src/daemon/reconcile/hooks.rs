@@ -95,7 +95,11 @@ impl<'a> HooksPass<'a> {
             self.receive(running).await;
         }
         let ActivePlane { preflight, plane, .. } = running;
-        segmenter::try_open(self.directories, self.host, &preflight.config, plane).await;
+        let (directories, config) = (self.directories, &preflight.config);
+        if let Err(error) = segmenter::open(directories, self.host, config, plane).await {
+            // The start has warned of it.
+            tracing::debug!("segmenter: {error:#}");
+        }
     }
 
     /// Makes transmit of the next networks good. Returns whether these were the last.
