@@ -53,9 +53,9 @@ impl Reload<'_, '_> {
         let result = self.apply().await;
         service_manager.notify_ready(self.running, &self.probing.reports().latest());
         match result {
-            Ok(()) => {
+            Ok(changes) => {
                 tracing::info!(
-                    "the configuration {} is in force",
+                    "the configuration {} is in force: {changes}",
                     self.directories.config.display()
                 );
                 Ok(())
@@ -68,7 +68,7 @@ impl Reload<'_, '_> {
         }
     }
 
-    async fn apply(&mut self) -> anyhow::Result<()> {
+    async fn apply(&mut self) -> anyhow::Result<config::Changes> {
         let (directories, host) = (self.directories, self.host);
         // The next generation begins with the record, which must hold what was learned up to now.
         self.reconciler.save(self.running);
@@ -84,7 +84,8 @@ impl Reload<'_, '_> {
             true => None,
             false => Some(IcmpListener::open(&preflight.underlay.name)?),
         };
-        for warning in &preflight.warnings {
+        let known = |warning: &&String| before.warnings.contains(*warning);
+        for warning in preflight.warnings.iter().filter(|warning| !known(warning)) {
             tracing::warn!("{warning}");
         }
         let (interrupt, options) = (self.interrupt, self.options);
@@ -100,7 +101,8 @@ impl Reload<'_, '_> {
         };
         let previous = std::mem::replace(self.running, next);
         self.hand_over(&previous, parts, icmp, listener);
-        Ok(())
+        let (before, now) = (&previous.preflight.config, &self.running.preflight.config);
+        Ok(config::Changes::between(before, now))
     }
 
     /// Hands the parts over to the new generation. The new configuration is in force, so nothing
