@@ -369,7 +369,7 @@ fn refuses_the_overlay_of_another_network() {
         other.vni = 44;
         let refused = host.create_overlay(&other).await.expect_err("another VNI");
 
-        assert!(refused.to_string().contains("vxlan overlay VNI 43"), "{refused}");
+        assert!(refused.to_string().contains("overlay interface of network 43"), "{refused}");
         assert_eq!(everything(), before);
     });
 }
