@@ -54,8 +54,8 @@ pub(crate) fn record_request(ctx: &TcContext, inner: &Inner, index: u32, member:
     let key = NeighbourKey::for_address(index, address);
     if let Some(entry) = NEIGHBOURS.get_ptr_mut(key) {
         // SAFETY: points to an element of a hash map, which stays until the program ends, even if
-        // it is removed meanwhile. Another CPU may have it learned at the same time: then either the
-        // answer is forgotten, or this request.
+        // it is removed meanwhile. Another CPU may have it learned at the same time: then either
+        // the answer is forgotten, or this request.
         unsafe {
             if (*entry).address.equals(address) {
                 if (*entry).mac.equals(&mac) || member.mac.equals(&mac) {

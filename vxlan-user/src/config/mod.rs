@@ -38,6 +38,7 @@ pub use rules::MAX_FDB_ENTRIES;
 pub use types::{
     Config, Located, Member, Metrics, Network, Node, OuterField, Peer, PerFamily, Probe, Underlay,
 };
+pub use values::address::unfit_for_endpoint;
 pub use vni::Vni;
 
 /// Where the configuration is when the command line does not say.

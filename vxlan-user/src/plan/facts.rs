@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use vxlan_common::outer::{OVERHEAD_IPV4, OVERHEAD_IPV6};
 
+use ipnet::IpNet;
+
 use crate::config::{self, Config};
 
 /// The underlay interface, as far as the maps are concerned.
@@ -103,4 +105,66 @@ pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayF
         declared || peer.learns && underlay.v6.is_some()
     });
     if ipv6 { OVERHEAD_IPV6 as u32 } else { OVERHEAD_IPV4 as u32 }
+}
+
+/// Tells why no peer can be at a learned endpoint, by the rules for declared ones. `None`: a peer
+/// can. `own`: this host's addresses, with the prefix lengths of their networks; a probe that seems
+/// to come from one of these would have this host send to itself, or to everybody.
+pub fn unfit_endpoint(endpoint: SocketAddr, own: &[IpNet]) -> Option<&'static str> {
+    let address = endpoint.ip();
+    let of_network = |net: &IpNet| match net {
+        IpNet::V4(v4) if v4.prefix_len() < 31 => {
+            let (network, broadcast) = (v4.network(), v4.broadcast());
+            address == IpAddr::V4(network) || address == IpAddr::V4(broadcast)
+        }
+        IpNet::V4(_) | IpNet::V6(_) => false,
+    };
+    if endpoint.port() == 0 {
+        return Some("has port 0");
+    }
+    if own.iter().any(|net| net.addr() == address) {
+        return Some("is this host's own address");
+    }
+    if own.iter().any(of_network) {
+        return Some("is a network of this host, or its broadcast address");
+    }
+    config::unfit_for_endpoint(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_learned_endpoint_is_held_to_the_rules_of_a_declared_one() {
+        let own: Vec<IpNet> = ["10.0.0.2/24", "203.0.113.10/32", "2001:db8::2/64", "192.0.2.1/31"]
+            .map(|net| net.parse().expect("a prefix"))
+            .to_vec();
+        for (endpoint, fits) in [
+            ("198.51.100.20:1024", true),
+            ("10.0.0.3:4789", true),
+            ("192.0.2.0:4789", true),
+            ("[2001:db8::3]:4789", true),
+            ("198.51.100.20:0", false),
+            ("10.0.0.2:4789", false),
+            ("203.0.113.10:4789", false),
+            ("[2001:db8::2]:4789", false),
+            ("10.0.0.255:4789", false),
+            ("10.0.0.0:4789", false),
+            ("0.0.0.0:4789", false),
+            ("0.1.2.3:4789", false),
+            ("127.0.0.1:4789", false),
+            ("224.0.0.1:4789", false),
+            ("240.0.0.1:4789", false),
+            ("255.255.255.255:4789", false),
+            ("[::]:4789", false),
+            ("[::1]:4789", false),
+            ("[ff02::1]:4789", false),
+            ("[fe80::1]:4789", false),
+            ("[::ffff:198.51.100.20]:4789", false),
+        ] {
+            let why = unfit_endpoint(endpoint.parse().expect("an endpoint"), &own);
+            assert_eq!(why.is_none(), fits, "{endpoint}: {why:?}");
+        }
+    }
 }

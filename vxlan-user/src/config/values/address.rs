@@ -36,7 +36,7 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
 }
 
 /// Tells why an address cannot be where a peer is reached. `None`: it can.
-fn unfit_for_endpoint(address: IpAddr) -> Option<&'static str> {
+pub fn unfit_for_endpoint(address: IpAddr) -> Option<&'static str> {
     let of_no_host = |v4: Ipv4Addr| match v4.octets()[0] {
         0 => Some("is no host's address (0.0.0.0/8)"),
         240.. => Some("is of the reserved range 240.0.0.0/4"),

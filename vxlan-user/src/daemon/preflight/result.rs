@@ -1,12 +1,14 @@
 //! The result of the preflight: what was read of configuration and host. All later steps act on it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use crate::{
     config::{self, Config},
     dataplane::AttachModes,
     host::UnderlayLink,
-    plan::{UnderlayFacts, default_overlay_mtu},
+    plan::{UnderlayFacts, default_overlay_mtu, unfit_endpoint},
     probe::Key,
     state::HostState,
 };
@@ -35,6 +37,13 @@ impl Preflight {
     pub fn overlay_mtu(&self, network: &config::Network) -> u32 {
         let fits = || default_overlay_mtu(&self.config, network, &self.facts);
         network.mtu.map_or_else(fits, |at| at.value)
+    }
+
+    /// Tells why no peer can be at a learned endpoint. `None`: a peer can.
+    pub fn unfit_endpoint(&self, endpoint: SocketAddr) -> Option<&'static str> {
+        let own = self.underlay.addresses.iter().map(|own| own.address);
+        let public = self.config.underlay.public_address.addresses().map(IpNet::from);
+        unfit_endpoint(endpoint, &own.chain(public).collect::<Vec<_>>())
     }
 
     /// Lists the addresses that packets leave from, for a message.

@@ -20,6 +20,11 @@ impl Reconciler<'_> {
         to: LearnedEndpoint,
     ) -> anyhow::Result<Vec<usize>> {
         let ActivePlane { preflight, endpoints, .. } = &mut *running;
+        if let Some(why) = preflight.unfit_endpoint(to.endpoint) {
+            let name = preflight.config.peers[peer].name.as_str();
+            tracing::debug!(peer = %name, "a probe comes from {}, which {why}", to.endpoint);
+            return Ok(vec![peer]);
+        }
         let refused = endpoints.refused(peer);
         let mut settled = match endpoints.claim(&preflight.config, peer, to) {
             Ok(moves) => self.apply_moves(running, &moves)?,

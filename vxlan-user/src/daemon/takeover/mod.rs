@@ -94,7 +94,10 @@ async fn prepare(
     let previous_generations = PreviousGenerations::open(directories, preflight.previous.as_ref())?;
     let inherited = previous_generations.inherited(preflight)?;
     let learned = initial_paths::learned_endpoints(preflight);
-    let endpoints = Endpoints::new(&preflight.config, |name| learned.get(name).copied());
+    let endpoints = Endpoints::new(&preflight.config, |name| {
+        let learned = learned.get(name).copied();
+        learned.filter(|at| preflight.unfit_endpoint(at.endpoint).is_none())
+    });
     let (config, facts) = (&preflight.config, &preflight.facts);
     let mut plan = Plan::new(config, facts, endpoints.all(), &inherited, &mut rand::rng());
     plan.probers = keys::probers(&preflight.keys);
