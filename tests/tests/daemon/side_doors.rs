@@ -58,10 +58,12 @@ pub(crate) fn leave_room_for(daemon: &Daemon, files: usize) -> Result<()> {
 #[test]
 fn idle_connections_stop_nothing() -> Result<()> {
     let (host, other) = Host::up(&CONFIG)?;
-    leave_room_for(&host.daemon, 150)?;
+    leave_room_for(&host.daemon, 300)?;
     let mut open = Vec::new();
     for request in [GET, "GET /metrics HTT", ""] {
         open.extend(silent(&host, 3 * MAX_CONNECTIONS, request)?);
+        // Until the first of them have their answers, all may be at one.
+        wait_until("there is a page", || Ok(host.daemon.metrics().is_ok()))?;
         let metrics = host.daemon.metrics()?;
         let files = metrics.get("process_open_fds", &[]);
         ensure!(files < metrics.get("process_max_fds", &[]) - 50.0, "{files} open files");
@@ -91,7 +93,7 @@ fn a_daemon_out_of_files_stays() -> Result<()> {
     host.ns().run("ip link set eth0 up")?;
     host.ns().run("ip addr del 203.0.113.2/24 dev eth0")?;
     host.ns().run("ip addr add 203.0.113.2/24 dev eth0")?;
-    leave_room_for(&host.daemon, 100)?;
+    leave_room_for(&host.daemon, 300)?;
     wait_until("the underlay is followed", || {
         Ok(host.daemon.metrics()?.get("vxlan_underlay_up", &[]) == 1.0)
     })?;
@@ -202,7 +204,7 @@ fn clients_that_do_not_read_take_no_memory() -> Result<()> {
     host.daemon.stop()
 }
 
-pub(crate) fn many_peers(peers: usize) -> String {
+fn many_peers(peers: usize) -> String {
     let mut config = CONFIG.to_string();
     for peer in 0..peers {
         let (high, low) = (peer / 250, peer % 250 + 1);
