@@ -215,6 +215,22 @@ impl Daemon {
         Ok(())
     }
 
+    /// Restarts the daemon with another MAC address in its record, as if an earlier run had given it
+    /// to that overlay interface.
+    pub fn restart_with_mac(&mut self, interface: &str, mac: [u8; 6]) -> Result<()> {
+        self.terminate()?;
+        let path = self.run_dir.join("state.json");
+        let mut state: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        let networks = state["networks"].as_array_mut().context("no networks in the record")?;
+        let network = networks.iter_mut().find(|network| network["interface"] == interface);
+        network.with_context(|| format!("no {interface} in the record"))?["mac"] =
+            serde_json::to_value(mac)?;
+        fs::write(&path, serde_json::to_vec(&state)?)?;
+        self.launch()?;
+        ensure!(self.ns.mac(interface)? == mac, "{interface} has not got the MAC address");
+        Ok(())
+    }
+
     /// SIGKILL: as if the machine had run out of memory.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {

@@ -9,7 +9,6 @@ use vxlan_tests::{
     conserve::NftCounter,
     daemon::Daemon,
     inject::inject,
-    link::mac_text,
     packet::{Eth, Ipv4, Packet, Tcp, Udp, Vxlan, fields},
     sniff::Sniffer,
     wait::wait_until,
@@ -69,11 +68,9 @@ fn deliver(tag: &str, turns: &[u32]) -> Result<[Vec<Vec<u8>>; 2]> {
     let pair = Pair::new(Wire::Real)?;
     pair.static_neighbours()?;
     let mut near = Daemon::start(&pair.a, &pair.run, "near", &configuration(tag))?;
-    // One MAC address in both networks; the daemon reads it at its start.
+    // One MAC address in both networks.
     let mac = pair.a.mac("vxlan43")?;
-    pair.a.run(&format!("ip link set vxlan44 address {}", mac_text(mac)))?;
-    near.terminate()?;
-    near.launch()?;
+    near.restart_with_mac("vxlan44", mac)?;
     // Behind GRO and our programs, ahead of TCP, which would answer.
     pair.a.run_with_input(
         "nft -f -",

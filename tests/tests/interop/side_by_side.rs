@@ -98,12 +98,8 @@ impl Beside {
             .route("2001:db8:44::/64")
             .options(options)
             .create(&kernel)?;
-        for ns in [&ours, &kernel] {
-            ns.run(&format!("ip link set {OVERLAY} address {}", mac_text(OVERLAY_MAC)))?;
-        }
-        // It reads the MAC address of its overlay interface at its start.
-        daemon.terminate()?;
-        daemon.launch()?;
+        kernel.run(&format!("ip link set {OVERLAY} address {}", mac_text(OVERLAY_MAC)))?;
+        daemon.restart_with_mac(OVERLAY, OVERLAY_MAC)?;
         for ns in [&ours, &kernel] {
             for address in ["192.168.44.7", "2001:db8:44::7"] {
                 ns.run(&format!(

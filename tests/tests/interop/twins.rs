@@ -19,7 +19,6 @@ use anyhow::{Result, ensure};
 use vxlan_tests::{
     Config, Ns, Pair, Wire,
     daemon::Daemon,
-    link::mac_text,
     sniff::Sniffer,
     traffic::{StreamEnd, Transfer, tcp_stream},
     two_hosts::Family,
@@ -58,11 +57,8 @@ impl Twin {
     fn start(pair: &Pair, ns: &Ns, own: u8, tag: &str) -> Result<Self> {
         let config = configuration(own, 3 - own, tag);
         let mut daemon = Daemon::start(ns, &pair.run, &format!("node{own}"), &config)?;
-        // One MAC address in both networks; the daemon reads it at its start.
-        let mac = mac_text(ns.mac(OVERLAYS[0])?);
-        ns.run(&format!("ip link set {} address {mac}", OVERLAYS[1]))?;
-        daemon.terminate()?;
-        daemon.launch()?;
+        // One MAC address in both networks.
+        daemon.restart_with_mac(OVERLAYS[1], ns.mac(OVERLAYS[0])?)?;
         let meter = Meter::new(ns, &[(OVERLAYS[0], VNIS[0]), (OVERLAYS[1], VNIS[1])])?;
         Ok(Self { daemon, meter })
     }
