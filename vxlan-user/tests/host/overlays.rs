@@ -237,16 +237,22 @@ fn the_group_tells_whose_it_is_and_the_alias_does_not() {
     });
 }
 
+/// Before Linux 6.2 the kernel renames only an interface that is down.
+fn rename(from: &str, to: &str) {
+    ip(&format!("link set {from} down"));
+    ip(&format!("link set {from} name {to}"));
+}
+
 #[test]
 fn a_renamed_pair_and_half_a_pair_are_ours() {
     isolated(async || {
         let host = Host::new().expect("a host");
         host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("an overlay");
-        ip("link set vxlan43 name renamed");
-        ip("link set vxlan43p name hidden");
+        rename("vxlan43", "renamed");
+        rename("vxlan43p", "hidden");
         let again = host.create_overlay(&spec(&["192.0.2.1/24"])).await.expect("its names again");
         assert_eq!(again.ifindex, ifindex("vxlan43"));
-        ip("link set vxlan43 name renamed");
+        rename("vxlan43", "renamed");
         assert_eq!(host.delete_pairs(&[43]).await.expect("ours"), [43]);
         assert!(!exists("renamed") && !exists("vxlan43p"));
 
