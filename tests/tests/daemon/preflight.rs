@@ -211,12 +211,15 @@ fn strict(ns: &Ns) -> Result<()> {
     ns.run("sysctl -qw net.ipv4.conf.default.rp_filter=1").map(drop)
 }
 
+/// What makes the host so.
+type Prepare = fn(&Ns) -> Result<()>;
+
 #[test]
 fn what_runs_but_does_not_work_is_a_warning() -> Result<()> {
     let local = |ips: &str| changed(ADDRESSES, &format!("{ADDRESSES}\nlocal_ips = {ips}"));
     let off = || changed(ADDRESSES, &format!("{ADDRESSES}\nroute_table = \"off\""));
     let passes = changed("xdp = \"auto\"", "xdp = \"auto\"\nunknown_vni = \"pass\"");
-    let cases: [(String, fn(&Ns) -> Result<()>, &[&str]); 12] = [
+    let cases: [(String, Prepare, &[&str]); 12] = [
         (CONFIG.clone(), foreign_device, &["swarm0", "VNI 4097", "unknown_vni = \"pass\""]),
         (passes.clone(), foreign_device, &[]),
         (passes.replace("43\n", "4097\n"), foreign_device, &["swarm0", "network 4097 takes"]),

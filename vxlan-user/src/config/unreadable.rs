@@ -6,11 +6,15 @@ use nix::unistd::geteuid;
 
 /// Returns the sentences for a file that could not be read.
 pub(super) fn sentence(path: &Path, error: &io::Error) -> String {
-    let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "Put it there, or name another file with --config.".to_owned(),
-        io::ErrorKind::IsADirectory => "Name the file in it with --config.".to_owned(),
-        io::ErrorKind::PermissionDenied => not_permitted(path),
-        _ => "Name another file with --config.".to_owned(),
+    let kind = error.kind();
+    let remedy = if kind == io::ErrorKind::NotFound {
+        "Put it there, or name another file with --config.".to_owned()
+    } else if kind == io::ErrorKind::IsADirectory {
+        "Name the file in it with --config.".to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        not_permitted(path)
+    } else {
+        "Name another file with --config.".to_owned()
     };
     format!("the configuration cannot be read: {error}. {remedy}")
 }

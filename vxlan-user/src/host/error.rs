@@ -119,13 +119,14 @@ impl HostError {
 /// Tells a refusal of IPv6 on an interface from one for want of rights: the kernel answers both
 /// alike, and without rights nothing would have come this far.
 pub(super) fn ipv6_off(error: HostError, prefix: IpNet, interface: &str) -> HostError {
-    match error {
-        HostError::Kernel { doing, source }
-            if prefix.addr().is_ipv6() && source.raw_os_error() == Some(libc::EACCES) =>
-        {
-            HostError::Ipv6Off { doing, interface: interface.to_owned() }
-        }
-        other => other,
+    if !prefix.addr().is_ipv6() || error.errno() != Some(libc::EACCES) {
+        return error;
+    }
+    let interface = interface.to_owned();
+    if let HostError::Kernel { doing, .. } = error {
+        HostError::Ipv6Off { doing, interface }
+    } else {
+        error
     }
 }
 

@@ -31,9 +31,12 @@ impl KernelVxlan {
             if let LinkAttribute::IfName(found) = attribute {
                 name = Some(found.clone());
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
-                of_kind = infos.iter().find_map(|info| match info {
-                    LinkInfo::Data(InfoData::Vxlan(settings)) => Some(settings),
-                    _ => None,
+                of_kind = infos.iter().find_map(|info| {
+                    if let LinkInfo::Data(InfoData::Vxlan(found)) = info {
+                        Some(found)
+                    } else {
+                        None
+                    }
                 });
             }
         }

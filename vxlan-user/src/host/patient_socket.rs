@@ -17,13 +17,13 @@ fn retried<T>(cx: &Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>
     let passes = |error: &io::Error| {
         matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR))
     };
-    match sent {
-        Poll::Ready(Err(error)) if passes(&error) => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-        other => other,
+    if let Poll::Ready(Err(error)) = &sent
+        && passes(error)
+    {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
     }
+    sent
 }
 
 impl AsyncSocket for PatientSocket {

@@ -172,8 +172,11 @@ fn rewritten(
     verdict
 }
 
+/// A rewrite, and whether it is of the present.
+type TensedRewrite = (Rewrite, Tense);
+
 /// Returns our latest described request, and the latest request of the peer.
-fn latest(evidence: &Evidence) -> (Option<(Rewrite, Tense)>, Option<(Rewrite, Tense)>) {
+fn latest(evidence: &Evidence) -> (Option<TensedRewrite>, Option<TensedRewrite>) {
     let Some(probes) = &evidence.probes else { return (None, None) };
     let with = |probe: Option<Rewrite>, ago| probe.map(|probe| (probe, Tense::of(evidence, ago)));
     (with(probes.ours, probes.ours_ago), with(probes.theirs, probes.theirs_ago))

@@ -78,7 +78,7 @@ impl NetworkDeliveries {
             (1..=networks).map(|step| (after + step) % networks).find(|at| moved(&self.own[*at]));
         self.turn = self.turn.wrapping_add(1);
         let at = match next_moved {
-            Some(at) if self.turn % 2 == 0 => {
+            Some(at) if self.turn.is_multiple_of(2) => {
                 self.turn_moved = at;
                 at
             }

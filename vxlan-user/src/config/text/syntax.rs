@@ -115,10 +115,11 @@ pub(super) fn line(source: &Source<'_>, number: u32, message: &str) -> String {
     if let Some(quote) = line.open_quote {
         return format!("{found} has no closing quote. Write {}{quote}.", line.code);
     }
-    if line.code.starts_with('[') && line.equals.is_none() {
-        if let Some(good) = header(line.code) {
-            return format!("{found} is no header of a section. Write {good}.");
-        }
+    if line.code.starts_with('[')
+        && line.equals.is_none()
+        && let Some(good) = header(line.code)
+    {
+        return format!("{found} is no header of a section. Write {good}.");
     }
     let problem = match (line.key(), line.value()) {
         (None, _) => no_equals(line.code),

@@ -28,17 +28,18 @@ pub(in crate::daemon) async fn bind_metrics(config: &Config) -> anyhow::Result<T
 /// Returns what to do about a port that cannot be had.
 fn remedy(error: &io::Error, listen: SocketAddr) -> String {
     let port = listen.port();
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        format!(
             "Another program listens there, perhaps another `vxlan`: `ss -ltnp 'sport = :{port}'` \
              names it. Write another port."
-        ),
-        io::ErrorKind::PermissionDenied if port < 1024 => {
-            "Ports below 1024 need CAP_NET_BIND_SERVICE, which this program gives up. Write a port \
-             from 1024 on."
-                .to_owned()
-        }
-        _ => "Write an address of this host and a free port.".to_owned(),
+        )
+    } else if kind == io::ErrorKind::PermissionDenied && port < 1024 {
+        "Ports below 1024 need CAP_NET_BIND_SERVICE, which this program gives up. Write a port \
+         from 1024 on."
+            .to_owned()
+    } else {
+        "Write an address of this host and a free port.".to_owned()
     }
 }
 

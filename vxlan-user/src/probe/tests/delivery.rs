@@ -72,10 +72,10 @@ impl Link {
             if self.now % SECOND == 500 {
                 self.read = self.peer;
             }
-            if self.now % SECOND == 0 {
+            if self.now.is_multiple_of(SECOND) {
                 self.tracker.sample(self.time(), self.sent, self.received);
             }
-            if self.now % 2400 == 0 {
+            if self.now.is_multiple_of(2400) {
                 let report = PeerCounts {
                     session: self.session,
                     sent_at: (self.now + 7_000_000) * 1_000_000,
