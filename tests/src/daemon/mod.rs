@@ -215,8 +215,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Restarts the daemon with another MAC address in its record, as if an earlier run had given it
-    /// to that overlay interface.
+    /// Restarts the daemon with another MAC address in its record, as if an earlier run had given
+    /// it to that overlay interface.
     pub fn restart_with_mac(&mut self, interface: &str, mac: [u8; 6]) -> Result<()> {
         self.terminate()?;
         let path = self.run_dir.join("state.json");
