@@ -100,7 +100,7 @@ fn not_a_map(host: &Host, why: &str) -> Result<String> {
     Ok(format!(
         "{}: {why}. It belongs to what the daemon left at work; without it nothing can go over to \
         a new \
-         start. `vxlan down` removes the rest",
+         start. `vxlan down` removes the rest, and ends the traffic",
         map(host, "counters")?.display()
     ))
 }

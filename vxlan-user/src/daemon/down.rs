@@ -64,7 +64,14 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
         Err(error) => problems.push(error.to_string()),
     }
     let blackholes = networks.iter().filter(|network| network.blackholes);
-    let blackholes: Vec<_> = blackholes.flat_map(|network| network.routes.clone()).collect();
+    let mut blackholes: Vec<_> = blackholes.flat_map(|network| network.routes.clone()).collect();
+    if !orphans.is_empty() {
+        // Unlike other routes, blackholes do not go with an interface.
+        match host.own_blackholes().await {
+            Ok(marked) => blackholes.extend(marked),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
     if let Err(error) = host.remove_blackholes(&blackholes).await {
         problems.push(error.to_string());
     }

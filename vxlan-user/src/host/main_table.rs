@@ -87,6 +87,13 @@ impl Host {
         Ok(ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect())
     }
 
+    /// Lists the prefixes of the blackholes that bear our mark: protocol, type and metric.
+    pub async fn own_blackholes(&self) -> Result<Vec<IpNet>, HostError> {
+        let all = self.routes().await?;
+        let ours = all.into_iter().filter(Route::is_our_blackhole);
+        Ok(ours.map(|route| route.prefix).collect())
+    }
+
     /// The main table, of both families.
     pub async fn main_table(&self) -> Result<MainTable, HostError> {
         Ok(MainTable::new(self.routes().await?))
