@@ -9,7 +9,7 @@ use vxlan_tests::{cmd::Output, numbered::Stream};
 use crate::{
     hooks::assert_one_of_all,
     host::{CONFIG, wait_until},
-    killed::{Point, Traced, attach, sample},
+    killed::{Point, Traced, attach, points_of_a_reload, sample},
     lost::larger,
     tunnel::Tunnel,
 };
@@ -68,16 +68,7 @@ fn check_reload(tunnel: &mut Tunnel, point: &Point, to_larger: bool, said: &Outp
 #[test]
 fn of_a_reload() -> Result<()> {
     let mut tunnel = Tunnel::up()?;
-    let log = tunnel.host.pair.run.dir().join("strace.log");
-    let path = log.display().to_string();
-    let process = tunnel.host.daemon.pid().context("no daemon")?;
-    let mut strace = attach(process, &path, None)?;
-    tunnel.host.daemon.write_config(&larger())?;
-    let out = tunnel.host.daemon.vxlan(&["reload"])?;
-    ensure!(out.success(), "{}", out.stderr);
-    tunnel.host.daemon.kill()?;
-    strace.wait()?;
-    let all = Traced::of(log).points()?;
+    let (path, all) = points_of_a_reload(&mut tunnel)?;
     tunnel.host.daemon.launch()?;
 
     let some = sample(all);

@@ -218,9 +218,9 @@ pub(crate) fn attach(process: u32, log: &str, injected: Option<Injected<'_>>) ->
     Ok(strace)
 }
 
-#[test]
-fn at_any_step_of_a_reload() -> Result<()> {
-    let mut tunnel = Tunnel::up()?;
+/// The system calls of a reload to the larger configuration, and the file that strace writes. The
+/// daemon is killed afterwards.
+pub(crate) fn points_of_a_reload(tunnel: &mut Tunnel) -> Result<(String, Vec<Point>)> {
     let log = tunnel.host.pair.run.dir().join("strace.log");
     let path = log.display().to_string();
     let process = tunnel.host.daemon.pid().context("no daemon")?;
@@ -230,7 +230,13 @@ fn at_any_step_of_a_reload() -> Result<()> {
     ensure!(out.success(), "{}", out.stderr);
     tunnel.host.daemon.kill()?;
     strace.wait()?;
-    let all = Traced::of(log).points()?;
+    Ok((path, Traced::of(log).points()?))
+}
+
+#[test]
+fn at_any_step_of_a_reload() -> Result<()> {
+    let mut tunnel = Tunnel::up()?;
+    let (path, all) = points_of_a_reload(&mut tunnel)?;
     start_again(&mut tunnel, &CONFIG)?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");

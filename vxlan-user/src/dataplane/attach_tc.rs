@@ -81,9 +81,7 @@ impl DataPlane {
         // Each of the two knows tagged frames, so none is lost while one stands in for the other.
         let other = if name == names::DELIVER { names::DECAP_TC } else { names::DELIVER };
         let place = Place { name, target, at: TcAttachType::Ingress, stand_in: self.fd_of(other)? };
-        let link = attach(self.classifier(name)?, &place, hooks, &path)?;
-        self.hold(path, link);
-        Ok(())
+        self.attach_at(&place, hooks, path)
     }
 
     /// Attaches `encap` to TC egress of an overlay interface.
@@ -97,9 +95,7 @@ impl DataPlane {
         let path = pins.encap_link(vni);
         let stand_in = self.fd_of(names::DELIVER)?;
         let place = Place { name: names::ENCAP, target, at: TcAttachType::Egress, stand_in };
-        let link = attach(self.classifier(names::ENCAP)?, &place, hooks, &path)?;
-        self.hold(path, link);
-        Ok(())
+        self.attach_at(&place, hooks, path)
     }
 
     /// Attaches `segmented` to TC ingress of the exit of the segmenter.
@@ -113,7 +109,17 @@ impl DataPlane {
         let stand_in = self.fd_of(names::DELIVER)?;
         let place = Place { name: names::SEGMENTED, target, at: TcAttachType::Ingress, stand_in };
         let hooks = TcHooks { now: hook, previous: Some(hook) };
-        let link = attach(self.classifier(names::SEGMENTED)?, &place, hooks, &path)?;
+        self.attach_at(&place, hooks, path)
+    }
+
+    /// Attaches the program of a place, and holds its link for as long as the daemon lives.
+    fn attach_at(
+        &mut self,
+        place: &Place<'_>,
+        hooks: TcHooks,
+        path: PathBuf,
+    ) -> Result<(), DataPlaneError> {
+        let link = attach(self.classifier(place.name)?, place, hooks, &path)?;
         self.hold(path, link);
         Ok(())
     }

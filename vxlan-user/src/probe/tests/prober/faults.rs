@@ -1,6 +1,6 @@
 //! Loss, silence, boxes that break things, restarts, and strangers.
 
-use std::time::Duration;
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -258,16 +258,22 @@ fn a_path_that_narrows_is_noticed() {
     assert_eq!(network.report(a).path_mtu.tx, Some(1420));
 }
 
-/// What was recorded, and what others made, counts for nothing.
-#[test]
-fn strangers_and_recordings_change_nothing() {
-    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
-    let recorded = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let tape = std::rc::Rc::clone(&recorded);
+/// Records every packet on the wire, until another fault is set.
+fn record(network: &mut Network) -> Rc<RefCell<Vec<Packet>>> {
+    let recorded = Rc::new(RefCell::new(Vec::new()));
+    let tape = Rc::clone(&recorded);
     network.fault = Box::new(move |packet| {
         tape.borrow_mut().push(packet.clone());
         true
     });
+    recorded
+}
+
+/// What was recorded, and what others made, counts for nothing.
+#[test]
+fn strangers_and_recordings_change_nothing() {
+    let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
+    let recorded = record(&mut network);
     network.run(seconds(60));
     network.fault = Box::new(|_| true);
     let before = network.report(hub);
@@ -352,12 +358,7 @@ fn a_restored_hub_follows() {
 #[test]
 fn recordings_beside_a_restored_machine() {
     let (mut network, [hub, office]) = office(NatBox::napt(OFFICE_PUBLIC));
-    let recorded = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let tape = std::rc::Rc::clone(&recorded);
-    network.fault = Box::new(move |packet| {
-        tape.borrow_mut().push(packet.clone());
-        true
-    });
+    let recorded = record(&mut network);
     network.run(seconds(60));
     network.restart(office);
     network.run(seconds(60));
