@@ -259,6 +259,11 @@ impl Peer {
 }
 
 impl Network {
+    /// Returns whether the network of one of the interface's addresses holds this prefix.
+    pub fn is_on_link(&self, prefix: &IpNet) -> bool {
+        self.addresses.iter().any(|own| own.value.trunc().contains(prefix))
+    }
+
     /// Returns the prefixes behind all members.
     pub fn prefixes(&self) -> impl Iterator<Item = &Located<IpNet>> {
         self.members.iter().flat_map(|member| &member.allowed_ips)

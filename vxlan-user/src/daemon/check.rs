@@ -24,7 +24,8 @@ pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Pre
     let mut preflight = preflight::inspect(directories, host).await?;
     let hooks = preflight.previous.iter().flat_map(|previous| &previous.underlay.hooks.faults);
     preflight.warnings.extend(hooks.cloned().collect::<Vec<_>>());
-    if let Some(state) = preflight.previous.as_ref().filter(|_| directories.run_dir.is_locked()) {
+    let is_running = directories.run_dir.is_locked();
+    if let Some(state) = preflight.previous.as_ref().filter(|_| is_running) {
         let networks = state.networks.iter().filter_map(|network| {
             let reason = network.lost.as_ref()?;
             Some(format!("no packet of network {} can pass: {reason}", network.vni))
@@ -33,7 +34,7 @@ pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Pre
         preflight.warnings.extend(running);
     }
     // A running daemon has bound the port itself; a start after that daemon has ended can bind it.
-    if !directories.run_dir.is_locked() {
+    if !is_running {
         preflight::bind_metrics(&preflight.config).await?;
     }
     let unrouted = unrouted(&preflight, host).await?;

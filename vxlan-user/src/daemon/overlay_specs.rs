@@ -68,10 +68,8 @@ pub(in crate::daemon) fn routed_prefixes(network: &config::Network) -> Vec<IpNet
 /// cover. The routes of peers have these prefixes on the link, so that peers send ARP requests for
 /// their hosts, which this host must answer.
 pub(in crate::daemon) fn routes_beyond_link(network: &config::Network) -> bool {
-    let on_link =
-        |prefix: &IpNet| network.addresses.iter().any(|own| own.value.trunc().contains(prefix));
     let mut ipv4 = network.local_ips.iter().filter(|prefix| prefix.addr().is_ipv4());
-    !network.addresses.is_empty() && ipv4.any(|prefix| !on_link(prefix))
+    !network.addresses.is_empty() && ipv4.any(|prefix| !network.is_on_link(prefix))
 }
 
 fn routed(network: &config::Network) -> bool {

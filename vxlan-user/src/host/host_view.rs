@@ -148,11 +148,6 @@ impl HostView {
         self.marked.keys().copied()
     }
 
-    /// Returns our routes and blackholes for this prefix.
-    pub fn own_routes(&self, prefix: IpNet) -> impl Iterator<Item = &Route> {
-        self.routes.of(prefix).filter(|route| route.is_ours())
-    }
-
     /// Makes the error for a route that conflicts with one of ours.
     pub(super) fn foreign_route(&self, route: &Route) -> HostError {
         let name = |ifindex| self.link(ifindex).map(|link| link.name.clone());

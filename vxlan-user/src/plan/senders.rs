@@ -1,10 +1,9 @@
 //! How the programs recognise the sender of a packet: by the outer address of a declared peer, by
-//! the address and port of a learned endpoint. Also computes the changes of the maps when a learned
-//! endpoint moves.
+//! the address and port of a learned endpoint. What changes when a learned endpoint moves is the
+//! matter of `membership`.
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::Hash,
     net::{IpAddr, SocketAddr},
 };
 
@@ -64,20 +63,6 @@ impl Senders {
         }
         senders
     }
-
-    /// Returns the changes from `old` to `new`, in an order in which no packet of a peer that did
-    /// not move is refused or attributed to another peer: a mapping is there before an address
-    /// refers to it, and as long as an address does.
-    pub fn changes(old: &Self, new: &Self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let (set, removed) = difference(&old.mappings, &new.mappings);
-        changes.extend(set.into_iter().map(|(key, to)| Change::SetMapping(key, to)));
-        // Addresses of declared peers stay; their flags may change.
-        let (set, _) = difference(&old.sources, &new.sources);
-        changes.extend(set.into_iter().map(|(key, to)| Change::SetSource(key, to)));
-        changes.extend(removed.into_iter().map(Change::RemoveMapping));
-        changes
-    }
 }
 
 pub(super) fn mapping(vni: [u8; 3], endpoint: SocketAddr) -> Mapping {
@@ -122,16 +107,4 @@ fn of_one(all: Vec<(IpAddr, u32)>) -> impl Iterator<Item = (IpAddr, u32)> {
         *users.entry(*address).or_default() += 1;
     }
     all.into_iter().filter(move |(address, _)| users.get(address) == Some(&1))
-}
-
-/// Returns the entries that are new or have another value, and the keys that are gone.
-fn difference<K: Copy + Eq + Hash, V: Copy + PartialEq>(
-    old: &[(K, V)],
-    new: &[(K, V)],
-) -> (Vec<(K, V)>, Vec<K>) {
-    let before: HashMap<K, V> = old.iter().copied().collect();
-    let after: HashMap<K, V> = new.iter().copied().collect();
-    let set = new.iter().filter(|(key, value)| before.get(key) != Some(value)).copied();
-    let gone = old.iter().map(|(key, _)| *key).filter(|key| !after.contains_key(key));
-    (set.collect(), gone.collect())
 }

@@ -6,6 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::sessions::{DRIFT, nanos};
 use crate::observation::{Delivery, DeliveryCounts, LostData};
 
 /// The counters of the sender of a probe are from no earlier than this before it was sent: they are
@@ -26,8 +27,6 @@ const MIN_SPACING: Duration = Duration::from_millis(1500);
 const MEMORY: Duration = Duration::from_secs(20);
 /// A loss after which nothing was sent for so long is no present fact any more.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// Two clocks may drift apart by this fraction of the elapsed time.
-const DRIFT: i128 = 1024;
 
 /// Packets that this host has counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +160,6 @@ impl DeliveryTracker {
     /// Returns when a report was sent, by the clock of this host. A report that was held back on
     /// the path is as old as it was late.
     fn time_of_sending(&mut self, sent_at: u64, arrived: Duration) -> Duration {
-        let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
         let took = nanos(arrived) - i128::from(sent_at);
         let fastest = self.fastest.map_or(took, |(fastest, since)| {
             took.min(fastest + nanos(arrived.saturating_sub(since)) / DRIFT)

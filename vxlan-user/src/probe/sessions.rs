@@ -60,7 +60,8 @@ pub(super) fn offset(probe: &Probe, now: Duration) -> i128 {
     nanos(now) - i128::from(probe.sent_at)
 }
 
-fn nanos(time: Duration) -> i128 {
+/// Returns a time in ns.
+pub(super) fn nanos(time: Duration) -> i128 {
     // At most u64::MAX seconds, in ns: 94 bits.
     i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
 }

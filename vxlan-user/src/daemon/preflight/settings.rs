@@ -103,6 +103,6 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 /// Returns whether hosts other than this one have the addresses of a prefix of `local_ips`: it is
 /// wider than one address, and not the network of the overlay interface.
 fn is_behind(network: &Network, prefix: &IpNet, ipv4: bool) -> bool {
-    let overlay = || network.addresses.iter().any(|at| at.value.trunc().contains(prefix));
-    prefix.addr().is_ipv4() == ipv4 && prefix.prefix_len() < prefix.max_prefix_len() && !overlay()
+    let is_wide = prefix.prefix_len() < prefix.max_prefix_len();
+    prefix.addr().is_ipv4() == ipv4 && is_wide && !network.is_on_link(prefix)
 }

@@ -148,7 +148,7 @@ impl Probing {
                 PeerProber::Echo { .. } => None,
             })
             .collect();
-        nat::mapping_varies(&own_rewrites).into_iter().collect()
+        nat::mapping_varies(&own_rewrites)
     }
 }
 
