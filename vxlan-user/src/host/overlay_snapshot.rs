@@ -89,7 +89,7 @@ impl Host {
         let mut refused = Vec::new();
         // A name is free only once all others have given theirs up.
         for aside in [true, false] {
-            match self.view(false).await {
+            match self.view_links().await {
                 Ok(view) => self.restore_names(snapshot, &view, aside, &mut refused).await,
                 Err(error) => refused.push(error),
             }
