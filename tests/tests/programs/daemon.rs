@@ -12,7 +12,7 @@ use vxlan_common::{
 };
 use vxlan_user::{
     config::Config,
-    plan::{LearnedEndpoint, Senders, peer_entry},
+    plan::{Change, LearnedEndpoint, Memberships, Moved, peer_entry},
 };
 
 use crate::bench::{Bench, path_to};
@@ -139,16 +139,26 @@ impl Bench {
     /// is.
     pub(crate) fn learns(&mut self, peer: &str, at: Option<(SocketAddr, IpAddr)>) {
         let index = self.peer(peer) as usize;
-        let before = Senders::new(&self.config, &self.learned);
         let learned = at.map(|(endpoint, sent_from)| LearnedEndpoint { endpoint, sent_from });
+        let changes = self.moves(&[(index, learned)]);
+        self.plane.change(&changes).expect("takes it");
         self.learned[index] = learned;
-        let after = Senders::new(&self.config, &self.learned);
-        self.plane.change(&Senders::changes(&before, &after)).expect("takes it");
         let peer = &self.config.peers[index];
         let path = learned.and_then(|learned| path_to(peer, learned.endpoint));
         let slot = self.plan.peers[index].slot;
         let entry = peer_entry(peer, &self.underlay, path.as_ref(), learned.as_ref(), slot);
         self.plane.set_peer(index as u32, &entry).expect("takes it");
+    }
+
+    /// Returns what changes in the maps when peers, by index, move from where they are.
+    pub(crate) fn moves(&self, to: &[(usize, Option<LearnedEndpoint>)]) -> Vec<Change> {
+        let moved =
+            |(peer, from, to): (usize, Option<LearnedEndpoint>, _)| Moved { peer, from, to };
+        let there = self.learned.iter().enumerate().map(|(peer, at)| moved((peer, None, *at)));
+        let mut memberships = Memberships::new(&self.config);
+        memberships.apply(&self.config, &there.collect::<Vec<_>>());
+        let moves = to.iter().map(|(peer, to)| moved((*peer, self.learned[*peer], *to)));
+        memberships.apply(&self.config, &moves.collect::<Vec<_>>())
     }
 
     pub(crate) fn probes(&mut self) -> Vec<(u64, ProbeEvent)> {

@@ -5,7 +5,7 @@ use aya::maps::{HashMap, MapData};
 use vxlan_common::table::{Mapping, SourceEntry};
 use vxlan_user::{
     dataplane::{DataPlane, DataPlaneError, LoadOptions},
-    plan::{LearnedEndpoint, Senders},
+    plan::LearnedEndpoint,
 };
 
 use crate::{
@@ -86,12 +86,8 @@ fn a_move_that_does_not_fit_moves_nobody() {
     assert_eq!(before.len(), 1);
 
     let at = |port| Some(LearnedEndpoint { endpoint: (NAPT, port).into(), sent_from: NAPT.into() });
-    let mut moved = bench.learned.clone();
-    for (peer, port) in [("branch", 1_025), ("shop", 2_000)] {
-        moved[bench.peer(peer) as usize] = at(port);
-    }
-    let old = Senders::new(&bench.config, &bench.learned);
-    let changes = Senders::changes(&old, &Senders::new(&bench.config, &moved));
+    let moved = [("branch", 1_025), ("shop", 2_000)];
+    let changes = bench.moves(&moved.map(|(peer, port)| (bench.peer(peer) as usize, at(port))));
     let refused = bench.plane.change(&changes).expect_err("there is room for one");
     assert_eq!(
         refused.to_string(),

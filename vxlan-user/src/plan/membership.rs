@@ -27,7 +27,7 @@ pub struct Moved {
 
 /// The members by peer, and how the addresses of learned endpoints are used.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memberships {
+pub struct Memberships {
     /// By peer: the network and the index of each member.
     members: Vec<Vec<([u8; 3], u32)>>,
     /// The entries of declared addresses, without [`SourceEntry::SHARED`].
@@ -37,7 +37,8 @@ pub(super) struct Memberships {
 }
 
 impl Memberships {
-    pub(super) fn new(config: &Config) -> Self {
+    /// Nobody has a learned endpoint yet.
+    pub fn new(config: &Config) -> Self {
         let mut memberships =
             Self { members: vec![Vec::new(); config.peers.len()], ..Self::default() };
         let members = config.networks.iter().flat_map(|network| {
@@ -58,7 +59,7 @@ impl Memberships {
     /// Applies moves, each of another peer, and returns the changes of the maps, in an order in
     /// which no packet of a peer that did not move is refused or attributed to another peer: a
     /// mapping is there before an address refers to it, and as long as an address does.
-    pub(super) fn apply(&mut self, config: &Config, moved: &[Moved]) -> Vec<Change> {
+    pub fn apply(&mut self, config: &Config, moved: &[Moved]) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut kept: HashSet<Mapping> = HashSet::new();
         let mut shared: HashMap<NetworkAddress, bool> = HashMap::new();

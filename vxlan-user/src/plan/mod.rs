@@ -30,7 +30,7 @@ pub use facts::{
     overhead, overlay_mac, unfit_endpoint,
 };
 pub use learned::{Endpoints, Moves, Taken};
-pub use membership::Moved;
+pub use membership::{Memberships, Moved};
 pub use names::{Names, SlotOwner};
 pub use peer::peer_entry;
 pub use secrets::Secrets;
