@@ -9,6 +9,7 @@
 //! Whatever is made belongs to a [`run::Run`]; when the run is dropped, nothing is left. What a
 //! killed run left behind, the next one removes ([`sweep::sweep`]).
 
+pub mod bench;
 pub mod bpffs;
 pub mod clock;
 pub mod cmd;

@@ -59,6 +59,17 @@ pub(crate) fn tests() -> Result<Vec<TestBinary>> {
     Ok(found)
 }
 
+/// Builds the benchmarks, optimized, and returns the path of their program.
+pub(crate) fn benchmarks() -> Result<PathBuf> {
+    let args = ["bench", "--package", "vxlan-tests", "--bench", "link", "--no-run"];
+    let artifacts = artifacts("building the benchmarks (some minutes, the first time)", &args)?;
+    let found = artifacts.iter().find_map(|artifact| {
+        let program = artifact.executable.as_ref()?;
+        artifact.target.is_bench().then(|| program.clone().into_std_path_buf())
+    });
+    found.context("cargo named no benchmark")
+}
+
 fn test_binary(artifact: &Artifact) -> Option<TestBinary> {
     let program = artifact.executable.as_ref()?;
     artifact.target.is_test().then(|| TestBinary {

@@ -5,10 +5,11 @@
 //! `setup` is what brings one: it never depends on `vxlan-user`.
 //!
 //! Modules import only modules that stand before them here: paths, progress, cargo, cargo_tools,
-//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, dist, vm,
-//! lint, main.
+//! build, apt, rustup, record, required, promtool, linker, toolchain, setup, run, test, bench,
+//! dist, vm, lint, main.
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod cargo_tools;
@@ -46,6 +47,8 @@ enum Verb {
     Run(run::Args),
     /// Every test; after `--`: arguments for `cargo test`
     Test(test::Args),
+    /// Benchmarks against the kernel's vxlan device, in namespaces of this machine
+    Bench(bench::Args),
     /// The optimized binary, stripped, with its debug file beside it
     Dist,
     /// The tests in guests, on Debian's kernels; after `--`: a command to run in one
@@ -61,6 +64,7 @@ impl Verb {
             Self::Setup => "setup",
             Self::Run(_) => "run",
             Self::Test(_) => "test",
+            Self::Bench(_) => "bench",
             Self::Dist => "dist",
             Self::Vm(_) => "vm",
             Self::Lint => "lint",
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::run(),
         Verb::Run(args) => run::run(args),
         Verb::Test(args) => test::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Dist => dist::run(),
         Verb::Vm(args) => vm::run(&args),
         Verb::Lint => lint::run(),

@@ -1,0 +1,58 @@
+//! The benchmarks, which `cargo xtask bench` runs: the same traffic through this product, through
+//! the kernel's vxlan device and through no tunnel, in namespaces of this machine.
+//!
+//! ```sh
+//! VXLAN_BIN=target/release/vxlan cargo bench -p vxlan-tests --bench link -- receive --json FILE
+//! ```
+//!
+//! `room` is what a benchmark implements, `rounds` has its arms take turns, `args` is the command
+//! line. Every other file is a benchmark or several of a kind, or what they share.
+
+mod args;
+mod room;
+mod rounds;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::bench::Measurement;
+
+use self::{args::Args, room::Entry};
+
+/// All benchmarks, in the order in which they are run.
+fn entries() -> Vec<Entry> {
+    Vec::new()
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let args = Args::read()?;
+    let entries: Vec<_> = entries().into_iter().filter(|entry| args.wants(&entry.name)).collect();
+    if args.list {
+        entries.iter().for_each(|entry| println!("{}", entry.name));
+        return Ok(());
+    }
+    ensure!(!entries.is_empty(), "no benchmark is named so; --list names them");
+    let mut measurement = Measurement { seed: args.seed, quick: args.quick, benches: Vec::new() };
+    eprintln!("seed {}", args.seed);
+    for entry in entries {
+        let measured = rounds::run(&entry, &args).with_context(|| entry.name.clone())?;
+        measured.iter().for_each(rounds::print);
+        measurement.benches.extend(measured);
+        // Each time, so that what was measured is there if a later one fails.
+        if let Some(path) = &args.json {
+            let text = serde_json::to_string_pretty(&measurement)?;
+            std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
