@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A void sample is taken again, so many times in its round.
-const TRIES: usize = 3;
+const TRIES: u32 = 3;
 
 pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
     let bar = bar(&entry.name);
@@ -54,15 +54,15 @@ pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
 /// Takes one sample of an arm, which is void only where each try was.
 fn sample(room: &mut dyn Room, arm: &str, samples: &mut [Vec<Sample>]) -> Result<()> {
     let mut reading = room.measure(arm).with_context(|| arm.to_owned())?;
-    for _ in 1..TRIES {
-        if reading.void.is_none() {
-            break;
-        }
+    let mut retaken = 0;
+    while reading.void.is_some() && retaken + 1 < TRIES {
+        retaken += 1;
         reading = room.measure(arm).with_context(|| arm.to_owned())?;
     }
     ensure!(reading.values.len() == samples.len(), "{arm}: {} values", reading.values.len());
     for (samples, value) in samples.iter_mut().zip(reading.values) {
-        samples.push(Sample { arm: arm.to_owned(), value, void: reading.void.clone() });
+        let void = reading.void.clone();
+        samples.push(Sample { arm: arm.to_owned(), value, void, retaken });
     }
     Ok(())
 }
@@ -73,9 +73,8 @@ pub(crate) fn print(measured: &Measured) {
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut void = 0;
     for sample in measured.rounds.iter().flat_map(|round| &round.samples) {
-        if sample.void.is_some() {
-            void += 1;
-        } else {
+        void += sample.retaken + u32::from(sample.void.is_some());
+        if sample.void.is_none() {
             values.entry(&sample.arm).or_default().push(sample.value);
         }
     }

@@ -1,83 +1,17 @@
-//! What the benchmarks measured, as they hand it over: which benchmark, which arms, and the samples
-//! of each round. How it is measured is the business of `tests/benches/link`, what follows from the
-//! numbers that of `cargo xtask bench`.
+//! What the benchmarks measured, as they hand it over, and what all that is made of it needs: facts
+//! of the machine, and statistics.
+//!
+//! How it is measured is the business of `tests/benches/link`, what is made of it that of
+//! `cargo xtask bench`.
 
-use serde::{Deserialize, Serialize};
+mod estimate;
+mod machine;
+mod measurement;
+mod report;
 
-/// What one call of the benchmarks measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
-    /// The arms' order in each round follows from it.
-    pub seed: u64,
-    pub quick: bool,
-    pub benches: Vec<Measured>,
-}
-
-/// A benchmark and what it measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    pub bench: Bench,
-    /// In the order in which they were run, without the one that warms up.
-    pub rounds: Vec<Round>,
-}
-
-/// One row of the tables: the same traffic through each of several arms.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Bench {
-    /// As in `receive/sink/64B/1-flow`. Unique, and what is asked for on the command line, whole or
-    /// up to a slash.
-    pub name: String,
-    /// What is sent, where it ends, and what is measured of it: whatever the number depends on.
-    pub condition: String,
-    /// As in `ns/packet`.
-    pub unit: String,
-    pub better: Better,
-    /// The arm that the others are compared with, by its name.
-    pub baseline: String,
-    pub arms: Vec<Arm>,
-}
-
-/// Which of two values is the better one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Better {
-    Less,
-    More,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arm {
-    /// As in `native`, `generic`, `tc`, `kernel`, `kernel+xdp`, `none`, `empty`.
-    pub name: String,
-    pub role: Role,
-}
-
-/// What carries the packets of an arm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// This product.
-    Ours,
-    /// The kernel's vxlan device.
-    Kernel,
-    /// No tunnel: what a tunnel that costs nothing would reach.
-    Ceiling,
-    /// The same traffic, and nothing done to it: what the measurement itself costs.
-    Floor,
-}
-
-/// Each arm once, in random order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Round {
-    /// In the order in which they were taken.
-    pub samples: Vec<Sample>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    pub arm: String,
-    pub value: f64,
-    /// Why it does not count, by a rule that does not look at the value. A pair with it is no pair.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub void: Option<String>,
-}
+pub use self::{
+    estimate::{Estimate, ratio, value},
+    machine::Machine,
+    measurement::{Arm, Bench, Better, Measured, Measurement, Point, Role, Round, Sample},
+    report::Report,
+};
