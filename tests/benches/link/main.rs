@@ -9,6 +9,13 @@
 //! line. Every other file is a benchmark or several of a kind, or what they share.
 
 mod args;
+mod bpf;
+mod cpu;
+mod frames;
+mod host;
+mod loss;
+mod programs;
+mod receive;
 mod room;
 mod rounds;
 
@@ -21,7 +28,7 @@ use self::{args::Args, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
-    Vec::new()
+    receive::entries()
 }
 
 fn main() -> ExitCode {

@@ -1,0 +1,89 @@
+//! The frames that are sent: UDP datagrams of so many flows, as they reach each host.
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{
+    model::flow_port,
+    packet::{Checksum, Eth, Ipv4, Packet, Udp, Vxlan},
+};
+
+use crate::host::{Host, LAN_HOST, OWN, OWN_INNER, PEER, PEER_INNER, PEER_MAC, VNI};
+
+/// Where all datagrams go.
+pub(crate) const PORT: u16 = 9_000;
+/// Ethernet, IPv4, UDP.
+pub(crate) const HEADERS: usize = 14 + 20 + 8;
+
+/// How long frames are, from the Ethernet header on and without that of the tunnel, and of how many
+/// flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) bytes: usize,
+    pub(crate) flows: usize,
+}
+
+impl Shape {
+    /// As in `64B/1-flow`.
+    pub(crate) fn name(self) -> String {
+        let plural = if self.flows == 1 { "flow" } else { "flows" };
+        format!("{}B/{}-{plural}", self.bytes, self.flows)
+    }
+
+    pub(crate) fn payload(self) -> Vec<u8> {
+        vec![0x5a; self.bytes.saturating_sub(HEADERS)]
+    }
+
+    /// Source ports of a flow: of few flows by the first number, of many by both.
+    fn ports(self, flow: usize) -> (u16, u16) {
+        let source = 10_000 + (flow % 32_768) as u16;
+        (source, PORT + (flow / 32_768) as u16)
+    }
+
+    /// From a host behind the peer to the host, as they are in the tunnel.
+    pub(crate) fn inner(self, host: &Host, flow: usize) -> Packet {
+        let (source, destination) = self.ports(flow);
+        Packet::new()
+            .with(Eth::new(host.overlay_mac, PEER_MAC))
+            .with(Ipv4::new(PEER_INNER, OWN_INNER))
+            // As after a card that has verified it: sums of payloads are no part of a tunnel.
+            .with(Udp::new(source, destination).checksum(Checksum::Zero))
+            .payload(&self.payload())
+    }
+
+    /// The same as they reach the host: in the tunnel, where it has one.
+    pub(crate) fn received(self, host: &Host) -> Result<Vec<Vec<u8>>> {
+        ensure!(self.bytes >= HEADERS, "frames of {} bytes", self.bytes);
+        let frame = |flow| {
+            let inner = self.inner(host, flow);
+            if !host.carrier.tunnels() {
+                return Ok(inner.build().to_vec());
+            }
+            encapsulated(host, inner)
+        };
+        (0..self.flows).map(frame).collect()
+    }
+
+    /// From a host on the third interface to one behind the peer.
+    pub(crate) fn forwarded(self, host: &Host) -> Vec<Vec<u8>> {
+        let frame = |flow| {
+            let (source, destination) = self.ports(flow);
+            let frame = Packet::new()
+                .with(Eth::new(host.lan_mac, PEER_MAC))
+                .with(Ipv4::new(LAN_HOST, PEER_INNER))
+                .with(Udp::new(source, destination).checksum(Checksum::Zero))
+                .payload(&self.payload());
+            frame.build().to_vec()
+        };
+        (0..self.flows).map(frame).collect()
+    }
+}
+
+/// In the tunnel, from the first peer.
+pub(crate) fn encapsulated(host: &Host, inner: Packet) -> Result<Vec<u8>> {
+    let port = flow_port(&inner.build()).context("a frame of no flow")?;
+    let outer = Packet::new()
+        .with(Eth::new(host.mac, [2, 0, 0, 0, 0, 2]))
+        .with(Ipv4::new(PEER, OWN))
+        .with(Udp::vxlan(port))
+        .with(Vxlan::new(VNI));
+    Ok(outer.carrying(inner).build().to_vec())
+}

@@ -1,0 +1,228 @@
+//! The hosts that are compared, one for each arm, all alike but for what carries their packets:
+//!
+//! ```text
+//! generator w0 ═══ eth0 203.0.113.1            underlay
+//!           l0 ═══ lan0 192.168.77.1   native  a third interface
+//!           w1 ═══ eth0 203.0.113.1
+//!           l1 ═══ lan0 192.168.77.1   kernel
+//!           …
+//! ```
+//!
+//! What is sent into `w0` arrives as from a card with native XDP: without a copy, with headroom.
+//! The underlay has no offloads but GRO.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use anyhow::{Context as _, Result};
+use vxlan_tests::{
+    Config, Netns, Ns, Run,
+    bench::{Arm, Role},
+    conserve::driver_stats,
+    daemon::Daemon,
+    foreign::{ForeignXdp, Mode},
+    kernel_vxlan::KernelVxlan,
+    link::{UNDERLAY, Wire, mac_text, set_wire},
+    packet::Mac,
+};
+
+pub(crate) const VNI: u32 = 43;
+pub(crate) const OWN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// The other end of the underlay, and the first peer.
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
+pub(crate) const OWN_INNER: Ipv4Addr = Ipv4Addr::new(192, 168, 43, 1);
+pub(crate) const PEER_INNER: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
+/// On the third interface: another host there.
+pub(crate) const LAN_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+/// Behind the peer, and behind the third interface.
+pub(crate) const PEER_MAC: Mac = [2, 0, 0, 0, 0x44, 1];
+const OVERLAY: &str = "vxlan43";
+
+/// What carries an arm's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Carrier {
+    Native,
+    Generic,
+    Tc,
+    Kernel,
+    /// With an XDP program on the underlay that passes all.
+    KernelXdp,
+    None,
+    NoneXdp,
+}
+
+use Carrier::{Generic, Kernel, KernelXdp, Native, NoneXdp, Tc};
+
+impl Carrier {
+    pub(crate) const ALL: [Self; 7] = [Native, Generic, Tc, Kernel, KernelXdp, Self::None, NoneXdp];
+
+    pub(crate) fn arm(self) -> Arm {
+        let (name, role) = match self {
+            Native => ("native", Role::Ours),
+            Generic => ("generic", Role::Ours),
+            Tc => ("tc", Role::Ours),
+            Kernel => ("kernel", Role::Kernel),
+            KernelXdp => ("kernel+xdp", Role::Kernel),
+            Self::None => ("none", Role::Ceiling),
+            NoneXdp => ("none+xdp", Role::Floor),
+        };
+        Arm { name: name.to_owned(), role }
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|carrier| carrier.arm().name == name);
+        found.with_context(|| format!("there is no arm {name}"))
+    }
+
+    /// `xdp` in the configuration, where it is this product.
+    fn mode(self) -> Option<&'static str> {
+        match self {
+            Native => Some("native"),
+            Generic => Some("generic"),
+            Tc => Some("off"),
+            Kernel | KernelXdp | Self::None | NoneXdp => None,
+        }
+    }
+
+    /// Is there a tunnel?
+    pub(crate) fn tunnels(self) -> bool {
+        !matches!(self, Self::None | NoneXdp)
+    }
+
+    /// Where decapsulated packets arrive, and packets to the peer are sent.
+    pub(crate) fn overlay(self) -> &'static str {
+        if self.tunnels() { OVERLAY } else { UNDERLAY }
+    }
+}
+
+/// A host with its tunnel at work.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) carrier: Carrier,
+    /// In the generator's namespace: the other ends of `eth0` and `lan0`.
+    pub(crate) wire: String,
+    pub(crate) lan: String,
+    /// MAC addresses of `eth0`, `lan0` and the overlay interface.
+    pub(crate) mac: Mac,
+    pub(crate) lan_mac: Mac,
+    pub(crate) overlay_mac: Mac,
+    /// In front of the namespace, which must outlive it.
+    daemon: Option<Daemon>,
+    _pass: Option<ForeignXdp>,
+    pub(crate) ns: Netns,
+}
+
+impl Host {
+    fn new(run: &Run, generator: &Ns, number: usize, carrier: Carrier, more: &str) -> Result<Self> {
+        let name = format!("{number}");
+        let ns = run.netns(&name)?;
+        let (wire, lan) = (format!("w{number}"), format!("l{number}"));
+        ns.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
+        ns.sysctl("net.ipv4.ip_forward", "1")?;
+        for (far, near) in [(&wire, UNDERLAY), (&lan, "lan0")] {
+            generator.run(&format!(
+                "ip link add {far} type veth peer name {near} netns {}",
+                ns.name()
+            ))?;
+            generator.run(&format!("ip link set {far} up"))?;
+            ns.run(&format!("ip link set {near} up"))?;
+            // Only now: a veth that is down does not take GRO for NAPI.
+            set_wire(generator, far, Wire::Real)?;
+            set_wire(&ns, near, Wire::Real)?;
+        }
+        ns.run(&format!("ip addr add {OWN}/24 dev {UNDERLAY}"))?;
+        ns.run("ip addr add 192.168.77.1/24 dev lan0")?;
+        ns.run(&format!("ip route add default via {PEER}"))?;
+        let peer_mac = mac_text(generator.mac(&wire)?);
+        ns.run(&format!("ip neigh replace {PEER} dev {UNDERLAY} lladdr {peer_mac}"))?;
+        let mut daemon = None;
+        match carrier.mode() {
+            Some(mode) => {
+                let config = config(mode, more);
+                daemon = Some(Daemon::start(&ns, run, &name, &config)?);
+            }
+            None if carrier.tunnels() => {
+                let device = KernelVxlan::new(OVERLAY, VNI, OWN.into(), PEER.into());
+                let device = device.nolearning().address(&format!("{OWN_INNER}/24"));
+                device.route("192.168.44.0/24").create(&ns)?;
+            }
+            None => {
+                ns.run(&format!("ip addr add {OWN_INNER}/24 dev {UNDERLAY}"))?;
+                ns.run(&format!("ip route add 192.168.44.0/24 dev {UNDERLAY}"))?;
+            }
+        }
+        let overlay = carrier.overlay();
+        let inner_mac = if carrier.tunnels() { mac_text(PEER_MAC) } else { peer_mac };
+        ns.run(&format!("ip neigh replace {PEER_INNER} dev {overlay} lladdr {inner_mac}"))?;
+        let pass = matches!(carrier, KernelXdp | NoneXdp)
+            .then(|| ForeignXdp::attach(&ns, UNDERLAY, "pass", Mode::Native))
+            .transpose()?;
+        let (mac, lan_mac) = (ns.mac(UNDERLAY)?, ns.mac("lan0")?);
+        let overlay_mac = ns.mac(overlay)?;
+        Ok(Self { carrier, wire, lan, mac, lan_mac, overlay_mac, daemon, _pass: pass, ns })
+    }
+
+    /// What the host and the wires to it count as lost, by who counts it.
+    pub(crate) fn losses(&self, generator: &Ns) -> Result<BTreeMap<String, u64>> {
+        let mut losses = BTreeMap::new();
+        if let Some(daemon) = &self.daemon {
+            for (reason, count) in daemon.metrics()?.drops() {
+                losses.insert(format!("vxlan {reason}"), count);
+            }
+        }
+        let ends = [
+            (&*self.ns, UNDERLAY),
+            (&*self.ns, "lan0"),
+            (generator, self.wire.as_str()),
+            (generator, self.lan.as_str()),
+        ];
+        for (ns, interface) in ends {
+            for (counter, count) in driver_stats(ns, interface)? {
+                // A ring that was full counts at its own end, and as an error of the sender.
+                if counter.starts_with("rx_queue") && counter.ends_with("_drops") && count > 0 {
+                    losses.insert(format!("{interface} {counter}"), count);
+                }
+            }
+        }
+        Ok(losses)
+    }
+}
+
+fn config(mode: &str, more: &str) -> Config {
+    Config::new("bench")
+        .set("address", OWN)
+        .set("xdp", mode)
+        .peer("peer", PEER)
+        .network(VNI, OVERLAY, &[format!("{OWN_INNER}/24")])
+        .member("peer", &["192.168.44.0/24"])
+        .lines(more)
+}
+
+/// Hosts, and the namespace that sends to them.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) generator: Netns,
+    /// Last: it must outlive the namespaces.
+    _run: Run,
+}
+
+impl World {
+    /// `more` is for the end of the configuration.
+    pub(crate) fn new(carriers: &[Carrier], more: &str) -> Result<Self> {
+        let run = Run::new()?;
+        let generator = run.netns("generator")?;
+        generator.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
+        let hosts = carriers.iter().enumerate().map(|(number, &carrier)| {
+            Host::new(&run, &generator, number, carrier, more)
+                .with_context(|| format!("the host of the arm {}", carrier.arm().name))
+        });
+        let hosts = hosts.collect::<Result<_>>()?;
+        Ok(Self { hosts, generator, _run: run })
+    }
+
+    pub(crate) fn host(&self, arm: &str) -> Result<&Host> {
+        let carrier = Carrier::named(arm)?;
+        let found = self.hosts.iter().find(|host| host.carrier == carrier);
+        found.with_context(|| format!("there is no host for {arm}"))
+    }
+}

@@ -1,0 +1,172 @@
+//! The programs of the benchmarks: a generator of frames, and a sink that counts.
+
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::Ns;
+
+use crate::bpf::{Hook, Insn, Kind, Link, Map, Program, STACK, Width};
+
+const LOOKUP: i32 = 1;
+const REDIRECT: i32 = 23;
+/// Of each frame, as many bytes are written anew: more than any program on the path writes to.
+const HEAD: usize = 112;
+
+/// Sends frames into a veth by XDP, as a card would deliver them: one after the other out of a
+/// list, round and round. All have one length and the same end.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    ns: Ns,
+    program: Program,
+    frame: Vec<u8>,
+    /// Index of the next frame, and how many were sent.
+    state: Map,
+    _heads: Map,
+}
+
+impl Generator {
+    /// Out of this interface, so into its peer.
+    pub(crate) fn new<F: AsRef<[u8]>>(ns: &Ns, interface: &str, frames: &[F]) -> Result<Self> {
+        let frame = frames.first().context("no frame to send")?.as_ref().to_vec();
+        // Written in steps of eight.
+        let head = frame.len().min(HEAD) / 8 * 8;
+        let heads = Map::array(head, frames.len())?;
+        for (index, other) in frames.iter().enumerate() {
+            let other = other.as_ref();
+            ensure!(other.len() == frame.len(), "frames of two lengths");
+            ensure!(other[head..] == frame[head..], "frames that differ behind byte {head}");
+            heads.write(index, &other[..head])?;
+        }
+        let state = Map::array(16, 1)?;
+        let code = generator(&heads, &state, head, frames.len(), ns.ifindex(interface)?);
+        let program = Program::load(Kind::Xdp, "generator", &code)?;
+        Ok(Self { ns: ns.clone(), program, frame, state, _heads: heads })
+    }
+
+    /// Sends so many frames, on the CPU of the calling thread, which must be in the namespace.
+    pub(crate) fn send(&self, count: u32) -> Result<()> {
+        self.program.run_live(&self.frame, count)
+    }
+
+    /// How many it has ever sent.
+    pub(crate) fn sent(&self) -> Result<u64> {
+        Ok(counter(&self.state.read()?[0], 1))
+    }
+
+    pub(crate) fn ns(&self) -> &Ns {
+        &self.ns
+    }
+
+    /// Begins with the first frame again.
+    pub(crate) fn rewind(&self) -> Result<()> {
+        let mut state = self.state.read()?.remove(0);
+        state[..8].fill(0);
+        self.state.write(0, &state)
+    }
+}
+
+fn generator(heads: &Map, state: &Map, head: usize, count: usize, ifindex: u32) -> Vec<Insn> {
+    let mut code = vec![
+        Insn::load(Width::Word, 7, 1, 0),
+        Insn::load(Width::Word, 3, 1, 4),
+        Insn::copy(2, 7),
+        Insn::add(2, head as i32),
+        Insn::skip_unless_greater(2, 3, 2),
+        Insn::set(0, 0),
+        Insn::exit(),
+    ];
+    code.extend(Insn::element(8, state));
+    code.extend([
+        Insn::load(Width::Double, 9, 8, 0),
+        Insn::store(Width::Word, STACK, -4, 9),
+        Insn::add(9, 1),
+        Insn::skip_if_less(9, count as i32, 1),
+        Insn::set(9, 0),
+        Insn::store(Width::Double, 8, 0, 9),
+        Insn::load(Width::Double, 9, 8, 8),
+        Insn::add(9, 1),
+        Insn::store(Width::Double, 8, 8, 9),
+    ]);
+    code.extend(Insn::map(1, heads));
+    code.extend([
+        Insn::copy(2, STACK),
+        Insn::add(2, -4),
+        Insn::call(LOOKUP),
+        Insn::skip_unless_equal(0, 0, 2),
+        Insn::set(0, 0),
+        Insn::exit(),
+    ]);
+    for offset in (0..head as i16).step_by(8) {
+        code.push(Insn::load(Width::Double, 1, 0, offset));
+        code.push(Insn::store(Width::Double, 7, offset, 1));
+    }
+    code.extend([
+        Insn::set(1, ifindex.cast_signed()),
+        Insn::set(2, 0),
+        Insn::call(REDIRECT),
+        Insn::exit(),
+    ]);
+    code
+}
+
+/// Counts and drops the IPv4 packets that an interface receives, by CPU. Attached as long as it is
+/// held.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    counts: Map,
+    _link: Link,
+}
+
+impl Sink {
+    pub(crate) fn attach(ns: &Ns, interface: &str) -> Result<Self> {
+        let counts = Map::per_cpu_array(16)?;
+        let program = Program::load(Kind::Tc, "sink", &sink(&counts))?;
+        let ifindex = ns.ifindex(interface)?;
+        let link = ns.exec(|| program.attach(Hook::TcIngress, ifindex))??;
+        Ok(Self { counts, _link: link })
+    }
+
+    /// How many packets it has counted, on each CPU.
+    pub(crate) fn packets(&self) -> Result<Vec<u64>> {
+        Ok(self.counts.read()?.iter().map(|value| counter(value, 0)).collect())
+    }
+
+    /// And how many bytes, on all.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        Ok(self.counts.read()?.iter().map(|value| counter(value, 1)).sum())
+    }
+}
+
+fn sink(counts: &Map) -> Vec<Insn> {
+    let ipv4 = i32::from(0x0800_u16.to_be());
+    let mut code = vec![
+        Insn::load(Width::Word, 6, 1, 0),
+        Insn::load(Width::Word, 2, 1, 16),
+        // TC_ACT_OK.
+        Insn::skip_if_equal(2, ipv4, 2),
+        Insn::set(0, 0),
+        Insn::exit(),
+        Insn::store_value(STACK, -4, 0),
+    ];
+    code.extend(Insn::map(1, counts));
+    code.extend([
+        Insn::copy(2, STACK),
+        Insn::add(2, -4),
+        Insn::call(LOOKUP),
+        Insn::skip_if_equal(0, 0, 6),
+        Insn::load(Width::Double, 1, 0, 0),
+        Insn::add(1, 1),
+        Insn::store(Width::Double, 0, 0, 1),
+        Insn::load(Width::Double, 1, 0, 8),
+        Insn::add_register(1, 6),
+        Insn::store(Width::Double, 0, 8, 1),
+        // TC_ACT_SHOT.
+        Insn::set(0, 2),
+        Insn::exit(),
+    ]);
+    code
+}
+
+/// The eight bytes at that place, in the host's order.
+fn counter(value: &[u8], index: usize) -> u64 {
+    let bytes = value[index * 8..].first_chunk().copied().unwrap_or_default();
+    u64::from_ne_bytes(bytes)
+}
