@@ -60,11 +60,6 @@ impl Insn {
         Self::new(0x07, to, 0, 0, value)
     }
 
-    /// `to += from`
-    pub(crate) const fn add_register(to: u8, from: u8) -> Self {
-        Self::new(0x0f, to, from, 0, 0)
-    }
-
     /// `to = *(width *)(from + offset)`
     pub(crate) const fn load(width: Width, to: u8, from: u8, offset: i16) -> Self {
         Self::new(0x61 | width as u8, to, from, offset, 0)
@@ -215,7 +210,6 @@ pub(crate) enum Kind {
 /// Where a program is attached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hook {
-    NativeXdp,
     TcIngress,
 }
 
@@ -281,7 +275,6 @@ impl Program {
             flags: u32,
         }
         let (hook, flags) = match hook {
-            Hook::NativeXdp => (37, 1 << 2),
             Hook::TcIngress => (46, 0),
         };
         let program = self.0.as_raw_fd().cast_unsigned();

@@ -11,7 +11,7 @@
 //! What is sent into `w0` arrives as from a card with native XDP: without a copy, with headroom.
 //! The underlay has no offloads but GRO.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{cell::OnceCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
 
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
@@ -220,9 +220,23 @@ impl World {
         Ok(Self { hosts, generator, _run: run })
     }
 
-    pub(crate) fn host(&self, arm: &str) -> Result<&Host> {
-        let carrier = Carrier::named(arm)?;
+    pub(crate) fn host(&self, carrier: Carrier) -> Result<&Host> {
         let found = self.hosts.iter().find(|host| host.carrier == carrier);
-        found.with_context(|| format!("there is no host for {arm}"))
+        found.with_context(|| format!("there is no host for {}", carrier.arm().name))
+    }
+}
+
+/// Hosts that several benchmarks have in common, made when the first one's turn comes, and gone
+/// with the last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared(Rc<OnceCell<Rc<World>>>);
+
+impl Shared {
+    pub(crate) fn get(&self, carriers: &[Carrier]) -> Result<Rc<World>> {
+        if let Some(world) = self.0.get() {
+            return Ok(Rc::clone(world));
+        }
+        let new = Rc::new(World::new(carriers, "")?);
+        Ok(Rc::clone(self.0.get_or_init(|| new)))
     }
 }

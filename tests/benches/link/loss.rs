@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use vxlan_tests::conserve::{added, softnet_dropped};
 
 use crate::host::{Carrier, Host, World};
@@ -38,8 +38,7 @@ impl Ledger {
         if missing == 0 {
             return Ok(None);
         }
-        let host = world.hosts.iter().find(|host| host.carrier == self.carrier);
-        let now = host.context("no host")?.losses(&world.generator)?;
+        let now = world.host(self.carrier)?.losses(&world.generator)?;
         let losses = added(&now, &self.losses);
         self.losses = now;
         let counted: u64 = losses.values().sum();

@@ -13,11 +13,14 @@ mod bpf;
 mod cpu;
 mod frames;
 mod host;
+mod lanes;
 mod loss;
 mod programs;
 mod receive;
 mod room;
 mod rounds;
+mod socket;
+mod transmit;
 
 use std::process::ExitCode;
 
@@ -28,7 +31,7 @@ use self::{args::Args, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
-    receive::entries()
+    [receive::entries(), transmit::entries()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -117,7 +117,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn attach(ns: &Ns, interface: &str) -> Result<Self> {
-        let counts = Map::per_cpu_array(16)?;
+        let counts = Map::per_cpu_array(8)?;
         let program = Program::load(Kind::Tc, "sink", &sink(&counts))?;
         let ifindex = ns.ifindex(interface)?;
         let link = ns.exec(|| program.attach(Hook::TcIngress, ifindex))??;
@@ -128,17 +128,11 @@ impl Sink {
     pub(crate) fn packets(&self) -> Result<Vec<u64>> {
         Ok(self.counts.read()?.iter().map(|value| counter(value, 0)).collect())
     }
-
-    /// And how many bytes, on all.
-    pub(crate) fn bytes(&self) -> Result<u64> {
-        Ok(self.counts.read()?.iter().map(|value| counter(value, 1)).sum())
-    }
 }
 
 fn sink(counts: &Map) -> Vec<Insn> {
     let ipv4 = i32::from(0x0800_u16.to_be());
     let mut code = vec![
-        Insn::load(Width::Word, 6, 1, 0),
         Insn::load(Width::Word, 2, 1, 16),
         // TC_ACT_OK.
         Insn::skip_if_equal(2, ipv4, 2),
@@ -151,13 +145,10 @@ fn sink(counts: &Map) -> Vec<Insn> {
         Insn::copy(2, STACK),
         Insn::add(2, -4),
         Insn::call(LOOKUP),
-        Insn::skip_if_equal(0, 0, 6),
+        Insn::skip_if_equal(0, 0, 3),
         Insn::load(Width::Double, 1, 0, 0),
         Insn::add(1, 1),
         Insn::store(Width::Double, 0, 0, 1),
-        Insn::load(Width::Double, 1, 0, 8),
-        Insn::add_register(1, 6),
-        Insn::store(Width::Double, 0, 8, 1),
         // TC_ACT_SHOT.
         Insn::set(0, 2),
         Insn::exit(),

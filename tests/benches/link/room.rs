@@ -18,6 +18,16 @@ pub(crate) enum Size {
     Quick,
 }
 
+impl Size {
+    /// How many packets a sample is of, when it is that many otherwise.
+    pub(crate) fn packets(self, full: u32) -> u32 {
+        match self {
+            Self::Full => full,
+            Self::Quick => full / 4,
+        }
+    }
+}
+
 /// A benchmark with all of its arms ready: namespaces, tunnels, sockets.
 pub(crate) trait Room {
     /// What each sample measures: one, or several of the same traffic, as Gbit/s and CPU time.

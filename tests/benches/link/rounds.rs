@@ -1,6 +1,6 @@
 //! Has the arms of a benchmark take turns: content first, a warm-up, then rounds in random order.
 
-use std::{collections::BTreeMap, io::IsTerminal as _};
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,6 +18,7 @@ const TRIES: u32 = 3;
 pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
     let bar = bar(&entry.name);
     let size = if args.quick { Size::Quick } else { Size::Full };
+    let start = Instant::now();
     bar.set_message("preparing");
     let mut room = (entry.make)(size)?;
     let benches = room.benches();
@@ -37,7 +38,7 @@ pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); measured.len()];
         for arm in &arms {
             bar.set_message(format!("{arm}: round {round} of {}", args.rounds()));
-            sample(room.as_mut(), arm, &mut samples)?;
+            sample(&bar, room.as_mut(), arm, &mut samples)?;
             bar.inc(1);
         }
         // The first one warms up.
@@ -48,14 +49,18 @@ pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
         }
     }
     bar.finish_and_clear();
+    eprintln!("{}: {:.0?}", entry.name, start.elapsed());
     Ok(measured)
 }
 
 /// Takes one sample of an arm, which is void only where each try was.
-fn sample(room: &mut dyn Room, arm: &str, samples: &mut [Vec<Sample>]) -> Result<()> {
+fn sample(bar: &ProgressBar, room: &mut dyn Room, arm: &str, samples: &mut [Vec<Sample>]) -> Result<()> {
     let mut reading = room.measure(arm).with_context(|| arm.to_owned())?;
     let mut retaken = 0;
-    while reading.void.is_some() && retaken + 1 < TRIES {
+    while let Some(reason) = &reading.void
+        && retaken + 1 < TRIES
+    {
+        bar.println(format!("{arm}: void, again: {reason}"));
         retaken += 1;
         reading = room.measure(arm).with_context(|| arm.to_owned())?;
     }
