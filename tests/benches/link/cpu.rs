@@ -72,11 +72,12 @@ impl Reading {
 
     /// Why what was measured since does not count, where each of so many packets passes the core a
     /// whole number of times.
-    pub(crate) fn void(&self, sent: u64) -> Result<Option<String>> {
+    pub(crate) fn void(&self, sent: Option<u64>) -> Result<Option<String>> {
         let now = Self::now(self.cpu)?;
         if now.stolen > self.stolen {
             return Ok(Some("the hypervisor ran something else".to_owned()));
         }
+        let Some(sent) = sent else { return Ok(None) };
         let passed = f64::from(now.packets.wrapping_sub(self.packets)) / sent.max(1) as f64;
         let others = (passed - passed.round()).abs();
         Ok((others > OTHERS)
@@ -129,8 +130,12 @@ pub(crate) struct Cost {
 }
 
 /// Does work in a namespace on the measured CPU, and says what it cost there. The work returns how
-/// many packets it has sent.
-pub(crate) fn cost(ns: &Ns, work: impl FnOnce() -> Result<u64> + Send) -> Result<Cost> {
+/// many packets it has sent. Where none of them is merged, packets of others can be told from them.
+pub(crate) fn cost(
+    ns: &Ns,
+    unmerged: bool,
+    work: impl FnOnce() -> Result<u64> + Send,
+) -> Result<Cost> {
     let cpu = measured()?;
     ns.exec(|| {
         bind(cpu)?;
@@ -139,6 +144,6 @@ pub(crate) fn cost(ns: &Ns, work: impl FnOnce() -> Result<u64> + Send) -> Result
         let sent = work()?;
         let time = thread_time()? - start + before.softirqs()?;
         ensure!(sent > 0, "nothing was sent");
-        Ok(Cost { time, void: before.void(sent)? })
+        Ok(Cost { time, void: before.void(unmerged.then_some(sent))? })
     })?
 }

@@ -64,6 +64,11 @@ pub(crate) trait End: Sync {
     /// How many packets have come since.
     fn packets(&self) -> Result<u64>;
 
+    /// Is each packet one in the kernel, too? Not where GRO merges them.
+    fn counts_packets(&self) -> bool {
+        true
+    }
+
     /// After the sample: CPU time that was spent here and not by the source or softirqs, and why
     /// the sample does not count.
     fn close(&mut self) -> Result<(Duration, Option<String>)>;
@@ -187,7 +192,7 @@ impl Room for Lanes {
         end.open()?;
         let mut sent = 0;
         let (packets, on_the_path) = (self.packets, &**end);
-        let cost = cost(source.ns(), || {
+        let cost = cost(source.ns(), end.counts_packets(), || {
             sent = source.send(packets)?;
             let deadline = Instant::now() + LATE;
             // What ksoftirqd and readers have still to do.

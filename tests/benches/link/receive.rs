@@ -4,7 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use anyhow::{Result, ensure};
-use vxlan_tests::sniff::Sniffer;
+use vxlan_tests::{packet::Checksum, sniff::Sniffer};
 
 use crate::{
     frames::{PORT, Shape},
@@ -26,7 +26,8 @@ pub(crate) fn entries() -> Vec<Entry> {
     for target in ends {
         for flows in FLOWS {
             for bytes in SIZES {
-                let (world, shape) = (world.clone(), Shape { bytes, flows });
+                let (world, shape) =
+                    (world.clone(), Shape { bytes, flows, checksum: target.checksum() });
                 entries.push(Entry {
                     name: format!("receive/{}/{}", target.name(), shape.name()),
                     make: Box::new(move |size| {
@@ -56,7 +57,14 @@ impl Target {
         }
     }
 
-    fn condition(self, Shape { bytes, flows }: Shape) -> String {
+    fn checksum(self) -> Checksum {
+        match self {
+            Self::Sink => Checksum::Zero,
+            Self::Socket(_) => Checksum::Right,
+        }
+    }
+
+    fn condition(self, Shape { bytes, flows, .. }: Shape) -> String {
         let end = match self {
             Self::Sink => {
                 "to a TC program on the overlay interface that counts and drops; CPU time of \

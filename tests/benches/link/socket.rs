@@ -56,6 +56,7 @@ pub(crate) struct ToSocket {
     ns: Ns,
     socket: Arc<UdpSocket>,
     payload: u64,
+    merging: Merging,
     bytes: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     reader: Option<JoinHandle<Result<Result<Duration>>>>,
@@ -74,6 +75,7 @@ impl ToSocket {
             ns: ns.clone(),
             socket: Arc::new(socket),
             payload: payload as u64,
+            merging,
             bytes: Arc::default(),
             stop: Arc::default(),
             reader: None,
@@ -112,6 +114,10 @@ impl End for ToSocket {
         let bytes = self.bytes.load(Ordering::Relaxed);
         ensure!(bytes.is_multiple_of(self.payload), "{bytes} bytes are no whole datagrams");
         Ok(bytes / self.payload)
+    }
+
+    fn counts_packets(&self) -> bool {
+        self.merging == Merging::Off
     }
 
     fn close(&mut self) -> Result<(Duration, Option<String>)> {

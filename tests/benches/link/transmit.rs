@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::{Result, ensure};
-use vxlan_tests::sniff::Sniffer;
+use vxlan_tests::{packet::Checksum, sniff::Sniffer};
 
 use crate::{
     frames::{PORT, Shape},
@@ -19,14 +19,18 @@ use crate::{
 const CARRIERS: [Carrier; 4] =
     [Carrier::Native, Carrier::Kernel, Carrier::KernelXdp, Carrier::None];
 
+fn shape(bytes: usize, flows: usize) -> Shape {
+    Shape { bytes, flows, checksum: Checksum::Zero }
+}
+
 pub(crate) fn entries() -> Vec<Entry> {
     let world = Shared::default();
     let mut cases = Vec::new();
     for flows in [1, 1_024] {
-        cases.extend([64, 512, 1_400].map(|bytes| (Origin::Forwarded, Shape { bytes, flows })));
+        cases.extend([64, 512, 1_400].map(|bytes| (Origin::Forwarded, shape(bytes, flows))));
     }
     for merging in [Merging::Off, Merging::On] {
-        let shapes = [64, 512, 1_400].map(|bytes| Shape { bytes, flows: 1 });
+        let shapes = [64, 512, 1_400].map(|bytes| shape(bytes, 1));
         cases.extend(shapes.map(|shape| (Origin::Socket(merging), shape)));
     }
     let entry = |(origin, shape): (Origin, Shape)| {
@@ -58,7 +62,7 @@ impl Origin {
         }
     }
 
-    fn condition(self, Shape { bytes, flows }: Shape) -> String {
+    fn condition(self, Shape { bytes, flows, .. }: Shape) -> String {
         let from = match self {
             Self::Forwarded => {
                 "from XDP live frames into the veth of a third interface, routed into the overlay"
