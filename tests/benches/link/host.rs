@@ -65,7 +65,7 @@ impl Carrier {
             Self::None => ("none", Role::Ceiling),
             NoneXdp => ("none+xdp", Role::Floor),
         };
-        Arm { name: name.to_owned(), role }
+        Arm::new(name, role)
     }
 
     pub(crate) fn named(name: &str) -> Result<Self> {

@@ -54,7 +54,12 @@ pub(crate) fn run(entry: &Entry, args: &Args) -> Result<Vec<Measured>> {
 }
 
 /// Takes one sample of an arm, which is void only where each try was.
-fn sample(bar: &ProgressBar, room: &mut dyn Room, arm: &str, samples: &mut [Vec<Sample>]) -> Result<()> {
+fn sample(
+    bar: &ProgressBar,
+    room: &mut dyn Room,
+    arm: &str,
+    samples: &mut [Vec<Sample>],
+) -> Result<()> {
     let mut reading = room.measure(arm).with_context(|| arm.to_owned())?;
     let mut retaken = 0;
     while let Some(reason) = &reading.void
