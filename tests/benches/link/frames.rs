@@ -1,12 +1,17 @@
 //! The frames that are sent: UDP datagrams of so many flows, as they reach each host.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     model::flow_port,
     packet::{Checksum, Eth, Ipv4, Packet, Udp, Vxlan},
 };
 
-use crate::host::{Host, LAN_HOST, OWN, OWN_INNER, PEER, PEER_INNER, PEER_MAC, VNI};
+use crate::{
+    host::{Host, LAN_HOST, OWN, OWN_INNER, PEER_MAC, VNI},
+    peers,
+};
 
 /// Where all datagrams go.
 pub(crate) const PORT: u16 = 9_000;
@@ -41,12 +46,14 @@ impl Shape {
         (source, PORT + (flow / 32_768) as u16)
     }
 
-    /// From a host behind the peer to the host, as they are in the tunnel.
+    /// From a host behind one of the peers to the host, as they are in the tunnel. Peers and flows
+    /// have their turns.
     pub(crate) fn inner(self, host: &Host, flow: usize) -> Packet {
         let (source, destination) = self.ports(flow);
+        let peer = flow % host.spec.peers;
         Packet::new()
-            .with(Eth::new(host.overlay_mac, PEER_MAC))
-            .with(Ipv4::new(PEER_INNER, OWN_INNER))
+            .with(Eth::new(host.overlay_mac, peers::mac(peer)))
+            .with(Ipv4::new(peers::inner(peer), OWN_INNER))
             .with(Udp::new(source, destination).checksum(self.checksum))
             .payload(&self.payload())
     }
@@ -59,7 +66,7 @@ impl Shape {
             if !host.carrier.tunnels() {
                 return Ok(inner.build().to_vec());
             }
-            encapsulated(host, inner)
+            encapsulated(host, peers::endpoint(flow % host.spec.peers), VNI, inner)
         };
         (0..self.flows).map(frame).collect()
     }
@@ -70,7 +77,7 @@ impl Shape {
             let (source, destination) = self.ports(flow);
             let frame = Packet::new()
                 .with(Eth::new(host.lan_mac, PEER_MAC))
-                .with(Ipv4::new(LAN_HOST, PEER_INNER))
+                .with(Ipv4::new(LAN_HOST, peers::inner(flow % host.spec.peers)))
                 .with(Udp::new(source, destination).checksum(self.checksum))
                 .payload(&self.payload());
             frame.build().to_vec()
@@ -79,13 +86,18 @@ impl Shape {
     }
 }
 
-/// In the tunnel, from the first peer.
-pub(crate) fn encapsulated(host: &Host, inner: Packet) -> Result<Vec<u8>> {
+/// In the tunnel, from that address.
+pub(crate) fn encapsulated(
+    host: &Host,
+    from: Ipv4Addr,
+    vni: u32,
+    inner: Packet,
+) -> Result<Vec<u8>> {
     let port = flow_port(&inner.build()).context("a frame of no flow")?;
     let outer = Packet::new()
         .with(Eth::new(host.mac, [2, 0, 0, 0, 0, 2]))
-        .with(Ipv4::new(PEER, OWN))
+        .with(Ipv4::new(from, OWN))
         .with(Udp::vxlan(port))
-        .with(Vxlan::new(VNI));
+        .with(Vxlan::new(vni));
     Ok(outer.carrying(inner).build().to_vec())
 }

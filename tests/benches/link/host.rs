@@ -13,6 +13,7 @@
 
 use std::{cell::OnceCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
 
+use crate::peers;
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
     Config, Netns, Ns, Run,
@@ -35,7 +36,7 @@ pub(crate) const PEER_INNER: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
 pub(crate) const LAN_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 /// Behind the peer, and behind the third interface.
 pub(crate) const PEER_MAC: Mac = [2, 0, 0, 0, 0x44, 1];
-const OVERLAY: &str = "vxlan43";
+pub(crate) const OVERLAY: &str = "vxlan43";
 
 /// What carries an arm's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,11 +69,6 @@ impl Carrier {
         Arm::new(name, role)
     }
 
-    pub(crate) fn named(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|carrier| carrier.arm().name == name);
-        found.with_context(|| format!("there is no arm {name}"))
-    }
-
     /// `xdp` in the configuration, where it is this product.
     fn mode(self) -> Option<&'static str> {
         match self {
@@ -94,9 +90,24 @@ impl Carrier {
     }
 }
 
+/// A host of an arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub(crate) carrier: Carrier,
+    /// How many other hosts there are in its tunnel.
+    pub(crate) peers: usize,
+}
+
+impl Spec {
+    pub(crate) fn new(carrier: Carrier) -> Self {
+        Self { carrier, peers: 1 }
+    }
+}
+
 /// A host with its tunnel at work.
 #[derive(Debug)]
 pub(crate) struct Host {
+    pub(crate) spec: Spec,
     pub(crate) carrier: Carrier,
     /// In the generator's namespace: the other ends of `eth0` and `lan0`.
     pub(crate) wire: String,
@@ -112,7 +123,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn new(run: &Run, generator: &Ns, number: usize, carrier: Carrier, more: &str) -> Result<Self> {
+    fn new(run: &Run, generator: &Ns, number: usize, spec: Spec) -> Result<Self> {
+        let Spec { carrier, peers } = spec;
         let name = format!("{number}");
         let ns = run.netns(&name)?;
         let (wire, lan) = (format!("w{number}"), format!("l{number}"));
@@ -137,7 +149,7 @@ impl Host {
         let mut daemon = None;
         match carrier.mode() {
             Some(mode) => {
-                let config = config(mode, more);
+                let config = config(mode, peers);
                 daemon = Some(Daemon::start(&ns, run, &name, &config)?);
             }
             None if carrier.tunnels() => {
@@ -151,14 +163,15 @@ impl Host {
             }
         }
         let overlay = carrier.overlay();
-        let inner_mac = if carrier.tunnels() { mac_text(PEER_MAC) } else { peer_mac };
+        let inner_mac = if carrier.tunnels() { mac_text(PEER_MAC) } else { peer_mac.clone() };
         ns.run(&format!("ip neigh replace {PEER_INNER} dev {overlay} lladdr {inner_mac}"))?;
+        peers::neighbours(&ns, spec, &peer_mac)?;
         let pass = matches!(carrier, KernelXdp | NoneXdp)
             .then(|| ForeignXdp::attach(&ns, UNDERLAY, "pass", Mode::Native))
             .transpose()?;
         let (mac, lan_mac) = (ns.mac(UNDERLAY)?, ns.mac("lan0")?);
         let overlay_mac = ns.mac(overlay)?;
-        Ok(Self { carrier, wire, lan, mac, lan_mac, overlay_mac, daemon, _pass: pass, ns })
+        Ok(Self { spec, carrier, wire, lan, mac, lan_mac, overlay_mac, daemon, _pass: pass, ns })
     }
 
     /// What the host and the wires to it count as lost, by who counts it.
@@ -187,14 +200,17 @@ impl Host {
     }
 }
 
-fn config(mode: &str, more: &str) -> Config {
-    Config::new("bench")
-        .set("address", OWN)
-        .set("xdp", mode)
-        .peer("peer", PEER)
-        .network(VNI, OVERLAY, &[format!("{OWN_INNER}/24")])
-        .member("peer", &["192.168.44.0/24"])
-        .lines(more)
+fn config(mode: &str, peers: usize) -> Config {
+    let config = Config::new("bench").set("address", OWN).set("xdp", mode).peer("peer-0", PEER);
+    let more = 1..peers;
+    let config = more
+        .clone()
+        .fold(config, |config, peer| config.peer(&format!("peer-{peer}"), peers::endpoint(peer)));
+    let config = config.network(VNI, OVERLAY, &[format!("{OWN_INNER}/24")]);
+    let config = config.member("peer-0", &["192.168.44.0/24"]);
+    more.fold(config, |config, peer| {
+        config.member(&format!("peer-{peer}"), &[format!("{}/32", peers::inner(peer))])
+    })
 }
 
 /// Hosts, and the namespace that sends to them.
@@ -207,22 +223,20 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// `more` is for the end of the configuration.
-    pub(crate) fn new(carriers: &[Carrier], more: &str) -> Result<Self> {
+    pub(crate) fn new(specs: &[Spec]) -> Result<Self> {
         let run = Run::new()?;
         let generator = run.netns("generator")?;
         generator.sysctl("net.ipv6.conf.default.addr_gen_mode", "1")?;
-        let hosts = carriers.iter().enumerate().map(|(number, &carrier)| {
-            Host::new(&run, &generator, number, carrier, more)
-                .with_context(|| format!("the host of the arm {}", carrier.arm().name))
+        let hosts = specs.iter().enumerate().map(|(number, &spec)| {
+            Host::new(&run, &generator, number, spec).with_context(|| format!("{spec:?}"))
         });
         let hosts = hosts.collect::<Result<_>>()?;
         Ok(Self { hosts, generator, _run: run })
     }
 
-    pub(crate) fn host(&self, carrier: Carrier) -> Result<&Host> {
-        let found = self.hosts.iter().find(|host| host.carrier == carrier);
-        found.with_context(|| format!("there is no host for {}", carrier.arm().name))
+    pub(crate) fn host(&self, spec: Spec) -> Result<&Host> {
+        let found = self.hosts.iter().find(|host| host.spec == spec);
+        found.with_context(|| format!("there is no host for {spec:?}"))
     }
 }
 
@@ -232,11 +246,16 @@ impl World {
 pub(crate) struct Shared(Rc<OnceCell<Rc<World>>>);
 
 impl Shared {
-    pub(crate) fn get(&self, carriers: &[Carrier]) -> Result<Rc<World>> {
+    /// With one peer each.
+    pub(crate) fn plain(&self, carriers: &[Carrier]) -> Result<Rc<World>> {
+        self.get(&carriers.iter().copied().map(Spec::new).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn get(&self, specs: &[Spec]) -> Result<Rc<World>> {
         if let Some(world) = self.0.get() {
             return Ok(Rc::clone(world));
         }
-        let new = Rc::new(World::new(carriers, "")?);
+        let new = Rc::new(World::new(specs)?);
         Ok(Rc::clone(self.0.get_or_init(|| new)))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     rc::Rc,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +18,8 @@ use vxlan_tests::{
 
 use crate::{
     cpu::{cost, measured},
-    host::{Carrier, Host, World},
+    frames::Shape,
+    host::{Carrier, Host, Spec, World},
     loss::Ledger,
     programs::{Generator, Sink},
     room::{Reading, Room},
@@ -74,15 +76,17 @@ pub(crate) trait End: Sync {
     fn close(&mut self) -> Result<(Duration, Option<String>)>;
 }
 
-/// A TC program that counts and drops.
+/// A TC program that counts and drops. Clones have the same program.
+#[derive(Debug, Clone)]
 pub(crate) struct ToSink {
-    sink: Sink,
+    /// Of several on one interface the first would get all packets: so lanes of one host share it.
+    sink: Arc<Sink>,
     before: Vec<u64>,
 }
 
 impl ToSink {
     pub(crate) fn attach(ns: &Ns, interface: &str) -> Result<Self> {
-        Ok(Self { sink: Sink::attach(ns, interface)?, before: Vec::new() })
+        Ok(Self { sink: Arc::new(Sink::attach(ns, interface)?), before: Vec::new() })
     }
 
     /// On each CPU.
@@ -114,7 +118,9 @@ impl End for ToSink {
 
 /// One arm.
 pub(crate) struct Lane {
-    pub(crate) carrier: Carrier,
+    pub(crate) arm: Arm,
+    pub(crate) spec: Spec,
+    pub(crate) shape: Shape,
     pub(crate) source: Box<dyn Source>,
     pub(crate) end: Box<dyn End>,
     ledger: Ledger,
@@ -124,12 +130,14 @@ impl Lane {
     pub(crate) fn new(
         world: &World,
         host: &Host,
+        arm: Arm,
+        shape: Shape,
         source: impl Source + 'static,
         end: impl End + 'static,
     ) -> Result<Self> {
         let ledger = Ledger::open(world, host)?;
         let (source, end) = (Box::new(source), Box::new(end));
-        Ok(Self { carrier: host.carrier, source, end, ledger })
+        Ok(Self { arm, spec: host.spec, shape, source, end, ledger })
     }
 
     /// Waits until so many packets have got to the end since that was opened, and closes it.
@@ -146,7 +154,7 @@ impl Lane {
 }
 
 /// Says whether a lane delivers the right bytes.
-pub(crate) type Check = Box<dyn Fn(&World, &mut Lane) -> Result<()>>;
+pub(crate) type Check = fn(&World, &mut Lane) -> Result<()>;
 
 /// All arms of a benchmark.
 pub(crate) struct Lanes {
@@ -161,15 +169,14 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     fn index(&self, arm: &str) -> Result<usize> {
-        let carrier = Carrier::named(arm)?;
-        let found = self.lanes.iter().position(|lane| lane.carrier == carrier);
+        let found = self.lanes.iter().position(|lane| lane.arm.name == arm);
         found.with_context(|| format!("there is no arm {arm}"))
     }
 }
 
 impl Room for Lanes {
     fn benches(&self) -> Vec<Bench> {
-        let arms: Vec<Arm> = self.lanes.iter().map(|lane| lane.carrier.arm()).collect();
+        let arms = self.lanes.iter().map(|lane| lane.arm.clone()).collect();
         vec![Bench {
             name: self.name.clone(),
             condition: self.condition.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use vxlan_tests::conserve::{added, softnet_dropped};
 
-use crate::host::{Carrier, Host, World};
+use crate::host::{Host, Spec, World};
 
 /// A sample that loses more than this part is void.
 const BOUND: f64 = 0.001;
@@ -14,13 +14,13 @@ const BOUND: f64 = 0.001;
 /// need look again.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    carrier: Carrier,
+    spec: Spec,
     losses: BTreeMap<String, u64>,
 }
 
 impl Ledger {
     pub(crate) fn open(world: &World, host: &Host) -> Result<Self> {
-        Ok(Self { carrier: host.carrier, losses: host.losses(&world.generator)? })
+        Ok(Self { spec: host.spec, losses: host.losses(&world.generator)? })
     }
 
     /// Accounts for what is missing since the last time, and says if it is so much that the sample
@@ -38,7 +38,7 @@ impl Ledger {
         if missing == 0 {
             return Ok(None);
         }
-        let now = world.host(self.carrier)?.losses(&world.generator)?;
+        let now = world.host(self.spec)?.losses(&world.generator)?;
         let losses = added(&now, &self.losses);
         self.losses = now;
         let counted: u64 = losses.values().sum();

@@ -15,10 +15,12 @@ mod frames;
 mod host;
 mod lanes;
 mod loss;
+mod peers;
 mod programs;
 mod receive;
 mod room;
 mod rounds;
+mod scale;
 mod socket;
 mod transmit;
 
@@ -31,7 +33,7 @@ use self::{args::Args, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
-    [receive::entries(), transmit::entries()].into_iter().flatten().collect()
+    [receive::entries(), transmit::entries(), scale::entries()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

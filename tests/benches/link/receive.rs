@@ -31,7 +31,7 @@ pub(crate) fn entries() -> Vec<Entry> {
                 entries.push(Entry {
                     name: format!("receive/{}/{}", target.name(), shape.name()),
                     make: Box::new(move |size| {
-                        let world = world.get(&Carrier::ALL)?;
+                        let world = world.plain(&Carrier::ALL)?;
                         Ok(Box::new(target.lanes(world, shape, size)?) as Box<dyn Room>)
                     }),
                 });
@@ -88,11 +88,11 @@ impl Target {
             match self {
                 Self::Sink => {
                     let end = ToSink::attach(&host.ns, host.carrier.overlay())?;
-                    Lane::new(&world, host, generator, end)
+                    Lane::new(&world, host, host.carrier.arm(), shape, generator, end)
                 }
                 Self::Socket(merging) => {
                     let end = ToSocket::open(&host.ns, PORT, shape.payload().len(), merging)?;
-                    Lane::new(&world, host, generator, end)
+                    Lane::new(&world, host, host.carrier.arm(), shape, generator, end)
                 }
             }
         };
@@ -101,15 +101,16 @@ impl Target {
             condition: self.condition(shape),
             packets: size.packets(400_000),
             lanes: world.hosts.iter().map(lane).collect::<Result<_>>()?,
-            check: Box::new(move |world, lane| check(world, lane, shape)),
+            check,
             world,
         })
     }
 }
 
 /// The first frames as they arrive at the overlay interface, and whether they get to the end.
-fn check(world: &World, lane: &mut Lane, shape: Shape) -> Result<()> {
-    let host = world.host(lane.carrier)?;
+pub(crate) fn check(world: &World, lane: &mut Lane) -> Result<()> {
+    let shape = lane.shape;
+    let host = world.host(lane.spec)?;
     let count = shape.flows.min(64);
     let expected: Vec<_> =
         (0..count).map(|flow| shape.inner(host, flow).build().to_vec()).collect();

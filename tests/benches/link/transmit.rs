@@ -8,8 +8,9 @@ use vxlan_tests::{packet::Checksum, sniff::Sniffer};
 
 use crate::{
     frames::{PORT, Shape},
-    host::{Carrier, Host, OWN, OWN_INNER, PEER, PEER_INNER, PEER_MAC, Shared, VNI, World},
+    host::{Carrier, Host, OWN, OWN_INNER, PEER_INNER, Shared, VNI, World},
     lanes::{Lane, Lanes, ToSink},
+    peers,
     programs::Generator,
     room::{Entry, Room, Size},
     socket::{FromSocket, Merging},
@@ -38,7 +39,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         Entry {
             name: format!("transmit/{}/{}", origin.name(), shape.name()),
             make: Box::new(move |size| {
-                let world = world.get(&CARRIERS)?;
+                let world = world.plain(&CARRIERS)?;
                 Ok(Box::new(origin.lanes(world, shape, size)?) as Box<dyn Room>)
             }),
         }
@@ -84,13 +85,13 @@ impl Origin {
                 Self::Forwarded => {
                     let frames = shape.forwarded(host);
                     let generator = Generator::new(&world.generator, &host.lan, &frames)?;
-                    Lane::new(&world, host, generator, end)
+                    Lane::new(&world, host, host.carrier.arm(), shape, generator, end)
                 }
                 Self::Socket(merging) => {
                     let to = SocketAddr::from((PEER_INNER, PORT));
                     let payload = shape.payload();
                     let source = FromSocket::connect(&host.ns, OWN_INNER, to, &payload, merging)?;
-                    Lane::new(&world, host, source, end)
+                    Lane::new(&world, host, host.carrier.arm(), shape, source, end)
                 }
             }
         };
@@ -99,15 +100,16 @@ impl Origin {
             condition: self.condition(shape),
             packets: size.packets(300_000),
             lanes: world.hosts.iter().map(lane).collect::<Result<_>>()?,
-            check: Box::new(move |world, lane| check(world, lane, shape)),
+            check,
             world,
         })
     }
 }
 
 /// The first packets as they arrive at the far end of the underlay.
-fn check(world: &World, lane: &mut Lane, shape: Shape) -> Result<()> {
-    let host = world.host(lane.carrier)?;
+pub(crate) fn check(world: &World, lane: &mut Lane) -> Result<()> {
+    let shape = lane.shape;
+    let host = world.host(lane.spec)?;
     let sniffer = Sniffer::start(&world.generator, &host.wire, |frame| frame[12..14] == [8, 0])?;
     lane.source.rewind()?;
     lane.end.open()?;
@@ -117,25 +119,27 @@ fn check(world: &World, lane: &mut Lane, shape: Shape) -> Result<()> {
     let frames = sniffer.finish()?.frames;
     ensure!(frames.len() as u64 == count, "{} frames of {count}", frames.len());
     for (flow, frame) in frames.iter().enumerate() {
-        let inner = if host.carrier.tunnels() { inner(host, &frame.frame)? } else { &frame.frame };
+        let peer = flow % host.spec.peers;
+        let tunnels = host.carrier.tunnels();
+        let inner = if tunnels { inner(host, peer, &frame.frame)? } else { &frame.frame };
         ensure!(inner.len() == shape.bytes, "{} bytes of {}", inner.len(), shape.bytes);
         ensure!(inner[42..] == shape.payload(), "another payload in flow {flow}");
         let port = u16::from_be_bytes([inner[34], inner[35]]);
         ensure!(usize::from(port) == 10_000 + flow % shape.flows, "flow {flow}: port {port}");
-        ensure!(inner[30..34] == PEER_INNER.octets(), "flow {flow}: to another host");
+        ensure!(inner[30..34] == peers::inner(peer).octets(), "flow {flow}: to another host");
     }
     lane.arrived(count)
 }
 
 /// What is in the tunnel.
-fn inner<'a>(host: &Host, frame: &'a [u8]) -> Result<&'a [u8]> {
+fn inner<'a>(host: &Host, peer: usize, frame: &'a [u8]) -> Result<&'a [u8]> {
     let wrong = format!("{:02x?}", &frame[..frame.len().min(64)]);
     ensure!(frame.len() > 64, "a frame of {} bytes", frame.len());
     ensure!(frame[6..12] == host.mac, "not from the underlay interface: {wrong}");
     ensure!(frame[23] == 17 && frame[26..30] == OWN.octets(), "from another host: {wrong}");
-    ensure!(frame[30..34] == PEER.octets(), "to another host: {wrong}");
+    ensure!(frame[30..34] == peers::endpoint(peer).octets(), "to another host: {wrong}");
     ensure!(frame[36..38] == 4_789_u16.to_be_bytes(), "another port: {wrong}");
     ensure!(frame[46..49] == VNI.to_be_bytes()[1..], "another network: {wrong}");
-    ensure!(frame[50..56] == PEER_MAC, "to another MAC address: {wrong}");
+    ensure!(frame[50..56] == peers::mac(peer), "to another MAC address: {wrong}");
     Ok(&frame[50..])
 }
