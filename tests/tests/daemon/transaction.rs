@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{cmd, wait::joined};
 
-use crate::host::{CONFIG, Host, wait_until};
+use crate::host::{CONFIG, Host, tc, wait_until};
 
 /// So many networks that making them takes a while.
 const MANY: u32 = 150;
@@ -38,15 +38,21 @@ fn send(signal: &str, process: u32) -> Result<()> {
     Ok(())
 }
 
+/// Programs are attached, but not yet to all interfaces.
+fn is_attaching(host: &Host) -> Result<bool> {
+    Ok(overlays(host)? > 0 && tc(host.ns(), "many1")?[1] == ["encap"])
+}
+
 #[test]
 fn a_signal_during_a_start_undoes_it() -> Result<()> {
     let host = Host::new(&with_many_networks())?;
     let before = host.state()?;
-    for signal in ["TERM", "INT"] {
+    let made: fn(&Host) -> Result<bool> = |host| Ok(overlays(host)? > 0);
+    for (signal, moment) in [("TERM", made), ("INT", made), ("TERM", is_attaching)] {
         let mut start: Command = host.daemon.command(&["run"]);
         start.stdout(Stdio::null()).stderr(Stdio::piped());
         let child = start.spawn()?;
-        wait_until("interfaces are made", || Ok(overlays(&host)? > 0))?;
+        wait_until("the start is half-way", || moment(&host))?;
         send(signal, child.id())?;
         let began = Instant::now();
         let output = child.wait_with_output()?;

@@ -182,9 +182,9 @@ async fn change<P>(
         before.unwrap_or(Attachment { mode: AttachMode::Off, program_id: 0, refused: Vec::new() });
     let mut next = ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock };
     let parts = open_parts(&mut next)?;
-    interrupt.check()?;
     changes.generation = next.state.generations.last().cloned();
-    let attachment = replace_programs(directories, &next.preflight, &mut next.plane, &next.plan)?;
+    let attachment =
+        replace_programs(directories, interrupt, &next.preflight, &mut next.plane, &next.plan)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone, and nothing fails: the new generation carries the traffic.
     let ActivePlane { preflight, plane, state, plan, .. } = &mut next;

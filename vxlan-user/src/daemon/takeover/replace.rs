@@ -4,6 +4,7 @@
 use crate::{
     daemon::{
         directories::Directories,
+        interrupt::Interrupt,
         preflight::{Preflight, attach_modes},
     },
     dataplane::{
@@ -12,9 +13,11 @@ use crate::{
     plan::Plan,
 };
 
-/// Attaches the programs of `plane` in place of the active ones, hook by hook.
+/// Attaches the programs of `plane` in place of the active ones, hook by hook. A signal gives it up
+/// as long as only interfaces of this program's own are touched.
 pub(in crate::daemon) fn replace_programs(
     directories: &Directories,
+    interrupt: &Interrupt,
     preflight: &Preflight,
     plane: &mut DataPlane,
     plan: &Plan,
@@ -27,6 +30,8 @@ pub(in crate::daemon) fn replace_programs(
     let hooks = TcHooks { now: attach_modes::tc_hook(config), previous: previous_hook };
     let on_underlay = TcHooks { previous: previous_here.and(previous_hook), ..hooks };
     for (network, planned) in config.networks.iter().zip(&plan.networks) {
+        // Each takes the kernel some milliseconds.
+        interrupt.check()?;
         let overlay =
             AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
         plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
