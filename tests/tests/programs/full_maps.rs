@@ -1,5 +1,5 @@
-//! Full maps: the error names the map and the remedy, comes before anything is written, and a
-//! change that does not fit leaves the maps as they were.
+//! Full maps: the error tells of what there is too much, and the remedy, comes before anything is
+//! written, and a change that does not fit leaves the maps as they were.
 
 use aya::maps::{HashMap, MapData};
 use vxlan_common::table::{Mapping, SourceEntry};
@@ -21,15 +21,15 @@ fn small(capacities: &'static [(&'static str, u32)]) -> LoadOptions {
 /// The configuration of `gcp` meets a map that is one entry too small.
 fn does_not_fit(
     capacities: &'static [(&'static str, u32)],
-    needed: usize,
+    (needed, contents): (usize, &str),
     remedy: &str,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let bench = Bench::gcp();
     let mut plane = DataPlane::load(small(capacities))?;
     let (name, capacity) = capacities[0];
     let sentence = format!(
-        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was \
-         changed. {remedy}"
+        "there are {needed} {contents}, and one host has room for {capacity} (map {name}). Nothing \
+         was changed. {remedy}"
     );
     // Known before, and what the kernel itself says.
     let predicted = plane.check_capacity(&bench.plan).expect_err("it is too small");
@@ -45,7 +45,7 @@ fn does_not_fit(
 fn a_full_hash() -> Result<(), Box<dyn std::error::Error>> {
     let remedy =
         "Take peers out of networks that they need not be in, or give some to another host";
-    does_not_fit(&[("SOURCES", 4)], 5, remedy)
+    does_not_fit(&[("SOURCES", 4)], (5, "addresses of members of networks"), remedy)
 }
 
 /// The kernel's ENOSPC.
@@ -55,14 +55,14 @@ fn a_full_trie() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(routes, 14, "the prefixes of the table below");
     let remedy = "Write fewer or wider prefixes in allowed_ips and local_ips, or give some of the \
                   peers to another host";
-    does_not_fit(&[("ROUTES", 13)], routes, remedy)
+    does_not_fit(&[("ROUTES", 13)], (routes, "prefixes in allowed_ips and local_ips"), remedy)
 }
 
 #[test]
 fn an_array_that_ends() -> Result<(), Box<dyn std::error::Error>> {
     let remedy =
         "Take peers out of networks that they need not be in, or give some to another host";
-    does_not_fit(&[("MEMBERS", 3)], 4, remedy)
+    does_not_fit(&[("MEMBERS", 3)], (4, "members of networks"), remedy)
 }
 
 #[test]
@@ -91,8 +91,9 @@ fn a_move_that_does_not_fit_moves_nobody() {
     let refused = bench.plane.change(&changes).expect_err("there is room for one");
     assert_eq!(
         refused.to_string(),
-        "map MAPPINGS is full: it holds 2 entries, and 3 are needed. Nothing was changed. Take \
-         peers out of networks that they need not be in, or give some to another host"
+        "there are 3 ports of members of networks behind a NAT, and one host has room for 2 (map \
+         MAPPINGS). Nothing was changed. Take peers out of networks that they need not be in, or \
+         give some to another host"
     );
     assert_eq!(mappings(&mut bench), before);
     let row = accepted(&bench, "as before", NAPT, 1_024, (BRANCH_43, BRANCH_HOST));

@@ -31,8 +31,9 @@ pub enum DataPlaneError {
     /// The kernel has refused an entry (`E2BIG` for a hash or an array, `ENOSPC` for a trie), or
     /// too many entries were counted before anything was written.
     #[error(
-        "map {name} is full: it holds {capacity} entries, and {needed} are needed. Nothing was \
+        "there are {needed} {}, and one host has room for {capacity} (map {name}). Nothing was \
          changed. {}",
+        contents(name),
         remedy(name)
     )]
     Full { name: &'static str, needed: usize, capacity: u32 },
@@ -79,6 +80,23 @@ pub(super) fn shortage(error: &std::io::Error) -> Option<&'static str> {
         libc::ENOMEM => Some("There is no memory left; traffic goes on. Free some and start again"),
         libc::EACCES | libc::EPERM => Some("This process may not open it; traffic goes on"),
         _ => None,
+    }
+}
+
+/// Returns what the entries of a map are, in words of the configuration.
+fn contents(map: &str) -> &'static str {
+    match map {
+        "NETWORKS" | "FLOOD_LISTS" | "NETWORK_BY_VNI" | "NETWORK_BY_IFINDEX" => "networks",
+        "VERSIONS" => "peers",
+        "PEERS" | "PROBE_BUCKETS" => "entries of peers, two for each",
+        "PROBERS" => "peers with a key",
+        "PEER_BY_ADDRESS" => "endpoints and private addresses of peers",
+        "MEMBERS" | "LEARNED" | "TAGS" => "members of networks",
+        "SOURCES" => "addresses of members of networks",
+        "MAPPINGS" => "ports of members of networks behind a NAT",
+        "ROUTES" => "prefixes in allowed_ips and local_ips",
+        "FDB" => "MAC addresses in networks",
+        _ => "entries",
     }
 }
 
