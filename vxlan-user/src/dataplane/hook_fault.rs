@@ -80,7 +80,7 @@ fn fault_of(
         return Ok(Some(HookFault::Detached));
     }
     let Some(hook) = order else { return Ok(None) };
-    let first = syscall::tcx_links(ifindex, hook)?.first() == Some(&info.id);
+    let first = syscall::is_first_tcx_link(info.id, ifindex, hook)?;
     Ok((!first).then_some(HookFault::Behind))
 }
 

@@ -18,6 +18,8 @@ use super::{
 /// The link that is pinned at a path.
 pub(super) struct PinnedLink {
     fd: OwnedFd,
+    /// The kernel's number of the link.
+    id: u32,
     /// 0: the interface is gone.
     pub(super) ifindex: u32,
     /// The kernel's number of the program in it.
@@ -33,7 +35,7 @@ impl PinnedLink {
         let failed = |error| DataPlaneError::pin(path, error);
         let fd = syscall::pinned(path).map_err(failed)?;
         let info = syscall::link_info(fd.as_fd()).map_err(failed)?;
-        Ok(Some(Self { fd, ifindex: info.ifindex, program: info.program }))
+        Ok(Some(Self { fd, id: info.id, ifindex: info.ifindex, program: info.program }))
     }
 
     /// Replaces the program in the link. `false`: the link's interface has gone.
@@ -47,8 +49,7 @@ impl PinnedLink {
 
     /// Returns whether the link is the first of those in its hook.
     pub(super) fn is_first(&self, hook: TcxHook) -> io::Result<bool> {
-        let id = syscall::link_info(self.fd.as_fd())?.id;
-        Ok(syscall::tcx_links(self.ifindex, hook)?.first() == Some(&id))
+        syscall::is_first_tcx_link(self.id, self.ifindex, hook)
     }
 
     fn detach(&self) -> io::Result<()> {

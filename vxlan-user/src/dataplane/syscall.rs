@@ -143,6 +143,11 @@ pub(super) fn tcx_links(ifindex: u32, hook: TcxHook) -> io::Result<Vec<u32>> {
     Ok(links[..present.min(MAX_PROGRAMS)].to_vec())
 }
 
+/// Returns whether a link is the first of those in a hook of an interface.
+pub(super) fn is_first_tcx_link(id: u32, ifindex: u32, hook: TcxHook) -> io::Result<bool> {
+    Ok(tcx_links(ifindex, hook)?.first() == Some(&id))
+}
+
 /// Returns what a link is attached to.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<DeviceLink> {
     let mut found = DeviceLink::default();

@@ -111,24 +111,28 @@ pub fn overhead(config: &Config, network: &config::Network, underlay: &UnderlayF
 /// can. `own`: this host's addresses, with the prefix lengths of their networks; a probe that seems
 /// to come from one of these would have this host send to itself, or to everybody.
 pub fn unfit_endpoint(endpoint: SocketAddr, own: &[IpNet]) -> Option<&'static str> {
-    let address = endpoint.ip();
-    let of_network = |net: &IpNet| match net {
-        IpNet::V4(v4) if v4.prefix_len() < 31 => {
-            let (network, broadcast) = (v4.network(), v4.broadcast());
-            address == IpAddr::V4(network) || address == IpAddr::V4(broadcast)
-        }
-        IpNet::V4(_) | IpNet::V6(_) => false,
-    };
     if endpoint.port() == 0 {
         return Some("has port 0");
     }
-    if own.iter().any(|net| net.addr() == address) {
-        return Some("is this host's own address");
+    let address = endpoint.ip();
+    let of_own_link = own.iter().find_map(|net| unfit_on_link(net, address));
+    of_own_link.or_else(|| config::unfit_for_endpoint(address))
+}
+
+/// Tells what an address is that no other host on the link of this host's address `own` can have.
+/// `None`: another host can.
+pub fn unfit_on_link(own: &IpNet, address: IpAddr) -> Option<&'static str> {
+    // Networks of one or two addresses have neither a network nor a broadcast address.
+    let wide = own.addr().is_ipv4() && own.max_prefix_len() - own.prefix_len() > 1;
+    if address == own.addr() {
+        Some("is this host's own address")
+    } else if wide && address == own.broadcast() {
+        Some("is the broadcast address of the network")
+    } else if wide && address == own.network() {
+        Some("is the address of the network itself")
+    } else {
+        None
     }
-    if own.iter().any(of_network) {
-        return Some("is a network of this host, or its broadcast address");
-    }
-    config::unfit_for_endpoint(address)
 }
 
 #[cfg(test)]

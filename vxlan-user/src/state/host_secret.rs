@@ -5,12 +5,11 @@ use std::{
     env,
     fmt::Write as _,
     fs,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
-use super::run_dir::RunDir;
+use super::run_dir::{RunDir, replace_file};
 
 const FILE: &str = "host-secret";
 /// Where the service manager names no directory; for the daemon of the usual run directory alone,
@@ -49,8 +48,5 @@ impl RunDir {
 
 fn keep(directory: &Path, path: &Path, text: &str) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let mut options = fs::File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+    replace_file(path, &format!("{text}\n"))
 }

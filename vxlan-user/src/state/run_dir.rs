@@ -117,15 +117,9 @@ impl RunDir {
         self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
     }
 
-    /// Writes a file under another name first, so that a file is never there in part.
+    /// Replaces a file of the directory, see [`replace_file`].
     pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let new = path.with_extension(PARTIAL);
-        let mut options = File::options();
-        options.create(true).write(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new).map_err(|error| self.error_at(&new, &error))?;
-        file.write_all(text.as_bytes()).map_err(|error| self.error_at(&new, &error))?;
-        file.sync_all().map_err(|error| self.error_at(&new, &error))?;
-        fs::rename(&new, path).map_err(|error| self.error_at(path, &error))
+        replace_file(path, text).map_err(|error| self.error_at(path, &error))
     }
 
     /// Removes everything that this program ever writes to the directory.
@@ -145,4 +139,14 @@ impl RunDir {
         let _stays = fs::remove_dir(&self.path);
         Ok(())
     }
+}
+
+/// Writes a file under another name first, so that a file is never there in part.
+pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension(PARTIAL);
+    let mut file =
+        File::options().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }

@@ -55,12 +55,13 @@ pub(super) fn refuse_too_much(peers: &[PeerDraft], networks: &[Network], problem
     );
 }
 
-/// Adds a problem where the sum of the counts passes `max`.
+/// Adds a problem where the sum of the counts passes `max`. `sections`: of which kind some are to
+/// be given to another host, so that there is less of `what`.
 fn limit(
     counts: impl IntoIterator<Item = (usize, Option<u32>)>,
     max: u32,
     what: &str,
-    fewer: &str,
+    sections: &str,
     problems: &mut Problems,
 ) {
     let (mut sum, mut end) = (0, None);
@@ -75,7 +76,7 @@ fn limit(
             line,
             format!(
                 "there are {sum} {what}, and one host has room for {max}, which ends here. Give \
-                 some of the {fewer} to another host."
+                 some of the {sections} to another host."
             ),
         );
     }

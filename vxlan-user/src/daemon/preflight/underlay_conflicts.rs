@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::{
     config::{Config, ConfigError, Located, Network, Peer, RouteTable},
     host::UnderlayLink,
+    plan::unfit_on_link,
 };
 
 /// Refuses what would cut the host off, or leads nowhere.
@@ -48,11 +49,10 @@ fn check_endpoints(
 ) -> Result<(), ConfigError> {
     for peer in &config.peers {
         for endpoint in &peer.endpoints {
-            let Some(what) = own.iter().find_map(|own| of_own_link(*own, endpoint.ip())) else {
-                continue;
-            };
+            let unfit = own.iter().find_map(|own| unfit_on_link(own, endpoint.ip()));
+            let Some(what) = unfit else { continue };
             let message = format!(
-                "endpoint {endpoint} of peer \"{}\" is {what} on {}. Write the address of the \
+                "endpoint {endpoint} of peer \"{}\" {what} on {}. Write the address of the \
                  peer.",
                 peer.name, underlay.name
             );
@@ -60,21 +60,6 @@ fn check_endpoints(
         }
     }
     Ok(())
-}
-
-/// Returns what an address is that no other host on the link can have.
-fn of_own_link(own: IpNet, address: IpAddr) -> Option<&'static str> {
-    // Networks of one or two addresses have neither a network nor a broadcast address.
-    let wide = own.max_prefix_len() - own.prefix_len() > 1;
-    if address == own.addr() {
-        Some("this host's own address")
-    } else if own.addr().is_ipv4() && wide && address == own.broadcast() {
-        Some("the broadcast address of the network")
-    } else if own.addr().is_ipv4() && wide && address == own.network() {
-        Some("the address of the network itself")
-    } else {
-        None
-    }
 }
 
 /// Refuses the whole address space, or half of it, as a route beside a peer whose endpoint is
