@@ -3,6 +3,7 @@
 
 mod ageing;
 mod attach_modes;
+mod blackholes;
 mod check;
 mod clsact;
 mod failed_restart;

@@ -195,6 +195,33 @@ fn down_after_sigkill_leaves_the_host_as_it_was() -> Result<()> {
     Ok(())
 }
 
+/// Under other names, and with an end in another namespace, they are still this program's.
+#[test]
+fn down_finds_what_was_renamed_or_moved() -> Result<()> {
+    let mut host = Host::new(&config())?;
+    std::fs::write(host.daemon.run_dir().join("note"), "kept")?;
+    let elsewhere = host.pair.run.netns("elsewhere")?;
+    let before = host.state()?;
+    for lines in [
+        ["ip link set vxlan43 name uplink0", "ip link set vxport7 name uplink1"],
+        ["ip link set lab netns {elsewhere}", "ip link set vxport43 netns {elsewhere} name moved"],
+    ] {
+        host.daemon.launch()?;
+        host.daemon.terminate()?;
+        for line in lines {
+            host.ns().run(&line.replace("{elsewhere}", elsewhere.name()))?;
+        }
+        let out = host.vxlan(&["down"])?;
+        assert_eq!((out.status.code(), out.stderr.as_str()), (Some(0), ""));
+        for line in ["removed interface vxlan43\n", "removed interface lab\n"] {
+            assert!(out.stdout.contains(line), "{lines:?}: {}", out.stdout);
+        }
+        host.state()?.assert_is(&before, "it");
+        assert!(!elsewhere.has_interface("lab")? && !elsewhere.has_interface("moved")?);
+    }
+    Ok(())
+}
+
 #[test]
 fn traffic_flows_while_both_daemons_are_dead() -> Result<()> {
     let (mut host, mut other) = Host::up(&crate::host::CONFIG)?;

@@ -18,5 +18,6 @@ mod rebind;
 mod restart;
 mod setup;
 mod stream;
+mod unfit;
 mod verdicts;
 mod world;
