@@ -61,7 +61,7 @@ fn check_reload(tunnel: &mut Tunnel, point: &Point, to_larger: bool, said: &Outp
     } else {
         ensure!(!said.success(), "{point:?}: the daemon has ended, and the reload is a success");
     }
-    ensure!(said.success() || said.status.code() == Some(2), "{:?}", said.status);
+    ensure!(said.success() || said.status.code() == Some(2), "{point:?}: {:?}", said.status);
     Ok(())
 }
 
