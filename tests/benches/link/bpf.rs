@@ -211,6 +211,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hook {
     TcIngress,
+    TcEgress,
 }
 
 #[derive(Debug)]
@@ -274,8 +275,10 @@ impl Program {
             hook: u32,
             flags: u32,
         }
+        // BPF_TCX_INGRESS and BPF_TCX_EGRESS: behind all others.
         let (hook, flags) = match hook {
             Hook::TcIngress => (46, 0),
+            Hook::TcEgress => (47, 0),
         };
         let program = self.0.as_raw_fd().cast_unsigned();
         let create = Create { program, ifindex, hook, flags };

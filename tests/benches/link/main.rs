@@ -16,6 +16,7 @@ mod host;
 mod lanes;
 mod loss;
 mod peers;
+mod program;
 mod programs;
 mod receive;
 mod room;
@@ -33,7 +34,10 @@ use self::{args::Args, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
-    [receive::entries(), transmit::entries(), scale::entries()].into_iter().flatten().collect()
+    [receive::entries(), transmit::entries(), scale::entries(), program::entries()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {

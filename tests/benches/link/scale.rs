@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use vxlan_tests::packet::Checksum;
+use vxlan_tests::{bench::Arm, packet::Checksum};
 
 use crate::{
     frames::Shape,
@@ -48,7 +48,7 @@ pub(crate) fn entries() -> Vec<Entry> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     Receive,
     Transmit,
 }
@@ -61,7 +61,7 @@ impl Direction {
         }
     }
 
-    fn condition(self) -> &'static str {
+    pub(crate) fn condition(self) -> &'static str {
         match self {
             Self::Receive => {
                 "UDP frames of 64 bytes, from XDP live frames into the veth of the underlay, to a \
@@ -75,46 +75,31 @@ impl Direction {
         }
     }
 
-    fn sink(self, world: &World, host: &Host) -> Result<ToSink> {
+    pub(crate) fn sink(self, world: &World, host: &Host) -> Result<ToSink> {
         match self {
             Self::Receive => ToSink::attach(&host.ns, host.carrier.overlay()),
             Self::Transmit => ToSink::attach(&world.generator, &host.wire),
         }
     }
 
-    /// An arm with so many of what the benchmark has many of.
-    fn lane(
+    /// Such frames to that end, by way of that host.
+    pub(crate) fn lane(
         self,
         world: &World,
         host: &Host,
+        arm: Arm,
         end: ToSink,
-        flows: usize,
-        (axis, x): (&str, usize),
+        shape: Shape,
     ) -> Result<Lane> {
-        let shape = shape(flows);
-        let line = host.carrier.arm();
-        let arm = |carrier: Carrier| format!("{} {x}", carrier.arm().name);
-        let baseline = match host.carrier {
-            Carrier::Kernel => format!("{} 1", line.name),
-            _ => arm(Carrier::Kernel),
+        let (interface, frames) = match self {
+            Self::Receive => (&host.wire, shape.received(host)?),
+            Self::Transmit => (&host.lan, shape.forwarded(host)),
         };
-        let new = vxlan_tests::bench::Arm::new(&arm(host.carrier), line.role);
-        let new = new.at(&line.name, axis, x as f64).against(&baseline);
-        match self {
-            Self::Receive => {
-                let frames = shape.received(host)?;
-                let generator = Generator::new(&world.generator, &host.wire, &frames)?;
-                Lane::new(world, host, new, shape, generator, end)
-            }
-            Self::Transmit => {
-                let generator =
-                    Generator::new(&world.generator, &host.lan, &shape.forwarded(host))?;
-                Lane::new(world, host, new, shape, generator, end)
-            }
-        }
+        let generator = Generator::new(&world.generator, interface, &frames)?;
+        Lane::new(world, host, arm, shape, generator, end)
     }
 
-    fn lanes(
+    pub(crate) fn lanes(
         self,
         what: &str,
         condition: &str,
@@ -143,10 +128,22 @@ fn shape(flows: usize) -> Shape {
     Shape { bytes: 64, flows, checksum: Checksum::Zero }
 }
 
+/// An arm with so many of what the benchmark has many of. The kernel's device is compared with
+/// itself where it is one.
+fn arm(carrier: Carrier, axis: &str, x: usize) -> Arm {
+    let line = carrier.arm();
+    let kernel = Carrier::Kernel.arm().name;
+    let baseline = if carrier == Carrier::Kernel { 1 } else { x };
+    Arm::new(&format!("{} {x}", line.name), line.role)
+        .at(&line.name, axis, x as f64)
+        .against(&format!("{kernel} {baseline}"))
+}
+
 fn many_peers(world: Rc<World>, direction: Direction, size: Size) -> Result<Lanes> {
     let lane = |host: &Host| {
-        let (peers, sink) = (host.spec.peers, direction.sink(&world, host)?);
-        direction.lane(&world, host, sink, peers, ("peers", peers))
+        let Spec { carrier, peers } = host.spec;
+        let arm = arm(carrier, "peers", peers);
+        direction.lane(&world, host, arm, direction.sink(&world, host)?, shape(peers))
     };
     let lanes = world.hosts.iter().map(lane).collect::<Result<_>>()?;
     Ok(direction.lanes("peers", "one flow of each peer in turn", size, lanes, world))
@@ -157,7 +154,8 @@ fn many_flows(world: Rc<World>, direction: Direction, size: Size) -> Result<Lane
     for host in &world.hosts {
         let sink = direction.sink(&world, host)?;
         for flows in FLOWS {
-            lanes.push(direction.lane(&world, host, sink.clone(), flows, ("flows", flows))?);
+            let arm = arm(host.carrier, "flows", flows);
+            lanes.push(direction.lane(&world, host, arm, sink.clone(), shape(flows))?);
         }
     }
     Ok(direction.lanes("flows", "all flows of one peer in turn", size, lanes, world))
