@@ -210,6 +210,7 @@ pub(crate) enum Kind {
 /// Where a program is attached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hook {
+    NativeXdp,
     TcIngress,
     TcEgress,
 }
@@ -275,8 +276,9 @@ impl Program {
             hook: u32,
             flags: u32,
         }
-        // BPF_TCX_INGRESS and BPF_TCX_EGRESS: behind all others.
+        // BPF_XDP; BPF_TCX_INGRESS and BPF_TCX_EGRESS, behind all others.
         let (hook, flags) = match hook {
+            Hook::NativeXdp => (37, 1 << 2),
             Hook::TcIngress => (46, 0),
             Hook::TcEgress => (47, 0),
         };

@@ -125,25 +125,30 @@ fn stolen(cpu: usize) -> Result<u64> {
 /// What a piece of work has cost.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cost {
+    pub(crate) sent: u64,
     pub(crate) time: Duration,
     pub(crate) void: Option<String>,
 }
 
-/// Does work in a namespace on the measured CPU, and says what it cost there. The work returns how
-/// many packets it has sent. Where none of them is merged, packets of others can be told from them.
+/// Does work in a namespace on the measured CPU, waits until what it has begun is done, and says
+/// what it cost there. The work returns how many packets it has sent. Where none of them is merged,
+/// packets of others can be told from them.
 pub(crate) fn cost(
     ns: &Ns,
     unmerged: bool,
     work: impl FnOnce() -> Result<u64> + Send,
+    settled: impl FnOnce(u64) -> Result<()>,
 ) -> Result<Cost> {
     let cpu = measured()?;
-    ns.exec(|| {
+    let before = Reading::now(cpu)?;
+    let (sent, time) = ns.exec(|| -> Result<_> {
         bind(cpu)?;
-        let before = Reading::now(cpu)?;
         let start = thread_time()?;
         let sent = work()?;
-        let time = thread_time()? - start + before.softirqs()?;
-        ensure!(sent > 0, "nothing was sent");
-        Ok(Cost { time, void: before.void(unmerged.then_some(sent))? })
-    })?
+        Ok((sent, thread_time()? - start))
+    })??;
+    ensure!(sent > 0, "nothing was sent");
+    settled(sent)?;
+    let time = time + before.softirqs()?;
+    Ok(Cost { sent, time, void: before.void(unmerged.then_some(sent))? })
 }

@@ -11,7 +11,12 @@
 //! What is sent into `w0` arrives as from a card with native XDP: without a copy, with headroom.
 //! The underlay has no offloads but GRO.
 
-use std::{cell::OnceCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
+};
 
 use crate::peers;
 use anyhow::{Context as _, Result};
@@ -172,6 +177,11 @@ impl Host {
         let (mac, lan_mac) = (ns.mac(UNDERLAY)?, ns.mac("lan0")?);
         let overlay_mac = ns.mac(overlay)?;
         Ok(Self { spec, carrier, wire, lan, mac, lan_mac, overlay_mac, daemon, _pass: pass, ns })
+    }
+
+    /// Where it tells its metrics, if it is this product.
+    pub(crate) fn metrics(&self) -> Option<SocketAddr> {
+        self.daemon.as_ref().map(Daemon::metrics_address)
     }
 
     /// What the host and the wires to it count as lost, by who counts it.

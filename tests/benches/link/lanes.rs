@@ -59,7 +59,7 @@ impl Source for Generator {
 }
 
 /// Where packets end.
-pub(crate) trait End: Sync {
+pub(crate) trait End {
     /// Before a sample.
     fn open(&mut self) -> Result<()>;
 
@@ -87,6 +87,11 @@ pub(crate) struct ToSink {
 impl ToSink {
     pub(crate) fn attach(ns: &Ns, interface: &str) -> Result<Self> {
         Ok(Self { sink: Arc::new(Sink::attach(ns, interface)?), before: Vec::new() })
+    }
+
+    /// The same in XDP.
+    pub(crate) fn attach_xdp(ns: &Ns, interface: &str) -> Result<Self> {
+        Ok(Self { sink: Arc::new(Sink::attach_xdp(ns, interface)?), before: Vec::new() })
     }
 
     /// On each CPU.
@@ -197,17 +202,17 @@ impl Room for Lanes {
         let Lane { source, end, ledger, .. } = &mut self.lanes[index];
         let overflowed = softnet_dropped()?;
         end.open()?;
-        let mut sent = 0;
-        let (packets, on_the_path) = (self.packets, &**end);
-        let cost = cost(source.ns(), end.counts_packets(), || {
-            sent = source.send(packets)?;
-            let deadline = Instant::now() + LATE;
-            // What ksoftirqd and readers have still to do.
-            while on_the_path.packets()? < sent && Instant::now() < deadline {
+        let unmerged = end.counts_packets();
+        let (packets, deadline) = (self.packets, Instant::now() + LATE);
+        // What ksoftirqd and readers have still to do.
+        let settled = |sent| {
+            while end.packets()? < sent && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(1));
             }
-            Ok(sent)
-        })?;
+            Ok(())
+        };
+        let cost = cost(source.ns(), unmerged, || source.send(packets), settled)?;
+        let sent = cost.sent;
         let delivered = end.packets()?;
         let (time, void) = end.close()?;
         let lost = ledger.settle(&self.world, sent, delivered, overflowed)?;

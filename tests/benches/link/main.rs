@@ -23,6 +23,7 @@ mod room;
 mod rounds;
 mod scale;
 mod socket;
+mod strangers;
 mod transmit;
 
 use std::process::ExitCode;
@@ -34,10 +35,14 @@ use self::{args::Args, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
-    [receive::entries(), transmit::entries(), scale::entries(), program::entries()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        receive::entries(),
+        transmit::entries(),
+        program::entries(),
+        scale::entries(),
+        strangers::entries(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

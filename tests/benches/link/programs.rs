@@ -107,7 +107,7 @@ fn generator(heads: &Map, state: &Map, head: usize, count: usize, ifindex: u32) 
     code
 }
 
-/// Counts and drops the IPv4 packets that an interface receives, by CPU. Attached as long as it is
+/// Counts and drops what an interface receives, by CPU; in TC the IPv4 packets. Attached as long as it is
 /// held.
 #[derive(Debug)]
 pub(crate) struct Sink {
@@ -117,10 +117,25 @@ pub(crate) struct Sink {
 
 impl Sink {
     pub(crate) fn attach(ns: &Ns, interface: &str) -> Result<Self> {
+        Self::at(ns, interface, Kind::Tc, Hook::TcIngress)
+    }
+
+    /// Counts and drops all frames, as soon as they come: in native XDP.
+    pub(crate) fn attach_xdp(ns: &Ns, interface: &str) -> Result<Self> {
+        Self::at(ns, interface, Kind::Xdp, Hook::NativeXdp)
+    }
+
+    fn at(ns: &Ns, interface: &str, kind: Kind, hook: Hook) -> Result<Self> {
         let counts = Map::per_cpu_array(8)?;
-        let program = Program::load(Kind::Tc, "sink", &sink(&counts))?;
+        let code = match kind {
+            // TC_ACT_SHOT, behind TC_ACT_OK for what is not IPv4.
+            Kind::Tc => [&only_ipv4()[..], &counted(&counts, 2)].concat(),
+            // XDP_DROP.
+            Kind::Xdp => counted(&counts, 1),
+        };
+        let program = Program::load(kind, "sink", &code)?;
         let ifindex = ns.ifindex(interface)?;
-        let link = ns.exec(|| program.attach(Hook::TcIngress, ifindex))??;
+        let link = ns.exec(|| program.attach(hook, ifindex))??;
         Ok(Self { counts, _link: link })
     }
 
@@ -130,16 +145,19 @@ impl Sink {
     }
 }
 
-fn sink(counts: &Map) -> Vec<Insn> {
+fn only_ipv4() -> [Insn; 4] {
     let ipv4 = i32::from(0x0800_u16.to_be());
-    let mut code = vec![
+    [
         Insn::load(Width::Word, 2, 1, 16),
-        // TC_ACT_OK.
         Insn::skip_if_equal(2, ipv4, 2),
         Insn::set(0, 0),
         Insn::exit(),
-        Insn::store_value(STACK, -4, 0),
-    ];
+    ]
+}
+
+/// Adds one and returns the verdict.
+fn counted(counts: &Map, verdict: i32) -> Vec<Insn> {
+    let mut code = vec![Insn::store_value(STACK, -4, 0)];
     code.extend(Insn::map(1, counts));
     code.extend([
         Insn::copy(2, STACK),
@@ -149,8 +167,7 @@ fn sink(counts: &Map) -> Vec<Insn> {
         Insn::load(Width::Double, 1, 0, 0),
         Insn::add(1, 1),
         Insn::store(Width::Double, 0, 0, 1),
-        // TC_ACT_SHOT.
-        Insn::set(0, 2),
+        Insn::set(0, verdict),
         Insn::exit(),
     ]);
     code
