@@ -60,6 +60,11 @@ impl Insn {
         Self::new(0x07, to, 0, 0, value)
     }
 
+    /// `to <<= count`
+    pub(crate) const fn shift_left(to: u8, count: i32) -> Self {
+        Self::new(0x67, to, 0, 0, count)
+    }
+
     /// `to = *(width *)(from + offset)`
     pub(crate) const fn load(width: Width, to: u8, from: u8, offset: i16) -> Self {
         Self::new(0x61 | width as u8, to, from, offset, 0)
@@ -93,6 +98,16 @@ impl Insn {
     /// Skips so many instructions if `one <= other`.
     pub(crate) const fn skip_unless_greater(one: u8, other: u8, count: i16) -> Self {
         Self::new(0xbd, one, other, count, 0)
+    }
+
+    /// Skips so many instructions if `one >= other`.
+    pub(crate) const fn skip_unless_less(one: u8, other: u8, count: i16) -> Self {
+        Self::new(0x3d, one, other, count, 0)
+    }
+
+    /// Goes on so many instructions ahead, or back.
+    pub(crate) const fn jump(count: i16) -> Self {
+        Self::new(0x05, 0, 0, count, 0)
     }
 
     /// Calls a helper; arguments are in 1 to 5, the result in 0.
@@ -245,9 +260,9 @@ impl Program {
             instructions: u32::try_from(code.len())?,
             code: code.as_ptr() as u64,
             license: c"GPL".as_ptr() as u64,
-            log_level: 1,
-            log_size: u32::try_from(log.len())?,
-            log: log.as_mut_ptr() as u64,
+            log_level: 0,
+            log_size: 0,
+            log: 0,
             kernel: 0,
             flags: 0,
             name: [0; 16],
@@ -261,6 +276,12 @@ impl Program {
             // SAFETY: the command returns a descriptor that is new.
             Ok(fd) => Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) })),
             Err(error) => {
+                // Once more, for the verifier's reason.
+                load.log_level = 1;
+                load.log_size = u32::try_from(log.len())?;
+                load.log = log.as_mut_ptr() as u64;
+                // SAFETY: as before; the log has the length that they have for it.
+                let _ = unsafe { bpf(PROG_LOAD, &load) };
                 let log = String::from_utf8_lossy(&log);
                 bail!("the kernel refuses {name}: {error}\n{}", log.trim_end_matches('\0'));
             }

@@ -35,9 +35,15 @@ pub(crate) fn bind(cpu: usize) -> Result<()> {
 /// Has the calling thread preempt all that runs with normal priority on its CPU, whenever there is
 /// something to do for it.
 pub(crate) fn run_first() -> Result<()> {
+    run_thread_first(0)
+}
+
+/// The same with another thread.
+pub(crate) fn run_thread_first(thread: libc::pid_t) -> Result<()> {
     let parameter = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the pointer is to a whole parameter; 0 is the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) };
+    // SAFETY: the pointer is to a whole parameter.
+    let result =
+        unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameter) };
     nix::errno::Errno::result(result).context("scheduling a thread as real-time")?;
     Ok(())
 }

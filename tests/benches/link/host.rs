@@ -200,8 +200,12 @@ impl Host {
         ];
         for (ns, interface) in ends {
             for (counter, count) in driver_stats(ns, interface)? {
-                // A ring that was full counts at its own end, and as an error of the sender.
-                if counter.starts_with("rx_queue") && counter.ends_with("_drops") && count > 0 {
+                // What did not fit into the ring of the other end: of XDP, and of the stack.
+                let lost = counter.starts_with("tx_queue") && counter.ends_with("xmit_errors")
+                    || counter.starts_with("rx_queue") && counter.ends_with("_drops");
+                // Of an XDP program, which counts them itself.
+                let lost = lost && !counter.ends_with("_xdp_drops");
+                if lost && count > 0 {
                     losses.insert(format!("{interface} {counter}"), count);
                 }
             }

@@ -12,6 +12,7 @@ mod args;
 mod bpf;
 mod cpu;
 mod frames;
+mod goodput;
 mod host;
 mod lanes;
 mod loss;
@@ -41,6 +42,7 @@ fn entries() -> Vec<Entry> {
         program::entries(),
         scale::entries(),
         strangers::entries(),
+        goodput::entries(),
     ];
     all.into_iter().flatten().collect()
 }

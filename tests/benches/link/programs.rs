@@ -1,5 +1,7 @@
 //! The programs of the benchmarks: a generator of frames, and a sink that counts.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::Ns;
 
@@ -7,6 +9,13 @@ use crate::bpf::{Hook, Insn, Kind, Link, Map, Program, STACK, Width};
 
 const LOOKUP: i32 = 1;
 const REDIRECT: i32 = 23;
+const CLOCK: i32 = 5;
+/// Parts of a nanosecond in which intervals are counted.
+const FRACTION: u32 = 256;
+/// How often it looks at the clock for one frame, at most.
+const ROUNDS: i32 = 128;
+/// How far it may lie behind its rate, in parts of a nanosecond: 100 microseconds.
+const BEHIND: i32 = 100_000 * FRACTION as i32;
 /// Of each frame, as many bytes are written anew: more than any program on the path writes to.
 const HEAD: usize = 112;
 
@@ -17,7 +26,8 @@ pub(crate) struct Generator {
     ns: Ns,
     program: Program,
     frame: Vec<u8>,
-    /// Index of the next frame, and how many were sent.
+    /// Index of the next frame, and how many were sent; where it looks at the clock, when the next
+    /// one is due, in parts of a nanosecond, and when the first and the last one were sent.
     state: Map,
     _heads: Map,
 }
@@ -25,6 +35,26 @@ pub(crate) struct Generator {
 impl Generator {
     /// Out of this interface, so into its peer.
     pub(crate) fn new<F: AsRef<[u8]>>(ns: &Ns, interface: &str, frames: &[F]) -> Result<Self> {
+        Self::with(ns, interface, frames, None)
+    }
+
+    /// Sends so many a second, or as many as it can where that is 0, and looks at the clock.
+    pub(crate) fn paced<F: AsRef<[u8]>>(
+        ns: &Ns,
+        interface: &str,
+        frames: &[F],
+        rate: f64,
+    ) -> Result<Self> {
+        let interval = if rate > 0.0 { 1e9 / rate * f64::from(FRACTION) } else { 0.0 };
+        Self::with(ns, interface, frames, Some(interval as i32))
+    }
+
+    fn with<F: AsRef<[u8]>>(
+        ns: &Ns,
+        interface: &str,
+        frames: &[F],
+        interval: Option<i32>,
+    ) -> Result<Self> {
         let frame = frames.first().context("no frame to send")?.as_ref().to_vec();
         // Written in steps of eight.
         let head = frame.len().min(HEAD) / 8 * 8;
@@ -35,8 +65,9 @@ impl Generator {
             ensure!(other[head..] == frame[head..], "frames that differ behind byte {head}");
             heads.write(index, &other[..head])?;
         }
-        let state = Map::array(16, 1)?;
-        let code = generator(&heads, &state, head, frames.len(), ns.ifindex(interface)?);
+        let state = Map::array(40, 1)?;
+        let ifindex = ns.ifindex(interface)?;
+        let code = generator(&heads, &state, (head, frames.len()), ifindex, interval);
         let program = Program::load(Kind::Xdp, "generator", &code)?;
         Ok(Self { ns: ns.clone(), program, frame, state, _heads: heads })
     }
@@ -59,11 +90,24 @@ impl Generator {
     pub(crate) fn rewind(&self) -> Result<()> {
         let mut state = self.state.read()?.remove(0);
         state[..8].fill(0);
+        state[16..].fill(0);
         self.state.write(0, &state)
+    }
+
+    /// From the first to the last frame since it has begun again.
+    pub(crate) fn duration(&self) -> Result<Duration> {
+        let state = self.state.read()?.remove(0);
+        Ok(Duration::from_nanos(counter(&state, 4) - counter(&state, 3)))
     }
 }
 
-fn generator(heads: &Map, state: &Map, head: usize, count: usize, ifindex: u32) -> Vec<Insn> {
+fn generator(
+    heads: &Map,
+    state: &Map,
+    (head, count): (usize, usize),
+    ifindex: u32,
+    interval: Option<i32>,
+) -> Vec<Insn> {
     let mut code = vec![
         Insn::load(Width::Word, 7, 1, 0),
         Insn::load(Width::Word, 3, 1, 4),
@@ -74,6 +118,7 @@ fn generator(heads: &Map, state: &Map, head: usize, count: usize, ifindex: u32) 
         Insn::exit(),
     ];
     code.extend(Insn::element(8, state));
+    code.extend(interval.map(paced).unwrap_or_default());
     code.extend([
         Insn::load(Width::Double, 9, 8, 0),
         Insn::store(Width::Word, STACK, -4, 9),
@@ -107,8 +152,37 @@ fn generator(heads: &Map, state: &Map, head: usize, count: usize, ifindex: u32) 
     code
 }
 
-/// Counts and drops what an interface receives, by CPU; in TC the IPv4 packets. Attached as long as it is
-/// held.
+/// Waits until the frame is due, with the state in 8; 7 stays.
+fn paced(interval: i32) -> Vec<Insn> {
+    let shift = FRACTION.trailing_zeros() as i32;
+    vec![
+        Insn::set(6, 0),
+        // Now, in parts of a nanosecond: 0.
+        Insn::call(CLOCK),
+        Insn::copy(9, 0),
+        Insn::shift_left(0, shift),
+        Insn::load(Width::Double, 1, 8, 16),
+        Insn::skip_unless_less(0, 1, 3),
+        // As often as this program may go round; frames are due sooner.
+        Insn::add(6, 1),
+        Insn::skip_if_equal(6, ROUNDS, 1),
+        Insn::jump(-8),
+        // The next one is due an interval later; but nothing is made up for.
+        Insn::add(1, interval),
+        Insn::copy(2, 1),
+        Insn::add(2, BEHIND),
+        Insn::skip_unless_less(2, 0, 1),
+        Insn::copy(1, 0),
+        Insn::store(Width::Double, 8, 16, 1),
+        Insn::load(Width::Double, 1, 8, 24),
+        Insn::skip_unless_equal(1, 0, 1),
+        Insn::store(Width::Double, 8, 24, 9),
+        Insn::store(Width::Double, 8, 32, 9),
+    ]
+}
+
+/// Counts and drops what an interface receives, by CPU; in TC the IPv4 packets. Attached as long as
+/// it is held.
 #[derive(Debug)]
 pub(crate) struct Sink {
     counts: Map,

@@ -91,13 +91,14 @@ pub(crate) fn print(measured: &Measured) {
     println!("{}, {} ({void} void)", bench.name, bench.unit);
     for arm in &bench.arms {
         let Some(values) = values.get_mut(arm.name.as_str()) else {
-            println!("  {:12} void", arm.name);
+            println!("  {:14} void", arm.name);
             continue;
         };
         values.sort_by(f64::total_cmp);
         let [low, median, high] =
             [0.25, 0.5, 0.75].map(|at| values[((values.len() - 1) as f64 * at).round() as usize]);
-        println!("  {:12} {median:9.1} ({low:.1} to {high:.1})", arm.name);
+        let digits = if median < 10.0 { 3 } else { 1 };
+        println!("  {:14} {median:9.digits$} ({low:.digits$} to {high:.digits$})", arm.name);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 const CARRIERS: [Carrier; 5] =
     [Carrier::Native, Carrier::Generic, Carrier::Tc, Carrier::Kernel, Carrier::None];
 const FLOOR: &str = "count-and-drop";
-const SHAPE: Shape = Shape { bytes: 64, flows: 1_024, checksum: Checksum::Zero };
+pub(crate) const SHAPE: Shape = Shape { bytes: 64, flows: 1_024, checksum: Checksum::Zero };
 
 /// Why a frame is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
