@@ -17,6 +17,32 @@ pub(crate) struct Args {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// What `--quick` leaves out, unless it is named: sizes and flows between others.
+const NOT_QUICK: [&str; 16] = [
+    "receive/sink/512B",
+    "receive/sink/1400B/1024-flows",
+    "receive/socket/64B/1024-flows",
+    "receive/socket/512B",
+    "receive/socket/1400B/1024-flows",
+    "receive/socket-gro/64B",
+    "receive/socket-gro/512B",
+    "transmit/forwarded/512B",
+    "transmit/forwarded/1400B",
+    "transmit/socket/512B",
+    "transmit/socket-gso/64B",
+    "transmit/socket-gso/512B",
+    "program/decap/64B/1024-flows",
+    "program/deliver/64B/1024-flows",
+    "program/decap_tc/64B/1024-flows",
+    "program/encap/64B/1024-flows",
+];
+
+/// Whether a name begins so, up to a slash.
+fn begins(name: &str, part: &str) -> bool {
+    name.strip_prefix(part)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || part.ends_with('/'))
+}
+
 impl Args {
     pub(crate) fn read() -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -39,14 +65,12 @@ impl Args {
         Ok(read)
     }
 
-    /// Is it named, whole or up to a slash, or is none?
+    /// Is it named, whole or up to a slash, or is none? Without names `--quick` has fewer.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        let begins = |wanted: &String| {
-            name.strip_prefix(wanted.as_str()).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('/') || wanted.ends_with('/')
-            })
-        };
-        self.names.is_empty() || self.names.iter().any(begins)
+        if self.names.is_empty() {
+            return !(self.quick && NOT_QUICK.iter().any(|part| begins(name, part)));
+        }
+        self.names.iter().any(|part| begins(name, part))
     }
 
     /// How many rounds count.
