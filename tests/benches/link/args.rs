@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 /// What `--quick` leaves out, unless it is named: sizes and flows between others.
-const NOT_QUICK: [&str; 16] = [
+const NOT_QUICK: [&str; 19] = [
     "receive/sink/512B",
     "receive/sink/1400B/1024-flows",
     "receive/socket/64B/1024-flows",
@@ -35,6 +35,9 @@ const NOT_QUICK: [&str; 16] = [
     "program/deliver/64B/1024-flows",
     "program/decap_tc/64B/1024-flows",
     "program/encap/64B/1024-flows",
+    "tcp/wire/4-flows",
+    "tcp/plain",
+    "start",
 ];
 
 /// Whether a name begins so, up to a slash.

@@ -59,11 +59,11 @@ pub(crate) fn thread_time() -> Result<Duration> {
 pub(crate) struct Reading {
     cpu: usize,
     /// CPU time of `ksoftirqd`, where softirqs go on that take too long.
-    softirqs: Duration,
+    pub(crate) softirqs: Duration,
     /// Packets that have passed the kernel's core on that CPU.
     packets: u32,
     /// Ticks in which the hypervisor ran something else.
-    stolen: u64,
+    pub(crate) stolen: u64,
 }
 
 impl Reading {

@@ -75,7 +75,7 @@ impl Carrier {
     }
 
     /// `xdp` in the configuration, where it is this product.
-    fn mode(self) -> Option<&'static str> {
+    pub(crate) fn mode(self) -> Option<&'static str> {
         match self {
             Native => Some("native"),
             Generic => Some("generic"),

@@ -10,21 +10,25 @@
 
 mod args;
 mod bpf;
+mod control;
 mod cpu;
 mod frames;
 mod goodput;
 mod host;
 mod lanes;
 mod loss;
+mod pair;
 mod peers;
 mod program;
 mod programs;
 mod receive;
 mod room;
 mod rounds;
+mod rr;
 mod scale;
 mod socket;
 mod strangers;
+mod tcp;
 mod transmit;
 
 use std::process::ExitCode;
@@ -43,6 +47,9 @@ fn entries() -> Vec<Entry> {
         scale::entries(),
         strangers::entries(),
         goodput::entries(),
+        tcp::entries(),
+        rr::entries(),
+        control::entries(),
     ];
     all.into_iter().flatten().collect()
 }
