@@ -129,8 +129,7 @@ impl Pairs {
     }
 
     pub(crate) fn pair(&self, arm: &str) -> Result<&Pair> {
-        let carrier = Carrier::named(arm)?;
-        let found = self.pairs.iter().find(|pair| pair.carrier == carrier);
+        let found = self.pairs.iter().find(|pair| pair.carrier.arm().name == arm);
         found.with_context(|| format!("there are no hosts for {arm}"))
     }
 }
