@@ -1,6 +1,6 @@
 //! The CPU that the measured work is bound to: how long it has worked, and who else was there.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
@@ -8,7 +8,7 @@ use nix::{
     time::{ClockId, clock_gettime},
     unistd::Pid,
 };
-use vxlan_tests::Ns;
+use vxlan_tests::{Ns, cmd};
 
 /// A sample with more packets of others on its CPU than this part of its own is void.
 const OTHERS: f64 = 0.02;
@@ -48,8 +48,23 @@ pub(crate) fn run_thread_first(thread: libc::pid_t) -> Result<()> {
     Ok(())
 }
 
-/// CPU time of the calling thread, with that of softirqs in its context: the kernel counts these
-/// here unless it was built with IRQ_TIME_ACCOUNTING.
+/// An error on a kernel that does not count softirqs as time of the thread that they interrupt:
+/// what is measured here would then not have them.
+pub(crate) fn check_kernel() -> Result<()> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let beside = fs::read_to_string(format!("/boot/config-{}", release.trim())).ok();
+    let built_in = || cmd::run(Command::new("zcat").arg("/proc/config.gz")).ok();
+    // Where the kernel does not tell, most do not.
+    let config = beside.or_else(built_in).unwrap_or_default();
+    ensure!(
+        !config.lines().any(|line| line == "CONFIG_IRQ_TIME_ACCOUNTING=y"),
+        "this kernel was built with IRQ_TIME_ACCOUNTING: CPU time of softirqs is counted apart, \
+         and too coarsely; run the benchmarks on one without"
+    );
+    Ok(())
+}
+
+/// CPU time of the calling thread, with that of softirqs in its context.
 pub(crate) fn thread_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

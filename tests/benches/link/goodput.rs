@@ -188,9 +188,9 @@ impl Room for Beside {
     fn benches(&self) -> Vec<Bench> {
         let condition = format!(
             "VXLAN frames with 64 bytes each: those of a peer at half of what the arm carries \
-             alone with a loss of up to 1 %, evenly mixed with {} million a second of unknown VNIs; sent by XDP live frames \
-             on one CPU, received by a thread on another (ring of 256), to a TC program that \
-             counts: which part of the peer's arrives",
+             alone with a loss of up to 1 %, evenly mixed with {} million a second of unknown \
+             VNIs; sent by XDP live frames on one CPU, received by a thread on another (ring of \
+             256), to a TC program that counts: which part of the peer's arrives",
             self.millions
         );
         vec![Bench {

@@ -72,6 +72,7 @@ fn run() -> Result<()> {
         return Ok(());
     }
     ensure!(!entries.is_empty(), "no benchmark is named so; --list names them");
+    cpu::check_kernel()?;
     let mut measurement = Measurement { seed: args.seed, quick: args.quick, benches: Vec::new() };
     eprintln!("seed {}", args.seed);
     for entry in entries {

@@ -23,7 +23,7 @@ impl Size {
     pub(crate) fn packets(self, full: u32) -> u32 {
         match self {
             Self::Full => full,
-            Self::Quick => full / 4,
+            Self::Quick => full / 6,
         }
     }
 }

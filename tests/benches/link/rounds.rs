@@ -65,7 +65,13 @@ fn sample(
     while let Some(reason) = &reading.void
         && retaken + 1 < TRIES
     {
-        bar.println(format!("{arm}: void, again: {reason}"));
+        let line = format!("{arm}: void, again: {reason}");
+        // A bar that is not displayed displays no lines either.
+        if bar.is_hidden() {
+            eprintln!("{line}")
+        } else {
+            bar.println(line)
+        }
         retaken += 1;
         reading = room.measure(arm).with_context(|| arm.to_owned())?;
     }

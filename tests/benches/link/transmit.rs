@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::{Result, ensure};
-use vxlan_tests::{packet::Checksum, sniff::Sniffer};
+use vxlan_tests::{
+    packet::{Checksum, ones_complement_sum},
+    sniff::Sniffer,
+};
 
 use crate::{
     frames::{PORT, Shape},
@@ -124,11 +127,19 @@ pub(crate) fn check(world: &World, lane: &mut Lane) -> Result<()> {
         let inner = if tunnels { inner(host, peer, &frame.frame)? } else { &frame.frame };
         ensure!(inner.len() == shape.bytes, "{} bytes of {}", inner.len(), shape.bytes);
         ensure!(inner[42..] == shape.payload(), "another payload in flow {flow}");
+        ensure!(checksum_is_right(inner), "a wrong checksum in flow {flow}");
         let port = u16::from_be_bytes([inner[34], inner[35]]);
         ensure!(usize::from(port) == 10_000 + flow % shape.flows, "flow {flow}: port {port}");
         ensure!(inner[30..34] == peers::inner(peer).octets(), "flow {flow}: to another host");
     }
     lane.arrived(count)
+}
+
+/// Of a UDP datagram over IPv4, if it has one.
+fn checksum_is_right(frame: &[u8]) -> bool {
+    let datagram = &frame[34..];
+    let pseudo_header = [&frame[26..34], &[0, 17], &datagram[4..6]].concat();
+    datagram[6..8] == [0, 0] || ones_complement_sum(&[&pseudo_header, datagram]) == 0xffff
 }
 
 /// What is in the tunnel.
