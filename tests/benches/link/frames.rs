@@ -36,6 +36,14 @@ impl Shape {
         format!("{}B/{}-{plural}", self.bytes, self.flows)
     }
 
+    /// As in `one flow`.
+    pub(crate) fn flows(self) -> String {
+        match self.flows {
+            1 => "one flow".to_owned(),
+            flows => format!("{flows} flows in turn"),
+        }
+    }
+
     pub(crate) fn payload(self) -> Vec<u8> {
         vec![0x5a; self.bytes.saturating_sub(HEADERS)]
     }

@@ -192,10 +192,10 @@ impl Room for Measured {
     fn benches(&self) -> Vec<Bench> {
         let Subject { name, direction, .. } = self.subject;
         let condition = format!(
-            "{}, {} flows in turn; ns of a run of {name} by the kernel's statistics, without those \
+            "{}, {}; ns of a run of {name} by the kernel's statistics, without those \
              of an empty program at the same hook in the same round",
             direction.condition(),
-            self.flows
+            shape(self.flows).flows()
         );
         vec![Bench {
             name: self.subject.name(self.flows),

@@ -64,7 +64,8 @@ impl Target {
         }
     }
 
-    fn condition(self, Shape { bytes, flows, .. }: Shape) -> String {
+    fn condition(self, shape: Shape) -> String {
+        let (bytes, flows) = (shape.bytes, shape.flows());
         let end = match self {
             Self::Sink => {
                 "to a TC program on the overlay interface that counts and drops; CPU time of \
@@ -78,7 +79,7 @@ impl Target {
                 "to a UDP socket with UDP_GRO; CPU time of generator, softirqs and reader"
             }
         };
-        format!("UDP frames of {bytes} bytes, {flows} flows in turn, {FROM}, {end}, on one CPU")
+        format!("UDP frames of {bytes} bytes, {flows}, {FROM}, {end}, on one CPU")
     }
 
     fn lanes(self, world: Rc<World>, shape: Shape, size: Size) -> Result<Lanes> {

@@ -66,7 +66,8 @@ impl Origin {
         }
     }
 
-    fn condition(self, Shape { bytes, flows, .. }: Shape) -> String {
+    fn condition(self, shape: Shape) -> String {
+        let (bytes, flows) = (shape.bytes, shape.flows());
         let from = match self {
             Self::Forwarded => {
                 "from XDP live frames into the veth of a third interface, routed into the overlay"
@@ -75,7 +76,7 @@ impl Origin {
             Self::Socket(Merging::On) => "from a connected UDP socket with UDP_SEGMENT",
         };
         format!(
-            "UDP frames of {bytes} bytes, {flows} flows in turn, {from}, to a TC program at the \
+            "UDP frames of {bytes} bytes, {flows}, {from}, to a TC program at the \
              far end of the underlay that counts and drops; CPU time of sender and softirqs, on \
              one CPU"
         )
