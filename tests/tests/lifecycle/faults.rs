@@ -9,7 +9,7 @@ use vxlan_tests::{cmd::Output, numbered::Stream};
 use crate::{
     hooks::assert_one_of_all,
     host::{CONFIG, wait_until},
-    killed::{Point, Traced, attach, points_of_a_reload, sample},
+    killed::{Point, attach, points_of_a_reload, points_of_a_start, sample},
     lost::larger,
     tunnel::Tunnel,
 };
@@ -57,6 +57,7 @@ fn check_reload(tunnel: &mut Tunnel, point: &Point, to_larger: bool, said: &Outp
         );
         let log = tunnel.host.daemon.log();
         ensure!(!text.contains("is in force, but"), "{text}");
+        ensure!(!log.contains("is not ours"), "its own program is taken for another's: {log}");
         page_is_alive(tunnel).with_context(|| format!("{point:?}: {text}\n{log}"))?;
     } else {
         ensure!(!said.success(), "{point:?}: the daemon has ended, and the reload is a success");
@@ -74,23 +75,38 @@ fn of_a_reload() -> Result<()> {
     let some = sample(all);
     let what = format!("{} calls of a reload failed", some.len());
     tunnel.carries_all(&what, |tunnel, stream| {
-        for point in &some {
-            let to_larger = !has_larger(tunnel)?;
-            let config = if to_larger { larger() } else { CONFIG.to_owned() };
-            let process = tunnel.host.daemon.pid().context("no daemon")?;
-            let mut strace = attach(process, &path, Some((point, &fault(point))))?;
-            tunnel.host.daemon.write_config(&config)?;
-            let said = tunnel.host.vxlan(&["reload"])?;
-            strace.kill()?;
-            strace.wait()?;
-            let checked = check_reload(tunnel, point, to_larger, &said);
-            checked.with_context(|| tunnel.host.daemon.log())?;
-            eprintln!("{point:?} {}: {:?}", error_of(point), said.status.code());
-            recover(tunnel, stream, &config, point)?;
-        }
-        Ok(())
+        some.iter().try_for_each(|point| fail(tunnel, stream, &path, point))
     })?;
     tunnel.down()
+}
+
+/// In each thread the same call of `bpf` fails, as where memory is short.
+#[test]
+fn of_a_reload_in_every_thread() -> Result<()> {
+    let mut tunnel = Tunnel::up()?;
+    let path = tunnel.host.pair.run.dir().join("strace.log").display().to_string();
+    tunnel.carries_all("reloads without memory", |tunnel, stream| {
+        (1..=3).try_for_each(|number| {
+            fail(tunnel, stream, &path, &Point { call: "bpf".to_owned(), number })
+        })
+    })?;
+    tunnel.down()
+}
+
+/// A reload to the other configuration, during which a call fails. `path`: where strace writes.
+fn fail(tunnel: &mut Tunnel, stream: &Stream, path: &str, point: &Point) -> Result<()> {
+    let to_larger = !has_larger(tunnel)?;
+    let config = if to_larger { larger() } else { CONFIG.to_owned() };
+    let process = tunnel.host.daemon.pid().context("no daemon")?;
+    let mut strace = attach(process, path, Some((point, &fault(point))))?;
+    tunnel.host.daemon.write_config(&config)?;
+    let output = tunnel.host.vxlan(&["reload"])?;
+    strace.kill()?;
+    strace.wait()?;
+    let checked = check_reload(tunnel, point, to_larger, &output);
+    checked.with_context(|| tunnel.host.daemon.log())?;
+    eprintln!("{point:?} {}: {:?}", error_of(point), output.status.code());
+    recover(tunnel, stream, &config, point)
 }
 
 /// The next reload, or start, makes everything as it should be.
@@ -112,13 +128,7 @@ fn recover(tunnel: &mut Tunnel, stream: &Stream, config: &str, point: &Point) ->
 #[test]
 fn of_a_start() -> Result<()> {
     let mut tunnel = Tunnel::up()?;
-    let traced = Traced::new(&tunnel);
-    tunnel.host.daemon.kill()?;
-    let mut whole = traced.prepare(&tunnel, &larger(), None)?;
-    whole.launch()?;
-    whole.abandon()?;
-    let all = traced.points()?;
-    tunnel.host.daemon.write_config(&CONFIG)?;
+    let (traced, all) = points_of_a_start(&mut tunnel)?;
     tunnel.host.daemon.launch()?;
 
     let some = sample(all);

@@ -140,16 +140,23 @@ fn turns(round: usize) -> [String; 2] {
     [new, after]
 }
 
-#[test]
-fn at_any_step_of_a_start() -> Result<()> {
-    let mut tunnel = Tunnel::up()?;
-    let traced = Traced::new(&tunnel);
+/// The system calls of a start with the larger configuration. No daemon runs afterwards, and the
+/// next start is with the other one.
+pub(crate) fn points_of_a_start(tunnel: &mut Tunnel) -> Result<(Traced, Vec<Point>)> {
+    let traced = Traced::new(tunnel);
     tunnel.host.daemon.kill()?;
-    let mut whole = traced.prepare(&tunnel, &larger(), None)?;
+    let mut whole = traced.prepare(tunnel, &larger(), None)?;
     whole.launch()?;
     whole.abandon()?;
     let all = traced.points()?;
     tunnel.host.daemon.write_config(&CONFIG)?;
+    Ok((traced, all))
+}
+
+#[test]
+fn at_any_step_of_a_start() -> Result<()> {
+    let mut tunnel = Tunnel::up()?;
+    let (traced, all) = points_of_a_start(&mut tunnel)?;
     tunnel.host.daemon.launch()?;
 
     let watch = Watch::start(tunnel.host.ns(), &tunnel.host.daemon, "a");

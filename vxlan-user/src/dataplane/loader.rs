@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, thread};
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, VerifierLogLevel,
     programs::{Program, ProgramFd, SchedClassifier, Xdp},
 };
 use aya_log::EbpfLogger;
@@ -51,6 +51,9 @@ impl DataPlane {
     pub fn load(options: LoadOptions) -> Result<Self, DataPlaneError> {
         let level = if options.trace_packets { aya_log::Level::Trace as u8 } else { 0 };
         let mut loader = EbpfLoader::new();
+        // A refusal tells its reason at this level, too. With each instruction in the log the
+        // verifier would take minutes for each try, after whatever error, also one of memory.
+        loader.verifier_log_level(VerifierLogLevel::STATS);
         loader.override_global(aya_log::LEVEL, &level, true);
         // A quarter is spare, so that an alert does not take the map for nearly full.
         let slots = options.slots.saturating_add(options.slots / 4);

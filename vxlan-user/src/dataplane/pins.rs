@@ -180,21 +180,31 @@ impl Pins {
     }
 
     /// The XDP program behind the pinned link, if there is one.
-    pub fn decap_program(&self) -> Option<u32> {
+    ///
+    /// # Errors
+    /// There is a link, and it cannot be read: whose a program is cannot be told then.
+    pub fn decap_program(&self) -> Result<Option<u32>, DataPlaneError> {
         self.program_in(&self.xdp_link())
     }
 
     /// Returns the number of the program that sees received packets first: in XDP or, if there is
     /// none, in TC.
-    pub fn receiving_program(&self) -> Option<u32> {
-        self.decap_program().or_else(|| self.program_in(&self.deliver_link()))
+    ///
+    /// # Errors
+    /// There is a link, and it cannot be read.
+    pub fn receiving_program(&self) -> Result<Option<u32>, DataPlaneError> {
+        match self.decap_program()? {
+            Some(program) => Ok(Some(program)),
+            None => self.program_in(&self.deliver_link()),
+        }
     }
 
     /// Returns the number of the program in the link of that name, of any ABI version.
-    fn program_in(&self, link: &Path) -> Option<u32> {
+    fn program_in(&self, link: &Path) -> Result<Option<u32>, DataPlaneError> {
         let is_it = |path: &PathBuf| path.file_name() == link.file_name();
-        let link = syscall::pinned(&self.links().into_iter().find(is_it)?).ok()?;
-        Some(syscall::link_info(link.as_fd()).ok()?.program)
+        let Some(path) = self.links().into_iter().find(is_it) else { return Ok(None) };
+        let info = syscall::pinned(&path).and_then(|link| syscall::link_info(link.as_fd()));
+        info.map(|info| Some(info.program)).map_err(|error| DataPlaneError::pin(&path, error))
     }
 
     /// Returns whether this daemon has pinned anything.

@@ -6,8 +6,8 @@
 
 use crate::{
     attach_mode::AttachMode,
-    config::{Config, ConfigError, TcMode, XdpSetting},
-    dataplane::{AttachModes, Pins, Refusal, TcHook, names, program_name},
+    config::{Config, TcMode, XdpSetting},
+    dataplane::{AttachModes, DataPlaneError, Pins, Refusal, TcHook, names, program_name},
     host::{DriverInfo, UnderlayLink, VirtioFeatures},
 };
 
@@ -15,27 +15,27 @@ use crate::{
 ///
 /// # Errors
 /// The configuration asks for an XDP mode, and a foreign program is attached; or for generic XDP on
-/// an interface that stands on others.
+/// an interface that stands on others. Or the daemon's own link cannot be read.
 pub(in crate::daemon) fn for_host(
     config: &Config,
     underlay: &UnderlayLink,
     pins: &Pins,
-) -> Result<AttachModes, ConfigError> {
+) -> anyhow::Result<AttachModes> {
     let mut modes = match config.underlay.xdp.value {
         XdpSetting::Auto => vec![AttachMode::Native, AttachMode::Off],
         XdpSetting::Only(AttachMode::Off) => {
             return Ok(AttachModes { allowed: vec![AttachMode::Off], ..AttachModes::default() });
         }
         XdpSetting::Only(AttachMode::Generic) if is_stacked(underlay) => {
-            return Err(config.error(&config.underlay.xdp, stacked(&underlay.name)));
+            return Err(config.error(&config.underlay.xdp, stacked(&underlay.name)).into());
         }
         XdpSetting::Only(mode) => vec![mode],
     };
     let mut refused = Vec::new();
-    if let Some(foreign) = foreign(underlay, pins) {
+    if let Some(foreign) = foreign(underlay, pins)? {
         let (is_decap, reason) = (foreign.is_decap(), foreign.sentence(&underlay.name));
         if is_decap || config.underlay.xdp.value != XdpSetting::Auto {
-            return Err(config.error(&config.underlay.interface, format!("{reason}.")));
+            return Err(config.error(&config.underlay.interface, format!("{reason}.")).into());
         }
         // The kernel takes no second program in either mode.
         modes.retain(|mode| *mode == AttachMode::Off);
@@ -95,9 +95,10 @@ struct Foreign {
     name: Option<String>,
 }
 
-fn foreign(underlay: &UnderlayLink, pins: &Pins) -> Option<Foreign> {
-    let id = underlay.xdp?.program_id;
-    (pins.decap_program() != Some(id)).then(|| Foreign { id, name: program_name(id) })
+fn foreign(underlay: &UnderlayLink, pins: &Pins) -> Result<Option<Foreign>, DataPlaneError> {
+    let Some(id) = underlay.xdp.map(|xdp| xdp.program_id) else { return Ok(None) };
+    let ours = pins.decap_program()? == Some(id);
+    Ok((!ours).then(|| Foreign { id, name: program_name(id) }))
 }
 
 impl Foreign {

@@ -38,7 +38,7 @@ impl PreviousGenerations {
         }
         let open = |generation| PreviousGeneration::open(&directories.pins, generation);
         let opened = generations.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let receiving = directories.pins.receiving_program();
+        let receiving = directories.pins.receiving_program()?;
         let attached = opened
             .iter()
             .rposition(|previous| receiving.is_some_and(|program| previous.has_program(program)));
