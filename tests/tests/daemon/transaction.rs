@@ -7,7 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{cmd, wait::joined};
+use vxlan_tests::{
+    cmd,
+    kernel::{self, Feature},
+    wait::joined,
+};
 
 use crate::host::{CONFIG, Host, tc, wait_until};
 
@@ -38,31 +42,42 @@ fn send(signal: &str, process: u32) -> Result<()> {
     Ok(())
 }
 
-/// Programs are attached, but not yet to all interfaces.
-fn is_attaching(host: &Host) -> Result<bool> {
-    Ok(overlays(host)? > 0 && tc(host.ns(), "many1")?[1] == ["encap"])
+/// Ends a start at a moment of it, and looks whether anything is left.
+fn undone(host: &Host, signal: &str, moment: fn(&Host) -> Result<bool>) -> Result<()> {
+    let before = host.state()?;
+    let mut start: Command = host.daemon.command(&["run"]);
+    start.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = start.spawn()?;
+    wait_until("the start is half-way", || moment(host))?;
+    send(signal, child.id())?;
+    let began = Instant::now();
+    let output = child.wait_with_output()?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(0), "{:?}: {log}", output.status);
+    ensure!(log.contains("the start is undone"), "{log}");
+    ensure!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    host.state()?.assert_is(&before, "the start");
+    Ok(())
 }
 
 #[test]
 fn a_signal_during_a_start_undoes_it() -> Result<()> {
     let host = Host::new(&with_many_networks())?;
-    let before = host.state()?;
-    let made: fn(&Host) -> Result<bool> = |host| Ok(overlays(host)? > 0);
-    for (signal, moment) in [("TERM", made), ("INT", made), ("TERM", is_attaching)] {
-        let mut start: Command = host.daemon.command(&["run"]);
-        start.stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = start.spawn()?;
-        wait_until("the start is half-way", || moment(&host))?;
-        send(signal, child.id())?;
-        let began = Instant::now();
-        let output = child.wait_with_output()?;
-        let log = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.code() == Some(0), "{:?}: {log}", output.status);
-        ensure!(log.contains("the start is undone"), "{log}");
-        ensure!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-        host.state()?.assert_is(&before, "the start");
+    for signal in ["TERM", "INT"] {
+        undone(&host, signal, |host| Ok(overlays(host)? > 0))?;
     }
     Ok(())
+}
+
+/// Attaching a link takes the kernel a while, unlike a filter.
+#[test]
+fn a_signal_while_programs_are_attached_undoes_a_start() -> Result<()> {
+    if !kernel::needs(Feature::Tcx)? {
+        return Ok(());
+    }
+    let linked = "xdp = \"auto\"\ntc = \"tcx\"";
+    let host = Host::new(&with_many_networks().replace("xdp = \"auto\"", linked))?;
+    undone(&host, "TERM", |host| Ok(overlays(host)? > 0 && tc(host.ns(), "many1")?[1] == ["encap"]))
 }
 
 #[test]
