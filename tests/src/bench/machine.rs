@@ -46,7 +46,8 @@ impl Machine {
             cpu: cpu_field(&cpuinfo, "model name"),
             hypervisor: if cpu_field(&cpuinfo, "flags").split(' ').any(|flag| flag == "hypervisor")
             {
-                first_line("/sys/class/dmi/id/product_name").unwrap_or_else(|| "virtual".into())
+                first_line("/sys/class/dmi/id/product_name")
+                    .unwrap_or_else(|| "of unknown kind".into())
             } else {
                 String::new()
             },

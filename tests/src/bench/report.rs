@@ -36,7 +36,8 @@ impl Report {
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
+        // A line for each benchmark: within a string quotes are escaped, so this is in none.
+        let text = serde_json::to_string(self)?.replace("{\"bench\":", "\n{\"bench\":") + "\n";
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
 

@@ -13,6 +13,8 @@ struct Program {
     size: u32,
     /// Instructions that the verifier went through, on all paths.
     verified: Option<u32>,
+    /// Bytes of machine code, which have to fit into the caches of a CPU; 0 without a JIT.
+    jited: u32,
 }
 
 fn programs(trace_packets: bool) -> [Program; 4] {
@@ -32,6 +34,7 @@ fn programs(trace_packets: bool) -> [Program; 4] {
         name,
         size: info.size_translated().expect("a size"),
         verified: info.verified_instruction_count(),
+        jited: info.size_jitted(),
     })
 }
 
@@ -61,6 +64,23 @@ fn what_the_programs_cost() {
         // Another kernel or compiler comes to another number: worth a word, no failure.
         if now != record {
             println!("{name} {tracing}: {now} verified, {record} recorded");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Machine code stays below its ceilings, and is as recorded.
+#[test]
+fn how_long_their_machine_code_is() {
+    let mut wrong = String::new();
+    for Program { name, jited, .. } in programs(false) {
+        let (record, ceiling) = recorded(name, "jited");
+        if jited > ceiling {
+            let _ = writeln!(wrong, "{name}: {jited} bytes, over its ceiling {ceiling}");
+        }
+        // Another kernel, compiler or processor comes to another number.
+        if jited != record {
+            println!("{name}: {jited} bytes, {record} recorded");
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

@@ -74,6 +74,11 @@ impl Document {
                 rows.push_str(&format!("\n{}", Table::of_arms(measured).markdown()));
             }
         }
+        if benches.is_empty() {
+            let parts = ["machine", "overview", "benchmarks"];
+            let text = "\nNothing has been measured yet: `cargo xtask bench --document` does.\n";
+            return Ok(Self { parts: parts.map(|name| (name, text.to_owned())), plots });
+        }
         let parts = [
             ("machine", machine(report)),
             ("overview", format!("\n{}", Table::of_benches(report).markdown())),
@@ -123,8 +128,11 @@ fn machine(report: &Report) -> String {
     } = &report.machine;
     let measurement = &report.measurement;
     let rounds = measurement.benches.iter().map(|measured| measured.rounds.len()).max();
-    let virtual_machine =
-        if hypervisor.is_empty() { String::new() } else { format!(", virtual ({hypervisor})") };
+    let virtual_machine = if hypervisor.is_empty() {
+        String::new()
+    } else {
+        format!(", a virtual machine ({hypervisor})")
+    };
     let mitigations: Vec<_> =
         mitigations.iter().map(|(flaw, status)| format!("{flaw}: {status}")).collect();
     let rows = [
