@@ -84,7 +84,8 @@ struct Beside {
 
 impl Beside {
     fn new(size: Size) -> Result<Self> {
-        let world = World::new(&CARRIERS.map(Spec::new))?;
+        let carriers = Carrier::with_before(&CARRIERS);
+        let world = World::new(&carriers.into_iter().map(Spec::new).collect::<Vec<_>>())?;
         let receiver = |host: &Host| {
             receive_in_a_thread(&host.ns)?;
             Ok(Receiver {

@@ -14,6 +14,7 @@
 use std::{
     cell::OnceCell,
     collections::BTreeMap,
+    env,
     net::{Ipv4Addr, SocketAddr},
     rc::Rc,
 };
@@ -24,7 +25,7 @@ use vxlan_tests::{
     Config, Netns, Ns, Run,
     bench::{Arm, Role},
     conserve::driver_stats,
-    daemon::Daemon,
+    daemon::{self, Daemon},
     foreign::{ForeignXdp, Mode},
     kernel_vxlan::KernelVxlan,
     link::{UNDERLAY, Wire, mac_text, set_wire},
@@ -43,6 +44,9 @@ pub(crate) const LAN_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 pub(crate) const PEER_MAC: Mac = [2, 0, 0, 0, 0x44, 1];
 pub(crate) const OVERLAY: &str = "vxlan43";
 
+/// The environment's variable that names another binary to compare with.
+const BEFORE: &str = "VXLAN_BEFORE";
+
 /// What carries an arm's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Carrier {
@@ -54,12 +58,23 @@ pub(crate) enum Carrier {
     KernelXdp,
     None,
     NoneXdp,
+    /// Another version of this product, in native XDP.
+    Before,
 }
 
-use Carrier::{Generic, Kernel, KernelXdp, Native, NoneXdp, Tc};
+use Carrier::{Before, Generic, Kernel, KernelXdp, Native, NoneXdp, Tc};
 
 impl Carrier {
     pub(crate) const ALL: [Self; 7] = [Native, Generic, Tc, Kernel, KernelXdp, Self::None, NoneXdp];
+
+    /// These, and the other version where one is to be compared with.
+    pub(crate) fn with_before(carriers: &[Self]) -> Vec<Self> {
+        let mut all = carriers.to_vec();
+        if env::var_os(BEFORE).is_some() {
+            all.push(Before);
+        }
+        all
+    }
 
     pub(crate) fn arm(self) -> Arm {
         let (name, role) = match self {
@@ -70,6 +85,7 @@ impl Carrier {
             KernelXdp => ("kernel+xdp", Role::Kernel),
             Self::None => ("none", Role::Ceiling),
             NoneXdp => ("none+xdp", Role::Floor),
+            Before => return Arm::new("before", Role::Ours).against("native"),
         };
         Arm::new(name, role)
     }
@@ -77,11 +93,22 @@ impl Carrier {
     /// `xdp` in the configuration, where it is this product.
     pub(crate) fn mode(self) -> Option<&'static str> {
         match self {
-            Native => Some("native"),
+            Native | Before => Some("native"),
             Generic => Some("generic"),
             Tc => Some("off"),
             Kernel | KernelXdp | Self::None | NoneXdp => None,
         }
+    }
+
+    /// Starts its daemon.
+    pub(crate) fn start(self, ns: &Ns, run: &Run, name: &str, config: &str) -> Result<Daemon> {
+        let binary = match (self, env::var_os(BEFORE)) {
+            (Before, Some(binary)) => binary.into(),
+            _ => daemon::binary()?,
+        };
+        let mut daemon = Daemon::prepare_with(binary, ns, run, name, config)?;
+        daemon.launch()?;
+        Ok(daemon)
     }
 
     /// Is there a tunnel?
@@ -156,7 +183,7 @@ impl Host {
         match carrier.mode() {
             Some(mode) => {
                 let config = config(mode, peers);
-                daemon = Some(Daemon::start(&ns, run, &name, &config)?);
+                daemon = Some(carrier.start(&ns, run, &name, &config)?);
             }
             None if carrier.tunnels() => {
                 let device = KernelVxlan::new(OVERLAY, VNI, OWN.into(), PEER.into());
@@ -263,7 +290,8 @@ pub(crate) struct Shared(Rc<OnceCell<Rc<World>>>);
 impl Shared {
     /// With one peer each.
     pub(crate) fn plain(&self, carriers: &[Carrier]) -> Result<Rc<World>> {
-        self.get(&carriers.iter().copied().map(Spec::new).collect::<Vec<_>>())
+        let carriers = Carrier::with_before(carriers);
+        self.get(&carriers.into_iter().map(Spec::new).collect::<Vec<_>>())
     }
 
     pub(crate) fn get(&self, specs: &[Spec]) -> Result<Rc<World>> {

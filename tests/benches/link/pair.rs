@@ -121,7 +121,8 @@ pub(crate) fn shared(
 impl Pairs {
     pub(crate) fn new(medium: Medium, carriers: &[Carrier]) -> Result<Self> {
         let run = Run::new()?;
-        let pairs = carriers.iter().enumerate().map(|(number, &carrier)| {
+        let carriers = Carrier::with_before(carriers);
+        let pairs = carriers.into_iter().enumerate().map(|(number, carrier)| {
             Pair::new(&run, number, medium, carrier)
                 .with_context(|| format!("the hosts of the arm {}", carrier.arm().name))
         });
@@ -273,7 +274,7 @@ fn tunnel(ns: &Ns, run: &Run, name: &str, side: Side, carrier: Carrier) -> Resul
     if let Some(mode) = carrier.mode() {
         let underlay = format!("xdp = \"{mode}\"");
         let config = Tunnel { underlay: &underlay, ..tunnel }.config(side);
-        return Daemon::start(ns, run, name, &config).map(Some);
+        return carrier.start(ns, run, name, &config).map(Some);
     }
     if carrier.tunnels() {
         tunnel.kernel(side, OVERLAY).nolearning().mtu(INNER_MTU).create(ns)?;

@@ -113,9 +113,25 @@ impl Subject {
         Ok(Some(ns.exec(|| program.attach(hook, ifindex))??))
     }
 
-    /// What the kernel knows of the program, or of the empty one.
-    fn info(self, world: &World, empty: bool) -> Result<ProgramInfo> {
-        let carrier = if empty { self.empty } else { self.carrier };
+    /// Its arms: the program, the empty one, and that of another version.
+    fn arms(self) -> Vec<(Arm, Carrier)> {
+        let mut arms = vec![
+            (Arm::new(self.name, Role::Ours), self.carrier),
+            (Arm::new(EMPTY, Role::Floor), self.empty),
+        ];
+        let before = Carrier::Before;
+        if self.carrier == Carrier::Native && Carrier::with_before(&[]).contains(&before) {
+            arms.push((before.arm().against(self.name), before));
+        }
+        arms
+    }
+
+    /// What the kernel knows of the program of an arm.
+    fn info(self, world: &World, arm: &str) -> Result<ProgramInfo> {
+        let arms = self.arms();
+        let found = arms.iter().find(|(other, _)| other.name == arm);
+        let &(_, carrier) = found.with_context(|| format!("there is no arm {arm}"))?;
+        let empty = arm == EMPTY;
         let ns = &world.host(Spec::new(carrier))?.ns;
         match self.at {
             Place::Xdp => xdp(ns),
@@ -160,13 +176,12 @@ impl Measured {
     fn new(world: Rc<World>, subject: Subject, flows: usize, size: Size) -> Result<Self> {
         let empty = subject.attach_empty(&world)?;
         let direction = subject.direction;
-        let lane = |(name, carrier): (&str, Carrier)| {
+        let lane = |(arm, carrier): (Arm, Carrier)| {
             let host = world.host(Spec::new(carrier))?;
             let sink: ToSink = direction.sink(&world, host)?;
-            direction.lane(&world, host, Arm::new(name, Role::Ours), sink, shape(flows))
+            direction.lane(&world, host, arm, sink, shape(flows))
         };
-        let arms = [(subject.name, subject.carrier), (EMPTY, subject.empty)];
-        let lanes = arms.into_iter().map(lane).collect::<Result<_>>()?;
+        let lanes = subject.arms().into_iter().map(lane).collect::<Result<_>>()?;
         let lanes = direction.lanes("program", "", size, lanes, Rc::clone(&world));
         let statistics = enable_stats(Stats::RunTime)?;
         Ok(Self { subject, flows, lanes, world, _empty: empty, _statistics: statistics })
@@ -174,10 +189,9 @@ impl Measured {
 
     /// Nanoseconds of each run in a sample of that arm.
     fn cost(&mut self, arm: &str) -> Result<(f64, Option<String>)> {
-        let empty = arm == EMPTY;
-        let before = self.subject.info(&self.world, empty)?;
+        let before = self.subject.info(&self.world, arm)?;
         let reading = self.lanes.measure(arm)?;
-        let after = self.subject.info(&self.world, empty)?;
+        let after = self.subject.info(&self.world, arm)?;
         ensure!(before.id() == after.id(), "{arm} was replaced by another program");
         let runs = after.run_count() - before.run_count();
         let packets = u64::from(self.lanes.packets);
@@ -204,7 +218,7 @@ impl Room for Measured {
             better: Better::Less,
             // Nothing of the kernel's is a program.
             baseline: String::new(),
-            arms: vec![Arm::new(name, Role::Ours), Arm::new(EMPTY, Role::Floor)],
+            arms: self.subject.arms().into_iter().map(|(arm, _)| arm).collect(),
         }]
     }
 

@@ -133,10 +133,11 @@ fn shape(flows: usize) -> Shape {
 fn arm(carrier: Carrier, axis: &str, x: usize) -> Arm {
     let line = carrier.arm();
     let kernel = Carrier::Kernel.arm().name;
+    let other = line.baseline.as_ref().unwrap_or(&kernel);
     let baseline = if carrier == Carrier::Kernel { 1 } else { x };
     Arm::new(&format!("{} {x}", line.name), line.role)
         .at(&line.name, axis, x as f64)
-        .against(&format!("{kernel} {baseline}"))
+        .against(&format!("{other} {baseline}"))
 }
 
 fn many_peers(world: Rc<World>, direction: Direction, size: Size) -> Result<Lanes> {

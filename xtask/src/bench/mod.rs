@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Repeat the order of an earlier run
     #[arg(long)]
     seed: Option<u64>,
+    /// Compare with another `vxlan` binary, too: it is the arm `before`
+    #[arg(long, value_name = "BINARY", conflicts_with_all = ["check", "document"])]
+    before: Option<PathBuf>,
     /// List the names and measure nothing
     #[arg(long)]
     list: bool,
@@ -95,6 +98,9 @@ fn measure(args: &Args) -> Result<Report> {
     }
     if let Some(seed) = args.seed {
         cmd.arg("--seed").arg(seed.to_string());
+    }
+    if let Some(before) = &args.before {
+        cmd.env("VXLAN_BEFORE", before);
     }
     // What an earlier run has left must not be taken for this one's.
     if measured.exists() {
