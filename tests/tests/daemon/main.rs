@@ -14,6 +14,7 @@ mod identity;
 mod learned;
 mod lock;
 mod many_learned;
+mod many_networks;
 mod metrics;
 mod migration;
 mod output;

@@ -13,22 +13,16 @@ use vxlan_tests::{
     wait::joined,
 };
 
-use crate::host::{CONFIG, Host, tc, wait_until};
+use crate::{
+    host::{CONFIG, Host, tc, wait_until},
+    many_networks::with_networks,
+};
 
 /// So many networks that making them takes a while.
 const MANY: u32 = 150;
 
 fn with_many_networks() -> String {
-    let network = |n: u32| {
-        let (vni, high, low) = (1_000 + n, n >> 8, n & 0xff);
-        format!(
-            "\n[[network]]\nvni = {vni}\ninterface = \"many{n}\"\n\
-             addresses = [\"10.{high}.{low}.1/32\"]\n\n[[network.member]]\npeer = \"a\"\n\
-             allowed_ips = [\"10.{high}.{low}.2/32\"]\n"
-        )
-    };
-    let networks: Vec<String> = (1..=MANY).map(network).collect();
-    format!("{}{}", *CONFIG, networks.concat())
+    with_networks(MANY)
 }
 
 fn overlays(host: &Host) -> Result<usize> {

@@ -39,8 +39,7 @@ pub async fn check(directories: &Directories, host: &Host) -> anyhow::Result<Pre
     }
     let unrouted = unrouted(&preflight, host).await?;
     preflight.warnings.extend(unrouted);
-    takeover::rehearse(directories, &preflight, LoadOptions::default()).await?;
-    Ok(preflight)
+    takeover::rehearse(directories, preflight, LoadOptions::default()).await
 }
 
 /// Checks the file alone, which needs no rights.

@@ -35,7 +35,7 @@ pub async fn down(directories: &Directories) -> anyhow::Result<Removed> {
 
     removed.pins = directories.pins.exist();
     // Without a record only the pins tell which networks the daemon made.
-    let orphans = if state.is_none() { directories.pins.attached_vnis() } else { Vec::new() };
+    let orphans = if state.is_none() { directories.pins.network_vnis() } else { Vec::new() };
     if let Err(error) = directories.pins.remove() {
         problems.push(error.to_string());
     }

@@ -12,19 +12,20 @@
 //! 4. `down`
 //! 5. `check`: what a start would come to
 //! 6. `serve`: the command line's socket, metrics page, service manager, log of the programs
-//! 7. `reload_requests`
-//! 8. `probing`
-//! 9. `takeover`: the transaction that changes the host
-//! 10. `reconcile`: keeps the data plane in line with the host
-//! 11. `paths`: path resolution and path MTUs
-//! 12. `running`: the active data plane
-//! 13. `overlay_specs`: what the host shall have for each network
-//! 14. `preflight`: checks that read only
-//! 15. `interrupt`: SIGINT and SIGTERM
-//! 16. `turns`: how long the event loop takes for each event
-//! 17. `directories`
-//! 18. `peer_names`: names of peers for one line of the log
-//! 19. `open_files`
+//! 7. `reload_preparation`: what a reload does beside the event loop
+//! 8. `reload_requests`
+//! 9. `probing`
+//! 10. `takeover`: the transaction that changes the host
+//! 11. `reconcile`: keeps the data plane in line with the host
+//! 12. `paths`: path resolution and path MTUs
+//! 13. `running`: the active data plane
+//! 14. `overlay_specs`: what the host shall have for each network
+//! 15. `preflight`: checks that read only
+//! 16. `interrupt`: SIGINT and SIGTERM
+//! 17. `turns`: how long the event loop takes for each event
+//! 18. `directories`
+//! 19. `peer_names`: names of peers for one line of the log
+//! 20. `open_files`
 
 mod check;
 mod directories;
@@ -39,6 +40,7 @@ mod preflight;
 mod probing;
 mod reconcile;
 mod reload;
+mod reload_preparation;
 mod reload_requests;
 mod run;
 mod running;

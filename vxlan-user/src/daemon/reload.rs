@@ -1,6 +1,6 @@
-//! Applies a new configuration to a running daemon, whole or not at all. [`super::takeover`]
-//! changes the data plane; this module hands all other parts of the daemon over to the new data
-//! plane.
+//! Applies a new configuration to a running daemon, whole or not at all, once it is prepared
+//! ([`super::reload_preparation`]). [`super::takeover`] changes the data plane; this module hands
+//! all other parts of the daemon over to the new data plane.
 
 use tokio::net::TcpListener;
 
@@ -15,10 +15,10 @@ use super::{
         ageing::{self, Ageing},
         underlay::UnderlayReconciler,
     },
-    reload_requests::{ReloadOutcome, ReloadRequests},
+    reload_requests::ReloadOutcome,
     running::ActivePlane,
     serve::{listeners::Listeners, program_log::ProgramLog, service_manager::ServiceManager},
-    takeover::{Takeover, take_over},
+    takeover::{Prepared, Takeover, take_over},
 };
 use crate::{
     config,
@@ -41,16 +41,14 @@ pub(super) struct Reload<'a, 'b> {
 }
 
 impl Reload<'_, '_> {
-    /// Reads the configuration file and applies it, or leaves everything as it is and returns why.
-    /// Notifies the service manager and the metrics.
+    /// Applies what was prepared, or leaves everything as it is and returns why. Notifies the
+    /// service manager and the metrics.
     pub(super) async fn run(
         &mut self,
-        requests: &mut ReloadRequests,
+        prepared: anyhow::Result<Prepared>,
         service_manager: &mut ServiceManager,
     ) -> ReloadOutcome {
-        service_manager.notify_reloading();
-        requests.record_file_version();
-        let result = self.apply().await;
+        let result = self.apply(prepared).await;
         service_manager.notify_ready(self.running, &self.probing.reports().latest());
         match result {
             Ok(changes) => {
@@ -68,13 +66,17 @@ impl Reload<'_, '_> {
         }
     }
 
-    async fn apply(&mut self) -> anyhow::Result<config::Changes> {
+    async fn apply(
+        &mut self,
+        prepared: anyhow::Result<Prepared>,
+    ) -> anyhow::Result<config::Changes> {
         let (directories, host) = (self.directories, self.host);
-        // The next generation begins with the record, which must hold what was learned up to now.
+        let mut prepared = prepared?;
+        // Since then the daemon may have learned something, and somebody may have removed pins.
         self.reconciler.save(self.running);
-        // Without pins the programs at work would look like somebody else's.
         self.running.plane.restore_pins(&directories.pins, self.running.generation())?;
-        let preflight = preflight::inspect(directories, host).await?;
+        prepared.refresh(&self.running.state)?;
+        let preflight = &prepared.preflight;
         let before = &self.running.preflight;
         let listener = match same_listener(&before.config, &preflight.config) {
             true => None,
@@ -89,9 +91,9 @@ impl Reload<'_, '_> {
             tracing::warn!("{warning}");
         }
         let (interrupt, options) = (self.interrupt, self.options);
-        let with = Takeover { directories, host, options, interrupt, running: Some(self.running) };
+        let with = Takeover { directories, host, interrupt, running: Some(self.running) };
         let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
-        let (next, parts) = match take_over(with, preflight, open_parts).await {
+        let (next, parts) = match take_over(with, prepared, open_parts).await {
             Ok(taken) => taken,
             Err(error) => {
                 // What cannot be opened is attached again by the next look at the hooks.

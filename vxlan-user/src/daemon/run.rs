@@ -28,10 +28,11 @@ use super::{
         underlay::{self, UnderlayReconciler},
     },
     reload::Reload,
+    reload_preparation::Preparation,
     reload_requests::ReloadRequests,
     running::ActivePlane,
     serve::{listeners::Listeners, program_log::ProgramLog, service_manager::ServiceManager},
-    takeover::{Takeover, take_over},
+    takeover::{Takeover, prepare, take_over},
     turns::Turns,
 };
 use crate::{
@@ -104,6 +105,7 @@ pub async fn run(
 
     let mut reconciler = Reconciler::new(directories, &host, &running);
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
+    let mut preparation = None;
     loop {
         turns.end();
         if reconciler.take_overlays_changed() {
@@ -140,7 +142,18 @@ pub async fn run(
                 let event = event.context("cannot receive probes")?;
                 probing.handle(event, &mut running, &mut reconciler);
             }
-            request = requests.next() => {
+            request = requests.next(), if preparation.is_none() => {
+                turns.begin("a request to reload");
+                // All that wait by now ask for the same file.
+                let waiting = request.into_iter().chain(requests.waiting()).collect();
+                service_manager.notify_reloading();
+                requests.record_file_version();
+                // The next generation begins with the record and the pins.
+                reconciler.save(&mut running);
+                host_pass.restore_pins(&mut running);
+                preparation = Some(Preparation::begin(directories, options, waiting));
+            }
+            prepared = Preparation::ended(&mut preparation) => {
                 turns.begin("a reload");
                 let mut reload = Reload {
                     directories,
@@ -154,13 +167,12 @@ pub async fn run(
                     ageing: &mut ageing,
                     listeners: &mut listeners,
                 };
-                // All that wait by now ask for the same file.
-                let waiting: Vec<_> = request.into_iter().chain(requests.waiting()).collect();
-                let outcome = reload.run(&mut requests, &mut service_manager).await;
+                let outcome = reload.run(prepared, &mut service_manager).await;
                 host_pass.reload(&running);
-                for request in waiting {
-                    let _requester_is_gone = request.send(outcome.clone());
-                }
+                // What was prepared was read before the latest news.
+                underlay.reconcile(&mut running, &mut probing).await;
+                reconciler.observe(&[HostEvent::Overrun], &running);
+                preparation.take().into_iter().for_each(|ended| ended.report(&outcome));
             }
             () = host_pass.due() => {
                 turns.begin("what the daemon made on the host");
@@ -200,6 +212,7 @@ pub async fn run(
         }
     }
     service_manager.notify_stopping();
+    preparation.into_iter().for_each(Preparation::give_up);
     reconciler.save(&mut running);
     clear_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
@@ -235,8 +248,9 @@ async fn start(
         tracing::warn!("{warning}");
     }
     let icmp = IcmpListener::open(&preflight.underlay.name)?;
-    let with = Takeover { directories, host, options, interrupt, running: None };
+    let prepared = prepare(directories, preflight, options, Some(interrupt)).await?;
+    let with = Takeover { directories, host, interrupt, running: None };
     let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
-    let (running, parts) = take_over(with, preflight, open_parts).await?;
+    let (running, parts) = take_over(with, prepared, open_parts).await?;
     Ok(Start { running, parts, listener, address, icmp })
 }

@@ -57,13 +57,15 @@ impl PreviousFilter {
         Self { interface: interface.to_owned(), at, name, program: pins.program_of(of, name) }
     }
 
-    /// Puts the filter's program back, should another have taken its place. An interface that is
-    /// gone is no error.
+    /// Puts the filter's program back, should another have taken its place or the filter be gone.
+    /// An interface that is gone is no error.
     pub(super) fn restore(&self) -> Result<(), String> {
         let failed = |error: String| format!("{} on {}: {error}", self.name, self.interface);
         let mut program = SchedClassifier::from_pin(&self.program)
             .map_err(|error| failed(format!("{}: {error}", self.program.display())))?;
-        let _interface_is_gone = clsact::replace_any(&mut program, &self.interface, self.at);
+        if !clsact::replace_any(&mut program, &self.interface, self.at) {
+            let _interface_is_gone = attach_filter(&mut program, &self.interface, self.at);
+        }
         Ok(())
     }
 }
@@ -108,8 +110,7 @@ impl DataPlane {
         let path = pins.segmented_link();
         let stand_in = self.fd_of(names::DELIVER)?;
         let place = Place { name: names::SEGMENTED, target, at: TcAttachType::Ingress, stand_in };
-        let hooks = TcHooks { now: hook, previous: Some(hook) };
-        self.attach_at(&place, hooks, path)
+        self.attach_at(&place, TcHooks::unchanged(hook), path)
     }
 
     /// Attaches the program of a place, and holds its link for as long as the daemon lives.
@@ -129,12 +130,11 @@ impl DataPlane {
         &mut self,
         target: AttachTarget<'_>,
         vni: u32,
-        hook: TcHook,
+        hooks: TcHooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
-        let hooks = TcHooks { now: hook, previous: Some(hook) };
         self.attach_encap(target, vni, hooks, pins)?;
-        if hook == TcHook::Netlink {
+        if hooks.now == TcHook::Netlink {
             let program = self.classifier(names::ENCAP)?;
             let _stays_behind = move_filter(program, target.interface, TcAttachType::Egress);
         }

@@ -94,6 +94,13 @@ pub struct TcHooks {
     pub previous: Option<TcHook>,
 }
 
+impl TcHooks {
+    /// The hook stays as it is.
+    pub const fn unchanged(hook: TcHook) -> Self {
+        Self { now: hook, previous: Some(hook) }
+    }
+}
+
 /// An interface to attach to.
 #[derive(Clone, Copy, Debug)]
 pub struct AttachTarget<'a> {

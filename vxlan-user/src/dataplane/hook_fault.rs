@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    attachment::{HookFault, TcHook},
+    attachment::HookFault,
     error::{DataPlaneError, program_error},
     loader::DataPlane,
     names,
@@ -88,7 +88,6 @@ fn fault_of(
 /// hook of TC.
 pub fn has_tcx_programs(ifindex: u32, ingress: bool) -> bool {
     let hook = if ingress { TcxHook::Ingress } else { TcxHook::Egress };
-    // Before Linux 6.6 there are no such links, and the kernel does not know the question.
-    TcHook::for_kernel() == TcHook::Tcx
-        && syscall::tcx_links(ifindex, hook).is_ok_and(|links| !links.is_empty())
+    // Before Linux 6.6 there are no such links, and the kernel refuses the question.
+    syscall::tcx_links(ifindex, hook).is_ok_and(|links| !links.is_empty())
 }

@@ -1,11 +1,34 @@
-//! Opening single maps of the active generation through their pins.
+//! Opening single maps through their pins, and what those tell that need no record.
 
-use aya::maps::{MapData, MapError};
+use std::path::Path;
+
+use aya::maps::{HashMap, Map, MapData, MapError};
 
 use super::{error::DataPlaneError, pins::Pins};
 
 pub(super) const NOT_LOADED: &str = "there is no such pin: no data plane is loaded here. Start one \
                                      with `vxlan run`, or name the right place with --pin-dir";
+
+impl Pins {
+    /// Returns the VNIs of the networks of all pinned links and maps, as far as this version can
+    /// read these.
+    pub fn network_vnis(&self) -> Vec<u32> {
+        let linked = self.encap_links().into_iter().map(|(vni, _)| vni);
+        let mapped = self.maps("NETWORK_BY_VNI").into_iter().flat_map(|path| vnis(&path));
+        let mut all: Vec<u32> = linked.chain(mapped).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// Returns the keys of a map whose keys are VNIs in network order.
+fn vnis(path: &Path) -> Vec<u32> {
+    let map = MapData::from_pin(path).and_then(Map::from_map_data);
+    let map = map.ok().and_then(|map| HashMap::<_, [u8; 4], u32>::try_from(map).ok());
+    let keys = map.iter().flat_map(|map| map.keys().map_while(Result::ok).collect::<Vec<_>>());
+    keys.map(u32::from_be_bytes).collect()
+}
 
 /// Opens a map.
 pub(super) fn open(

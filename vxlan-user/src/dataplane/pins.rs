@@ -49,6 +49,12 @@ impl Pins {
         self.directory().join(generation.to_string()).join(name.to_lowercase())
     }
 
+    /// Returns the paths at which the generations of this ABI version have a map, if they have it.
+    pub(super) fn maps(&self, name: &str) -> Vec<PathBuf> {
+        let generations = entries(&self.directory()).into_iter();
+        generations.map(|generation| generation.join(name.to_lowercase())).collect()
+    }
+
     pub(super) fn map_of(&self, generation: &Generation, name: &str) -> PathBuf {
         self.maps_of(generation).join(name.to_lowercase())
     }
@@ -98,11 +104,6 @@ impl Pins {
     pub(super) fn links(&self) -> Vec<PathBuf> {
         let all = self.versions().into_iter().flat_map(|version| entries(&version));
         all.filter(|path| is_link(path)).collect()
-    }
-
-    /// Returns the VNIs of the networks whose `encap` is attached by a pinned link.
-    pub fn attached_vnis(&self) -> Vec<u32> {
-        self.encap_links().into_iter().map(|(vni, _)| vni).collect()
     }
 
     /// Returns the paths of the pinned links of `encap`, with their VNIs.

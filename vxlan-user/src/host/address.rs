@@ -129,7 +129,7 @@ impl Host {
         Ok(messages)
     }
 
-    async fn all_address_messages(&self) -> Result<Vec<AddressMessage>, HostError> {
+    pub(super) async fn all_address_messages(&self) -> Result<Vec<AddressMessage>, HostError> {
         let dump = self.handle.address().get().execute().try_collect();
         let mut messages: Vec<AddressMessage> =
             dump.await.during(|| "list the addresses".to_owned())?;

@@ -3,14 +3,13 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use netlink_packet_route::route::RouteProtocol;
 
 use super::{
     address::InterfaceAddress,
     connection::Host,
-    error::{During as _, HostError},
+    error::HostError,
     link::Link,
     main_table::MainTable,
     overlay_owner::{End, foreign, labelled, marked},
@@ -26,6 +25,7 @@ pub struct HostView {
     by_ifindex: HashMap<u32, usize>,
     addresses: HashMap<u32, Vec<InterfaceAddress>>,
     routes: MainTable,
+    own_routes: Vec<(IpNet, u32)>,
     /// By interface: for how long at most an ARP reply for somebody else is held back, in ms.
     proxy_delays: HashMap<u32, u64>,
     /// The ends of pairs of ours by VNI, as far as their groups tell.
@@ -54,7 +54,10 @@ impl HostView {
         routes: MainTable,
         proxy_delays: HashMap<u32, u64>,
     ) -> Self {
-        let mut view = Self { links, addresses, routes, proxy_delays, ..Self::default() };
+        let ours = routes.all().filter(|route| route.is_ours() && route.unicast);
+        let own_routes = ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect();
+        let mut view =
+            Self { links, addresses, routes, own_routes, proxy_delays, ..Self::default() };
         for (at, link) in view.links.iter().enumerate() {
             view.by_name.insert(link.name.clone(), at);
             view.by_ifindex.insert(link.ifindex, at);
@@ -84,6 +87,12 @@ impl HostView {
     /// The gateways of all routes through this interface.
     pub fn gateways(&self, ifindex: u32) -> Vec<IpAddr> {
         self.routes.gateways(ifindex)
+    }
+
+    /// Our routes, of both families, with the interfaces they lead to; also of those that are about
+    /// to go.
+    pub fn own_routes(&self) -> &[(IpNet, u32)] {
+        &self.own_routes
     }
 
     pub(super) fn routes(&self) -> &MainTable {
@@ -190,10 +199,7 @@ impl Host {
     pub async fn view(&self, proxy_delays: bool) -> Result<HostView, HostError> {
         let links = self.links().await?;
         let mut addresses: HashMap<u32, Vec<InterfaceAddress>> = HashMap::new();
-        let mut dump = self.handle.address().get().execute();
-        while let Some(message) =
-            dump.try_next().await.during(|| "list the addresses".to_owned())?
-        {
+        for message in self.all_address_messages().await? {
             if let Some(address) = InterfaceAddress::from_message(&message) {
                 addresses.entry(message.header.index).or_default().push(address);
             }

@@ -1,8 +1,12 @@
 //! The kernel's own `vxlan` devices on this host, which may share the UDP port. Reads only.
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::link::{
-    InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+use netlink_packet_route::{
+    AddressFamily,
+    link::{
+        InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+        LinkMessage,
+    },
 };
 
 use super::{
@@ -55,7 +59,12 @@ impl KernelVxlan {
 impl Host {
     /// The kernel's `vxlan` devices that are up.
     pub async fn kernel_vxlans(&self) -> Result<Vec<KernelVxlan>, HostError> {
-        let dump = self.handle.link().get().execute();
+        let mask = vec![LinkExtentMask::SkipStats];
+        let mut request = self.handle.link().get().set_filter_mask(AddressFamily::Unspec, mask);
+        // The kernel then leaves out others, if it knows the kind at all.
+        let kind = vec![LinkInfo::Kind(InfoKind::Vxlan)];
+        request.message_mut().attributes.push(LinkAttribute::LinkInfo(kind));
+        let dump = request.execute();
         let messages: Vec<LinkMessage> =
             dump.try_collect().await.during(|| "list the interfaces".to_owned())?;
         Ok(messages.iter().filter_map(KernelVxlan::from_message).collect())

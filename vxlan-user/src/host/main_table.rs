@@ -80,13 +80,6 @@ impl Host {
         Ok(routes)
     }
 
-    /// Our routes, of both families, with the interfaces they lead to.
-    pub async fn own_routes(&self) -> Result<Vec<(IpNet, u32)>, HostError> {
-        let routes = self.routes().await?;
-        let ours = routes.iter().filter(|route| route.is_ours() && route.unicast);
-        Ok(ours.filter_map(|route| Some((route.prefix, route.ifindex?))).collect())
-    }
-
     /// Lists the prefixes of the blackholes that bear our mark: protocol, type and metric.
     pub async fn own_blackholes(&self) -> Result<Vec<IpNet>, HostError> {
         let all = self.routes().await?;

@@ -110,10 +110,12 @@ impl OverlayRounds {
             };
             let stays =
                 if in_vain { refused } else { steps.first().filter(|_| held).map(restless) };
-            // Packets pass under another name, too; but a start is not made with it.
+            // Packets pass under another name, too, or while somebody could forge them; but a start
+            // is not made so.
+            let unfit = name_taken.is_some() || steps.iter().any(Step::keeps_strangers_out);
             outcome.vital = !conflicts.is_empty()
                 || steps.iter().any(Step::is_vital)
-                || self.all_or_nothing && name_taken.is_some();
+                || self.all_or_nothing && unfit;
             outcome.problem = conflicts.into_iter().next().or(stays).or(name_taken);
             outcome.tried.clone_from(&steps);
             if !steps.is_empty() && !in_vain && !held {

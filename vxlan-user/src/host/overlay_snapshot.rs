@@ -46,41 +46,41 @@ impl End {
     }
 }
 
-impl Host {
-    /// Reads the pairs of these networks.
-    pub async fn save_overlays(&self, made: &[(u32, Made)]) -> Result<OverlaySnapshot, HostError> {
-        if made.is_empty() {
-            return Ok(OverlaySnapshot::default());
-        }
-        let view = self.view(false).await?;
+impl HostView {
+    /// Returns what the pairs of these networks are like.
+    pub fn save_overlays(&self, made: &[(u32, Made)]) -> OverlaySnapshot {
         let mut routes: HashMap<u32, Vec<RouteSpec>> = HashMap::new();
-        for route in view.routes().all().filter(|route| route.is_ours()) {
+        for route in self.routes().all().filter(|route| route.is_ours()) {
             if let Some(ifindex) = route.ifindex {
                 let (source, mtu) = (route.preferred_source, route.mtu);
                 let spec = RouteSpec { prefix: route.prefix, source, mtu };
                 routes.entry(ifindex).or_default().push(spec);
             }
         }
-        let saved = |(vni, made): &(u32, Made)| saved(&view, *vni, made, &mut routes);
+        let saved = |(vni, made): &(u32, Made)| saved(self, *vni, made, &mut routes);
         let pairs = made.iter().filter_map(saved).collect();
-        let blackholes = view.routes().all().filter(|route| route.is_our_blackhole());
-        Ok(OverlaySnapshot { pairs, blackholes: blackholes.map(|route| route.prefix).collect() })
+        let blackholes = self.routes().all().filter(|route| route.is_our_blackhole());
+        OverlaySnapshot { pairs, blackholes: blackholes.map(|route| route.prefix).collect() }
     }
+}
 
-    /// Gives the overlay interfaces of these networks other names.
+impl Host {
+    /// Gives the overlay interfaces of these networks other names. Returns how many.
     pub async fn set_aside(
         &self,
         snapshot: &OverlaySnapshot,
         vnis: &[u32],
-    ) -> Result<(), HostError> {
+    ) -> Result<usize, HostError> {
+        let mut renamed = 0;
         for pair in snapshot.pairs.iter().filter(|pair| vnis.contains(&pair.vni)) {
             let name = set_aside_name(pair.vni);
             if pair.overlay.name != name {
                 let change = LinkChange::Name(name);
                 self.change_link(pair.overlay.ifindex, &pair.overlay.name, &change).await?;
+                renamed += 1;
             }
         }
-        Ok(())
+        Ok(renamed)
     }
 
     /// Puts back what differs, of the pairs that are still there. Tries all, and returns what was

@@ -61,6 +61,12 @@ pub(super) enum LinkChange {
 }
 
 impl Step {
+    /// Returns whether without the step anybody could send packets as if they had come out of the
+    /// tunnel.
+    pub(super) fn keeps_strangers_out(&self) -> bool {
+        matches!(self, Self::Link { change: LinkChange::BlockTransmit, .. })
+    }
+
     /// Returns whether packets of the network cannot pass, or not all of them, without the step.
     pub(super) fn is_vital(&self) -> bool {
         match self {

@@ -23,11 +23,10 @@ impl Host {
     /// Lists priority and handle of the filters of a hook of TC, in the order in which the kernel
     /// runs them. Without a clsact qdisc there are none.
     pub async fn filters(&self, ifindex: u32, ingress: bool) -> Result<Vec<(u16, u32)>, HostError> {
-        let name = self.name_of(ifindex).await;
         let present = self.handle.traffic_filter(ifindex.cast_signed()).get();
         let present = if ingress { present.ingress() } else { present.egress() };
         let list = present.execute().try_collect::<Vec<_>>().await;
-        let list = match list.during(|| format!("list the filters of {name}")) {
+        let list = match list.during(|| format!("list the filters of interface {ifindex}")) {
             Err(error) if gone(&error) => return Ok(Vec::new()),
             list => list?,
         };

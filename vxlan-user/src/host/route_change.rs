@@ -57,22 +57,8 @@ impl Host {
     /// # Errors
     /// The first that the kernel refuses to remove; the others are removed all the same.
     pub async fn remove_blackholes(&self, prefixes: &[IpNet]) -> Result<usize, HostError> {
-        let requests = prefixes.iter().map(|prefix| {
-            let request = self.handle.route().del(blackhole(prefix.trunc()));
-            async move { (*prefix, request.execute().await) }
-        });
-        let (mut removed, mut refused) = (0, None);
-        in_flight(requests, |(prefix, done)| {
-            match done {
-                Ok(()) => removed += 1,
-                Err(error) if matches!(errno(&error), Some(libc::ESRCH)) => {}
-                Err(error) => {
-                    refused.get_or_insert((prefix, error));
-                }
-            }
-            ControlFlow::Continue(())
-        })
-        .await;
+        let all = prefixes.iter().map(|prefix| (*prefix, blackhole(prefix.trunc())));
+        let (removed, refused) = self.remove_all(all).await;
         let Some((prefix, error)) = refused else { return Ok(removed) };
         Err(error).during(|| format!("remove blackhole {prefix}"))
     }
@@ -81,29 +67,42 @@ impl Host {
     ///
     /// # Errors
     /// The first that the kernel refuses to remove; the others are removed all the same.
-    pub async fn remove_routes(&self, all: &[(IpNet, u32)]) -> Result<usize, HostError> {
-        let requests = all.iter().map(|(prefix, ifindex)| {
+    pub async fn remove_routes(&self, routes: &[(IpNet, u32)]) -> Result<usize, HostError> {
+        let all = routes.iter().map(|(prefix, ifindex)| {
             let mut message = ours(prefix.trunc(), *ifindex);
             // Whatever its scope: the protocol number is what tells.
             message.header.scope = RouteScope::NoWhere;
+            ((*prefix, *ifindex), message)
+        });
+        let (removed, refused) = self.remove_all(all).await;
+        let Some(((prefix, ifindex), error)) = refused else { return Ok(removed) };
+        let name = self.name_of(ifindex).await;
+        Err(error).during(|| format!("remove route {prefix} dev {name}"))
+    }
+
+    /// Removes what is there. Returns how many were, and the first that the kernel refuses to
+    /// remove, by its key.
+    async fn remove_all<K>(
+        &self,
+        all: impl Iterator<Item = (K, RouteMessage)>,
+    ) -> (usize, Option<(K, rtnetlink::Error)>) {
+        let requests = all.map(|(key, message)| {
             let request = self.handle.route().del(message);
-            async move { (*prefix, *ifindex, request.execute().await) }
+            async move { (key, request.execute().await) }
         });
         let (mut removed, mut refused) = (0, None);
-        in_flight(requests, |(prefix, ifindex, done)| {
+        in_flight(requests, |(key, done)| {
             match done {
                 Ok(()) => removed += 1,
                 Err(error) if matches!(errno(&error), Some(libc::ESRCH | libc::ENODEV)) => {}
                 Err(error) => {
-                    refused.get_or_insert((prefix, ifindex, error));
+                    refused.get_or_insert((key, error));
                 }
             }
             ControlFlow::Continue(())
         })
         .await;
-        let Some((prefix, ifindex, error)) = refused else { return Ok(removed) };
-        let name = self.name_of(ifindex).await;
-        Err(error).during(|| format!("remove route {prefix} dev {name}"))
+        (removed, refused)
     }
 
     /// [`Host::remove_routes`] of one. `false`: there is none.

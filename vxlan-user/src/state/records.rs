@@ -1,7 +1,10 @@
 //! The types of the record of what a daemon made on this host. Their fields are the JSON of
 //! `state.json`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -133,9 +136,21 @@ pub struct NetworkRecord {
     /// The daemon has switched `proxy_arp` on.
     #[serde(default)]
     pub proxy_arp: bool,
+    /// How `encap` is attached. `None`, in older records: as the programs of the underlay are.
+    #[serde(default)]
+    pub tc: Option<TcHook>,
     /// Why packets of the network cannot pass at present.
     #[serde(default)]
     pub lost: Option<String>,
+}
+
+impl HostState {
+    /// Returns how `encap` is attached on each overlay interface, by VNI.
+    pub fn encap_hooks(&self) -> HashMap<u32, TcHook> {
+        let on_underlay = self.underlay.tc.map(|tc| tc.hook);
+        let networks = self.networks.iter();
+        networks.filter_map(|network| Some((network.vni, network.tc.or(on_underlay)?))).collect()
+    }
 }
 
 impl NetworkRecord {

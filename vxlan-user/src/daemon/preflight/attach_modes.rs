@@ -58,6 +58,22 @@ pub(in crate::daemon) fn tc_hook(config: &Config) -> TcHook {
     }
 }
 
+/// The number of networks up to which `encap` is attached by links where that is not configured.
+/// The kernel waits for all of its CPUs, holding the lock of the whole network configuration, for
+/// each link that it attaches, and for each interface with a link that it removes (`tcx_entry_sync`
+/// in include/net/tcx.h): 4 to 20 ms. It does not for a filter.
+const MAX_LINKED_NETWORKS: usize = 32;
+
+/// Chooses the hook of `encap` on one overlay interface. `before` is the present hook there. A link
+/// stays one: to replace the program in it takes no time.
+pub(in crate::daemon) fn encap_hook(config: &Config, before: Option<TcHook>) -> TcHook {
+    let many = config.networks.len() > MAX_LINKED_NETWORKS;
+    match (tc_hook(config), config.underlay.tc) {
+        (TcHook::Tcx, TcMode::Auto) if many => before.unwrap_or(TcHook::Netlink),
+        (hook, _) => hook,
+    }
+}
+
 /// Lists, before anything is tried, the reasons why native XDP will be refused.
 pub(in crate::daemon) fn warnings(modes: &AttachModes) -> Vec<String> {
     let limits = modes.native_limits.iter().map(|limit| format!("native XDP: {limit}"));

@@ -14,19 +14,13 @@ use crate::{
     state::HooksRecord,
 };
 
-/// Returns whether an event can change what a [`HooksPass`] reads.
+/// Returns whether an event can change what a [`HooksPass`] reads of the underlay interface.
 pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     match event {
         HostEvent::Overrun => true,
         // The kernel reports XDP programs that come and go as news of the link.
-        HostEvent::Link { ifindex, name, .. } => {
-            *name == running.preflight.underlay.name
-                || running.state.networks.iter().any(|network| network.ifindex == *ifindex)
-        }
-        HostEvent::TrafficControl { ifindex } => {
-            *ifindex == running.preflight.facts.ifindex
-                || running.state.networks.iter().any(|network| network.ifindex == *ifindex)
-        }
+        HostEvent::Link { name, .. } => *name == running.preflight.underlay.name,
+        HostEvent::TrafficControl { ifindex } => *ifindex == running.preflight.facts.ifindex,
         HostEvent::LinkRemoved { .. }
         | HostEvent::Address { .. }
         | HostEvent::AddressRemoved { .. }
@@ -37,8 +31,8 @@ pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     }
 }
 
-/// How many overlay interfaces a quick look sees.
-const GLANCE: usize = 64;
+/// How many overlay interfaces a quick look sees: a system call or three for each.
+const GLANCE: usize = 512;
 
 /// Looks quickly for what the kernel does not report: pins that are gone, links that somebody has
 /// detached, programs in front of ours. `turn` chooses the overlay interfaces. Returns whether
@@ -57,10 +51,14 @@ pub(super) fn seems_wrong(directories: &Directories, running: &ActivePlane, turn
     let receives = running.state.underlay.xdp.is_none()
         || sound(plane.xdp_fault(ifindex, mode, pins))
             && sound(plane.ingress_fault(ifindex, mode, pins));
-    let networks = running.plan.names.networks.iter().zip(&running.plan.networks);
+    let networks = running.state.networks.iter().zip(&running.plan.networks);
     let some = networks.cycle().skip(turn * GLANCE % running.plan.networks.len().max(1));
     let mut some = some.take(GLANCE.min(running.plan.networks.len()));
-    let sends = some.all(|(vni, network)| sound(plane.egress_fault(network.ifindex, *vni, pins)));
+    let sends = some.all(|(record, network)| match record.tc {
+        // Changes of filters are reported.
+        Some(TcHook::Netlink) => !has_tcx_programs(network.ifindex, false),
+        _ => sound(plane.egress_fault(network.ifindex, record.vni, pins)),
+    });
     !receives || !sends
 }
 
@@ -90,7 +88,6 @@ impl<'a> HooksPass<'a> {
     /// Makes pins and receive good, which all networks have in common.
     pub(super) async fn common(&mut self, running: &mut ActivePlane) {
         self.pins(running);
-        self.hidden_ports(running).await;
         if running.state.underlay.xdp.is_some() {
             self.receive(running).await;
         }
@@ -116,7 +113,7 @@ impl<'a> HooksPass<'a> {
     }
 
     /// Pins again what somebody has unpinned.
-    fn pins(&mut self, running: &mut ActivePlane) {
+    pub(super) fn pins(&mut self, running: &mut ActivePlane) {
         let pins = &self.directories.pins;
         let generation = running.generation();
         if !running.plane.lacks_pins(pins, generation) {
@@ -136,20 +133,6 @@ impl<'a> HooksPass<'a> {
                 "pins are gone, and cannot be made again: {error}. Packets pass as long as this \
                  daemon runs"
             )),
-        }
-    }
-
-    /// Keeps everybody from sending into the overlay interfaces.
-    async fn hidden_ports(&mut self, running: &ActivePlane) {
-        let names: Vec<&str> =
-            running.state.networks.iter().map(|network| network.hidden.as_str()).collect();
-        match self.host.block_transmit(&names).await {
-            Ok(0) => {}
-            Ok(added) => {
-                self.restored += 1;
-                tracing::warn!("{added} hidden ports could send; they cannot any more");
-            }
-            Err(error) => self.faults.push(error.to_string()),
         }
     }
 
@@ -182,36 +165,35 @@ impl<'a> HooksPass<'a> {
         interface: &str,
         ifindex: u32,
     ) -> anyhow::Result<Option<(&'static str, HookFault)>> {
-        let hook = attach_modes::tc_hook(&running.preflight.config);
-        let hooks = TcHooks { now: hook, previous: Some(hook) };
-        let on = AttachTarget { interface, ifindex };
-        let modes = &running.preflight.attach_modes;
-        let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
-        let attachment = running.plane.attach_receive(receive, hooks, &self.directories.pins)?;
-        if hook == TcHook::Netlink {
-            running.plane.move_ingress_filter(interface, attachment.mode)?;
+        attach_receive(self.directories, running, interface, ifindex)?;
+        if attach_modes::tc_hook(&running.preflight.config) == TcHook::Netlink {
+            running.plane.move_ingress_filter(interface, running.attachment.mode)?;
         }
-        running.state.underlay.xdp = Some(attachment.clone());
-        running.attachment = attachment;
         receive_fault(self.directories, self.host, running, ifindex).await
     }
 
     /// Makes `encap` of a network good. Returns why no packet of the network can be sent.
     async fn transmit(&mut self, running: &mut ActivePlane, network: usize) -> Option<String> {
-        let config = running.preflight.config.networks.get(network)?;
-        let (vni, name) = (config.vni.value.get(), config.interface.value.clone());
+        let record = running.state.networks.get(network)?;
+        let (vni, name, hook) = (record.vni, record.interface.clone(), record.tc?);
         let ifindex = running.plan.networks.get(network)?.ifindex;
-        let found = match self.transmit_fault(running, ifindex, vni).await {
+        let found = match self.transmit_fault(running, hook, ifindex, vni).await {
             Ok(None) => return None,
             Ok(Some(fault)) => fault.to_string(),
             Err(error) => format!("{error:#}"),
         };
-        let hook = attach_modes::tc_hook(&running.preflight.config);
+        // A link before all others is the only place in front of somebody's link.
+        let links = attach_modes::tc_hook(&running.preflight.config) == TcHook::Tcx;
+        let now = if links && has_tcx_programs(ifindex, false) { TcHook::Tcx } else { hook };
+        let hooks = TcHooks { now, previous: Some(hook) };
         let on = AttachTarget { interface: &name, ifindex };
-        let attached = running.plane.repair_encap(on, vni, hook, &self.directories.pins);
+        let attached = running.plane.repair_encap(on, vni, hooks, &self.directories.pins);
+        if let (Ok(()), Some(record)) = (&attached, running.state.networks.get_mut(network)) {
+            record.tc = Some(now);
+        }
         let problem = match attached {
             Err(error) => error.to_string(),
-            Ok(()) => match self.transmit_fault(running, ifindex, vni).await {
+            Ok(()) => match self.transmit_fault(running, now, ifindex, vni).await {
                 Ok(None) => {
                     self.restored += 1;
                     tracing::warn!(vni, "encap on {name} {found}; it is attached again, in front");
@@ -228,10 +210,11 @@ impl<'a> HooksPass<'a> {
     async fn transmit_fault(
         &self,
         running: &ActivePlane,
+        hook: TcHook,
         ifindex: u32,
         vni: u32,
     ) -> anyhow::Result<Option<HookFault>> {
-        Ok(match attach_modes::tc_hook(&running.preflight.config) {
+        Ok(match hook {
             TcHook::Tcx => running.plane.egress_fault(ifindex, vni, &self.directories.pins)?,
             TcHook::Netlink => filter_fault_on(self.host, ifindex, false).await?,
         })
@@ -251,6 +234,23 @@ impl<'a> HooksPass<'a> {
         running.state.underlay.hooks = HooksRecord { faults: self.faults, restored };
         self.lost
     }
+}
+
+/// Attaches receive to this device, in place of what is attached, and records how.
+pub(super) fn attach_receive(
+    directories: &Directories,
+    running: &mut ActivePlane,
+    interface: &str,
+    ifindex: u32,
+) -> anyhow::Result<()> {
+    let hooks = TcHooks::unchanged(attach_modes::tc_hook(&running.preflight.config));
+    let on = AttachTarget { interface, ifindex };
+    let modes = &running.preflight.attach_modes;
+    let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
+    let attachment = running.plane.attach_receive(receive, hooks, &directories.pins)?;
+    running.state.underlay.xdp = Some(attachment.clone());
+    running.attachment = attachment;
+    Ok(())
 }
 
 /// Returns what is wrong with the receiving programs on this device, and which of them it is.

@@ -97,6 +97,12 @@ impl<'a> HostPass<'a> {
         self.request();
     }
 
+    /// Pins what somebody has unpinned. Without pins the programs at work would look like somebody
+    /// else's.
+    pub(in crate::daemon) fn restore_pins(&self, running: &mut ActivePlane) {
+        HooksPass::new(self.directories, self.host).pins(running);
+    }
+
     /// Has a pass follow soon if any of these events concerns what the daemon has made.
     pub(in crate::daemon) fn observe(&mut self, events: &[HostEvent], running: &ActivePlane) {
         let concerns = |event| self.overlays.concerns(event) || hooks::concerns(event, running);

@@ -127,9 +127,10 @@ pub(super) fn follow(
     let Some(record) = running.state.networks.get_mut(index) else { return Ok(()) };
     record.ifindex = overlay.ifindex;
     if before != overlay.ifindex {
-        let hook = attach_modes::tc_hook(&running.preflight.config);
-        let hooks = TcHooks { now: hook, previous: Some(hook) };
+        let hook = attach_modes::encap_hook(&running.preflight.config, None);
+        record.tc = Some(hook);
         let on = AttachTarget { interface: &record.interface, ifindex: overlay.ifindex };
+        let hooks = TcHooks::unchanged(hook);
         running.plane.attach_encap(on, record.vni, hooks, &directories.pins)?;
     }
     Ok(())

@@ -18,9 +18,7 @@ use crate::{
         preflight::{addresses, attach_modes},
         running::ActivePlane,
     },
-    dataplane::{
-        AttachTarget, Attachment, HookFault, ReceiveTarget, TcHook, TcHooks, detach_deliver_filter,
-    },
+    dataplane::{HookFault, TcHook, detach_deliver_filter},
     host::{Host, HostError, HostEvent, IcmpListener, IcmpMessage, UnderlayLink},
     metrics::SharedUnderlay,
     plan::{self, UnderlayFacts},
@@ -182,28 +180,13 @@ impl<'a> UnderlayReconciler<'a> {
         ifindex: u32,
     ) -> anyhow::Result<()> {
         let had_clsact = self.host.has_clsact(ifindex).await?;
-        let attachment = self.attach_receive(running, interface, ifindex)?;
+        hooks::attach_receive(self.directories, running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
         }
-        tracing::info!("underlay interface {interface}: attached, XDP {}", attachment.mode.label());
-        running.state.underlay.xdp = Some(attachment.clone());
-        running.attachment = attachment;
+        let mode = running.attachment.mode.label();
+        tracing::info!("underlay interface {interface}: attached, XDP {mode}");
         Ok(())
-    }
-
-    fn attach_receive(
-        &self,
-        running: &mut ActivePlane,
-        interface: &str,
-        ifindex: u32,
-    ) -> anyhow::Result<Attachment> {
-        let hook = attach_modes::tc_hook(&running.preflight.config);
-        let hooks = TcHooks { now: hook, previous: Some(hook) };
-        let on = AttachTarget { interface, ifindex };
-        let modes = &running.preflight.attach_modes;
-        let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
-        Ok(running.plane.attach_receive(receive, hooks, &self.directories.pins)?)
     }
 
     /// Detaches what is still attached: the device may live on, under another name or in another

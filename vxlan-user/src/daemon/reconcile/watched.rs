@@ -40,16 +40,14 @@ impl Watched {
             HostEvent::Link { ifindex, name, .. } | HostEvent::LinkRemoved { ifindex, name } => {
                 self.ifindexes.contains(ifindex) || self.names.contains(name)
             }
-            HostEvent::Address { ifindex, .. } | HostEvent::AddressRemoved { ifindex, .. } => {
-                self.ifindexes.contains(ifindex)
-            }
+            HostEvent::Address { ifindex, .. }
+            | HostEvent::AddressRemoved { ifindex, .. }
+            | HostEvent::TrafficControl { ifindex } => self.ifindexes.contains(ifindex),
             HostEvent::Route(route) | HostEvent::RouteRemoved(route) => {
                 self.prefixes.contains(&route.prefix)
                     || route.ifindex.is_some_and(|ifindex| self.ifindexes.contains(&ifindex))
             }
-            HostEvent::TrafficControl { .. }
-            | HostEvent::Neighbour(_)
-            | HostEvent::NeighbourRemoved { .. } => false,
+            HostEvent::Neighbour(_) | HostEvent::NeighbourRemoved { .. } => false,
         }
     }
 }
@@ -70,6 +68,7 @@ mod tests {
             routes: vec!["192.0.2.1/24".parse().unwrap()],
             blackholes: true,
             proxy_arp: false,
+            tc: None,
             lost: None,
         }
     }
@@ -92,6 +91,7 @@ mod tests {
             removed(9, "vxlan43"),
             removed(9, "vxport43"),
             address(7),
+            HostEvent::TrafficControl { ifindex: 8 },
             HostEvent::Overrun,
         ] {
             assert!(watched.concerns(&event), "{event:?}");

@@ -16,12 +16,12 @@ use crate::{
     dataplane::uptime,
     host::Host,
     plan::{self, Endpoints, LearnedEndpoint, PeerPath, Plan},
-    state::NarrowPath,
+    state::{HostState, NarrowPath},
 };
 
 /// Lists the endpoints that a previous run has learned, by name of the peer.
-pub(super) fn learned_endpoints(preflight: &Preflight) -> HashMap<&str, LearnedEndpoint> {
-    let peers = preflight.previous.iter().flat_map(|previous| &previous.peers);
+pub(super) fn learned_endpoints(previous: Option<&HostState>) -> HashMap<&str, LearnedEndpoint> {
+    let peers = previous.into_iter().flat_map(|previous| &previous.peers);
     peers.filter_map(|peer| Some((peer.name.as_str(), peer.learned?))).collect()
 }
 

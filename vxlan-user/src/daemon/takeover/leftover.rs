@@ -13,22 +13,24 @@ use super::changes::Changes;
 use crate::{
     config,
     daemon::{overlay_specs::routed_prefixes, preflight::Preflight},
-    host::{Host, HostError, Made},
+    host::{Host, HostError, HostView, Made},
     state::{self, HostState},
 };
 
 /// Makes room for new interfaces and routes: gives interfaces of the previous run other names, if
 /// another network is to have theirs or they are to have another one, and removes routes of a
-/// prefix that moves to another network. Returns what there was before.
+/// prefix that moves to another network. Returns the host as it then is, if nothing was in the way.
 pub(in crate::daemon) async fn make_room(
     host: &Host,
     preflight: &Preflight,
+    proxy_delays: bool,
     changes: &mut Changes,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<HostView>> {
     let networks = &preflight.config.networks;
     let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
     let made: Vec<_> = previous().map(|old| (old.vni, old.made())).collect();
-    changes.before_overlays = host.save_overlays(&made).await?;
+    let view = host.view(proxy_delays).await?;
+    changes.before_overlays = view.save_overlays(&made);
     let by_name: HashMap<&str, u32> =
         networks.iter().map(|new| (new.interface.value.as_str(), new.vni.value.get())).collect();
     let by_vni: HashMap<u32, &str> =
@@ -40,17 +42,19 @@ pub(in crate::daemon) async fn make_room(
     };
     let aside: Vec<u32> = previous().filter(is_in_conflict).map(|old| old.vni).collect();
     let renamed = host.set_aside(&changes.before_overlays, &aside).await;
-    renamed.context("a previous network is in the way")?;
-    let interfaces = own_interfaces(host, previous(), networks).await?;
-    Ok(remove_routes(host, networks, &interfaces, moves).await?)
+    let renamed = renamed.context("a previous network is in the way")?;
+    let interfaces = own_interfaces(&view, previous(), networks);
+    let removed = remove_routes(host, networks, (&view, &interfaces), moves).await?;
+    Ok((renamed == 0 && removed == 0).then_some(view))
 }
 
 /// Removes interfaces, routes and blackholes of a previous run that the configuration does not ask
 /// for, and the record of the interfaces: the last `leftover` networks of the state. An interface
 /// that cannot be removed stays on record; a route that cannot is found in the kernel by the next
-/// start.
+/// start. `view` is the host since everything new is there.
 pub(in crate::daemon) async fn remove(
     host: &Host,
+    view: &HostView,
     preflight: &Preflight,
     state: &mut HostState,
     leftover: usize,
@@ -62,12 +66,8 @@ pub(in crate::daemon) async fn remove(
         state.networks.extend(old);
     }
     let networks = &preflight.config.networks;
-    let interfaces = own_interfaces(host, state.networks.iter().take(networks.len()), networks);
-    let removed = match interfaces.await {
-        Ok(interfaces) => remove_routes(host, networks, &interfaces, unwanted).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = removed {
+    let interfaces = own_interfaces(view, state.networks.iter().take(networks.len()), networks);
+    if let Err(error) = remove_routes(host, networks, (view, &interfaces), unwanted).await {
         tracing::warn!("a leftover route stays: {error}");
     }
     if let Err(error) = remove_blackholes(host, preflight).await {
@@ -78,19 +78,18 @@ pub(in crate::daemon) async fn remove(
 
 /// Returns the VNIs of the overlay interfaces that these records and networks have, by index of the
 /// interface.
-async fn own_interfaces(
-    host: &Host,
-    records: impl Iterator<Item = &state::NetworkRecord>,
+fn own_interfaces<'a>(
+    view: &HostView,
+    records: impl Iterator<Item = &'a state::NetworkRecord>,
     networks: &[config::Network],
-) -> Result<HashMap<u32, u32>, HostError> {
-    let view = host.view_links().await?;
+) -> HashMap<u32, u32> {
     let made = records.map(|record| (record.vni, record.made()));
     let mut made: HashMap<u32, Made> = made.collect();
     for network in networks {
         made.entry(network.vni.value.get()).or_default();
     }
     let ifindex = |(vni, made): (&u32, &Made)| Some((view.overlay_ifindex(*vni, made)?, *vni));
-    Ok(made.iter().filter_map(ifindex).collect())
+    made.iter().filter_map(ifindex).collect()
 }
 
 /// Returns whether a route through the network `present` shall lead through another one.
@@ -103,28 +102,27 @@ fn unwanted(present: u32, wanted: Option<u32>) -> bool {
     wanted != Some(present)
 }
 
-/// Removes the daemon's routes through `interfaces`, which has VNIs by index, for which `selects`
-/// returns true. Its arguments are the network that a route leads through, and the network, if any,
-/// that the configuration routes the prefix through.
+/// Removes the daemon's routes of a view through `interfaces`, which has VNIs by index, for which
+/// `selects` returns true. Its arguments are the network that a route leads through, and the
+/// network, if any, that the configuration routes the prefix through. Returns how many routes it
+/// has selected.
 async fn remove_routes(
     host: &Host,
     networks: &[config::Network],
-    interfaces: &HashMap<u32, u32>,
+    (view, interfaces): (&HostView, &HashMap<u32, u32>),
     selects: fn(u32, Option<u32>) -> bool,
-) -> Result<(), HostError> {
-    if interfaces.is_empty() {
-        return Ok(());
-    }
+) -> Result<usize, HostError> {
     let wanted = networks.iter().flat_map(|new| {
         let vni = new.vni.value.get();
         routed_prefixes(new).into_iter().map(move |prefix| (prefix.trunc(), vni))
     });
     let wanted: HashMap<IpNet, u32> = wanted.collect();
-    let mut routes = host.own_routes().await?;
+    let mut routes = view.own_routes().to_vec();
     routes.retain(|(prefix, ifindex)| {
         interfaces.get(ifindex).is_some_and(|vni| selects(*vni, wanted.get(prefix).copied()))
     });
-    host.remove_routes(&routes).await.map(drop)
+    host.remove_routes(&routes).await?;
+    Ok(routes.len())
 }
 
 /// Removes the blackholes of a previous run that the configuration does not ask for.

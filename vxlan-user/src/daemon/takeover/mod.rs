@@ -16,14 +16,18 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use self::{
-    changes::Changes, interfaces::make_overlays, previous_generations::PreviousGenerations,
-    replace::replace_programs, undo::undo,
+    changes::Changes,
+    interfaces::{Making, make_overlays},
+    previous_generations::PreviousGenerations,
+    replace::replace_programs,
+    undo::undo,
 };
 use crate::{
     attach_mode::AttachMode,
     daemon::{
         directories::Directories,
         interrupt::{Interrupt, Interrupted},
+        overlay_specs::routes_beyond_link,
         preflight::{Preflight, keys},
         running::ActivePlane,
         segmenter,
@@ -31,6 +35,7 @@ use crate::{
     dataplane::{AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook},
     host::Host,
     plan::{Endpoints, Plan},
+    state::HostState,
 };
 
 /// Where and how a takeover works.
@@ -38,24 +43,23 @@ use crate::{
 pub(in crate::daemon) struct Takeover<'a> {
     pub(in crate::daemon) directories: &'a Directories,
     pub(in crate::daemon) host: &'a Host,
-    pub(in crate::daemon) options: LoadOptions,
     /// A signal gives the takeover up, as long as it can be undone.
     pub(in crate::daemon) interrupt: &'a Interrupt,
     /// The data plane that this process has made before. It carries on if the takeover fails.
     pub(in crate::daemon) running: Option<&'a ActivePlane>,
 }
 
-/// Makes everything that the configuration in `preflight` asks for. `open_parts` opens what the
-/// daemon needs of the new generation, before that replaces the active one: what follows the
-/// replacement cannot fail.
+/// Makes everything that the configuration asks for. `open_parts` opens what the daemon needs of
+/// the new generation, before that replaces the active one: what follows the replacement cannot
+/// fail.
 pub(in crate::daemon) async fn take_over<P>(
     with: Takeover<'_>,
-    preflight: Preflight,
+    prepared: Prepared,
     open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
 ) -> anyhow::Result<(ActivePlane, P)> {
     let mut changes = Changes::default();
-    let previous = preflight.previous.clone();
-    match change(with, preflight, open_parts, &mut changes).await {
+    let previous = prepared.preflight.previous.clone();
+    match change(with, prepared, open_parts, &mut changes).await {
         Ok(active) => Ok(active),
         Err(error) => {
             undo(with.directories, with.host, previous, with.running, changes).await;
@@ -64,43 +68,53 @@ pub(in crate::daemon) async fn take_over<P>(
     }
 }
 
-/// Does what a takeover does before it changes anything, and leaves nothing behind.
+/// Does what a takeover does before it changes anything, and leaves nothing behind. Returns the
+/// preflight.
 ///
 /// # Errors
 /// The kernel refuses the programs, or the maps have no room for the configuration.
 pub(in crate::daemon) async fn rehearse(
     directories: &Directories,
-    preflight: &Preflight,
+    preflight: Preflight,
     options: LoadOptions,
-) -> anyhow::Result<()> {
-    prepare(directories, preflight, options, None).await.map(drop)
+) -> anyhow::Result<Preflight> {
+    Ok(prepare(directories, preflight, options, None).await?.preflight)
 }
 
-/// What is there before the first change.
-struct Prepared {
+/// What is there before the first change. Nothing of it is visible outside of this process.
+pub(in crate::daemon) struct Prepared {
+    pub(in crate::daemon) preflight: Preflight,
     previous_generations: PreviousGenerations,
     endpoints: Endpoints,
     plan: Plan,
     plane: DataPlane,
 }
 
-/// Plans, and loads the programs; neither is visible outside of this process.
-async fn prepare(
+impl Prepared {
+    /// Takes in what the daemon has learned and made since this was prepared.
+    pub(in crate::daemon) fn refresh(&mut self, state: &HostState) -> anyhow::Result<()> {
+        let same = {
+            let known = initial_paths::learned_endpoints(self.preflight.previous.as_ref());
+            known == initial_paths::learned_endpoints(Some(state))
+        };
+        self.preflight.previous = Some(state.clone());
+        if !same {
+            (self.endpoints, self.plan) = plan(&self.preflight, &self.previous_generations)?;
+            self.plane.check_capacity(&self.plan)?;
+        }
+        Ok(())
+    }
+}
+
+/// Plans, and loads the programs.
+pub(in crate::daemon) async fn prepare(
     directories: &Directories,
-    preflight: &Preflight,
+    preflight: Preflight,
     options: LoadOptions,
     interrupt: Option<&Interrupt>,
 ) -> anyhow::Result<Prepared> {
     let previous_generations = PreviousGenerations::open(directories, preflight.previous.as_ref())?;
-    let inherited = previous_generations.inherited(preflight)?;
-    let learned = initial_paths::learned_endpoints(preflight);
-    let endpoints = Endpoints::new(&preflight.config, |name| {
-        let learned = learned.get(name).copied();
-        learned.filter(|at| preflight.unfit_endpoint(at.endpoint).is_none())
-    });
-    let (config, facts) = (&preflight.config, &preflight.facts);
-    let mut plan = Plan::new(config, facts, endpoints.all(), &inherited, &mut rand::rng());
-    plan.probers = keys::probers(&preflight.keys);
+    let (endpoints, plan) = plan(&preflight, &previous_generations)?;
     tracing::debug!("start: planned");
     // The verifier accepts or refuses the programs before the first change.
     let options = LoadOptions {
@@ -113,18 +127,33 @@ async fn prepare(
     let plane = load(options, interrupt).await?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
-    Ok(Prepared { previous_generations, endpoints, plan, plane })
+    Ok(Prepared { preflight, previous_generations, endpoints, plan, plane })
+}
+
+fn plan(
+    preflight: &Preflight,
+    previous: &PreviousGenerations,
+) -> anyhow::Result<(Endpoints, Plan)> {
+    let inherited = previous.inherited(preflight)?;
+    let learned = initial_paths::learned_endpoints(preflight.previous.as_ref());
+    let endpoints = Endpoints::new(&preflight.config, |name| {
+        let learned = learned.get(name).copied();
+        learned.filter(|at| preflight.unfit_endpoint(at.endpoint).is_none())
+    });
+    let (config, facts) = (&preflight.config, &preflight.facts);
+    let mut plan = Plan::new(config, facts, endpoints.all(), &inherited, &mut rand::rng());
+    plan.probers = keys::probers(&preflight.keys);
+    Ok((endpoints, plan))
 }
 
 async fn change<P>(
     with: Takeover<'_>,
-    preflight: Preflight,
+    prepared: Prepared,
     open_parts: impl FnOnce(&mut ActivePlane) -> anyhow::Result<P>,
     changes: &mut Changes,
 ) -> anyhow::Result<(ActivePlane, P)> {
-    let Takeover { directories, host, options, interrupt, running } = with;
-    let Prepared { previous_generations, endpoints, mut plan, mut plane } =
-        prepare(directories, &preflight, options, Some(interrupt)).await?;
+    let Takeover { directories, host, interrupt, running } = with;
+    let Prepared { preflight, previous_generations, endpoints, mut plan, mut plane } = prepared;
     interrupt.check()?;
     let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
@@ -137,13 +166,12 @@ async fn change<P>(
         None => directories.pins.lock()?.map(Arc::new),
     };
     interrupt.check()?;
-    leftover::make_room(host, &preflight, changes).await?;
+    let delays = preflight.config.networks.iter().any(routes_beyond_link);
+    let view = leftover::make_room(host, &preflight, delays, changes).await?;
     let made = preflight.previous.iter().flat_map(|previous| &previous.networks);
     let made: Vec<_> = made.cloned().collect();
-    let overlays =
-        make_overlays(host, Some(interrupt), &preflight, &made, &mut state, changes).await?;
-    let hidden: Vec<&str> = state.networks.iter().map(|network| network.hidden.as_str()).collect();
-    host.block_transmit(&hidden).await?;
+    let with = Making { host, interrupt: Some(interrupt), preflight: &preflight, made: &made };
+    let (overlays, view) = make_overlays(with, view, &mut state, changes).await?;
     tracing::debug!("start: recorded, interfaces and routes made");
     let paths = initial_paths::resolve(&preflight, &endpoints, host).await;
     tracing::debug!("start: paths resolved");
@@ -183,18 +211,18 @@ async fn change<P>(
     let mut next = ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock };
     let parts = open_parts(&mut next)?;
     changes.generation = next.state.generations.last().cloned();
-    let attachment =
-        replace_programs(directories, interrupt, &next.preflight, &mut next.plane, &next.plan)?;
+    let ActivePlane { preflight, plane, state, plan, .. } = &mut next;
+    let networks = &state.networks;
+    let attachment = replace_programs(directories, interrupt, preflight, plane, plan, networks)?;
     tracing::debug!("start: pinned and attached");
     // From here on nothing is undone, and nothing fails: the new generation carries the traffic.
-    let ActivePlane { preflight, plane, state, plan, .. } = &mut next;
     segmenter::try_open(directories, host, &preflight.config, plane).await;
     state.underlay.xdp = Some(attachment.clone());
     state.entries = record::map_usage(plan, plane);
     if let Err(error) = previous_generations.retire(directories, state) {
         tracing::warn!("counters are carried over at the next start only: {error:#}");
     }
-    leftover::remove(host, preflight, state, leftovers).await;
+    leftover::remove(host, &view, preflight, state, leftovers).await;
     if let Err(error) = directories.run_dir.store(state) {
         tracing::warn!("{error}");
     }

@@ -61,13 +61,13 @@ impl PreviousGenerations {
             return Vec::new();
         };
         let (underlay, generation) = (&state.underlay, previous.generation());
-        if underlay.tc.is_none_or(|tc| tc.hook != TcHook::Netlink) {
-            return Vec::new();
-        }
-        let ingress = underlay.xdp.iter().map(|receive| {
+        let by_filter = underlay.tc.is_some_and(|tc| tc.hook == TcHook::Netlink);
+        let ingress = underlay.xdp.iter().filter(|_| by_filter).map(|receive| {
             PreviousFilter::ingress(&underlay.interface, receive.mode, pins, generation)
         });
+        let encap = state.encap_hooks();
         let overlays = state.networks.iter();
+        let overlays = overlays.filter(|network| encap.get(&network.vni) == Some(&TcHook::Netlink));
         let egress =
             overlays.map(|network| PreviousFilter::egress(&network.interface, pins, generation));
         egress.chain(ingress).collect()

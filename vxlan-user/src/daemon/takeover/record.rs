@@ -35,6 +35,7 @@ pub(in crate::daemon) async fn planned(
     let made_before = previous.and_then(|previous| previous.tc).is_some_and(|tc| tc.made_clsact);
     let makes_now = hook == TcHook::Netlink && !host.has_clsact(preflight.facts.ifindex).await?;
     let tc = state::TcRecord { hook, made_clsact: made_before || makes_now };
+    let encap_before = recorded.map(HostState::encap_hooks).unwrap_or_default();
     let members = config.networks.iter().enumerate().flat_map(|(index, network)| {
         network.members.iter().map(move |member| state::MemberRecord {
             peer: member.peer,
@@ -79,6 +80,10 @@ pub(in crate::daemon) async fn planned(
                 routes: routed_prefixes(network),
                 blackholes: network.blackhole,
                 proxy_arp: routes_beyond_link(network),
+                tc: Some(attach_modes::encap_hook(
+                    config,
+                    encap_before.get(&network.vni.value.get()).copied(),
+                )),
                 lost: None,
             })
             .collect(),

@@ -11,16 +11,19 @@ use crate::{
         AttachTarget, Attachment, DataPlane, ReceiveTarget, TcHook, TcHooks, detach_deliver_filter,
     },
     plan::Plan,
+    state::{HostState, NetworkRecord},
 };
 
-/// Attaches the programs of `plane` in place of the active ones, hook by hook. A signal gives it up
-/// as long as only interfaces of this program's own are touched.
+/// Attaches the programs of `plane` in place of the active ones, hook by hook. `networks` are the
+/// records of the networks of the plan. A signal gives it up as long as only interfaces of this
+/// program's own are touched.
 pub(in crate::daemon) fn replace_programs(
     directories: &Directories,
     interrupt: &Interrupt,
     preflight: &Preflight,
     plane: &mut DataPlane,
     plan: &Plan,
+    networks: &[NetworkRecord],
 ) -> anyhow::Result<Attachment> {
     let (config, pins) = (&preflight.config, &directories.pins);
     let (interface, ifindex) = (preflight.underlay.name.as_str(), preflight.facts.ifindex);
@@ -29,12 +32,14 @@ pub(in crate::daemon) fn replace_programs(
     let previous_here = previous.filter(|previous| previous.interface == interface);
     let hooks = TcHooks { now: attach_modes::tc_hook(config), previous: previous_hook };
     let on_underlay = TcHooks { previous: previous_here.and(previous_hook), ..hooks };
-    for (network, planned) in config.networks.iter().zip(&plan.networks) {
-        // Each takes the kernel some milliseconds.
+    let encap_before = preflight.previous.as_ref().map(HostState::encap_hooks).unwrap_or_default();
+    for (network, planned) in networks.iter().zip(&plan.networks) {
+        // A link takes the kernel some milliseconds.
         interrupt.check()?;
-        let overlay =
-            AttachTarget { interface: &network.interface.value, ifindex: planned.ifindex };
-        plane.attach_encap(overlay, network.vni.value.get(), hooks, pins)?;
+        let on = AttachTarget { interface: &network.interface, ifindex: planned.ifindex };
+        let previous = encap_before.get(&network.vni).copied();
+        let hooks = TcHooks { now: network.tc.unwrap_or(hooks.now), previous };
+        plane.attach_encap(on, network.vni, hooks, pins)?;
     }
     let (on, modes) = (AttachTarget { interface, ifindex }, &preflight.attach_modes);
     let previous_xdp = previous_here.and_then(|previous| previous.xdp.as_ref());

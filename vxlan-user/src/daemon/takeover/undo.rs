@@ -1,6 +1,9 @@
 //! Undoes a takeover that has failed half-way.
 
-use super::{changes::Changes, interfaces::make_overlays};
+use super::{
+    changes::Changes,
+    interfaces::{Making, make_overlays},
+};
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
     dataplane::{Generation, PreviousGeneration, Totals, detach_deliver_filter, wait_for_programs},
@@ -99,5 +102,6 @@ async fn revive(
     let mut changes = Changes::default();
     // The record has what the failed takeover has made, too.
     let made = directories.run_dir.load()?.map_or_else(Vec::new, |record| record.networks);
-    make_overlays(host, None, &running.preflight, &made, &mut state, &mut changes).await.map(drop)
+    let with = Making { host, interrupt: None, preflight: &running.preflight, made: &made };
+    make_overlays(with, None, &mut state, &mut changes).await.map(drop)
 }
