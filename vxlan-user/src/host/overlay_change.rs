@@ -1,5 +1,7 @@
 //! Carries out the steps that bring an overlay interface to what it shall be.
 
+use std::collections::HashMap;
+
 use ipnet::IpNet;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{LinkUnspec, LinkVeth};
@@ -55,15 +57,34 @@ impl Host {
     ) -> (OverlayChanges, Option<HostError>) {
         let mut changes = OverlayChanges::default();
         let mut refused = None;
-        for step in steps {
-            match self.take_step(spec, step).await {
-                Ok(()) => changes.add(spec.vni, step),
-                Err(error) => {
-                    refused.get_or_insert(error);
+        for steps in requests(steps) {
+            // Together they are refused without telling which.
+            if steps.len() > 1 && self.change_settings(&steps).await {
+                continue;
+            }
+            for step in steps {
+                match self.take_step(spec, step).await {
+                    Ok(()) => changes.add(spec.vni, step),
+                    Err(error) => {
+                        refused.get_or_insert(error);
+                    }
                 }
             }
         }
         (changes, refused)
+    }
+
+    /// Changes several settings of one interface by one request. Returns whether the kernel has
+    /// accepted all.
+    async fn change_settings(&self, steps: &[&Step]) -> bool {
+        let mut changes = Vec::new();
+        let mut on = 0;
+        for step in steps {
+            let Step::Link { ifindex, change, .. } = step else { return false };
+            on = *ifindex;
+            changes.push(change);
+        }
+        self.change_link_settings(on, &changes).await
     }
 
     async fn take_step(&self, spec: &OverlaySpec, step: &Step) -> Result<(), HostError> {
@@ -115,5 +136,60 @@ impl Host {
                 spec.name, spec.hidden_name, spec.mtu
             )
         })
+    }
+}
+
+/// Puts the settings of an interface together that one request can change, in place of the last of
+/// them: what is made of them does not hang on what comes between.
+fn requests(steps: &[Step]) -> Vec<Vec<&Step>> {
+    let setting = |step: &Step| match step {
+        Step::Link { ifindex, change, .. } if change.is_setting() => Some(*ifindex),
+        _ => None,
+    };
+    let all = steps.iter().enumerate();
+    let last: HashMap<u32, usize> =
+        all.clone().filter_map(|(at, step)| Some((setting(step)?, at))).collect();
+    let mut together: HashMap<u32, Vec<&Step>> = HashMap::new();
+    let mut requests = Vec::new();
+    for (at, step) in all {
+        let Some(ifindex) = setting(step) else {
+            requests.push(vec![step]);
+            continue;
+        };
+        together.entry(ifindex).or_default().push(step);
+        if last.get(&ifindex) == Some(&at) {
+            requests.extend(together.remove(&ifindex));
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_an_interface_are_one_request_and_nothing_is_left_out() {
+        let link = |ifindex, change| Step::Link { ifindex, name: format!("if{ifindex}"), change };
+        let steps = [
+            link(1, LinkChange::Alias("one".to_owned())),
+            link(2, LinkChange::Alias("two".to_owned())),
+            link(1, LinkChange::Mtu(1_400)),
+            link(1, LinkChange::Ipv4 { proxy_arp: None }),
+            link(1, LinkChange::Down),
+            link(1, LinkChange::GenerateIpv6(true)),
+            link(1, LinkChange::Up),
+            Step::AddBlackhole("192.0.2.0/24".parse().unwrap()),
+        ];
+        let at = |at: usize| &steps[at];
+        let expected = [
+            vec![at(1)],
+            vec![at(2)],
+            vec![at(4)],
+            vec![at(0), at(3), at(5)],
+            vec![at(6)],
+            vec![at(7)],
+        ];
+        assert_eq!(requests(&steps), expected);
     }
 }

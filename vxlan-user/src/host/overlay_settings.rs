@@ -52,8 +52,7 @@ impl Host {
                 self.set(with_family(link, ipv4(*proxy_arp)), doing).await
             }
             LinkChange::GenerateIpv6(generate) => {
-                let mode = if *generate { In6AddrGenMode::Eui64 } else { In6AddrGenMode::None };
-                let family = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)]);
+                let family = generate_ipv6(*generate);
                 let doing = || format!("set the IPv6 address generation of {name}");
                 match self.set(with_family(link, family), doing).await {
                     // No IPv6 in this kernel or at this MTU: nothing that could be generated.
@@ -77,6 +76,35 @@ impl Host {
             LinkChange::Up => self.set(link.up(), || format!("bring up {name}")).await,
             LinkChange::Down => self.set(link.down(), || format!("take down {name}")).await,
         }
+    }
+
+    /// Changes settings of one interface by one request. Returns whether the kernel has accepted
+    /// all; it may have accepted a part.
+    pub(super) async fn change_link_settings(&self, ifindex: u32, all: &[&LinkChange]) -> bool {
+        let mut link = LinkUnspec::new_with_index(ifindex);
+        let mut families = Vec::new();
+        for change in all {
+            match change {
+                LinkChange::Group(group) => {
+                    link = link.append_extra_attribute(LinkAttribute::Group(*group));
+                }
+                LinkChange::Alias(alias) => link = link.alias(alias.clone()),
+                LinkChange::Ipv4 { proxy_arp } => families.push(ipv4(*proxy_arp)),
+                LinkChange::GenerateIpv6(generate) => families.push(generate_ipv6(*generate)),
+                LinkChange::Name(_)
+                | LinkChange::Mac(_)
+                | LinkChange::Mtu(_)
+                | LinkChange::EnableIpv6
+                | LinkChange::ReplyAtOnce
+                | LinkChange::BlockTransmit
+                | LinkChange::Up
+                | LinkChange::Down => return false,
+            }
+        }
+        if !families.is_empty() {
+            link = link.append_extra_attribute(LinkAttribute::AfSpecUnspec(families));
+        }
+        self.handle.link().change(link.build()).execute().await.is_ok()
     }
 
     async fn rename(&self, ifindex: u32, old: &str, new: &str) -> Result<(), HostError> {
@@ -111,6 +139,11 @@ fn with_family(
     family: AfSpecUnspec,
 ) -> LinkMessageBuilder<LinkUnspec> {
     link.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![family]))
+}
+
+fn generate_ipv6(generate: bool) -> AfSpecUnspec {
+    let mode = if generate { In6AddrGenMode::Eui64 } else { In6AddrGenMode::None };
+    AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)])
 }
 
 /// The ICMP messages of `encap` come from the interface's own address and enter by it: without

@@ -60,6 +60,13 @@ pub(super) enum LinkChange {
     Down,
 }
 
+impl LinkChange {
+    /// Returns whether one request can make this change together with others of its kind.
+    pub(super) fn is_setting(&self) -> bool {
+        matches!(self, Self::Group(_) | Self::Alias(_) | Self::Ipv4 { .. } | Self::GenerateIpv6(_))
+    }
+}
+
 impl Step {
     /// Returns whether without the step anybody could send packets as if they had come out of the
     /// tunnel.
