@@ -19,7 +19,7 @@ use std::{
     rc::Rc,
 };
 
-use crate::peers;
+use crate::{peers, socket::udp_counter};
 use anyhow::{Context as _, Result};
 use vxlan_tests::{
     Config, Netns, Ns, Run,
@@ -220,6 +220,8 @@ impl Host {
                 losses.insert(format!("vxlan {reason}"), count);
             }
         }
+        // No room in a socket, or a wrong checksum.
+        losses.insert("UDP InErrors".to_owned(), udp_counter(&self.ns, "InErrors")?);
         let ends = [
             (&*self.ns, UNDERLAY),
             (&*self.ns, "lan0"),

@@ -12,7 +12,7 @@ use crate::{
     lanes::{Lane, Lanes, ToSink},
     programs::Generator,
     room::{Entry, Room, Size},
-    socket::{Merging, ToSocket},
+    socket::{Merging, Reader, ToSocket},
 };
 
 const SIZES: [usize; 3] = [64, 512, 1_400];
@@ -21,11 +21,21 @@ const FROM: &str = "from XDP live frames into the veth of the underlay";
 
 pub(crate) fn entries() -> Vec<Entry> {
     let world = Shared::default();
-    let ends = [Target::Sink, Target::Socket(Merging::Off), Target::Socket(Merging::On)];
+    let ends = [
+        Target::Sink,
+        Target::Socket(Merging::Off, Reader::Here),
+        Target::Socket(Merging::Off, Reader::Elsewhere),
+        Target::Socket(Merging::On, Reader::Here),
+    ];
     let mut entries = Vec::new();
     for target in ends {
         for flows in FLOWS {
             for bytes in SIZES {
+                // For comparison with the socket that is read on the same CPU.
+                let elsewhere = matches!(target, Target::Socket(_, Reader::Elsewhere));
+                if elsewhere && (bytes == 512 || flows > 1) {
+                    continue;
+                }
                 let (world, shape) =
                     (world.clone(), Shape { bytes, flows, checksum: target.checksum() });
                 entries.push(Entry {
@@ -45,22 +55,23 @@ pub(crate) fn entries() -> Vec<Entry> {
 #[derive(Debug, Clone, Copy)]
 enum Target {
     Sink,
-    Socket(Merging),
+    Socket(Merging, Reader),
 }
 
 impl Target {
     fn name(self) -> &'static str {
         match self {
             Self::Sink => "sink",
-            Self::Socket(Merging::Off) => "socket",
-            Self::Socket(Merging::On) => "socket-gro",
+            Self::Socket(Merging::Off, Reader::Here) => "socket",
+            Self::Socket(Merging::Off, Reader::Elsewhere) => "socket-2cpus",
+            Self::Socket(Merging::On, _) => "socket-gro",
         }
     }
 
     fn checksum(self) -> Checksum {
         match self {
             Self::Sink => Checksum::Zero,
-            Self::Socket(_) => Checksum::Right,
+            Self::Socket(..) => Checksum::Right,
         }
     }
 
@@ -71,11 +82,14 @@ impl Target {
                 "to a TC program on the overlay interface that counts and drops; CPU time of \
                  generator and softirqs"
             }
-            Self::Socket(Merging::Off) => {
+            Self::Socket(Merging::Off, Reader::Elsewhere) => {
+                "to a UDP socket that another CPU reads; CPU time of generator and softirqs"
+            }
+            Self::Socket(Merging::Off, Reader::Here) => {
                 "to a UDP socket that reads up to 64 datagrams at once; CPU time of generator, \
                  softirqs and reader"
             }
-            Self::Socket(Merging::On) => {
+            Self::Socket(Merging::On, _) => {
                 "to a UDP socket with UDP_GRO; CPU time of generator, softirqs and reader"
             }
         };
@@ -91,8 +105,9 @@ impl Target {
                     let end = ToSink::attach(&host.ns, host.carrier.overlay())?;
                     Lane::new(&world, host, host.carrier.arm(), shape, generator, end)
                 }
-                Self::Socket(merging) => {
-                    let end = ToSocket::open(&host.ns, PORT, shape.payload().len(), merging)?;
+                Self::Socket(merging, reader) => {
+                    let payload = shape.payload().len();
+                    let end = ToSocket::open(&host.ns, PORT, payload, merging, reader)?;
                     Lane::new(&world, host, host.carrier.arm(), shape, generator, end)
                 }
             }

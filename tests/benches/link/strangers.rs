@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use vxlan_tests::{
     Ns,
     bench::{Arm, Bench, Role},
@@ -19,6 +19,7 @@ use crate::{
     lanes::{End, Lane, Lanes, ToSink},
     programs::Generator,
     room::{Entry, Reading, Room, Size},
+    socket::udp_counter,
 };
 
 const CARRIERS: [Carrier; 5] =
@@ -115,20 +116,9 @@ impl ToCount {
                 let drops = Metrics::fetch(&self.ns, *address)?.drops();
                 Ok(drops.get(reason).copied().unwrap_or(0))
             }
-            Counter::Datagrams => self.ns.exec(datagrams)?,
+            Counter::Datagrams => udp_counter(&self.ns, "InDatagrams"),
         }
     }
-}
-
-/// `InDatagrams` of the namespace.
-fn datagrams() -> Result<u64> {
-    const FILE: &str = "/proc/thread-self/net/snmp";
-    let text = std::fs::read_to_string(FILE).context(FILE)?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
-    let (names, values) = lines.next().zip(lines.next()).context(FILE)?;
-    let mut pairs = names.split(' ').zip(values.split(' '));
-    let (_, value) = pairs.find(|(name, _)| *name == "InDatagrams").context(FILE)?;
-    value.parse().context(FILE)
 }
 
 impl End for ToCount {
