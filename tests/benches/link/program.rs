@@ -187,26 +187,34 @@ impl Measured {
         Ok(Self { subject, flows, lanes, world, _empty: empty, _statistics: statistics })
     }
 
-    /// Nanoseconds of each run in a sample of that arm.
-    fn cost(&mut self, arm: &str) -> Result<(f64, Option<String>)> {
+    /// How often the program of an arm has run in a sample, and for how long.
+    fn cost(&mut self, arm: &str) -> Result<Cost> {
         let before = self.subject.info(&self.world, arm)?;
         let reading = self.lanes.measure(arm)?;
         let after = self.subject.info(&self.world, arm)?;
         ensure!(before.id() == after.id(), "{arm} was replaced by another program");
         let runs = after.run_count() - before.run_count();
+        // Fewer, where packets do not pass there, as after a redirect. What comes by itself is
+        // little beside them.
         let packets = u64::from(self.lanes.packets);
-        // What comes by itself is little beside them.
-        ensure!(runs >= packets && runs < packets + 1_000, "{runs} runs for {packets} packets");
-        let time = after.run_time() - before.run_time();
-        Ok((time.as_nanos() as f64 / runs as f64, reading.void))
+        ensure!(runs < packets + 1_000, "{runs} runs for {packets} packets");
+        let time = (after.run_time() - before.run_time()).as_nanos() as f64;
+        Ok(Cost { runs: runs as f64, time, void: reading.void })
     }
+}
+
+struct Cost {
+    runs: f64,
+    /// In nanoseconds.
+    time: f64,
+    void: Option<String>,
 }
 
 impl Room for Measured {
     fn benches(&self) -> Vec<Bench> {
         let Subject { name, direction, .. } = self.subject;
         let condition = format!(
-            "{}, {}; ns of a run of {name} by the kernel's statistics, without those \
+            "{}, {}; ns that {name} runs by the kernel's statistics, without those \
              of an empty program at the same hook in the same round",
             direction.condition(),
             shape(self.flows).flows()
@@ -227,11 +235,14 @@ impl Room for Measured {
     }
 
     fn measure(&mut self, arm: &str) -> Result<Reading> {
-        let (empty, void) = self.cost(EMPTY)?;
+        let empty = self.cost(EMPTY)?;
+        ensure!(empty.runs > 0.0, "no packet has passed the empty program");
+        let each = empty.time / empty.runs;
         if arm == EMPTY {
-            return Ok(Reading { values: vec![empty], void });
+            return Ok(Reading { values: vec![each], void: empty.void });
         }
-        let (cost, other) = self.cost(arm)?;
-        Ok(Reading { values: vec![cost - empty], void: void.or(other) })
+        let cost = self.cost(arm)?;
+        let value = (cost.time - cost.runs * each) / f64::from(self.lanes.packets);
+        Ok(Reading { values: vec![value], void: empty.void.or(cost.void) })
     }
 }
