@@ -27,9 +27,33 @@ pub(crate) fn bind(cpu: usize) -> Result<()> {
     // SAFETY: no pointers are passed; on Linux a thread has a nice value of its own.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
     nix::errno::Errno::result(result).context("raising the priority")?;
-    // Where sessions are scheduled as groups, that counts within this one alone.
-    let _ = fs::write("/proc/self/autogroup", "-20");
     Ok(())
+}
+
+/// Where sessions are scheduled as groups, a thread's priority counts within its own alone. So this
+/// session goes before others, until this is dropped: the shell that it began with outlives us.
+pub(crate) struct SessionPriority {
+    before: Option<String>,
+}
+
+impl SessionPriority {
+    const FILE: &str = "/proc/self/autogroup";
+
+    pub(crate) fn raise() -> Self {
+        // As in `/autogroup-12 nice 0`. No kernel need have it.
+        let text = fs::read_to_string(Self::FILE).unwrap_or_default();
+        let before = text.split_whitespace().last().map(str::to_owned);
+        let _ = fs::write(Self::FILE, "-20");
+        Self { before }
+    }
+}
+
+impl Drop for SessionPriority {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = fs::write(Self::FILE, before);
+        }
+    }
 }
 
 /// Has the calling thread preempt all that runs with normal priority on its CPU, whenever there is

@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::bench::Measurement;
 
-use self::{args::Args, room::Entry};
+use self::{args::Args, cpu::SessionPriority, room::Entry};
 
 /// All benchmarks, in the order in which they are run.
 fn entries() -> Vec<Entry> {
@@ -75,6 +75,7 @@ fn run() -> Result<()> {
     cpu::check_kernel()?;
     let mut measurement = Measurement { seed: args.seed, quick: args.quick, benches: Vec::new() };
     eprintln!("seed {}", args.seed);
+    let _session = SessionPriority::raise();
     for entry in entries {
         let measured = rounds::run(&entry, &args).with_context(|| entry.name.clone())?;
         measured.iter().for_each(rounds::print);
