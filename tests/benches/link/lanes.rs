@@ -25,7 +25,7 @@ use crate::{
     room::{Reading, Room},
 };
 
-/// How long packets may be on their way when all are sent.
+/// For how long nothing may arrive before what is still missing is lost.
 const LATE: Duration = Duration::from_millis(500);
 
 /// What sends.
@@ -203,11 +203,16 @@ impl Room for Lanes {
         let overflowed = softnet_dropped()?;
         end.open()?;
         let unmerged = end.counts_packets();
-        let (packets, deadline) = (self.packets, Instant::now() + LATE);
+        let packets = self.packets;
         // What ksoftirqd and readers have still to do.
         let settled = |sent| {
-            while end.packets()? < sent && Instant::now() < deadline {
+            let (mut arrived, mut last) = (0, Instant::now());
+            while arrived < sent && last.elapsed() < LATE {
                 thread::sleep(Duration::from_millis(1));
+                let now = end.packets()?;
+                if now > arrived {
+                    (arrived, last) = (now, Instant::now());
+                }
             }
             Ok(())
         };
