@@ -17,6 +17,7 @@ pub mod config;
 pub mod conserve;
 pub mod daemon;
 pub mod foreign;
+pub mod frame_socket;
 pub mod inject;
 pub mod kernel;
 pub mod kernel_vxlan;
