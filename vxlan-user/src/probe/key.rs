@@ -33,8 +33,13 @@ pub fn name_id(name: &str) -> NameId {
 }
 
 /// A secret of 32 bytes that two hosts share.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; KEY_LEN]);
+#[derive(Clone)]
+pub struct Key {
+    secret: [u8; KEY_LEN],
+    /// HMAC with the secret, before the message: every probe needs it, and its tag.
+    hmac: Hmac<Sha256>,
+    tag: ProbeTag,
+}
 
 /// Why there is no key: one or two sentences that say what to do. Contains no part of the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +52,24 @@ impl fmt::Debug for Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.secret == other.secret
+    }
+}
+
+impl Eq for Key {}
+
 impl Key {
+    fn new(secret: [u8; KEY_LEN]) -> Self {
+        // One block at most: HMAC pads the key with zeros to a block.
+        let mut block = [0; 64];
+        block[..KEY_LEN].copy_from_slice(&secret);
+        let hmac = Hmac::<Sha256>::new(&block.into());
+        let tag = first_bytes(&hmac.clone().chain_update(TAG_TEXT).finalize().into_bytes().into());
+        Self { secret, hmac, tag }
+    }
+
     /// Reads a key file.
     ///
     /// # Errors
@@ -99,7 +121,7 @@ impl Key {
                 Ok([0, rest @ ..]) if rest.iter().all(|byte| *byte == 0) => {
                     "All bytes of the key are zero.".to_owned()
                 }
-                Ok(bytes) => return Ok(Self(bytes)),
+                Ok(bytes) => return Ok(Self::new(bytes)),
             },
         };
         Err(KeyError(format!("{why} A key is {KEY_HINT}.")))
@@ -107,24 +129,17 @@ impl Key {
 
     /// Returns the tag by which the data plane recognizes whose key a probe claims to be made with.
     pub fn tag(&self) -> ProbeTag {
-        first_bytes(&self.authenticator(TAG_TEXT))
+        self.tag
     }
 
     /// Returns the HMAC-SHA256 of a message (RFC 2104).
     pub fn authenticator(&self, message: &[u8]) -> [u8; AUTHENTICATOR_LEN] {
-        self.hmac(message).finalize().into_bytes().into()
+        self.hmac.clone().chain_update(message).finalize().into_bytes().into()
     }
 
     /// Verifies an authenticator in constant time.
     pub fn verify(&self, message: &[u8], authenticator: &[u8]) -> bool {
-        self.hmac(message).verify_slice(authenticator).is_ok()
-    }
-
-    fn hmac(&self, message: &[u8]) -> Hmac<Sha256> {
-        // One block at most: HMAC pads the key with zeros to a block.
-        let mut block = [0; 64];
-        block[..KEY_LEN].copy_from_slice(&self.0);
-        Hmac::new(&block.into()).chain_update(message)
+        self.hmac.clone().chain_update(message).verify_slice(authenticator).is_ok()
     }
 }
 

@@ -113,7 +113,9 @@ fn authenticated<'a>(key: &Key, frame: &'a [u8]) -> Option<&'a [u8; SIGNED_LEN]>
     let (ethernet, probe) = frame.split_first_chunk::<ETH_LEN>()?;
     let (signed, rest) = probe.split_first_chunk::<SIGNED_LEN>()?;
     let authenticator = rest.first_chunk::<AUTHENTICATOR_LEN>()?;
-    let is_probe = [&DESTINATION_MAC[..], &SOURCE_MAC, &ETHERTYPE].concat() == ethernet
+    let is_probe = ethernet.starts_with(&DESTINATION_MAC)
+        && ethernet[6..].starts_with(&SOURCE_MAC)
+        && ethernet.ends_with(&ETHERTYPE)
         && signed.starts_with(&MAGIC)
         && signed[3] == VERSION
         && signed[4..12] == key.tag();
