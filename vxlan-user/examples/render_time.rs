@@ -124,7 +124,7 @@ fn report(peer: &str) -> Report {
             answered: 899,
             lost: 1,
             received: 900,
-            refused: ProbeRefusal::ALL.iter().map(|why| (why.label().to_owned(), 0)).collect(),
+            refused: ProbeRefusal::ALL.iter().map(|why| (why.label().into(), 0)).collect(),
         },
         ..Report::empty(peer)
     }

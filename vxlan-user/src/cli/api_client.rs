@@ -121,12 +121,18 @@ mod tests {
         os::unix::{fs::PermissionsExt as _, net::UnixListener},
         path::PathBuf,
         thread,
+        time::Duration,
     };
 
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
-    use crate::{daemon::Api, nat::NatVerdict, probe::SharedReports, state::RunDir};
+    use crate::{
+        daemon::Api,
+        nat::{DeclaredFacts, SourcePorts},
+        probe::{SharedReports, UnkeyedPeer},
+        state::RunDir,
+    };
 
     fn api_socket() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
@@ -153,10 +159,19 @@ mod tests {
         let answer = requested(&path).await.expect("an answer");
         assert_eq!(answer, Some(NatReports { node: "gcp".to_owned(), peers: Vec::new() }));
 
-        let report = crate::probe::Report { nat: NatVerdict::Napt, ..crate::probe::sample("aws") };
+        let facts = DeclaredFacts {
+            endpoint: None,
+            learned: false,
+            private: None,
+            public: None,
+            ports: SourcePorts::Flow,
+        };
+        let second = Duration::from_secs(1);
+        let report = UnkeyedPeer::new("aws", second, facts).report(second);
         reports.put_some(0, vec![report.clone()]);
         let answer = requested(&path).await.expect("an answer").expect("a daemon");
-        assert_eq!(answer.peers, [report]);
+        assert_eq!(answer.peers, [report.full()]);
+        assert!(!answer.peers[0].evidence.is_empty());
 
         drop(api);
         assert!(!path.exists());

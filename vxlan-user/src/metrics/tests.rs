@@ -81,7 +81,7 @@ fn at_the_start() -> Vec<Report> {
         liveness: Liveness { by, up: None, last_seen: None },
         ..sample(peer)
     };
-    let refused = vec![("replayed".to_owned(), 0)];
+    let refused = vec![("replayed".into(), 0)];
     let probes = ProbeCounts { refused, ..ProbeCounts::default() };
     let echo = LivenessSource::InnerEcho { address: [192, 168, 45, 1].into() };
     vec![
@@ -150,7 +150,7 @@ fn everything_that_is_reported_has_its_sample() {
             answered: 6,
             lost: 2,
             received: 5,
-            refused: vec![("replayed".to_owned(), 4)],
+            refused: vec![("replayed".into(), 4)],
         },
         mapping_changes: 3,
         ..sample("keyed")

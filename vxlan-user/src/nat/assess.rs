@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     data_loss::{data_lost, data_remarks},
-    evidence::{DataEvidence, Evidence, ProbeEvidence, RECENT_INTERVALS},
+    evidence::{DataEvidence, Evidence, ProbeEvidence},
     reachability::unreachable,
     rewriting::{Rewriting, Side, Tense},
+    sentences::Sentences,
     unsolicited::unsolicited_pass,
     verdict::{Assessment, NatVerdict},
 };
@@ -19,29 +20,39 @@ use crate::observation::{Rewrite, UdpChecksum};
 /// Returns the first verdict that holds, in this order: blocked, one_way, data_lost,
 /// checksum_breaking, symmetric, a verdict on rewriting, none.
 pub fn assess(evidence: &Evidence) -> Assessment {
-    let rewriting = Rewriting::from_evidence(evidence);
-    let mut sentences = Vec::new();
+    let mut sentences = Sentences::written();
+    let verdict = weigh(evidence, &mut sentences);
+    Assessment { verdict, evidence: sentences.into_texts() }
+}
+
+/// Returns the verdict alone.
+pub fn verdict(evidence: &Evidence) -> NatVerdict {
+    weigh(evidence, &mut Sentences::counted())
+}
+
+fn weigh(evidence: &Evidence, sentences: &mut Sentences) -> NatVerdict {
+    let mut rewriting = Rewriting::from_evidence(evidence, sentences.alike());
     let mut verdict: Option<NatVerdict> = None;
     for found in [
-        unreachable(evidence, &mut sentences),
-        data_lost(evidence, &mut sentences),
-        changed_checksums(evidence, &mut sentences),
-        differing_mappings(evidence, &mut sentences),
-        rewritten(evidence, &rewriting, &mut sentences),
+        unreachable(evidence, sentences),
+        data_lost(evidence, sentences),
+        changed_checksums(evidence, sentences),
+        differing_mappings(evidence, sentences),
+        rewritten(evidence, &mut rewriting, sentences),
     ] {
         verdict = verdict.or(found);
     }
     if verdict.is_none() && rewriting.observed {
         verdict = Some(NatVerdict::None);
-        sentences.extend(untouched(evidence));
+        untouched(evidence, sentences);
     }
-    remarks(evidence, &mut sentences);
-    data_remarks(evidence, &mut sentences);
+    remarks(evidence, sentences);
+    data_remarks(evidence, sentences);
     let verdict = verdict.unwrap_or(NatVerdict::Unknown);
     if verdict == NatVerdict::Unknown {
-        sentences.insert(0, unknown(evidence));
+        sentences.push_first(|| unknown(evidence));
     }
-    Assessment { verdict, evidence: sentences }
+    verdict
 }
 
 /// Decides for each peer whether a NAT maps our packets to the peer to another address or port than
@@ -61,7 +72,7 @@ pub fn mapping_varies(ours: &[Option<Rewrite>]) -> Vec<bool> {
 }
 
 /// Finds checksums that changed on the path.
-fn changed_checksums(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+fn changed_checksums(evidence: &Evidence, sentences: &mut Sentences) -> Option<NatVerdict> {
     let peer = &evidence.peer;
     let before = sentences.len();
     let changed = |probe: &Rewrite| {
@@ -72,16 +83,14 @@ fn changed_checksums(evidence: &Evidence, sentences: &mut Vec<String>) -> Option
     let present = |(probe, tense): (Rewrite, Tense)| tense.is_present().then_some(probe);
     let (ours, theirs) = (ours.and_then(present), theirs.and_then(present));
     if let Some(probe) = ours.filter(changed) {
-        let how = arrives(&probe);
-        sentences.push(format!("our probes leave with {how} at {peer}"));
+        sentences.push(|| format!("our probes leave with {} at {peer}", arrives(&probe)));
     }
     if let Some(probe) = theirs.filter(changed) {
-        let how = arrives(&probe);
-        sentences.push(format!("probes of {peer} leave with {how} here"));
+        sentences.push(|| format!("probes of {peer} leave with {} here", arrives(&probe)));
     }
     let (lately, all) = (evidence.data.recent.checksum, evidence.data.total.checksum);
     if lately > 0 {
-        sentences.push(format!(
+        sentences.push(|| format!(
             "{lately} data packets of {peer} came lately, {all} in all, with a checksum that it \
              did not send"
         ));
@@ -100,19 +109,22 @@ fn arrives(probe: &Rewrite) -> String {
 }
 
 /// Finds NATs with another mapping for each destination.
-fn differing_mappings(evidence: &Evidence, sentences: &mut Vec<String>) -> Option<NatVerdict> {
+fn differing_mappings(evidence: &Evidence, sentences: &mut Sentences) -> Option<NatVerdict> {
     let probes = evidence.probes.as_ref()?;
     let peer = &evidence.peer;
     if probes.varies {
-        let as_seen = probes.ours.map_or_else(String::new, |ours| {
-            format!(": our {} arrives at {peer} as {}", ours.sent.source, ours.seen.source)
+        sentences.push(|| {
+            let as_seen = probes.ours.map_or_else(String::new, |ours| {
+                format!(": our {} arrives at {peer} as {}", ours.sent.source, ours.seen.source)
+            });
+            format!("our address or port differs from peer to peer{as_seen}")
         });
-        sentences.push(format!("our address or port differs from peer to peer{as_seen}"));
     }
-    let window = evidence.interval * RECENT_INTERVALS;
+    let window = evidence.window();
     let peer_varies = probes.peer_varies && probes.last_seen.is_some_and(|ago| ago < window);
     if peer_varies {
-        sentences.push(format!("{peer} says that its address or port differs from peer to peer"));
+        sentences
+            .push(|| format!("{peer} says that its address or port differs from peer to peer"));
     }
     (probes.varies || peer_varies).then_some(NatVerdict::Symmetric)
 }
@@ -120,10 +132,11 @@ fn differing_mappings(evidence: &Evidence, sentences: &mut Vec<String>) -> Optio
 /// Decides on rewritten addresses and ports.
 fn rewritten(
     evidence: &Evidence,
-    rewriting: &Rewriting,
-    sentences: &mut Vec<String>,
+    rewriting: &mut Rewriting,
+    sentences: &mut Sentences,
 ) -> Option<NatVerdict> {
-    sentences.extend(rewriting.sentences.iter().cloned());
+    let none = sentences.alike();
+    sentences.append(std::mem::replace(&mut rewriting.sentences, none));
     if rewriting.port {
         return Some(NatVerdict::Napt);
     }
@@ -143,22 +156,22 @@ fn rewritten(
         let of_side =
             match evidence.probes.as_ref().and_then(|probes| unsolicited_pass(probes, side)) {
                 Some((true, why)) => {
-                    sentences.push(format!("{what} {get_in}: {why}"));
+                    sentences.push(|| format!("{what} {get_in}: {why}"));
                     NatVerdict::OneToOne
                 }
                 Some((false, why)) => {
-                    sentences.push(format!("{what} {do_not}: {why}"));
+                    sentences.push(|| format!("{what} {do_not}: {why}"));
                     NatVerdict::PortPreservingNapt
                 }
                 None if evidence.facts.learned => {
-                    sentences.push(format!(
+                    sentences.push(|| format!(
                     "it is not known yet whether {what} get in; the endpoint is learned, so it is \
                      taken that they do not"
                 ));
                     NatVerdict::PortPreservingNapt
                 }
                 None => {
-                    sentences.push(format!(
+                    sentences.push(|| format!(
                     "it is not known yet whether {what} get in; the endpoint is declared, so it is \
                      taken that they do"
                 ));
@@ -183,41 +196,45 @@ fn latest(evidence: &Evidence) -> (Option<TensedRewrite>, Option<TensedRewrite>)
 }
 
 /// Writes the sentences that say that nothing is rewritten.
-fn untouched(evidence: &Evidence) -> Vec<String> {
+fn untouched(evidence: &Evidence, sentences: &mut Sentences) {
     let peer = &evidence.peer;
-    let mut sentences = Vec::new();
     let (ours, theirs) = latest(evidence);
     if let Some((ours, tense)) = ours {
-        let (from, arrives, ago) = (ours.sent.source, tense.arrives(), tense.ago());
-        sentences.push(format!("our {from} {arrives} at {peer} as it is{ago}"));
+        sentences.push(|| {
+            let (from, arrives, ago) = (ours.sent.source, tense.arrives(), tense.ago());
+            format!("our {from} {arrives} at {peer} as it is{ago}")
+        });
     }
     if let Some((theirs, tense)) = theirs {
-        let (from, arrives, ago) = (theirs.sent.source, tense.arrives(), tense.ago());
-        sentences.push(format!("{from} of {peer} {arrives} as it is{ago}"));
+        sentences.push(|| {
+            let (from, arrives, ago) = (theirs.sent.source, tense.arrives(), tense.ago());
+            format!("{from} of {peer} {arrives} as it is{ago}")
+        });
     }
     let DataEvidence { total, recent, mapping } = &evidence.data;
     let received = total.received.max(recent.received);
     if received > 0 {
-        let from = mapping.map_or_else(String::new, |at| format!(" from {}", at.address));
-        let what = "as far as they show, none was rewritten";
-        sentences.push(format!("{received} data packets of {peer} came{from}: {what}"));
+        sentences.push(|| {
+            let from = mapping.map_or_else(String::new, |at| format!(" from {}", at.address));
+            let what = "as far as they show, none was rewritten";
+            format!("{received} data packets of {peer} came{from}: {what}")
+        });
     }
-    sentences
 }
 
 /// Adds what is worth saying beside any verdict.
-fn remarks(evidence: &Evidence, sentences: &mut Vec<String>) {
+fn remarks(evidence: &Evidence, sentences: &mut Sentences) {
     let peer = &evidence.peer;
     let (dropped, lately) = (evidence.data.total.bad_checksum, evidence.data.recent.bad_checksum);
     if dropped > 0 {
-        sentences.push(format!(
+        sentences.push(|| format!(
             "{dropped} data packets of {peer} were dropped for a wrong checksum, {lately} lately"
         ));
     }
-    if evidence.probes.is_none() && !sentences.is_empty() {
-        sentences.push(format!(
-            "there is no key for {peer}: 0 probes, only what its data packets show counts"
-        ));
+    if evidence.probes.is_none() && sentences.len() > 0 {
+        sentences.push(|| {
+            format!("there is no key for {peer}: 0 probes, only what its data packets show counts")
+        });
     }
 }
 

@@ -15,6 +15,11 @@ use crate::observation::{DataMapping, Delivery, Rewrite};
 /// Number of probe intervals that count as recent.
 pub const RECENT_INTERVALS: u32 = 3;
 
+/// Returns the length of what counts as recent, where a request is sent in each `interval`.
+pub fn recent_window(interval: Duration) -> Duration {
+    interval * RECENT_INTERVALS
+}
+
 /// Everything known of the path to one peer and back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
@@ -30,6 +35,13 @@ pub struct Evidence {
     pub delivery: Delivery,
     /// Packets of the peer that were dropped here lately, by reason, the most frequent first.
     pub drops: Vec<(RxDrop, u64)>,
+}
+
+impl Evidence {
+    /// Returns the length of what counts as recent.
+    pub fn window(&self) -> Duration {
+        recent_window(self.interval)
+    }
 }
 
 /// What the configuration declares of a peer.
@@ -61,7 +73,7 @@ pub enum SourcePorts {
 pub struct DataEvidence {
     /// Counted since the daemon started.
     pub total: DataCounts,
-    /// Counted within the latest [`RECENT_INTERVALS`].
+    /// Counted within the [`recent_window`].
     pub recent: DataCounts,
     pub mapping: Option<DataMapping>,
 }
@@ -120,7 +132,7 @@ impl DataWindow {
         interval: Duration,
     ) {
         // The window starts at the newest sample that is old enough.
-        let window = interval * RECENT_INTERVALS;
+        let window = recent_window(interval);
         let old = |at: &(Duration, DataCounts)| now.saturating_sub(at.0) >= window;
         while self.samples.get(1).is_some_and(old) {
             self.samples.pop_front();

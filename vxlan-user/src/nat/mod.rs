@@ -5,25 +5,27 @@
 //!
 //! 1. `verdict`
 //! 2. `evidence`
-//! 3. `rewriting`
-//! 4. `reachability`
-//! 5. `data_loss`
-//! 6. `unsolicited`
-//! 7. `assess`
+//! 3. `sentences`
+//! 4. `rewriting`
+//! 5. `reachability`
+//! 6. `data_loss`
+//! 7. `unsolicited`
+//! 8. `assess`
 
 mod assess;
 mod data_loss;
 mod evidence;
 mod reachability;
 mod rewriting;
+mod sentences;
 #[cfg(test)]
 mod tests;
 mod unsolicited;
 mod verdict;
 
-pub use assess::{assess, mapping_varies};
+pub use assess::{assess, mapping_varies, verdict};
 pub use evidence::{
     DataCounts, DataEvidence, DataWindow, DeclaredFacts, Evidence, PeerReport, ProbeEvidence,
-    RECENT_INTERVALS, SourcePorts, UnsolicitedCounts,
+    RECENT_INTERVALS, SourcePorts, UnsolicitedCounts, recent_window,
 };
 pub use verdict::{Assessment, NatVerdict, VerdictAge};

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::evidence::{Evidence, RECENT_INTERVALS, SourcePorts};
+use super::{
+    evidence::{Evidence, SourcePorts},
+    sentences::Sentences,
+};
 use crate::observation::Rewrite;
 
 /// The side that a NAT is on.
@@ -22,7 +25,7 @@ pub(super) struct Tense(Option<Duration>);
 impl Tense {
     /// The tense for a probe that was observed so long ago.
     pub(super) fn of(evidence: &Evidence, ago: Duration) -> Self {
-        Self((ago >= evidence.interval * RECENT_INTERVALS).then_some(ago))
+        Self((ago >= evidence.window()).then_some(ago))
     }
 
     pub(super) fn is_present(self) -> bool {
@@ -40,7 +43,7 @@ impl Tense {
 }
 
 /// What is rewritten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rewriting {
     /// A header was seen at both ends, or data packets came.
     pub(super) observed: bool,
@@ -51,12 +54,13 @@ pub(super) struct Rewriting {
     /// A port is rewritten, on either side.
     pub(super) port: bool,
     /// One for each rewritten field.
-    pub(super) sentences: Vec<String>,
+    pub(super) sentences: Sentences,
 }
 
 impl Rewriting {
-    pub(super) fn from_evidence(evidence: &Evidence) -> Self {
-        let mut found = Self::default();
+    /// Weighs the evidence. `sentences`: an empty list.
+    pub(super) fn from_evidence(evidence: &Evidence, sentences: Sentences) -> Self {
+        let mut found = Self { observed: false, near: false, far: false, port: false, sentences };
         if let Some(probes) = &evidence.probes {
             if let Some(ours) = &probes.ours {
                 found.our_probe(&evidence.peer, ours, Tense::of(evidence, probes.ours_ago));
@@ -73,11 +77,11 @@ impl Rewriting {
         self.observed = true;
         let (arrives, ago) = (tense.arrives(), tense.ago());
         if self.differ(Side::Near, sent.source, seen.source) {
-            self.add(format!("our {} {arrives} at {peer} as {}{ago}", sent.source, seen.source));
+            self.add(|| format!("our {} {arrives} at {peer} as {}{ago}", sent.source, seen.source));
         }
         if self.differ(Side::Far, sent.destination, seen.destination) {
             let (to, at) = (sent.destination, seen.destination);
-            self.add(format!("what we send to {to} {arrives} at {at} of {peer}{ago}"));
+            self.add(|| format!("what we send to {to} {arrives} at {at} of {peer}{ago}"));
         }
     }
 
@@ -86,11 +90,11 @@ impl Rewriting {
         let (arrives, ago) = (tense.arrives(), tense.ago());
         if self.differ(Side::Far, sent.source, seen.source) {
             let (from, seen_as) = (sent.source, seen.source);
-            self.add(format!("{peer} sends from {from}, which {arrives} as {seen_as}{ago}"));
+            self.add(|| format!("{peer} sends from {from}, which {arrives} as {seen_as}{ago}"));
         }
         if self.differ(Side::Near, sent.destination, seen.destination) {
             let (to, at) = (sent.destination, seen.destination);
-            self.add(format!("what {peer} sends to {to} {arrives} at our {at}{ago}"));
+            self.add(|| format!("what {peer} sends to {to} {arrives} at our {at}{ago}"));
         }
     }
 
@@ -114,7 +118,7 @@ impl Rewriting {
                 |at| format!("from {}", at.address),
             );
             let n = counts.src_address;
-            self.add(format!("{n} of {all} data packets of {peer} came {from}{sent}"));
+            self.add(|| format!("{n} of {all} data packets of {peer} came {from}{sent}"));
         }
         if counts.src_port > 0 {
             self.far = true;
@@ -131,13 +135,13 @@ impl Rewriting {
             };
             let mappings = data.mapping.map_or(0, |at| at.mappings);
             let of = if mappings > 1 { format!(", {mappings} mappings") } else { String::new() };
-            self.add(format!("{n} of {all} data packets of {peer} came {from} {instead}{of}"));
+            self.add(|| format!("{n} of {all} data packets of {peer} came {from} {instead}{of}"));
         }
         if counts.dst_address > 0 && !untouched {
             self.near = true;
             let n = counts.dst_address;
             let to = facts.public.map_or_else(String::new, |at| format!(" than {at}"));
-            self.add(format!("{n} of {all} data packets of {peer} came to another address{to}"));
+            self.add(|| format!("{n} of {all} data packets of {peer} came to another address{to}"));
         }
     }
 
@@ -152,7 +156,7 @@ impl Rewriting {
         differs
     }
 
-    fn add(&mut self, sentence: String) {
+    fn add(&mut self, sentence: impl FnOnce() -> String) {
         self.sentences.push(sentence);
     }
 }

@@ -46,8 +46,6 @@ pub struct LostData {
     /// At most so many of them arrived.
     pub arrived: u64,
     pub within: Duration,
-    /// Time since the loss began.
-    pub since: Duration,
     /// Time since packets were last seen to be lost.
     pub ago: Duration,
 }

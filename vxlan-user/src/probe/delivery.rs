@@ -201,7 +201,6 @@ impl DeliveryTracker {
                 sent: loss.sent,
                 arrived: loss.arrived,
                 within: loss.within,
-                since: now.saturating_sub(loss.first),
                 ago: now.saturating_sub(loss.last),
             })
         });

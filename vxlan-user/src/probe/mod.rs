@@ -27,6 +27,7 @@
 
 mod answers;
 mod association;
+mod brief_report;
 mod delivery;
 pub mod dplpmtud;
 mod endpoint;
@@ -46,6 +47,7 @@ mod unkeyed;
 mod wire;
 
 pub use association::{Association, OutgoingRequest, ReceivedRequests, RequestVerdict};
+pub use brief_report::BriefReport;
 pub use dplpmtud::Dplpmtud;
 pub use key::{Key, KeyError, NameId, name_id};
 pub use message::{NetworkCounts, Probe, ProbeKind, ProbeRefusal};

@@ -1,7 +1,10 @@
 //! Everything known of the path to one peer and back, as the daemon hands it to `/metrics` and to
 //! `vxlan show`. Values only: they are computed by the prober and by [`crate::nat`].
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,5 +162,5 @@ pub struct ProbeCounts {
     /// Requests of the peer that were accepted.
     pub received: u64,
     /// Probes with the tag of the peer that were refused, by reason. Every reason is listed.
-    pub refused: Vec<(String, u64)>,
+    pub refused: Vec<(Cow<'static, str>, u64)>,
 }

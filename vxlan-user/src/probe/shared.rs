@@ -7,11 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
+use super::{brief_report::BriefReport, report::Report};
 
 /// Holds the latest report on each peer. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct SharedReports(Arc<RwLock<Vec<Option<Arc<Report>>>>>);
+pub struct SharedReports(Arc<RwLock<Vec<Option<BriefReport>>>>);
 
 impl SharedReports {
     /// Sets which peers there are, in the order of the configuration. Those that were there keep
@@ -19,26 +19,34 @@ impl SharedReports {
     pub fn set_peers<'a>(&self, names: impl Iterator<Item = &'a str>) {
         // A writer that panicked has left every report whole.
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let known: HashMap<String, Arc<Report>> =
-            all.drain(..).flatten().map(|report| (report.peer.clone(), report)).collect();
-        all.extend(names.map(|name| known.get(name).map(Arc::clone)));
+        let known = all.drain(..).flatten();
+        let mut known: HashMap<String, BriefReport> =
+            known.map(|report| (report.brief().peer.clone(), report)).collect();
+        all.extend(names.map(|name| known.remove(name)));
     }
 
     /// Replaces the reports on some peers, from the one with the index `first` on.
-    pub fn put_some(&self, first: usize, reports: Vec<Report>) {
+    pub fn put_some(&self, first: usize, reports: Vec<BriefReport>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let end = first + reports.len();
         if all.len() < end {
             all.resize(end, None);
         }
         let replaced = all.iter_mut().skip(first).zip(reports);
-        replaced.for_each(|(known, report)| *known = Some(Arc::new(report)));
+        replaced.for_each(|(known, report)| *known = Some(report));
     }
 
-    /// Returns the latest report on each peer on which there is one.
+    /// Returns the latest report on each peer on which there is one, without sentences.
     pub fn latest(&self) -> Vec<Arc<Report>> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.iter().flatten().map(Arc::clone).collect()
+        all.iter().flatten().map(|report| Arc::clone(report.brief())).collect()
+    }
+
+    /// Returns the same with sentences.
+    pub fn latest_full(&self) -> Vec<Report> {
+        // Sentences are written without keeping the event loop from its reports.
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().flatten().map(BriefReport::full).collect()
     }
 }
 

@@ -5,14 +5,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
+    brief_report::BriefReport,
     inner_echo::InnerEcho,
     report::{Liveness, LivenessSource, Report},
 };
 use crate::{
-    nat::{
-        self, Assessment, DataCounts, DataWindow, DeclaredFacts, Evidence, RECENT_INTERVALS,
-        VerdictAge,
-    },
+    nat::{self, DataCounts, DataWindow, DeclaredFacts, Evidence, VerdictAge},
     observation::{DataMapping, Delivery, DropCounts, DropWindow},
 };
 
@@ -66,7 +64,7 @@ impl UnkeyedPeer {
 
     /// Records the packets of the peer that were dropped here.
     pub fn record_drops(&mut self, drops: &DropCounts, now: Duration) {
-        self.drops.sample(now, drops, self.interval * RECENT_INTERVALS);
+        self.drops.sample(now, drops, nat::recent_window(self.interval));
     }
 
     /// Returns whether data came within the latest interval, which makes an echo request needless.
@@ -96,7 +94,7 @@ impl UnkeyedPeer {
     }
 
     /// Returns everything known of the peer at `now`.
-    pub fn report(&mut self, now: Duration) -> Report {
+    pub fn report(&mut self, now: Duration) -> BriefReport {
         let evidence = Evidence {
             peer: self.peer.clone(),
             interval: self.interval,
@@ -106,20 +104,19 @@ impl UnkeyedPeer {
             delivery: Delivery::default(),
             drops: self.drops.recent().to_vec(),
         };
-        let Assessment { verdict, evidence: mut reasons } = nat::assess(&evidence);
-        reasons.extend(self.echo.sentence());
-        Report {
+        let verdict = nat::verdict(&evidence);
+        let report = Report {
             nat: verdict,
             since: self.verdict_age.update(verdict, now).as_secs_f64(),
-            evidence: reasons,
             liveness: self.liveness(now),
             endpoint: self.facts.endpoint,
             data: evidence.data.mapping,
             rtt: self.echo.rtt(),
             overlay: self.echo.overlay(now),
-            recent: (self.interval * RECENT_INTERVALS).as_secs_f64(),
+            recent: evidence.window().as_secs_f64(),
             ..Report::empty(&self.peer)
-        }
+        };
+        BriefReport::new(report, evidence, self.echo.sentence())
     }
 
     /// Sets the destination of packets to the peer.
@@ -129,7 +126,7 @@ impl UnkeyedPeer {
 
     /// Decides whether the peer lives: an echo reply or data came lately.
     fn liveness(&self, now: Duration) -> Liveness {
-        let window = self.interval * RECENT_INTERVALS;
+        let window = nat::recent_window(self.interval);
         let last_data = self.last_data;
         let last_echo = self.echo.answered_at().map(|at| now.saturating_sub(at));
         let last_seen = last_echo.into_iter().chain(last_data).min();
@@ -178,8 +175,8 @@ mod tests {
     #[test]
     fn it_lives_while_it_answers() {
         let mut peer = peer();
-        assert_eq!(peer.report(at(0)).liveness.by, LivenessSource::Nothing);
-        assert_eq!(peer.report(at(0)).liveness.up, None);
+        assert_eq!(peer.report(at(0)).brief().liveness.by, LivenessSource::Nothing);
+        assert_eq!(peer.report(at(0)).brief().liveness.up, None);
         for request in 0..10 {
             peer.request_sent(ADDRESS, request, at(u64::from(request) * 5));
             let now = at(u64::from(request) * 5) + Duration::from_millis(30);
@@ -191,12 +188,12 @@ mod tests {
                 assert_eq!(peer.reply_received(ADDRESS, request, now), None, "twice");
             }
             if request < 7 {
-                assert_eq!(peer.report(now).rtt.map(|rtt| rtt.min), Some(0.03));
+                assert_eq!(peer.report(now).brief().rtt.map(|rtt| rtt.min), Some(0.03));
             }
             let expected = if request < 7 { Some(true) } else { Some(false) };
-            assert_eq!(peer.report(now).liveness.up, expected, "{request}");
+            assert_eq!(peer.report(now).brief().liveness.up, expected, "{request}");
         }
-        let report = peer.report(at(50));
+        let report = peer.report(at(50)).full();
         assert_eq!(report.rtt, None, "a round trip of before the silence");
         assert_eq!(report.liveness.by, LivenessSource::InnerEcho { address: ADDRESS });
         assert!(report.evidence.iter().any(|why| why.contains("answered 5 of 10")), "{report:?}");
@@ -209,7 +206,7 @@ mod tests {
             peer.request_sent(ADDRESS, request, at(u64::from(request) * 5));
             assert_eq!(peer.reply_received("192.168.44.2".parse().unwrap(), request, at(60)), None);
         }
-        assert_eq!(peer.report(at(30)).liveness.up, Some(false));
+        assert_eq!(peer.report(at(30)).brief().liveness.up, Some(false));
     }
 
     #[test]
@@ -222,10 +219,14 @@ mod tests {
         for request in 0..9 {
             peer.request_sent(ADDRESS, request, at(u64::from(request) * 5));
         }
-        assert_eq!(peer.report(at(41)).liveness.up, Some(true), "it sends, if it answers nothing");
+        assert_eq!(
+            peer.report(at(41)).brief().liveness.up,
+            Some(true),
+            "it sends, if it answers nothing"
+        );
         peer.record_data(total, None, Some(Duration::from_secs(46)), at(42));
         assert!(!peer.has_recent_data());
-        assert_eq!(peer.report(at(42)).liveness.up, Some(false));
+        assert_eq!(peer.report(at(42)).brief().liveness.up, Some(false));
     }
 
     #[test]
@@ -233,8 +234,8 @@ mod tests {
         let mut peer = peer();
         let total = DataCounts { received: 3, ..DataCounts::default() };
         peer.record_data(total, None, Some(Duration::from_secs(2)), at(0));
-        assert_eq!(peer.report(at(0)).liveness.up, Some(true));
+        assert_eq!(peer.report(at(0)).brief().liveness.up, Some(true));
         peer.record_data(total, None, Some(Duration::from_secs(60)), at(60));
-        assert_eq!(peer.report(at(60)).liveness.up, None);
+        assert_eq!(peer.report(at(60)).brief().liveness.up, None);
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+type Sentences<'a> = &'a dyn Fn() -> Vec<String>;
+
 /// The states of all peers.
 #[derive(Debug, Default)]
 pub(super) struct PeerStates {
@@ -65,16 +67,17 @@ struct Change {
 }
 
 impl PeerStates {
-    /// Records the report on a peer as it is at `now`.
-    pub(super) fn record(&mut self, report: &Report, now: Duration) {
+    /// Records the report on a peer as it is at `now`. `sentences` writes its evidence.
+    pub(super) fn record(&mut self, report: &Report, now: Duration, sentences: Sentences<'_>) {
         let state = PeerState::of(report);
         let Some(tracked) = self.by_name.get_mut(&report.peer) else {
             self.by_name.insert(report.peer.clone(), Tracked::new(state, now));
             return;
         };
         if let Some(before) = tracked.update(state, now) {
-            let first = report.evidence.first();
-            let last = report.evidence.last().filter(|_| state.overlay_silent);
+            let sentences = sentences();
+            let first = sentences.first();
+            let last = sentences.last().filter(|_| state.overlay_silent);
             let sentences: Vec<&str> = first.into_iter().chain(last).map(String::as_str).collect();
             let (peer, evidence) = (report.peer.clone(), sentences.join("; "));
             self.changes.push(Change { peer, before, after: state, evidence });
@@ -130,8 +133,7 @@ impl PeerState {
 
 impl Tracked {
     fn new(state: PeerState, now: Duration) -> Self {
-        let logged = PeerState::UNKNOWN;
-        Self { logged, present: state, since: now, changes: Vec::new() }
+        Self { logged: PeerState::UNKNOWN, present: state, since: now, changes: Vec::new() }
     }
 
     /// Returns the state that was logged before, if the present one is to be logged now.
@@ -191,9 +193,7 @@ mod tests {
 
     fn report(peer: &str, up: Option<bool>, nat: NatVerdict) -> Report {
         let mut report = sample(peer);
-        report.liveness.up = up;
-        report.probes_ok = up;
-        report.nat = nat;
+        (report.liveness.up, report.probes_ok, report.nat) = (up, up, nat);
         report.evidence = vec![format!("because of {}", nat.label())];
         report
     }
@@ -211,7 +211,9 @@ mod tests {
     }
 
     fn at_once(states: &mut PeerStates, second: u64, reports: &[Report]) -> Vec<Line> {
-        reports.iter().for_each(|report| states.record(report, at(second)));
+        for report in reports {
+            states.record(report, at(second), &|| report.evidence.clone());
+        }
         states.take_lines()
     }
 
@@ -271,10 +273,8 @@ mod tests {
         reports[7] = report("p7", Some(true), NatVerdict::DataLost);
         let lines = run(&mut states, 9..30, &reports);
         let [many, one] = lines.as_slice() else { panic!("{lines:?}") };
-        assert_eq!(
-            many.text,
-            "999 peers are down, no probes, blocked: p0, p1, p2, p3, p4 and 994 more"
-        );
+        let text = "999 peers are down, no probes, blocked: p0, p1, p2, p3, p4 and 994 more";
+        assert_eq!(many.text, text);
         assert_eq!(one.peer.as_deref(), Some("p7"));
         assert!(one.text.contains("because of data_lost"), "{}", one.text);
     }

@@ -74,9 +74,7 @@ impl Probing {
         let (from, sequence) = (reply.from, reply.sequence);
         let Some(peer) = self.echoes.recipient_of(sequence) else { return };
         match self.probers.get_mut(peer) {
-            Some(PeerProber::Keyed(prober)) => {
-                prober.echo_received(from, sequence, now);
-            }
+            Some(PeerProber::Keyed(prober)) => prober.echo_received(from, sequence, now),
             Some(PeerProber::Echo { unkeyed, .. }) => {
                 unkeyed.reply_received(from, sequence, now);
             }
@@ -120,7 +118,7 @@ impl Probing {
                 }
                 None => break,
             };
-            self.states.record(&report, now);
+            self.states.record(report.brief(), now, &|| report.sentences());
             reports.push(report);
         }
         self.reports.put_some(first, reports);

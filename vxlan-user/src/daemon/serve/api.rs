@@ -21,7 +21,7 @@ use nix::sys::stat::{Mode, fchmod};
 use tokio::{
     net::{UnixListener, UnixSocket},
     sync::{mpsc, oneshot},
-    task::AbortHandle,
+    task::{self, AbortHandle},
 };
 
 use crate::{
@@ -113,11 +113,12 @@ struct ApiState {
 
 async fn nat(Shared(state): Shared<ApiState>) -> Response {
     let node = state.node.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let answer = NatReports {
-        node,
-        peers: state.reports.latest().iter().map(|report| report.as_ref().clone()).collect(),
-    };
-    match serde_json::to_vec(&answer) {
+    // With thousands of peers that is work for a thread of its own.
+    let written = task::spawn_blocking(move || {
+        serde_json::to_vec(&NatReports { node, peers: state.reports.latest_full() })
+    });
+    let written = written.await.map_err(io::Error::other);
+    match written.and_then(|text| text.map_err(io::Error::other)) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -10,7 +10,11 @@ use sd_notify::NotifyState;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::notify_socket::NotifySocket;
-use crate::{daemon::running::ActivePlane, nat::NatVerdict, probe::Report};
+use crate::{
+    daemon::running::ActivePlane,
+    nat::NatVerdict,
+    probe::{Report, SharedReports},
+};
 
 /// How many watchdog notifications are sent within the time after which the manager restarts the
 /// daemon.
@@ -66,8 +70,12 @@ impl ServiceManager {
     pub(in crate::daemon) fn update_status(
         &mut self,
         running: &ActivePlane,
-        reports: &[Arc<Report>],
+        reports: &SharedReports,
     ) {
+        if self.socket.is_none() {
+            return;
+        }
+        let reports = &reports.latest();
         if self.ready_is_due {
             return self.notify_ready(running, reports);
         }

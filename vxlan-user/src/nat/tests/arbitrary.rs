@@ -69,7 +69,6 @@ fn arbitrary(random: &mut StdRng) -> Evidence {
         sent: count(random),
         arrived: count(random),
         within: time(random),
-        since: time(random),
         ago: time(random),
     };
     let ports = [SourcePorts::Flow, SourcePorts::Fixed(4789), SourcePorts::Range(1, 2)];
@@ -126,5 +125,6 @@ fn any_evidence_is_assessed_with_a_reason() {
         }
         // A verdict is of the evidence alone.
         assert_eq!(assessment, assess(&evidence));
+        assert_eq!(assessment.verdict, verdict(&evidence), "without sentences");
     }
 }

@@ -14,7 +14,7 @@ use vxlan_common::reason::RxDrop;
 
 use super::{
     DataCounts, DataEvidence, DeclaredFacts, Evidence, NatVerdict, PeerReport, ProbeEvidence,
-    SourcePorts, UnsolicitedCounts, assess, mapping_varies,
+    SourcePorts, UnsolicitedCounts, assess, mapping_varies, verdict,
 };
 use crate::observation::{
     DataMapping, Delivery, DeliveryCounts, LostData, OuterHeader, Rewrite, UdpChecksum,

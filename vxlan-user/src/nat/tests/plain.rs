@@ -170,7 +170,6 @@ pub(super) const ROWS: &[Row] = &[
                 sent: 40,
                 arrived: 0,
                 within: Duration::from_secs(8),
-                since: Duration::from_secs(9),
                 ago: Duration::from_secs(1),
             });
         },
@@ -191,7 +190,6 @@ pub(super) const ROWS: &[Row] = &[
                 sent: 40,
                 arrived: 1,
                 within: Duration::from_secs(8),
-                since: Duration::from_secs(60),
                 ago: Duration::from_secs(50),
             });
             e.delivery.counts = Some(DeliveryCounts {

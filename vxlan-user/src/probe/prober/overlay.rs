@@ -38,12 +38,11 @@ impl Prober {
         self.next_echo = self.next_echo.min(now + self.config.interval);
     }
 
-    /// Records an echo reply, and returns whether it answers a request to this peer.
-    pub fn echo_received(&mut self, from: IpAddr, sequence: u16, now: Duration) -> bool {
+    /// Records an echo reply.
+    pub fn echo_received(&mut self, from: IpAddr, sequence: u16, now: Duration) {
         let answered = self.echo.reply_received(from, sequence, now).is_some();
         if answered && self.is_replying(now) {
             self.next_echo = now + self.config.interval * ECHO_INTERVALS;
         }
-        answered
     }
 }

@@ -4,9 +4,12 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{config::of_family, state::Prober};
 use crate::{
-    nat::{self, Assessment, DeclaredFacts, Evidence, ProbeEvidence},
+    nat::{self, DeclaredFacts, Evidence, ProbeEvidence},
     observation::{OuterHeader, ReportedData, Rewrite},
-    probe::report::{Liveness, LivenessSource, OverlayEcho, PerDirection, Report},
+    probe::{
+        brief_report::BriefReport,
+        report::{Liveness, LivenessSource, OverlayEcho, PerDirection, Report},
+    },
 };
 
 /// This many requests in a row without a reply are taken for more than chance.
@@ -40,11 +43,10 @@ impl Prober {
 
     /// Returns everything known of the peer at `now`. What probes show is left out once it is no
     /// present fact any more.
-    pub fn report(&mut self, now: Duration) -> Report {
+    pub fn report(&mut self, now: Duration) -> BriefReport {
         let evidence = self.evidence(now);
-        let Assessment { verdict, evidence: mut reasons } = nat::assess(&evidence);
+        let verdict = nat::verdict(&evidence);
         let overlay = self.echo.overlay(now);
-        reasons.extend(overlay.as_ref().and_then(overlay_sentence));
         let (ours, theirs) = (self.stats.ours(), self.stats.theirs());
         let replying = self.is_replying(now);
         let last_probe = self.stats.last_fresh().map(|at| now.saturating_sub(at));
@@ -60,12 +62,12 @@ impl Prober {
         let networks = &reported.networks;
         let tx_lost = reported.tx.is_some() || networks.iter().any(|lost| lost.tx.is_some());
         let rx_lost = reported.rx.is_some() || networks.iter().any(|lost| lost.rx.is_some());
-        Report {
+        let report = Report {
             peer: evidence.peer.clone(),
             keyed: true,
             nat: verdict,
             since: self.verdict_age.update(verdict, now).as_secs_f64(),
-            evidence: reasons,
+            evidence: Vec::new(),
             liveness: self.liveness(probes_ok, last_probe),
             probes_ok,
             last_probe: last_probe.map(|ago| ago.as_secs_f64()),
@@ -97,7 +99,9 @@ impl Prober {
             },
             probes: self.stats.counts(),
             mapping_changes: self.endpoint.changes(),
-        }
+        };
+        let sentence = overlay.as_ref().and_then(overlay_sentence);
+        BriefReport::new(report, evidence, sentence)
     }
 
     /// Decides whether probes pass: one came recently that is proven to be fresh.

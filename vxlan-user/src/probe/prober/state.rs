@@ -7,7 +7,7 @@ use std::{
 
 use super::{action::Action, config::ProberConfig, pmtu_probe::PmtuProbes, stats::ProbeStats};
 use crate::{
-    nat::{DataCounts, DataWindow, RECENT_INTERVALS, VerdictAge},
+    nat::{self, DataCounts, DataWindow, VerdictAge},
     observation::{DataMapping, DropCounts, DropWindow, Rewrite},
     probe::{
         association::Association, delivery::DeliveryTracker, dplpmtud::Dplpmtud,
@@ -184,7 +184,7 @@ impl Prober {
 
     /// Returns the length of what counts as recent.
     pub(super) fn window(&self) -> Duration {
-        self.config.interval * RECENT_INTERVALS
+        nat::recent_window(self.config.interval)
     }
 
     /// Returns whether a request was answered recently.

@@ -76,7 +76,7 @@ impl ProbeStats {
             answered: self.answered,
             lost: self.lost,
             received: self.received,
-            refused: refused.map(|(why, count)| (why.label().to_owned(), count)).collect(),
+            refused: refused.map(|(why, count)| (why.label().into(), count)).collect(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn report(&mut self, now: Duration) -> Report {
-        self.prober.report(now + self.ahead)
+        self.prober.report(now + self.ahead).full()
     }
 }
 
