@@ -5,13 +5,15 @@
 //! often, and what a reply means is the daemon's matter.
 
 use std::{
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
+    task::{Context, Poll, ready},
 };
 
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 use socket2::Socket;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 use vxlan_common::wire::{self, icmp, ipv4};
 
 use super::{
@@ -82,11 +84,19 @@ impl EchoSocket {
     /// Returns the next reply to a request of this socket. Nothing is lost when the future is
     /// dropped before it is ready.
     pub async fn next(&self) -> io::Result<EchoReply> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same, polled. The task of the latest caller is woken.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<io::Result<EchoReply>> {
         loop {
-            let received = self.socket.async_io(Interest::READABLE, |socket| self.receive(socket));
-            // A raw socket receives the replies to everybody's requests.
-            if let Some(reply) = received.await? {
-                return Ok(reply);
+            let mut ready = ready!(self.socket.poll_read_ready(context))?;
+            match ready.try_io(|socket| self.receive(socket.get_ref())) {
+                // A raw socket receives the replies to everybody's requests.
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(reply))) => return Poll::Ready(Ok(reply)),
+                Ok(Err(error)) => return Poll::Ready(Err(error)),
+                Err(_would_block) => {}
             }
         }
     }

@@ -3,11 +3,11 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    future::poll_fn,
     io,
     net::IpAddr,
+    task::Poll,
 };
-
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::peer_counters::PeerCounters;
 use crate::{
@@ -111,10 +111,11 @@ impl Echoes {
 
     /// Waits for the next answer. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&self) -> io::Result<EchoReply> {
-        let mut all: FuturesUnordered<_> = self.sockets.values().map(EchoSocket::next).collect();
-        match all.next().await {
-            Some(reply) => reply,
-            None => std::future::pending().await,
-        }
+        // Nothing is made for each socket, as this is begun anew in each turn of the event loop.
+        poll_fn(|context| {
+            let mut replies = self.sockets.values().map(|socket| socket.poll_next(context));
+            replies.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
     }
 }

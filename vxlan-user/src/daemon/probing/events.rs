@@ -10,7 +10,8 @@ use crate::{
     probe::Action,
 };
 
-/// The shortest time from one poll of due peers to the next.
+/// The shortest time from one poll of due peers to the next, and from one look into the ring to the
+/// next.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// How long one turn goes on with probes that arrive, or with peers that are due.
 const MAX_TURN: Duration = Duration::from_millis(3);
@@ -25,17 +26,10 @@ impl Probing {
     ) {
         let began = now();
         match event {
-            Event::Arrived => {
-                self.more_in_ring = true;
-                while now().saturating_sub(began) < MAX_TURN {
-                    let Some((peer, actions)) = self.receive() else {
-                        self.more_in_ring = false;
-                        break;
-                    };
-                    self.act_on(peer, actions, running, reconciler);
-                }
-            }
+            Event::Arrived => self.receive_all(began, running, reconciler),
             Event::Due => {
+                // What a peer has answered in time is not to be found late.
+                self.receive_all(began, running, reconciler);
                 while now().saturating_sub(began) < MAX_TURN {
                     let Some(peer) = self.schedule.take(began) else {
                         self.earliest_poll = began + MIN_PAUSE;
@@ -53,6 +47,24 @@ impl Probing {
                 );
                 self.echoes = Echoes::default();
             }
+        }
+    }
+
+    /// Handles the probes that have arrived, until the turn that `began` then is over.
+    fn receive_all(
+        &mut self,
+        began: Duration,
+        running: &mut ActivePlane,
+        reconciler: &mut Reconciler<'_>,
+    ) {
+        self.more_in_ring = true;
+        while now().saturating_sub(began) < MAX_TURN {
+            let Some((peer, actions)) = self.receive() else {
+                self.more_in_ring = false;
+                self.earliest_receive = began + MIN_PAUSE;
+                break;
+            };
+            self.act_on(peer, actions, running, reconciler);
         }
     }
 

@@ -80,6 +80,9 @@ pub(super) struct Probing {
     schedule: Schedule,
     /// No poll before this time, so that polls do not keep everything else waiting.
     earliest_poll: Duration,
+    /// Probes wait in the ring until this time, so that many of them are one event. They have the
+    /// time of their arrival with them.
+    earliest_receive: Duration,
 }
 
 impl Probing {
@@ -101,6 +104,7 @@ impl Probing {
             varies: Vec::new(),
             schedule: Schedule::new(running.preflight.config.peers.len(), now),
             earliest_poll: now,
+            earliest_receive: now,
         }
     }
 
@@ -161,11 +165,8 @@ impl Probing {
         let event = if due == report { Event::ReportDue } else { Event::Due };
         let due = Instant::now() + due.saturating_sub(now());
         tokio::select! {
-            ready = self.ring.readable_mut() => {
-                // Cleared before anything is taken out: what arrives after that makes it ready
-                // again.
-                ready?.clear_ready();
-                Ok(Event::Arrived)
+            ready = readable(&mut self.ring, self.earliest_receive) => {
+                ready.map(|()| Event::Arrived)
             }
             reply = self.echoes.next() => Ok(match reply {
                 Ok(reply) => Event::Echoed(reply),
@@ -216,6 +217,17 @@ impl UnderlayUser for Probing {
         self.probers = peer_probers(running, previous, now());
         self.begin_anew(running);
     }
+}
+
+/// Waits until the ring holds probes, and until that time.
+async fn readable(ring: &mut AsyncFd<ProbeRing>, earliest: Duration) -> io::Result<()> {
+    let pause = earliest.saturating_sub(now());
+    if !pause.is_zero() {
+        sleep_until(Instant::now() + pause).await;
+    }
+    // Cleared before anything is taken out: what arrives after that makes it ready again.
+    ring.readable_mut().await?.clear_ready();
+    Ok(())
 }
 
 /// Plans the reports on all peers.
