@@ -62,7 +62,8 @@ pub async fn run(
     preflight::check_privileges()?;
     open_files::raise_limit();
     let _lock = directories.run_dir.lock()?;
-    let (host, reading) = (Host::new()?, Host::new()?);
+    // A connection for each that reads beside the others: the kernel makes one list at a time.
+    let (host, reading, path_reader) = (Host::new()?, Host::new()?, Host::new()?);
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
     let started = start(directories, &host, options, &interrupt).await;
@@ -103,7 +104,7 @@ pub async fn run(
     let mut service_manager = ServiceManager::from_environment();
     service_manager.notify_ready(&running, &probing.reports().latest());
 
-    let mut reconciler = Reconciler::new(directories, &host, &running);
+    let mut reconciler = Reconciler::new(directories, path_reader, &running);
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
     let mut preparation = None;
     loop {
@@ -194,7 +195,7 @@ pub async fn run(
             _ = retry.tick() => {
                 turns.begin("what is due each second");
                 reconciler.save(&mut running);
-                service_manager.update_status(&running, &probing.reports().latest());
+                service_manager.update_status(&running, &probing.reports());
                 host_pass.glance(&running);
                 if running.state.underlay.lost.is_some() {
                     underlay.reconcile(&mut running, &mut probing).await;
@@ -203,17 +204,17 @@ pub async fn run(
                 reconciler.expire_path_mtus();
                 reconciler.mark_improvable(&running);
             }
-            // A batch at a time, so that the other branches have their turn.
-            () = std::future::ready(()), if reconciler.has_work() => {
+            // Some at a time, so that the other branches have their turn.
+            paths = reconciler.next_paths(&running), if reconciler.has_work() => {
                 turns.begin("paths to peers");
-                let peers = reconciler.run_batch(&mut running).await?;
+                let peers = reconciler.apply_paths(&mut running, paths)?;
                 probing.set_paths(&peers, &running, &reconciler);
             }
         }
     }
     service_manager.notify_stopping();
     preparation.into_iter().for_each(Preparation::give_up);
-    reconciler.save(&mut running);
+    reconciler.finish(&mut running);
     clear_next_hops(&mut running)?;
     tracing::info!("the daemon ends; traffic goes on. `vxlan down` removes the data plane");
     Ok(())

@@ -174,17 +174,20 @@ impl Host {
         ifindex: u32,
         addresses: &[IpAddr],
     ) -> Result<(), HostError> {
-        let requests = addresses.iter().map(|address| {
-            let request = self
-                .handle
-                .neighbours()
-                .add(ifindex, *address)
-                .state(KernelState::None)
-                .flags(NeighbourFlags::Use)
-                // Without this an entry that exists already is an error.
-                .replace();
-            async move { (*address, request.execute().await) }
-        });
+        let requests: Vec<_> = addresses
+            .iter()
+            .map(|address| {
+                let request = self
+                    .handle
+                    .neighbours()
+                    .add(ifindex, *address)
+                    .state(KernelState::None)
+                    .flags(NeighbourFlags::Use)
+                    // Without this an entry that exists already is an error.
+                    .replace();
+                async move { (*address, request.execute().await) }
+            })
+            .collect();
         let mut refused = None;
         pipeline::in_flight(requests, |(address, done)| {
             if let Err(error) = done {

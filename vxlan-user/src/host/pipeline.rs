@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 
 /// Requests without an answer yet. Answers wait in the socket's buffer of 200 kB or so, in which
 /// the longest take 4 kB each; what does not fit would be lost.
@@ -29,16 +29,9 @@ pub(super) async fn in_flight<F: Future>(
     }
 }
 
-/// The same, with all answers in the order of the requests.
+/// Runs all requests in the same manner, and returns the answers in the order of the requests.
 pub(super) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let numbered = requests.into_iter().enumerate();
-    let mut answers = Vec::new();
-    let numbered = numbered.map(async |(number, request)| (number, request.await));
-    in_flight(numbered, |answer| {
-        answers.push(answer);
-        ControlFlow::Continue(())
-    })
-    .await;
-    answers.sort_unstable_by_key(|(number, _)| *number);
-    answers.into_iter().map(|(_, answer)| answer).collect()
+    // Collected: a closure over borrowed items would keep the caller's future from being spawned.
+    let requests: Vec<F> = requests.into_iter().collect();
+    stream::iter(requests).buffered(AT_A_TIME).collect().await
 }

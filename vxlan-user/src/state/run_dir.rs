@@ -5,9 +5,14 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
 use super::records::HostState;
 
@@ -38,11 +43,21 @@ const PARTIAL: &str = "new";
 #[derive(Clone, Debug)]
 pub struct RunDir {
     pub(super) path: PathBuf,
+    /// Held by whoever writes the record.
+    writers: Arc<Mutex<Writers>>,
+    /// How many records were to be written so far.
+    records: Arc<AtomicU64>,
+}
+
+/// Which record is in the file.
+#[derive(Debug, Default)]
+struct Writers {
+    latest: u64,
 }
 
 impl RunDir {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), writers: Arc::default(), records: Arc::default() }
     }
 
     fn state_file(&self) -> PathBuf {
@@ -113,8 +128,31 @@ impl RunDir {
 
     /// Replaces the record in one step: a reader sees the old record or the new record.
     pub fn store(&self, state: &HostState) -> io::Result<()> {
+        self.store_as(self.next_record(), state)
+    }
+
+    /// The same on a thread of its own, as a disk may be slow. A record that was to be stored after
+    /// this one is not replaced by this one, whichever is written first.
+    pub fn store_aside(&self, state: HostState) -> JoinHandle<io::Result<()>> {
+        let (run_dir, number) = (self.clone(), self.next_record());
+        tokio::task::spawn_blocking(move || run_dir.store_as(number, &state))
+    }
+
+    fn next_record(&self) -> u64 {
+        self.records.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn store_as(&self, number: u64, state: &HostState) -> io::Result<()> {
         let text = serde_json::to_string(&Written { format: FORMAT, state });
-        self.replace(&self.state_file(), &text.map_err(io::Error::other)?)
+        let text = text.map_err(io::Error::other)?;
+        // A writer that panicked has written a whole record, or none.
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        if writers.latest > number {
+            return Ok(());
+        }
+        self.replace(&self.state_file(), &text)?;
+        writers.latest = number;
+        Ok(())
     }
 
     /// Replaces a file of the directory, see [`replace_file`].
@@ -149,4 +187,29 @@ pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_node(node: &str) -> HostState {
+        let state = serde_json::json!({
+            "node": node, "underlay": { "interface": "eth0", "address": "192.0.2.1" },
+            "peers": [], "networks": [], "members": [], "generations": [], "entries": [],
+        });
+        serde_json::from_value(state).expect("a record")
+    }
+
+    #[test]
+    fn an_earlier_record_does_not_replace_a_later_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let run_dir = RunDir::new(directory.path());
+        let (first, second) = (run_dir.next_record(), run_dir.clone().next_record());
+        for (number, node) in [(second, "later"), (first, "earlier")] {
+            run_dir.store_as(number, &with_node(node)).expect("stored");
+            let loaded = run_dir.load().expect("read").expect("there is a record");
+            assert_eq!(loaded.node, "later");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! routers report it. Reads the kernel's tables and has the kernel resolve neighbours; writes no
 //! map.
 
+pub(in crate::daemon) mod kernel_view;
 pub(in crate::daemon) mod path_mtu;
 pub(in crate::daemon) mod resolution;
 pub(in crate::daemon) mod resolved;

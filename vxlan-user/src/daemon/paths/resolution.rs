@@ -1,29 +1,24 @@
 //! Resolves the path to each peer: endpoint, link, route and next hop, as the kernel has them now.
-//! Resolves the paths to many peers at a time; the caller decides to which peers, and when.
+//! Resolves the paths to many peers at a time; the caller decides to which peers, and when. What is
+//! read of the kernel is in [`super::kernel_view`].
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
 };
 
 use vxlan_common::table::PeerEntry;
 
-use super::resolved::{NextHopState, PathResult, ResolvedPaths, ResolvedPeer};
+use super::{
+    kernel_view::{KernelView, PathQuestion},
+    resolved::{NextHopState, PathResult, ResolvedPaths, ResolvedPeer},
+};
 use crate::{
     config::{self, Config},
     daemon::preflight::{Preflight, addresses},
-    host::{Host, Neighbour, NeighbourState, NextHop},
+    host::{Host, Neighbour, NeighbourState},
     plan::{self, Endpoints, PeerPath},
 };
-
-/// The underlay interface at present.
-struct LinkStatus {
-    mtu: u32,
-    /// Why no packet can leave through the interface.
-    unusable: Option<String>,
-    /// The interface has the link-local address that neighbour solicitations are sent from.
-    can_solicit: bool,
-}
 
 /// Whether packets can be sent to an endpoint.
 enum EndpointStatus {
@@ -35,72 +30,67 @@ enum EndpointStatus {
     Unreachable(String),
 }
 
-/// Routes and neighbours as the kernel has them, for the endpoints of some peers.
-struct KernelView {
-    link: LinkStatus,
-    routes: HashMap<IpAddr, Result<NextHop, String>>,
-    neighbours: HashMap<IpAddr, Result<Option<Neighbour>, String>>,
-}
-
-/// Resolves the paths to `peers`: to the first endpoint that has a route and a next hop that
-/// answers, or to the learned endpoint. `entries` has the present entry of every peer; at a start
-/// it is `None`, and each endpoint counts as in use.
+/// Resolves the paths to `peers` while nothing else goes on: to the first endpoint that has a route
+/// and a next hop that answers, or to the learned endpoint. Each endpoint counts as in use.
 pub(in crate::daemon) async fn resolve(
     preflight: &Preflight,
     learned: &Endpoints,
     host: &Host,
-    entries: Option<&[PeerEntry]>,
     peers: &[usize],
-) -> ResolvedPaths {
-    let view = query(preflight, learned, host, peers).await;
-    let mut unresolved = HashSet::new();
-    let resolve = |peer: &usize| {
-        let entry = entries.and_then(|entries| entries.get(*peer));
-        let path = view.path(preflight, learned, (*peer, entry), &mut unresolved);
-        let hops = endpoints(preflight, learned, *peer).filter_map(|at| view.next_hop(at.ip()));
-        ResolvedPeer { peer: *peer, path, next_hops: hops.collect() }
-    };
-    let peers = peers.iter().map(resolve).collect();
-    let unresolved: Vec<IpAddr> = unresolved.into_iter().collect();
+) -> Vec<ResolvedPeer> {
+    let view = question(preflight, learned, peers).read(host).await;
+    let (paths, unresolved) = paths(&view, preflight, learned, None, peers);
     if let Err(error) = host.resolve_neighbours(preflight.facts.ifindex, &unresolved).await {
         tracing::debug!("{error}");
     }
+    paths.peers
+}
+
+/// Returns what must be read of the kernel to resolve the paths to `peers`.
+pub(in crate::daemon) fn question(
+    preflight: &Preflight,
+    learned: &Endpoints,
+    peers: &[usize],
+) -> PathQuestion {
+    let all = peers.iter().flat_map(|peer| endpoints(preflight, learned, *peer));
+    let addresses: HashSet<IpAddr> = all.map(|endpoint| endpoint.ip()).collect();
+    let facts = &preflight.facts;
+    PathQuestion {
+        underlay: preflight.underlay.name.clone(),
+        ifindex: facts.ifindex,
+        mtu: facts.mtu,
+        has_link_local: addresses::has_link_local(&preflight.underlay),
+        addresses: addresses.into_iter().map(|at| (at, facts.source_for(at))).collect(),
+    }
+}
+
+/// Draws the paths to `peers` from what the kernel has answered. `entries` has the present entry of
+/// every peer; at a start it is `None`. Peers whose endpoints have changed since the question are
+/// left out. Returns the next hops, too, that the kernel will not resolve without a request.
+pub(in crate::daemon) fn paths(
+    view: &KernelView,
+    preflight: &Preflight,
+    learned: &Endpoints,
+    entries: Option<&[PeerEntry]>,
+    peers: &[usize],
+) -> (ResolvedPaths, Vec<IpAddr>) {
+    let mut unresolved = HashSet::new();
+    let resolve = |peer: &usize| {
+        if !endpoints(preflight, learned, *peer).all(|endpoint| view.covers(endpoint.ip())) {
+            return None;
+        }
+        let entry = entries.and_then(|entries| entries.get(*peer));
+        let path = path(view, preflight, learned, (*peer, entry), &mut unresolved);
+        let hops = endpoints(preflight, learned, *peer).filter_map(|at| view.next_hop(at.ip()));
+        Some(ResolvedPeer { peer: *peer, path, next_hops: hops.collect() })
+    };
+    let peers = peers.iter().filter_map(resolve).collect();
     let state = |neighbour: &Result<Option<Neighbour>, String>| {
         NextHopState::from_neighbour(neighbour.as_ref().ok().and_then(Option::as_ref))
     };
     let next_hop_states = view.neighbours.iter().map(|(hop, found)| (*hop, state(found))).collect();
-    ResolvedPaths { mtu: view.link.mtu, peers, next_hop_states }
-}
-
-/// Reads link, routes and neighbours for all endpoints of `peers`.
-async fn query(
-    preflight: &Preflight,
-    learned: &Endpoints,
-    host: &Host,
-    peers: &[usize],
-) -> KernelView {
-    let facts = &preflight.facts;
-    let link = link_status(preflight, host).await;
-    if link.unusable.is_some() {
-        return KernelView { link, routes: HashMap::new(), neighbours: HashMap::new() };
-    }
-    let addresses: HashSet<IpAddr> = peers
-        .iter()
-        .flat_map(|peer| endpoints(preflight, learned, *peer).map(|endpoint| endpoint.ip()))
-        .collect();
-    let addresses: Vec<_> = addresses.into_iter().map(|at| (at, facts.source_for(at))).collect();
-    let routes = host.next_hops(&addresses, facts.ifindex).await;
-    let routes = routes.into_iter().map(|route| route.map_err(|error| error.to_string()));
-    let routes: HashMap<_, _> = addresses.iter().map(|(at, _)| *at).zip(routes).collect();
-    let gateways: HashSet<IpAddr> = routes
-        .iter()
-        .filter_map(|(at, route)| Some(route.as_ref().ok()?.gateway.unwrap_or(*at)))
-        .collect();
-    let gateways: Vec<_> = gateways.into_iter().collect();
-    let neighbours = host.neighbours_at(facts.ifindex, &gateways).await;
-    let neighbours = neighbours.into_iter().map(|found| found.map_err(|error| error.to_string()));
-    let neighbours = gateways.into_iter().zip(neighbours).collect();
-    KernelView { link, routes, neighbours }
+    let paths = ResolvedPaths { mtu: view.link.mtu, peers, next_hop_states };
+    (paths, unresolved.into_iter().collect())
 }
 
 /// Lists where a peer may be reached: its declared endpoints and its learned one.
@@ -132,101 +122,80 @@ pub(in crate::daemon) fn assume(
 
 const NOT_LEARNED: &str = "its endpoint is not learned yet";
 
-async fn link_status(preflight: &Preflight, host: &Host) -> LinkStatus {
-    // A device without carrier takes packets and loses them uncounted.
-    let link = host.underlay_link(&preflight.underlay.name).await;
-    let (mtu, unusable) = match &link {
-        Ok(link) if !link.up => (link.mtu, Some(format!("{} is down", link.name))),
-        Ok(link) if !link.carrier => (link.mtu, Some(format!("{} has no carrier", link.name))),
-        Ok(link) => (link.mtu, None),
-        Err(error) => (preflight.facts.mtu, Some(error.to_string())),
+/// Chooses the path to the first usable endpoint, else to the first of unknown status. Adds to
+/// `unresolved` the next hops that the kernel will not resolve without a request.
+fn path(
+    view: &KernelView,
+    preflight: &Preflight,
+    learned: &Endpoints,
+    (index, entry): (usize, Option<&PeerEntry>),
+    unresolved: &mut HashSet<IpAddr>,
+) -> PathResult {
+    let Some(peer) = preflight.config.peers.get(index) else {
+        return Err("there is no such peer".to_owned());
     };
-    // Read each time: the kernel makes the link-local address when the link comes up.
-    let can_solicit = addresses::has_link_local(link.as_ref().unwrap_or(&preflight.underlay));
-    LinkStatus { mtu, unusable, can_solicit }
+    if let Some(reason) = &view.link.unusable {
+        return Err(reason.clone());
+    }
+    if endpoints(preflight, learned, index).next().is_none() {
+        return Err(NOT_LEARNED.to_owned());
+    }
+    let mut unknown = None;
+    let mut reasons = Vec::new();
+    for endpoint in endpoints(preflight, learned, index) {
+        let in_use = entry.is_none_or(|entry| sends_to(entry, endpoint));
+        match status(view, preflight, endpoint, in_use, unresolved) {
+            Ok(EndpointStatus::Usable(path)) => return Ok(log_change(peer, entry, path)),
+            Ok(EndpointStatus::Unknown(path)) => unknown = unknown.or(Some(path)),
+            Ok(EndpointStatus::Unreachable(reason)) | Err(reason) => reasons.push(reason),
+        }
+    }
+    unknown.map(|path| log_change(peer, entry, path)).ok_or_else(|| reasons.join("; "))
 }
 
-impl KernelView {
-    /// Returns the address of the next hop to an endpoint. `None`: there is no route.
-    fn next_hop(&self, endpoint: IpAddr) -> Option<IpAddr> {
-        Some(self.routes.get(&endpoint)?.as_ref().ok()?.gateway.unwrap_or(endpoint))
+/// Returns whether packets can be sent to an endpoint; the error tells why there is no path.
+fn status(
+    view: &KernelView,
+    preflight: &Preflight,
+    endpoint: SocketAddr,
+    in_use: bool,
+    unresolved: &mut HashSet<IpAddr>,
+) -> Result<EndpointStatus, String> {
+    if preflight.facts.source_for(endpoint.ip()).is_none() {
+        let name = &preflight.underlay.name;
+        return Err(format!("{name} has no address to send to {endpoint} from"));
     }
-
-    /// Chooses the path to the first usable endpoint, else to the first of unknown status. Adds to
-    /// `unresolved` the next hops that the kernel will not resolve without a request.
-    fn path(
-        &self,
-        preflight: &Preflight,
-        learned: &Endpoints,
-        (index, entry): (usize, Option<&PeerEntry>),
-        unresolved: &mut HashSet<IpAddr>,
-    ) -> PathResult {
-        let Some(peer) = preflight.config.peers.get(index) else {
-            return Err("there is no such peer".to_owned());
-        };
-        if let Some(reason) = &self.link.unusable {
-            return Err(reason.clone());
-        }
-        if endpoints(preflight, learned, index).next().is_none() {
-            return Err(NOT_LEARNED.to_owned());
-        }
-        let mut unknown = None;
-        let mut reasons = Vec::new();
-        for endpoint in endpoints(preflight, learned, index) {
-            let in_use = entry.is_none_or(|entry| sends_to(entry, endpoint));
-            match self.status(preflight, endpoint, in_use, unresolved) {
-                Ok(EndpointStatus::Usable(path)) => return Ok(log_change(peer, entry, path)),
-                Ok(EndpointStatus::Unknown(path)) => unknown = unknown.or(Some(path)),
-                Ok(EndpointStatus::Unreachable(reason)) | Err(reason) => reasons.push(reason),
-            }
-        }
-        unknown.map(|path| log_change(peer, entry, path)).ok_or_else(|| reasons.join("; "))
+    let absent = || "its route was not looked up".to_owned();
+    let route =
+        view.routes.get(&endpoint.ip()).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
+    let gateway = route.gateway.unwrap_or(endpoint.ip());
+    let mtu = route.mtu.map_or(view.link.mtu, |mtu| mtu.min(view.link.mtu));
+    let neighbour =
+        view.neighbours.get(&gateway).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
+    let resolved = NextHopState::from_neighbour(neighbour.as_ref()) == NextHopState::Resolved;
+    let path = PeerPath { endpoint, gateway, resolved, mtu };
+    if gateway.is_ipv6() && !view.link.can_solicit {
+        // The kernel then solicits on behalf of packets alone, so no state is ever known.
+        return Ok(EndpointStatus::Usable(path));
     }
-
-    /// Returns whether packets can be sent to an endpoint; the error tells why there is no path.
-    fn status(
-        &self,
-        preflight: &Preflight,
-        endpoint: SocketAddr,
-        in_use: bool,
-        unresolved: &mut HashSet<IpAddr>,
-    ) -> Result<EndpointStatus, String> {
-        if preflight.facts.source_for(endpoint.ip()).is_none() {
-            let name = &preflight.underlay.name;
-            return Err(format!("{name} has no address to send to {endpoint} from"));
-        }
-        let absent = || "its route was not looked up".to_owned();
-        let route =
-            self.routes.get(&endpoint.ip()).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
-        let gateway = route.gateway.unwrap_or(endpoint.ip());
-        let mtu = route.mtu.map_or(self.link.mtu, |mtu| mtu.min(self.link.mtu));
-        let neighbour =
-            self.neighbours.get(&gateway).ok_or_else(absent)?.as_ref().map_err(Clone::clone)?;
-        let resolved = NextHopState::from_neighbour(neighbour.as_ref()) == NextHopState::Resolved;
-        let path = PeerPath { endpoint, gateway, resolved, mtu };
-        if gateway.is_ipv6() && !self.link.can_solicit {
-            // The kernel then solicits on behalf of packets alone, so no state is ever known.
-            return Ok(EndpointStatus::Usable(path));
-        }
-        let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
-        // The kernel resolves the next hop of an endpoint in use by itself, so only a failure
-        // counts. A next hop that failed, or is not in use, is resolved on request until it
-        // answers.
-        let incomplete = state == NeighbourState::Incomplete;
-        let silent = state == NeighbourState::Failed || (incomplete && !in_use);
-        let kernel_resolves = resolved || (incomplete && in_use);
-        if !kernel_resolves {
-            unresolved.insert(gateway);
-        }
-        Ok(if silent {
-            let name = &preflight.underlay.name;
-            EndpointStatus::Unreachable(format!("the next hop {gateway} does not answer on {name}"))
-        } else if resolved || in_use {
-            EndpointStatus::Usable(path)
-        } else {
-            EndpointStatus::Unknown(path)
-        })
+    let state = neighbour.map_or(NeighbourState::None, |neighbour| neighbour.state);
+    // The kernel resolves the next hop of an endpoint in use by itself, so only a failure
+    // counts. A next hop that failed, or is not in use, is resolved on request until it
+    // answers.
+    let incomplete = state == NeighbourState::Incomplete;
+    let silent = state == NeighbourState::Failed || (incomplete && !in_use);
+    let kernel_resolves = resolved || (incomplete && in_use);
+    if !kernel_resolves {
+        unresolved.insert(gateway);
     }
+    Ok(if silent {
+        let name = &preflight.underlay.name;
+        EndpointStatus::Unreachable(format!("the next hop {gateway} does not answer on {name}"))
+    } else if resolved || in_use {
+        EndpointStatus::Usable(path)
+    } else {
+        EndpointStatus::Unknown(path)
+    })
 }
 
 /// Returns whether the entry sends to this endpoint. The port makes no difference to the path.

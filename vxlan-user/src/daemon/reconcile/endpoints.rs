@@ -83,7 +83,7 @@ impl Reconciler<'_> {
                 record.learned = to;
                 record.use_endpoint(to.map(|to| to.endpoint));
             }
-            self.unsaved = true;
+            self.record.request();
             let from = from.map(|from| from.endpoint);
             let name = &running.preflight.config.peers[peer].name;
             if let Some(to) = to.filter(|to| from != Some(to.endpoint))

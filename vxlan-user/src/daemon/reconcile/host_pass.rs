@@ -2,14 +2,14 @@
 //! reports a change of it, and from time to time, since there are changes that the kernel does not
 //! report.
 //!
-//! A pass reads the host beside the event loop, and makes good what differs, a bounded part in each
-//! turn of the loop: interfaces, addresses and routes first ([`super::overlays`]), then what is
-//! attached to them ([`super::hooks`]). What cannot be made good is published.
+//! A pass reads and compares the host beside the event loop, and makes good what differs, a bounded
+//! part in each turn of the loop: interfaces, addresses and routes first ([`super::overlays`]), then
+//! what is attached to them ([`super::hooks`]). What cannot be made good is published.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, mem, panic, time::Duration};
 
 use tokio::{
-    task::JoinHandle,
+    task::{self, JoinHandle},
     time::{Instant, sleep_until},
 };
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
-    host::{Host, HostError, HostEvent, HostView, Overlay},
+    host::{Host, HostError, HostEvent, Overlay, OverlayRounds},
     metrics::SharedNetworks,
 };
 
@@ -31,15 +31,16 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// When a pass that could not read the host is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-type Reading = JoinHandle<Result<HostView, HostError>>;
+/// What was compared, and whether there is anything to carry out.
+type Compared = (OverlayRounds, Result<bool, HostError>);
 
 /// How far the present pass is.
 #[derive(Default)]
 enum Phase<'a> {
     #[default]
     Idle,
-    Reading(Reading),
-    Read(Box<Result<HostView, HostError>>),
+    Comparing(JoinHandle<Compared>),
+    Compared(Box<Compared>),
     Changing,
     /// Maps and programs follow interfaces with other indices.
     Following(VecDeque<(usize, Overlay)>),
@@ -128,15 +129,15 @@ impl<'a> HostPass<'a> {
     pub(in crate::daemon) async fn due(&mut self) {
         match &mut self.phase {
             Phase::Idle => sleep_until(self.next).await,
-            Phase::Reading(reading) => {
-                let view = match reading.await {
-                    Ok(view) => view,
+            Phase::Comparing(comparing) => {
+                let compared = match comparing.await {
+                    Ok(compared) => compared,
                     // It was neither aborted nor does it panic, unless the process ends.
                     Err(_) => return self.phase = Phase::Idle,
                 };
-                self.phase = Phase::Read(Box::new(view));
+                self.phase = Phase::Compared(Box::new(compared));
             }
-            Phase::Read(_) | Phase::Changing | Phase::Following(_) | Phase::Hooks(_) => {}
+            Phase::Compared(_) | Phase::Changing | Phase::Following(_) | Phase::Hooks(_) => {}
         }
     }
 
@@ -146,19 +147,23 @@ impl<'a> HostPass<'a> {
         match mem::take(&mut self.phase) {
             Phase::Idle => {
                 self.next = Instant::now() + PERIOD;
-                self.read(running);
+                self.compare(running);
             }
-            Phase::Reading(reading) => self.phase = Phase::Reading(reading),
-            Phase::Read(view) => match *view {
-                Ok(view) if self.overlays.compare(running, &view) => self.phase = Phase::Changing,
-                Ok(_) => self.finish(running),
-                Err(error) => {
-                    tracing::warn!("cannot compare the host: {error}");
-                    self.next = self.next.min(Instant::now() + RETRY);
+            Phase::Comparing(comparing) => self.phase = Phase::Comparing(comparing),
+            Phase::Compared(compared) => {
+                let (rounds, differs) = *compared;
+                self.overlays.put_rounds(rounds);
+                match differs {
+                    Ok(true) => self.phase = Phase::Changing,
+                    Ok(false) => self.finish(running),
+                    Err(error) => {
+                        tracing::warn!("cannot compare the host: {error}");
+                        self.next = self.next.min(Instant::now() + RETRY);
+                    }
                 }
-            },
+            }
             Phase::Changing => match self.overlays.carry_out(self.host).await {
-                true => self.read(running),
+                true => self.compare(running),
                 false => self.phase = Phase::Changing,
             },
             Phase::Following(mut moved) => {
@@ -183,10 +188,9 @@ impl<'a> HostPass<'a> {
         false
     }
 
-    fn read(&mut self, running: &ActivePlane) {
-        let (host, proxy_delays) = (self.reader.clone(), OverlayPass::need_proxy_delays(running));
-        let reading = tokio::spawn(async move { host.view(proxy_delays).await });
-        self.phase = Phase::Reading(reading);
+    fn compare(&mut self, running: &ActivePlane) {
+        let (host, rounds) = (self.reader.clone(), self.overlays.take_rounds(running));
+        self.phase = Phase::Comparing(tokio::spawn(compare(host, rounds)));
     }
 
     fn finish(&mut self, running: &ActivePlane) {
@@ -201,5 +205,22 @@ impl<'a> HostPass<'a> {
         let mut lost = mem::take(&mut self.found);
         lost.extend(hooks.finish(running));
         self.lost.publish(self.directories, running, lost);
+    }
+}
+
+/// Reads the host, and compares it: with thousands of routes that is work for a thread of its own.
+async fn compare(host: Host, mut rounds: OverlayRounds) -> Compared {
+    let view = match host.view(rounds.need_proxy_delays()).await {
+        Ok(view) => view,
+        Err(error) => return (rounds, Err(error)),
+    };
+    let comparing = task::spawn_blocking(move || {
+        let differs = rounds.compare(&view);
+        (rounds, Ok(differs))
+    });
+    match comparing.await {
+        Ok(compared) => compared,
+        // It was not aborted, so it has panicked.
+        Err(error) => panic::resume_unwind(error.into_panic()),
     }
 }

@@ -8,6 +8,7 @@ use vxlan_common::{outer, wire::ipv6::MIN_MTU as MIN_IPV6_MTU};
 use super::reconciler::Reconciler;
 use crate::{
     daemon::{paths::path_mtu, running::ActivePlane},
+    dataplane::uptime,
     host::IcmpMessage,
     plan,
 };
@@ -128,6 +129,22 @@ impl Reconciler<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Has the record follow which paths are narrower than link and route allow.
+    pub(super) fn record_narrow_paths(&mut self, running: &mut ActivePlane) {
+        // Until every path is resolved, the MTU that link and route allow is not known.
+        if self.full_pass {
+            return;
+        }
+        let paths = running.plan.peers.iter().zip(&self.route_mtus);
+        let paths =
+            paths.map(|(peer, route_mtu)| (plan::entry_endpoint(peer), peer.mtu, *route_mtu));
+        let narrow = self.path_mtus.record(paths, Instant::now(), uptime());
+        if path_mtu::differ(&narrow, &running.state.narrow_paths) {
+            running.state.narrow_paths = narrow;
+            self.record.request();
+        }
     }
 
     /// Drops routers' reports that are too old, and marks their peers: the path may be wider again.

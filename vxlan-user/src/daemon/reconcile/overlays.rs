@@ -15,7 +15,7 @@ use crate::{
         running::ActivePlane,
     },
     dataplane::{AttachTarget, TcHooks},
-    host::{Host, HostEvent, HostView, Overlay, OverlayRounds},
+    host::{Host, HostEvent, Overlay, OverlayRounds},
     plan::OverlayFacts,
 };
 
@@ -41,14 +41,9 @@ impl OverlayPass {
         self.watched.concerns(event)
     }
 
-    /// Returns whether a view of the host must have the delays of ARP replies.
-    pub(super) fn need_proxy_delays(running: &ActivePlane) -> bool {
-        running.state.networks.iter().any(|network| network.proxy_arp)
-    }
-
-    /// Compares the host with what shall be. Returns whether there is anything to carry out.
-    pub(super) fn compare(&mut self, running: &ActivePlane, view: &HostView) -> bool {
-        let rounds = self.rounds.get_or_insert_with(|| {
+    /// Returns what a comparison with the host begins with: what shall be, or how far the pass is.
+    pub(super) fn take_rounds(&mut self, running: &ActivePlane) -> OverlayRounds {
+        self.rounds.take().unwrap_or_else(|| {
             let ActivePlane { preflight, state, plan, .. } = running;
             let networks = preflight.config.networks.iter().zip(&state.networks);
             let specs = networks.map(|(network, record)| {
@@ -57,8 +52,12 @@ impl OverlayPass {
             let mut rounds = OverlayRounds::new(specs.collect());
             rounds.hold(self.restless.held(Instant::now()));
             rounds
-        });
-        rounds.compare(view)
+        })
+    }
+
+    /// Goes on from what was compared with the host.
+    pub(super) fn put_rounds(&mut self, rounds: OverlayRounds) {
+        self.rounds = Some(rounds);
     }
 
     /// Carries out some of it. Returns whether that was the last, so that the host must be read

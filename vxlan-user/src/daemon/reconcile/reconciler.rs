@@ -1,8 +1,9 @@
 //! Keeps the entries of peers in line with the host: routes and neighbours, the underlay's MTU,
 //! reports of routers, and the endpoints and sizes that probes prove.
 //!
-//! Events mark peers; [`Reconciler::run_batch`] resolves the paths to marked peers, some at a time,
-//! and writes what has changed.
+//! Events mark peers. The kernel is asked for the paths to marked peers beside the event loop, to
+//! some at a time ([`Reconciler::next_paths`]); what has changed is written in a turn of the loop
+//! ([`Reconciler::apply_paths`]).
 
 use std::{collections::HashMap, time::Instant};
 
@@ -10,13 +11,16 @@ use vxlan_common::addr::Address;
 
 use super::{
     dirty_set::DirtySet,
+    path_reader::PathReader,
     peer_log::{PeerChange, PeerLog},
+    record_writer::RecordWriter,
 };
 use crate::{
     daemon::{
         directories::Directories,
         paths::{
-            path_mtu::{self, LIFETIME, MessageBudget, PathMtus},
+            kernel_view::KernelView,
+            path_mtu::{LIFETIME, MessageBudget, PathMtus},
             resolution,
             resolved::{PATHS_AT_A_TIME, ResolvedPeer},
         },
@@ -30,7 +34,7 @@ use crate::{
 /// What reconciliation needs besides the data plane.
 pub(in crate::daemon) struct Reconciler<'a> {
     directories: &'a Directories,
-    pub(super) host: &'a Host,
+    paths: PathReader,
     pub(super) path_mtus: PathMtus,
     pub(super) message_budget: MessageBudget,
     /// By peer: the MTU that link and route allow, whatever MTU the path beyond has.
@@ -42,14 +46,19 @@ pub(in crate::daemon) struct Reconciler<'a> {
     /// The MTU of the underlay interface must be read, whichever peers are marked.
     read_underlay: bool,
     /// An event has marked every peer, and not every path was resolved since.
-    full_pass: bool,
+    pub(super) full_pass: bool,
     /// The MTU of the underlay has grown. The overlay interfaces get theirs once all paths have it.
     widen_overlays: bool,
     /// What overlay interfaces and their routes shall be like has changed.
     pub(super) overlays_changed: bool,
-    /// The record on disk lacks something that was learned.
-    pub(super) unsaved: bool,
+    pub(super) record: RecordWriter,
     pub(super) peer_log: PeerLog,
+}
+
+/// What the kernel has answered about the paths to some peers.
+pub(in crate::daemon) struct ReadPaths {
+    peers: Vec<usize>,
+    view: KernelView,
 }
 
 /// Takes the next hops out of the entries of all peers, so that the kernel looks the next hop up
@@ -63,11 +72,16 @@ pub(in crate::daemon) fn clear_next_hops(running: &mut ActivePlane) -> anyhow::R
 }
 
 impl<'a> Reconciler<'a> {
+    /// `reader` is a connection that nothing else uses.
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
-        host: &'a Host,
+        reader: Host,
         running: &ActivePlane,
     ) -> Self {
+        Self::with_paths(directories, PathReader::new(reader), running)
+    }
+
+    fn with_paths(directories: &'a Directories, paths: PathReader, running: &ActivePlane) -> Self {
         let ActivePlane { preflight, endpoints, plan, .. } = running;
         let mut dirty = DirtySet::new(plan.peers.len());
         for peer in 0..plan.peers.len() {
@@ -80,7 +94,7 @@ impl<'a> Reconciler<'a> {
         let path_mtus = PathMtus::from_record(LIFETIME, recorded, Instant::now(), uptime());
         Self {
             directories,
-            host,
+            paths,
             path_mtus,
             message_budget: MessageBudget::new(Instant::now()),
             route_mtus: plan.peers.iter().map(|peer| peer.mtu).collect(),
@@ -90,7 +104,7 @@ impl<'a> Reconciler<'a> {
             full_pass: true,
             widen_overlays: false,
             overlays_changed: false,
-            unsaved: false,
+            record: RecordWriter::default(),
             peer_log: PeerLog::default(),
         }
     }
@@ -106,7 +120,8 @@ impl<'a> Reconciler<'a> {
         let probed_mtus =
             names(running).iter().map(|peer| probed.get(peer).copied().flatten()).collect();
         let path_mtus = std::mem::replace(&mut self.path_mtus, PathMtus::new(LIFETIME));
-        *self = Self { path_mtus, probed_mtus, ..Self::new(self.directories, self.host, running) };
+        let new = Self::with_paths(self.directories, self.paths.anew(), running);
+        *self = Self { path_mtus, probed_mtus, ..new };
     }
 
     /// Marks the peers that events on the host concern.
@@ -139,9 +154,9 @@ impl<'a> Reconciler<'a> {
         });
     }
 
-    /// Returns whether [`run_batch`](Self::run_batch) has anything to do.
+    /// Returns whether there are paths to read, or being read.
     pub(in crate::daemon) fn has_work(&self) -> bool {
-        self.read_underlay || !self.dirty.is_empty()
+        self.paths.is_reading() || self.read_underlay || !self.dirty.is_empty()
     }
 
     /// Returns the MTU that link and route to a peer allow, whatever MTU the path beyond has.
@@ -149,18 +164,41 @@ impl<'a> Reconciler<'a> {
         self.route_mtus.get(peer).copied()
     }
 
-    /// Brings the next marked peers in line with the host's routes, neighbours and underlay; to be
-    /// called again while it [has work](Self::has_work). Returns the peers whose paths may differ
-    /// now.
-    pub(in crate::daemon) async fn run_batch(
+    /// Reads the paths to the next marked peers; to be called again while there is
+    /// [work](Self::has_work). Nothing is lost when the future is dropped before it is ready.
+    pub(in crate::daemon) async fn next_paths(&mut self, running: &ActivePlane) -> ReadPaths {
+        loop {
+            if !self.paths.is_reading() {
+                self.read_underlay = false;
+                let peers = self.dirty.take(PATHS_AT_A_TIME);
+                let ActivePlane { preflight, endpoints, .. } = running;
+                let question = resolution::question(preflight, endpoints, &peers);
+                self.paths.begin(peers, question);
+            }
+            match self.paths.next().await {
+                (peers, Ok(view)) => return ReadPaths { peers, view },
+                // The task was neither aborted nor does it panic, unless the process ends.
+                (peers, Err(_)) => peers.into_iter().for_each(|peer| self.dirty.mark(peer)),
+            }
+        }
+    }
+
+    /// Brings peers in line with the host's routes, neighbours and underlay, as they were read.
+    /// Returns the peers whose paths may differ now.
+    pub(in crate::daemon) fn apply_paths(
         &mut self,
         running: &mut ActivePlane,
+        ReadPaths { peers, view }: ReadPaths,
     ) -> anyhow::Result<Vec<usize>> {
-        let peers = self.dirty.take(PATHS_AT_A_TIME);
         let ActivePlane { preflight, endpoints, plan, .. } = &*running;
+        if view.ifindex() != preflight.facts.ifindex {
+            // The underlay has another interface by now.
+            peers.into_iter().for_each(|peer| self.dirty.mark(peer));
+            return Ok(Vec::new());
+        }
         let entries = Some(&plan.peers[..]);
-        let paths = resolution::resolve(preflight, endpoints, self.host, entries, &peers).await;
-        self.read_underlay = false;
+        let (paths, unresolved) = resolution::paths(&view, preflight, endpoints, entries, &peers);
+        self.paths.resolve_neighbours(preflight.facts.ifindex, unresolved);
         let old_mtu = running.preflight.facts.mtu;
         running.preflight.facts.mtu = paths.mtu;
         running.preflight.underlay.mtu = paths.mtu;
@@ -178,11 +216,10 @@ impl<'a> Reconciler<'a> {
             self.widen_overlays = false;
             changed |= self.plan_overlay_mtus(running);
         }
-        if changed && let Err(error) = self.directories.run_dir.store(&running.state) {
-            // Only `vxlan show` reads these MTUs.
-            tracing::warn!("{error}");
+        if changed {
+            self.record.request();
         }
-        Ok(peers)
+        Ok(paths.peers.iter().map(|resolved| resolved.peer).collect())
     }
 
     /// Writes the entry of a peer, where its path has changed.
@@ -232,26 +269,17 @@ impl<'a> Reconciler<'a> {
         std::mem::take(&mut self.overlays_changed)
     }
 
-    /// Writes to disk what was learned since the last time, for the next start.
+    /// Begins to write to disk what was learned since the last time, for the next start.
     pub(in crate::daemon) fn save(&mut self, running: &mut ActivePlane) {
         self.peer_log.write_omitted();
-        // Until every path is resolved, the MTU that link and route allow is not known.
-        if !self.full_pass {
-            let paths = running.plan.peers.iter().zip(&self.route_mtus);
-            let paths =
-                paths.map(|(peer, route_mtu)| (plan::entry_endpoint(peer), peer.mtu, *route_mtu));
-            let narrow = self.path_mtus.record(paths, Instant::now(), uptime());
-            if path_mtu::differ(&narrow, &running.state.narrow_paths) {
-                running.state.narrow_paths = narrow;
-                self.unsaved = true;
-            }
-        }
-        if !self.unsaved {
-            return;
-        }
-        match self.directories.run_dir.store(&running.state) {
-            Ok(()) => self.unsaved = false,
-            Err(error) => tracing::warn!("{error}"),
-        }
+        self.record_narrow_paths(running);
+        self.record.write(&self.directories.run_dir, &running.state);
+    }
+
+    /// Writes to disk what was learned, before the daemon ends.
+    pub(in crate::daemon) fn finish(&mut self, running: &mut ActivePlane) {
+        self.peer_log.write_omitted();
+        self.record_narrow_paths(running);
+        self.record.finish(&self.directories.run_dir, &running.state);
     }
 }

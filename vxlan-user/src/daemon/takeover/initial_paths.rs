@@ -41,7 +41,7 @@ pub(super) async fn resolve(
     let mut paths: Vec<Option<PathResult>> = (0..peers.len()).map(assumed).collect();
     let unknown = paths.iter().enumerate().filter(|(_, path)| path.is_none());
     let unknown: Vec<usize> = unknown.map(|(peer, _)| peer).collect();
-    for resolved in resolution::resolve(preflight, endpoints, host, None, &unknown).await.peers {
+    for resolved in resolution::resolve(preflight, endpoints, host, &unknown).await {
         paths[resolved.peer] = Some(resolved.path);
     }
     let mut log = PeerLog::default();
