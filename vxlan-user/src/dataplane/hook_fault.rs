@@ -3,8 +3,8 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, BorrowedFd},
-    path::Path,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::PathBuf,
 };
 
 use super::{
@@ -17,55 +17,77 @@ use super::{
 };
 use crate::attach_mode::AttachMode;
 
+/// A link that this process holds, and what shall be in it. It can be checked on any thread: the
+/// kernel lets the question wait while it changes other interfaces.
+#[derive(Debug)]
+pub struct HeldHook {
+    path: PathBuf,
+    /// Absent: there is none.
+    link: Option<OwnedFd>,
+    /// The number of the program that shall be in it.
+    program: u32,
+    ifindex: u32,
+    /// Where the program shall be the first.
+    order: Option<TcxHook>,
+}
+
+impl HeldHook {
+    pub fn fault(&self) -> Result<Option<HookFault>, DataPlaneError> {
+        let Some(link) = &self.link else { return Ok(Some(HookFault::Detached)) };
+        let fault = fault_of(link.as_fd(), self.program, self.ifindex, self.order);
+        fault.map_err(|error| DataPlaneError::pin(&self.path, error))
+    }
+}
+
 impl DataPlane {
-    /// Checks `decap`.
-    pub fn xdp_fault(
+    /// Returns the link of `decap`. `None`: there shall be none.
+    pub fn xdp_hook(
         &self,
         ifindex: u32,
         mode: AttachMode,
         pins: &Pins,
-    ) -> Result<Option<HookFault>, DataPlaneError> {
+    ) -> Result<Option<HeldHook>, DataPlaneError> {
         if mode == AttachMode::Off {
             return Ok(None);
         }
-        self.link_fault(&pins.xdp_link(), names::DECAP, ifindex, None)
+        self.held_hook(pins.xdp_link(), names::DECAP, ifindex, None).map(Some)
     }
 
-    /// Checks `deliver`, or `decap_tc` in its place, if it is attached by a link.
-    pub fn ingress_fault(
+    /// Returns the link of `deliver`, or of `decap_tc` in its place, where these are attached by
+    /// links.
+    pub fn ingress_hook(
         &self,
         ifindex: u32,
         mode: AttachMode,
         pins: &Pins,
-    ) -> Result<Option<HookFault>, DataPlaneError> {
+    ) -> Result<HeldHook, DataPlaneError> {
         let name = if mode == AttachMode::Off { names::DECAP_TC } else { names::DELIVER };
-        self.link_fault(&pins.deliver_link(), name, ifindex, Some(TcxHook::Ingress))
+        self.held_hook(pins.deliver_link(), name, ifindex, Some(TcxHook::Ingress))
     }
 
-    /// Checks `encap` on one overlay interface, if it is attached by a link.
-    pub fn egress_fault(
+    /// Returns the link of `encap` on one overlay interface, where it is attached by a link.
+    pub fn egress_hook(
         &self,
         ifindex: u32,
         vni: u32,
         pins: &Pins,
-    ) -> Result<Option<HookFault>, DataPlaneError> {
-        self.link_fault(&pins.encap_link(vni), names::ENCAP, ifindex, Some(TcxHook::Egress))
+    ) -> Result<HeldHook, DataPlaneError> {
+        self.held_hook(pins.encap_link(vni), names::ENCAP, ifindex, Some(TcxHook::Egress))
     }
 
-    /// Checks a link that this process holds.
-    fn link_fault(
+    fn held_hook(
         &self,
-        path: &Path,
+        path: PathBuf,
         name: &'static str,
         ifindex: u32,
         order: Option<TcxHook>,
-    ) -> Result<Option<HookFault>, DataPlaneError> {
-        let Some(link) = self.links.get(path) else { return Ok(Some(HookFault::Detached)) };
+    ) -> Result<HeldHook, DataPlaneError> {
+        let link = self.links.get(&path).map(OwnedFd::try_clone).transpose();
+        let link = link.map_err(|error| DataPlaneError::pin(&path, error))?;
         let program = self.bpf.program(name);
         let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
         let program = program.info().map_err(program_error(name))?.id();
-        let fault = fault_of(link.as_fd(), program, ifindex, order);
-        fault.map_err(|error| DataPlaneError::pin(path, error))
+        Ok(HeldHook { path, link, program, ifindex, order })
     }
 }
 

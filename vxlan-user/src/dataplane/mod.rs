@@ -64,7 +64,7 @@ pub use entries::{MacEntry, MapUsage, NonMemberDrops};
 pub use error::DataPlaneError;
 pub use fdb::{Clock, Fdb};
 pub use generation::Generation;
-pub use hook_fault::has_tcx_programs;
+pub use hook_fault::{HeldHook, has_tcx_programs};
 pub use layout::MapLayout;
 pub use loader::{DataPlane, LoadOptions, ProgramLogger};
 pub use pins::Pins;

@@ -31,37 +31,6 @@ pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     }
 }
 
-/// How many overlay interfaces a quick look sees: a system call or three for each.
-const GLANCE: usize = 512;
-
-/// Looks quickly for what the kernel does not report: pins that are gone, links that somebody has
-/// detached, programs in front of ours. `turn` chooses the overlay interfaces. Returns whether
-/// something is wrong.
-pub(super) fn seems_wrong(directories: &Directories, running: &ActivePlane, turn: usize) -> bool {
-    let (plane, pins) = (&running.plane, &directories.pins);
-    if plane.lacks_pins(pins, running.generation()) {
-        return true;
-    }
-    let known = &running.state.underlay.hooks.faults;
-    if !known.is_empty() || attach_modes::tc_hook(&running.preflight.config) != TcHook::Tcx {
-        return false;
-    }
-    let (ifindex, mode) = (running.preflight.facts.ifindex, running.attachment.mode);
-    let sound = |fault| matches!(fault, Ok(None));
-    let receives = running.state.underlay.xdp.is_none()
-        || sound(plane.xdp_fault(ifindex, mode, pins))
-            && sound(plane.ingress_fault(ifindex, mode, pins));
-    let networks = running.state.networks.iter().zip(&running.plan.networks);
-    let some = networks.cycle().skip(turn * GLANCE % running.plan.networks.len().max(1));
-    let mut some = some.take(GLANCE.min(running.plan.networks.len()));
-    let sends = some.all(|(record, network)| match record.tc {
-        // Changes of filters are reported.
-        Some(TcHook::Netlink) => !has_tcx_programs(network.ifindex, false),
-        _ => sound(plane.egress_fault(network.ifindex, record.vni, pins)),
-    });
-    !receives || !sends
-}
-
 /// Networks that are looked at in one turn of the event loop.
 const NETWORKS_IN_A_TURN: usize = 32;
 
@@ -215,7 +184,9 @@ impl<'a> HooksPass<'a> {
         vni: u32,
     ) -> anyhow::Result<Option<HookFault>> {
         Ok(match hook {
-            TcHook::Tcx => running.plane.egress_fault(ifindex, vni, &self.directories.pins)?,
+            TcHook::Tcx => {
+                running.plane.egress_hook(ifindex, vni, &self.directories.pins)?.fault()?
+            }
             TcHook::Netlink => filter_fault_on(self.host, ifindex, false).await?,
         })
     }
@@ -261,11 +232,13 @@ pub(super) async fn receive_fault(
     ifindex: u32,
 ) -> anyhow::Result<Option<(&'static str, HookFault)>> {
     let (mode, pins) = (running.attachment.mode, &directories.pins);
-    if let Some(fault) = running.plane.xdp_fault(ifindex, mode, pins)? {
+    if let Some(hook) = running.plane.xdp_hook(ifindex, mode, pins)?
+        && let Some(fault) = hook.fault()?
+    {
         return Ok(Some(("decap", fault)));
     }
     let fault = match attach_modes::tc_hook(&running.preflight.config) {
-        TcHook::Tcx => running.plane.ingress_fault(ifindex, mode, pins)?,
+        TcHook::Tcx => running.plane.ingress_hook(ifindex, mode, pins)?.fault()?,
         TcHook::Netlink => filter_fault_on(host, ifindex, true).await?,
     };
     Ok(fault.map(|fault| ("deliver", fault)))

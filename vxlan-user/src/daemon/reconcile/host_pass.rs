@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    glance::Glance,
     hooks::{self, HooksPass},
     networks_lost::NetworksLost,
     overlays::{self, OverlayPass},
@@ -59,8 +60,9 @@ pub(in crate::daemon) struct HostPass<'a> {
     lost: NetworksLost,
     /// Networks whose packets cannot pass, as far as the present pass has found.
     found: Vec<(usize, String)>,
-    /// Number of quick looks.
+    /// Number of quick looks, and the present one.
     glances: usize,
+    glance: Option<JoinHandle<bool>>,
 }
 
 impl<'a> HostPass<'a> {
@@ -82,6 +84,7 @@ impl<'a> HostPass<'a> {
             lost: NetworksLost::default(),
             found: Vec::new(),
             glances: 0,
+            glance: None,
         }
     }
 
@@ -114,9 +117,10 @@ impl<'a> HostPass<'a> {
 
     /// Has a pass follow soon if something is wrong that the kernel does not report.
     pub(in crate::daemon) fn glance(&mut self, running: &ActivePlane) {
-        self.glances = self.glances.wrapping_add(1);
-        if hooks::seems_wrong(self.directories, running, self.glances) {
-            self.request();
+        if self.glance.is_none() {
+            self.glances = self.glances.wrapping_add(1);
+            let glance = Glance::new(self.directories, running, self.glances);
+            self.glance = Some(task::spawn_blocking(move || glance.seems_wrong()));
         }
     }
 
@@ -128,7 +132,14 @@ impl<'a> HostPass<'a> {
     /// Waits until there is something to do. What is waited for is not lost when this is dropped.
     pub(in crate::daemon) async fn due(&mut self) {
         match &mut self.phase {
-            Phase::Idle => sleep_until(self.next).await,
+            Phase::Idle => loop {
+                tokio::select! {
+                    () = sleep_until(self.next) => return,
+                    wrong = seen(&mut self.glance) => if wrong {
+                        self.next = self.next.min(Instant::now() + SETTLE);
+                    }
+                }
+            },
             Phase::Comparing(comparing) => {
                 let compared = match comparing.await {
                     Ok(compared) => compared,
@@ -223,4 +234,12 @@ async fn compare(host: Host, mut rounds: OverlayRounds) -> Compared {
         // It was not aborted, so it has panicked.
         Err(error) => panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Waits until a quick look is over, and returns whether something is wrong.
+async fn seen(glance: &mut Option<JoinHandle<bool>>) -> bool {
+    let Some(looking) = glance else { return std::future::pending().await };
+    let wrong = looking.await;
+    *glance = None;
+    wrong.unwrap_or(true)
 }

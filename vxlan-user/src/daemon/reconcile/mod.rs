@@ -5,6 +5,7 @@
 pub(in crate::daemon) mod ageing;
 mod dirty_set;
 mod endpoints;
+mod glance;
 mod hooks;
 mod host_pass;
 mod mtu;
