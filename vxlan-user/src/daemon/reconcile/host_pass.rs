@@ -3,8 +3,8 @@
 //! report.
 //!
 //! A pass reads and compares the host beside the event loop, and makes good what differs, a bounded
-//! part in each turn of the loop: interfaces, addresses and routes first ([`super::overlays`]), then
-//! what is attached to them ([`super::hooks`]). What cannot be made good is published.
+//! part in each turn of the loop: interfaces, addresses and routes first ([`super::overlays`]),
+//! then what is attached to them ([`super::hooks`]). What cannot be made good is published.
 
 use std::{collections::VecDeque, mem, panic, time::Duration};
 
