@@ -13,6 +13,7 @@ use vxlan_common::{
 use super::preflight::Preflight;
 use crate::{
     config::{self, RouteTable},
+    dataplane::TcHook,
     host::{Made, OverlaySpec, RouteSpec, hidden_name},
     plan::{self, overlay_mac},
     state::NetworkRecord,
@@ -55,6 +56,7 @@ pub(in crate::daemon) fn overlay_spec(
         routes: if routed(network) { routes().collect() } else { Vec::new() },
         any_route_mtu: peers.is_empty(),
         blackholes: network.blackhole,
+        clsact: planned.tc == Some(TcHook::Netlink),
         made: made.map_or_else(Made::default, NetworkRecord::made),
     }
 }

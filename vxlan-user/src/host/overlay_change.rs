@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
-use rtnetlink::{LinkUnspec, LinkVeth};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{
     connection::Host,
@@ -121,8 +121,8 @@ impl Host {
     async fn make_pair(&self, spec: &OverlaySpec) -> Result<(), HostError> {
         let hidden = LinkUnspec::new_with_name(&spec.hidden_name)
             .mtu(spec.mtu)
-            .append_extra_attribute(LinkAttribute::Group(End::Hidden.group(spec.vni)))
-            .build();
+            .append_extra_attribute(LinkAttribute::Group(End::Hidden.group(spec.vni)));
+        let hidden = one_queue(hidden).build();
         // udev replaces an address that the kernel has drawn, a moment after it was read here, and
         // leaves one that was requested (systemd.link(5), MACAddressPolicy=).
         let overlay = LinkVeth::new(&spec.name, &spec.hidden_name)
@@ -130,13 +130,21 @@ impl Host {
             .mtu(spec.mtu)
             .address(spec.mac.to_vec())
             .append_extra_attribute(LinkAttribute::Group(End::Overlay.group(spec.vni)));
-        self.handle.link().add(overlay.build()).execute().await.during(|| {
+        self.handle.link().add(one_queue(overlay).build()).execute().await.during(|| {
             format!(
                 "create overlay interface {} and its hidden port {} with MTU {}",
                 spec.name, spec.hidden_name, spec.mtu
             )
         })
     }
+}
+
+/// Makes an interface with one queue for each direction, as an end of a pair has anyway: one that
+/// has room for more gives them up in being made, and the kernel waits for all CPUs
+/// (`veth_init_queues` in drivers/net/veth.c).
+fn one_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    link.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
 /// Puts the settings of an interface together that one request can change, in place of the last of

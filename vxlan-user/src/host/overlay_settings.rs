@@ -72,6 +72,13 @@ impl Host {
                 let added = self.add_blackhole(ifindex.cast_signed()).await;
                 added.during(|| format!("drop what is sent out of {name}"))
             }
+            LinkChange::AddClsact => {
+                let added = self.add_clsact(ifindex.cast_signed()).await;
+                match added.during(|| format!("add a clsact qdisc to {name}")) {
+                    Err(error) if error.errno() == Some(libc::EEXIST) => Ok(()),
+                    other => other,
+                }
+            }
             LinkChange::ReplyAtOnce => self.reply_at_once(ifindex, name).await,
             LinkChange::Up => self.set(link.up(), || format!("bring up {name}")).await,
             LinkChange::Down => self.set(link.down(), || format!("take down {name}")).await,
@@ -97,6 +104,7 @@ impl Host {
                 | LinkChange::EnableIpv6
                 | LinkChange::ReplyAtOnce
                 | LinkChange::BlockTransmit
+                | LinkChange::AddClsact
                 | LinkChange::Up
                 | LinkChange::Down => return false,
             }

@@ -28,6 +28,9 @@ pub struct OverlaySpec {
     pub any_route_mtu: bool,
     /// Whether each route has a blackhole beside it, which counts while the interface is away.
     pub blackholes: bool,
+    /// Whether programs will be attached by filters, which need a clsact qdisc. Added while the
+    /// interface is down it takes no time.
+    pub clsact: bool,
     pub made: Made,
 }
 

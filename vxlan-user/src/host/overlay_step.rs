@@ -56,6 +56,7 @@ pub(super) enum LinkChange {
     ReplyAtOnce,
     /// Nothing can be sent out of the interface.
     BlockTransmit,
+    AddClsact,
     Up,
     Down,
 }
@@ -83,7 +84,8 @@ impl Step {
                 | LinkChange::Group(_)
                 | LinkChange::Alias(_)
                 | LinkChange::ReplyAtOnce
-                | LinkChange::BlockTransmit => false,
+                | LinkChange::BlockTransmit
+                | LinkChange::AddClsact => false,
                 LinkChange::Name(_)
                 | LinkChange::Mtu(_)
                 | LinkChange::Ipv4 { .. }
@@ -133,6 +135,7 @@ impl fmt::Display for LinkChange {
             Self::EnableIpv6 => f.write_str("gets IPv6 again"),
             Self::ReplyAtOnce => f.write_str("gets proxy_delay 0"),
             Self::BlockTransmit => f.write_str("can send nothing"),
+            Self::AddClsact => f.write_str("gets a clsact qdisc"),
             Self::Up => f.write_str("is set up"),
             Self::Down => f.write_str("is set down for a moment"),
         }

@@ -1,12 +1,23 @@
-//! The clsact qdisc of an interface, where TC programs are filters and not links.
+//! Queueing disciplines: adding one, and the clsact qdisc of an interface, where TC programs are
+//! filters and not links.
 
-use futures_util::TryStreamExt as _;
-use netlink_packet_route::tc::{TcAttribute, TcHandle};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    tc::{TcAttribute, TcHandle, TcMessage},
+};
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
 
 use super::{
     connection::Host,
     error::{During as _, HostError},
 };
+
+/// Parent and handle of a clsact qdisc.
+const CLSACT: (TcHandle, TcHandle) =
+    (TcHandle { major: 0xffff, minor: 0xfff1 }, TcHandle { major: 0xffff, minor: 0 });
 
 impl Host {
     /// Returns whether the interface has a clsact qdisc.
@@ -18,6 +29,33 @@ impl Host {
         Ok(list.iter().any(|qdisc| {
             qdisc.header.index == ifindex.cast_signed() && qdisc.attributes.iter().any(is_clsact)
         }))
+    }
+
+    /// Adds a clsact qdisc, for filters at either end of an interface.
+    pub(super) async fn add_clsact(&self, index: i32) -> Result<(), rtnetlink::Error> {
+        let mut message = TcMessage::with_index(index);
+        (message.header.parent, message.header.handle) = CLSACT;
+        message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
+        self.add_qdisc(message, NLM_F_EXCL).await
+    }
+
+    /// Adds a queueing discipline.
+    pub(super) async fn add_qdisc(
+        &self,
+        message: TcMessage,
+        flags: u16,
+    ) -> Result<(), rtnetlink::Error> {
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewQueueDiscipline(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | flags;
+        let mut answers = self.handle.clone().request(request)?;
+        while let Some(answer) = answers.next().await {
+            if let NetlinkPayload::Error(error) = answer.payload
+                && error.code.is_some()
+            {
+                return Err(rtnetlink::Error::NetlinkError(error));
+            }
+        }
+        Ok(())
     }
 
     /// Lists priority and handle of the filters of a hook of TC, in the order in which the kernel
@@ -56,8 +94,7 @@ impl Host {
         }
         let mut request = self.handle.qdisc().del(index);
         let header = &mut request.message_mut().header;
-        header.parent = TcHandle { major: 0xffff, minor: 0xfff1 };
-        header.handle = TcHandle { major: 0xffff, minor: 0 };
+        (header.parent, header.handle) = CLSACT;
         match request.execute().await.during(|| format!("remove the clsact qdisc of {name}")) {
             Ok(()) => Ok(true),
             Err(error) if gone(&error) => Ok(false),

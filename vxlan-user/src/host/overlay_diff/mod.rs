@@ -132,6 +132,9 @@ fn links(
     }
     let goes_down =
         steps.iter().any(|step| matches!(step, Step::Link { change: LinkChange::Down, .. }));
+    if spec.clsact && !overlay.up {
+        steps.push(step(overlay, LinkChange::AddClsact));
+    }
     for link in [hidden, overlay] {
         if !link.up || goes_down && link.ifindex == overlay.ifindex {
             steps.push(step(link, LinkChange::Up));

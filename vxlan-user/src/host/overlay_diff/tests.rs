@@ -88,6 +88,7 @@ fn spec() -> OverlaySpec {
         routes: vec![RouteSpec { prefix: net("198.51.100.0/24"), source: None, mtu: None }],
         any_route_mtu: false,
         blackholes: true,
+        clsact: false,
         made: Made {
             mac: Some(MAC),
             addresses: vec![net("192.0.2.1/24")],
@@ -316,6 +317,18 @@ fn the_end_that_sends_less_does_so_first() {
     assert_eq!(host.steps(&wanted), ["vxlan43 gets MTU 1400", "vxport43 gets MTU 1400"]);
     wanted.mtu = 1500;
     assert_eq!(host.steps(&wanted), ["vxport43 gets MTU 1500", "vxlan43 gets MTU 1500"]);
+}
+
+/// While it is up, adding the qdisc would stop the interface for a moment; with the filter it comes
+/// anyway.
+#[test]
+fn the_place_for_filters_is_made_while_the_interface_is_down() {
+    let mut wanted = spec();
+    wanted.clsact = true;
+    assert_eq!(Present::right().steps(&wanted), [""; 0]);
+    let down = Present::with(|host| host.overlay().up = false);
+    assert_eq!(down.steps(&wanted), ["vxlan43 gets a clsact qdisc", "vxlan43 is set up"]);
+    assert_eq!(down.steps(&spec()), ["vxlan43 is set up"]);
 }
 
 #[test]
