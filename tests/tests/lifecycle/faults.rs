@@ -57,6 +57,8 @@ fn check_reload(tunnel: &mut Tunnel, point: &Point, to_larger: bool, said: &Outp
         );
         let log = tunnel.host.daemon.log();
         ensure!(!text.contains("is in force, but"), "{text}");
+        let is_advice = text.contains("`vxlan down` removes the rest");
+        ensure!(!is_advice, "what this process lacks is no reason to end the traffic: {text}");
         ensure!(!log.contains("is not ours"), "its own program is taken for another's: {log}");
         page_is_alive(tunnel).with_context(|| format!("{point:?}: {text}\n{log}"))?;
     } else {

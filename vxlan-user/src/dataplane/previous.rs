@@ -7,7 +7,13 @@ use std::{
     path::PathBuf,
 };
 
-use aya::{Pod, maps::MapData, programs::ProgramInfo, util::nr_cpus};
+use aya::{
+    Pod,
+    maps::{MapData, MapError},
+    programs::ProgramInfo,
+    sys::SyscallError,
+    util::nr_cpus,
+};
 use vxlan_common::{
     counters::Counters,
     table::{GlobalSettings, MemberState, Neighbour, NeighbourKey},
@@ -60,8 +66,10 @@ impl PreviousGeneration {
             let copy = fd.try_clone().map_err(|error| failed(&error))?;
             let info = MapData::from_fd(copy).and_then(|data| data.info());
             let info = info.map_err(|error| {
-                let error = io::Error::other(format!("{:#}", anyhow::Error::from(error)));
-                failed(&error)
+                if let MapError::SyscallError(SyscallError { io_error, .. }) = &error {
+                    return failed(io_error);
+                }
+                failed(&io::Error::other(format!("{:#}", anyhow::Error::from(error))))
             })?;
             layout.check(&path, &info)?;
             let ours = layout::value_fields(&layout.name).into_iter();
