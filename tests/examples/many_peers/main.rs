@@ -9,8 +9,8 @@
 //! A daemon in a namespace of its own gets so many peers (10,000 if nothing is said), all of which
 //! answer its probes and send their own. First each has a declared endpoint, then all are behind
 //! one NAT and are learned. CPU time is the daemon's, and holds on a busy machine, too; times do
-//! not: look at its load. With `debug` as second argument the daemon says what each turn of the event
-//! loop was for that took longer than 10 ms; and spends time on that.
+//! not: look at its load. With `debug` as second argument the daemon says what each turn of the
+//! event loop was for that took longer than 10 ms; and spends time on that.
 
 mod peers;
 
