@@ -29,6 +29,33 @@ pub(crate) unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64
     }
 }
 
+/// Reads the word, before whatever the program reads after that.
+///
+/// # Safety
+/// As for [`compare_exchange`].
+#[inline(always)]
+pub(crate) unsafe fn load_fenced(word: *mut u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut found = 0u64;
+        // SAFETY: reads and writes the one word, by the function's contract. An instruction that
+        // returns the old value is a full barrier (kernel, Documentation/bpf/standardization).
+        unsafe {
+            core::arch::asm!(
+                "{found} = atomic_fetch_add((u64 *)({word} + 0), {found})",
+                word = in(reg) word,
+                found = inout(reg) found,
+            );
+        }
+        found
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: by the function's contract.
+    unsafe {
+        *word
+    }
+}
+
 /// Adds to the word, modulo 2^64.
 ///
 /// # Safety

@@ -11,9 +11,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use vxlan_common::{
-    addr::IPV6,
+    addr::{IPV6, Mac},
     bytes::{Bytes as _, HeaderWindow as _},
-    inner::Inner,
     mss::MssClamp,
     reason::RxDrop,
     wire::{
@@ -157,7 +156,7 @@ impl PacketCtx for Skb<'_> {
     }
 
     #[inline(always)]
-    fn tag(&self, _sender: &Sender, _inner: &Inner) -> Result<(), RxDrop> {
+    fn tag(&self, _sender: &Sender, _destination_mac: Mac) -> Result<(), RxDrop> {
         Ok(())
     }
 }

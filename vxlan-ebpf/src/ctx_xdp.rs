@@ -10,7 +10,6 @@ use aya_ebpf::{
 use vxlan_common::{
     addr::Mac,
     bytes::{Bytes as _, HeaderWindow as _},
-    inner::Inner,
     mss::MssClamp,
     reason::RxDrop,
     table::{Cast, FrameTag, GlobalSettings, TAG_AUTO, TAG_MAC},
@@ -77,13 +76,13 @@ impl PacketCtx for XdpContext {
     }
 
     #[inline(always)]
-    fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
+    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop> {
         // Copied out: the entry may be written below.
         let Some(&GlobalSettings { tag, secret, .. }) = SETTINGS.get(0) else {
             return Err(RxDrop::NoHeadroom);
         };
         if tag == TAG_MAC {
-            return tag_mac(self, sender, inner);
+            return tag_mac(self, sender, destination_mac);
         }
         // SAFETY: the context is the program's own; the kernel checks the headroom.
         if unsafe { bpf_xdp_adjust_meta(self.ctx, -(size_of::<FrameTag>() as i32)) } != 0 {
@@ -96,13 +95,13 @@ impl PacketCtx for XdpContext {
                 // that gets here writes the same.
                 unsafe { (*settings).tag = TAG_MAC };
             }
-            return tag_mac(self, sender, inner);
+            return tag_mac(self, sender, destination_mac);
         }
         let mut slot = sender.member.slot;
-        if inner.to_group() {
+        if destination_mac.is_group() {
             // Should a program of somebody else keep the frame from `deliver`, the stack of the
             // underlay must not take it for its own.
-            let [first, second, ..] = inner.destination_mac.octets();
+            let [first, second, ..] = destination_mac.octets();
             slot = FrameTag::to_group(slot, first);
             let bytes = [FrameTag::NO_STATION, second];
             let frame = View::from_xdp(self);
@@ -115,14 +114,14 @@ impl PacketCtx for XdpContext {
 
 /// Replaces the destination MAC by the member's secret one.
 #[inline(always)]
-fn tag_mac(ctx: &XdpContext, sender: &Sender, inner: &Inner) -> Result<(), RxDrop> {
-    let cast = if !inner.to_group() {
+fn tag_mac(ctx: &XdpContext, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop> {
+    let cast = if !destination_mac.is_group() {
         // The secret stands for this host's own address: there is no room for a station's.
-        if !inner.destination_mac.equals(&sender.network.mac) {
+        if !destination_mac.equals(&sender.network.mac) {
             return Err(RxDrop::NoHeadroom);
         }
         Cast::Unicast
-    } else if inner.destination_mac.equals(&Mac::BROADCAST) {
+    } else if destination_mac.equals(&Mac::BROADCAST) {
         Cast::Broadcast
     } else {
         Cast::Multicast

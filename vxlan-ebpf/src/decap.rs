@@ -3,6 +3,7 @@
 //! are parsed in [`outer_rx`](crate::outer_rx), rights are checked in [`policy`](crate::policy);
 //! what differs between XDP and TC is behind [`PacketCtx`].
 
+use aya_ebpf::programs::XdpContext;
 use vxlan_common::{
     addr::IPV6,
     bytes::{Bytes as _, HeaderWindow as _},
@@ -21,12 +22,12 @@ use crate::{
     maps::{CLOCK, LEARNED, SETTINGS},
     nat,
     outer_rx::{self, BadOuter},
-    packet_ctx::{MAX_HEADERS_LEN, PacketCtx},
+    packet_ctx::{AcceptedFrame, MAX_HEADERS_LEN, PacketCtx},
     peer_entry,
     policy::{self, Sender},
-    probe_rx, rate_limit,
+    probe_rx, rate_limit, rx_memo,
     scratch::{ChecksumResult, OuterRx, Rewritten, RxScratch, ScratchSlot, opaque},
-    udp_checksum,
+    straight, udp_checksum,
 };
 
 /// The result for a packet that was not refused.
@@ -42,18 +43,18 @@ pub(crate) enum RxVerdict {
     Merged(u32),
 }
 
-/// The destination of an accepted frame.
-pub(crate) struct AcceptedFrame {
-    /// The overlay interface.
-    pub(crate) ifindex: u32,
-    /// Counter slot of its member.
-    pub(crate) slot: u32,
-    /// Bytes of the frame.
-    pub(crate) len: u32,
+/// [`run`] in XDP, after the short way. `None`: accepted by that.
+#[inline(always)]
+pub(crate) fn run_xdp(ctx: &XdpContext) -> Result<Option<RxVerdict>, Refused> {
+    match straight::run(ctx).result()? {
+        None => Ok(None),
+        Some(epoch) => run(ctx, epoch).map(Some),
+    }
 }
 
-/// Decides about a packet, and decapsulates what is accepted.
-pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
+/// Decides about a packet, and decapsulates what is accepted. The sender's right is
+/// remembered for `epoch`, see [`rx_memo::keep`].
+pub(crate) fn run<C: PacketCtx>(ctx: &C, epoch: u64) -> Result<RxVerdict, Refused> {
     let Some(settings) = SETTINGS.get(0) else { return Ok(RxVerdict::NotOurs) };
     let packet = ctx.outer();
     let outer = match outer_rx::parse(&packet, ctx.len() as usize, settings) {
@@ -84,7 +85,7 @@ pub(crate) fn run<C: PacketCtx>(ctx: &C) -> Result<RxVerdict, Refused> {
         return Ok(RxVerdict::Merged(slot));
     }
     let results = (checksum, rewritten);
-    accept(ctx, settings, outer, &sender, results).map_err(|reason| Refused {
+    accept(ctx, settings, outer, &sender, results, epoch).map_err(|reason| Refused {
         reason,
         slot,
         pair: None,
@@ -110,6 +111,7 @@ fn accept<C: PacketCtx>(
     outer: &OuterRx,
     sender: &Sender,
     (checksum, rewritten): (&mut ChecksumResult, &mut Rewritten),
+    epoch: u64,
 ) -> Result<(), RxDrop> {
     *checksum = if outer.has_checksum && settings.ignore_udp_checksum == 0 {
         let headers = outer.overhead() - VXLAN_LEN - UDP_LEN;
@@ -148,7 +150,8 @@ fn accept<C: PacketCtx>(
     policy::check_destination(inner, sender)?;
     mark_congestion(ctx, inner, outer.tos)?;
     clamp_segments(ctx, inner, sender);
-    ctx.tag(sender, inner)?;
+    ctx.tag(sender, inner.destination_mac)?;
+    rx_memo::keep(outer, inner, sender, epoch);
     if let Some(learned) = LEARNED.get_ptr_mut(sender.index) {
         let now = CLOCK.get(0).copied().unwrap_or(0);
         *rewritten = nat::rewritten(sender, outer, inner);

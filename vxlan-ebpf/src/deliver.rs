@@ -20,9 +20,9 @@ use vxlan_common::{
 
 use crate::{
     counters::{self, Failed},
-    decap::AcceptedFrame,
     maps::{SETTINGS, TAGS},
     packet::{SkbInfo, View},
+    packet_ctx::AcceptedFrame,
     redirect,
 };
 

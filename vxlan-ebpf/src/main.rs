@@ -34,7 +34,7 @@
 //! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `atomic`,
 //!   `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
 //! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
-//!   `ctx_xdp`, `ctx_tc`, `decap`, `deliver`.
+//!   `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight`, `decap`, `deliver`.
 //! - Transmit: `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -67,8 +67,10 @@ mod policy;
 mod probe_rx;
 mod rate_limit;
 mod redirect;
+mod rx_memo;
 mod scratch;
 mod segment;
+mod straight;
 mod udp_checksum;
 
 use aya_ebpf::{
@@ -130,11 +132,13 @@ log_drop!(
 /// XDP on the underlay interface.
 #[xdp]
 fn decap(ctx: XdpContext) -> u32 {
-    match decap::run(&ctx) {
-        Ok(decap::RxVerdict::NotOurs | decap::RxVerdict::Accepted(_)) => xdp_action::XDP_PASS,
+    match decap::run_xdp(&ctx) {
+        Ok(None | Some(decap::RxVerdict::NotOurs | decap::RxVerdict::Accepted(_))) => {
+            xdp_action::XDP_PASS
+        }
         // XDP sees no merged packets, see `is_merged`.
-        Ok(decap::RxVerdict::Merged(_)) => xdp_action::XDP_DROP,
-        Ok(decap::RxVerdict::Probe) => xdp_action::XDP_DROP,
+        Ok(Some(decap::RxVerdict::Merged(_))) => xdp_action::XDP_DROP,
+        Ok(Some(decap::RxVerdict::Probe)) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_log() {
                 log_decap(&ctx, refused.reason as u8, refused.slot);
@@ -163,7 +167,7 @@ fn decap_tc(ctx: TcContext) -> i32 {
     if packet.info.vlan {
         return TC_ACT_UNSPEC;
     }
-    match decap::run(&packet) {
+    match decap::run(&packet, rx_memo::CHANGING) {
         Ok(decap::RxVerdict::NotOurs) => TC_ACT_UNSPEC,
         // TCX has no other verdict that consumes a packet.
         Ok(decap::RxVerdict::Probe) => TC_ACT_SHOT,

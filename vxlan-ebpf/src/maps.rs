@@ -18,12 +18,14 @@ use vxlan_common::{
         AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, MAX_MEMBERS,
         MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES, Mapping,
         MemberEntry, MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
-        OuterAddress, Owner, PeerEntry, SourceEntry, TaggedMember,
+        OuterAddress, Owner, PeerEntry, RxMemoEntry, SourceEntry, TaggedMember,
     },
 };
 
 use crate::scratch::{Frame, RxScratch};
 
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1 << 10;
 /// `BPF_F_NO_PREALLOC`: memory for an element when it comes, not for all at load.
 const NO_PREALLOC: u32 = 1;
 
@@ -110,6 +112,17 @@ pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(MAX_PEERS, 0);
 /// which no other packet is sent before it is done. One entry.
 #[map]
 pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
+
+/// The state of `SOURCES`, `MAPPINGS`, `NETWORKS` and `SETTINGS`, a number that every change of them
+/// raises; odd while they are being changed. Writer: daemon. Reader: `decap`. One entry.
+#[map]
+pub(crate) static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The rights of the latest packets' senders, by CPU: so many places for each. Begins on a page, so
+/// that an entry fills its cache lines. Writer and reader: `decap`, on its CPU. The daemon sets the
+/// capacity by the number of members and of CPUs at load.
+#[map]
+pub(crate) static RX_MEMO: Array<RxMemoEntry> = Array::with_max_entries(4_096, MMAPABLE);
 
 /// The peer that has an outer address, in all networks. Writer: daemon. Reader: `decap`, only for
 /// packets that it refuses.

@@ -3,7 +3,7 @@
 //! bytes become readable, and how they are removed and written, is not.
 
 use vxlan_common::{
-    inner::Inner,
+    addr::Mac,
     mss::MssClamp,
     outer::OVERHEAD_IPV6,
     reason::RxDrop,
@@ -16,6 +16,16 @@ use crate::{packet::View, policy::Sender, scratch::OuterRx};
 /// Ethernet, IPv6 or IPv4 with options, TCP with options.
 pub(crate) const MAX_HEADERS_LEN: u32 =
     (OVERHEAD_IPV6 + ETH_LEN + ipv4::MAX_HEADER_LEN + tcp::MAX_HEADER_LEN) as u32;
+
+/// The destination of an accepted frame.
+pub(crate) struct AcceptedFrame {
+    /// The overlay interface.
+    pub(crate) ifindex: u32,
+    /// Counter slot of its member.
+    pub(crate) slot: u32,
+    /// Bytes of the frame.
+    pub(crate) len: u32,
+}
 
 /// A received packet, as the hook has it.
 ///
@@ -50,5 +60,6 @@ pub(crate) trait PacketCtx {
     fn clamp(&self, clamp: &MssClamp) -> Option<()>;
 
     /// Tags the frame as one that may enter the overlay, if another program redirects it there.
-    fn tag(&self, sender: &Sender, inner: &Inner) -> Result<(), RxDrop>;
+    /// `destination_mac`: the frame's.
+    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop>;
 }

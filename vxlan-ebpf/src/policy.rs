@@ -30,6 +30,8 @@ pub(crate) struct Sender {
     pub(crate) network: &'static NetworkEntry,
     /// A NAT rewrote the outer source address.
     pub(crate) rewritten: bool,
+    /// The source port decided who the sender is.
+    pub(crate) by_port: bool,
 }
 
 /// Finds the member that may send this packet. `None`: the packet is another VXLAN user's.
@@ -41,9 +43,9 @@ pub(crate) fn find_sender(
     let key = NetworkAddress { vni: outer.vni, family: outer.family, address: outer.source };
     // SAFETY: copied out at once; entries are replaced whole.
     let declared = unsafe { SOURCES.get(key) }.copied();
-    let found = match declared {
-        Some(source) if source.flags & SourceEntry::SHARED == 0 => declared,
-        _ => learned_source(key, outer.source_port).or(declared),
+    let (found, by_port) = match declared {
+        Some(source) if source.flags & SourceEntry::SHARED == 0 => (declared, false),
+        _ => (learned_source(key, outer.source_port).or(declared), true),
     };
     if let Some(SourceEntry { member: index, flags }) = found
         && let Some(member) = MEMBERS.get(index)
@@ -54,6 +56,7 @@ pub(crate) fn find_sender(
             member,
             network,
             rewritten: flags & SourceEntry::REWRITTEN != 0,
+            by_port,
         }));
     }
     refuse_unknown(outer, settings)

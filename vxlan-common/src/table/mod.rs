@@ -16,6 +16,7 @@ mod network;
 mod peer;
 mod rate_limit;
 mod routes;
+mod rx_memo;
 mod senders;
 mod settings;
 
@@ -31,5 +32,6 @@ pub use network::{FloodList, MAX_FLOOD_MEMBERS, NetworkEntry};
 pub use peer::{PeerEntry, active_element};
 pub use rate_limit::{BucketState, RateLimit};
 pub use routes::{LOCAL, LOCAL_STATIONS, NetworkAddress, Owner, is_local};
+pub use rx_memo::{RxMemoEntry, RxMemoKey};
 pub use senders::{AddressOwner, Mapping, NonMember, OuterAddress, SourceEntry};
 pub use settings::{DSCP_INHERIT, GlobalSettings};

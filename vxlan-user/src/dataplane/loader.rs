@@ -11,7 +11,9 @@ use aya_log::EbpfLogger;
 use super::{
     error::{DataPlaneError, program_error},
     layout::MapLayout,
-    names, settings, tables,
+    names,
+    rx_memo::{self, RxMemoSize},
+    settings, tables,
 };
 use crate::plan::Plan;
 
@@ -31,6 +33,8 @@ pub struct LoadOptions {
     pub mac_addresses: u32,
     /// Neighbours that the configuration's members can have.
     pub neighbours: u32,
+    /// Members of all networks.
+    pub members: u32,
     /// Members whose peer's endpoint is learned.
     pub learned_endpoints: u32,
     /// Unusual capacities by the names of maps, for tests of full maps.
@@ -63,6 +67,9 @@ impl DataPlane {
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         // An endpoint that moves is in two places for a moment.
         loader.map_max_entries("MAPPINGS", options.learned_endpoints.saturating_mul(2).max(16_384));
+        let memo = RxMemoSize::for_members(options.members);
+        loader.map_max_entries("RX_MEMO", memo.entries());
+        loader.override_global("RX_MEMO_PLACES", &memo.places, true);
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }
@@ -105,7 +112,7 @@ impl DataPlane {
         &mut self,
         of: &vxlan_common::table::GlobalSettings,
     ) -> Result<(), DataPlaneError> {
-        settings::set_addresses(&mut self.bpf, of)
+        rx_memo::changing(&mut self.bpf, |bpf| settings::set_addresses(bpf, of))
     }
 
     /// Changes the interface that cuts up packets, at any time.
@@ -127,7 +134,7 @@ impl DataPlane {
     /// # Errors
     /// A change is refused; then none was made.
     pub fn change(&mut self, changes: &[crate::plan::Change]) -> Result<(), DataPlaneError> {
-        tables::change(&mut self.bpf, changes)
+        rx_memo::changing(&mut self.bpf, |bpf| tables::change(bpf, changes))
     }
 
     /// Describes the maps, for the record.

@@ -49,6 +49,7 @@ mod pod;
 mod previous;
 mod probe_ring;
 mod reader;
+mod rx_memo;
 mod settings;
 mod syscall;
 mod tables;

@@ -1,12 +1,13 @@
 //! Moving a network to another overlay interface while the programs run: what has the index of the
 //! interface in it follows.
 
-use aya::maps::MapError;
+use aya::{Ebpf, maps::MapError};
 use vxlan_common::table::{FdbEntry, FdbKey};
 
 use super::{
     error::DataPlaneError,
     loader::DataPlane,
+    rx_memo,
     tables::{hash, remove, with_array, with_hash},
 };
 use crate::plan::Plan;
@@ -20,32 +21,41 @@ impl DataPlane {
         index: usize,
         old_ifindex: u32,
     ) -> Result<(), DataPlaneError> {
-        let Some(network) = plan.networks.get(index) else { return Ok(()) };
-        let number = index as u32;
-        let moves = network.ifindex != old_ifindex;
-        if moves {
-            self.move_fdb(old_ifindex, network.ifindex)?;
-        }
-        hash(&mut self.bpf, "NETWORK_BY_IFINDEX", [(network.ifindex, number)].into_iter())?;
-        with_array(&mut self.bpf, "NETWORKS", |networks| networks.set(number, *network, 0))?;
-        let tags = plan.tags.iter().zip(&plan.members);
-        let tags = tags.filter(|(_, member)| member.network == number).map(|(tag, _)| *tag);
-        hash(&mut self.bpf, "TAGS", tags.collect::<Vec<_>>().into_iter())?;
-        if moves {
-            remove::<u32, u32>(&mut self.bpf, "NETWORK_BY_IFINDEX", &old_ifindex)?;
+        rx_memo::changing(&mut self.bpf, |bpf| move_network(bpf, plan, index, old_ifindex))
+    }
+}
+
+fn move_network(
+    bpf: &mut Ebpf,
+    plan: &Plan,
+    index: usize,
+    old_ifindex: u32,
+) -> Result<(), DataPlaneError> {
+    let Some(network) = plan.networks.get(index) else { return Ok(()) };
+    let number = index as u32;
+    let moves = network.ifindex != old_ifindex;
+    if moves {
+        move_fdb(bpf, old_ifindex, network.ifindex)?;
+    }
+    hash(bpf, "NETWORK_BY_IFINDEX", [(network.ifindex, number)].into_iter())?;
+    with_array(bpf, "NETWORKS", |networks| networks.set(number, *network, 0))?;
+    let tags = plan.tags.iter().zip(&plan.members);
+    let tags = tags.filter(|(_, member)| member.network == number).map(|(tag, _)| *tag);
+    hash(bpf, "TAGS", tags.collect::<Vec<_>>().into_iter())?;
+    if moves {
+        remove::<u32, u32>(bpf, "NETWORK_BY_IFINDEX", &old_ifindex)?;
+    }
+    Ok(())
+}
+
+fn move_fdb(bpf: &mut Ebpf, old: u32, new: u32) -> Result<(), DataPlaneError> {
+    with_hash(bpf, "FDB", |fdb| {
+        let all: Result<Vec<(FdbKey, FdbEntry)>, MapError> = fdb.iter().collect();
+        for (key, entry) in all?.into_iter().filter(|(key, _)| key.ifindex == old) {
+            // In this order a full table has room for the entry.
+            fdb.remove(&key)?;
+            fdb.insert(FdbKey { ifindex: new, ..key }, entry, 0)?;
         }
         Ok(())
-    }
-
-    fn move_fdb(&mut self, old: u32, new: u32) -> Result<(), DataPlaneError> {
-        with_hash(&mut self.bpf, "FDB", |fdb| {
-            let all: Result<Vec<(FdbKey, FdbEntry)>, MapError> = fdb.iter().collect();
-            for (key, entry) in all?.into_iter().filter(|(key, _)| key.ifindex == old) {
-                // In this order a full table has room for the entry.
-                fdb.remove(&key)?;
-                fdb.insert(FdbKey { ifindex: new, ..key }, entry, 0)?;
-            }
-            Ok(())
-        })
-    }
+    })
 }

@@ -121,6 +121,7 @@ pub(in crate::daemon) async fn prepare(
         slots: plan.names.slots.len() as u32,
         mac_addresses: Plan::fdb_entries_for(&preflight.config),
         neighbours: Plan::neighbours_for(&preflight.config),
+        members: plan.members.len() as u32,
         learned_endpoints: Plan::learning_for(&preflight.config),
         ..options
     };

@@ -1,0 +1,72 @@
+//! The programs' memory of senders' rights: its size, and the epoch that every change of the tables
+//! behind a right raises. The entries are the programs' own.
+
+use aya::{Ebpf, util::nr_cpus};
+use vxlan_common::table::RxMemoEntry;
+
+use super::{error::DataPlaneError, tables::with_array};
+
+/// Places of each CPU at least: 512 KiB.
+const MIN_PLACES: u32 = 4_096;
+/// Places of each CPU at most.
+const MAX_PLACES: u32 = 65_536;
+/// Bytes of all CPUs' places at most.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// The size of the map `RX_MEMO`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RxMemoSize {
+    /// Places of each CPU, a power of two.
+    pub(super) places: u32,
+    cpus: u32,
+}
+
+impl RxMemoSize {
+    /// Computes the size for so many members, of which each may send from some addresses at once.
+    pub(super) fn for_members(members: u32) -> Self {
+        // The kernel numbers the CPUs that can ever be there from 0 on. Without the number the
+        // programs find no place on some of them, and remember nothing there.
+        let cpus = nr_cpus().map_or(1, |cpus| cpus as u32).max(1);
+        let wanted = members.saturating_mul(4).clamp(MIN_PLACES, MAX_PLACES);
+        let room = MAX_BYTES / size_of::<RxMemoEntry>() as u64 / u64::from(cpus);
+        let room = u32::try_from(room).unwrap_or(MAX_PLACES).max(1);
+        let places = wanted.next_power_of_two().min(1 << room.ilog2());
+        Self { places, cpus }
+    }
+
+    pub(super) fn entries(self) -> u32 {
+        self.places.saturating_mul(self.cpus)
+    }
+}
+
+/// Changes tables that senders' rights depend on, while the programs run: what they remember of
+/// before is worth nothing afterwards, and while the change lasts they remember nothing.
+pub(super) fn changing<T>(
+    bpf: &mut Ebpf,
+    change: impl FnOnce(&mut Ebpf) -> Result<T, DataPlaneError>,
+) -> Result<T, DataPlaneError> {
+    raise(bpf)?;
+    let changed = change(bpf);
+    // Also after an error: part of the change may have been made.
+    raise(bpf)?;
+    changed
+}
+
+fn raise(bpf: &mut Ebpf) -> Result<(), DataPlaneError> {
+    with_array::<u64, _>(bpf, "EPOCH", |epoch| epoch.set(0, epoch.get(&0, 0)?.wrapping_add(1), 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_follow_members() {
+        for (members, places) in [(0, 4_096), (1_000, 4_096), (1_025, 8_192), (10_000, 65_536)] {
+            let size = RxMemoSize::for_members(members);
+            assert_eq!(size.places, places, "{members}");
+            assert_eq!(size.entries(), places * size.cpus);
+        }
+        assert_eq!(RxMemoSize::for_members(u32::MAX).places, MAX_PLACES);
+    }
+}
