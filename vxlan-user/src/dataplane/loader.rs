@@ -37,6 +37,8 @@ pub struct LoadOptions {
     pub members: u32,
     /// Members whose peer's endpoint is learned.
     pub learned_endpoints: u32,
+    /// Places for remembered rights of senders, for tests of collisions: a power of two.
+    pub rx_memo_places: Option<u32>,
     /// Unusual capacities by the names of maps, for tests of full maps.
     pub capacities: &'static [(&'static str, u32)],
 }
@@ -67,7 +69,8 @@ impl DataPlane {
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         // An endpoint that moves is in two places for a moment.
         loader.map_max_entries("MAPPINGS", options.learned_endpoints.saturating_mul(2).max(16_384));
-        let memo = RxMemoSize::for_members(options.members);
+        let by_members = RxMemoSize::for_members(options.members);
+        let memo = options.rx_memo_places.map_or(by_members, RxMemoSize::of_places);
         loader.map_max_entries("RX_MEMO", memo.entries());
         loader.override_global("RX_MEMO_PLACES", &memo.places, true);
         for (name, entries) in options.capacities {
@@ -104,7 +107,7 @@ impl DataPlane {
 
     /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.
     pub fn fill(&mut self, plan: &Plan) -> Result<(), DataPlaneError> {
-        tables::fill(&mut self.bpf, plan)
+        rx_memo::changing(&mut self.bpf, |bpf| tables::fill(bpf, plan))
     }
 
     /// Changes the addresses of the underlay interface that the programs use, at any time.

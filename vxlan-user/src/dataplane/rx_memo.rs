@@ -34,6 +34,11 @@ impl RxMemoSize {
         Self { places, cpus }
     }
 
+    /// So many places, a power of two, whatever the members.
+    pub(super) fn of_places(places: u32) -> Self {
+        Self { places, ..Self::for_members(0) }
+    }
+
     pub(super) fn entries(self) -> u32 {
         self.places.saturating_mul(self.cpus)
     }

@@ -41,11 +41,11 @@ pub(super) struct Failure {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(setup: &'a Setup, in_tc: bool) -> Self {
+    pub(super) fn new(setup: &'a Setup, in_tc: bool, rx_memo_places: Option<u32>) -> Self {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
-        let plane = FuzzPlane::new(setup);
+        let plane = FuzzPlane::new(setup, rx_memo_places);
         let tags = networks.iter().map(|network| {
             let tag = |peer: usize| plane.tag(&peers[peer], network.vni);
             network.members.iter().map(|member| tag(member.peer)).collect()
@@ -54,12 +54,22 @@ impl<'a> Comparison<'a> {
         Self { setup, plane, model, tags, in_tc, number: 0 }
     }
 
-    /// Verdict and bytes.
-    pub(super) fn compare(&mut self, program: Program, frame: &[u8]) -> Result<(), Failure> {
+    /// A peer that is learned loses its port to nobody, or gets it back; the tables change for
+    /// any other peer, too, into what they are.
+    pub(super) fn moves(&mut self, peer: usize) {
+        let (ours, original) = (&mut self.model.config.peers[peer], &self.setup.config.peers[peer]);
+        if ours.learn {
+            ours.port = if ours.port == original.port { ours.port ^ 0x100 } else { original.port };
+        }
+        self.plane.moves(peer, &self.model.config.peers[peer]);
+    }
+
+    /// Verdict and bytes. Whether the frame was received and accepted.
+    pub(super) fn compare(&mut self, program: Program, frame: &[u8]) -> Result<bool, Failure> {
         self.number += 1;
         let program =
             if program == Program::Decap && self.in_tc { Program::DecapTc } else { program };
-        let Some(ran) = self.plane.run(program, frame) else { return Ok(()) };
+        let Some(ran) = self.plane.run(program, frame) else { return Ok(false) };
         let fate = match program {
             Program::Decap | Program::DecapTc => self.model.receive(frame),
             Program::Deliver | Program::Encap => self.model.judge(0, frame),
@@ -87,14 +97,14 @@ impl<'a> Comparison<'a> {
                 self.model.count(0, frame.len(), agreed);
             }
             return match &fate {
-                Fate::Probe(probe) => self.compare_probe(probe, (program, frame)),
+                Fate::Probe(probe) => self.compare_probe(probe, (program, frame)).map(|()| false),
+                Fate::Accepted { .. } => Ok(true),
                 Fate::NotOurs
                 | Fate::Refused(_)
-                | Fate::Accepted { .. }
                 | Fate::Sent { .. }
                 | Fate::Flooded(_)
                 | Fate::Answered { .. }
-                | Fate::TooBig { .. } => Ok(()),
+                | Fate::TooBig { .. } => Ok(false),
             };
         }
         let (verdict, bytes) = expected(program, &fates[0], frame);

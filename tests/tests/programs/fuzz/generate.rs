@@ -16,14 +16,47 @@ pub(super) struct Generator<'a> {
     pub(super) rng: SmallRng,
     /// How likely each detail is wrong.
     fault_rate: f64,
+    /// A frame that was accepted, and how often it or one like it is still to be sent.
+    again: (Vec<u8>, u32),
 }
 
 impl<'a> Generator<'a> {
     pub(super) fn new(setup: &'a Setup, seed: u64) -> Self {
-        Self { config: &setup.config, rng: SmallRng::seed_from_u64(seed), fault_rate: 0.0 }
+        Self {
+            config: &setup.config,
+            rng: SmallRng::seed_from_u64(seed),
+            fault_rate: 0.0,
+            again: (Vec::new(), 0),
+        }
+    }
+
+    /// A received frame was accepted: what the program remembers of it is tried by frames that
+    /// are the same, and by some that differ in one thing.
+    pub(super) fn accepted(&mut self, frame: &[u8]) {
+        if self.again.1 == 0 && self.one_in(4) {
+            self.again = (frame.to_vec(), 8);
+        }
+    }
+
+    pub(super) fn some_peer(&mut self) -> usize {
+        self.rng.random_range(0..self.config.peers.len())
+    }
+
+    fn like_before(&mut self) -> Vec<u8> {
+        self.again.1 -= 1;
+        let mut frame = self.again.0.clone();
+        if self.rng.random_bool(0.5) {
+            mutate::alter(&mut self.rng, &mut frame);
+            mutate::repair(&mut frame);
+        }
+        frame
     }
 
     pub(super) fn frame(&mut self) -> (Program, Vec<u8>) {
+        if self.again.1 != 0 {
+            let frame = self.like_before();
+            return (Program::Decap, self.fitted(frame));
+        }
         let program = if self.rng.random_bool(0.5) { Program::Decap } else { Program::Encap };
         let frame = match self.rng.random_range(0..100) {
             0..3 => self.noise(),

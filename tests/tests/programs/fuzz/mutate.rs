@@ -52,6 +52,15 @@ pub(super) fn mutate(rng: &mut SmallRng, frame: &mut Vec<u8>, other: &[u8]) {
     frame.truncate(MAX_FRAME);
 }
 
+/// Changes one byte of the headers.
+pub(super) fn alter(rng: &mut SmallRng, frame: &mut [u8]) {
+    let at = rng.random_range(0..frame.len().min(140));
+    match rng.random_range(0..3) {
+        0 => frame[at] = *BYTES.choose(rng).expect("there are some"),
+        _ => frame[at] ^= 1 << rng.random_range(0..8),
+    }
+}
+
 /// Makes the outer IPv4 header's checksum right again, so that rules behind it are reached.
 pub(super) fn repair(frame: &mut [u8]) {
     if frame.len() >= 34 && frame[12..14] == [8, 0] {

@@ -20,7 +20,10 @@ use vxlan_tests::model::{Mapping, Peer};
 use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
-    plan::{Inherited, LearnedEndpoint, OverlayFacts, PeerPath, Plan, Secrets, UnderlayFacts},
+    plan::{
+        Inherited, LearnedEndpoint, Memberships, Moved, OverlayFacts, PeerPath, Plan, Secrets,
+        UnderlayFacts, peer_entry,
+    },
 };
 
 use super::setups::{Setup, UNDERLAY_IFINDEX};
@@ -41,6 +44,9 @@ const GATEWAYS: [IpAddr; 2] = [
 pub(super) struct FuzzPlane {
     plane: DataPlane,
     plan: Plan,
+    config: config::Config,
+    underlay: UnderlayFacts,
+    learned: Vec<Option<LearnedEndpoint>>,
     peers: Vec<String>,
     vnis: Vec<u32>,
     context: [u8; 192],
@@ -67,6 +73,18 @@ fn learned(peer: &Peer) -> Option<LearnedEndpoint> {
     Some(LearnedEndpoint { endpoint: SocketAddr::new(at, peer.port), sent_from })
 }
 
+/// How packets get to a peer.
+fn path(peer: &config::Peer, ours: &Peer, learned: Option<LearnedEndpoint>) -> Option<PeerPath> {
+    let learned = learned.map(|learned| learned.endpoint);
+    let endpoint = learned.or_else(|| peer.endpoint())?;
+    ours.reachable.then(|| PeerPath {
+        endpoint,
+        gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
+        resolved: true,
+        mtu: ours.path_mtu as u32,
+    })
+}
+
 /// Not secret, as nobody is there to guess.
 struct Numbered(u8);
 
@@ -78,7 +96,8 @@ impl Secrets for Numbered {
 }
 
 impl FuzzPlane {
-    pub(super) fn new(setup: &Setup) -> Self {
+    /// `rx_memo_places`: with one, every packet meets what was remembered of another.
+    pub(super) fn new(setup: &Setup, rx_memo_places: Option<u32>) -> Self {
         let text = setup.text();
         let config = config::parse(&text, Path::new(setup.name));
         let config = config.unwrap_or_else(|e| panic!("{e}\n{text}"));
@@ -99,17 +118,8 @@ impl FuzzPlane {
             overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
         let learned: Vec<_> = setup.config.peers.iter().map(learned).collect();
         let peers = config.peers.iter().zip(&setup.config.peers).zip(&learned);
-        let paths = peers.map(|((peer, ours), learned)| {
-            let learned = learned.map(|learned| learned.endpoint);
-            let endpoint = learned.or_else(|| peer.endpoint())?;
-            ours.reachable.then(|| PeerPath {
-                endpoint,
-                gateway: GATEWAYS[usize::from(endpoint.is_ipv6())],
-                resolved: true,
-                mtu: ours.path_mtu as u32,
-            })
-        });
-        let paths: Vec<_> = paths.collect();
+        let paths: Vec<_> =
+            peers.map(|((peer, ours), learned)| path(peer, ours, *learned)).collect();
         let mut plan =
             Plan::new(&config, &underlay, &learned, &Inherited::default(), &mut Numbered(0xa0));
         plan.set_overlays(&overlays);
@@ -121,6 +131,7 @@ impl FuzzPlane {
             slots: plan.names.slots.len() as u32,
             mac_addresses: Plan::fdb_entries_for(&config),
             neighbours: Plan::neighbours_for(&config),
+            rx_memo_places,
             ..LoadOptions::default()
         };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
@@ -128,7 +139,26 @@ impl FuzzPlane {
         let peers = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
         let vnis = config.networks.iter().map(|network| network.vni.value.get()).collect();
         let context = Context::DEFAULT.bytes();
-        Self { plane, plan, peers, vnis, context, out: vec![0; ROOM] }
+        let out = vec![0; ROOM];
+        Self { plane, plan, config, underlay, learned, peers, vnis, context, out }
+    }
+
+    /// The peer is now where the model has it; of one that is not learned nothing changes.
+    pub(super) fn moves(&mut self, index: usize, ours: &Peer) {
+        let new = learned(ours);
+        let moved = |(peer, from, to)| Moved { peer, from, to };
+        let there = self.learned.iter().enumerate().map(|(peer, at)| moved((peer, None, *at)));
+        let mut memberships = Memberships::new(&self.config);
+        memberships.apply(&self.config, &there.collect::<Vec<_>>());
+        let moved = moved((index, self.learned[index], new));
+        let changes = memberships.apply(&self.config, &[moved]);
+        self.plane.change(&changes).expect("takes it");
+        self.learned[index] = new;
+        let peer = &self.config.peers[index];
+        let path = path(peer, ours, new);
+        let slot = self.plan.peers[index].slot;
+        let entry = peer_entry(peer, &self.underlay, path.as_ref(), new.as_ref(), slot);
+        self.plane.set_peer(index as u32, &entry).expect("takes it");
     }
 
     /// Nothing where the kernel does not take the frame.
