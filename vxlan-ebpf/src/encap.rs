@@ -4,12 +4,18 @@
 
 use aya_ebpf::programs::TcContext;
 use vxlan_common::{
+    bytes::{Bytes as _, HeaderWindow as _},
     counters::UNATTRIBUTED_SLOT,
     inner::{self, FrameKind, Inner},
     mss::MssClamp,
     reason::TxDrop,
     table::{GlobalSettings, PeerEntry},
-    wire::{ETH_LEN, ipv4, tcp},
+    wire::{
+        ETH_LEN, IPV4_LEN, IPV6_LEN, UDP_LEN,
+        ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        ip::{PROTOCOL_TCP, PROTOCOL_UDP},
+        ipv4, ipv6, tcp,
+    },
 };
 
 use crate::{
@@ -20,11 +26,11 @@ use crate::{
     header_writer, icmp_ptb, lookup,
     maps::{MEMBERS, NETWORKS, SETTINGS},
     mark::{self, Mark},
-    outer_tx,
+    memo, outer_tx,
     packet::{SkbInfo, View},
     peer_entry,
     scratch::{Frame, Recipient, ScratchSlot},
-    segment,
+    segment, tx_memo,
 };
 
 /// Length of all headers that decisions depend on, at most: Ethernet, IPv6 or IPv4 with options,
@@ -73,7 +79,7 @@ fn encapsulate(
     let settings = SETTINGS.get(0).ok_or(TxDrop::NoRoute)?;
     let mut frame = View::from_skb(ctx);
     let wanted = if info.len < MAX_HEADERS_LEN { info.len } else { MAX_HEADERS_LEN };
-    if frame.len() < wanted as usize {
+    if frame.len() < wanted as usize && !has_all_headers(&frame) {
         if ctx.pull_data(wanted).is_err() {
             attribution.slot = network_slot(info.ifindex);
             return Err(TxDrop::MalformedInner);
@@ -155,6 +161,37 @@ fn encapsulate(
     Ok(verdict)
 }
 
+/// All headers of a TCP or UDP frame without IPv4 options or IPv6 extension headers can be read in
+/// place. To make more readable costs more than the rest of transmit: the kernel copies the headers
+/// of what TCP sends, as it keeps them for a retransmission.
+#[inline(always)]
+fn has_all_headers(frame: &View) -> bool {
+    let Some(eth) = frame.window::<{ ETH_LEN + IPV4_LEN }>(0) else { return false };
+    let is_plain_ipv4 = eth.be_bytes2(ethernet::field::ETHERTYPE) == ETHERTYPE_IPV4
+        && eth.byte(ETH_LEN + ipv4::field::VERSION_IHL) == ipv4::VERSION_IHL;
+    if is_plain_ipv4 {
+        let protocol = eth.byte(ETH_LEN + ipv4::field::PROTOCOL);
+        return has_transport_header(frame, ETH_LEN + IPV4_LEN, protocol);
+    }
+    let Some(ip) = frame.window::<IPV6_LEN>(ETH_LEN) else { return false };
+    let is_ipv6 = eth.be_bytes2(ethernet::field::ETHERTYPE) == ETHERTYPE_IPV6;
+    let protocol = ip.byte(ipv6::field::NEXT_HEADER);
+    is_ipv6 && has_transport_header(frame, ETH_LEN + IPV6_LEN, protocol)
+}
+
+/// The TCP or UDP header at `at` can be read in place, options included.
+#[inline(always)]
+fn has_transport_header(frame: &View, at: usize, protocol: u8) -> bool {
+    match protocol {
+        PROTOCOL_UDP => frame.window::<UDP_LEN>(at).is_some(),
+        PROTOCOL_TCP => frame.window::<{ tcp::HEADER_LEN }>(at).is_some_and(|header| {
+            let len = usize::from(header.byte(tcp::field::DATA_OFFSET) >> 4) * 4;
+            frame.len() >= at + len
+        }),
+        _ => false,
+    }
+}
+
 /// Who gets the frame.
 #[inline(always)]
 fn recipient(
@@ -168,8 +205,20 @@ fn recipient(
     if let Some(member) = copy {
         return Ok(Recipient { member, owns_target: false, is_only: false });
     }
+    let only = |member| Ok(Recipient { member, owns_target: false, is_only: true });
+    let key = tx_memo::key(info.ifindex, inner);
+    if let Some(member) = key.as_ref().and_then(tx_memo::find) {
+        return only(member);
+    }
+    let epoch = if key.is_some() { memo::epoch_before_lookups() } else { memo::CHANGING };
     match forward::decide(info.ifindex, inner).ok_or(TxDrop::NoRoute)? {
-        Forwarding::Member(member) => Ok(Recipient { member, owns_target: false, is_only: true }),
+        Forwarding::Owner(member) => {
+            if let Some(key) = &key {
+                tx_memo::keep(key, member, epoch);
+            }
+            only(member)
+        }
+        Forwarding::Station(member) => only(member),
         Forwarding::TargetOwner(member) => {
             Ok(Recipient { member, owns_target: true, is_only: true })
         }

@@ -13,8 +13,10 @@ use crate::{
 
 /// The decision for a frame. Carries an index.
 pub(crate) enum Forwarding {
-    /// To that member.
-    Member(u32),
+    /// To the member that owns the destination address.
+    Owner(u32),
+    /// To the member that the destination MAC is behind.
+    Station(u32),
     /// To the member that owns the address which an ARP request or neighbour solicitation asks for.
     TargetOwner(u32),
     /// To all members of that network.
@@ -35,12 +37,12 @@ pub(crate) fn decide(ifindex: u32, inner: &Inner) -> Option<Forwarding> {
     if !inner.answers_address_probe()
         && let Some(owner) = owner(network, inner, inner.owner_address())
     {
-        return if is_local(owner) { None } else { Some(Forwarding::Member(owner)) };
+        return if is_local(owner) { None } else { Some(Forwarding::Owner(owner)) };
     }
     let key = FdbKey { ifindex, mac: inner.destination_mac };
     // SAFETY: copied out at once; the words of an entry are written whole.
     match unsafe { FDB.get(key) } {
-        Some(&FdbEntry { member, .. }) => Some(Forwarding::Member(member)),
+        Some(&FdbEntry { member, .. }) => Some(Forwarding::Station(member)),
         None => {
             (network.flags & NetworkEntry::FLOOD_UNKNOWN != 0).then_some(Forwarding::Flood(index))
         }
@@ -62,7 +64,7 @@ fn decide_group(index: u32, network: &NetworkEntry, inner: &Inner) -> Option<For
     }
     match owner(network, inner, address) {
         Some(owner) if !is_local(owner) && is_request => Some(Forwarding::TargetOwner(owner)),
-        Some(owner) if !is_local(owner) => Some(Forwarding::Member(owner)),
+        Some(owner) if !is_local(owner) => Some(Forwarding::Owner(owner)),
         _ if is_request => None,
         _ => Some(Forwarding::Flood(index)),
     }

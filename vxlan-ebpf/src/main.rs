@@ -32,10 +32,10 @@
 //! In the order of imports: each module uses only modules named before it.
 //!
 //! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `atomic`,
-//!   `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
+//!   `memo`, `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
 //! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
 //!   `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight`, `decap`, `deliver`.
-//! - Transmit: `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
+//! - Transmit: `tx_memo`, `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
@@ -57,6 +57,7 @@ mod learning;
 mod lookup;
 mod maps;
 mod mark;
+mod memo;
 mod nat;
 mod outer_rx;
 mod outer_tx;
@@ -71,6 +72,7 @@ mod rx_memo;
 mod scratch;
 mod segment;
 mod straight;
+mod tx_memo;
 mod udp_checksum;
 
 use aya_ebpf::{
@@ -167,7 +169,7 @@ fn decap_tc(ctx: TcContext) -> i32 {
     if packet.info.vlan {
         return TC_ACT_UNSPEC;
     }
-    match decap::run(&packet, rx_memo::CHANGING) {
+    match decap::run(&packet, memo::CHANGING) {
         Ok(decap::RxVerdict::NotOurs) => TC_ACT_UNSPEC,
         // TCX has no other verdict that consumes a packet.
         Ok(decap::RxVerdict::Probe) => TC_ACT_SHOT,

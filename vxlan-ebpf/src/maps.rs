@@ -18,7 +18,7 @@ use vxlan_common::{
         AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, MAX_MEMBERS,
         MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES, Mapping,
         MemberEntry, MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
-        OuterAddress, Owner, PeerEntry, RxMemoEntry, SourceEntry, TaggedMember,
+        OuterAddress, Owner, PeerEntry, RxMemoEntry, SourceEntry, TaggedMember, TxMemoEntry,
     },
 };
 
@@ -113,8 +113,9 @@ pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(MAX_PEERS, 0);
 #[map]
 pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
-/// The state of `SOURCES`, `MAPPINGS`, `NETWORKS` and `SETTINGS`, a number that every change of them
-/// raises; odd while they are being changed. Writer: daemon. Reader: `decap`. One entry.
+/// The state of the tables that the daemon writes and that decide who sends and who gets a packet, a
+/// number that every change of them
+/// raises; odd while they are being changed. Writer: daemon. Readers: `decap`, `encap`. One entry.
 #[map]
 pub(crate) static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -123,6 +124,10 @@ pub(crate) static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 /// capacity by the number of members and of CPUs at load.
 #[map]
 pub(crate) static RX_MEMO: Array<RxMemoEntry> = Array::with_max_entries(4_096, MMAPABLE);
+
+/// The owners of the latest frames' destinations, likewise. Writer and reader: `encap`, on its CPU.
+#[map]
+pub(crate) static TX_MEMO: Array<TxMemoEntry> = Array::with_max_entries(4_096, MMAPABLE);
 
 /// The peer that has an outer address, in all networks. Writer: daemon. Reader: `decap`, only for
 /// packets that it refuses.

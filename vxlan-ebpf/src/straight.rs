@@ -26,6 +26,7 @@ use vxlan_common::{
 use crate::{
     counters::{self, Refused},
     maps::{CLOCK, LEARNED, MEMBERS, NETWORKS, SETTINGS},
+    memo,
     packet::View,
     packet_ctx::PacketCtx as _,
     policy::Sender,
@@ -42,7 +43,7 @@ impl Straight {
     /// Accepted, and decapsulated.
     const ACCEPTED: Self = Self(u64::MAX);
     /// A packet of another form. Nothing was changed.
-    const OTHER: Self = Self(rx_memo::CHANGING);
+    const OTHER: Self = Self(memo::CHANGING);
     /// A driver that has no room for the tag; the low bits are the member's counter slot.
     const NO_HEADROOM: u64 = 1 << 63;
 
@@ -145,7 +146,7 @@ fn judge(
         destination_mac: frame.destination_mac,
     };
     let Some((index, rewritten)) = rx_memo::find(&key, outer.source_port) else {
-        return Some(Straight::not_remembered(rx_memo::epoch_before_lookups()));
+        return Some(Straight::not_remembered(memo::epoch_before_lookups()));
     };
     let sender = sender(index, rewritten)?;
     if sender.member.flags & MemberEntry::LIMITED != 0 {

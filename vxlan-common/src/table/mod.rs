@@ -19,6 +19,7 @@ mod routes;
 mod rx_memo;
 mod senders;
 mod settings;
+mod tx_memo;
 
 pub use capacity::{
     MAX_MEMBERS, MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES,
@@ -35,3 +36,4 @@ pub use routes::{LOCAL, LOCAL_STATIONS, NetworkAddress, Owner, is_local};
 pub use rx_memo::{RxMemoEntry, RxMemoKey};
 pub use senders::{AddressOwner, Mapping, NonMember, OuterAddress, SourceEntry};
 pub use settings::{DSCP_INHERIT, GlobalSettings};
+pub use tx_memo::{TxMemoEntry, TxMemoKey};

@@ -11,9 +11,8 @@ use aya_log::EbpfLogger;
 use super::{
     error::{DataPlaneError, program_error},
     layout::MapLayout,
-    names,
-    rx_memo::{self, RxMemoSize},
-    settings, tables,
+    memo::{self, MemoSize},
+    names, settings, tables,
 };
 use crate::plan::Plan;
 
@@ -37,8 +36,8 @@ pub struct LoadOptions {
     pub members: u32,
     /// Members whose peer's endpoint is learned.
     pub learned_endpoints: u32,
-    /// Places for remembered rights of senders, for tests of collisions: a power of two.
-    pub rx_memo_places: Option<u32>,
+    /// Places for remembered decisions, for tests of collisions: a power of two.
+    pub memo_places: Option<u32>,
     /// Unusual capacities by the names of maps, for tests of full maps.
     pub capacities: &'static [(&'static str, u32)],
 }
@@ -69,10 +68,11 @@ impl DataPlane {
         loader.map_max_entries("NEIGHBOURS", options.neighbours.max(1_024));
         // An endpoint that moves is in two places for a moment.
         loader.map_max_entries("MAPPINGS", options.learned_endpoints.saturating_mul(2).max(16_384));
-        let by_members = RxMemoSize::for_members(options.members);
-        let memo = options.rx_memo_places.map_or(by_members, RxMemoSize::of_places);
-        loader.map_max_entries("RX_MEMO", memo.entries());
-        loader.override_global("RX_MEMO_PLACES", &memo.places, true);
+        let by_members = MemoSize::for_members(options.members);
+        let size = options.memo_places.map_or(by_members, MemoSize::of_places);
+        loader.map_max_entries("RX_MEMO", size.entries());
+        loader.map_max_entries("TX_MEMO", size.entries());
+        loader.override_global("MEMO_PLACES", &size.places, true);
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }
@@ -107,7 +107,7 @@ impl DataPlane {
 
     /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.
     pub fn fill(&mut self, plan: &Plan) -> Result<(), DataPlaneError> {
-        rx_memo::changing(&mut self.bpf, |bpf| tables::fill(bpf, plan))
+        memo::changing(&mut self.bpf, |bpf| tables::fill(bpf, plan))
     }
 
     /// Changes the addresses of the underlay interface that the programs use, at any time.
@@ -115,7 +115,7 @@ impl DataPlane {
         &mut self,
         of: &vxlan_common::table::GlobalSettings,
     ) -> Result<(), DataPlaneError> {
-        rx_memo::changing(&mut self.bpf, |bpf| settings::set_addresses(bpf, of))
+        memo::changing(&mut self.bpf, |bpf| settings::set_addresses(bpf, of))
     }
 
     /// Changes the interface that cuts up packets, at any time.
@@ -137,7 +137,7 @@ impl DataPlane {
     /// # Errors
     /// A change is refused; then none was made.
     pub fn change(&mut self, changes: &[crate::plan::Change]) -> Result<(), DataPlaneError> {
-        rx_memo::changing(&mut self.bpf, |bpf| tables::change(bpf, changes))
+        memo::changing(&mut self.bpf, |bpf| tables::change(bpf, changes))
     }
 
     /// Describes the maps, for the record.

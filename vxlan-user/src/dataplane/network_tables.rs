@@ -7,7 +7,7 @@ use vxlan_common::table::{FdbEntry, FdbKey};
 use super::{
     error::DataPlaneError,
     loader::DataPlane,
-    rx_memo,
+    memo,
     tables::{hash, remove, with_array, with_hash},
 };
 use crate::plan::Plan;
@@ -21,7 +21,7 @@ impl DataPlane {
         index: usize,
         old_ifindex: u32,
     ) -> Result<(), DataPlaneError> {
-        rx_memo::changing(&mut self.bpf, |bpf| move_network(bpf, plan, index, old_ifindex))
+        memo::changing(&mut self.bpf, |bpf| move_network(bpf, plan, index, old_ifindex))
     }
 }
 

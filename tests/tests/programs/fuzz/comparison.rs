@@ -41,11 +41,11 @@ pub(super) struct Failure {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(setup: &'a Setup, in_tc: bool, rx_memo_places: Option<u32>) -> Self {
+    pub(super) fn new(setup: &'a Setup, in_tc: bool, memo_places: Option<u32>) -> Self {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
-        let plane = FuzzPlane::new(setup, rx_memo_places);
+        let plane = FuzzPlane::new(setup, memo_places);
         let tags = networks.iter().map(|network| {
             let tag = |peer: usize| plane.tag(&peers[peer], network.vni);
             network.members.iter().map(|member| tag(member.peer)).collect()
@@ -64,12 +64,17 @@ impl<'a> Comparison<'a> {
         self.plane.moves(peer, &self.model.config.peers[peer]);
     }
 
-    /// Verdict and bytes. Whether the frame was received and accepted.
-    pub(super) fn compare(&mut self, program: Program, frame: &[u8]) -> Result<bool, Failure> {
+    /// Verdict and bytes. The peer of a frame that was received and
+    /// accepted.
+    pub(super) fn compare(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+    ) -> Result<Option<usize>, Failure> {
         self.number += 1;
         let program =
             if program == Program::Decap && self.in_tc { Program::DecapTc } else { program };
-        let Some(ran) = self.plane.run(program, frame) else { return Ok(false) };
+        let Some(ran) = self.plane.run(program, frame) else { return Ok(None) };
         let fate = match program {
             Program::Decap | Program::DecapTc => self.model.receive(frame),
             Program::Deliver | Program::Encap => self.model.judge(0, frame),
@@ -97,14 +102,16 @@ impl<'a> Comparison<'a> {
                 self.model.count(0, frame.len(), agreed);
             }
             return match &fate {
-                Fate::Probe(probe) => self.compare_probe(probe, (program, frame)).map(|()| false),
-                Fate::Accepted { .. } => Ok(true),
+                Fate::Probe(probe) => self.compare_probe(probe, (program, frame)).map(|()| None),
+                Fate::Accepted { network, member, .. } => {
+                    Ok(Some(self.setup.config.networks[*network].members[*member].peer))
+                }
                 Fate::NotOurs
                 | Fate::Refused(_)
                 | Fate::Sent { .. }
                 | Fate::Flooded(_)
                 | Fate::Answered { .. }
-                | Fate::TooBig { .. } => Ok(false),
+                | Fate::TooBig { .. } => Ok(None),
             };
         }
         let (verdict, bytes) = expected(program, &fates[0], frame);

@@ -11,13 +11,29 @@ use crate::bench::Program;
 const MIN_FRAME: usize = 15;
 pub(super) const MAX_FRAME: usize = 3_400;
 
+/// How often a frame that was accepted, or one like it, is sent again.
+const AGAIN: u32 = 8;
+/// So many are left when the sender's tables change.
+const MIDDLE: u32 = 4;
+
 pub(super) struct Generator<'a> {
     pub(super) config: &'a Config,
     pub(super) rng: SmallRng,
     /// How likely each detail is wrong.
     fault_rate: f64,
-    /// A frame that was accepted, and how often it or one like it is still to be sent.
-    again: (Vec<u8>, u32),
+    again: Again,
+    /// Whose tables change next.
+    turn: Option<usize>,
+}
+
+/// A frame that was accepted.
+#[derive(Default)]
+struct Again {
+    frame: Vec<u8>,
+    /// Who sent it.
+    peer: usize,
+    /// How often it or one like it is still to be sent.
+    left: u32,
 }
 
 impl<'a> Generator<'a> {
@@ -32,19 +48,24 @@ impl<'a> Generator<'a> {
 
     /// A received frame was accepted: what the program remembers of it is tried by frames that
     /// are the same, and by some that differ in one thing.
-    pub(super) fn accepted(&mut self, frame: &[u8]) {
-        if self.again.1 == 0 && self.one_in(4) {
-            self.again = (frame.to_vec(), 8);
+    pub(super) fn accepted(&mut self, frame: &[u8], peer: usize) {
+        if self.again.left == 0 && self.one_in(4) {
+            self.again = Again { frame: frame.to_vec(), peer, left: AGAIN };
         }
     }
 
-    pub(super) fn some_peer(&mut self) -> usize {
-        self.rng.random_range(0..self.config.peers.len())
+    /// The peer whose tables change before the next frame: in the middle of such frames, and back
+    /// after them.
+    pub(super) fn moves(&mut self) -> Option<usize> {
+        self.turn.take()
     }
 
     fn like_before(&mut self) -> Vec<u8> {
-        self.again.1 -= 1;
-        let mut frame = self.again.0.clone();
+        self.again.left -= 1;
+        if matches!(self.again.left, 0 | MIDDLE) {
+            self.turn = Some(self.again.peer);
+        }
+        let mut frame = self.again.frame.clone();
         if self.rng.random_bool(0.5) {
             mutate::alter(&mut self.rng, &mut frame);
             mutate::repair(&mut frame);
@@ -53,7 +74,7 @@ impl<'a> Generator<'a> {
     }
 
     pub(super) fn frame(&mut self) -> (Program, Vec<u8>) {
-        if self.again.1 != 0 {
+        if self.again.left != 0 {
             let frame = self.like_before();
             return (Program::Decap, self.fitted(frame));
         }

@@ -46,8 +46,6 @@ const PACKETS: u64 = 2_000_000;
 const SEGMENT: u64 = 50_000;
 /// Counters and forwarding table are compared after each.
 const BATCH: u64 = 1_000;
-/// The tables are changed after so many packets.
-const MOVE: u64 = 200;
 /// As many as the machines this is made for have.
 const THREADS: u64 = 2;
 
@@ -77,11 +75,11 @@ impl Segment<'_> {
         let mut comparison = Comparison::new(self.setup, self.in_tc, places);
         for number in 0..self.packets {
             let (program, frame) = generator.frame();
-            if comparison.compare(program, &frame)? {
-                generator.accepted(&frame);
+            if let Some(peer) = comparison.compare(program, &frame)? {
+                generator.accepted(&frame, peer);
             }
-            if number % MOVE == MOVE - 1 {
-                comparison.moves(generator.some_peer());
+            if let Some(peer) = generator.moves() {
+                comparison.moves(peer);
             }
             let closely = look_closely == Some(number / BATCH);
             if closely || number % BATCH == BATCH - 1 || number + 1 == self.packets {

@@ -1,28 +1,28 @@
-//! The programs' memory of senders' rights: its size, and the epoch that every change of the tables
-//! behind a right raises. The entries are the programs' own.
+//! The programs' memories of decisions: their size, and the epoch that every change of the tables
+//! behind a decision raises. The entries are the programs' own.
 
 use aya::{Ebpf, util::nr_cpus};
 use vxlan_common::table::RxMemoEntry;
 
 use super::{error::DataPlaneError, tables::with_array};
 
-/// Places of each CPU at least: 512 KiB.
+/// Places of each CPU at least: 768 KiB for both memories.
 const MIN_PLACES: u32 = 4_096;
 /// Places of each CPU at most.
 const MAX_PLACES: u32 = 65_536;
-/// Bytes of all CPUs' places at most.
+/// Bytes of all CPUs' places at most, in each of the two.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// The size of the map `RX_MEMO`.
+/// The size of the maps `RX_MEMO` and `TX_MEMO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RxMemoSize {
+pub(super) struct MemoSize {
     /// Places of each CPU, a power of two.
     pub(super) places: u32,
     cpus: u32,
 }
 
-impl RxMemoSize {
-    /// Computes the size for so many members, of which each may send from some addresses at once.
+impl MemoSize {
+    /// Computes the size for so many members, of which each may have some addresses in use at once.
     pub(super) fn for_members(members: u32) -> Self {
         // The kernel numbers the CPUs that can ever be there from 0 on. Without the number the
         // programs find no place on some of them, and remember nothing there.
@@ -44,7 +44,7 @@ impl RxMemoSize {
     }
 }
 
-/// Changes tables that senders' rights depend on, while the programs run: what they remember of
+/// Changes tables that decisions depend on, while the programs run: what they remember of
 /// before is worth nothing afterwards, and while the change lasts they remember nothing.
 pub(super) fn changing<T>(
     bpf: &mut Ebpf,
@@ -68,10 +68,10 @@ mod tests {
     #[test]
     fn places_follow_members() {
         for (members, places) in [(0, 4_096), (1_000, 4_096), (1_025, 8_192), (10_000, 65_536)] {
-            let size = RxMemoSize::for_members(members);
+            let size = MemoSize::for_members(members);
             assert_eq!(size.places, places, "{members}");
             assert_eq!(size.entries(), places * size.cpus);
         }
-        assert_eq!(RxMemoSize::for_members(u32::MAX).places, MAX_PLACES);
+        assert_eq!(MemoSize::for_members(u32::MAX).places, MAX_PLACES);
     }
 }

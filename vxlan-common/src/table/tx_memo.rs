@@ -1,0 +1,117 @@
+//! Which member the configuration gave the latest frames' destinations to. Remembered by exact
+//! match, like [`RxMemoEntry`](super::RxMemoEntry).
+
+use crate::{
+    abi::abi,
+    addr::{Address, IPV6},
+};
+
+/// All that the decision reads of a frame to one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxMemoKey {
+    /// The overlay interface.
+    pub ifindex: u32,
+    /// Family of `destination`.
+    pub family: u8,
+    /// Inner destination address.
+    pub destination: Address,
+}
+
+/// A destination, and the member that owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct TxMemoEntry {
+    /// The state of the tables that the decision was made with (map `EPOCH`).
+    pub epoch: u64,
+    /// The overlay interface; 0: nothing is remembered.
+    pub ifindex: u32,
+    /// Family of `destination`.
+    pub family: u32,
+    /// Inner destination address.
+    pub destination: Address,
+    /// Index of the member that owns it.
+    pub member: u32,
+    /// Zero: to the end of the cache line.
+    pub pad: [u32; 7],
+}
+
+impl TxMemoKey {
+    /// Where the entry of this key is among `places`, a power of two.
+    #[inline(always)]
+    pub const fn place(&self, places: u32) -> u32 {
+        let mut address = self.destination.be32(0);
+        if self.family == IPV6 {
+            address ^= self.destination.be32(1);
+            address ^= self.destination.be32(2);
+            address ^= self.destination.be32(3);
+        }
+        let mixed = (self.ifindex as u64) << 32 | address as u64;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (places - 1)
+    }
+}
+
+impl TxMemoEntry {
+    /// The decision about frames with this key.
+    #[inline(always)]
+    pub const fn new(key: &TxMemoKey, epoch: u64, member: u32) -> Self {
+        let TxMemoKey { ifindex, family, destination } = *key;
+        Self { epoch, ifindex, family: family as u32, destination, member, pad: [0; 7] }
+    }
+
+    /// The entry is of a frame with this key, and was made with the tables as they are.
+    #[inline(always)]
+    pub const fn decides(&self, key: &TxMemoKey, epoch: u64) -> bool {
+        self.ifindex == key.ifindex
+            && self.destination.be32(0) == key.destination.be32(0)
+            && self.epoch == epoch
+            && self.family == key.family as u32
+            && (key.family != IPV6 || self.destination.equals(&key.destination))
+    }
+}
+
+abi! {
+    TxMemoEntry: 64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::IPV4;
+
+    const V4: TxMemoKey =
+        TxMemoKey { ifindex: 7, family: IPV4, destination: Address::ipv4([10, 0, 0, 1]) };
+    const V6: TxMemoKey = TxMemoKey {
+        ifindex: 7,
+        family: IPV6,
+        destination: Address::ipv6([0x20, 1, 0xd, 0xb8, 5, 6, 7, 8, 9, 10, 1, 2, 3, 4, 5, 6]),
+    };
+    const EPOCH: u64 = 4;
+
+    #[test]
+    fn every_bit_of_a_key_counts() {
+        for (key, bits) in [(V4, 32), (V6, 128)] {
+            let entry = TxMemoEntry::new(&key, EPOCH, 3);
+            assert!(entry.decides(&key, EPOCH) && !entry.decides(&key, EPOCH + 2));
+            assert!(!entry.decides(&TxMemoKey { ifindex: 8, ..key }, EPOCH));
+            assert!(!entry.decides(&TxMemoKey { family: 10 - key.family, ..key }, EPOCH));
+            for bit in 0..bits {
+                let mut destination = key.destination;
+                destination.0[bit / 32][bit / 8 % 4] ^= 1 << (bit % 8);
+                assert!(!entry.decides(&TxMemoKey { destination, ..key }, EPOCH), "{bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn destinations_spread_over_the_places() {
+        const PLACES: u32 = 4_096;
+        let mut used = vec![false; PLACES as usize];
+        for last in 0..1_024_u16 {
+            let [high, low] = last.to_be_bytes();
+            let destination = Address::ipv4([10, 1, high, low]);
+            used[TxMemoKey { destination, ..V4 }.place(PLACES) as usize] = true;
+        }
+        let taken = used.iter().filter(|used| **used).count();
+        assert!(taken > 800, "{taken}");
+    }
+}
