@@ -42,7 +42,8 @@ impl<'a> Generator<'a> {
             config: &setup.config,
             rng: SmallRng::seed_from_u64(seed),
             fault_rate: 0.0,
-            again: (Vec::new(), 0),
+            again: Again::default(),
+            turn: None,
         }
     }
 
