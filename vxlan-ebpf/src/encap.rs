@@ -48,7 +48,9 @@ pub(crate) struct NotSent {
     pub(crate) icmp_verdict: Option<i32>,
 }
 
-/// Sends the frame to its peer, or replies to it, and returns the helper's verdict.
+/// Sends the frame to its peer, or replies to it, and returns the helper's verdict. Inlined: its
+/// frame on the stack and that of logging are not both there then.
+#[inline(always)]
 pub(crate) fn run(ctx: &TcContext) -> Result<i32, NotSent> {
     let info = SkbInfo::from_skb(ctx);
     let mut attribution =

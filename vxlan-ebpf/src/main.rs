@@ -34,7 +34,7 @@
 //! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `atomic`,
 //!   `memo`, `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
 //! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
-//!   `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight`, `decap`, `deliver`.
+//!   `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight_parse`, `straight`, `decap`, `deliver`.
 //! - Transmit: `tx_memo`, `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -72,6 +72,7 @@ mod rx_memo;
 mod scratch;
 mod segment;
 mod straight;
+mod straight_parse;
 mod tx_memo;
 mod udp_checksum;
 

@@ -113,15 +113,15 @@ pub(crate) static VERSIONS: Array<u32> = Array::with_max_entries(MAX_PEERS, 0);
 #[map]
 pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_entries(1, 0);
 
-/// The state of the tables that the daemon writes and that decide who sends and who gets a packet, a
-/// number that every change of them
-/// raises; odd while they are being changed. Writer: daemon. Readers: `decap`, `encap`. One entry.
+/// The state of the tables that the daemon writes and that decide who sends and who gets a packet,
+/// a number that every change of them raises; odd while they are being changed. Writer: daemon.
+/// Readers: `decap`, `encap`. One entry.
 #[map]
 pub(crate) static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
-/// The rights of the latest packets' senders, by CPU: so many places for each. Begins on a page, so
-/// that an entry fills its cache lines. Writer and reader: `decap`, on its CPU. The daemon sets the
-/// capacity by the number of members and of CPUs at load.
+/// The rights of the latest packets' senders, by CPU: so many entries for each. Begins on a page,
+/// so that an entry fills its cache lines. Writer and reader: `decap`, on its CPU. The daemon sets
+/// the capacity by the number of members and of CPUs at load.
 #[map]
 pub(crate) static RX_MEMO: Array<RxMemoEntry> = Array::with_max_entries(4_096, MMAPABLE);
 

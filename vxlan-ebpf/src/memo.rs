@@ -1,5 +1,5 @@
 //! What the two memories of decisions share: the epoch that an entry must be of, and where this
-//! CPU's places are. What is remembered is in [`rx_memo`](crate::rx_memo) and
+//! CPU's entries are. What is remembered is in [`rx_memo`](crate::rx_memo) and
 //! [`tx_memo`](crate::tx_memo).
 //!
 //! Only what the configuration and learned endpoints decide is remembered. Every change of those
@@ -11,7 +11,7 @@ use crate::{atomic, maps::EPOCH};
 
 /// Entries of each CPU, a power of two. Set by the daemon at load.
 #[unsafe(no_mangle)]
-static MEMO_PLACES: Global<u32> = Global::new(4_096);
+static MEMO_ENTRIES: Global<u32> = Global::new(4_096);
 
 /// An epoch in which tables are being changed: nothing is remembered.
 pub(crate) const CHANGING: u64 = 1;
@@ -40,6 +40,6 @@ pub(crate) fn epoch_before_lookups() -> u64 {
 pub(crate) fn index(place: impl FnOnce(u32) -> u32) -> u32 {
     // SAFETY: reads a number.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let places = MEMO_PLACES.load();
-    cpu * places + place(places)
+    let entries = MEMO_ENTRIES.load();
+    cpu * entries + place(entries)
 }

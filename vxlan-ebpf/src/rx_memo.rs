@@ -13,7 +13,7 @@ use crate::{maps::RX_MEMO, memo, policy::Sender, scratch::OuterRx};
 
 #[inline(always)]
 fn place(key: &RxMemoKey) -> Option<*mut RxMemoEntry> {
-    RX_MEMO.get_ptr_mut(memo::index(|places| key.place(places)))
+    RX_MEMO.get_ptr_mut(memo::index(|entries| key.place(entries)))
 }
 
 /// The member that sends, by its index, and whether a NAT rewrote the packet's source address.

@@ -23,7 +23,7 @@ pub(crate) fn key(ifindex: u32, inner: &Inner) -> Option<TxMemoKey> {
 
 #[inline(always)]
 fn entry(key: &TxMemoKey) -> Option<*mut TxMemoEntry> {
-    TX_MEMO.get_ptr_mut(memo::index(|places| key.place(places)))
+    TX_MEMO.get_ptr_mut(memo::index(|entries| key.place(entries)))
 }
 
 /// The member that owns the destination.

@@ -92,10 +92,10 @@ impl RxMemoKey {
         self.outer_family == IPV6 || self.inner_family == IPV6
     }
 
-    /// Where the entry of this key is among `places`, a power of two. Sixteen bits and more of a
+    /// Where the entry of this key is among `entries`, a power of two. Sixteen bits and more of a
     /// product that every address goes into.
     #[inline(always)]
-    pub const fn place(&self, places: u32) -> u32 {
+    pub const fn place(&self, entries: u32) -> u32 {
         const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
         let [network, .., outer, source, destination] = self.head();
         let (mut outer, mut source, mut destination) = (outer, source, destination);
@@ -109,7 +109,7 @@ impl RxMemoKey {
         let mut mixed = ((outer as u64) << 32 | source as u64).wrapping_mul(MULTIPLIER);
         mixed ^= mixed >> 32;
         mixed ^= (destination as u64) << 32 | network as u64;
-        (mixed.wrapping_mul(MULTIPLIER) >> 40) as u32 & (places - 1)
+        (mixed.wrapping_mul(MULTIPLIER) >> 40) as u32 & (entries - 1)
     }
 }
 
@@ -264,17 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn pairs_of_hosts_spread_over_the_places() {
-        const PLACES: u32 = 4_096;
-        let mut used = vec![0u32; PLACES as usize];
+    fn pairs_of_hosts_spread_over_the_entries() {
+        const ENTRIES: u32 = 4_096;
+        let mut used = vec![0u32; ENTRIES as usize];
         for peer in 0..32u8 {
             for host in 0..32u8 {
                 let outer = Address::ipv4([198, 51, 100, peer]);
                 let source = Address::ipv4([10, peer, 0, host]);
-                used[RxMemoKey { outer, source, ..key(IPV4, IPV4) }.place(PLACES) as usize] += 1;
+                used[RxMemoKey { outer, source, ..key(IPV4, IPV4) }.place(ENTRIES) as usize] += 1;
             }
         }
-        // 1,024 keys: uniformly spread over 4,096 places 906 are taken, with a deviation of 10.
+        // 1,024 keys: uniformly spread over 4,096 entries 906 are taken, with a deviation of 10.
         let taken = used.iter().filter(|n| **n != 0).count();
         assert!((856..=956).contains(&taken), "{taken}");
     }

@@ -36,9 +36,9 @@ pub struct TxMemoEntry {
 }
 
 impl TxMemoKey {
-    /// Where the entry of this key is among `places`, a power of two.
+    /// Where the entry of this key is among `entries`, a power of two.
     #[inline(always)]
-    pub const fn place(&self, places: u32) -> u32 {
+    pub const fn place(&self, entries: u32) -> u32 {
         let mut address = self.destination.be32(0);
         if self.family == IPV6 {
             address ^= self.destination.be32(1);
@@ -46,7 +46,7 @@ impl TxMemoKey {
             address ^= self.destination.be32(3);
         }
         let mixed = (self.ifindex as u64) << 32 | address as u64;
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (places - 1)
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (entries - 1)
     }
 }
 
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn destinations_spread_over_the_places() {
-        const PLACES: u32 = 4_096;
-        let mut used = vec![false; PLACES as usize];
+    fn destinations_spread_over_the_entries() {
+        const ENTRIES: u32 = 4_096;
+        let mut used = vec![false; ENTRIES as usize];
         for last in 0..1_024_u16 {
             let [high, low] = last.to_be_bytes();
             let destination = Address::ipv4([10, 1, high, low]);
-            used[TxMemoKey { destination, ..V4 }.place(PLACES) as usize] = true;
+            used[TxMemoKey { destination, ..V4 }.place(ENTRIES) as usize] = true;
         }
         let taken = used.iter().filter(|used| **used).count();
         assert!(taken > 800, "{taken}");

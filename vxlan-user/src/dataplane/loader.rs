@@ -36,8 +36,8 @@ pub struct LoadOptions {
     pub members: u32,
     /// Members whose peer's endpoint is learned.
     pub learned_endpoints: u32,
-    /// Places for remembered decisions, for tests of collisions: a power of two.
-    pub memo_places: Option<u32>,
+    /// Entries for remembered decisions, of each CPU, for tests of collisions: a power of two.
+    pub memo_entries: Option<u32>,
     /// Unusual capacities by the names of maps, for tests of full maps.
     pub capacities: &'static [(&'static str, u32)],
 }
@@ -69,10 +69,10 @@ impl DataPlane {
         // An endpoint that moves is in two places for a moment.
         loader.map_max_entries("MAPPINGS", options.learned_endpoints.saturating_mul(2).max(16_384));
         let by_members = MemoSize::for_members(options.members);
-        let size = options.memo_places.map_or(by_members, MemoSize::of_places);
-        loader.map_max_entries("RX_MEMO", size.entries());
-        loader.map_max_entries("TX_MEMO", size.entries());
-        loader.override_global("MEMO_PLACES", &size.places, true);
+        let size = options.memo_entries.map_or(by_members, MemoSize::of_entries);
+        loader.map_max_entries("RX_MEMO", size.total());
+        loader.map_max_entries("TX_MEMO", size.total());
+        loader.override_global("MEMO_ENTRIES", &size.per_cpu, true);
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }

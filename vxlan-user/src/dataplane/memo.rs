@@ -6,18 +6,18 @@ use vxlan_common::table::RxMemoEntry;
 
 use super::{error::DataPlaneError, tables::with_array};
 
-/// Places of each CPU at least: 768 KiB for both memories.
-const MIN_PLACES: u32 = 4_096;
-/// Places of each CPU at most.
-const MAX_PLACES: u32 = 65_536;
-/// Bytes of all CPUs' places at most, in each of the two.
+/// Entries of each CPU at least: 768 KiB for both memories.
+const MIN_ENTRIES: u32 = 4_096;
+/// Entries of each CPU at most.
+const MAX_ENTRIES: u32 = 65_536;
+/// Bytes of all CPUs' entries at most, in each of the two.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// The size of the maps `RX_MEMO` and `TX_MEMO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoSize {
-    /// Places of each CPU, a power of two.
-    pub(super) places: u32,
+    /// Entries of each CPU, a power of two.
+    pub(super) per_cpu: u32,
     cpus: u32,
 }
 
@@ -25,22 +25,22 @@ impl MemoSize {
     /// Computes the size for so many members, of which each may have some addresses in use at once.
     pub(super) fn for_members(members: u32) -> Self {
         // The kernel numbers the CPUs that can ever be there from 0 on. Without the number the
-        // programs find no place on some of them, and remember nothing there.
+        // programs find no entry on some of them, and remember nothing there.
         let cpus = nr_cpus().map_or(1, |cpus| cpus as u32).max(1);
-        let wanted = members.saturating_mul(4).clamp(MIN_PLACES, MAX_PLACES);
+        let wanted = members.saturating_mul(4).clamp(MIN_ENTRIES, MAX_ENTRIES);
         let room = MAX_BYTES / size_of::<RxMemoEntry>() as u64 / u64::from(cpus);
-        let room = u32::try_from(room).unwrap_or(MAX_PLACES).max(1);
-        let places = wanted.next_power_of_two().min(1 << room.ilog2());
-        Self { places, cpus }
+        let room = u32::try_from(room).unwrap_or(MAX_ENTRIES).max(1);
+        let per_cpu = wanted.next_power_of_two().min(1 << room.ilog2());
+        Self { per_cpu, cpus }
     }
 
-    /// So many places, a power of two, whatever the members.
-    pub(super) fn of_places(places: u32) -> Self {
-        Self { places, ..Self::for_members(0) }
+    /// So many entries for each CPU, a power of two, whatever the members.
+    pub(super) fn of_entries(per_cpu: u32) -> Self {
+        Self { per_cpu, ..Self::for_members(0) }
     }
 
-    pub(super) fn entries(self) -> u32 {
-        self.places.saturating_mul(self.cpus)
+    pub(super) fn total(self) -> u32 {
+        self.per_cpu.saturating_mul(self.cpus)
     }
 }
 
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_follow_members() {
-        for (members, places) in [(0, 4_096), (1_000, 4_096), (1_025, 8_192), (10_000, 65_536)] {
+    fn entries_follow_members() {
+        for (members, entries) in [(0, 4_096), (1_000, 4_096), (1_025, 8_192), (10_000, 65_536)] {
             let size = MemoSize::for_members(members);
-            assert_eq!(size.places, places, "{members}");
-            assert_eq!(size.entries(), places * size.cpus);
+            assert_eq!(size.per_cpu, entries, "{members}");
+            assert_eq!(size.total(), entries * size.cpus);
         }
-        assert_eq!(MemoSize::for_members(u32::MAX).places, MAX_PLACES);
+        assert_eq!(MemoSize::for_members(u32::MAX).per_cpu, MAX_ENTRIES);
     }
 }

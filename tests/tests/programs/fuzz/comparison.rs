@@ -41,11 +41,11 @@ pub(super) struct Failure {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(setup: &'a Setup, in_tc: bool, memo_places: Option<u32>) -> Self {
+    pub(super) fn new(setup: &'a Setup, in_tc: bool, memo_entries: Option<u32>) -> Self {
         let model = Model::new(setup.config.clone());
         let peers: Vec<_> = setup.config.peers.iter().map(|peer| peer.name.clone()).collect();
         let networks = &setup.config.networks;
-        let plane = FuzzPlane::new(setup, memo_places);
+        let plane = FuzzPlane::new(setup, memo_entries);
         let tags = networks.iter().map(|network| {
             let tag = |peer: usize| plane.tag(&peers[peer], network.vni);
             network.members.iter().map(|member| tag(member.peer)).collect()

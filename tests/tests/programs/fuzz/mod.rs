@@ -70,9 +70,9 @@ impl Segment<'_> {
     /// What was counted of anybody.
     fn run(self, look_closely: Option<u64>) -> Result<BTreeSet<String>, Failure> {
         let mut generator = Generator::new(self.setup, self.seed);
-        // Enough places, or one for all: what is remembered is met by packets of every other pair.
-        let places = (self.seed % 2 == 1).then_some(1);
-        let mut comparison = Comparison::new(self.setup, self.in_tc, places);
+        // Enough entries, or one for all: what is remembered is met by packets of every other pair.
+        let entries = (self.seed % 2 == 1).then_some(1);
+        let mut comparison = Comparison::new(self.setup, self.in_tc, entries);
         for number in 0..self.packets {
             let (program, frame) = generator.frame();
             if let Some(peer) = comparison.compare(program, &frame)? {

@@ -96,8 +96,8 @@ impl Secrets for Numbered {
 }
 
 impl FuzzPlane {
-    /// `memo_places`: with one, every packet meets what was remembered of another.
-    pub(super) fn new(setup: &Setup, memo_places: Option<u32>) -> Self {
+    /// `memo_entries`: with one, every packet meets what was remembered of another.
+    pub(super) fn new(setup: &Setup, memo_entries: Option<u32>) -> Self {
         let text = setup.text();
         let config = config::parse(&text, Path::new(setup.name));
         let config = config.unwrap_or_else(|e| panic!("{e}\n{text}"));
@@ -131,7 +131,7 @@ impl FuzzPlane {
             slots: plan.names.slots.len() as u32,
             mac_addresses: Plan::fdb_entries_for(&config),
             neighbours: Plan::neighbours_for(&config),
-            memo_places,
+            memo_entries,
             ..LoadOptions::default()
         };
         let mut plane = DataPlane::load(options).unwrap_or_else(|e| panic!("{e} (are you root?)"));
