@@ -144,7 +144,7 @@ fn print(report: &Report) {
     }
 }
 
-/// Compares with the committed report. Whether nothing is worse.
+/// Compares with the committed report. Whether something could be compared, and nothing is worse.
 fn check(committed: &Report, report: &Report) -> bool {
     let (changes, absent) = changes::compare(committed, report);
     println!("\nagainst the committed report of {}:", committed.machine.day());
@@ -160,5 +160,5 @@ fn check(committed: &Report, report: &Report) -> bool {
         changes.len(),
         absent.len()
     );
-    worse == 0
+    worse == 0 && !changes.is_empty()
 }
