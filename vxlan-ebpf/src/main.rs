@@ -11,6 +11,9 @@
 //! the inner flow. [`deliver`] runs in TC ingress of the same interface: a frame with our tag is
 //! redirected into the overlay interface, any other goes on as if we were not there.
 //!
+//! What the tables decide about a pair of hosts is remembered ([`memo`]); in XDP the commonest
+//! packet of such a pair takes a short way ([`straight`]).
+//!
 //! On an interface without XDP, [`decap_tc`] in TC ingress does by itself what both do, by the same
 //! rules. Packets that were merged before it runs make a detour by which the kernel cuts them up
 //! again, see [`segment`]; so do those of a tunnel inside the overlay before [`encap`].
