@@ -67,7 +67,9 @@ fn a_tunnel_of_the_hosts_own_carries_tcp(inside: &str) -> Result<()> {
     }
     let arrived = NftCounter::ingress(&pair.b, "eth0", "udp dport 4789")?;
     let sent = || -> Result<u64> { Ok(total(&near.metrics()?, "vxlan_packets_total", "tx")) };
-    let before = quiet(sent)?;
+    // Both at once: devices have sent something of their own by now.
+    let both = || -> Result<(u64, u64)> { Ok((sent()?, arrived.packets()?)) };
+    let before = quiet(both)?;
     let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
     for (from, to, address) in [(&pair.a, &pair.b, b), (&pair.b, &pair.a, a)] {
         let transfer = tcp_transfer(from, to, address, BYTES)?;
@@ -79,8 +81,9 @@ fn a_tunnel_of_the_hosts_own_carries_tcp(inside: &str) -> Result<()> {
         ensure!(answered.all_answered(), "{size}: {answered:?}");
     }
     // Each packet that left was counted once, and nothing was dropped.
-    let counted = quiet(sent)? - before;
-    ensure!(arrived.packets()? == counted, "{} arrived, {counted} counted", arrived.packets()?);
+    let after = quiet(both)?;
+    let (counted, arrived) = (after.0 - before.0, after.1 - before.1);
+    ensure!(arrived == counted, "{arrived} arrived, {counted} counted");
     let drops = near.metrics()?.drops();
     ensure!(drops.keys().all(|reason| !reason.starts_with("tx")), "{drops:?}");
     // Without the daemon, too.
