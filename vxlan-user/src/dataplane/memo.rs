@@ -11,7 +11,7 @@ const MIN_ENTRIES: u32 = 4_096;
 /// Entries of each CPU at most.
 const MAX_ENTRIES: u32 = 65_536;
 /// Bytes of all CPUs' entries at most, in each of the two.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The size of the maps `RX_MEMO` and `TX_MEMO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,10 @@ impl MemoSize {
     pub(super) fn for_members(members: u32) -> Self {
         // The kernel numbers the CPUs that can ever be there from 0 on. Without the number the
         // programs find no entry on some of them, and remember nothing there.
-        let cpus = nr_cpus().map_or(1, |cpus| cpus as u32).max(1);
+        Self::on_cpus(nr_cpus().map_or(1, |cpus| cpus as u32).max(1), members)
+    }
+
+    fn on_cpus(cpus: u32, members: u32) -> Self {
         let wanted = members.saturating_mul(4).clamp(MIN_ENTRIES, MAX_ENTRIES);
         let room = MAX_BYTES / size_of::<RxMemoEntry>() as u64 / u64::from(cpus);
         let room = u32::try_from(room).unwrap_or(MAX_ENTRIES).max(1);
@@ -66,12 +69,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_follow_members() {
-        for (members, entries) in [(0, 4_096), (1_000, 4_096), (1_025, 8_192), (10_000, 65_536)] {
-            let size = MemoSize::for_members(members);
-            assert_eq!(size.per_cpu, entries, "{members}");
-            assert_eq!(size.total(), entries * size.cpus);
+    fn entries_follow_members_and_cpus() {
+        for (cpus, members, per_cpu) in [
+            (2, 0, 4_096),
+            (2, 1_000, 4_096),
+            (2, 1_025, 8_192),
+            (2, 10_000, 65_536),
+            (2, u32::MAX, 65_536),
+            (64, 10_000, 8_192),
+            (96, 10_000, 4_096),
+            (4_096, 10_000, 128),
+        ] {
+            let size = MemoSize::on_cpus(cpus, members);
+            assert_eq!((size.per_cpu, size.total()), (per_cpu, per_cpu * cpus), "{cpus} {members}");
         }
-        assert_eq!(MemoSize::for_members(u32::MAX).per_cpu, MAX_ENTRIES);
     }
 }
