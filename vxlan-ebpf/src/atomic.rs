@@ -29,31 +29,25 @@ pub(crate) unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64
     }
 }
 
-/// Reads the word, before whatever the program reads after that.
+/// A full barrier: what the program has read before is read before what it reads after. An
+/// instruction that returns the old value is one (kernel, Documentation/bpf/standardization). The
+/// word is not changed; one of this CPU alone is the cheapest.
 ///
 /// # Safety
 /// As for [`compare_exchange`].
 #[inline(always)]
-pub(crate) unsafe fn load_fenced(word: *mut u64) -> u64 {
+pub(crate) unsafe fn fence(word: *mut u64) {
     #[cfg(target_arch = "bpf")]
-    {
-        let mut found = 0u64;
-        // SAFETY: reads and writes the one word, by the function's contract. An instruction that
-        // returns the old value is a full barrier (kernel, Documentation/bpf/standardization).
-        unsafe {
-            core::arch::asm!(
-                "{found} = atomic_fetch_add((u64 *)({word} + 0), {found})",
-                word = in(reg) word,
-                found = inout(reg) found,
-            );
-        }
-        found
+    // SAFETY: reads and writes the one word, by the function's contract.
+    unsafe {
+        core::arch::asm!(
+            "{nothing} = atomic_fetch_add((u64 *)({word} + 0), {nothing})",
+            word = in(reg) word,
+            nothing = inout(reg) 0_u64 => _,
+        );
     }
     #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: by the function's contract.
-    unsafe {
-        *word
-    }
+    let _only_on_bpf = word;
 }
 
 /// Adds to the word, modulo 2^64.

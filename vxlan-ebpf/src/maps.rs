@@ -119,6 +119,10 @@ pub(crate) static PEER_SNAPSHOT: PerCpuArray<PeerEntry> = PerCpuArray::with_max_
 #[map]
 pub(crate) static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
+/// A word of each CPU's own for its barriers. One entry.
+#[map]
+pub(crate) static FENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// The rights of the latest packets' senders, by CPU: so many entries for each. Begins on a page,
 /// so that an entry fills its cache lines. Writer and reader: `decap`, on its CPU. The daemon sets
 /// the capacity by the number of members and of CPUs at load.

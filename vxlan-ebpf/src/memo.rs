@@ -7,7 +7,10 @@
 
 use aya_ebpf::{Global, helpers::generated::bpf_get_smp_processor_id};
 
-use crate::{atomic, maps::EPOCH};
+use crate::{
+    atomic,
+    maps::{EPOCH, FENCE},
+};
 
 /// Entries of each CPU, a power of two. Set by the daemon at load.
 #[unsafe(no_mangle)]
@@ -29,9 +32,11 @@ pub(crate) fn epoch() -> u64 {
 /// is made of those look-ups can then not be taken for one of later tables.
 #[inline(always)]
 pub(crate) fn epoch_before_lookups() -> u64 {
-    let Some(epoch) = EPOCH.get_ptr_mut(0) else { return CHANGING };
-    // SAFETY: points to an aligned word of an array map, which lives as long as the map.
-    unsafe { atomic::load_fenced(epoch) }
+    let epoch = epoch();
+    let Some(own) = FENCE.get_ptr_mut(0) else { return CHANGING };
+    // SAFETY: points to an aligned word of a per-CPU array, which lives as long as the map.
+    unsafe { atomic::fence(own) };
+    epoch
 }
 
 /// The index of this CPU's entry at a place that is chosen among so many. No other program run uses
