@@ -158,8 +158,14 @@ fn wait_for_learned(daemon: &Daemon, count: usize) -> Result<()> {
 }
 
 fn idle(daemon: &Daemon) -> Result<()> {
-    timed(daemon, "after the start", || Ok(thread::sleep(SETTLE)))?;
-    timed(daemon, "idle", || Ok(thread::sleep(WATCHED)))
+    timed(daemon, "after the start", || {
+        thread::sleep(SETTLE);
+        Ok(())
+    })?;
+    timed(daemon, "idle", || {
+        thread::sleep(WATCHED);
+        Ok(())
+    })
 }
 
 fn main() -> Result<()> {

@@ -69,6 +69,8 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Release);
-        self.listener.take().map(|listener| joined(listener.join()));
+        if let Some(listener) = self.listener.take() {
+            joined(listener.join());
+        }
     }
 }

@@ -152,7 +152,13 @@ fn one_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
 fn requests(steps: &[Step]) -> Vec<Vec<&Step>> {
     let setting = |step: &Step| match step {
         Step::Link { ifindex, change, .. } if change.is_setting() => Some(*ifindex),
-        _ => None,
+        Step::Make
+        | Step::Delete { .. }
+        | Step::Link { .. }
+        | Step::AddAddress { .. }
+        | Step::RemoveAddress { .. }
+        | Step::AddRoute { .. }
+        | Step::AddBlackhole(_) => None,
     };
     let all = steps.iter().enumerate();
     let last: HashMap<u32, usize> =
