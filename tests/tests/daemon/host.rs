@@ -231,7 +231,8 @@ impl State {
             state.0.insert(format!("ethtool -k eth0: {line}"), String::new());
         }
         state.0.extend(listing(daemon.pin_dir())?);
-        // A daemon at work writes its record beside the old one now and then. What stays is a fault.
+        // A daemon at work writes its record beside the old one now and then. What stays is a
+        // fault.
         let mut run_dir = BTreeMap::new();
         wait_until("no file of the run directory is being written", || {
             run_dir = listing(daemon.run_dir())?;
