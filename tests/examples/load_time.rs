@@ -16,7 +16,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::{Config, Netns, Run, Wire, daemon::Daemon, link};
+use vxlan_tests::{
+    Config, Netns, Run, Wire,
+    daemon::{Daemon, start_steps},
+    link,
+};
 
 const PEERS: usize = 10_000;
 /// A prefix each, and a route.
@@ -58,22 +62,6 @@ impl World {
     }
 }
 
-/// When each step of the last start was done, by the daemon's own log.
-fn steps(log: &str) -> Vec<(String, f64)> {
-    let seconds = |stamp: &str| {
-        let clock = stamp.split_once('T')?.1.trim_end_matches('Z');
-        let parts: Vec<f64> = clock.split(':').map_while(|part| part.parse().ok()).collect();
-        let [hours, minutes, seconds] = parts[..] else { return None };
-        Some(hours * 3_600.0 + minutes * 60.0 + seconds)
-    };
-    let step = |line: &str| {
-        let at = seconds(line.split_whitespace().next()?)?;
-        let what = line.split_once("start: ")?.1.to_owned();
-        Some((what, at))
-    };
-    log.lines().filter_map(step).collect()
-}
-
 /// Peak and present size of a process, from /proc.
 fn memory(pid: u32) -> Result<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -84,16 +72,9 @@ fn memory(pid: u32) -> Result<String> {
     Ok(format!("{} (peak {})", of("VmRSS:"), of("VmHWM:")))
 }
 
-/// The CPU time of a process so far, from /proc.
-fn cpu(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit_once(')').context("no name in stat")?.1;
-    let field = |number: usize| -> Result<u64> {
-        let text = after.split_whitespace().nth(number - 3).context("too few fields")?;
-        Ok(text.parse()?)
-    };
-    // Clock ticks of 10 ms, on every architecture (proc(5)).
-    Ok(Duration::from_millis((field(14)? + field(15)?) * 10))
+/// The CPU time of the daemon so far.
+fn cpu(daemon: &Daemon) -> Result<Duration> {
+    Ok(daemon.cpu_time()?.iter().sum())
 }
 
 fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -105,12 +86,10 @@ fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn start(daemon: &mut Daemon, what: &str) -> Result<()> {
     timed(what, || daemon.launch_with(&["--log", "debug", "run"]))?;
-    let used = cpu(daemon.pid().context("it does not run")?)?;
+    let used = cpu(daemon)?;
     println!("    {:28} {:8.3} s", "of a CPU", used.as_secs_f64());
-    let log = daemon.log();
-    let steps = steps(&log);
-    for (before, (what, at)) in steps.iter().zip(steps.iter().skip(1)) {
-        println!("    {what:28} {:8.3} s", at - before.1);
+    for (step, took) in start_steps(&daemon.log()) {
+        println!("    {step:28} {took:8.3} s");
     }
     Ok(())
 }
@@ -118,13 +97,13 @@ fn start(daemon: &mut Daemon, what: &str) -> Result<()> {
 /// Until the daemon has nothing to do any more: how long, and how much of a CPU it took.
 fn settle(daemon: &Daemon) -> Result<()> {
     let pid = daemon.pid().context("it does not run")?;
-    let (began, before) = (Instant::now(), cpu(pid)?);
+    let (began, before) = (Instant::now(), cpu(daemon)?);
     ensure!(
         daemon.wait_for_log("every path is resolved", Duration::from_secs(60)),
         "it does not say that it has looked at the ways:\n{}",
         daemon.log()
     );
-    let took = cpu(pid)?.saturating_sub(before).as_secs_f64();
+    let took = cpu(daemon)?.saturating_sub(before).as_secs_f64();
     println!("{:32} {:8.3} s, {took:.2} s of a CPU", "all ways", began.elapsed().as_secs_f64());
     println!("{:32} {}", "memory", memory(pid)?);
     Ok(())
@@ -132,24 +111,22 @@ fn settle(daemon: &Daemon) -> Result<()> {
 
 /// Another configuration: one peer has another name.
 fn reload(daemon: &mut Daemon, peers: usize) -> Result<()> {
-    let pid = daemon.pid().context("it does not run")?;
-    let before = cpu(pid)?;
+    let before = cpu(daemon)?;
     daemon.write_config(&config(peers).replace("\"p0\"", "\"renamed\""))?;
     timed("reload", || {
         let out = daemon.vxlan(&["reload"])?;
         ensure!(out.success(), "{}{}", out.stdout, out.stderr);
         Ok(())
     })?;
-    println!("    {:.2} s of the daemon's CPU", cpu(pid)?.saturating_sub(before).as_secs_f64());
+    println!("    {:.2} s of the daemon's CPU", cpu(daemon)?.saturating_sub(before).as_secs_f64());
     daemon.write_config(&config(peers))
 }
 
 fn idle(daemon: &Daemon) -> Result<()> {
     const WATCHED: Duration = Duration::from_secs(5);
-    let pid = daemon.pid().context("it does not run")?;
-    let before = cpu(pid)?;
+    let before = cpu(daemon)?;
     std::thread::sleep(WATCHED);
-    let share = (cpu(pid)? - before).as_secs_f64() / WATCHED.as_secs_f64();
+    let share = (cpu(daemon)? - before).as_secs_f64() / WATCHED.as_secs_f64();
     println!("{:32} {:8.1} % of a CPU", "idle", share * 100.0);
     Ok(())
 }
@@ -174,10 +151,9 @@ fn main() -> Result<()> {
         start(&mut daemon, what)?;
         settle(&daemon)?;
         for _ in 0..2 {
-            let pid = daemon.pid().context("it does not run")?;
-            let before = cpu(pid)?;
+            let before = cpu(&daemon)?;
             let page = timed("/metrics, fetched and parsed", || daemon.metrics())?;
-            let used = cpu(pid)?.saturating_sub(before).as_secs_f64();
+            let used = cpu(&daemon)?.saturating_sub(before).as_secs_f64();
             let (size, samples) = (page.text.len() as f64 / 1e6, page.samples.len());
             println!("    {used:.2} s of the daemon's CPU, {size:.1} MB, {samples} samples");
         }

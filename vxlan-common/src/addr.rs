@@ -68,6 +68,12 @@ impl Address {
             && a.be32(3) == b.be32(3)
     }
 
+    /// All words in one, for hashes: of an IPv4 address, the address.
+    #[inline(always)]
+    pub const fn folded(&self) -> u32 {
+        self.be32(0) ^ self.be32(1) ^ self.be32(2) ^ self.be32(3)
+    }
+
     /// The 16-bit word `at` 0 to 7, as on the wire.
     #[inline(always)]
     pub const fn net16(&self, at: usize) -> u16 {

@@ -35,13 +35,16 @@ pub const fn ipv4_header(header: &[u8; IPV4_LEN]) -> u16 {
 /// [`ipv4_header`] over a received header.
 #[inline(always)]
 pub fn ipv4_window(header: &impl HeaderWindow) -> u16 {
-    let mut total = 0;
+    // In words as they are in memory: the sum is the same for either order of bytes, swapped like
+    // each of its words (RFC 1071 section 2).
+    let mut total = 0_u64;
     let mut at = 0;
     while at < IPV4_LEN {
-        total += u32::from(header.be16(at));
-        at += 2;
+        total += u64::from(u32::from_ne_bytes(header.be_bytes4(at)));
+        at += 4;
     }
-    !fold(total)
+    let halves = (total & 0xffff) + (total >> 16 & 0xffff) + (total >> 32);
+    !fold(halves as u32).to_be()
 }
 
 /// The checksum after one 16-bit word changed: `HC' = ~(~HC + ~m + m')` (RFC 1624 equation 3).
@@ -53,6 +56,7 @@ pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::Bytes as _;
 
     #[test]
     fn rfc1071_section_3_example() {
@@ -84,6 +88,18 @@ mod tests {
         assert_eq!(ipv4_header(&header), 0);
         header[8] -= 1;
         assert_ne!(ipv4_header(&header), 0);
+    }
+
+    #[test]
+    fn a_received_header_sums_to_the_same() {
+        for byte in 0..IPV4_LEN {
+            for value in [0x00, 0x01, 0x7f, 0xfe, 0xff] {
+                let mut header = [0xff; IPV4_LEN];
+                header[byte] = value;
+                let window = header[..].window::<IPV4_LEN>(0).expect("is there");
+                assert_eq!(ipv4_window(&window), ipv4_header(&header), "{header:x?}");
+            }
+        }
     }
 
     #[test]

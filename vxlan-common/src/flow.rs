@@ -5,8 +5,9 @@
 
 use crate::{addr::Address, wire::udp::FIRST_DYNAMIC_PORT};
 
+/// One round of a multiplicative hash.
 #[inline(always)]
-const fn mix(state: u64, word: u64) -> u64 {
+pub(crate) const fn mix(state: u64, word: u64) -> u64 {
     let state = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state ^ (state >> 32)
 }

@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl MemberEntry {
-    /// The UDP source port is one that the member's peer sends this frame from.
+    /// The UDP source port is one that the member's peer sends a frame of this flow from.
     #[inline(always)]
-    pub const fn sends_from(&self, port: u16, inner: &Inner) -> bool {
+    pub fn sends_from(&self, port: u16, flow_hash: impl FnOnce() -> u32) -> bool {
         if self.flags & Self::FLOW_PORTS != 0 {
-            return port == flow::source_port(inner::flow_hash(inner));
+            return port == flow::source_port(flow_hash());
         }
         self.port_low <= port && port <= self.port_high
     }

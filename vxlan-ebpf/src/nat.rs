@@ -3,7 +3,7 @@
 
 use vxlan_common::{
     addr::{Address, IPV6},
-    inner::Inner,
+    inner::{self, Inner},
     nat,
     table::{GlobalSettings, MemberEntry, MemberState, ObservedEndpoint},
 };
@@ -20,7 +20,7 @@ pub(crate) fn rewritten(sender: &Sender, outer: &OuterRx, inner: &Inner) -> Rewr
     Rewritten {
         source: sender.rewritten,
         destination: outer.destination_rewritten,
-        port: !sender.member.sends_from(outer.source_port, inner),
+        port: !sender.member.sends_from(outer.source_port, || inner::flow_hash(inner)),
         checksum: outer.has_checksum && sends_zero_checksum(sender.member),
     }
 }

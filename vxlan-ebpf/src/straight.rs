@@ -10,7 +10,7 @@
 use aya_ebpf::programs::XdpContext;
 use vxlan_common::{
     bytes::{Bytes as _, HeaderWindow as _},
-    ecn, flow,
+    ecn,
     reason::RxDrop,
     table::{GlobalSettings, MemberEntry, RxMemoKey},
     wire::{
@@ -125,7 +125,7 @@ fn judge(
     let rewritten = Rewritten {
         source: sender.rewritten,
         destination: outer.destination_rewritten,
-        port: !sends_from(sender.member, outer.source_port, &frame),
+        port: !sender.member.sends_from(outer.source_port, || frame.flow_hash()),
         checksum: false,
     };
     if !is_as_before(&sender, &outer, &frame, rewritten) {
@@ -147,15 +147,6 @@ fn sender(index: u32, rewritten: bool) -> Option<Sender> {
     let member = MEMBERS.get(index)?;
     let network = NETWORKS.get(member.network)?;
     Some(Sender { index, member, network, rewritten, by_port: false })
-}
-
-/// The UDP source port is one that the member's peer sends this frame from.
-#[inline(always)]
-fn sends_from(member: &MemberEntry, port: u16, frame: &PlainFrame) -> bool {
-    if member.flags & MemberEntry::FLOW_PORTS != 0 {
-        return port == flow::source_port(frame.flow_hash());
-    }
-    member.port_low <= port && port <= member.port_high
 }
 
 /// The packet comes from the MAC address and the endpoint that the member's latest packet came

@@ -5,7 +5,7 @@
 use vxlan_common::{
     addr::{Address, IPV4, IPV6, Mac},
     bytes::{Bytes as _, HeaderWindow},
-    flow,
+    checksum, flow,
     outer::{OVERHEAD_IPV4, OVERHEAD_IPV6},
     table::GlobalSettings,
     wire::{
@@ -41,11 +41,8 @@ impl PlainFrame {
     /// UDP to a port of VXLAN. Such packets have rules of their own.
     #[inline(always)]
     pub(crate) fn is_vxlan(&self, settings: &GlobalSettings) -> bool {
-        let port = self.ports as u16;
         self.protocol == PROTOCOL_UDP
-            && (port == vxlan::PORT
-                || port == vxlan::LINUX_DEFAULT_PORT
-                || port == u16::from_be_bytes(settings.port))
+            && vxlan::is_port(self.ports as u16, u16::from_be_bytes(settings.port))
     }
 }
 
@@ -65,10 +62,13 @@ pub(crate) fn parse_outer_ipv4(packet: &View, settings: &GlobalSettings) -> Opti
         && fragment & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET_MASK) == 0
         && usize::from(total_len) == packet.len() - ETH_LEN
         && u32::from(udp_len) + IPV4_LEN as u32 == u32::from(total_len);
-    if !to_us || !plain || ipv4_sum(&headers) != 0xffff {
+    if !to_us || !plain {
         return None;
     }
     let outer = parse_udp(&headers, UDP, settings)?;
+    if checksum::ipv4_window(&packet.window::<IPV4_LEN>(ETH_LEN)?) != 0 {
+        return None;
+    }
     Some(OuterRx {
         source: Address::ipv4(headers.be_bytes4(ETH_LEN + ipv4::field::SOURCE)),
         destination_rewritten: destination != settings.public_address
@@ -79,21 +79,6 @@ pub(crate) fn parse_outer_ipv4(packet: &View, settings: &GlobalSettings) -> Opti
         udp_len,
         ..outer
     })
-}
-
-/// The folded sum of the words of an outer IPv4 header without options. All ones is right. The
-/// order of bytes in a word does not matter to that.
-#[inline(always)]
-fn ipv4_sum(headers: &impl HeaderWindow) -> u16 {
-    let mut sum = 0u64;
-    let mut at = 0;
-    while at < IPV4_LEN {
-        sum += u64::from(u32::from_ne_bytes(headers.be_bytes4(ETH_LEN + at)));
-        at += 4;
-    }
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 #[inline(always)]

@@ -85,24 +85,11 @@ impl World {
     }
 }
 
-/// The CPU time of a process so far, in user space and in the kernel, from /proc.
-fn cpu(daemon: &Daemon) -> Result<[Duration; 2]> {
-    let pid = daemon.pid().context("it does not run")?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit_once(')').context("no name in stat")?.1;
-    let field = |number: usize| -> Result<Duration> {
-        let text = after.split_whitespace().nth(number - 3).context("too few fields")?;
-        // Clock ticks of 10 ms, on every architecture (proc(5)).
-        Ok(Duration::from_millis(text.parse::<u64>()? * 10))
-    };
-    Ok([field(14)?, field(15)?])
-}
-
 /// Does something, and prints how long that took and how much of a CPU the daemon used.
 fn timed<T>(daemon: &Daemon, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (began, [user, system]) = (Instant::now(), cpu(daemon)?);
+    let (began, [user, system]) = (Instant::now(), daemon.cpu_time()?);
     let done = work()?;
-    let (took, now) = (began.elapsed().as_secs_f64(), cpu(daemon)?);
+    let (took, now) = (began.elapsed().as_secs_f64(), daemon.cpu_time()?);
     let [user, system] =
         [now[0] - user, now[1] - system].map(|used| used.as_secs_f64() / took * 100.0);
     let all = user + system;

@@ -27,7 +27,7 @@ use vxlan_tests::{
 };
 
 use self::{
-    report::{cpu, print_cpu, print_steps, print_turns},
+    report::{print_cpu, print_steps, print_turns},
     watchdog::Watchdog,
 };
 
@@ -103,7 +103,7 @@ struct Measured<'a> {
 impl Measured<'_> {
     fn start(&mut self, what: &str) -> Result<()> {
         timed(what, || self.daemon.launch_with(&["--log", "debug", "run"]))?;
-        print_cpu(self.daemon, [0.0; 2])?;
+        print_cpu(self.daemon, [Duration::ZERO; 2])?;
         print_steps(&self.daemon.log(), 0);
         let began = Instant::now();
         ensure!(
@@ -135,7 +135,8 @@ impl Measured<'_> {
     ) -> Result<()> {
         let stream = Stream::start((&self.world.hub, HUB), (&self.world.spoke, SPOKE), 1)?;
         stream.wait_for(100)?;
-        let (began, log, before) = (Instant::now(), self.daemon.log().len(), cpu(self.daemon)?);
+        let (began, log, before) =
+            (Instant::now(), self.daemon.log().len(), self.daemon.cpu_time()?);
         timed(what, || work(self.daemon))?;
         print_cpu(self.daemon, before)?;
         self.settle()?;

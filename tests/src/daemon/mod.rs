@@ -3,6 +3,7 @@
 
 mod find;
 mod log;
+mod usage;
 
 use std::{
     fs,
@@ -21,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-pub use self::find::binary;
+pub use self::{find::binary, usage::start_steps};
 use self::{find::metrics_address, log::Log};
 use crate::{cmd, metrics::Metrics, netns::Ns, run::Run};
 
@@ -169,6 +170,11 @@ impl Daemon {
     pub fn write_config(&mut self, config: &str) -> Result<()> {
         self.metrics = metrics_address(config)?;
         fs::write(&self.config, config).context("writing the configuration")
+    }
+
+    /// The CPU time of the process so far: its own, and the kernel's for it.
+    pub fn cpu_time(&self) -> Result<[Duration; 2]> {
+        usage::cpu_time(self.pid().context("it does not run")?)
     }
 
     /// Everything the daemon has logged so far.

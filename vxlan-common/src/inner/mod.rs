@@ -171,12 +171,7 @@ impl Inner {
     /// The packet is UDP to IANA's VXLAN port, to the earlier default port of Linux, or to `port`.
     #[inline(always)]
     pub const fn is_vxlan(&self, port: u16) -> bool {
-        let destination = self.ports as u16;
-        self.upper == PROTOCOL_UDP
-            && self.ports != 0
-            && (destination == vxlan::PORT
-                || destination == vxlan::LINUX_DEFAULT_PORT
-                || destination == port)
+        self.upper == PROTOCOL_UDP && self.ports != 0 && vxlan::is_port(self.ports as u16, port)
     }
 
     /// The packet is a neighbour solicitation or advertisement.

@@ -4,6 +4,7 @@
 use crate::{
     abi::abi,
     addr::{Address, IPV6, Mac},
+    flow,
 };
 
 /// All that the decision reads of a packet.
@@ -96,20 +97,10 @@ impl RxMemoKey {
     /// product that every address goes into.
     #[inline(always)]
     pub const fn place(&self, entries: u32) -> u32 {
-        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-        let [network, .., outer, source, destination] = self.head();
-        let (mut outer, mut source, mut destination) = (outer, source, destination);
-        if self.is_long() {
-            outer ^= word(&self.outer, 1) ^ word(&self.outer, 2) ^ word(&self.outer, 3);
-            source ^= word(&self.source, 1) ^ word(&self.source, 2) ^ word(&self.source, 3);
-            destination ^= word(&self.destination, 1)
-                ^ word(&self.destination, 2)
-                ^ word(&self.destination, 3);
-        }
-        let mut mixed = ((outer as u64) << 32 | source as u64).wrapping_mul(MULTIPLIER);
-        mixed ^= mixed >> 32;
-        mixed ^= (destination as u64) << 32 | network as u64;
-        (mixed.wrapping_mul(MULTIPLIER) >> 40) as u32 & (entries - 1)
+        let [network, ..] = self.head();
+        let sender = (self.outer.folded() as u64) << 32 | self.source.folded() as u64;
+        let rest = (self.destination.folded() as u64) << 32 | network as u64;
+        (flow::mix(flow::mix(0, sender), rest) >> 40) as u32 & (entries - 1)
     }
 }
 

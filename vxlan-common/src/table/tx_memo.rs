@@ -4,6 +4,7 @@
 use crate::{
     abi::abi,
     addr::{Address, IPV6},
+    flow,
 };
 
 /// All that the decision reads of a frame to one host.
@@ -39,14 +40,8 @@ impl TxMemoKey {
     /// Where the entry of this key is among `entries`, a power of two.
     #[inline(always)]
     pub const fn place(&self, entries: u32) -> u32 {
-        let mut address = self.destination.be32(0);
-        if self.family == IPV6 {
-            address ^= self.destination.be32(1);
-            address ^= self.destination.be32(2);
-            address ^= self.destination.be32(3);
-        }
-        let mixed = (self.ifindex as u64) << 32 | address as u64;
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (entries - 1)
+        let mixed = (self.ifindex as u64) << 32 | self.destination.folded() as u64;
+        (flow::mix(0, mixed) >> 40) as u32 & (entries - 1)
     }
 }
 

@@ -16,3 +16,9 @@ pub const PORT: u16 = 4789;
 pub const LINUX_DEFAULT_PORT: u16 = 8472;
 /// Flag I in the first byte: the VNI is valid. The other bits of that byte are reserved.
 pub const FLAG_I: u8 = 0x08;
+
+/// The UDP destination port is one of VXLAN: IANA's, the earlier default of Linux, or `own`.
+#[inline(always)]
+pub const fn is_port(port: u16, own: u16) -> bool {
+    port == PORT || port == LINUX_DEFAULT_PORT || port == own
+}

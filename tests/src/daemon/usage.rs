@@ -1,0 +1,36 @@
+//! What a daemon tells of its work without being asked for anything: its CPU time in /proc, and the
+//! steps of a start in its log.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+/// The CPU time of a process so far: its own, and the kernel's for it.
+pub(super) fn cpu_time(pid: u32) -> Result<[Duration; 2]> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after = stat.rsplit_once(')').context("no name in stat")?.1;
+    let field = |number: usize| -> Result<Duration> {
+        let text = after.split_whitespace().nth(number - 3).context("too few fields")?;
+        // Clock ticks of 10 ms, on every architecture (proc(5)).
+        Ok(Duration::from_millis(text.parse::<u64>()? * 10))
+    };
+    Ok([field(14)?, field(15)?])
+}
+
+/// The steps of a start that a log at level debug tells of, but the first: each with the seconds
+/// since the one before, by the stamps of the lines.
+pub fn start_steps(log: &str) -> Vec<(&str, f64)> {
+    let seconds = |stamp: &str| {
+        let clock = stamp.split_once('T')?.1.trim_end_matches('Z');
+        let parts: Vec<f64> = clock.split(':').map_while(|part| part.parse().ok()).collect();
+        let [hours, minutes, seconds] = parts[..] else { return None };
+        Some(hours * 3_600.0 + minutes * 60.0 + seconds)
+    };
+    let step = |line| {
+        let (stamped, step) = str::split_once(line, "start: ")?;
+        Some((step, seconds(stamped.split_whitespace().next()?)?))
+    };
+    let steps: Vec<(&str, f64)> = log.lines().filter_map(step).collect();
+    let pairs = steps.iter().zip(steps.iter().skip(1));
+    pairs.map(|((_, before), (step, at))| (*step, at - before)).collect()
+}
