@@ -114,6 +114,11 @@ fn fail(tunnel: &mut Tunnel, stream: &Stream, path: &str, point: &Point) -> Resu
 /// The next reload, or start, makes everything as it should be.
 fn recover(tunnel: &mut Tunnel, stream: &Stream, config: &str, point: &Point) -> Result<()> {
     stream.wait_for(50)?;
+    if tunnel.host.daemon.exited()?.is_none() {
+        let sent = stream.sent();
+        let rx = tunnel.host.daemon.metrics()?.total("vxlan_packets_total", &[("direction", "rx")]);
+        eprintln!("DRIFT {}", rx - sent as f64);
+    }
     tunnel.host.daemon.write_config(config)?;
     if tunnel.host.daemon.exited()?.is_some() {
         tunnel.host.daemon.kill()?;
@@ -124,6 +129,9 @@ fn recover(tunnel: &mut Tunnel, stream: &Stream, config: &str, point: &Point) ->
     }
     let overlays: &[&str] = if config == *CONFIG { &["vxlan43"] } else { &["vxlan43", "lab"] };
     assert_one_of_all(&tunnel.host, overlays).with_context(|| format!("after {point:?}"))?;
+    let sent = stream.sent();
+    let rx = tunnel.host.daemon.metrics()?.total("vxlan_packets_total", &[("direction", "rx")]);
+    eprintln!("DRIFT recovered {}", rx - sent as f64);
     stream.wait_for(50)
 }
 

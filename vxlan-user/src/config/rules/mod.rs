@@ -33,9 +33,9 @@ pub(in crate::config) fn config(root: &Section<'_>, problems: &mut Problems) -> 
     let name = node::node_name(root, problems);
     let underlay = node::underlay(root, problems);
     let metrics = node::metrics(root, problems);
-    let probe = probes::probe(root, problems);
     let port = underlay.as_ref().map_or(node::DEFAULT_PORT, |(underlay, _)| underlay.port.value);
     let peers = peers::peers(root, port, problems);
+    let probe = probes::probe(root, peers.len(), problems);
     peers::refuse_confusable(&peers, problems);
     let own = underlay.as_ref().map(|(at, _)| at);
     peers::refuse_own_identity(&peers, name.as_ref(), own, problems);

@@ -17,8 +17,11 @@ use crate::config::types::{Located, Member, Probe, Underlay};
 use crate::config::values::scalar;
 use crate::config::vni::Vni;
 
-/// Seconds.
+/// Seconds, where there are few peers.
 const DEFAULT_INTERVAL: u32 = 5;
+/// With more peers than [`DEFAULT_INTERVAL`] times this, the default interval is longer, so that
+/// probing them all costs no more.
+const PEERS_PER_SECOND: usize = 1_000;
 /// Seconds. Most NATs keep an idle UDP mapping for 30 s or more, although RFC 4787, section 4.3,
 /// requires 120 s.
 const DEFAULT_KEEPALIVE: u32 = 20;
@@ -26,8 +29,8 @@ const MAX_SECONDS: u32 = 3600;
 /// The local ports of Linux by default (ip_local_port_range), which a `vxlan` device sends from.
 pub(in crate::config) const KERNEL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
-/// Reads the section `[probe]`.
-pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
+/// Reads the section `[probe]` of a configuration with so many peers.
+pub(super) fn probe(root: &Section<'_>, peers: usize, problems: &mut Problems) -> Probe {
     let section = root.section("probe", &schema::PROBE, problems);
     if let Some(section) = &section {
         section.refuse_unknown_keys(problems);
@@ -44,9 +47,15 @@ pub(super) fn probe(root: &Section<'_>, problems: &mut Problems) -> Probe {
     };
     Probe {
         vni,
-        interval: seconds("interval", DEFAULT_INTERVAL),
+        interval: seconds("interval", default_interval(peers)),
         keepalive: seconds("keepalive", DEFAULT_KEEPALIVE),
     }
+}
+
+/// Returns the time between two probes to one of so many peers, in seconds.
+fn default_interval(peers: usize) -> u32 {
+    let many = u32::try_from(peers / PEERS_PER_SECOND).unwrap_or(MAX_SECONDS);
+    many.clamp(DEFAULT_INTERVAL, MAX_SECONDS)
 }
 
 /// Reads how a peer chooses its source port. A peer whose endpoint is learned sends from one port.

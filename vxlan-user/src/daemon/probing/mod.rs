@@ -133,7 +133,7 @@ impl Probing {
         let previous = names.iter().cloned().zip(std::mem::take(&mut self.probers)).collect();
         self.probers = peer_probers(running, previous, now());
         let peers = running.preflight.config.peers.iter();
-        self.states.retain(&peers.map(|peer| peer.name.value.as_str()).collect());
+        self.states.set_peers(&names, peers.map(|peer| peer.name.value.as_str()));
         self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
         (self.ring, self.peer_counters, self.sender, self.more_in_ring) =
             (ring, peer_counters, sender, false);

@@ -30,8 +30,9 @@ pub(super) struct PeerCounters {
     /// What was dropped of a peer outside of its networks, if anything.
     outside: HashMap<usize, DropCounts>,
     round: usize,
-    /// By peer: frames with our own overlay MAC, and whether that is in the log.
-    own_mac: HashMap<usize, (u64, bool)>,
+    /// By peer: frames with our own overlay MAC when last looked at, and whether they are in the
+    /// log.
+    own_mac: Vec<(Option<u64>, bool)>,
 }
 
 /// The position of a member in maps and configuration.
@@ -80,7 +81,7 @@ impl PeerCounters {
             names: peers.map(|(peer, index)| (peer.name.value.clone(), index)).collect(),
             outside: HashMap::new(),
             round: 0,
-            own_mac: HashMap::new(),
+            own_mac: vec![(None, false); running.plan.peers.len()],
         }
     }
 
@@ -123,8 +124,8 @@ impl PeerCounters {
     /// with it arrive.
     pub(super) fn is_new_twin(&mut self, peer: usize, drops: &DropCounts) -> bool {
         let packets = drops[RxDrop::OwnMac as usize];
-        let (before, logged) = self.own_mac.entry(peer).or_insert((packets, false));
-        let more = packets > std::mem::replace(before, packets);
+        let Some((known, logged)) = self.own_mac.get_mut(peer) else { return false };
+        let more = known.replace(packets).is_some_and(|before| packets > before);
         more && !std::mem::replace(logged, true)
     }
 

@@ -1,10 +1,7 @@
 //! Logs each change of a peer's state and verdict: one line, with the evidence, once the change has
 //! lasted. When many peers change at once, one line names some of them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use crate::{daemon::peer_names::list_names, nat::NatVerdict, probe::Report};
 
@@ -43,7 +40,7 @@ type Sentences<'a> = &'a dyn Fn() -> Vec<String>;
 /// The states of all peers.
 #[derive(Debug, Default)]
 pub(super) struct PeerStates {
-    by_name: HashMap<String, Tracked>,
+    by_peer: Vec<Option<Tracked>>,
     /// Changes that were not logged yet.
     changes: Vec<Change>,
 }
@@ -68,10 +65,19 @@ struct Change {
 
 impl PeerStates {
     /// Records the report on a peer as it is at `now`. `sentences` writes its evidence.
-    pub(super) fn record(&mut self, report: &Report, now: Duration, sentences: Sentences<'_>) {
+    pub(super) fn record(
+        &mut self,
+        peer: usize,
+        report: &Report,
+        now: Duration,
+        sentences: Sentences<'_>,
+    ) {
         let state = PeerState::of(report);
-        let Some(tracked) = self.by_name.get_mut(&report.peer) else {
-            self.by_name.insert(report.peer.clone(), Tracked::new(state, now));
+        if self.by_peer.len() <= peer {
+            self.by_peer.resize_with(peer + 1, || None);
+        }
+        let Some(tracked) = &mut self.by_peer[peer] else {
+            self.by_peer[peer] = Some(Tracked::new(state, now));
             return;
         };
         if let Some(before) = tracked.update(state, now) {
@@ -89,9 +95,15 @@ impl PeerStates {
         lines(&std::mem::take(&mut self.changes))
     }
 
-    /// Forgets the peers that are not configured any more.
-    pub(super) fn retain(&mut self, names: &HashSet<&str>) {
-        self.by_name.retain(|name, _| names.contains(name.as_str()));
+    /// Continues with other peers: those that were there `before` keep their states.
+    pub(super) fn set_peers<'a>(
+        &mut self,
+        before: &[String],
+        names: impl Iterator<Item = &'a str>,
+    ) {
+        let known = before.iter().map(String::as_str).zip(std::mem::take(&mut self.by_peer));
+        let mut known: HashMap<&str, Option<Tracked>> = known.collect();
+        self.by_peer = names.map(|name| known.remove(name).flatten()).collect();
     }
 }
 
@@ -211,8 +223,8 @@ mod tests {
     }
 
     fn at_once(states: &mut PeerStates, second: u64, reports: &[Report]) -> Vec<Line> {
-        for report in reports {
-            states.record(report, at(second), &|| report.evidence.clone());
+        for (peer, report) in reports.iter().enumerate() {
+            states.record(peer, report, at(second), &|| report.evidence.clone());
         }
         states.take_lines()
     }
@@ -238,6 +250,18 @@ mod tests {
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!(line.text, "down, no probes, blocked (was up, one_to_one): because of blocked");
         assert_eq!(run(&mut states, 60..99, &[up("a")]).len(), 1);
+    }
+
+    #[test]
+    fn a_peer_keeps_its_state_under_another_number() {
+        let mut states = PeerStates::default();
+        run(&mut states, 0..9, &[up("a"), down("b")]);
+        let names = ["a", "b"].map(str::to_owned);
+        states.set_peers(&names, ["c", "b"].into_iter());
+        assert_eq!(run(&mut states, 9..12, &[up("c"), down("b")]), []);
+        let lines = run(&mut states, 12..20, &[up("c"), down("b")]);
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line.peer.as_deref(), Some("c"));
     }
 
     #[test]

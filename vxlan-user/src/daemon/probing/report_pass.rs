@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 /// Peers reported on in one turn.
 const PEERS_AT_A_TIME: usize = 128;
 /// Most peers reported on in a second, unless the interval of probes demands more.
-const PEERS_PER_SECOND: u32 = 2_500;
+const PEERS_PER_SECOND: u32 = 1_250;
 /// The shortest time from one pass to the next.
 const MIN_PASS: Duration = Duration::from_secs(1);
 
@@ -88,9 +88,10 @@ mod tests {
         let seconds = |count| vec![Duration::from_secs(count); 3];
         assert_eq!(passes(0, INTERVAL), seconds(1));
         assert_eq!(passes(1, INTERVAL), seconds(1));
-        assert_eq!(passes(2_500, INTERVAL), seconds(1));
-        assert_eq!(passes(10_000, INTERVAL), seconds(4));
-        assert_eq!(passes(16_000, INTERVAL), seconds(5));
+        assert_eq!(passes(1_250, INTERVAL), seconds(1));
+        assert_eq!(passes(5_000, INTERVAL), seconds(4));
+        assert_eq!(passes(10_000, INTERVAL), seconds(5));
+        assert_eq!(passes(10_000, 2 * INTERVAL), seconds(8));
         assert_eq!(passes(16_000, Duration::from_millis(200)), seconds(1));
     }
 

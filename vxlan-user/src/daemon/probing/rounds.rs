@@ -37,7 +37,7 @@ impl Probing {
         let now = now();
         let config = &running.preflight.config;
         match self.probers.get_mut(peer) {
-            Some(PeerProber::Keyed(prober)) if prober.next_poll(now) <= now => {
+            Some(PeerProber::Keyed(prober)) => {
                 let actions = prober.poll(now, &mut random);
                 if prober.take_due_echo(now) {
                     let targets =
@@ -64,7 +64,7 @@ impl Probing {
                 }
                 Vec::new()
             }
-            Some(PeerProber::Keyed(_) | PeerProber::Echo { .. }) | None => Vec::new(),
+            Some(PeerProber::Echo { .. }) | None => Vec::new(),
         }
     }
 
@@ -118,7 +118,7 @@ impl Probing {
                 }
                 None => break,
             };
-            self.states.record(report.brief(), now, &|| report.sentences());
+            self.states.record(peer, report.brief(), now, &|| report.sentences());
             reports.push(report);
         }
         self.reports.put_some(first, reports);

@@ -10,9 +10,10 @@ const ECHO_INTERVALS: u32 = 3;
 
 impl Prober {
     /// Returns whether an echo request is due at `now`, which then counts as sent. None is needed
-    /// while data comes.
+    /// while data comes. It goes with the probe that is nearest to its time, so that it is no event
+    /// of its own: [`Self::next_poll`] is not earlier for it.
     pub fn take_due_echo(&mut self, now: Duration) -> bool {
-        if now < self.next_echo {
+        if now + self.config.interval / 4 < self.next_echo {
             return false;
         }
         let doubtful = self.echo.is_in_doubt() || !self.is_replying(now);

@@ -32,7 +32,7 @@ impl Prober {
             self.stats.next_expiry(),
             self.endpoint.get().and_then(|_| pmtu()),
         ];
-        let request = self.next_request.min(self.keepalive_due()).min(self.next_echo);
+        let request = self.next_request.min(self.keepalive_due());
         others.into_iter().flatten().fold(request, Duration::min).max(now)
     }
 }
