@@ -28,6 +28,9 @@ pub enum DataPlaneError {
     #[error("map {name} of the previous generation cannot be read: {source}")]
     PreviousGeneration { name: String, source: std::io::Error },
 
+    #[error("the kernel does not describe map {name}: {source}")]
+    Undescribed { name: String, source: Box<aya::maps::MapError> },
+
     /// The kernel has refused an entry (`E2BIG` for a hash or an array, `ENOSPC` for a trie), or
     /// too many entries were counted before anything was written.
     #[error(

@@ -141,13 +141,18 @@ impl DataPlane {
     }
 
     /// Describes the maps, for the record.
-    pub fn layouts(&self) -> Vec<MapLayout> {
-        let ours = self.bpf.maps().filter(|(name, _)| tables::is_ours(name));
-        let mut layouts: Vec<_> = ours
-            .filter_map(|(name, map)| Some(MapLayout::new(name, &tables::info(map)?)))
-            .collect();
+    ///
+    /// # Errors
+    /// The kernel does not report what a map is. Without a description the next generation would
+    /// not read that map: what is counted there would be lost.
+    pub fn layouts(&self) -> Result<Vec<MapLayout>, DataPlaneError> {
+        let mut layouts = Vec::new();
+        for (name, map) in self.bpf.maps().filter(|(name, _)| tables::is_ours(name)) {
+            let info = tables::describe(name, map)?;
+            layouts.extend(info.map(|info| MapLayout::new(name, &info)));
+        }
         layouts.sort_by(|a, b| a.name.cmp(&b.name));
-        layouts
+        Ok(layouts)
     }
 
     /// Returns the reader of the programs' messages, which go to `log`; `None` unless the programs
@@ -165,7 +170,7 @@ impl DataPlane {
 
     /// Returns how many entries a map can hold; 0: no such map.
     pub fn map_capacity(&self, name: &str) -> u64 {
-        let info = self.bpf.map(name).and_then(tables::info);
+        let info = self.bpf.map(name).and_then(|map| tables::describe(name, map).ok().flatten());
         info.map_or(0, |info| u64::from(info.max_entries()))
     }
 

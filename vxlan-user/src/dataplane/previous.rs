@@ -80,8 +80,12 @@ impl PreviousGeneration {
             Ok(Opened { layout: layout.clone(), fd, common: common.collect() })
         };
         let maps = generation.maps.iter().map(open).collect::<Result<_, DataPlaneError>>()?;
-        let id = |path: &PathBuf| Some(ProgramInfo::from_pin(path).ok()?.id());
-        let programs = pins.programs_of(generation).iter().filter_map(id).collect();
+        // Without its number a program that is attached would be taken for another generation's.
+        let id = |path: &PathBuf| {
+            let info = ProgramInfo::from_pin(path);
+            info.map(|info| info.id()).map_err(|error| DataPlaneError::pin(path, error))
+        };
+        let programs = pins.programs_of(generation).iter().map(id).collect::<Result<_, _>>()?;
         let failed = |(_, source)| DataPlaneError::PreviousGeneration {
             name: "COUNTERS".to_owned(),
             source,

@@ -77,10 +77,11 @@ pub(super) fn required_entries(plan: &Plan) -> [(&'static str, usize); 15] {
 /// Checks that the maps have room for a plan.
 ///
 /// # Errors
-/// [`DataPlaneError::Full`]: the first map that is too small.
+/// [`DataPlaneError::Full`]: the first map that is too small. [`DataPlaneError::Undescribed`].
 pub(super) fn check_capacity(bpf: &Ebpf, plan: &Plan) -> Result<(), DataPlaneError> {
     for (name, needed) in required_entries(plan) {
-        let capacity = bpf.map(name).map_or(0, capacity);
+        let info = bpf.map(name).map(|map| describe(name, map)).transpose()?.flatten();
+        let capacity = info.map_or(0, |info| info.max_entries());
         if needed > capacity as usize {
             return Err(DataPlaneError::Full { name, needed, capacity });
         }
@@ -185,23 +186,33 @@ fn map<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, DataPla
     bpf.map_mut(name).ok_or(DataPlaneError::Missing { what: "map", name })
 }
 
-/// Returns what the kernel reports of a map of a kind that we use.
+/// Returns what the kernel reports of a map; `None`: the map is of a kind that we do not use.
+///
+/// # Errors
+/// [`DataPlaneError::Undescribed`]
+pub(super) fn describe(name: &str, map: &Map) -> Result<Option<MapInfo>, DataPlaneError> {
+    info(map).map_err(|source| DataPlaneError::Undescribed {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "aya knows two dozen other kinds")]
-pub(super) fn info(map: &Map) -> Option<MapInfo> {
+fn info(map: &Map) -> Result<Option<MapInfo>, MapError> {
     let data = match map {
         Map::Array(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
         | Map::PerCpuArray(data)
         | Map::PerCpuHashMap(data) => data,
-        _ => return None,
+        _ => return Ok(None),
     };
-    data.info().ok()
+    data.info().map(Some)
 }
 
 /// Returns how many entries the map can hold; 0 where the kernel does not report it.
 fn capacity(map: &Map) -> u32 {
-    info(map).map_or(0, |info| info.max_entries())
+    info(map).ok().flatten().map_or(0, |info| info.max_entries())
 }
 
 /// Makes the error of a refused entry. A full hash returns `E2BIG`, as does an array behind its

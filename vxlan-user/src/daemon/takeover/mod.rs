@@ -195,7 +195,7 @@ async fn change<P>(
         &directories.pins,
         previous_generations.filters(&preflight, &directories.pins),
     )?);
-    state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()));
+    state.generations.push(Generation::new(number, plan.names.clone(), plane.layouts()?));
     let leftover_networks = record::leftover_networks(&state, preflight.previous.as_ref());
     state.networks.extend(leftover_networks.iter().cloned());
     directories.run_dir.store(&state)?;
