@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod counters;
 pub mod ecn;
 pub mod flow;
+pub mod header_template;
 pub mod inner;
 pub mod layout;
 pub mod mss;

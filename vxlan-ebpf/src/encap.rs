@@ -1,6 +1,7 @@
 //! Transmit: from a frame on an overlay interface to a packet on the underlay, or a drop reason.
 //! Owns the order of the steps: the rules of docs/packets.md, "Transmit". The member is chosen in
-//! [`forward`](crate::forward), outer headers are written in [`outer_tx`](crate::outer_tx).
+//! [`forward`](crate::forward), outer headers are written in [`outer_tx`](crate::outer_tx). The
+//! commonest frame takes a short way instead: [`straight_tx`](crate::straight_tx).
 
 use aya_ebpf::programs::TcContext;
 use vxlan_common::{
@@ -121,7 +122,7 @@ fn encapsulate(
         arp_nd_proxy::record_request(ctx, inner, recipient.member, member);
     }
     let network = NETWORKS.get(member.network).ok_or(TxDrop::NoRoute)?;
-    let peer = peer_entry::snapshot(member.peer).ok_or(TxDrop::NoRoute)?;
+    let (peer, _) = peer_entry::snapshot(member.peer).ok_or(TxDrop::NoRoute)?;
     if peer.ifindex == 0 {
         return Err(TxDrop::NoNeighbour);
     }
@@ -158,7 +159,7 @@ fn encapsulate(
         }
         outer_tx::insert_before_frame(ctx, headers, peer)?;
     }
-    let verdict = outer_tx::transmit(ctx, peer)?;
+    let verdict = outer_tx::transmit(ctx, peer.family, peer.ifindex, &peer.gateway)?;
     counters::sent(member.slot, attribution.packets, info.bytes(segment_headers));
     Ok(verdict)
 }

@@ -36,9 +36,10 @@
 //!
 //! - Packets, state and look-ups: `packet`, `drop_log`, `scratch`, `maps`, `buffers`, `atomic`,
 //!   `memo`, `counters`, `peer_entry`, `lookup`, `rate_limit`, `redirect`, `header_writer`.
-//! - Receive: `outer_rx`, `udp_checksum`, `policy`, `nat`, `learning`, `packet_ctx`, `probe_rx`,
-//!   `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight_parse`, `straight`, `decap`, `deliver`.
-//! - Transmit: `tx_memo`, `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`, `encap`.
+//! - Receive: `outer_rx`, `udp_checksum`, `strangers`, `policy`, `nat`, `learning`, `packet_ctx`,
+//!   `probe_rx`, `ctx_xdp`, `ctx_tc`, `rx_memo`, `straight_parse`, `straight`, `decap`, `deliver`.
+//! - Transmit: `tx_memo`, `forward`, `flood`, `arp_nd_proxy`, `icmp_ptb`, `outer_tx`,
+//!   `straight_tx`, `encap`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
@@ -76,6 +77,8 @@ mod scratch;
 mod segment;
 mod straight;
 mod straight_parse;
+mod straight_tx;
+mod strangers;
 mod tx_memo;
 mod udp_checksum;
 
@@ -127,6 +130,12 @@ log_drop!(
     TcContext,
     View::from_skb,
     "deliver: dropped, reason {}, slot {}, from {:i} to {:i}"
+);
+log_drop!(
+    inline(never) log_encap_straight,
+    TcContext,
+    View::from_skb,
+    "encap: dropped, reason {}, slot {}, from {:i} to {:i}"
 );
 log_drop!(
     inline(always) log_encap,
@@ -236,11 +245,28 @@ fn lost(ctx: &TcContext, failed: &Failed<RxDrop>) -> i32 {
 /// TC egress on an overlay interface.
 #[classifier]
 fn encap(ctx: TcContext) -> i32 {
-    match encap::run(&ctx) {
+    match straight_tx::run(&ctx).result() {
+        Ok(Some(verdict)) => verdict,
+        Ok(None) => encap_any(&ctx),
+        Err(failed) => {
+            if may_log() {
+                log_encap_straight(&ctx, failed.reason as u8, failed.slot);
+            }
+            counters::tx_drop(&failed);
+            TC_ACT_SHOT
+        }
+    }
+}
+
+/// [`encap`] of a frame of any form. A function of its own, so that its frame on the stack and that
+/// of the short way are not both there.
+#[inline(never)]
+fn encap_any(ctx: &TcContext) -> i32 {
+    match encap::run(ctx) {
         Ok(verdict) => verdict,
         Err(encap::NotSent { failed, icmp_verdict }) => {
             if may_log() {
-                log_encap(&ctx, failed.reason as u8, failed.slot);
+                log_encap(ctx, failed.reason as u8, failed.slot);
             }
             counters::tx_drop(&failed);
             icmp_verdict.unwrap_or(TC_ACT_SHOT)

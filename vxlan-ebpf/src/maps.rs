@@ -18,7 +18,8 @@ use vxlan_common::{
         AddressOwner, BucketState, FdbEntry, FdbKey, FloodList, GlobalSettings, MAX_MEMBERS,
         MAX_NETWORKS, MAX_PEER_ADDRESSES, MAX_PEERS, MAX_PREFIXES, MAX_SOURCES, Mapping,
         MemberEntry, MemberState, Neighbour, NeighbourKey, NetworkAddress, NetworkEntry, NonMember,
-        OuterAddress, Owner, PeerEntry, RxMemoEntry, SourceEntry, TaggedMember, TxMemoEntry,
+        OuterAddress, Owner, PeerEntry, RxMemoEntry, SENDER_FILTER_LINES, SenderFilterLine,
+        SourceEntry, TaggedMember, TxMemoEntry,
     },
 };
 
@@ -47,6 +48,13 @@ pub(crate) static SOURCES: HashMap<NetworkAddress, SourceEntry> =
 #[map]
 pub(crate) static MAPPINGS: HashMap<Mapping, SourceEntry> =
     HashMap::with_max_entries(16_384, NO_PREALLOC);
+
+/// The outer addresses that somebody may have, of `SOURCES`, `MAPPINGS` and `PEER_BY_ADDRESS`, and
+/// the VNIs that networks may have. Other packets need no look-up there. Writer: daemon. Reader:
+/// `decap`. Index: [`vxlan_common::table::SenderFilterBit::line`].
+#[map]
+pub(crate) static SENDER_FILTER: Array<SenderFilterLine> =
+    Array::with_max_entries(SENDER_FILTER_LINES, 0);
 
 /// The index of the peer whose probes have a tag. Writer: daemon. Reader: `decap`.
 #[map]

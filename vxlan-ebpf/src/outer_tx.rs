@@ -47,31 +47,12 @@ pub(crate) fn compose(
 ) {
     let hash = inner::flow_hash(inner);
     let is_arp = matches!(inner.kind, FrameKind::Arp);
-    let dscp =
-        if settings.dscp == DSCP_INHERIT { inner.tos & !ecn::MASK } else { settings.dscp << 2 };
     let outer = OuterHeaders {
-        source: if peer.family == IPV6 {
-            settings.address6
-        } else {
-            Address::ipv4(settings.address)
-        },
-        destination: peer.endpoint,
-        source_port: if settings.fixed_source_port != 0 {
-            u16::from_be_bytes(settings.port)
-        } else {
-            flow::source_port(hash)
-        },
-        destination_port: u16::from_be_bytes(peer.port),
-        vni: network.vni,
-        tos: ecn::encapsulate(inner.tos) | if is_arp { 0 } else { dscp },
-        ttl: if is_arp {
-            64
-        } else if settings.ttl == 0 {
-            inner.ttl
-        } else {
-            settings.ttl
-        },
+        source_port: source_port(settings, hash),
+        tos: if is_arp { ecn::encapsulate(inner.tos) } else { tos(settings, inner.tos) },
+        ttl: if is_arp { 64 } else { ttl(settings, inner.ttl) },
         flow_label: hash,
+        ..common_headers(settings, network, peer)
     };
     if peer.family == IPV6 {
         outer.write_ipv6(len, headers);
@@ -80,6 +61,52 @@ pub(crate) fn compose(
         outer.write_ipv4(len, headers);
         inner_ethernet::<{ word(outer::OVERHEAD_IPV4) }>(headers, inner);
     }
+}
+
+/// What the headers of all packets to a peer in a network have in common.
+#[inline(always)]
+pub(crate) fn common_headers(
+    settings: &GlobalSettings,
+    network: &NetworkEntry,
+    peer: &PeerEntry,
+) -> OuterHeaders {
+    OuterHeaders {
+        source: if peer.family == IPV6 {
+            settings.address6
+        } else {
+            Address::ipv4(settings.address)
+        },
+        destination: peer.endpoint,
+        source_port: 0,
+        destination_port: u16::from_be_bytes(peer.port),
+        vni: network.vni,
+        tos: 0,
+        ttl: 0,
+        flow_label: 0,
+    }
+}
+
+/// The source port of a packet whose flow has that hash.
+#[inline(always)]
+pub(crate) fn source_port(settings: &GlobalSettings, hash: u32) -> u16 {
+    if settings.fixed_source_port != 0 {
+        u16::from_be_bytes(settings.port)
+    } else {
+        flow::source_port(hash)
+    }
+}
+
+/// Outer DSCP and ECN of an IP packet.
+#[inline(always)]
+pub(crate) fn tos(settings: &GlobalSettings, inner: u8) -> u8 {
+    let dscp = if settings.dscp == DSCP_INHERIT { inner & !ecn::MASK } else { settings.dscp << 2 };
+    ecn::encapsulate(inner) | dscp
+}
+
+/// Outer time to live of an IP packet.
+#[inline(always)]
+pub(crate) fn ttl(settings: &GlobalSettings, inner: u8) -> u8 {
+    if settings.ttl == 0 { inner } else { settings.ttl }
 }
 
 /// Composes the inner Ethernet header at word `AT`.
@@ -106,17 +133,22 @@ pub(crate) fn insert_in_ip_frame(
     headers: &HeaderWords,
     peer: &PeerEntry,
 ) -> Result<(), TxDrop> {
-    let l3 = if peer.family == IPV6 {
-        BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
-    } else {
-        BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
-    };
+    make_room(ctx, peer.family)?;
+    let room = outer::overhead(peer.family);
+    header_writer::store(ctx, headers, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
+}
+
+/// Makes room for the outer headers behind the Ethernet header of an IP frame. After an error the
+/// frame is as before.
+#[inline(always)]
+pub(crate) fn make_room(ctx: &TcContext, family: u8) -> Result<(), TxDrop> {
+    let l3 =
+        if family == IPV6 { BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 } else { BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 };
     let flags =
         BPF_F_ADJ_ROOM_FIXED_GSO | l3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
     let flags = u64::from(flags) | bpf_f_adj_room_encap_l2(ETH_LEN as u64);
-    let room = outer::overhead(peer.family);
-    ctx.adjust_room(room as i32, BPF_ADJ_ROOM_MAC, flags).map_err(|_| TxDrop::EncapFailed)?;
-    header_writer::store(ctx, headers, room as usize + ETH_LEN).ok_or(TxDrop::EncapFailed)
+    let room = outer::overhead(family);
+    ctx.adjust_room(room as i32, BPF_ADJ_ROOM_MAC, flags).map_err(|_| TxDrop::EncapFailed)
 }
 
 /// Inserts the outer headers in front of a frame that `bpf_skb_adjust_room` refuses: ARP, and a
@@ -156,12 +188,17 @@ pub(crate) fn insert_before_frame(
 /// Naming the next hop saves the kernel a route lookup, which costs several times as much as
 /// [`forget_route`].
 #[inline(always)]
-pub(crate) fn transmit(ctx: &TcContext, peer: &PeerEntry) -> Result<i32, TxDrop> {
-    let is_named = !peer.gateway.equals(&Address::ZERO) && forget_route(ctx);
+pub(crate) fn transmit(
+    ctx: &TcContext,
+    family: u8,
+    ifindex: u32,
+    gateway: &Address,
+) -> Result<i32, TxDrop> {
+    let is_named = !gateway.equals(&Address::ZERO) && forget_route(ctx);
     let verdict = if is_named {
-        let gateway = &peer.gateway.0;
+        let gateway = &gateway.0;
         let mut next_hop = bpf_redir_neigh {
-            nh_family: if peer.family == IPV6 { AF_INET6 } else { AF_INET },
+            nh_family: if family == IPV6 { AF_INET6 } else { AF_INET },
             __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 {
                 ipv6_nh: [
                     u32::from_ne_bytes(gateway[0]),
@@ -173,10 +210,10 @@ pub(crate) fn transmit(ctx: &TcContext, peer: &PeerEntry) -> Result<i32, TxDrop>
         };
         let size = size_of::<bpf_redir_neigh>() as i32;
         // SAFETY: the pointer is to a whole initialised value on the stack, of the size passed.
-        unsafe { bpf_redirect_neigh(peer.ifindex, &raw mut next_hop, size, 0) }
+        unsafe { bpf_redirect_neigh(ifindex, &raw mut next_hop, size, 0) }
     } else {
         // SAFETY: takes no pointer that is not null, and null asks for a lookup.
-        unsafe { bpf_redirect_neigh(peer.ifindex, core::ptr::null_mut(), 0, 0) }
+        unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) }
     };
     if verdict == i64::from(TC_ACT_REDIRECT) {
         Ok(verdict as i32)

@@ -19,14 +19,23 @@ pub(crate) fn peek(peer: u32) -> Option<&'static PeerEntry> {
     PEERS.get(active_element(peer, version))
 }
 
-/// A consistent copy of the active element. It lasts until the next call on this CPU.
+/// The number of changes of a peer's entry.
+#[inline(always)]
+pub(crate) fn version(peer: u32) -> Option<u32> {
+    let version: *const u32 = VERSIONS.get(peer)?;
+    // SAFETY: points to an element of an array map, which lives as long as the map.
+    Some(unsafe { version.read_volatile() })
+}
+
+/// A consistent copy of the active element, and the version that it is of. It lasts until the next
+/// call on this CPU.
 ///
 /// The daemon writes an element only after the version has moved on from it: if the version is
 /// still the same after the copy, the element was not written to meanwhile. Loads are kept in order
 /// by the compiler, as they are volatile, and by x86; elsewhere they would have to be delayed by
 /// more than a system call.
 #[inline(always)]
-pub(crate) fn snapshot(peer: u32) -> Option<&'static PeerEntry> {
+pub(crate) fn snapshot(peer: u32) -> Option<(&'static PeerEntry, u32)> {
     let version: *const u32 = VERSIONS.get(peer)?;
     let copy = PEER_SNAPSHOT.get_ptr_mut(0)?;
     let mut attempts = 0;
@@ -44,7 +53,7 @@ pub(crate) fn snapshot(peer: u32) -> Option<&'static PeerEntry> {
         // SAFETY: as above.
         if unsafe { version.read_volatile() } == before {
             // SAFETY: as above; the next reference is made when this one is not used any more.
-            return Some(unsafe { &*copy });
+            return Some((unsafe { &*copy }, before));
         }
         attempts += 1;
     }

@@ -20,6 +20,7 @@ use crate::{
     lookup::{self, owner},
     maps::{MAPPINGS, MEMBERS, NETWORKS, SOURCES},
     scratch::OuterRx,
+    strangers,
 };
 
 /// The member that sent a packet, and its network.
@@ -43,6 +44,11 @@ pub(crate) fn find_sender(
     let key = NetworkAddress { vni: outer.vni, family: outer.family, address: outer.source };
     // SAFETY: copied out at once; entries are replaced whole.
     let declared = unsafe { SOURCES.get(key) }.copied();
+    if declared.is_none()
+        && let Some(stranger) = strangers::find(outer)
+    {
+        return stranger.refusal(outer, settings).map_or(Ok(None), Err);
+    }
     let (found, by_port) = match declared {
         Some(source) if source.flags & SourceEntry::SHARED == 0 => (declared, false),
         _ => (learned_source(key, outer.source_port).or(declared), true),

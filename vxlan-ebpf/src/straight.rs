@@ -1,8 +1,9 @@
 //! The short way through receive, for the commonest packet: outer headers without options or
 //! checksum, a whole TCP or UDP packet without options in a frame from one host to another, by a
 //! pair of hosts whose right is remembered ([`rx_memo`](crate::rx_memo)), from where the member
-//! sent before. Whatever else a packet is, nothing is decided here, and
-//! [`decap::run`](crate::decap::run) judges it from the start.
+//! sent before. A packet with such outer headers from an address that nobody has, or of a VNI that
+//! no network has, is refused here too ([`strangers`]). Whatever else a packet is, nothing is
+//! decided here, and [`decap::run`](crate::decap::run) judges it from the start.
 //!
 //! XDP only. Every rule of docs/packets.md that depends on more than the remembered right is
 //! checked here too; a packet that would fail one is left to `decap::run`, which has the reason.
@@ -29,6 +30,7 @@ use crate::{
     rx_memo,
     scratch::{OuterRx, Rewritten},
     straight_parse::{PlainFrame, parse_frame, parse_outer_ipv4, parse_outer_ipv6},
+    strangers,
 };
 
 /// The result for a packet, in one word: this is a function of its own to the verifier, which has
@@ -41,18 +43,22 @@ impl Straight {
     const ACCEPTED: Self = Self(u64::MAX);
     /// A packet of another form. Nothing was changed.
     const OTHER: Self = Self(memo::CHANGING);
-    /// A driver that has no room for the tag; the low bits are the member's counter slot.
-    const NO_HEADROOM: u64 = 1 << 63;
+    /// The packet is refused: the low 32 bits are a counter slot, those above them the reason.
+    const REFUSED: u64 = 1 << 63;
+    /// Reasons. The first: the driver has no room for the tag.
+    const NO_HEADROOM: u64 = 0;
+    const UNKNOWN_VNI: u64 = 1;
+    const UNKNOWN_SOURCE: u64 = 2;
 
     /// A packet of this form whose sender's right is not remembered. Nothing was changed.
     #[inline(always)]
     const fn not_remembered(epoch: u64) -> Self {
-        Self(epoch & !Self::NO_HEADROOM)
+        Self(epoch & !Self::REFUSED)
     }
 
     #[inline(always)]
-    const fn no_headroom(slot: u32) -> Self {
-        Self(Self::NO_HEADROOM | slot as u64)
+    const fn refused(reason: u64, slot: u32) -> Self {
+        Self(Self::REFUSED | reason << 32 | slot as u64)
     }
 
     /// Accepted, and decapsulated; or the epoch for which the sender's right may be remembered.
@@ -64,8 +70,13 @@ impl Straight {
         if self.0 == Self::ACCEPTED.0 {
             return Ok(None);
         }
-        if self.0 & Self::NO_HEADROOM != 0 {
-            return Err(Refused { reason: RxDrop::NoHeadroom, slot: self.0 as u32, pair: None });
+        if self.0 & Self::REFUSED != 0 {
+            let reason = match (self.0 & !Self::REFUSED) >> 32 {
+                Self::UNKNOWN_VNI => RxDrop::UnknownVni,
+                Self::UNKNOWN_SOURCE => RxDrop::UnknownSource,
+                _ => RxDrop::NoHeadroom,
+            };
+            return Err(Refused { reason, slot: self.0 as u32, pair: None });
         }
         Ok(Some(self.0))
     }
@@ -96,6 +107,12 @@ fn judge(
     let outer = outer?;
     if settings.probes != 0 && outer.vni == settings.probe_vni {
         return None;
+    }
+    if let Some(stranger) = strangers::find(&outer) {
+        let Refused { reason, slot, .. } = stranger.refusal(&outer, settings)?;
+        let is_vni = matches!(reason, RxDrop::UnknownVni);
+        let reason = if is_vni { Straight::UNKNOWN_VNI } else { Straight::UNKNOWN_SOURCE };
+        return Some(Straight::refused(reason, slot));
     }
     let frame = parse_frame(packet, outer.overhead(), outer.inner_len())?;
     if frame.is_vxlan(settings) {
@@ -134,7 +151,7 @@ fn judge(
     let slot = sender.member.slot;
     ctx.strip(&outer)?;
     if ctx.tag(&sender, frame.destination_mac).is_err() {
-        return Some(Straight::no_headroom(slot));
+        return Some(Straight::refused(Straight::NO_HEADROOM, slot));
     }
     counters::rewritten(slot, rewritten);
     counters::accepted(slot);

@@ -1,4 +1,5 @@
-//! The parser of packets of the commonest form, for [`straight`](crate::straight): outer headers
+//! The parser of packets of the commonest form, for [`straight`](crate::straight) and
+//! [`straight_tx`](crate::straight_tx): outer headers
 //! without options or checksum, a whole TCP or UDP packet without options in a frame. Of any other
 //! packet it says nothing.
 
@@ -26,6 +27,7 @@ pub(crate) struct PlainFrame {
     pub(crate) source: Address,
     pub(crate) destination: Address,
     pub(crate) tos: u8,
+    pub(crate) ttl: u8,
     pub(crate) protocol: u8,
     /// Source and destination port, as 32 bits.
     pub(crate) ports: u32,
@@ -170,6 +172,7 @@ fn parse_ipv4(packet: &View, at: usize, len: u32) -> Option<PlainFrame> {
         source: Address::ipv4(header.be_bytes4(ipv4::field::SOURCE)),
         destination: Address::ipv4(header.be_bytes4(ipv4::field::DESTINATION)),
         tos: header.byte(ipv4::field::TOS),
+        ttl: header.byte(ipv4::field::TTL),
         protocol,
         ports: header.be32(IPV4_LEN),
     })
@@ -194,6 +197,7 @@ fn parse_ipv6(packet: &View, at: usize, len: u32) -> Option<PlainFrame> {
         source: Address::read_ipv6(&header, ipv6::field::SOURCE),
         destination: Address::read_ipv6(&header, ipv6::field::DESTINATION),
         tos: (version_class >> ipv6::CLASS_SHIFT) as u8,
+        ttl: header.byte(ipv6::field::HOP_LIMIT),
         protocol,
         ports: header.be32(IPV6_LEN),
     })

@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use vxlan_common::{
     addr::{Address, IPV4},
-    table::{Mapping, NetworkAddress, SourceEntry},
+    table::{Mapping, NetworkAddress, SenderFilterBit, SenderFilterLine, SourceEntry},
 };
 use vxlan_tests::{
     Config,
@@ -121,7 +121,15 @@ pub(super) fn learn(pins: &Path) -> Result<()> {
     let from = NetworkAddress { vni: [0, 0, VNI as u8], family: IPV4, address };
     let key = Mapping { from, port: LEARNED_PORT.to_be_bytes(), pad: [0; 2] };
     let value = SourceEntry { member: KINDS.len() as u32 - 1, flags: SourceEntry::REWRITTEN };
-    Ok(mappings.insert(key, value, 0)?)
+    mappings.insert(key, value, 0)?;
+    // Older binaries have no such map.
+    let Some(path) = pinned(pins, "sender_filter") else { return Ok(()) };
+    let mut filter: Array<MapData, SenderFilterLine> =
+        Map::Array(MapData::from_pin(path)?).try_into()?;
+    let bit = SenderFilterBit::of_address(&address);
+    let mut line = filter.get(&bit.line(), 0)?;
+    line.add(bit);
+    Ok(filter.set(bit.line(), line, 0)?)
 }
 
 /// The pin of that name below a directory.

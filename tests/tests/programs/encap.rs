@@ -150,7 +150,7 @@ fn udp() -> Udp {
 }
 
 /// Those that fit the underlay: over IPv6 all but the one that fills it over IPv4.
-fn frames_over(family: Family) -> Vec<(&'static str, Packet)> {
+pub(crate) fn frames_over(family: Family) -> Vec<(&'static str, Packet)> {
     let all = frames();
     let count = all.len();
     let fits = |(_, frame): &(_, Packet)| frame.build().len() <= family.largest_frame();

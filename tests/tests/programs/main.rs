@@ -53,5 +53,6 @@ mod round_trip;
 mod rows;
 mod settings;
 mod source_ports;
+mod straight_tx;
 mod truncation;
 mod world;

@@ -1,10 +1,11 @@
-//! Which member the configuration gave the latest frames' destinations to. Remembered by exact
-//! match, like [`RxMemoEntry`](super::RxMemoEntry).
+//! Which member the configuration gave the latest frames' destinations to, and the outer headers of
+//! packets to its peer. Remembered by exact match, like [`RxMemoEntry`](super::RxMemoEntry).
 
 use crate::{
     abi::abi,
     addr::{Address, IPV6},
     flow,
+    header_template::HeaderTemplate,
 };
 
 /// All that the decision reads of a frame to one host.
@@ -18,7 +19,7 @@ pub struct TxMemoKey {
     pub destination: Address,
 }
 
-/// A destination, and the member that owns it.
+/// A destination, the member that owns it, and the path to that member's peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct TxMemoEntry {
@@ -32,8 +33,27 @@ pub struct TxMemoEntry {
     pub destination: Address,
     /// Index of the member that owns it.
     pub member: u32,
+    /// Family of the outer headers; 0: the path is not remembered, and all that follows means
+    /// nothing.
+    pub outer_family: u32,
+    /// Index of the peer.
+    pub peer: u32,
+    /// Number of changes of the peer's entry, when the path was remembered (map `VERSIONS`).
+    pub version: u32,
+    /// The member's counter slot.
+    pub slot: u32,
+    /// Largest inner IP packet in bytes.
+    pub inner_mtu: u32,
+    /// As in [`PeerEntry`](super::PeerEntry).
+    pub underlay: u32,
+    /// Zero.
+    pub pad: u32,
+    /// As in [`PeerEntry`](super::PeerEntry).
+    pub gateway: Address,
+    /// Outer headers to the peer.
+    pub headers: HeaderTemplate,
     /// Zero: to the end of the cache line.
-    pub pad: [u32; 7],
+    pub pad_to_line: [u32; 6],
 }
 
 impl TxMemoKey {
@@ -46,11 +66,34 @@ impl TxMemoKey {
 }
 
 impl TxMemoEntry {
-    /// The decision about frames with this key.
+    /// Nothing is remembered.
+    pub const EMPTY: Self = Self {
+        epoch: 0,
+        ifindex: 0,
+        family: 0,
+        destination: Address::ZERO,
+        member: 0,
+        outer_family: 0,
+        peer: 0,
+        version: 0,
+        slot: 0,
+        inner_mtu: 0,
+        underlay: 0,
+        pad: 0,
+        gateway: Address::ZERO,
+        headers: HeaderTemplate::EMPTY,
+        pad_to_line: [0; 6],
+    };
+
+    /// Remembers the decision about frames with this key, and no path yet.
     #[inline(always)]
-    pub const fn new(key: &TxMemoKey, epoch: u64, member: u32) -> Self {
-        let TxMemoKey { ifindex, family, destination } = *key;
-        Self { epoch, ifindex, family: family as u32, destination, member, pad: [0; 7] }
+    pub const fn remember(&mut self, key: &TxMemoKey, epoch: u64, member: u32) {
+        self.outer_family = 0;
+        self.ifindex = key.ifindex;
+        self.family = key.family as u32;
+        self.destination = key.destination;
+        self.member = member;
+        self.epoch = epoch;
     }
 
     /// The entry is of a frame with this key, and was made with the tables as they are.
@@ -65,7 +108,7 @@ impl TxMemoEntry {
 }
 
 abi! {
-    TxMemoEntry: 64,
+    TxMemoEntry: 192,
 }
 
 #[cfg(test)]
@@ -85,7 +128,9 @@ mod tests {
     #[test]
     fn every_bit_of_a_key_counts() {
         for (key, bits) in [(V4, 32), (V6, 128)] {
-            let entry = TxMemoEntry::new(&key, EPOCH, 3);
+            let mut entry = TxMemoEntry::EMPTY;
+            assert!(!entry.decides(&key, 0));
+            entry.remember(&key, EPOCH, 3);
             assert!(entry.decides(&key, EPOCH) && !entry.decides(&key, EPOCH + 2));
             assert!(!entry.decides(&TxMemoKey { ifindex: 8, ..key }, EPOCH));
             assert!(!entry.decides(&TxMemoKey { family: 10 - key.family, ..key }, EPOCH));

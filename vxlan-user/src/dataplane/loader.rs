@@ -12,7 +12,7 @@ use super::{
     error::{DataPlaneError, program_error},
     layout::MapLayout,
     memo::{self, MemoSize},
-    names, settings, tables,
+    names, sender_filter, settings, tables,
 };
 use crate::plan::Plan;
 
@@ -107,7 +107,10 @@ impl DataPlane {
 
     /// Fills the maps that the daemon owns. Nothing is attached yet, so order does not matter.
     pub fn fill(&mut self, plan: &Plan) -> Result<(), DataPlaneError> {
-        memo::changing(&mut self.bpf, |bpf| tables::fill(bpf, plan))
+        memo::changing(&mut self.bpf, |bpf| {
+            sender_filter::fill(bpf, plan)?;
+            tables::fill(bpf, plan)
+        })
     }
 
     /// Changes the addresses of the underlay interface that the programs use, at any time.
@@ -137,7 +140,10 @@ impl DataPlane {
     /// # Errors
     /// A change is refused; then none was made.
     pub fn change(&mut self, changes: &[crate::plan::Change]) -> Result<(), DataPlaneError> {
-        memo::changing(&mut self.bpf, |bpf| tables::change(bpf, changes))
+        memo::changing(&mut self.bpf, |bpf| {
+            sender_filter::add(bpf, changes)?;
+            tables::change(bpf, changes)
+        })
     }
 
     /// Describes the maps, for the record.

@@ -2,15 +2,15 @@
 //! behind a decision raises. The entries are the programs' own.
 
 use aya::{Ebpf, util::nr_cpus};
-use vxlan_common::table::RxMemoEntry;
+use vxlan_common::table::TxMemoEntry;
 
 use super::{error::DataPlaneError, tables::with_array};
 
-/// Entries of each CPU at least: 768 KiB for both memories.
+/// Entries of each CPU at least: 1.25 MiB for both memories.
 const MIN_ENTRIES: u32 = 4_096;
 /// Entries of each CPU at most.
 const MAX_ENTRIES: u32 = 65_536;
-/// Bytes of all CPUs' entries at most, in each of the two.
+/// Bytes of all CPUs' entries at most, in the larger of the two, that of `encap`.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The size of the maps `RX_MEMO` and `TX_MEMO`.
@@ -31,7 +31,7 @@ impl MemoSize {
 
     fn on_cpus(cpus: u32, members: u32) -> Self {
         let wanted = members.saturating_mul(4).clamp(MIN_ENTRIES, MAX_ENTRIES);
-        let room = MAX_BYTES / size_of::<RxMemoEntry>() as u64 / u64::from(cpus);
+        let room = MAX_BYTES / size_of::<TxMemoEntry>() as u64 / u64::from(cpus);
         let room = u32::try_from(room).unwrap_or(MAX_ENTRIES).max(1);
         let per_cpu = wanted.next_power_of_two().min(1 << room.ilog2());
         Self { per_cpu, cpus }
@@ -76,9 +76,9 @@ mod tests {
             (2, 1_025, 8_192),
             (2, 10_000, 65_536),
             (2, u32::MAX, 65_536),
-            (64, 10_000, 8_192),
-            (96, 10_000, 4_096),
-            (4_096, 10_000, 128),
+            (64, 10_000, 4_096),
+            (96, 10_000, 2_048),
+            (4_096, 10_000, 64),
         ] {
             let size = MemoSize::on_cpus(cpus, members);
             assert_eq!((size.per_cpu, size.total()), (per_cpu, per_cpu * cpus), "{cpus} {members}");

@@ -18,7 +18,7 @@
 //! pinned_map, link
 //! previous
 //! reader, fdb
-//! tables, settings
+//! tables, settings, sender_filter
 //! loader
 //! pinning, hook_fault
 //! attach_tc
@@ -50,6 +50,7 @@ mod pod;
 mod previous;
 mod probe_ring;
 mod reader;
+mod sender_filter;
 mod settings;
 mod syscall;
 mod tables;

@@ -19,10 +19,11 @@ const PEERS: &str = "PEERS";
 const VERSIONS: &str = "VERSIONS";
 
 /// Maps with entries of ours, as opposed to the compiler's sections and the logger's buffer.
-pub(super) const NAMES: [&str; 26] = [
+pub(super) const NAMES: [&str; 27] = [
     "SETTINGS",
     SOURCES,
     MAPPINGS,
+    "SENDER_FILTER",
     "ROUTES",
     "NETWORKS",
     "FLOOD_LISTS",
