@@ -103,6 +103,7 @@ fn empty(bpf: &mut Ebpf) {
         },
     );
     array(bpf, "FORGOTTEN", &0_u64);
+    array(bpf, "VERSIONS", &0_u32);
     daemon::refill_probes(bpf, MAX_ENTRIES / 2);
     array(bpf, "PEER_BUCKETS", &BucketState { packets: 0, bytes: 0 });
     array(bpf, "BUM_BUCKETS", &0_u64);
