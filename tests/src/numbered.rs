@@ -37,6 +37,8 @@ pub struct Tally {
     pub lost: u64,
     pub duplicates: u64,
     pub damaged: u64,
+    /// That arrived behind one with a higher number.
+    pub late: u64,
     /// Of those that were lost, the first ones.
     pub missing: Vec<u64>,
 }
@@ -166,7 +168,7 @@ fn datagram(number: u64) -> [u8; SIZE] {
 fn receive(socket: &UdpSocket, total: &AtomicU64) -> Result<Tally> {
     let mut seen: Vec<bool> = Vec::new();
     let mut tally = Tally::default();
-    let (mut different, mut last) = (0, Instant::now());
+    let (mut different, mut highest, mut last) = (0, 0, Instant::now());
     let mut buffer = [0; 2_048];
     loop {
         match socket.recv(&mut buffer) {
@@ -182,6 +184,8 @@ fn receive(socket: &UdpSocket, total: &AtomicU64) -> Result<Tally> {
                 if seen.len() <= slot {
                     seen.resize(slot + 1, false);
                 }
+                highest = highest.max(number);
+                tally.late += u64::from(number < highest);
                 match std::mem::replace(&mut seen[slot], true) {
                     true => tally.duplicates += 1,
                     false => different += 1,

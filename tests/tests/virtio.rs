@@ -11,9 +11,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     Netns, Ns, Run,
+    conserve::driver_stats,
     daemon::Daemon,
     kernel::left_out,
-    two_hosts::{Family, Side, Tunnel, TwoHosts},
+    traffic::udp_exchange,
+    two_hosts::{Family, OVERLAY, Side, Tunnel, TwoHosts},
     wait::wait_until,
 };
 use vxlan_user::host::VirtioFeatures;
@@ -22,6 +24,7 @@ use vxlan_user::host::VirtioFeatures;
 const CARDS: &str = "VXLAN_TEST_CARDS";
 const PATIENCE: Duration = Duration::from_secs(20);
 const BYTES: u64 = 2_000_000;
+const DATAGRAMS: u64 = 500;
 
 /// `xdp = "native"`, or no start.
 const TUNNEL: Tunnel<'_> =
@@ -101,12 +104,27 @@ fn card(mac: &str) -> Result<String> {
     Ok(found.context("no card")?.file_name().to_string_lossy().into_owned())
 }
 
-/// Pings and a stream each way, through the tunnel.
+/// Pings, a stream and datagrams each way, through the tunnel.
 fn assert_carries(cards: &Cards) -> Result<()> {
     for from in Side::BOTH {
         cards.ping(from, Family::V4, 10)?;
         cards.transfer(from, Family::V4, BYTES)?;
+        let (near, far) = (cards.ns(from), cards.ns(from.other()));
+        for size in [18, 1_400] {
+            let to = from.other().overlay(Family::V4);
+            let udp = udp_exchange(near, far, to, DATAGRAMS, size, 2_000)?;
+            ensure!((udp.received, udp.damaged) == (DATAGRAMS, 0), "{from:?}, {size} B: {udp:?}");
+        }
     }
+    Ok(())
+}
+
+/// A card's datagrams are redirected by default.
+fn assert_redirects(ns: &Ns) -> Result<()> {
+    let stats = driver_stats(ns, OVERLAY)?;
+    let queues = stats.iter().filter(|(name, _)| name.ends_with("_xdp_packets"));
+    let frames: u64 = queues.map(|(_, count)| count).sum();
+    ensure!(frames >= 2 * DATAGRAMS, "{frames} frames were redirected: {stats:?}");
     Ok(())
 }
 
@@ -131,6 +149,8 @@ fn two_cards_with_native_xdp() -> Result<()> {
     assert_carries(&cards)?;
     assert_native(&a, &cards.a)?;
     assert_native(&b, &cards.b)?;
+    assert_redirects(&cards.a)?;
+    assert_redirects(&cards.b)?;
     // A restart finds its program on the card.
     let mut a = a;
     a.terminate()?;

@@ -53,6 +53,10 @@ two_layouts! {
         /// Packets that passed every rule of receive. What was neither delivered nor dropped since
         /// was lost between XDP and TC.
         pub accepted: u64,
+        /// Those of them that XDP redirected into the hidden port.
+        pub redirected: u64,
+        /// Those of them that arrived at the overlay interface. The rest is on its way or lost.
+        pub arrived: u64,
         /// Packets handed to the underlay interface.
         pub tx_packets: u64,
         /// Their inner bytes.
@@ -72,7 +76,7 @@ two_layouts! {
     }
 }
 
-const _: () = assert!(size_of::<Counters>() == 8 * (8 + 4 + SLOTS));
+const _: () = assert!(size_of::<Counters>() == 8 * (10 + 4 + SLOTS));
 
 impl Counters {
     /// All zero.
@@ -80,6 +84,8 @@ impl Counters {
         rx_packets: 0,
         rx_bytes: 0,
         accepted: 0,
+        redirected: 0,
+        arrived: 0,
         tx_packets: 0,
         tx_bytes: 0,
         neighbour_replies: 0,
@@ -99,6 +105,8 @@ impl Counters {
         self.rx_packets += other.rx_packets;
         self.rx_bytes += other.rx_bytes;
         self.accepted += other.accepted;
+        self.redirected += other.redirected;
+        self.arrived += other.arrived;
         self.tx_packets += other.tx_packets;
         self.tx_bytes += other.tx_bytes;
         self.neighbour_replies += other.neighbour_replies;

@@ -91,10 +91,23 @@ pub(crate) fn tx_drop(failed: &Failed<TxDrop>) {
     add_drops(failed.slot, DropReason::Tx(failed.reason), failed.packets);
 }
 
-/// Counts a packet that passed every rule.
+/// Counts a packet that passed every rule, and whether it is redirected into the hidden port.
 #[inline(always)]
-pub(crate) fn accepted(slot: u32) {
-    update(slot, |counters| counters.accepted += 1);
+pub(crate) fn accepted(slot: u32, redirected: bool) {
+    update(slot, |counters| {
+        counters.accepted += 1;
+        counters.redirected += u64::from(redirected);
+    });
+}
+
+/// Counts a packet that was redirected, where it arrives.
+#[inline(always)]
+pub(crate) fn arrived(slot: u32, bytes: u64) {
+    update(slot, |counters| {
+        counters.arrived += 1;
+        counters.rx_packets += 1;
+        counters.rx_bytes += bytes;
+    });
 }
 
 /// Counts packets handed to the overlay.

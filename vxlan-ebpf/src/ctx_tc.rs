@@ -24,7 +24,7 @@ use vxlan_common::{
 
 use crate::{
     packet::{SkbInfo, View},
-    packet_ctx::PacketCtx,
+    packet_ctx::{PacketCtx, Tagged},
     policy::Sender,
     scratch::OuterRx,
 };
@@ -156,7 +156,7 @@ impl PacketCtx for Skb<'_> {
     }
 
     #[inline(always)]
-    fn tag(&self, _sender: &Sender, _destination_mac: Mac) -> Result<(), RxDrop> {
-        Ok(())
+    fn tag(&self, _sender: &Sender, _destination_mac: Mac) -> Result<Tagged, RxDrop> {
+        Ok(Tagged::Otherwise)
     }
 }

@@ -17,7 +17,11 @@ use vxlan_common::{
 };
 
 use crate::{
-    maps::SETTINGS, packet::View, packet_ctx::PacketCtx, policy::Sender, scratch::OuterRx,
+    maps::SETTINGS,
+    packet::View,
+    packet_ctx::{PacketCtx, Tagged},
+    policy::Sender,
+    scratch::OuterRx,
 };
 
 impl PacketCtx for XdpContext {
@@ -76,7 +80,7 @@ impl PacketCtx for XdpContext {
     }
 
     #[inline(always)]
-    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop> {
+    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<Tagged, RxDrop> {
         // Copied out: the entry may be written below.
         let Some(&GlobalSettings { tag, secret, .. }) = SETTINGS.get(0) else {
             return Err(RxDrop::NoHeadroom);
@@ -108,13 +112,14 @@ impl PacketCtx for XdpContext {
             frame.set(ethernet::field::DESTINATION, bytes).ok_or(RxDrop::NoHeadroom)?;
         }
         let tag = FrameTag { secret, ifindex: sender.network.ifindex, slot };
-        View::from_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)
+        View::from_xdp_metadata(self).set_tag(&tag).ok_or(RxDrop::NoHeadroom)?;
+        Ok(Tagged::Metadata)
     }
 }
 
 /// Replaces the destination MAC by the member's secret one.
 #[inline(always)]
-fn tag_mac(ctx: &XdpContext, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop> {
+fn tag_mac(ctx: &XdpContext, sender: &Sender, destination_mac: Mac) -> Result<Tagged, RxDrop> {
     let cast = if !destination_mac.is_group() {
         // The secret stands for this host's own address: there is no room for a station's.
         if !destination_mac.equals(&sender.network.mac) {
@@ -128,5 +133,7 @@ fn tag_mac(ctx: &XdpContext, sender: &Sender, destination_mac: Mac) -> Result<()
     };
     let secret = sender.member.tag;
     let secret = secret.with_last(secret.last() | cast as u8);
-    View::from_xdp(ctx).set(ethernet::field::DESTINATION, secret.octets()).ok_or(RxDrop::NoHeadroom)
+    let bytes = secret.octets();
+    View::from_xdp(ctx).set(ethernet::field::DESTINATION, bytes).ok_or(RxDrop::NoHeadroom)?;
+    Ok(Tagged::Otherwise)
 }

@@ -22,12 +22,13 @@ use crate::{
     maps::{CLOCK, LEARNED, SETTINGS},
     nat,
     outer_rx::{self, BadOuter},
-    packet_ctx::{AcceptedFrame, MAX_HEADERS_LEN, PacketCtx},
+    packet_ctx::{AcceptedFrame, MAX_HEADERS_LEN, PacketCtx, Tagged},
     peer_entry,
     policy::{self, Sender},
-    probe_rx, rate_limit, rx_memo,
+    probe_rx, rate_limit, redirect, rx_memo,
     scratch::{ChecksumResult, OuterRx, Rewritten, RxScratch, ScratchSlot, opaque},
-    straight, udp_checksum,
+    straight::{self, Decided},
+    udp_checksum,
 };
 
 /// The result for a packet that was not refused.
@@ -43,13 +44,29 @@ pub(crate) enum RxVerdict {
     Merged(u32),
 }
 
-/// [`run`] in XDP, after the short way. `None`: accepted by that.
+/// Where XDP has a packet go.
+pub(crate) enum XdpVerdict {
+    Pass,
+    Drop,
+    /// To the hidden port of this index.
+    Redirect(u32),
+}
+
+/// [`run`] in XDP, after the short way.
 #[inline(always)]
-pub(crate) fn run_xdp(ctx: &XdpContext) -> Result<Option<RxVerdict>, Refused> {
-    match straight::run(ctx).result()? {
-        None => Ok(None),
-        Some(epoch) => run(ctx, epoch).map(Some),
-    }
+pub(crate) fn run_xdp(ctx: &XdpContext) -> Result<XdpVerdict, Refused> {
+    let epoch = match straight::run(ctx).result()? {
+        Decided::Accepted(0) => return Ok(XdpVerdict::Pass),
+        Decided::Accepted(port) => return Ok(XdpVerdict::Redirect(port)),
+        Decided::Nothing(epoch) => epoch,
+    };
+    Ok(match run(ctx, epoch)? {
+        RxVerdict::NotOurs => XdpVerdict::Pass,
+        // XDP sees no merged packets, see `is_merged`.
+        RxVerdict::Probe | RxVerdict::Merged(_) => XdpVerdict::Drop,
+        RxVerdict::Accepted(AcceptedFrame { port: 0, .. }) => XdpVerdict::Pass,
+        RxVerdict::Accepted(AcceptedFrame { port, .. }) => XdpVerdict::Redirect(port),
+    })
 }
 
 /// Decides about a packet, and decapsulates what is accepted. The sender's right is
@@ -85,14 +102,12 @@ pub(crate) fn run<C: PacketCtx>(ctx: &C, epoch: u64) -> Result<RxVerdict, Refuse
         return Ok(RxVerdict::Merged(slot));
     }
     let results = (checksum, rewritten);
-    accept(ctx, settings, outer, &sender, results, epoch).map_err(|reason| Refused {
-        reason,
-        slot,
-        pair: None,
-    })?;
-    counters::accepted(slot);
+    let can_be_redirected = accept(ctx, settings, outer, &sender, results, epoch)
+        .map_err(|reason| Refused { reason, slot, pair: None })?;
+    let port = redirect::port(sender.network, can_be_redirected, outer.inner_len());
+    counters::accepted(slot, port != 0);
     let ifindex = sender.network.ifindex;
-    Ok(RxVerdict::Accepted(AcceptedFrame { ifindex, slot, len: outer.inner_len() }))
+    Ok(RxVerdict::Accepted(AcceptedFrame { ifindex, slot, len: outer.inner_len(), port }))
 }
 
 /// A VXLAN header that is wrong to us may be right to another VXLAN user of this host, if its VNI
@@ -104,6 +119,7 @@ fn is_other_users(bad: &BadOuter, settings: &GlobalSettings) -> bool {
 }
 
 /// Removes the outer headers of a packet that a member sent, checks the inner frame and tags it.
+/// Returns whether XDP may redirect it.
 #[inline(always)]
 fn accept<C: PacketCtx>(
     ctx: &C,
@@ -112,7 +128,7 @@ fn accept<C: PacketCtx>(
     sender: &Sender,
     (checksum, rewritten): (&mut ChecksumResult, &mut Rewritten),
     epoch: u64,
-) -> Result<(), RxDrop> {
+) -> Result<bool, RxDrop> {
     *checksum = if outer.has_checksum && settings.ignore_udp_checksum == 0 {
         let headers = outer.overhead() - VXLAN_LEN - UDP_LEN;
         udp_checksum::verify(&ctx.reach(headers as u32 + u32::from(outer.udp_len)), outer)
@@ -150,7 +166,7 @@ fn accept<C: PacketCtx>(
     policy::check_destination(inner, sender)?;
     mark_congestion(ctx, inner, outer.tos)?;
     clamp_segments(ctx, inner, sender);
-    ctx.tag(sender, inner.destination_mac)?;
+    let tagged = ctx.tag(sender, inner.destination_mac)?;
     rx_memo::keep(outer, inner, sender, epoch);
     if let Some(learned) = LEARNED.get_ptr_mut(sender.index) {
         let now = CLOCK.get(0).copied().unwrap_or(0);
@@ -158,7 +174,7 @@ fn accept<C: PacketCtx>(
         learning::learn_from(sender, inner, learned, now);
         nat::record(sender, outer, *opaque(rewritten), learned, now);
     }
-    Ok(())
+    Ok(tagged == Tagged::Metadata && inner.is_udp())
 }
 
 /// Copies a congestion mark from the outer header to the inner one (RFC 6040).

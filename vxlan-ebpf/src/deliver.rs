@@ -4,7 +4,7 @@
 //! This program never writes to the packet directly: a program that does makes the kernel copy a
 //! packet that a capture holds a clone of, before the program runs, and the copy has no metadata.
 
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::programs::{TcContext, XdpContext};
 use vxlan_common::{
     addr::Mac,
     bytes::{Bytes as _, HeaderWindow as _},
@@ -80,6 +80,28 @@ pub(crate) fn accepted(ctx: &TcContext, frame: &AcceptedFrame) -> Result<i32, Fa
     let verdict = verdict.ok_or_else(failed)?;
     counters::received(frame.slot, 1, frame.len.into());
     Ok(verdict)
+}
+
+/// Counts a frame that `decap` has redirected, where it arrives. `None`: another frame.
+#[inline(always)]
+pub(crate) fn arrived(ctx: &XdpContext) -> Option<()> {
+    let settings = SETTINGS.get(0)?;
+    let tag = View::from_xdp_metadata(ctx).tag()?;
+    // SAFETY: the kernel hands the program a valid `xdp_md`; the verifier rewrites this load.
+    let ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
+    if tag.secret != settings.secret || tag.ifindex != ifindex {
+        return None;
+    }
+    let (slot, first_byte) = tag.slot_and_byte();
+    if first_byte != 0 {
+        let frame = View::from_xdp(ctx);
+        let second = frame.window::<2>(ethernet::field::DESTINATION)?.byte(1);
+        frame.set(ethernet::field::DESTINATION, [first_byte, second])?;
+    }
+    // Else the compiler would compare the length above, which proves nothing to the verifier.
+    let len = View::from_xdp(core::hint::black_box(ctx)).len();
+    counters::arrived(slot, len as u64);
+    Some(())
 }
 
 /// Finds by its tag where a frame goes.

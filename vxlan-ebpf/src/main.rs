@@ -10,6 +10,7 @@
 //! frame from the wire can bring, and goes up as a plain frame, so that the NIC's own GRO merges
 //! the inner flow. [`deliver`] runs in TC ingress of the same interface: a frame with our tag is
 //! redirected into the overlay interface, any other goes on as if we were not there.
+//! Where it may, [`decap`] redirects UDP by itself: [`arrived`] counts it in the overlay interface.
 //!
 //! What the tables decide about a pair of hosts is remembered ([`memo`]); in XDP the commonest
 //! packet of such a pair takes a short way ([`straight`]).
@@ -18,15 +19,13 @@
 //! rules. Packets that were merged before it runs make a detour by which the kernel cuts them up
 //! again, see [`segment`]; so do those of a tunnel inside the overlay before [`encap`].
 //!
-//! A probe ends in [`decap`]: the daemon receives it through a ring buffer, and the packet is
-//! consumed.
+//! A probe ends in [`decap`]: the daemon takes it out of a ring buffer.
 //!
 //! Transmit. [`encap`] runs in TC egress of every overlay interface: it finds the member that owns
 //! the destination, puts one set of outer headers in front of the (GSO) frame and hands it to the
 //! neighbour layer of the underlay interface, which fills in the MAC addresses.
 //!
-//! Invariant: packets that are ours = delivered + probes + dropped by reason, and likewise on
-//! transmit.
+//! Invariant: packets that are ours = delivered + probes + dropped by reason; likewise on transmit.
 //!
 //! Only the entry points below turn a result into a verdict.
 //!
@@ -148,12 +147,9 @@ log_drop!(
 #[xdp]
 fn decap(ctx: XdpContext) -> u32 {
     match decap::run_xdp(&ctx) {
-        Ok(None | Some(decap::RxVerdict::NotOurs | decap::RxVerdict::Accepted(_))) => {
-            xdp_action::XDP_PASS
-        }
-        // XDP sees no merged packets, see `is_merged`.
-        Ok(Some(decap::RxVerdict::Merged(_))) => xdp_action::XDP_DROP,
-        Ok(Some(decap::RxVerdict::Probe)) => xdp_action::XDP_DROP,
+        Ok(decap::XdpVerdict::Pass) => xdp_action::XDP_PASS,
+        Ok(decap::XdpVerdict::Redirect(port)) => redirect::to_port(port),
+        Ok(decap::XdpVerdict::Drop) => xdp_action::XDP_DROP,
         Err(refused) => {
             if may_log() {
                 log_decap(&ctx, refused.reason as u8, refused.slot);
@@ -162,6 +158,12 @@ fn decap(ctx: XdpContext) -> u32 {
             xdp_action::XDP_DROP
         }
     }
+}
+
+/// XDP on an overlay interface: frames that `decap` has redirected. No other enters there.
+#[xdp]
+fn arrived(ctx: XdpContext) -> u32 {
+    if deliver::arrived(&ctx).is_some() { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
 /// TC ingress on the underlay interface.

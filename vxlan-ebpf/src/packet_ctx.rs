@@ -25,6 +25,17 @@ pub(crate) struct AcceptedFrame {
     pub(crate) slot: u32,
     /// Bytes of the frame.
     pub(crate) len: u32,
+    /// The hidden port, if XDP redirects the frame into it; else 0.
+    pub(crate) port: u32,
+}
+
+/// How a frame was tagged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tagged {
+    /// By metadata, which a redirected frame keeps.
+    Metadata,
+    /// By its destination MAC; or not at all, in TC.
+    Otherwise,
 }
 
 /// A received packet, as the hook has it.
@@ -61,5 +72,5 @@ pub(crate) trait PacketCtx {
 
     /// Tags the frame as one that may enter the overlay, if another program redirects it there.
     /// `destination_mac`: the frame's.
-    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<(), RxDrop>;
+    fn tag(&self, sender: &Sender, destination_mac: Mac) -> Result<Tagged, RxDrop>;
 }

@@ -5,6 +5,24 @@ use aya_ebpf::{
     helpers::generated::{bpf_check_mtu, bpf_redirect},
     programs::TcContext,
 };
+use vxlan_common::table::NetworkEntry;
+
+/// The hidden port that XDP redirects an accepted frame into; 0: the frame goes to `deliver`.
+///
+/// `can_be`: the frame is UDP, which the card's GRO merges for few, and its tag stays with it.
+/// Depends on the network and the protocol alone, so that a flow takes one way and stays in order.
+/// A frame that is too long for the pair, which the peer should not have sent, would be lost there.
+#[inline(always)]
+pub(crate) fn port(network: &NetworkEntry, can_be: bool, len: u32) -> u32 {
+    if can_be && len <= network.max_redirected { network.port } else { 0 }
+}
+
+/// Has the other end of a pair receive the frame, in XDP.
+#[inline(always)]
+pub(crate) fn to_port(port: u32) -> u32 {
+    // SAFETY: takes no pointers; the kernel checks the interface when it acts on the verdict.
+    unsafe { bpf_redirect(port, 0) as u32 }
+}
 
 /// Has the overlay interface receive the frame; returns the helper's verdict. `None`: the kernel
 /// refuses, or there is no such interface.

@@ -17,6 +17,7 @@ use vxlan_common::{
     wire::{
         ETH_LEN,
         ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+        ip::PROTOCOL_UDP,
     },
 };
 
@@ -25,13 +26,21 @@ use crate::{
     maps::{CLOCK, LEARNED, MEMBERS, NETWORKS, SETTINGS},
     memo,
     packet::View,
-    packet_ctx::PacketCtx as _,
+    packet_ctx::{PacketCtx as _, Tagged},
     policy::Sender,
-    rx_memo,
+    redirect, rx_memo,
     scratch::{OuterRx, Rewritten},
     straight_parse::{PlainFrame, parse_frame, parse_outer_ipv4, parse_outer_ipv6},
     strangers,
 };
+
+/// What was decided about a packet.
+pub(crate) enum Decided {
+    /// Accepted, and decapsulated; to be redirected to a hidden port unless that is 0.
+    Accepted(u32),
+    /// Nothing; the epoch for which the sender's right may be remembered.
+    Nothing(u64),
+}
 
 /// The result for a packet, in one word: this is a function of its own to the verifier, which has
 /// a register for it.
@@ -39,8 +48,8 @@ use crate::{
 pub(crate) struct Straight(u64);
 
 impl Straight {
-    /// Accepted, and decapsulated.
-    const ACCEPTED: Self = Self(u64::MAX);
+    /// Accepted, and decapsulated; the low bits are the hidden port to redirect to, or 0.
+    const ACCEPTED: u64 = 0b11 << 62;
     /// A packet of another form. Nothing was changed.
     const OTHER: Self = Self(memo::CHANGING);
     /// The packet is refused: the low 32 bits are a counter slot, those above them the reason.
@@ -53,7 +62,12 @@ impl Straight {
     /// A packet of this form whose sender's right is not remembered. Nothing was changed.
     #[inline(always)]
     const fn not_remembered(epoch: u64) -> Self {
-        Self(epoch & !Self::REFUSED)
+        Self(epoch & !Self::ACCEPTED)
+    }
+
+    #[inline(always)]
+    const fn accepted(port: u32) -> Self {
+        Self(Self::ACCEPTED | port as u64)
     }
 
     #[inline(always)]
@@ -66,9 +80,9 @@ impl Straight {
     /// # Errors
     /// The packet is refused.
     #[inline(always)]
-    pub(crate) fn result(self) -> Result<Option<u64>, Refused> {
-        if self.0 == Self::ACCEPTED.0 {
-            return Ok(None);
+    pub(crate) fn result(self) -> Result<Decided, Refused> {
+        if self.0 & Self::ACCEPTED == Self::ACCEPTED {
+            return Ok(Decided::Accepted(self.0 as u32));
         }
         if self.0 & Self::REFUSED != 0 {
             let reason = match (self.0 & !Self::REFUSED) >> 32 {
@@ -78,7 +92,7 @@ impl Straight {
             };
             return Err(Refused { reason, slot: self.0 as u32, pair: None });
         }
-        Ok(Some(self.0))
+        Ok(Decided::Nothing(self.0))
     }
 }
 
@@ -150,12 +164,14 @@ fn judge(
     }
     let slot = sender.member.slot;
     ctx.strip(&outer)?;
-    if ctx.tag(&sender, frame.destination_mac).is_err() {
+    let Ok(tagged) = ctx.tag(&sender, frame.destination_mac) else {
         return Some(Straight::refused(Straight::NO_HEADROOM, slot));
-    }
+    };
     counters::rewritten(slot, rewritten);
-    counters::accepted(slot);
-    Some(Straight::ACCEPTED)
+    let can_be_redirected = tagged == Tagged::Metadata && frame.protocol == PROTOCOL_UDP;
+    let port = redirect::port(sender.network, can_be_redirected, outer.inner_len());
+    counters::accepted(slot, port != 0);
+    Some(Straight::accepted(port))
 }
 
 /// The member of a remembered right, as the tables have it now.

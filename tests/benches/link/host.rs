@@ -182,7 +182,7 @@ impl Host {
         let mut daemon = None;
         match carrier.mode() {
             Some(mode) => {
-                let config = config(mode, peers);
+                let config = config(carrier, mode, peers);
                 daemon = Some(carrier.start(&ns, run, &name, &config)?);
             }
             None if carrier.tunnels() => {
@@ -244,8 +244,11 @@ impl Host {
     }
 }
 
-fn config(mode: &str, peers: usize) -> Config {
-    let config = Config::new("bench").set("address", OWN).set("xdp", mode).peer("peer-0", PEER);
+fn config(carrier: Carrier, mode: &str, peers: usize) -> Config {
+    let config = Config::new("bench").set("address", OWN).set("xdp", mode);
+    // As for a card. From a veth it is not the default, as senders there may leave checksums out.
+    let config = if carrier == Native { config.set("redirect", "on") } else { config };
+    let config = config.peer("peer-0", PEER);
     let more = 1..peers;
     let config = more
         .clone()

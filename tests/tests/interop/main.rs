@@ -22,6 +22,7 @@ mod meter;
 mod over_ipv6;
 mod path_mtu;
 mod private_path;
+mod redirect;
 mod replaced_host;
 mod rerouting;
 mod reserved;

@@ -10,7 +10,7 @@ use vxlan_tests::{
     daemon::Daemon,
     inject::inject,
     packet::{Eth, Icmp, Ipv4, Mac, Packet, Udp, Vxlan},
-    traffic::{ping_with, tcp_transfer},
+    traffic::{ping_with, tcp_transfer, udp_exchange},
     two_hosts::Family,
 };
 
@@ -89,11 +89,15 @@ struct Peers {
 
 impl Peers {
     fn new() -> Result<Self> {
+        Self::with(&configuration().to_string())
+    }
+
+    fn with(configuration: &str) -> Result<Self> {
         let pair = Pair::counted(Family::V4, Wire::Real)?;
         for ns in [&pair.a, &pair.b] {
             ns.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         }
-        let daemon = Daemon::start(&pair.a, &pair.run, "ours", &configuration())?;
+        let daemon = Daemon::start(&pair.a, &pair.run, "ours", configuration)?;
         pair.b.run(&format!(
             "ip link add {DEVICE} type vxlan external vnifilter local 203.0.113.2 dstport 4789"
         ))?;
@@ -165,6 +169,24 @@ fn each_vni_of_one_kernel_device_is_a_network_of_its_own() -> Result<()> {
             ensure!(transfer.intact() && transfer.bytes == BYTES, "VNI {vni}: {transfer:?}");
             peers.settle(&before, &[], Merging::TCP4)?;
         }
+    }
+    Ok(())
+}
+
+/// XDP redirects each network's datagrams into that network's interface.
+#[test]
+fn redirected_datagrams_stay_in_their_network() -> Result<()> {
+    let on = configuration().to_string().replace("[underlay]\n", "[underlay]\nredirect = \"on\"\n");
+    let peers = Peers::with(&on)?;
+    let (a, b) = (&peers.pair.a, &peers.pair.b);
+    for (number, vni) in (1..).zip(VNIS) {
+        let before = peers.read()?;
+        let udp = udp_exchange(b, a, [192, 168, number, 1].into(), 2_000, 200, 20_000)?;
+        ensure!((udp.sent, udp.received, udp.damaged) == (2_000, 2_000, 0), "VNI {vni}: {udp:?}");
+        let ours = peers.settle(&before, &[], Merging::None)?;
+        let others = ours.networks.iter().filter(|(other, _)| **other != vni);
+        let strays: u64 = others.map(|(_, network)| network.rx + network.delivered).sum();
+        ensure!(strays == 0, "VNI {vni}: {ours:?}");
     }
     Ok(())
 }

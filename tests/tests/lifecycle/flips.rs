@@ -111,7 +111,8 @@ fn planned(ns: &Ns) -> Result<(config::Config, UnderlayFacts, Plan)> {
         v4: Some([203, 0, 113, 2].into()),
         v6: None,
     };
-    let overlay = OverlayFacts { ifindex: ns.ifindex("vxlan43")?, mac: ns.mac("vxlan43")? };
+    let overlay =
+        OverlayFacts { ifindex: ns.ifindex("vxlan43")?, mac: ns.mac("vxlan43")?, redirect: None };
     let path = PLACES[0].path()?;
     let inherited = Inherited::default();
     let mut plan = Plan::new(&config, &underlay, &[], &inherited, &mut rand::rng());

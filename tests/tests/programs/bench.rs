@@ -181,8 +181,11 @@ impl Bench {
         let config = config::parse(text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"));
         let Host { v4, v6, .. } = host;
         let underlay = UnderlayFacts { ifindex: 2, mtu: UNDERLAY_MTU, v4, v6 };
-        let overlays: Vec<_> =
-            host.overlays.iter().map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
+        let overlays: Vec<_> = host
+            .overlays
+            .iter()
+            .map(|&(ifindex, mac)| OverlayFacts { ifindex, mac, redirect: None })
+            .collect();
         assert_eq!(overlays.len(), config.networks.len());
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.name.value.clone()).collect();
         let declared = |peer: &config::Peer| path_to(peer, peer.endpoint()?);

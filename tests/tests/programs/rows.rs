@@ -16,6 +16,7 @@ use crate::{
 
 pub(crate) const XDP_DROP: i32 = 1;
 pub(crate) const XDP_PASS: i32 = 2;
+pub(crate) const XDP_REDIRECT: i32 = 4;
 /// On to the next program, as if there were none.
 pub(crate) const TC_ACT_UNSPEC: i32 = -1;
 pub(crate) const TC_ACT_SHOT: i32 = 2;

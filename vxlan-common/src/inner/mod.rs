@@ -94,6 +94,13 @@ pub enum InnerError {
 }
 
 impl Inner {
+    /// UDP, fragments too. Depends on nothing but the protocol, so that all packets of a flow are
+    /// of one kind.
+    #[inline(always)]
+    pub const fn is_udp(&self) -> bool {
+        !matches!(self.kind, FrameKind::Arp) && self.upper == PROTOCOL_UDP
+    }
+
     /// No frame yet.
     pub const EMPTY: Self = Self {
         destination_mac: Mac::ZERO,

@@ -27,6 +27,11 @@ pub struct NetworkEntry {
     pub address6: Address,
     /// Limit of BUM frames per second.
     pub bum_limit: RateLimit,
+    /// The hidden port, through which `decap` redirects UDP in XDP into the overlay interface; 0:
+    /// every frame goes to `deliver`.
+    pub port: u32,
+    /// Bytes of the longest frame that is redirected: what the pair carries.
+    pub max_redirected: u32,
 }
 
 impl NetworkEntry {
@@ -55,6 +60,6 @@ pub struct FloodList {
 }
 
 abi! {
-    NetworkEntry: 56,
+    NetworkEntry: 64,
     FloodList: 260,
 }

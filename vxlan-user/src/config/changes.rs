@@ -102,6 +102,7 @@ fn underlay(before: &Underlay, now: &Underlay) -> Vec<&'static str> {
             public_address,
             port,
             xdp,
+            redirect,
             tc,
             source_port,
             unknown_vni,

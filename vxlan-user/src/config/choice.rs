@@ -76,6 +76,18 @@ choice! {
 }
 
 choice! {
+    /// Whether native XDP redirects accepted UDP into overlay interfaces.
+    RedirectMode {
+        /// Where the driver is known to redirect, and to receive whole checksums.
+        #[default] Auto = "auto",
+        /// Whatever the driver.
+        On = "on",
+        /// No packet.
+        Off = "off",
+    }
+}
+
+choice! {
     /// The UDP source port of the packets this host sends.
     SourcePort {
         /// One port per inner flow, 49152 to 65535.

@@ -30,8 +30,9 @@ mod tests;
 
 pub use changes::Changes;
 pub use choice::{
-    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
-    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource, XdpSetting,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, RedirectMode, ReservedBits, RouteTable,
+    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource,
+    XdpSetting,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use rules::MAX_FDB_ENTRIES;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::choice::{
-    NestedTunnels, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable, SourcePort, TagMode,
-    TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource, XdpSetting,
+    NestedTunnels, PeerSourcePort, PeerUdpChecksum, RedirectMode, ReservedBits, RouteTable,
+    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource,
+    XdpSetting,
 };
 use super::error::ConfigError;
 use super::vni::Vni;
@@ -117,6 +118,7 @@ pub struct Underlay {
     pub public_address: PerFamily,
     pub port: Located<u16>,
     pub xdp: Located<XdpSetting>,
+    pub redirect: RedirectMode,
     pub tc: TcMode,
     pub source_port: Located<SourcePort>,
     pub unknown_vni: UnknownVni,

@@ -39,6 +39,7 @@ mod peer_names;
 mod preflight;
 mod probing;
 mod reconcile;
+mod redirect;
 mod reload;
 mod reload_preparation;
 mod reload_requests;

@@ -63,7 +63,12 @@ impl DataPlane {
                 self.links.remove(&pins.xdp_link());
                 let program = self.classifier(names::DECAP_TC)?;
                 let program_id = program_id(program.info(), names::DECAP_TC)?;
-                Ok(Attachment { mode: AttachMode::Off, program_id, refused })
+                Ok(Attachment {
+                    mode: AttachMode::Off,
+                    program_id,
+                    refused,
+                    no_redirect: Vec::new(),
+                })
             }
         }
     }
@@ -103,7 +108,8 @@ impl DataPlane {
                 Ok(id) => {
                     let link = pin_xdp(program, id, &path, pinned.as_ref())?;
                     self.links.insert(path, link);
-                    return Ok(Ok(Attachment { mode, program_id, refused }));
+                    let no_redirect = Vec::new();
+                    return Ok(Ok(Attachment { mode, program_id, refused, no_redirect }));
                 }
                 Err(error) => {
                     let reason = explain_xdp(&error, mode, on.interface, modes);

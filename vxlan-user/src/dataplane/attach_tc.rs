@@ -94,6 +94,11 @@ impl DataPlane {
         hooks: TcHooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
+        let program = self.bpf.program_mut(names::ARRIVED).expect("there");
+        let program: &mut aya::programs::Xdp = program.try_into().expect("xdp");
+        if let Err(error) = program.attach(target.interface, aya::programs::xdp::XdpMode::Driver) {
+            eprintln!("SLICE: {error:?}");
+        }
         let path = pins.encap_link(vni);
         let stand_in = self.fd_of(names::DELIVER)?;
         let place = Place { name: names::ENCAP, target, at: TcAttachType::Egress, stand_in };
@@ -155,7 +160,7 @@ impl DataPlane {
 
     /// Detaches encap links of networks that are not in `vnis`.
     pub fn detach_encap_except(&self, vnis: &[u32], pins: &Pins) -> Result<(), DataPlaneError> {
-        for (vni, path) in pins.encap_links() {
+        for (vni, path) in pins.links_of(names::ENCAP) {
             if !vnis.contains(&vni) {
                 unpin_link(&path)?;
             }

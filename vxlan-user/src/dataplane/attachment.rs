@@ -35,6 +35,8 @@ pub struct AttachModes {
     pub allowed: Vec<AttachMode>,
     /// Modes that need not be tried.
     pub refused: Vec<Refusal>,
+    /// Why XDP redirects nothing into overlay interfaces, though it is native; absent: it does.
+    pub no_redirect: Option<String>,
     /// What keeps this driver, as it is set now, from native mode: the likely reason for a refusal.
     pub native_limits: Vec<String>,
 }
@@ -48,6 +50,9 @@ pub struct Attachment {
     /// Better modes that were tried.
     #[serde(default)]
     pub refused: Vec<Refusal>,
+    /// Why XDP redirects nothing into overlay interfaces, or into some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_redirect: Vec<String>,
 }
 
 impl Attachment {

@@ -75,6 +75,16 @@ impl DataPlane {
         self.held_hook(pins.encap_link(vni), names::ENCAP, ifindex, Some(TcxHook::Egress))
     }
 
+    /// Returns the link of `arrived` on one overlay interface.
+    pub fn arrived_hook(
+        &self,
+        ifindex: u32,
+        vni: u32,
+        pins: &Pins,
+    ) -> Result<HeldHook, DataPlaneError> {
+        self.held_hook(pins.arrived_link(vni), names::ARRIVED, ifindex, None)
+    }
+
     fn held_hook(
         &self,
         path: PathBuf,

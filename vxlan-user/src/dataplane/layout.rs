@@ -170,10 +170,12 @@ fn counter_fields() -> Vec<Field> {
 }
 
 /// Fields of [`Counters`] that are a single number.
-const COUNTED: [(&str, usize); 8] = [
+const COUNTED: [(&str, usize); 10] = [
     ("rx_packets", std::mem::offset_of!(Counters, rx_packets)),
     ("rx_bytes", std::mem::offset_of!(Counters, rx_bytes)),
     ("accepted", std::mem::offset_of!(Counters, accepted)),
+    ("redirected", std::mem::offset_of!(Counters, redirected)),
+    ("arrived", std::mem::offset_of!(Counters, arrived)),
     ("tx_packets", std::mem::offset_of!(Counters, tx_packets)),
     ("tx_bytes", std::mem::offset_of!(Counters, tx_bytes)),
     ("neighbour_replies", std::mem::offset_of!(Counters, neighbour_replies)),
@@ -206,7 +208,7 @@ mod tests {
     fn every_number_of_the_counters_has_a_name_of_its_own() {
         let mut names = counter_names();
         // Reasons have numbers to spare.
-        assert_eq!(names.len(), 8 + NatField::ALL.len() + DropReason::all().count());
+        assert_eq!(names.len(), 10 + NatField::ALL.len() + DropReason::all().count());
         let len = names.len();
         names.sort_by_key(|(_, at)| *at);
         names.dedup_by_key(|(_, at)| *at);

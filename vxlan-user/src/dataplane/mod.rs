@@ -17,15 +17,17 @@
 //! pins
 //! pinned_map, link
 //! previous
+//! in_flight
 //! reader, fdb
 //! tables, settings, sender_filter
 //! loader
 //! pinning, hook_fault
-//! attach_tc
+//! attach_tc, attach_arrived
 //! attach, undo, inherit, network_tables, probe_ring
 //! ```
 
 mod attach;
+mod attach_arrived;
 mod attach_tc;
 mod attachment;
 mod clock;
@@ -36,6 +38,7 @@ mod error;
 mod fdb;
 mod generation;
 mod hook_fault;
+mod in_flight;
 mod inherit;
 mod layout;
 mod link;

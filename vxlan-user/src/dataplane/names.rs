@@ -2,6 +2,8 @@
 
 /// XDP on the underlay interface.
 pub const DECAP: &str = "decap";
+/// XDP on an overlay interface.
+pub const ARRIVED: &str = "arrived";
 /// TC ingress on the underlay interface, without XDP.
 pub const DECAP_TC: &str = "decap_tc";
 /// TC ingress on the underlay interface, behind `decap`.
@@ -10,4 +12,4 @@ pub const DELIVER: &str = "deliver";
 pub const SEGMENTED: &str = "segmented";
 /// TC egress on an overlay interface.
 pub const ENCAP: &str = "encap";
-pub const PROGRAMS: [&str; 5] = [DECAP, DECAP_TC, DELIVER, ENCAP, SEGMENTED];
+pub const PROGRAMS: [&str; 6] = [ARRIVED, DECAP, DECAP_TC, DELIVER, ENCAP, SEGMENTED];

@@ -13,7 +13,7 @@ impl Pins {
     /// Returns the VNIs of the networks of all pinned links and maps, as far as this version can
     /// read these.
     pub fn network_vnis(&self) -> Vec<u32> {
-        let linked = self.encap_links().into_iter().map(|(vni, _)| vni);
+        let linked = self.links_of(super::names::ENCAP).into_iter().map(|(vni, _)| vni);
         let mapped = self.maps("NETWORK_BY_VNI").into_iter().flat_map(|path| vnis(&path));
         let mut all: Vec<u32> = linked.chain(mapped).collect();
         all.sort_unstable();

@@ -96,6 +96,10 @@ impl Pins {
         self.directory().join(format!("link_encap_{vni}"))
     }
 
+    pub(super) fn arrived_link(&self, vni: u32) -> PathBuf {
+        self.directory().join(format!("link_arrived_{vni}"))
+    }
+
     pub(super) fn segmented_link(&self) -> PathBuf {
         self.directory().join("link_segmented")
     }
@@ -106,10 +110,10 @@ impl Pins {
         all.filter(|path| is_link(path)).collect()
     }
 
-    /// Returns the paths of the pinned links of `encap`, with their VNIs.
-    pub(super) fn encap_links(&self) -> Vec<(u32, PathBuf)> {
-        let vni =
-            |path: &Path| path.file_name()?.to_str()?.strip_prefix("link_encap_")?.parse().ok();
+    /// Returns the paths of the pinned links of a program on overlay interfaces, with their VNIs.
+    pub(super) fn links_of(&self, program: &str) -> Vec<(u32, PathBuf)> {
+        let prefix = format!("link_{program}_");
+        let vni = |path: &Path| path.file_name()?.to_str()?.strip_prefix(&prefix)?.parse().ok();
         self.links().into_iter().filter_map(|path| Some((vni(&path)?, path))).collect()
     }
 

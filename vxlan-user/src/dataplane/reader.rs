@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap as StdHashMap, HashSet},
     net::{IpAddr, SocketAddr},
     os::fd::AsFd as _,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -16,6 +17,7 @@ use vxlan_common::{
     ABI_VERSION,
     addr::{Address, IPV4, IPV6},
     counters::Counters,
+    reason::{DropReason, RxDrop},
     table::{
         FdbEntry, FdbKey, Mapping, MemberState, NEIGHBOURS, Neighbour, NeighbourKey, NonMember,
         ObservedEndpoint, PeerEntry, SourceEntry, active_element,
@@ -26,6 +28,7 @@ use super::{
     entries::{MacEntry, MapUsage, NonMemberDrops},
     error::DataPlaneError,
     generation::Generation,
+    in_flight::{InFlight, SETTLED},
     pinned_map::{NOT_LOADED, capacity, open, read},
     pins::Pins,
     pod,
@@ -54,6 +57,7 @@ pub struct Reader {
     neighbours: HashMap<MapData, NeighbourKey, Neighbour>,
     mappings: HashMap<MapData, Mapping, SourceEntry>,
     capacities: [(&'static str, u64); 4],
+    in_flight: InFlight,
 }
 
 impl Reader {
@@ -123,6 +127,7 @@ impl Reader {
             neighbours: Map::HashMap(neighbours).try_into().map_err(read("NEIGHBOURS"))?,
             mappings: Map::HashMap(mappings).try_into().map_err(read("MAPPINGS"))?,
             capacities,
+            in_flight: InFlight::default(),
         })
     }
 
@@ -179,7 +184,22 @@ impl Reader {
     }
 
     /// Returns the counters of one slot, summed over all CPUs, with what its owner had before.
+    /// What XDP redirected and is known to be lost is among the drops, see [`Reader::is_open`].
     pub fn counters(&self, slot: u32) -> Result<Counters, DataPlaneError> {
+        let mut sum = self.sum(slot)?;
+        let lost = self.in_flight.lost(slot, sum.redirected, sum.arrived, Instant::now());
+        sum.drops[DropReason::Rx(RxDrop::RedirectFailed).index()] += lost;
+        Ok(sum)
+    }
+
+    /// Returns whether another reading, after [`Reader::SETTLED`], may tell of more lost frames.
+    pub fn is_open(&self, slot: u32, counters: &Counters) -> bool {
+        self.in_flight.is_open(slot, counters.redirected, counters.arrived)
+    }
+
+    pub const SETTLED: Duration = SETTLED;
+
+    fn sum(&self, slot: u32) -> Result<Counters, DataPlaneError> {
         let mut sum = self.counted(slot)?;
         let Some(owner) = self.names.owner(slot as usize) else { return Ok(sum) };
         if let Some(carried) = self.carried.slots.get(owner) {

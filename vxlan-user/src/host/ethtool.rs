@@ -1,6 +1,6 @@
 //! What a driver reports through ethtool(8)'s ioctl: its name, its queues, which packets it merges.
-//! What it does not say is not known, which is no error. Changes nothing but the offloads of hidden
-//! ports.
+//! What it does not say is not known, which is no error. Changes nothing but the offloads of
+//! interfaces that this program makes.
 
 use std::{
     ffi::c_char,
@@ -18,6 +18,7 @@ const SIOCETHTOOL: u32 = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
+const ETHTOOL_SGRO: u32 = 0x2c;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
@@ -82,6 +83,13 @@ impl DriverInfo {
 /// cuts up GSO packets and completes checksums before.
 pub(super) fn switch_offloads_off(interface: &str) -> io::Result<()> {
     Ethtool::new(interface)?.switch_transmit_offloads_off()
+}
+
+/// Has the kernel merge what that interface receives, for sockets that want it (`UDP_GRO`).
+pub fn switch_gro_on(interface: &str) -> io::Result<()> {
+    // `struct ethtool_value`: the command, and a number.
+    // SAFETY: the structure has two words.
+    unsafe { Ethtool::new(interface)?.run(&mut [ETHTOOL_SGRO, 1]) }
 }
 
 struct Ethtool {

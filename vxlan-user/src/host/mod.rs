@@ -64,7 +64,7 @@ pub use address::InterfaceAddress;
 pub use connection::Host;
 pub use echo::{EchoReply, EchoSocket};
 pub use error::HostError;
-pub use ethtool::{Channels, DriverInfo, Offload};
+pub use ethtool::{Channels, DriverInfo, Offload, switch_gro_on};
 pub use headers::OuterHeaders;
 pub use host_view::HostView;
 pub use icmp::{IcmpListener, IcmpMessage};

@@ -1,8 +1,11 @@
 //! Takes snapshots: reads the tables of the data plane, and adds what the daemon reports.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{sync::Arc, thread, time::SystemTime};
 
-use vxlan_common::reason::{DropReason, RxDrop};
+use vxlan_common::{
+    counters::Counters,
+    reason::{DropReason, RxDrop},
+};
 
 use super::{
     attribution::is_counted_for,
@@ -69,8 +72,18 @@ impl SnapshotSource {
     pub fn snapshot(&self) -> Result<Snapshot, DataPlaneError> {
         let mut traffic = Vec::new();
         let mut drops = Vec::new();
+        let mut slots = Vec::new();
         for (number, owner) in self.reader.names().owners() {
-            let counters = self.reader.counters(number)?;
+            slots.push((number, owner, self.reader.counters(number)?));
+        }
+        let open = |(slot, _, counters): &(u32, _, Counters)| self.reader.is_open(*slot, counters);
+        if slots.iter().any(open) {
+            thread::sleep(Reader::SETTLED);
+            for (slot, _, counters) in slots.iter_mut().filter(|slot| open(slot)) {
+                *counters = self.reader.counters(*slot)?;
+            }
+        }
+        for (number, owner, counters) in slots {
             let peer: Option<Arc<str>> = owner.peer.as_deref().map(Arc::from);
             for reason in DropReason::all() {
                 let packets = counters.dropped(reason);

@@ -38,6 +38,17 @@ impl UnderlayFacts {
 pub struct OverlayFacts {
     pub ifindex: u32,
     pub mac: [u8; 6],
+    /// Absent: XDP redirects nothing into the interface.
+    pub redirect: Option<RedirectTarget>,
+}
+
+/// Where XDP redirects frames that are to arrive at an overlay interface.
+#[derive(Clone, Copy, Debug)]
+pub struct RedirectTarget {
+    /// The hidden port.
+    pub ifindex: u32,
+    /// That of both ends of the pair.
+    pub mtu: u32,
 }
 
 /// Derives the MAC address of an overlay interface: locally administered, unicast (IEEE 802,

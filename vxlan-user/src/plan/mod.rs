@@ -26,8 +26,8 @@ mod tests;
 pub use address::entry_endpoint;
 pub use contents::{Plan, RouteEntry};
 pub use facts::{
-    LearnedEndpoint, OverlayFacts, PeerPath, UnderlayFacts, default_overlay_mtu, known_endpoint,
-    overhead, overlay_mac, unfit_endpoint, unfit_on_link,
+    LearnedEndpoint, OverlayFacts, PeerPath, RedirectTarget, UnderlayFacts, default_overlay_mtu,
+    known_endpoint, overhead, overlay_mac, unfit_endpoint, unfit_on_link,
 };
 pub use learned::{Endpoints, Moves, Taken};
 pub use membership::{Memberships, Moved};

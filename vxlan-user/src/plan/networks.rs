@@ -9,12 +9,13 @@ use vxlan_common::{
         FdbEntry, FdbKey, FloodList, LOCAL, LOCAL_STATIONS, MAX_FLOOD_MEMBERS, MemberEntry,
         NetworkAddress, NetworkEntry, Owner, RateLimit, TaggedMember,
     },
+    wire::ETH_LEN,
 };
 
 use super::{
     address::{directed_broadcast, family_address, network_address, vni_bytes},
     contents::{Plan, RouteEntry},
-    facts::OverlayFacts,
+    facts::{OverlayFacts, RedirectTarget},
     peer::{self, BURST},
     secrets::secret_mac,
     slots::Slots,
@@ -23,6 +24,8 @@ use crate::config::{self, Config, NestedTunnels, UnknownUnicast, UnspecifiedSour
 
 /// The index of an overlay interface that does not exist yet. No interface has it.
 const NOT_MADE: u32 = 0;
+/// What a veth pair carries beside its MTU.
+const LINK_LEN: u32 = ETH_LEN as u32;
 
 impl Plan {
     /// Adds a network and its members. Its overlay interface is filled in by
@@ -59,6 +62,8 @@ impl Plan {
             mac: Mac::ZERO,
             address: icmp_source(network, true).first(),
             address6: icmp_source(network, false),
+            port: 0,
+            max_redirected: 0,
             bum_limit: RateLimit::per_second(network.broadcast_rate.into(), BURST, 1),
         });
 
@@ -138,6 +143,7 @@ impl Plan {
     pub fn set_overlays(&mut self, overlays: &[OverlayFacts]) {
         for (network, overlay) in self.networks.iter_mut().zip(overlays) {
             network.ifindex = overlay.ifindex;
+            set_redirect(network, overlay.redirect);
             network.mac = Mac::new(overlay.mac);
         }
         self.apply_overlays();
@@ -148,9 +154,26 @@ impl Plan {
         let network = self.networks.get_mut(index)?;
         let before = network.ifindex;
         network.ifindex = overlay.ifindex;
+        set_redirect(network, overlay.redirect);
         network.mac = Mac::new(overlay.mac);
         self.apply_overlays();
         Some(before)
+    }
+
+    /// Has XDP redirect nothing into the overlay interface of a network any more.
+    pub fn keep_from_redirect(&mut self, index: usize) {
+        if let Some(network) = self.networks.get_mut(index) {
+            set_redirect(network, None);
+        }
+    }
+
+    /// Has XDP redirect frames for another MTU of a network's pair. Returns whether it redirects
+    /// any.
+    pub fn set_redirected_mtu(&mut self, index: usize, mtu: u32) -> bool {
+        let network = self.networks.get_mut(index).filter(|network| network.port != 0);
+        let Some(network) = network else { return false };
+        network.max_redirected = mtu + LINK_LEN;
+        true
     }
 
     /// Writes the overlay interfaces of the networks into what refers to them.
@@ -170,6 +193,11 @@ impl Plan {
             }
         }
     }
+}
+
+fn set_redirect(network: &mut NetworkEntry, to: Option<RedirectTarget>) {
+    network.port = to.map_or(0, |to| to.ifindex);
+    network.max_redirected = to.map_or(0, |to| to.mtu + LINK_LEN);
 }
 
 /// Returns the address that ICMP messages into the overlay come from: the first one of a family on

@@ -8,13 +8,13 @@ use vxlan_tests::{
 };
 
 use super::{
-    plane::{Counted, Fdb, FuzzPlane, record},
+    plane::{Counted, Fdb, FuzzPlane, REDIRECTED_MTU, record},
     setups::Setup,
 };
 use crate::{
     bench::Program,
     daemon::ProbeEvent,
-    rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, XDP_DROP, XDP_PASS},
+    rows::{TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC, XDP_DROP, XDP_PASS, XDP_REDIRECT},
 };
 
 pub(super) struct Comparison<'a> {
@@ -306,6 +306,20 @@ fn alternatives(fate: &Fate) -> Vec<Fate> {
     }
 }
 
+/// UDP, or a fragment of it, that the hidden port carries.
+fn is_redirected(inner: &[u8]) -> bool {
+    let protocol = match inner.get(12..14) {
+        Some([0x08, 0x00]) => inner.get(23),
+        // A fragment header that is whole.
+        Some([0x86, 0xdd]) if inner.get(20) == Some(&44) => {
+            inner.get(54).filter(|_| inner.get(18..20).is_some_and(|length| length >= &[0, 8][..]))
+        }
+        Some([0x86, 0xdd]) => inner.get(20),
+        _ => None,
+    };
+    protocol == Some(&17) && inner.len() <= 14 + REDIRECTED_MTU as usize
+}
+
 /// Verdict and bytes, unless the packet is gone.
 fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Option<&'f [u8]>) {
     let dropped = if program == Program::Decap { XDP_DROP } else { TC_ACT_SHOT };
@@ -315,6 +329,7 @@ fn expected<'f>(program: Program, fate: &'f Fate, frame: &'f [u8]) -> (i32, Opti
         Fate::NotOurs => (XDP_PASS, Some(frame)),
         Fate::Refused(_) | Fate::Probe(_) | Fate::Flooded(_) => (dropped, None),
         Fate::Accepted { inner, .. } if in_tc => (TC_ACT_REDIRECT, Some(inner)),
+        Fate::Accepted { inner, .. } if is_redirected(inner) => (XDP_REDIRECT, Some(inner)),
         Fate::Accepted { inner, .. } => (XDP_PASS, Some(inner)),
         Fate::Sent { outer, .. } => (TC_ACT_REDIRECT, Some(outer)),
         Fate::Answered { reply, .. } | Fate::TooBig { reply, .. } => (TC_ACT_REDIRECT, Some(reply)),

@@ -21,8 +21,8 @@ use vxlan_user::{
     config,
     dataplane::{DataPlane, LoadOptions, names},
     plan::{
-        Inherited, LearnedEndpoint, Memberships, Moved, OverlayFacts, PeerPath, Plan, Secrets,
-        UnderlayFacts, peer_entry,
+        Inherited, LearnedEndpoint, Memberships, Moved, OverlayFacts, PeerPath, Plan,
+        RedirectTarget, Secrets, UnderlayFacts, peer_entry,
     },
 };
 
@@ -59,6 +59,11 @@ pub(super) struct RunResult<'a> {
     pub(super) verdict: i32,
     pub(super) bytes: &'a [u8],
 }
+
+/// The hidden port of every network; nobody has it.
+const HIDDEN_IFINDEX: u32 = 9_999;
+/// So that there are datagrams that are too long to be redirected.
+pub(super) const REDIRECTED_MTU: u32 = 300;
 
 /// What is counted, by direction, kind, peer and VNI.
 pub(super) type Counted = BTreeMap<String, u64>;
@@ -113,9 +118,10 @@ impl FuzzPlane {
                 IpAddr::V6(v6) => Some(*v6),
             }),
         };
+        let redirect = Some(RedirectTarget { ifindex: HIDDEN_IFINDEX, mtu: REDIRECTED_MTU });
         let overlays = setup.overlays.iter();
         let overlays: Vec<_> =
-            overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac }).collect();
+            overlays.map(|&(ifindex, mac)| OverlayFacts { ifindex, mac, redirect }).collect();
         let learned: Vec<_> = setup.config.peers.iter().map(learned).collect();
         let peers = config.peers.iter().zip(&setup.config.peers).zip(&learned);
         let paths: Vec<_> =

@@ -44,6 +44,9 @@ pub(super) fn table(snapshot: &Snapshot, tag: Option<&str>) -> String {
     for refused in xdp.iter().flat_map(|xdp| &xdp.refused) {
         text += &format!("\nno {} XDP: {}\n", refused.mode.label(), refused.reason);
     }
+    for reason in xdp.iter().flat_map(|xdp| &xdp.no_redirect) {
+        text += &format!("\nno redirect: {reason}\n");
+    }
     for fault in &underlay.hooks.faults {
         text += &format!("\nhooks: {fault}\n");
     }
@@ -60,6 +63,7 @@ pub(super) fn json(snapshot: &Snapshot, tag: Option<&str>) -> Value {
         "xdp": xdp.map(|xdp| xdp.mode.label()),
         "program_id": xdp.map(|xdp| xdp.program_id),
         "refused": xdp.map_or(&[][..], |xdp| &xdp.refused),
+        "no_redirect": xdp.map_or(&[][..], |xdp| &xdp.no_redirect),
         "tag": tag,
         "hooks": {
             "faults": underlay.hooks.faults,

@@ -49,6 +49,7 @@ pub(super) fn underlay(
         public_address: per_family(&section, "public_address", problems),
         port,
         xdp: scalar::choice(&section, "xdp", problems),
+        redirect: scalar::choice(&section, "redirect", problems).value,
         tc: scalar::choice(&section, "tc", problems).value,
         source_port: scalar::choice(&section, "source_port", problems),
         unknown_vni: scalar::choice(&section, "unknown_vni", problems).value,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::super::{Config, parse};
 use super::super::{
     ConfigError, Located, Member, Metrics, NestedTunnels, Network, Node, OuterField, Peer,
-    PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, ReservedBits, RouteTable, SourcePort,
-    TagMode, TcMode, UdpChecksumPolicy, Underlay, UnknownUnicast, UnknownVni, UnspecifiedSource,
-    Vni, XdpSetting, load,
+    PeerSourcePort, PeerUdpChecksum, PerFamily, Probe, RedirectMode, ReservedBits, RouteTable,
+    SourcePort, TagMode, TcMode, UdpChecksumPolicy, Underlay, UnknownUnicast, UnknownVni,
+    UnspecifiedSource, Vni, XdpSetting, load,
 };
 use super::{EXAMPLE, LEARNING, TWO_PEERS, edited, read};
 
@@ -39,6 +39,7 @@ fn the_complete_example_has_exactly_these_values() {
             udp_checksum: UdpChecksumPolicy::Verify,
             ttl: OuterField::Fixed(64),
             dscp: OuterField::Fixed(0),
+            redirect: RedirectMode::Auto,
             tc: TcMode::Auto,
             tag: Located::from_default(TagMode::Auto),
         },

@@ -7,9 +7,9 @@ use super::super::choice::Choice;
 use super::super::rules::KERNEL_PORTS;
 use super::super::text::schema::{SECTIONS, ValueKind};
 use super::super::{
-    NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, ReservedBits, RouteTable,
-    SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni, UnspecifiedSource,
-    XdpSetting, parse,
+    NestedTunnels, OuterField, PeerSourcePort, PeerUdpChecksum, RedirectMode, ReservedBits,
+    RouteTable, SourcePort, TagMode, TcMode, UdpChecksumPolicy, UnknownUnicast, UnknownVni,
+    UnspecifiedSource, XdpSetting, parse,
 };
 use super::{EXAMPLE, edited, read};
 
@@ -112,6 +112,7 @@ fn the_documented_types_and_defaults_are_those_of_the_code() {
                 ("[[network]]", "max_stations") => network.max_stations.to_string(),
                 ("[[network]]", "blackhole") => network.blackhole.to_string(),
                 ("[[network]]", "route_table") => format!("\"{}\"", RouteTable::default()),
+                ("[underlay]", "redirect") => format!("\"{}\"", RedirectMode::default()),
                 ("[underlay]", "tc") => format!("\"{}\"", TcMode::default()),
                 ("[underlay]", "tag") => format!("\"{}\"", TagMode::default()),
                 ("[metrics]", "listen") => format!("\"{}\"", config.metrics.listen),
@@ -156,6 +157,7 @@ fn every_word_of_every_list_is_documented_and_accepted() {
         ("[underlay]", "xdp", words::<XdpSetting>(), "xdp = \"auto\""),
         ("[underlay]", "source_port", words::<SourcePort>(), "source_port = \"flow\"\nunknown"),
         ("[underlay]", "unknown_vni", words::<UnknownVni>(), "unknown_vni = \"drop\""),
+        ("[underlay]", "redirect", words::<RedirectMode>(), "port = 4789\nxdp"),
         ("[underlay]", "tc", words::<TcMode>(), "port = 4789\nxdp"),
         ("[underlay]", "tag", words::<TagMode>(), "port = 4789\nxdp"),
         ("[underlay]", "reserved_bits", words::<ReservedBits>(), "port = 4789\nxdp"),

@@ -42,8 +42,8 @@ fn keys_and_sections() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\nmtu = 1400",
             &["5: [underlay] has no key \"mtu\". That key belongs in [[network]]; [underlay] \
-                has: interface, address, public_address, port, xdp, tc, source_port, unknown_vni, \
-                reserved_bits, udp_checksum, ttl, dscp, tag."],
+                has: interface, address, public_address, port, xdp, redirect, tc, source_port, \
+                unknown_vni, reserved_bits, udp_checksum, ttl, dscp, tag."],
         ),
         row(
             "endpoint = \"192.0.2.7\"",
@@ -66,8 +66,8 @@ fn keys_and_sections() {
             "interface = \"ens4\"",
             "interface = \"ens4\"\nlearning = true",
             &["5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
-                address, public_address, port, xdp, tc, source_port, unknown_vni, reserved_bits, \
-                udp_checksum, ttl, dscp, tag."],
+                address, public_address, port, xdp, redirect, tc, source_port, unknown_vni, \
+                reserved_bits, udp_checksum, ttl, dscp, tag."],
         ),
         row(
             "[[peer]]\nname = \"office\"",
@@ -212,8 +212,8 @@ fn a_hundred_mistakes_list_the_keys_of_a_section_once() {
         "interface = \"ens4\"\nlearning = true\nl2miss = true\nmtu = 1400",
         &[
             "5: [underlay] has no key \"learning\". Remove it, or write one of: interface, \
-             address, public_address, port, xdp, tc, source_port, unknown_vni, reserved_bits, \
-             udp_checksum, ttl, dscp, tag.",
+             address, public_address, port, xdp, redirect, tc, source_port, unknown_vni, \
+             reserved_bits, udp_checksum, ttl, dscp, tag.",
             "6: [underlay] has no key \"l2miss\". Remove it.",
             "7: [underlay] has no key \"mtu\". That key belongs in [[network]].",
         ],

@@ -113,6 +113,7 @@ pub(in crate::config) static UNDERLAY: Schema = Schema {
         key("public_address", ValueKind::TextOrList, "\"203.0.113.10\""),
         key("port", ValueKind::Number, "4789"),
         key("xdp", ValueKind::Text, "\"auto\""),
+        key("redirect", ValueKind::Text, "\"auto\""),
         key("tc", ValueKind::Text, "\"auto\""),
         key("source_port", ValueKind::Text, "\"flow\""),
         key("unknown_vni", ValueKind::Text, "\"drop\""),

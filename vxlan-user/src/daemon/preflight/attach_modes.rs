@@ -4,6 +4,7 @@
 //! (`netif_elide_gro`). Also lists what keeps a driver from native XDP, with
 //! the remedy. The kernel decides; the list only explains a refusal.
 
+use super::redirecting;
 use crate::{
     attach_mode::AttachMode,
     config::{Config, TcMode, XdpSetting},
@@ -41,12 +42,14 @@ pub(in crate::daemon) fn for_host(
         modes.retain(|mode| *mode == AttachMode::Off);
         refused.push(Refusal { mode: AttachMode::Native, reason });
     }
-    let native_limits = if modes.contains(&AttachMode::Native) {
-        native_limits(&DriverInfo::read(&underlay.name, underlay.mac), &underlay.name, underlay.mtu)
-    } else {
-        Vec::new()
-    };
-    Ok(AttachModes { allowed: modes, refused, native_limits })
+    if !modes.contains(&AttachMode::Native) {
+        return Ok(AttachModes { allowed: modes, refused, ..AttachModes::default() });
+    }
+    let device = DriverInfo::read(&underlay.name, underlay.mac);
+    let native_limits = native_limits(&device, &underlay.name, underlay.mtu);
+    let (mode, networks) = (config.underlay.redirect, config.networks.len());
+    let no_redirect = redirecting::obstacle(mode, networks, device.driver.as_deref());
+    Ok(AttachModes { allowed: modes, refused, no_redirect, native_limits })
 }
 
 /// Chooses the hook of TC programs: the configured kind, or what this kernel has.

@@ -9,6 +9,7 @@ mod host;
 pub(in crate::daemon) mod keys;
 mod metrics_listener;
 mod networks;
+mod redirecting;
 mod result;
 mod settings;
 mod underlay_conflicts;

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::{
+    attach_mode::AttachMode,
     config::{self, Config},
     dataplane::AttachModes,
-    host::UnderlayLink,
-    plan::{UnderlayFacts, default_overlay_mtu, unfit_endpoint},
+    host::{Overlay, UnderlayLink},
+    plan::{RedirectTarget, UnderlayFacts, default_overlay_mtu, unfit_endpoint},
     probe::Key,
     state::HostState,
 };
@@ -44,6 +45,14 @@ impl Preflight {
         let own = self.underlay.addresses.iter().map(|own| own.address);
         let public = self.config.underlay.public_address.addresses().map(IpNet::from);
         unfit_endpoint(endpoint, &own.chain(public).collect::<Vec<_>>())
+    }
+
+    /// Returns where XDP redirects frames that are to arrive at an overlay interface.
+    pub fn redirect_target(&self, overlay: &Overlay, mtu: u32) -> Option<RedirectTarget> {
+        let modes = &self.attach_modes;
+        let native = modes.allowed.contains(&AttachMode::Native);
+        let target = RedirectTarget { ifindex: overlay.hidden_ifindex, mtu };
+        (native && modes.no_redirect.is_none()).then_some(target)
     }
 
     /// Lists the addresses that packets leave from, for a message.

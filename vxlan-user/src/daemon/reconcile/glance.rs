@@ -39,6 +39,9 @@ impl Glance {
         let networks = running.state.networks.iter().zip(&running.plan.networks);
         let some = networks.cycle().skip(turn * GLANCE % running.plan.networks.len().max(1));
         for (record, network) in some.take(GLANCE.min(running.plan.networks.len())) {
+            if network.port != 0 {
+                glance.see(Some(plane.arrived_hook(network.ifindex, record.vni, pins)));
+            }
             match record.tc {
                 Some(TcHook::Netlink) => glance.filters.push(network.ifindex),
                 _ => glance.see(Some(plane.egress_hook(network.ifindex, record.vni, pins))),

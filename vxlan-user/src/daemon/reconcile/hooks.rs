@@ -73,6 +73,7 @@ impl<'a> HooksPass<'a> {
         let all = running.plan.networks.len().min(running.preflight.config.networks.len());
         let end = all.min(self.next + NETWORKS_IN_A_TURN);
         for network in self.next..end {
+            self.arrived(running, network);
             if let Some(fault) = self.transmit(running, network).await {
                 self.lost.push((network, fault));
             }
@@ -139,6 +140,38 @@ impl<'a> HooksPass<'a> {
             running.plane.move_ingress_filter(interface, running.attachment.mode)?;
         }
         receive_fault(self.directories, self.host, running, ifindex).await
+    }
+
+    /// Makes `arrived` of a network good; else XDP redirects nothing there any more.
+    fn arrived(&mut self, running: &mut ActivePlane, network: usize) {
+        let pins = &self.directories.pins;
+        let ActivePlane { plane, plan, state, attachment, .. } = running;
+        let Some(record) = state.networks.get(network) else { return };
+        let Some(planned) = plan.networks.get(network).filter(|planned| planned.port != 0) else {
+            return;
+        };
+        let (vni, name, ifindex) = (record.vni, record.interface.as_str(), planned.ifindex);
+        let hook = plane.arrived_hook(ifindex, vni, pins);
+        let found = match hook.and_then(|hook| hook.fault()) {
+            Ok(None) => return,
+            Ok(Some(fault)) => fault.to_string(),
+            Err(error) => error.to_string(),
+        };
+        match plane.attach_arrived(AttachTarget { interface: name, ifindex }, vni, pins) {
+            Ok(_) => {
+                self.restored += 1;
+                tracing::warn!(vni, "arrived on {name} {found}; it is attached again");
+            }
+            Err(error) => {
+                plan.keep_from_redirect(network);
+                let written = plane.set_redirect(plan, network);
+                self.faults.extend(written.err().map(|error| error.to_string()));
+                let reason = format!("network {vni}: {error}");
+                tracing::warn!("XDP redirects nothing any more: {reason}");
+                attachment.no_redirect.push(reason);
+                state.underlay.xdp = Some(attachment.clone());
+            }
+        }
     }
 
     /// Makes `encap` of a network good. Returns why no packet of the network can be sent.
@@ -218,7 +251,8 @@ pub(super) fn attach_receive(
     let on = AttachTarget { interface, ifindex };
     let modes = &running.preflight.attach_modes;
     let receive = ReceiveTarget { on, modes, previous: Some(&running.attachment) };
-    let attachment = running.plane.attach_receive(receive, hooks, &directories.pins)?;
+    let mut attachment = running.plane.attach_receive(receive, hooks, &directories.pins)?;
+    attachment.no_redirect.clone_from(&running.attachment.no_redirect);
     running.state.underlay.xdp = Some(attachment.clone());
     running.attachment = attachment;
     Ok(())

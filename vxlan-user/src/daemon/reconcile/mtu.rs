@@ -17,10 +17,11 @@ impl Reconciler<'_> {
     /// Plans for each overlay interface whose network declares no MTU the one that the MTU of the
     /// underlay allows. [`super::overlays`] sets it. Returns whether an MTU has changed.
     pub(super) fn plan_overlay_mtus(&mut self, running: &mut ActivePlane) -> bool {
-        let ActivePlane { preflight, state, .. } = running;
+        let ActivePlane { preflight, state, plan, plane, .. } = running;
         let underlay = &preflight.underlay.name;
         let (mut changed, mut narrow) = (Vec::new(), Vec::new());
-        for (network, record) in preflight.config.networks.iter().zip(&mut state.networks) {
+        let networks = preflight.config.networks.iter().zip(&mut state.networks).enumerate();
+        for (index, (network, record)) in networks {
             let fits = preflight.overlay_mtu(network);
             // Below that the kernel would take IPv6 off the interface, addresses and routes with
             // it.
@@ -30,6 +31,11 @@ impl Reconciler<'_> {
                 continue;
             }
             record.mtu = new;
+            if plan.set_redirected_mtu(index, new)
+                && let Err(error) = plane.set_redirect(plan, index)
+            {
+                tracing::warn!("what XDP redirects into {}: {error}", record.interface);
+            }
             changed.push(format!("MTU of {}: {new}, was {old}", record.interface));
             if new > fits {
                 narrow.push(format!(

@@ -12,7 +12,7 @@ use super::{restless::Restless, watched::Watched};
 use crate::{
     daemon::{
         directories::Directories, overlay_specs::overlay_spec, preflight::attach_modes,
-        running::ActivePlane,
+        redirect::take_redirected, running::ActivePlane,
     },
     dataplane::{AttachTarget, TcHooks},
     host::{Host, HostEvent, Overlay, OverlayRounds},
@@ -120,17 +120,28 @@ pub(super) fn follow(
     index: usize,
     overlay: Overlay,
 ) -> anyhow::Result<()> {
-    let facts = OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac };
-    let Some(before) = running.plan.set_overlay(index, facts) else { return Ok(()) };
-    running.plane.move_network(&running.plan, index, before)?;
-    let Some(record) = running.state.networks.get_mut(index) else { return Ok(()) };
+    let pins = &directories.pins;
+    let ActivePlane { plane, plan, state, preflight, .. } = running;
+    let Some(record) = state.networks.get_mut(index) else { return Ok(()) };
+    let on = AttachTarget { interface: &record.interface, ifindex: overlay.ifindex };
+    // Before XDP redirects there.
+    let redirect = preflight.redirect_target(&overlay, record.mtu);
+    let redirect = redirect.filter(|_| match take_redirected(plane, on, record.vni, pins) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!("XDP redirects nothing into {}: {error}", record.interface);
+            false
+        }
+    });
+    let facts = OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac, redirect };
+    let Some(before) = plan.set_overlay(index, facts) else { return Ok(()) };
+    plane.move_network(plan, index, before)?;
     record.ifindex = overlay.ifindex;
     if before != overlay.ifindex {
-        let hook = attach_modes::encap_hook(&running.preflight.config, None);
+        let hook = attach_modes::encap_hook(&preflight.config, None);
         record.tc = Some(hook);
         let on = AttachTarget { interface: &record.interface, ifindex: overlay.ifindex };
-        let hooks = TcHooks::unchanged(hook);
-        running.plane.attach_encap(on, record.vni, hooks, &directories.pins)?;
+        plane.attach_encap(on, record.vni, TcHooks::unchanged(hook), pins)?;
     }
     Ok(())
 }

@@ -55,7 +55,8 @@ pub(super) async fn make_overlays(
         let Some(overlay) = outcome.overlay else { continue };
         record.ifindex = overlay.ifindex;
         record.mac = Some(overlay.mac);
-        overlays.push(OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac });
+        let redirect = preflight.redirect_target(&overlay, record.mtu);
+        overlays.push(OverlayFacts { ifindex: overlay.ifindex, mac: overlay.mac, redirect });
     }
     Ok((overlays, view))
 }

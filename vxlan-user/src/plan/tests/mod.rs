@@ -39,7 +39,11 @@ fn plan_after(text: &str, inherited: &Inherited) -> Plan {
     let config = config::parse(text, Path::new("test.toml")).expect("valid");
     let underlay = UNDERLAY;
     let overlays: Vec<_> = (0..config.networks.len())
-        .map(|n| OverlayFacts { ifindex: 10 + n as u32, mac: [2, 0, 0, 0, 0, n as u8] })
+        .map(|n| OverlayFacts {
+            ifindex: 10 + n as u32,
+            mac: [2, 0, 0, 0, 0, n as u8],
+            redirect: None,
+        })
         .collect();
     let path = |peer: &config::Peer| {
         let endpoint = peer.endpoint()?;

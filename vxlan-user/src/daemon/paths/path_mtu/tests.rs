@@ -52,7 +52,8 @@ fn plan_with(source_port: &str) -> Plan {
     let v4 = Some([10, 0, 0, 2].into());
     let v6 = Some("2001:db8::2".parse().unwrap());
     let underlay = UnderlayFacts { ifindex: 2, mtu: 1500, v4, v6 };
-    let overlays = [10, 11].map(|ifindex| OverlayFacts { ifindex, mac: [2, 0, 0, 0, 0, 1] });
+    let overlays =
+        [10, 11].map(|ifindex| OverlayFacts { ifindex, mac: [2, 0, 0, 0, 0, 1], redirect: None });
     let paths = config.peers.iter().map(|peer| {
         let endpoint = peer.endpoint()?;
         Some(PeerPath { endpoint, gateway: endpoint.ip(), resolved: true, mtu: 1500 })
