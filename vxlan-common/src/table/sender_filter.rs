@@ -23,14 +23,21 @@ impl SenderFilterBit {
     /// The bit of an address, of either family.
     #[inline(always)]
     pub const fn of_address(address: &Address) -> Self {
-        Self((flow::mix(0, address.folded() as u64) >> 40) as u32)
+        Self::of(address.folded() as u64)
     }
 
     /// The bit of a VNI, given in network order.
     #[inline(always)]
     pub const fn of_vni([a, b, c]: [u8; 3]) -> Self {
         let vni = u32::from_be_bytes([0, a, b, c]) as u64;
-        Self((flow::mix(0, vni << 32) >> 40) as u32)
+        Self::of(vni << 32)
+    }
+
+    /// Two rounds: after one, addresses in a row would be in a pattern, and meet those of another
+    /// row more often than by chance.
+    #[inline(always)]
+    const fn of(number: u64) -> Self {
+        Self((flow::mix(flow::mix(0, number), 0) >> 40) as u32)
     }
 
     /// Its line.

@@ -238,8 +238,7 @@ fn refused(bpf: &Ebpf, name: &'static str, needed: usize, source: MapError) -> D
 fn peers(bpf: &mut Ebpf, all: &[PeerEntry]) -> Result<(), DataPlaneError> {
     // Every version is zero at first.
     with_array::<PeerEntry, _>(bpf, PEERS, |peers| {
-        let mut each = (0..).zip(all);
-        each.try_for_each(|(index, peer)| peers.set(active_element(index, 0), peer, 0))
+        (0..).zip(all).try_for_each(|(index, peer)| peers.set(active_element(index, 0), peer, 0))
     })
 }
 
