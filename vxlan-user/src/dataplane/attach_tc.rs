@@ -94,11 +94,6 @@ impl DataPlane {
         hooks: TcHooks,
         pins: &Pins,
     ) -> Result<(), DataPlaneError> {
-        let program = self.bpf.program_mut(names::ARRIVED).expect("there");
-        let program: &mut aya::programs::Xdp = program.try_into().expect("xdp");
-        if let Err(error) = program.attach(target.interface, aya::programs::xdp::XdpMode::Driver) {
-            eprintln!("SLICE: {error:?}");
-        }
         let path = pins.encap_link(vni);
         let stand_in = self.fd_of(names::DELIVER)?;
         let place = Place { name: names::ENCAP, target, at: TcAttachType::Egress, stand_in };
