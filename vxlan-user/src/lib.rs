@@ -14,4 +14,5 @@ pub mod nat;
 pub mod observation;
 pub mod plan;
 pub mod probe;
+pub mod shared;
 pub mod state;

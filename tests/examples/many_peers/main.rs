@@ -108,17 +108,18 @@ fn turns(daemon: &Daemon) -> Result<()> {
     let longest = page(daemon)?.get("vxlan_event_loop_longest_turn_seconds", &[]);
     println!("{:24} {:7.1} ms", "longest turn", longest * 1e3);
     let log = daemon.log();
-    let mut long: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let mut long: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     for line in log.lines() {
         let turn = line.split_once("the event loop took ").map(|(_, turn)| turn);
-        let Some((took, what)) = turn.and_then(|turn| turn.split_once(" ms for: ")) else {
-            continue;
-        };
-        long.entry(what).or_default().push(took.parse()?);
+        let Some((took, rest)) = turn.and_then(|turn| turn.split_once(" ms, ")) else { continue };
+        let Some((used, what)) = rest.split_once(" ms of a CPU, for: ") else { continue };
+        long.entry(what).or_default().push((took.parse()?, used.parse()?));
     }
     for (what, took) in long {
-        let longest = took.iter().max().unwrap_or(&0);
-        println!("    over 10 ms: {} of at most {longest} ms for {what}", took.len());
+        let longest = took.iter().map(|(took, _)| took).max().unwrap_or(&0);
+        let used = took.iter().map(|(_, used)| used).max().unwrap_or(&0);
+        print!("    over 10 ms: {} of at most {longest} ms, ", took.len());
+        println!("and {used} ms of a CPU, for {what}");
     }
     Ok(())
 }

@@ -7,18 +7,21 @@ use vxlan_tests::daemon::{Daemon, start_steps};
 
 /// What the daemon itself says of its turns since `from`: for each event the longest.
 pub(crate) fn print_turns(log: &str, from: usize) {
-    let mut longest: Vec<(&str, u64)> = Vec::new();
+    let mut longest: Vec<(&str, [u64; 2])> = Vec::new();
     for line in log.get(from..).unwrap_or_default().lines() {
         let Some((_, turn)) = line.split_once("the event loop took ") else { continue };
-        let Some((took, event)) = turn.split_once(" ms for: ") else { continue };
-        let took = took.parse().unwrap_or(0);
+        let Some((took, rest)) = turn.split_once(" ms, ") else { continue };
+        let Some((used, event)) = rest.split_once(" ms of a CPU, for: ") else { continue };
+        let turn = [took, used].map(|number| number.parse().unwrap_or(0));
         match longest.iter_mut().find(|(known, _)| *known == event) {
-            Some((_, longest)) => *longest = took.max(*longest),
-            None => longest.push((event, took)),
+            Some((_, [took, used])) => {
+                [*took, *used] = [turn[0].max(*took), turn[1].max(*used)];
+            }
+            None => longest.push((event, turn)),
         }
     }
-    for (event, took) in longest {
-        println!("    {:36} {took:8} ms, the longest turn", event);
+    for (event, [took, used]) in longest {
+        println!("    {event:36} {took:8} ms, {used} ms of a CPU: the longest turn");
     }
 }
 

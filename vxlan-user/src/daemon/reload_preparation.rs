@@ -14,11 +14,16 @@ use super::{
     reload_requests::{ReloadOutcome, ReloadRequest},
     takeover::{self, Prepared},
 };
-use crate::{dataplane::LoadOptions, host::Host};
+use crate::{
+    dataplane::LoadOptions,
+    host::{Host, HostEvent},
+};
 
 /// A reload that is being prepared.
 pub(super) struct Preparation {
     prepared: oneshot::Receiver<anyhow::Result<Prepared>>,
+    /// The host has changed since this began.
+    host_changed: bool,
     /// Who waits for the outcome.
     requesters: Vec<ReloadRequest>,
 }
@@ -40,15 +45,39 @@ impl Preparation {
         if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(work) {
             tracing::warn!("cannot start a thread for a reload: {error}");
         }
-        Self { prepared, requesters }
+        Self { prepared, host_changed: false, requesters }
     }
 
     /// Waits until the preparation has ended. With `None` that is never.
     pub(super) async fn ended(this: &mut Option<Self>) -> anyhow::Result<Prepared> {
         match this {
-            Some(this) => (&mut this.prepared).await.context("the reload was not prepared")?,
+            Some(this) => {
+                let prepared = (&mut this.prepared).await.context("the reload was not prepared")?;
+                prepared.map(|mut prepared| {
+                    if this.host_changed {
+                        prepared.forget_host();
+                    }
+                    prepared
+                })
+            }
             None => std::future::pending().await,
         }
+    }
+
+    /// Takes in news of the host: what was read of it may be out of date.
+    pub(super) fn observe(&mut self, events: &[HostEvent]) {
+        let concerns = |event: &HostEvent| match event {
+            HostEvent::Neighbour(_) | HostEvent::NeighbourRemoved { .. } => false,
+            HostEvent::Link { .. }
+            | HostEvent::LinkRemoved { .. }
+            | HostEvent::Address { .. }
+            | HostEvent::AddressRemoved { .. }
+            | HostEvent::Route(_)
+            | HostEvent::RouteRemoved(_)
+            | HostEvent::TrafficControl { .. }
+            | HostEvent::Overrun => true,
+        };
+        self.host_changed |= events.iter().any(concerns);
     }
 
     /// Tells everybody who waits how the reload has ended.
@@ -68,7 +97,10 @@ fn prepare(directories: &Directories, options: LoadOptions) -> anyhow::Result<Pr
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.context("cannot prepare a reload")?.block_on(async {
         // A connection of its own: the kernel makes one list at a time for each.
-        let preflight = preflight::inspect(directories, &Host::new()?).await?;
-        takeover::prepare(directories, preflight, options, None).await
+        let host = Host::new()?;
+        let preflight = preflight::inspect(directories, &host).await?;
+        let mut prepared = takeover::prepare(directories, preflight, options, None).await?;
+        prepared.read_host(&host).await?;
+        Ok(prepared)
     })
 }

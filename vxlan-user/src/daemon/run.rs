@@ -25,7 +25,7 @@ use super::{
     reconcile::{
         HostPass, Reconciler, ageing,
         reconciler::clear_next_hops,
-        underlay::{self, UnderlayReconciler},
+        underlay::{self, News, UnderlayReconciler},
     },
     reload::Reload,
     reload_preparation::Preparation,
@@ -63,7 +63,8 @@ pub async fn run(
     open_files::raise_limit();
     let _lock = directories.run_dir.lock()?;
     // A connection for each that reads beside the others: the kernel makes one list at a time.
-    let (host, reading, path_reader) = (Host::new()?, Host::new()?, Host::new()?);
+    let (host, reading) = (Host::new()?, Host::new()?);
+    let (path_reader, underlay_reader) = (Host::new()?, Host::new()?);
     // Watching begins before the host is read, so that no change falls between.
     let mut events = host.watch()?;
     let started = start(directories, &host, options, &interrupt).await;
@@ -83,7 +84,8 @@ pub async fn run(
     let Parts { probing, ageing: maps, reader, program_log } = parts;
     let reader = latest_reader(directories, &running, reader);
     let mut probing = Probing::start(probing, &running);
-    let mut underlay = UnderlayReconciler::new(directories, &host, &running, icmp);
+    let readers = (&host, underlay_reader);
+    let mut underlay = UnderlayReconciler::new(directories, readers, &running, icmp);
     let mut turns = Turns::new();
     let mut host_pass = HostPass::new(directories, &host, reading, &running);
     let stats =
@@ -119,25 +121,37 @@ pub async fn run(
                     turns.begin("changes of the host");
                     reconciler.observe(&batch, &running);
                     host_pass.observe(&batch, &running);
+                    preparation.iter_mut().for_each(|reload| reload.observe(&batch));
                     if batch.iter().any(|event| underlay::concerns(event, &running)) {
-                        underlay.reconcile(&mut running, &mut probing).await;
-                        reconciler.observe(&[HostEvent::Overrun], &running);
+                        underlay.request();
                     }
                 }
                 None => {
                     turns.begin("watching the host anew");
                     events = host.watch().context("cannot watch the host any longer")?;
-                    underlay.reconcile(&mut running, &mut probing).await;
+                    underlay.request();
                     reconciler.observe(&[HostEvent::Overrun], &running);
+                    preparation.iter_mut().for_each(|reload| reload.observe(&[HostEvent::Overrun]));
                     host_pass.request();
                 }
             },
-            message = underlay.next_icmp() => {
-                turns.begin("a packet that was too big");
-                let message = message.context("cannot receive reports of packets too big")?;
-                let probe = |peer, mtu| probing.suspect_mtu(peer, mtu);
-                reconciler.packet_too_big(&mut running, &message, probe)?;
-            }
+            news = underlay.next(&running) => match news {
+                News::PacketTooBig(message) => {
+                    turns.begin("a packet that was too big");
+                    let message = message.context("cannot receive reports of packets too big")?;
+                    let probe = |peer, mtu| probing.suspect_mtu(peer, mtu);
+                    reconciler.packet_too_big(&mut running, &message, probe)?;
+                }
+                News::View(view) => {
+                    turns.begin("the underlay interface");
+                    underlay.reconcile(*view, &mut running, &mut probing).await;
+                    reconciler.observe(&[HostEvent::Overrun], &running);
+                }
+                News::Carrier => {
+                    turns.begin("the carrier");
+                    reconciler.observe(&[HostEvent::Overrun], &running);
+                }
+            },
             event = probing.next() => {
                 turns.begin("probes");
                 let event = event.context("cannot receive probes")?;
@@ -168,10 +182,11 @@ pub async fn run(
                     ageing: &mut ageing,
                     listeners: &mut listeners,
                 };
+                host_pass.pause().await;
                 let outcome = reload.run(prepared, &mut service_manager).await;
                 host_pass.reload(&running);
                 // What was prepared was read before the latest news.
-                underlay.reconcile(&mut running, &mut probing).await;
+                underlay.request();
                 reconciler.observe(&[HostEvent::Overrun], &running);
                 preparation.take().into_iter().for_each(|ended| ended.report(&outcome));
             }
@@ -185,12 +200,6 @@ pub async fn run(
                 }
                 underlay.publish_record(&running);
             }
-            () = underlay.carrier_poll_due() => {
-                turns.begin("the carrier");
-                if underlay.poll_carrier(&running).await {
-                    reconciler.observe(&[HostEvent::Overrun], &running);
-                }
-            }
             () = service_manager.watchdog_due() => service_manager.notify_watchdog(),
             _ = retry.tick() => {
                 turns.begin("what is due each second");
@@ -198,11 +207,10 @@ pub async fn run(
                 service_manager.update_status(&running, &probing.reports());
                 host_pass.glance(&running);
                 if running.state.underlay.lost.is_some() {
-                    underlay.reconcile(&mut running, &mut probing).await;
-                    reconciler.observe(&[HostEvent::Overrun], &running);
+                    underlay.request();
                 }
                 reconciler.expire_path_mtus();
-                reconciler.mark_improvable(&running);
+                reconciler.mark_improvable();
             }
             // Some at a time, so that the other branches have their turn.
             paths = reconciler.next_paths(&running), if reconciler.has_work() => {
@@ -213,6 +221,7 @@ pub async fn run(
         }
     }
     service_manager.notify_stopping();
+    host_pass.pause().await;
     preparation.into_iter().for_each(Preparation::give_up);
     reconciler.finish(&mut running);
     clear_next_hops(&mut running)?;

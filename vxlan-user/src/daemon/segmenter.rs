@@ -7,7 +7,7 @@ use super::{directories::Directories, preflight::attach_modes};
 use crate::{
     config::Config,
     dataplane::{AttachTarget, DataPlane},
-    host::{Host, SegmenterNames},
+    host::{Host, Segmenter, SegmenterNames},
 };
 
 /// Names the pair after the run directory: so `down` knows it without a record.
@@ -25,9 +25,18 @@ pub(super) async fn open(
     config: &Config,
     plane: &mut DataPlane,
 ) -> anyhow::Result<()> {
-    let names = names(directories);
-    let pair = host.ensure_segmenter(&names).await?;
-    let on = AttachTarget { interface: &names.exit, ifindex: pair.exit };
+    let pair = host.ensure_segmenter(&names(directories)).await?;
+    attach(directories, config, plane, pair)
+}
+
+/// Opens the detour by this pair.
+pub(super) fn attach(
+    directories: &Directories,
+    config: &Config,
+    plane: &mut DataPlane,
+    pair: Segmenter,
+) -> anyhow::Result<()> {
+    let on = AttachTarget { interface: &names(directories).exit, ifindex: pair.exit };
     // Nothing may enter before the end is watched.
     plane.attach_segmented(on, attach_modes::tc_hook(config), &directories.pins)?;
     plane.set_segmenter(pair.entrance)?;

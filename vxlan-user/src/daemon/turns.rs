@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use crate::metrics::LongestTurn;
 
 /// The longest turn is reported for this time at least, and for twice as long at most.
@@ -13,12 +15,20 @@ const TARGET: Duration = Duration::from_millis(10);
 /// The turns of the event loop.
 pub(super) struct Turns {
     longest: LongestTurn,
-    /// The turn that goes on: what it is for, and since when.
-    current: Option<(&'static str, Instant)>,
+    /// The turn that goes on.
+    current: Option<Turn>,
     /// The longest turn of the period before, and of this one.
     periods: [Duration; 2],
     /// When this period began.
     period_began: Instant,
+}
+
+/// A turn that goes on.
+struct Turn {
+    event: &'static str,
+    began: Instant,
+    /// What the thread had used of a CPU by then: on a busy machine a turn takes longer.
+    cpu_time: Duration,
 }
 
 impl Turns {
@@ -38,15 +48,16 @@ impl Turns {
 
     /// Begins a turn.
     pub(super) fn begin(&mut self, event: &'static str) {
-        self.current = Some((event, Instant::now()));
+        self.current = Some(Turn { event, began: Instant::now(), cpu_time: cpu_time() });
     }
 
     /// Ends the turn, as the loop waits for the next event.
     pub(super) fn end(&mut self) {
-        let Some((event, began)) = self.current.take() else { return };
+        let Some(Turn { event, began, cpu_time: before }) = self.current.take() else { return };
         let took = began.elapsed();
         if took > TARGET {
-            tracing::debug!("the event loop took {} ms for: {event}", took.as_millis());
+            let (took, used) = (took.as_millis(), cpu_time().saturating_sub(before).as_millis());
+            tracing::debug!("the event loop took {took} ms, {used} ms of a CPU, for: {event}");
         }
         self.record(took, Instant::now());
     }
@@ -63,6 +74,12 @@ impl Turns {
         *current = took.max(*current);
         self.longest.put((*current).max(*previous));
     }
+}
+
+/// Returns what this thread has used of a CPU.
+fn cpu_time() -> Duration {
+    // Every kernel has the clock, so the call cannot fail.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
+    sync::Arc,
 };
 
 use aya::programs::{ProgramError, Xdp, links::FdLink};
@@ -94,7 +95,7 @@ impl DataPlane {
             if let Some(previous) = same_mode {
                 let fd = program.fd().map_err(program_error(names::DECAP))?.as_fd();
                 if link.replace(fd).map_err(|error| DataPlaneError::pin(&path, error))? {
-                    self.links.insert(path, link.into());
+                    self.links.insert(path, Arc::new(link.into()));
                     return Ok(Ok(Attachment { program_id, ..previous.clone() }));
                 }
             }
@@ -107,7 +108,7 @@ impl DataPlane {
             match program.attach(on.interface, xdp) {
                 Ok(id) => {
                     let link = pin_xdp(program, id, &path, pinned.as_ref())?;
-                    self.links.insert(path, link);
+                    self.links.insert(path, link.into());
                     let no_redirect = Vec::new();
                     return Ok(Ok(Attachment { mode, program_id, refused, no_redirect }));
                 }
@@ -121,7 +122,7 @@ impl DataPlane {
             && let Ok(id) = program.attach(on.interface, xdp)
         {
             let link = pin_xdp(program, id, &path, pinned.as_ref())?;
-            self.links.insert(path, link);
+            self.links.insert(path, link.into());
         }
         let reason = refused.pop().map_or_else(String::new, |last| last.reason);
         let interface = on.interface.to_owned();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use vxlan_common::ABI_VERSION;
 
 use super::layout::MapLayout;
-use crate::plan::Names;
+use crate::{plan::Names, shared::Shared};
 
 /// A pinned generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,13 +15,13 @@ pub struct Generation {
     /// Version of the layouts, and so the directory above.
     pub abi: u32,
     /// What the indices in the maps mean.
-    pub names: Names,
-    pub maps: Vec<MapLayout>,
+    pub names: Shared<Names>,
+    pub maps: Shared<Vec<MapLayout>>,
 }
 
 impl Generation {
     /// Describes a generation of this version of the program.
     pub fn new(number: u64, names: Names, maps: Vec<MapLayout>) -> Self {
-        Self { number, abi: ABI_VERSION, names, maps }
+        Self { number, abi: ABI_VERSION, names: names.into(), maps: maps.into() }
     }
 }

@@ -5,11 +5,12 @@ use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::{
     attachment::HookFault,
-    error::{DataPlaneError, program_error},
+    error::DataPlaneError,
     loader::DataPlane,
     names,
     pins::Pins,
@@ -23,7 +24,7 @@ use crate::attach_mode::AttachMode;
 pub struct HeldHook {
     path: PathBuf,
     /// Absent: there is none.
-    link: Option<OwnedFd>,
+    link: Option<Arc<OwnedFd>>,
     /// The number of the program that shall be in it.
     program: u32,
     ifindex: u32,
@@ -32,6 +33,12 @@ pub struct HeldHook {
 }
 
 impl HeldHook {
+    /// Returns the same with another interface that the link shall be on.
+    #[must_use]
+    pub fn on(self, ifindex: u32) -> Self {
+        Self { ifindex, ..self }
+    }
+
     pub fn fault(&self) -> Result<Option<HookFault>, DataPlaneError> {
         let Some(link) = &self.link else { return Ok(Some(HookFault::Detached)) };
         let fault = fault_of(link.as_fd(), self.program, self.ifindex, self.order);
@@ -41,48 +48,32 @@ impl HeldHook {
 
 impl DataPlane {
     /// Returns the link of `decap`. `None`: there shall be none.
-    pub fn xdp_hook(
-        &self,
-        ifindex: u32,
-        mode: AttachMode,
-        pins: &Pins,
-    ) -> Result<Option<HeldHook>, DataPlaneError> {
-        if mode == AttachMode::Off {
-            return Ok(None);
-        }
-        self.held_hook(pins.xdp_link(), names::DECAP, ifindex, None).map(Some)
+    pub fn xdp_hook(&self, ifindex: u32, mode: AttachMode, pins: &Pins) -> Option<HeldHook> {
+        let wanted = mode != AttachMode::Off;
+        wanted.then(|| self.held_hook(pins.xdp_link(), names::DECAP, ifindex, None))
     }
 
     /// Returns the link of `deliver`, or of `decap_tc` in its place, where these are attached by
     /// links.
-    pub fn ingress_hook(
-        &self,
-        ifindex: u32,
-        mode: AttachMode,
-        pins: &Pins,
-    ) -> Result<HeldHook, DataPlaneError> {
+    pub fn ingress_hook(&self, ifindex: u32, mode: AttachMode, pins: &Pins) -> HeldHook {
         let name = if mode == AttachMode::Off { names::DECAP_TC } else { names::DELIVER };
         self.held_hook(pins.deliver_link(), name, ifindex, Some(TcxHook::Ingress))
     }
 
     /// Returns the link of `encap` on one overlay interface, where it is attached by a link.
-    pub fn egress_hook(
-        &self,
-        ifindex: u32,
-        vni: u32,
-        pins: &Pins,
-    ) -> Result<HeldHook, DataPlaneError> {
+    pub fn egress_hook(&self, ifindex: u32, vni: u32, pins: &Pins) -> HeldHook {
         self.held_hook(pins.encap_link(vni), names::ENCAP, ifindex, Some(TcxHook::Egress))
     }
 
     /// Returns the link of `arrived` on one overlay interface.
-    pub fn arrived_hook(
-        &self,
-        ifindex: u32,
-        vni: u32,
-        pins: &Pins,
-    ) -> Result<HeldHook, DataPlaneError> {
+    pub fn arrived_hook(&self, ifindex: u32, vni: u32, pins: &Pins) -> HeldHook {
         self.held_hook(pins.arrived_link(vni), names::ARRIVED, ifindex, None)
+    }
+
+    /// Returns the link of `segmented`, where it is attached by a link. [`HeldHook::on`] tells which
+    /// interface it shall be on.
+    pub fn segmented_hook(&self, pins: &Pins) -> HeldHook {
+        self.held_hook(pins.segmented_link(), names::SEGMENTED, 0, Some(TcxHook::Ingress))
     }
 
     fn held_hook(
@@ -91,13 +82,11 @@ impl DataPlane {
         name: &'static str,
         ifindex: u32,
         order: Option<TcxHook>,
-    ) -> Result<HeldHook, DataPlaneError> {
-        let link = self.links.get(&path).map(OwnedFd::try_clone).transpose();
-        let link = link.map_err(|error| DataPlaneError::pin(&path, error))?;
-        let program = self.bpf.program(name);
-        let program = program.ok_or(DataPlaneError::Missing { what: "program", name })?;
-        let program = program.info().map_err(program_error(name))?.id();
-        Ok(HeldHook { path, link, program, ifindex, order })
+    ) -> HeldHook {
+        let link = self.links.get(&path).cloned();
+        // No program has the number 0.
+        let program = self.numbers.get(name).copied().unwrap_or_default();
+        HeldHook { path, link, program, ifindex, order }
     }
 }
 

@@ -1,6 +1,12 @@
 //! Loading: programs in the kernel, maps filled and pinned, not necessarily attached.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, thread};
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
@@ -9,6 +15,7 @@ use aya::{
 use aya_log::EbpfLogger;
 
 use super::{
+    attachment::program_id,
     error::{DataPlaneError, program_error},
     layout::MapLayout,
     memo::{self, MemoSize},
@@ -48,7 +55,9 @@ pub struct DataPlane {
     pub(super) bpf: Ebpf,
     /// The links, by the paths of their pins: should those be removed, the programs stay attached
     /// as long as this process lives, and the pins can be made again.
-    pub(super) links: BTreeMap<PathBuf, OwnedFd>,
+    pub(super) links: BTreeMap<PathBuf, Arc<OwnedFd>>,
+    /// The kernel's numbers of the programs, by name.
+    pub(super) numbers: HashMap<&'static str, u32>,
 }
 
 impl DataPlane {
@@ -76,8 +85,14 @@ impl DataPlane {
         for (name, entries) in options.capacities {
             loader.map_max_entries(name, *entries);
         }
-        let mut plane = Self { bpf: loader.load(OBJECT)?, links: BTreeMap::new() };
+        let bpf = loader.load(OBJECT)?;
+        let mut plane = Self { bpf, links: BTreeMap::new(), numbers: HashMap::new() };
         plane.load_programs()?;
+        for name in names::PROGRAMS {
+            if let Some(program) = plane.bpf.program(name) {
+                plane.numbers.insert(name, program_id(program.info(), name)?);
+            }
+        }
         Ok(plane)
     }
 

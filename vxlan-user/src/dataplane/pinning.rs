@@ -40,7 +40,7 @@ impl DataPlane {
     /// attach anew, in undoing.
     pub fn hold_pinned(&mut self) -> Result<(), DataPlaneError> {
         for (path, link) in self.links.iter_mut().filter(|(path, _)| path.exists()) {
-            *link = syscall::pinned(path).map_err(|error| DataPlaneError::pin(path, error))?;
+            *link = syscall::pinned(path).map_err(|error| DataPlaneError::pin(path, error))?.into();
         }
         Ok(())
     }
@@ -66,7 +66,7 @@ impl DataPlane {
     /// Holds a link that is pinned there, as long as this process lives.
     pub(super) fn hold(&mut self, path: PathBuf, link: Option<OwnedFd>) {
         match link {
-            Some(link) => self.links.insert(path, link),
+            Some(link) => self.links.insert(path, link.into()),
             None => self.links.remove(&path),
         };
     }

@@ -36,11 +36,14 @@ use super::{
     syscall,
     totals::Totals,
 };
-use crate::plan::{Names, SlotOwner, entry_endpoint};
+use crate::{
+    plan::{Names, SlotOwner, entry_endpoint},
+    shared::Shared,
+};
 
 /// Open handles of the maps that the programs write, and of the peers' entries.
 pub struct Reader {
-    names: Names,
+    names: Shared<Names>,
     /// What was counted before the first of `previous`; if there are none, before this generation.
     carried: Totals,
     /// Generations before this one that may still be counting.

@@ -24,7 +24,7 @@ pub(super) fn render(page: &mut Page, snapshot: &Snapshot) {
 
 /// Returns the peers with what the data plane has observed of them.
 fn peers(snapshot: &Snapshot) -> impl Iterator<Item = (&state::PeerRecord, &ObservedData)> {
-    snapshot.state.peers.iter().zip(&snapshot.observed)
+    snapshot.state.peers.iter().map(|peer| &**peer).zip(&snapshot.observed)
 }
 
 fn declared(page: &mut Page, snapshot: &Snapshot) {

@@ -1,6 +1,8 @@
 //! Round-trip times of probes. The one family that is kept from scrape to scrape, since no counter
 //! of the data plane holds it.
 
+use std::collections::HashSet;
+
 use prometheus::{HistogramOpts, HistogramVec};
 
 use super::families::PROBE_RTT;
@@ -26,7 +28,8 @@ impl RttHistogram {
 
     /// Replaces the peers. The times of peers that stay are kept.
     pub fn set_peers(&self, before: &[String], peers: &[&str]) {
-        for gone in before.iter().filter(|before| !peers.contains(&before.as_str())) {
+        let stay: HashSet<&str> = peers.iter().copied().collect();
+        for gone in before.iter().filter(|before| !stay.contains(before.as_str())) {
             let _never_exported = self.0.remove_label_values(&[gone.as_str()]);
         }
         for peer in peers {

@@ -109,7 +109,9 @@ impl SnapshotSource {
         }
         for (peer, index) in state.peers.iter_mut().zip(0..) {
             let (endpoint, path_mtu) = self.reader.peer_path(index)?;
-            peer.use_endpoint(endpoint);
+            if peer.endpoint != endpoint {
+                peer.use_endpoint(endpoint);
+            }
             path_mtus.push(path_mtu);
         }
         Ok(Snapshot {

@@ -14,5 +14,5 @@ pub use self::{
         HooksRecord, HostState, MapEntries, MemberRecord, NarrowPath, NetworkRecord, PeerRecord,
         TcRecord, UnderlayRecord,
     },
-    run_dir::RunDir,
+    run_dir::{Record, RunDir},
 };

@@ -13,9 +13,11 @@ use crate::{
     dataplane::{Attachment, Generation, TcHook},
     host::Made,
     plan::LearnedEndpoint,
+    shared::Shared,
 };
 
-/// The whole record. The order of peers and networks is that of their indices in the maps.
+/// The whole record. The order of peers and networks is that of their indices in the maps. A clone
+/// shares what there may be thousands of, so that it is made within a turn of the event loop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostState {
     pub node: String,
@@ -23,10 +25,10 @@ pub struct HostState {
     #[serde(default)]
     pub secret: String,
     pub underlay: UnderlayRecord,
-    pub peers: Vec<PeerRecord>,
+    pub peers: Vec<Shared<PeerRecord>>,
     pub networks: Vec<NetworkRecord>,
     /// Members in the order of their indices.
-    pub members: Vec<MemberRecord>,
+    pub members: Shared<Vec<MemberRecord>>,
     /// Paths with a small MTU. The next start begins with them, so that no packet is lost to find
     /// their MTUs again.
     #[serde(default)]

@@ -131,11 +131,17 @@ impl RunDir {
         self.store_as(self.next_record(), state)
     }
 
-    /// The same on a thread of its own, as a disk may be slow. A record that was to be stored after
-    /// this one is not replaced by this one, whichever is written first.
-    pub fn store_aside(&self, state: HostState) -> JoinHandle<io::Result<()>> {
-        let (run_dir, number) = (self.clone(), self.next_record());
-        tokio::task::spawn_blocking(move || run_dir.store_as(number, &state))
+    /// Returns a record that is to be stored later. It does not replace one that is to be stored
+    /// after it, whichever is written first.
+    pub fn record(&self, state: HostState) -> Record {
+        Record { run_dir: self.clone(), number: self.next_record(), state }
+    }
+
+    /// Returns whether the file lacks a record that was to be stored. Waits for one that is being
+    /// written.
+    pub fn is_behind(&self) -> bool {
+        let writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.latest != self.records.load(Ordering::Relaxed)
     }
 
     fn next_record(&self) -> u64 {
@@ -179,6 +185,22 @@ impl RunDir {
     }
 }
 
+/// A record that is to be stored.
+#[derive(Debug)]
+pub struct Record {
+    run_dir: RunDir,
+    number: u64,
+    state: HostState,
+}
+
+impl Record {
+    /// Stores the record on a thread of its own, as a disk may be slow.
+    pub fn store_aside(self) -> JoinHandle<io::Result<()>> {
+        let Self { run_dir, number, state } = self;
+        tokio::task::spawn_blocking(move || run_dir.store_as(number, &state))
+    }
+}
+
 /// Writes a file under another name first, so that a file is never there in part.
 pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension(PARTIAL);
@@ -206,10 +228,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let run_dir = RunDir::new(directory.path());
         let (first, second) = (run_dir.next_record(), run_dir.clone().next_record());
+        assert!(run_dir.is_behind());
         for (number, node) in [(second, "later"), (first, "earlier")] {
             run_dir.store_as(number, &with_node(node)).expect("stored");
             let loaded = run_dir.load().expect("read").expect("there is a record");
             assert_eq!(loaded.node, "later");
+            assert!(!run_dir.is_behind());
         }
     }
 }

@@ -14,10 +14,10 @@ use super::{
     resolved::{NextHopState, PathResult, ResolvedPaths, ResolvedPeer},
 };
 use crate::{
-    config::{self, Config},
+    config,
     daemon::preflight::{Preflight, addresses},
     host::{Host, Neighbour, NeighbourState},
-    plan::{self, Endpoints, PeerPath},
+    plan::{self, Endpoints, LearnedEndpoint, PeerPath},
 };
 
 /// Whether packets can be sent to an endpoint.
@@ -216,14 +216,10 @@ fn log_change(peer: &config::Peer, entry: Option<&PeerEntry>, path: PeerPath) ->
 /// Returns whether the path to a peer could be better: there is none, or it does not lead to the
 /// first endpoint. An endpoint that is not learned yet cannot be resolved.
 pub(in crate::daemon) fn may_improve(
-    config: &Config,
-    learned: &Endpoints,
-    entries: &[PeerEntry],
-    peer: usize,
+    peer: &config::Peer,
+    learned: Option<&LearnedEndpoint>,
+    entry: &PeerEntry,
 ) -> bool {
-    let Some((config, entry)) = config.peers.get(peer).zip(entries.get(peer)) else {
-        return false;
-    };
-    let first = plan::known_endpoint(config, learned.of(peer).as_ref());
+    let first = plan::known_endpoint(peer, learned);
     first.is_some_and(|first| !sends_to(entry, first))
 }

@@ -5,11 +5,15 @@
 //! overlay interface that was made anew is there already. An underlay interface that goes or
 //! becomes another device is [`super::underlay`]'s.
 
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::held_hooks::{self, Faulty};
 use crate::{
     daemon::{directories::Directories, preflight::attach_modes, running::ActivePlane, segmenter},
-    dataplane::{
-        AttachTarget, HookFault, ReceiveTarget, TcHook, TcHooks, filter_fault, has_tcx_programs,
-    },
+    dataplane::{AttachTarget, HookFault, ReceiveTarget, TcHook, TcHooks, has_tcx_programs},
     host::{Host, HostEvent},
     state::HooksRecord,
 };
@@ -31,11 +35,11 @@ pub(super) fn concerns(event: &HostEvent, running: &ActivePlane) -> bool {
     }
 }
 
-/// Networks that are looked at in one turn of the event loop.
-const NETWORKS_IN_A_TURN: usize = 32;
+/// How long one turn of the event loop goes on with making good what is wrong.
+const MAX_TURN: Duration = Duration::from_millis(3);
 
-/// One look at all hooks: compares what is attached with what shall be, and makes the difference
-/// good.
+/// One pass over all hooks: what is attached was compared with what shall be
+/// ([`super::held_hooks`]), and the difference is made good.
 pub(super) struct HooksPass<'a> {
     directories: &'a Directories,
     host: &'a Host,
@@ -43,26 +47,31 @@ pub(super) struct HooksPass<'a> {
     faults: Vec<String>,
     /// How much was made good.
     restored: u64,
-    /// The network to look at next.
-    next: usize,
+    /// The networks that are left of those where something is wrong.
+    faulty: VecDeque<usize>,
     /// The networks whose packets cannot pass because of their hooks, and why.
     lost: Vec<(usize, String)>,
 }
 
 impl<'a> HooksPass<'a> {
     pub(super) fn new(directories: &'a Directories, host: &'a Host) -> Self {
-        Self { directories, host, faults: Vec::new(), restored: 0, next: 0, lost: Vec::new() }
+        let (faults, faulty, lost) = (Vec::new(), VecDeque::new(), Vec::new());
+        Self { directories, host, faults, restored: 0, faulty, lost }
     }
 
-    /// Makes pins and receive good, which all networks have in common.
-    pub(super) async fn common(&mut self, running: &mut ActivePlane) {
-        self.pins(running);
-        if running.state.underlay.xdp.is_some() {
+    /// Makes receive good, and the segmenter, which all networks have in common.
+    pub(super) async fn common(&mut self, running: &mut ActivePlane, found: Faulty) {
+        self.faulty = found.networks.into();
+        if found.receive && running.state.underlay.xdp.is_some() {
             self.receive(running).await;
         }
         let ActivePlane { preflight, plane, .. } = running;
-        let (directories, config) = (self.directories, &preflight.config);
-        if let Err(error) = segmenter::open(directories, self.host, config, plane).await {
+        let opened = match found.segmenter {
+            Ok((_, false)) => Ok(()),
+            Ok((pair, true)) => segmenter::attach(self.directories, &preflight.config, plane, pair),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = opened {
             // The start has warned of it.
             tracing::debug!("segmenter: {error:#}");
         }
@@ -70,16 +79,15 @@ impl<'a> HooksPass<'a> {
 
     /// Makes transmit of the next networks good. Returns whether these were the last.
     pub(super) async fn networks(&mut self, running: &mut ActivePlane) -> bool {
-        let all = running.plan.networks.len().min(running.preflight.config.networks.len());
-        let end = all.min(self.next + NETWORKS_IN_A_TURN);
-        for network in self.next..end {
+        let began = Instant::now();
+        while began.elapsed() < MAX_TURN {
+            let Some(network) = self.faulty.pop_front() else { return true };
             self.arrived(running, network);
             if let Some(fault) = self.transmit(running, network).await {
                 self.lost.push((network, fault));
             }
         }
-        self.next = end;
-        end == all
+        self.faulty.is_empty()
     }
 
     /// Pins again what somebody has unpinned.
@@ -110,7 +118,7 @@ impl<'a> HooksPass<'a> {
         let name = running.preflight.underlay.name.clone();
         // While there is no such device, that is what is reported.
         let Ok(link) = self.host.underlay_link(&name).await else { return };
-        match receive_fault(self.directories, self.host, running, link.ifindex).await {
+        match self.receive_fault(running, link.ifindex).await {
             Ok(None) => return,
             Ok(Some((program, fault))) => {
                 tracing::warn!("{program} on {name} {fault}; it is attached again, in front");
@@ -139,7 +147,18 @@ impl<'a> HooksPass<'a> {
         if attach_modes::tc_hook(&running.preflight.config) == TcHook::Netlink {
             running.plane.move_ingress_filter(interface, running.attachment.mode)?;
         }
-        receive_fault(self.directories, self.host, running, ifindex).await
+        self.receive_fault(running, ifindex).await
+    }
+
+    /// Returns what is wrong with the receiving programs on this device, and which of them it is.
+    async fn receive_fault(
+        &self,
+        running: &ActivePlane,
+        ifindex: u32,
+    ) -> anyhow::Result<Option<(&'static str, HookFault)>> {
+        let hooks = held_hooks::receive(self.directories, running);
+        let hooks = hooks.into_iter().map(|(program, hook)| (program, hook.on(ifindex)));
+        held_hooks::first_fault(self.host, hooks).await
     }
 
     /// Makes `arrived` of a network good; else XDP redirects nothing there any more.
@@ -151,8 +170,7 @@ impl<'a> HooksPass<'a> {
             return;
         };
         let (vni, name, ifindex) = (record.vni, record.interface.as_str(), planned.ifindex);
-        let hook = plane.arrived_hook(ifindex, vni, pins);
-        let found = match hook.and_then(|hook| hook.fault()) {
+        let found = match plane.arrived_hook(ifindex, vni, pins).fault() {
             Ok(None) => return,
             Ok(Some(fault)) => fault.to_string(),
             Err(error) => error.to_string(),
@@ -179,7 +197,7 @@ impl<'a> HooksPass<'a> {
         let record = running.state.networks.get(network)?;
         let (vni, name, hook) = (record.vni, record.interface.clone(), record.tc?);
         let ifindex = running.plan.networks.get(network)?.ifindex;
-        let found = match self.transmit_fault(running, hook, ifindex, vni).await {
+        let found = match self.transmit_fault(running, network).await {
             Ok(None) => return None,
             Ok(Some(fault)) => fault.to_string(),
             Err(error) => format!("{error:#}"),
@@ -195,7 +213,7 @@ impl<'a> HooksPass<'a> {
         }
         let problem = match attached {
             Err(error) => error.to_string(),
-            Ok(()) => match self.transmit_fault(running, now, ifindex, vni).await {
+            Ok(()) => match self.transmit_fault(running, network).await {
                 Ok(None) => {
                     self.restored += 1;
                     tracing::warn!(vni, "encap on {name} {found}; it is attached again, in front");
@@ -212,16 +230,11 @@ impl<'a> HooksPass<'a> {
     async fn transmit_fault(
         &self,
         running: &ActivePlane,
-        hook: TcHook,
-        ifindex: u32,
-        vni: u32,
+        network: usize,
     ) -> anyhow::Result<Option<HookFault>> {
-        Ok(match hook {
-            TcHook::Tcx => {
-                running.plane.egress_hook(ifindex, vni, &self.directories.pins)?.fault()?
-            }
-            TcHook::Netlink => filter_fault_on(self.host, ifindex, false).await?,
-        })
+        let hook = held_hooks::transmit(self.directories, running, network);
+        let found = held_hooks::first_fault(self.host, hook.map(|hook| ((), hook))).await?;
+        Ok(found.map(|((), fault)| fault))
     }
 
     /// Puts the result into the record. Logs what could not be made good, once. Returns, for each
@@ -256,34 +269,4 @@ pub(super) fn attach_receive(
     running.state.underlay.xdp = Some(attachment.clone());
     running.attachment = attachment;
     Ok(())
-}
-
-/// Returns what is wrong with the receiving programs on this device, and which of them it is.
-pub(super) async fn receive_fault(
-    directories: &Directories,
-    host: &Host,
-    running: &ActivePlane,
-    ifindex: u32,
-) -> anyhow::Result<Option<(&'static str, HookFault)>> {
-    let (mode, pins) = (running.attachment.mode, &directories.pins);
-    if let Some(hook) = running.plane.xdp_hook(ifindex, mode, pins)?
-        && let Some(fault) = hook.fault()?
-    {
-        return Ok(Some(("decap", fault)));
-    }
-    let fault = match attach_modes::tc_hook(&running.preflight.config) {
-        TcHook::Tcx => running.plane.ingress_hook(ifindex, mode, pins)?.fault()?,
-        TcHook::Netlink => filter_fault_on(host, ifindex, true).await?,
-    };
-    Ok(fault.map(|fault| ("deliver", fault)))
-}
-
-async fn filter_fault_on(
-    host: &Host,
-    ifindex: u32,
-    ingress: bool,
-) -> anyhow::Result<Option<HookFault>> {
-    let filters = host.filters(ifindex, ingress).await?;
-    let links_before = has_tcx_programs(ifindex, ingress).then_some(HookFault::Behind);
-    Ok(filter_fault(&filters).or(links_before))
 }

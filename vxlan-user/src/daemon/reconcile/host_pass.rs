@@ -2,26 +2,29 @@
 //! reports a change of it, and from time to time, since there are changes that the kernel does not
 //! report.
 //!
-//! A pass reads and compares the host beside the event loop, and makes good what differs, a bounded
-//! part in each turn of the loop: interfaces, addresses and routes first ([`super::overlays`]),
-//! then what is attached to them ([`super::hooks`]). What cannot be made good is published.
+//! A pass reads, compares and changes interfaces, addresses and routes beside the event loop
+//! ([`super::overlays`]), and examines there what is attached ([`super::held_hooks`]). In turns of
+//! the loop, a bounded part in each, maps and programs follow, and hooks are made good
+//! ([`super::hooks`]). What cannot be made good is published.
 
-use std::{collections::VecDeque, mem, panic, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use tokio::{
+    sync::watch,
     task::{self, JoinHandle},
     time::{Instant, sleep_until},
 };
 
 use super::{
     glance::Glance,
+    held_hooks::{Faulty, HeldHooks},
     hooks::{self, HooksPass},
     networks_lost::NetworksLost,
-    overlays::{self, OverlayPass},
+    overlays::{self, Brought, OverlayPass},
 };
 use crate::{
     daemon::{directories::Directories, running::ActivePlane},
-    host::{Host, HostError, HostEvent, Overlay, OverlayRounds},
+    host::{Host, HostEvent, Overlay, OverlayRounds},
     metrics::SharedNetworks,
 };
 
@@ -32,20 +35,19 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// When a pass that could not read the host is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What was compared, and whether there is anything to carry out.
-type Compared = (OverlayRounds, Result<bool, HostError>);
-
 /// How far the present pass is.
 #[derive(Default)]
 enum Phase<'a> {
     #[default]
     Idle,
-    Comparing(JoinHandle<Compared>),
-    Compared(Box<Compared>),
-    Changing,
+    /// Interfaces, addresses and routes are being brought to what they shall be.
+    Bringing(JoinHandle<Brought>),
+    Brought(Box<Brought>),
     /// Maps and programs follow interfaces with other indices.
     Following(VecDeque<(usize, Overlay)>),
-    Hooks(HooksPass<'a>),
+    Examining(HooksPass<'a>, JoinHandle<Faulty>),
+    Examined(HooksPass<'a>, Faulty),
+    Mending(HooksPass<'a>),
 }
 
 /// The schedule of passes, and what they need.
@@ -56,6 +58,8 @@ pub(in crate::daemon) struct HostPass<'a> {
     reader: Host,
     next: Instant,
     phase: Phase<'a>,
+    /// Ends what goes on beside the event loop.
+    stop: watch::Sender<bool>,
     overlays: OverlayPass,
     lost: NetworksLost,
     /// Networks whose packets cannot pass, as far as the present pass has found.
@@ -80,6 +84,7 @@ impl<'a> HostPass<'a> {
             reader,
             next: Instant::now() + SETTLE,
             phase: Phase::Idle,
+            stop: watch::Sender::new(false),
             overlays: OverlayPass::new(running),
             lost: NetworksLost::default(),
             found: Vec::new(),
@@ -93,9 +98,25 @@ impl<'a> HostPass<'a> {
         self.lost.status()
     }
 
-    /// Continues under another configuration.
+    /// Ends the present pass, and waits until it changes nothing any more: others are about to
+    /// change the host, or the daemon ends. [`Self::reload`] goes on.
+    pub(in crate::daemon) async fn pause(&mut self) {
+        self.stop.send_replace(true);
+        match mem::take(&mut self.phase) {
+            Phase::Bringing(bringing) => drop(bringing.await),
+            Phase::Examining(_, examining) => drop(examining.await),
+            Phase::Idle
+            | Phase::Brought(_)
+            | Phase::Following(_)
+            | Phase::Examined(..)
+            | Phase::Mending(_) => {}
+        }
+    }
+
+    /// Continues, under another configuration if there is one.
     pub(in crate::daemon) fn reload(&mut self, running: &ActivePlane) {
         self.phase = Phase::Idle;
+        self.stop = watch::Sender::new(false);
         self.overlays = OverlayPass::new(running);
         self.lost.reload(running);
         self.request();
@@ -140,15 +161,19 @@ impl<'a> HostPass<'a> {
                     }
                 }
             },
-            Phase::Comparing(comparing) => {
-                let compared = match comparing.await {
-                    Ok(compared) => compared,
-                    // It was neither aborted nor does it panic, unless the process ends.
-                    Err(_) => return self.phase = Phase::Idle,
-                };
-                self.phase = Phase::Compared(Box::new(compared));
+            Phase::Bringing(bringing) => {
+                // It was neither aborted nor does it panic, unless the process ends.
+                let brought = bringing.await.ok().map(Box::new);
+                self.phase = brought.map_or(Phase::Idle, Phase::Brought);
             }
-            Phase::Compared(_) | Phase::Changing | Phase::Following(_) | Phase::Hooks(_) => {}
+            Phase::Examining(_, examining) => {
+                let found = examining.await;
+                if let (Phase::Examining(hooks, _), Ok(found)) = (mem::take(&mut self.phase), found)
+                {
+                    self.phase = Phase::Examined(hooks, found);
+                }
+            }
+            Phase::Brought(_) | Phase::Following(_) | Phase::Examined(..) | Phase::Mending(_) => {}
         }
     }
 
@@ -158,30 +183,20 @@ impl<'a> HostPass<'a> {
         match mem::take(&mut self.phase) {
             Phase::Idle => {
                 self.next = Instant::now() + PERIOD;
-                self.compare(running);
+                let (host, rounds) = (self.reader.clone(), self.overlays.rounds(running));
+                let bringing = overlays::bring(host, rounds, self.stop.subscribe());
+                self.phase = Phase::Bringing(tokio::spawn(bringing));
             }
-            Phase::Comparing(comparing) => self.phase = Phase::Comparing(comparing),
-            Phase::Compared(compared) => {
-                let (rounds, differs) = *compared;
-                self.overlays.put_rounds(rounds);
-                match differs {
-                    Ok(true) => self.phase = Phase::Changing,
-                    Ok(false) => self.finish(running),
-                    Err(error) => {
-                        tracing::warn!("cannot compare the host: {error}");
-                        self.next = self.next.min(Instant::now() + RETRY);
-                    }
+            Phase::Brought(brought) => match *brought {
+                Brought { rounds, result: Ok(()) } => self.finish(running, &rounds),
+                Brought { result: Err(error), .. } => {
+                    tracing::warn!("cannot compare the host: {error}");
+                    self.next = self.next.min(Instant::now() + RETRY);
                 }
-            }
-            Phase::Changing => match self.overlays.carry_out(self.host).await {
-                true => self.compare(running),
-                false => self.phase = Phase::Changing,
             },
             Phase::Following(mut moved) => {
                 let Some((index, overlay)) = moved.pop_front() else {
-                    let mut hooks = HooksPass::new(self.directories, self.host);
-                    hooks.common(running).await;
-                    self.phase = Phase::Hooks(hooks);
+                    self.examine(running);
                     return false;
                 };
                 self.phase = Phase::Following(moved);
@@ -191,48 +206,42 @@ impl<'a> HostPass<'a> {
                 }
                 return true;
             }
-            Phase::Hooks(mut hooks) => match hooks.networks(running).await {
+            Phase::Examined(mut hooks, found) => {
+                hooks.common(running, found).await;
+                self.phase = Phase::Mending(hooks);
+            }
+            Phase::Mending(mut hooks) => match hooks.networks(running).await {
                 true => self.publish(running, hooks),
-                false => self.phase = Phase::Hooks(hooks),
+                false => self.phase = Phase::Mending(hooks),
             },
+            waits @ (Phase::Bringing(_) | Phase::Examining(..)) => {
+                self.phase = waits;
+            }
         }
         false
     }
 
-    fn compare(&mut self, running: &ActivePlane) {
-        let (host, rounds) = (self.reader.clone(), self.overlays.take_rounds(running));
-        self.phase = Phase::Comparing(tokio::spawn(compare(host, rounds)));
-    }
-
-    fn finish(&mut self, running: &ActivePlane) {
-        let finished = self.overlays.finish(running);
+    fn finish(&mut self, running: &ActivePlane, rounds: &OverlayRounds) {
+        let finished = self.overlays.finish(running, rounds);
         self.lost.log_changes(&finished.changed);
         self.lost.log_minor(&finished.minor, running);
         self.found = finished.lost;
         self.phase = Phase::Following(finished.moved.into());
     }
 
+    fn examine(&mut self, running: &mut ActivePlane) {
+        let mut hooks = HooksPass::new(self.directories, self.host);
+        hooks.pins(running);
+        let (host, held) = (self.reader.clone(), HeldHooks::new(self.directories, running));
+        let stop = self.stop.subscribe();
+        let examining = tokio::spawn(async move { held.examine(&host, stop).await });
+        self.phase = Phase::Examining(hooks, examining);
+    }
+
     fn publish(&mut self, running: &mut ActivePlane, hooks: HooksPass<'_>) {
         let mut lost = mem::take(&mut self.found);
         lost.extend(hooks.finish(running));
-        self.lost.publish(self.directories, running, lost);
-    }
-}
-
-/// Reads the host, and compares it: with thousands of routes that is work for a thread of its own.
-async fn compare(host: Host, mut rounds: OverlayRounds) -> Compared {
-    let view = match host.view(rounds.need_proxy_delays()).await {
-        Ok(view) => view,
-        Err(error) => return (rounds, Err(error)),
-    };
-    let comparing = task::spawn_blocking(move || {
-        let differs = rounds.compare(&view);
-        (rounds, Ok(differs))
-    });
-    match comparing.await {
-        Ok(compared) => compared,
-        // It was not aborted, so it has panicked.
-        Err(error) => panic::resume_unwind(error.into_panic()),
+        self.lost.publish(&self.directories.run_dir, running, lost);
     }
 }
 

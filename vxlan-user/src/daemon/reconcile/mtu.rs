@@ -66,6 +66,7 @@ impl Reconciler<'_> {
             return Ok(());
         };
         *probed = mtu;
+        self.narrow_paths_due.request();
         let endpoint = plan::entry_endpoint(entry);
         if proved {
             self.path_mtus.remove(endpoint);
@@ -118,6 +119,7 @@ impl Reconciler<'_> {
             }
             entry.mtu = mtu;
             running.plane.set_peer(index as u32, entry)?;
+            self.narrow_paths_due.request();
             self.overlays_changed = true;
             tracing::info!(
                 peer = %peer.name,
@@ -140,7 +142,7 @@ impl Reconciler<'_> {
     /// Has the record follow which paths are narrower than link and route allow.
     pub(super) fn record_narrow_paths(&mut self, running: &mut ActivePlane) {
         // Until every path is resolved, the MTU that link and route allow is not known.
-        if self.full_pass {
+        if self.full_pass || !self.narrow_paths_due.take(Instant::now()) {
             return;
         }
         let paths = running.plan.peers.iter().zip(&self.route_mtus);

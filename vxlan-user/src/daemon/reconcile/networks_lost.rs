@@ -1,21 +1,41 @@
 //! Which networks' packets cannot pass, and why: in log, record and metrics, each change once.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use super::publisher::Publisher;
 use crate::{
-    daemon::{directories::Directories, running::ActivePlane},
+    daemon::running::ActivePlane,
     metrics::SharedNetworks,
+    state::{Record, RunDir},
 };
 
 /// Networks that get a line of log each when many change at a time.
 const LISTED: usize = 3;
 
+/// What is on record, and then in the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Publication {
+    /// Indices of overlay interfaces.
+    ifindexes: Vec<u32>,
+    /// Why packets of each network cannot pass.
+    lost: Vec<Option<String>>,
+}
+
 /// What was published last.
 #[derive(Debug, Default)]
 pub(super) struct NetworksLost {
     status: SharedNetworks,
-    /// Indices of overlay interfaces as they are on record on disk.
-    recorded: Vec<u32>,
+    /// What is published, or will be once the record is on disk.
+    published: Publication,
+    publisher: Publisher,
+    /// A record could not be stored, and so was not published.
+    failed: Arc<AtomicBool>,
     /// What was logged of networks whose packets pass.
     minor: HashMap<usize, String>,
 }
@@ -28,8 +48,7 @@ impl NetworksLost {
     /// Continues under another configuration.
     pub(super) fn reload(&mut self, running: &ActivePlane) {
         self.minor.clear();
-        self.recorded = ifindexes(running);
-        self.status.put(running.state.networks.iter().map(|at| at.lost.clone()).collect());
+        self.put(Publication::new(running), None);
     }
 
     /// Logs what was made good.
@@ -54,10 +73,10 @@ impl NetworksLost {
         self.minor = found.iter().cloned().collect();
     }
 
-    /// Publishes which networks' packets cannot pass; all others' can.
+    /// Begins to publish which networks' packets cannot pass; all others' can.
     pub(super) fn publish(
         &mut self,
-        directories: &Directories,
+        run_dir: &RunDir,
         running: &mut ActivePlane,
         found: Vec<(usize, String)>,
     ) {
@@ -89,18 +108,31 @@ impl NetworksLost {
         if back.len() > LISTED {
             tracing::info!("packets of {} networks in all can pass again", back.len());
         }
-        let ifindexes = ifindexes(running);
-        let changed = !lost.is_empty() || !back.is_empty() || self.recorded != ifindexes;
-        // In this order a status that the metrics report is in `vxlan show`, too.
-        if changed && let Err(error) = directories.run_dir.store(&running.state) {
-            tracing::warn!("{error}");
-            return;
+        let now = Publication::new(running);
+        if self.failed.swap(false, Ordering::Relaxed) || now != self.published {
+            self.put(now, Some(run_dir.record(running.state.clone())));
         }
-        self.recorded = ifindexes;
-        self.status.put(running.state.networks.iter().map(|at| at.lost.clone()).collect());
+    }
+
+    fn put(&mut self, now: Publication, record: Option<Record>) {
+        self.published = now.clone();
+        let (status, failed) = (self.status.clone(), Arc::clone(&self.failed));
+        self.publisher.publish_after(record, move |stored| match stored {
+            Ok(()) => status.put(now.lost),
+            Err(error) => {
+                tracing::warn!("{error}");
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
     }
 }
 
-fn ifindexes(running: &ActivePlane) -> Vec<u32> {
-    running.state.networks.iter().map(|network| network.ifindex).collect()
+impl Publication {
+    fn new(running: &ActivePlane) -> Self {
+        let networks = || running.state.networks.iter();
+        Self {
+            ifindexes: networks().map(|network| network.ifindex).collect(),
+            lost: networks().map(|network| network.lost.clone()).collect(),
+        }
+    }
 }

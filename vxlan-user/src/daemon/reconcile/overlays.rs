@@ -4,8 +4,9 @@
 //! What is to be done is found by [`OverlayRounds`]. An interface that was made anew has another
 //! index: the maps, the program on it and the record follow.
 
-use std::time::Instant;
+use std::{panic, time::Instant};
 
+use tokio::{sync::watch, task};
 use vxlan_common::{addr::Mac, table::NetworkEntry};
 
 use super::{restless::Restless, watched::Watched};
@@ -15,18 +16,17 @@ use crate::{
         redirect::take_redirected, running::ActivePlane,
     },
     dataplane::{AttachTarget, TcHooks},
-    host::{Host, HostEvent, Overlay, OverlayRounds},
+    host::{Host, HostError, HostEvent, Overlay, OverlayRounds},
     plan::OverlayFacts,
 };
 
-/// Networks that are changed in one turn of the loop: the kernel takes up to a millisecond to make
-/// a pair.
-const NETWORKS_IN_A_TURN: usize = 8;
+/// Networks that are changed before there is a look at whether to go on: the kernel takes up to a
+/// millisecond to make a pair.
+const NETWORKS_AT_A_TIME: usize = 8;
 
 /// The overlay interfaces of all networks, and what is being done to them.
 #[derive(Debug, Default)]
 pub(super) struct OverlayPass {
-    rounds: Option<OverlayRounds>,
     watched: Watched,
     restless: Restless,
 }
@@ -41,39 +41,22 @@ impl OverlayPass {
         self.watched.concerns(event)
     }
 
-    /// Returns what a comparison with the host begins with: what shall be, or how far the pass is.
-    pub(super) fn take_rounds(&mut self, running: &ActivePlane) -> OverlayRounds {
-        self.rounds.take().unwrap_or_else(|| {
-            let ActivePlane { preflight, state, plan, .. } = running;
-            let networks = preflight.config.networks.iter().zip(&state.networks);
-            let specs = networks.map(|(network, record)| {
-                overlay_spec((preflight, &state.secret), network, record, Some(record), &plan.peers)
-            });
-            let mut rounds = OverlayRounds::new(specs.collect());
-            rounds.hold(self.restless.held(Instant::now()));
-            rounds
-        })
-    }
-
-    /// Goes on from what was compared with the host.
-    pub(super) fn put_rounds(&mut self, rounds: OverlayRounds) {
-        self.rounds = Some(rounds);
-    }
-
-    /// Carries out some of it. Returns whether that was the last, so that the host must be read
-    /// again.
-    pub(super) async fn carry_out(&mut self, host: &Host) -> bool {
-        match &mut self.rounds {
-            Some(rounds) => rounds.carry_out(host, NETWORKS_IN_A_TURN).await,
-            None => true,
-        }
+    /// Returns what a pass begins with: what shall be.
+    pub(super) fn rounds(&mut self, running: &ActivePlane) -> OverlayRounds {
+        let ActivePlane { preflight, state, plan, .. } = running;
+        let networks = preflight.config.networks.iter().zip(&state.networks);
+        let specs = networks.map(|(network, record)| {
+            overlay_spec((preflight, &state.secret), network, record, Some(record), &plan.peers)
+        });
+        let mut rounds = OverlayRounds::new(specs.collect());
+        rounds.hold(self.restless.held(Instant::now()));
+        rounds
     }
 
     /// Ends the pass. Returns the networks whose interface has another index or MAC address than
     /// the maps have, and the networks that are not as they shall be, with the reason.
-    pub(super) fn finish(&mut self, running: &ActivePlane) -> Finished {
+    pub(super) fn finish(&mut self, running: &ActivePlane, rounds: &OverlayRounds) -> Finished {
         let mut finished = Finished::default();
-        let Some(rounds) = self.rounds.take() else { return finished };
         for (index, outcome) in rounds.outcomes().iter().enumerate() {
             let Some(record) = running.state.networks.get(index) else { continue };
             for change in &outcome.changed {
@@ -98,6 +81,50 @@ impl OverlayPass {
             }
         }
         finished
+    }
+}
+
+/// Overlay interfaces that were brought to what they shall be, as far as that is possible.
+pub(super) struct Brought {
+    pub(super) rounds: OverlayRounds,
+    /// The host cannot be read.
+    pub(super) result: Result<(), HostError>,
+}
+
+/// Reads the host, compares it, and changes what differs, until nothing does. With thousands of
+/// routes that is work beside the event loop. Ends early, between two changes, once it is to stop.
+pub(super) async fn bring(
+    host: Host,
+    mut rounds: OverlayRounds,
+    stop: watch::Receiver<bool>,
+) -> Brought {
+    loop {
+        // Lists are read to their end, as the kernel makes one at a time.
+        let view = match host.view(rounds.need_proxy_delays()).await {
+            Ok(view) => view,
+            Err(error) => return Brought { rounds, result: Err(error) },
+        };
+        let comparing = task::spawn_blocking(move || {
+            let differs = rounds.compare(&view);
+            (rounds, differs)
+        });
+        let differs;
+        (rounds, differs) = match comparing.await {
+            Ok(compared) => compared,
+            // It was not aborted, so it has panicked.
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        };
+        if !differs {
+            return Brought { rounds, result: Ok(()) };
+        }
+        loop {
+            if *stop.borrow() {
+                return Brought { rounds, result: Ok(()) };
+            }
+            if rounds.carry_out(&host, NETWORKS_AT_A_TIME).await {
+                break;
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         directories::Directories,
         paths::{
             kernel_view::KernelView,
-            path_mtu::{LIFETIME, MessageBudget, PathMtus},
+            path_mtu::{ComparisonDue, LIFETIME, MessageBudget, PathMtus},
             resolution,
             resolved::{PATHS_AT_A_TIME, ResolvedPeer},
         },
@@ -36,6 +36,7 @@ pub(in crate::daemon) struct Reconciler<'a> {
     directories: &'a Directories,
     paths: PathReader,
     pub(super) path_mtus: PathMtus,
+    pub(super) narrow_paths_due: ComparisonDue,
     pub(super) message_budget: MessageBudget,
     /// By peer: the MTU that link and route allow, whatever MTU the path beyond has.
     pub(super) route_mtus: Vec<u32>,
@@ -96,6 +97,7 @@ impl<'a> Reconciler<'a> {
             directories,
             paths,
             path_mtus,
+            narrow_paths_due: ComparisonDue::new(Instant::now()),
             message_budget: MessageBudget::new(Instant::now()),
             route_mtus: plan.peers.iter().map(|peer| peer.mtu).collect(),
             probed_mtus: vec![None; plan.peers.len()],
@@ -147,11 +149,8 @@ impl<'a> Reconciler<'a> {
 
     /// Marks some of the peers whose path may improve: no event tells that a next hop which failed
     /// would answer now.
-    pub(in crate::daemon) fn mark_improvable(&mut self, running: &ActivePlane) {
-        let ActivePlane { preflight, endpoints, plan, .. } = running;
-        self.dirty.mark_some(PATHS_AT_A_TIME, |peer| {
-            resolution::may_improve(&preflight.config, endpoints, &plan.peers, peer)
-        });
+    pub(in crate::daemon) fn mark_improvable(&mut self) {
+        self.dirty.mark_improvable(PATHS_AT_A_TIME);
     }
 
     /// Returns whether there are paths to read, or being read.
@@ -235,15 +234,20 @@ impl<'a> Reconciler<'a> {
         let usable = path.as_ref().ok();
         let mut new = plan::peer_entry(peer, &preflight.facts, usable, learned.as_ref(), old.slot);
         if let Some(route_mtu) = self.route_mtus.get_mut(index) {
-            *route_mtu = new.mtu;
+            if std::mem::replace(route_mtu, new.mtu) != new.mtu {
+                self.narrow_paths_due.request();
+            }
         }
         let probed = self.probed_mtus.get(index).copied().flatten().unwrap_or(u32::MAX);
         new.mtu = self.path_mtus.limit(plan::entry_endpoint(&new), new.mtu).min(probed);
+        let improvable = resolution::may_improve(peer, learned.as_ref(), &new);
+        self.dirty.set_improvable(index, improvable);
         if new == old {
             return Ok(());
         }
         running.plane.set_peer(index as u32, &new)?;
         running.plan.peers[index] = new;
+        self.narrow_paths_due.request();
         self.overlays_changed |= new.mtu != old.mtu;
         let mut permits =
             |change| self.peer_log.permits(change, peer.name.as_str(), Instant::now());
@@ -279,6 +283,7 @@ impl<'a> Reconciler<'a> {
     /// Writes to disk what was learned, before the daemon ends.
     pub(in crate::daemon) fn finish(&mut self, running: &mut ActivePlane) {
         self.peer_log.write_omitted();
+        self.narrow_paths_due.request();
         self.record_narrow_paths(running);
         self.record.finish(&self.directories.run_dir, &running.state);
     }

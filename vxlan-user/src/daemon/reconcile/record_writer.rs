@@ -31,16 +31,16 @@ impl RecordWriter {
         }
         if self.unsaved && self.writing.is_none() {
             self.unsaved = false;
-            self.writing = Some(run_dir.store_aside(state.clone()));
+            self.writing = Some(run_dir.record(state.clone()).store_aside());
         }
     }
 
     /// Writes what is not known to be on disk, and returns when it is there.
     pub(super) fn finish(&mut self, run_dir: &RunDir, state: &HostState) {
-        if !std::mem::take(&mut self.unsaved) && self.writing.take().is_none() {
-            return;
-        }
-        if let Err(error) = run_dir.store(state) {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        if (unsaved || run_dir.is_behind())
+            && let Err(error) = run_dir.store(state)
+        {
             tracing::warn!("{error}");
         }
     }

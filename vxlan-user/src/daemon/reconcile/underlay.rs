@@ -6,29 +6,24 @@
 //! Maps, counters and overlay interfaces are not touched. Paths and MTUs are
 //! [`super::reconciler`]'s.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr};
 
-use tokio::time::{Instant, sleep_until};
-
-use super::hooks;
-
+use super::{
+    hooks,
+    underlay_publication::UnderlayPublication,
+    underlay_reader::{Read, Receive, UnderlayReader, UnderlayView},
+};
 use crate::{
     daemon::{
         directories::Directories,
         preflight::{addresses, attach_modes},
         running::ActivePlane,
     },
-    dataplane::{HookFault, TcHook, detach_deliver_filter},
+    dataplane::{TcHook, detach_deliver_filter},
     host::{Host, HostError, HostEvent, IcmpListener, IcmpMessage, UnderlayLink},
     metrics::SharedUnderlay,
     plan::{self, UnderlayFacts},
 };
-
-/// How long the kernel may delay the event for the second change of a link within a second
-/// (net/core/link_watch.c). Carrier is polled for as long, once it was absent.
-const MAX_LINK_EVENT_DELAY: Duration = Duration::from_secs(2);
-/// How often carrier is polled.
-const CARRIER_POLL: Duration = Duration::from_millis(50);
 
 /// A part of the daemon that sends over the underlay interface.
 pub(in crate::daemon) trait UnderlayUser {
@@ -36,6 +31,16 @@ pub(in crate::daemon) trait UnderlayUser {
     fn reopen(&mut self, running: &ActivePlane) -> Result<(), HostError>;
     /// Starts anew: what probes have found from the old addresses is not true of the new ones.
     fn restart(&mut self, running: &ActivePlane);
+}
+
+/// What [`UnderlayReconciler::next`] has waited for.
+pub(in crate::daemon) enum News {
+    /// The message of a router that a packet was too big.
+    PacketTooBig(io::Result<IcmpMessage>),
+    /// The interface was read, as it was requested.
+    View(Box<UnderlayView>),
+    /// The interface has carrier again.
+    Carrier,
 }
 
 /// The underlay interface as the programs and sockets have it.
@@ -47,16 +52,16 @@ pub(in crate::daemon) struct UnderlayReconciler<'a> {
     sockets_on: u32,
     /// The addresses that probes name as their source.
     probed_from: Vec<IpAddr>,
-    status: SharedUnderlay,
-    /// When carrier is polled next, and until when.
-    carrier_poll: Option<(Instant, Instant)>,
+    publication: UnderlayPublication,
+    reader: UnderlayReader,
 }
 
 impl<'a> UnderlayReconciler<'a> {
-    /// Begins with the interface that a start has found.
+    /// Begins with the interface that a start has found. `reader` is a connection that nothing else
+    /// uses.
     pub(in crate::daemon) fn new(
         directories: &'a Directories,
-        host: &'a Host,
+        (host, reader): (&'a Host, Host),
         running: &ActivePlane,
         icmp: IcmpListener,
     ) -> Self {
@@ -67,17 +72,29 @@ impl<'a> UnderlayReconciler<'a> {
             icmp,
             sockets_on: facts.ifindex,
             probed_from: facts.addresses().collect(),
-            status: SharedUnderlay::new(running.state.underlay.clone()),
-            carrier_poll: None,
+            publication: UnderlayPublication::new(&running.state),
+            reader: UnderlayReader::new(reader),
         }
     }
 
     pub(in crate::daemon) fn status(&self) -> SharedUnderlay {
-        self.status.clone()
+        self.publication.status()
     }
 
-    pub(in crate::daemon) async fn next_icmp(&self) -> io::Result<IcmpMessage> {
-        self.icmp.next().await
+    /// Waits for news. Nothing is lost when the future is dropped before it is ready.
+    pub(in crate::daemon) async fn next(&mut self, running: &ActivePlane) -> News {
+        tokio::select! {
+            message = self.icmp.next() => News::PacketTooBig(message),
+            read = self.reader.next(self.directories, running) => match read {
+                Read::View(view) => News::View(Box::new(view)),
+                Read::Carrier => News::Carrier,
+            },
+        }
+    }
+
+    /// Has the interface read, which [`Self::reconcile`] then follows.
+    pub(in crate::daemon) fn request(&mut self) {
+        self.reader.request();
     }
 
     /// Continues under another configuration, with a new listener if the configuration names
@@ -88,37 +105,21 @@ impl<'a> UnderlayReconciler<'a> {
         }
         self.sockets_on = running.preflight.facts.ifindex;
         self.probed_from = running.preflight.facts.addresses().collect();
-        self.status.put(&running.state.underlay);
+        self.publication.reload(&running.state);
+        self.reader.reload();
     }
 
-    /// Waits until it is time to [poll carrier](Self::poll_carrier).
-    pub(in crate::daemon) async fn carrier_poll_due(&self) {
-        match self.carrier_poll {
-            Some((next, until)) if next < until => sleep_until(next).await,
-            _ => std::future::pending().await,
-        }
-    }
-
-    /// Polls carrier, and returns whether the interface has it.
-    pub(in crate::daemon) async fn poll_carrier(&mut self, running: &ActivePlane) -> bool {
-        let link = self.host.underlay_link(&running.preflight.underlay.name).await;
-        let has_carrier = link.is_ok_and(|link| link.carrier);
-        let until = self.carrier_poll.map(|(_, until)| until);
-        self.carrier_poll =
-            until.filter(|_| !has_carrier).map(|until| (Instant::now() + CARRIER_POLL, until));
-        has_carrier
-    }
-
-    /// Brings what is attached, open and published in line with the interface as it is now. Logs a
-    /// failure once, and tries again with the next call.
+    /// Brings what is attached, open and published in line with the interface as it was read. Logs a
+    /// failure once; the next request is another try.
     pub(in crate::daemon) async fn reconcile(
         &mut self,
+        UnderlayView { link, receive }: UnderlayView,
         running: &mut ActivePlane,
         user: &mut impl UnderlayUser,
     ) {
         let name = running.preflight.underlay.name.clone();
-        let lost = match self.host.underlay_link(&name).await {
-            Ok(link) => self.reconcile_device(link, running, user).await.err(),
+        let lost = match link {
+            Ok(link) => self.reconcile_device(link, receive, running, user).err(),
             Err(HostError::UnknownInterface { .. }) => {
                 self.detach(running).await;
                 Some(anyhow::anyhow!(
@@ -134,22 +135,24 @@ impl<'a> UnderlayReconciler<'a> {
         self.publish(running, lost.map(|reason| format!("underlay interface {name}: {reason:#}")));
     }
 
-    async fn reconcile_device(
+    fn reconcile_device(
         &mut self,
         link: UnderlayLink,
+        receive: Receive,
         running: &mut ActivePlane,
         user: &mut impl UnderlayUser,
     ) -> anyhow::Result<()> {
         let ifindex = link.ifindex;
-        let awaits_carrier = link.up && !link.carrier;
-        self.carrier_poll = awaits_carrier
-            .then(|| (Instant::now() + CARRIER_POLL, Instant::now() + MAX_LINK_EVENT_DELAY));
-        let fault = hooks::receive_fault(self.directories, self.host, running, ifindex).await?;
-        if matches!(fault, Some((_, HookFault::Detached))) {
-            // This device may allow more modes than the previous one, or fewer.
-            running.preflight.attach_modes =
-                attach_modes::for_host(&running.preflight.config, &link, &self.directories.pins)?;
-            self.attach(running, &link.name, ifindex).await?;
+        self.reader.poll_carrier(link.up && !link.carrier);
+        match receive {
+            Receive::Attached => {}
+            Receive::Detached { has_clsact } => {
+                // This device may allow more modes than the previous one, or fewer.
+                let (config, pins) = (&running.preflight.config, &self.directories.pins);
+                running.preflight.attach_modes = attach_modes::for_host(config, &link, pins)?;
+                self.attach(running, &link.name, ifindex, has_clsact)?;
+            }
+            Receive::Unknown(error) => return Err(error),
         }
         let (config, in_use) = (&running.preflight.config, running.state.underlay.in_use());
         let (v4, v6, missing) = addresses::choose_available(config, &link, &in_use);
@@ -173,13 +176,13 @@ impl<'a> UnderlayReconciler<'a> {
 
     /// Attaches the programs of the previous device to the device that is the underlay interface
     /// now.
-    async fn attach(
+    fn attach(
         &self,
         running: &mut ActivePlane,
         interface: &str,
         ifindex: u32,
+        had_clsact: bool,
     ) -> anyhow::Result<()> {
-        let had_clsact = self.host.has_clsact(ifindex).await?;
         hooks::attach_receive(self.directories, running, interface, ifindex)?;
         if let Some(tc) = &mut running.state.underlay.tc {
             tc.made_clsact = tc.hook == TcHook::Netlink && !had_clsact;
@@ -234,7 +237,7 @@ impl<'a> UnderlayReconciler<'a> {
     }
 
     /// Reports in log, record and metrics whether packets can pass, if that has changed.
-    fn publish(&self, running: &mut ActivePlane, lost: Option<String>) {
+    fn publish(&mut self, running: &mut ActivePlane, lost: Option<String>) {
         let before = running.state.underlay.lost.clone();
         match &lost {
             Some(reason) if before.as_ref() != Some(reason) => tracing::error!("{reason}"),
@@ -249,15 +252,8 @@ impl<'a> UnderlayReconciler<'a> {
     }
 
     /// Puts what is known of the interface and the hooks into record and metrics.
-    pub(in crate::daemon) fn publish_record(&self, running: &ActivePlane) {
-        if self.status.latest() == running.state.underlay {
-            return;
-        }
-        // In this order a status that the metrics report is in `vxlan show`, too.
-        if let Err(error) = self.directories.run_dir.store(&running.state) {
-            tracing::warn!("{error}");
-        }
-        self.status.put(&running.state.underlay);
+    pub(in crate::daemon) fn publish_record(&mut self, running: &ActivePlane) {
+        self.publication.publish(&self.directories.run_dir, &running.state);
     }
 }
 

@@ -6,8 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use sd_notify::NotifyState;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::{
+    task::{self, JoinHandle},
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use super::notify_socket::NotifySocket;
 use crate::{
@@ -28,6 +32,8 @@ pub(in crate::daemon) struct ServiceManager {
     watchdog: Option<Interval>,
     /// The status that was sent last.
     status: String,
+    /// The status that is being made, beside the event loop.
+    making: Option<JoinHandle<String>>,
     /// The manager could not take that traffic can pass; it waits for that.
     ready_is_due: bool,
     /// The latest notification did not reach the manager, which is logged once.
@@ -42,7 +48,8 @@ impl ServiceManager {
             None
         });
         let watchdog = sd_notify::watchdog_enabled().map(watchdog_interval);
-        Self { socket, watchdog, status: String::new(), ready_is_due: false, unreachable: false }
+        let (status, making) = (String::new(), None);
+        Self { socket, watchdog, status, making, ready_is_due: false, unreachable: false }
     }
 
     /// Notifies that traffic can pass.
@@ -51,7 +58,8 @@ impl ServiceManager {
         running: &ActivePlane,
         reports: &[Arc<Report>],
     ) {
-        let now = status(running, reports);
+        let now = Facts::new(running).status(reports);
+        self.making = None;
         self.ready_is_due = !self.notify(&[NotifyState::Ready, NotifyState::Status(&now)]);
         self.status = now;
     }
@@ -66,7 +74,8 @@ impl ServiceManager {
         }
     }
 
-    /// Sends the status, if it has changed.
+    /// Sends the status that was made since the last call, if it has changed, and has the next made.
+    /// To be called about once a second.
     pub(in crate::daemon) fn update_status(
         &mut self,
         running: &ActivePlane,
@@ -75,13 +84,19 @@ impl ServiceManager {
         if self.socket.is_none() {
             return;
         }
-        let reports = &reports.latest();
         if self.ready_is_due {
-            return self.notify_ready(running, reports);
+            return self.notify_ready(running, &reports.latest());
         }
-        let now = status(running, reports);
-        if now != self.status && self.notify(&[NotifyState::Status(&now)]) {
+        let made = self.making.take_if(|making| making.is_finished());
+        if let Some(Some(Ok(now))) = made.map(FutureExt::now_or_never)
+            && now != self.status
+            && self.notify(&[NotifyState::Status(&now)])
+        {
             self.status = now;
+        }
+        if self.making.is_none() {
+            let (facts, reports) = (Facts::new(running), reports.clone());
+            self.making = Some(task::spawn_blocking(move || facts.status(&reports.latest())));
         }
     }
 
@@ -126,17 +141,31 @@ fn watchdog_interval(within: Duration) -> Interval {
     notifications
 }
 
-fn status(running: &ActivePlane, reports: &[Arc<Report>]) -> String {
-    let underlay = match &running.state.underlay.lost {
-        Some(lost) => lost.clone(),
-        None => {
-            let mode = running.attachment.mode.label();
-            format!("{}, XDP {mode}", running.preflight.underlay.name)
-        }
-    };
-    let paths: Vec<bool> = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
-    let peers = peers_status(&paths, reports);
-    format!("{underlay}; {peers}; networks: {}", running.state.networks.len())
+/// What a status is made from, besides the reports.
+struct Facts {
+    underlay: String,
+    /// By peer: there is a path.
+    paths: Vec<bool>,
+    networks: usize,
+}
+
+impl Facts {
+    fn new(running: &ActivePlane) -> Self {
+        let underlay = match &running.state.underlay.lost {
+            Some(lost) => lost.clone(),
+            None => {
+                let mode = running.attachment.mode.label();
+                format!("{}, XDP {mode}", running.preflight.underlay.name)
+            }
+        };
+        let paths = running.plan.peers.iter().map(|peer| peer.ifindex != 0).collect();
+        Self { underlay, paths, networks: running.state.networks.len() }
+    }
+
+    fn status(&self, reports: &[Arc<Report>]) -> String {
+        let Self { underlay, paths, networks } = self;
+        format!("{underlay}; {}; networks: {networks}", peers_status(paths, reports))
+    }
 }
 
 /// Counts the peers that answer or carry data, and have a path. Without reports nothing is known of

@@ -19,17 +19,17 @@ use crate::{
 
 /// Makes room for new interfaces and routes: gives interfaces of the previous run other names, if
 /// another network is to have theirs or they are to have another one, and removes routes of a
-/// prefix that moves to another network. Returns the host as it then is, if nothing was in the way.
+/// prefix that moves to another network. `view` is the host; it is returned if nothing was in the
+/// way, so that the host is still like that.
 pub(in crate::daemon) async fn make_room(
     host: &Host,
     preflight: &Preflight,
-    proxy_delays: bool,
+    view: HostView,
     changes: &mut Changes,
 ) -> anyhow::Result<Option<HostView>> {
     let networks = &preflight.config.networks;
     let previous = || preflight.previous.iter().flat_map(|previous| &previous.networks);
     let made: Vec<_> = previous().map(|old| (old.vni, old.made())).collect();
-    let view = host.view(proxy_delays).await?;
     changes.before_overlays = view.save_overlays(&made);
     let by_name: HashMap<&str, u32> =
         networks.iter().map(|new| (new.interface.value.as_str(), new.vni.value.get())).collect();

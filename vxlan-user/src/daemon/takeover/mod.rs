@@ -33,7 +33,7 @@ use crate::{
         segmenter,
     },
     dataplane::{AttachedPrograms, Attachment, DataPlane, Generation, LoadOptions, TcHook},
-    host::Host,
+    host::{Host, HostError, HostView},
     plan::{Endpoints, Plan},
     state::HostState,
 };
@@ -88,9 +88,22 @@ pub(in crate::daemon) struct Prepared {
     endpoints: Endpoints,
     plan: Plan,
     plane: DataPlane,
+    /// The host, if it was read.
+    view: Option<HostView>,
 }
 
 impl Prepared {
+    /// Reads the host, so that it need not be read once everything else waits.
+    pub(in crate::daemon) async fn read_host(&mut self, host: &Host) -> Result<(), HostError> {
+        self.view = Some(host.view(need_proxy_delays(&self.preflight)).await?);
+        Ok(())
+    }
+
+    /// Has the host read again: it has changed since.
+    pub(in crate::daemon) fn forget_host(&mut self) {
+        self.view = None;
+    }
+
     /// Takes in what the daemon has learned and made since this was prepared.
     pub(in crate::daemon) fn refresh(&mut self, state: &HostState) -> anyhow::Result<()> {
         let same = {
@@ -128,7 +141,7 @@ pub(in crate::daemon) async fn prepare(
     let plane = load(options, interrupt).await?;
     tracing::debug!("start: programs loaded");
     plane.check_capacity(&plan)?;
-    Ok(Prepared { preflight, previous_generations, endpoints, plan, plane })
+    Ok(Prepared { preflight, previous_generations, endpoints, plan, plane, view: None })
 }
 
 fn plan(
@@ -147,6 +160,11 @@ fn plan(
     Ok((endpoints, plan))
 }
 
+/// Whether the host's delays of ARP replies must be known.
+fn need_proxy_delays(preflight: &Preflight) -> bool {
+    preflight.config.networks.iter().any(routes_beyond_link)
+}
+
 async fn change<P>(
     with: Takeover<'_>,
     prepared: Prepared,
@@ -154,7 +172,8 @@ async fn change<P>(
     changes: &mut Changes,
 ) -> anyhow::Result<(ActivePlane, P)> {
     let Takeover { directories, host, interrupt, running } = with;
-    let Prepared { preflight, previous_generations, endpoints, mut plan, mut plane } = prepared;
+    let Prepared { preflight, previous_generations, endpoints, mut plan, mut plane, view } =
+        prepared;
     interrupt.check()?;
     let mut state = record::planned(directories, &preflight, &endpoints, host).await?;
     // Recorded before anything is made, so that `down` finds everything even if this process is
@@ -167,13 +186,18 @@ async fn change<P>(
         None => directories.pins.lock()?.map(Arc::new),
     };
     interrupt.check()?;
-    let delays = preflight.config.networks.iter().any(routes_beyond_link);
-    let view = leftover::make_room(host, &preflight, delays, changes).await?;
+    tracing::debug!("start: recorded");
+    let view = match view {
+        Some(view) => view,
+        None => host.view(need_proxy_delays(&preflight)).await?,
+    };
+    tracing::debug!("start: host read");
+    let view = leftover::make_room(host, &preflight, view, changes).await?;
     let made = preflight.previous.iter().flat_map(|previous| &previous.networks);
     let made: Vec<_> = made.cloned().collect();
     let with = Making { host, interrupt: Some(interrupt), preflight: &preflight, made: &made };
     let (overlays, view) = make_overlays(with, view, &mut state, changes).await?;
-    tracing::debug!("start: recorded, interfaces and routes made");
+    tracing::debug!("start: interfaces and routes made");
     let paths = initial_paths::resolve(&preflight, &endpoints, host).await;
     tracing::debug!("start: paths resolved");
     interrupt.check()?;

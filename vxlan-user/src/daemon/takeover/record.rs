@@ -64,7 +64,7 @@ pub(in crate::daemon) async fn planned(
             .peers
             .iter()
             .enumerate()
-            .map(|(index, peer)| peer_record(peer, endpoints.of(index)))
+            .map(|(index, peer)| peer_record(peer, endpoints.of(index)).into())
             .collect(),
         networks: config
             .networks
@@ -87,7 +87,7 @@ pub(in crate::daemon) async fn planned(
                 lost: None,
             })
             .collect(),
-        members: members.collect(),
+        members: members.collect::<Vec<_>>().into(),
         narrow_paths: preflight
             .previous
             .iter()

@@ -42,6 +42,39 @@ impl MessageBudget {
     }
 }
 
+/// The longest time between two comparisons of all paths with the record, in which nothing has
+/// changed but the time.
+const COMPARISON: Duration = Duration::from_secs(60);
+
+/// When all paths are to be compared with the record: a look at every peer.
+#[derive(Debug)]
+pub(in crate::daemon) struct ComparisonDue {
+    /// The MTU of a path has changed since.
+    changed: bool,
+    next: Instant,
+}
+
+impl ComparisonDue {
+    /// The first comparison is due.
+    pub(in crate::daemon) fn new(now: Instant) -> Self {
+        Self { changed: true, next: now }
+    }
+
+    /// Has a comparison follow, as the MTU of a path has changed.
+    pub(in crate::daemon) fn request(&mut self) {
+        self.changed = true;
+    }
+
+    /// Returns whether a comparison is due, which the caller then makes.
+    pub(in crate::daemon) fn take(&mut self, now: Instant) -> bool {
+        let due = std::mem::take(&mut self.changed) || now >= self.next;
+        if due {
+            self.next = now + COMPARISON;
+        }
+        due
+    }
+}
+
 /// The latest report on a path, and until when it counts.
 #[derive(Debug)]
 struct ReportedMtu {

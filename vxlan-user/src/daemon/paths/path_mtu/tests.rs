@@ -161,6 +161,18 @@ fn altered(packet: &[u8], at: usize, to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn paths_are_compared_with_the_record_after_a_change_and_from_time_to_time() {
+    let start = Instant::now();
+    let mut due = ComparisonDue::new(start);
+    assert!(due.take(start));
+    assert!(!due.take(start + COMPARISON / 2));
+    due.request();
+    assert!(due.take(start + COMPARISON / 2));
+    assert!(!due.take(start + COMPARISON));
+    assert!(due.take(start + COMPARISON / 2 + COMPARISON));
+}
+
+#[test]
 fn a_router_is_believed_about_a_packet_of_this_host() {
     assert_eq!(read_v4(1400, &quoted_v4()), reports(ENDPOINT, 1400, 1400));
     assert_eq!(read_v6(1400, &quoted_v6()), reports(ENDPOINT6, 1400, 1400));

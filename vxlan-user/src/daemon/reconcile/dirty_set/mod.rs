@@ -27,7 +27,9 @@ pub(in crate::daemon) struct DirtySet {
     queue: VecDeque<usize>,
     /// By peer: it is in the queue.
     queued: Vec<bool>,
-    /// Where the next [`mark_some`](Self::mark_some) begins.
+    /// The peers whose path could be better.
+    improvable: BTreeSet<usize>,
+    /// Where the next [`mark_improvable`](Self::mark_improvable) begins.
     next: usize,
 }
 
@@ -134,6 +136,9 @@ impl DirtySet {
 
     /// Marks the peers that may be reached at an address of this prefix.
     pub(in crate::daemon) fn mark_prefix(&mut self, prefix: IpNet) {
+        if self.queue.len() == self.queued.len() {
+            return;
+        }
         let reachable = self.by_address.range(prefix.network()..=prefix.broadcast());
         let peers: Vec<usize> = reachable.flat_map(|(_, peers)| peers).copied().collect();
         peers.into_iter().for_each(|peer| self.mark(peer));
@@ -152,23 +157,24 @@ impl DirtySet {
         }
     }
 
-    /// Marks at most `max` of the peers that `matches` is true of; the next call begins behind
-    /// them.
-    pub(in crate::daemon) fn mark_some(&mut self, max: usize, matches: impl Fn(usize) -> bool) {
-        let peers = self.queued.len();
-        let mut marked = 0;
-        for step in 0..peers {
-            let peer = (self.next + step) % peers;
-            if !matches(peer) {
-                continue;
-            }
-            if marked == max {
-                self.next = peer;
-                return;
-            }
-            self.mark(peer);
-            marked += 1;
+    /// Sets whether the path to a peer could be better.
+    pub(in crate::daemon) fn set_improvable(&mut self, peer: usize, improvable: bool) {
+        if improvable {
+            self.improvable.insert(peer);
+        } else {
+            self.improvable.remove(&peer);
         }
+    }
+
+    /// Marks at most `max` of the peers whose path could be better; the next call begins behind
+    /// them.
+    pub(in crate::daemon) fn mark_improvable(&mut self, max: usize) {
+        let all = self.improvable.range(self.next..).chain(self.improvable.range(..self.next));
+        let peers: Vec<usize> = all.take(max).copied().collect();
+        if let Some(last) = peers.last() {
+            self.next = last + 1;
+        }
+        peers.into_iter().for_each(|peer| self.mark(peer));
     }
 
     pub(in crate::daemon) fn is_empty(&self) -> bool {

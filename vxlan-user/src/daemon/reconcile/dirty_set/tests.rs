@@ -144,11 +144,12 @@ fn each_peer_is_queued_once_and_has_a_turn() {
     dirty.mark(2);
     assert_eq!(dirty.take(9), [3, 2]);
     // Of the peers without a path, two at a time.
-    let without = |peer| peer != 1;
-    dirty.mark_some(2, without);
+    (0..4).for_each(|peer| dirty.set_improvable(peer, true));
+    dirty.set_improvable(1, false);
+    dirty.mark_improvable(2);
     assert_eq!(dirty.take(9), [0, 2]);
-    dirty.mark_some(2, without);
+    dirty.mark_improvable(2);
     assert_eq!(dirty.take(9), [3, 0]);
-    dirty.mark_some(9, without);
+    dirty.mark_improvable(9);
     assert_eq!(dirty.take(9), [2, 3, 0]);
 }
