@@ -1,9 +1,11 @@
 //! A running daemon follows what changes under it.
 
-use anyhow::{Context as _, Result, ensure};
-use vxlan_tests::traffic::ping_with;
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, process::Command};
 
-use crate::host::{CONFIG, Host, PATIENCE, changed, logged, wait_until};
+use anyhow::{Context as _, Result, ensure};
+use vxlan_tests::{cmd, traffic::ping_with};
+
+use crate::host::{CONFIG, Host, PATIENCE, changed, logged, own_routes, wait_until};
 
 /// Unlike a kernel vxlan device, which goes on sending what the underlay no longer takes.
 #[test]
@@ -109,4 +111,35 @@ fn the_underlays_carrier() -> Result<()> {
     host.pair.a.run("ip link set eth0 up")?;
     ensure!(host.daemon.wait_for_log("reachable via", PATIENCE), "{}", host.daemon.log());
     host.daemon.stop()
+}
+
+/// A FIFO that nobody reads stands where the next record is to be written: whoever opens it waits.
+#[test]
+fn whatever_changes_while_the_disk_hangs() -> Result<()> {
+    let (host, other) = Host::up(&CONFIG)?;
+    let next = host.daemon.run_dir().join("state.new");
+    cmd::run(Command::new("mkfifo").arg(&next))?;
+    // The interface that is made anew has another index, which belongs into the record.
+    host.ns().run("ip link del vxlan43")?;
+    wait_until("packets pass again", || Ok(host.assert_ping("after it was deleted").is_ok()))?;
+    let routes = own_routes(host.ns())?;
+    for _ in 0..3 {
+        host.ns().run("ip route flush proto 143")?;
+        wait_until("the routes are there again", || Ok(own_routes(host.ns())? == routes))?;
+    }
+    let json = |text: &str| -> Result<serde_json::Value> { Ok(serde_json::from_str(text)?) };
+    let recorded = || -> Result<Option<u64>> {
+        let record = json(&std::fs::read_to_string(host.daemon.run_dir().join("state.json"))?)?;
+        Ok(record["networks"][0]["ifindex"].as_u64())
+    };
+    let links = json(&host.ns().run("ip -j link show dev vxlan43")?)?;
+    let ifindex = links[0]["ifindex"].as_u64();
+    assert_ne!(recorded()?, ifindex, "nothing was waited for");
+    // What was being written goes nowhere, and the next record is a file.
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&next)?;
+    std::fs::remove_file(&next)?;
+    wait_until("the interface is on record", || Ok(recorded()? == ifindex))?;
+    drop(reader);
+    host.daemon.stop()?;
+    other.stop()
 }

@@ -8,7 +8,10 @@ use super::{
     running::ActivePlane,
     serve::program_log::ProgramLog,
 };
-use crate::dataplane::{LoadOptions, Reader};
+use crate::{
+    dataplane::{LoadOptions, Reader},
+    metrics::RttHistogram,
+};
 
 /// Maps and sockets, all open.
 pub(super) struct Parts {
@@ -20,14 +23,16 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Opens what the parts need of a generation that is filled and pinned.
+    /// Opens what the parts need of a generation that is filled and pinned. Round-trip times that
+    /// there are go on.
     pub(super) fn open(
         directories: &Directories,
         running: &mut ActivePlane,
         options: LoadOptions,
+        round_trips: Option<RttHistogram>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            probing: ProbingParts::open(directories, running)?,
+            probing: ProbingParts::open(directories, running, round_trips)?,
             ageing: ageing::open(&directories.pins, running.generation())?,
             reader: directories.reader(&running.state)?,
             program_log: ProgramLog::open(running, options)?,

@@ -92,7 +92,9 @@ impl Reload<'_, '_> {
         }
         let (interrupt, options) = (self.interrupt, self.options);
         let with = Takeover { directories, host, interrupt, running: Some(self.running) };
-        let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
+        let round_trips = self.probing.round_trips();
+        let open_parts =
+            |next: &mut ActivePlane| Parts::open(directories, next, options, Some(round_trips));
         let (next, parts) = match take_over(with, prepared, open_parts).await {
             Ok(taken) => taken,
             Err(error) => {

@@ -213,7 +213,9 @@ pub async fn run(
                 reconciler.mark_improvable();
             }
             // Some at a time, so that the other branches have their turn.
-            paths = reconciler.next_paths(&running), if reconciler.has_work() => {
+            paths = reconciler.next_paths(&running),
+                if reconciler.has_work() && !underlay.is_reading() =>
+            {
                 turns.begin("paths to peers");
                 let peers = reconciler.apply_paths(&mut running, paths)?;
                 probing.set_paths(&peers, &running, &reconciler);
@@ -260,7 +262,7 @@ async fn start(
     let icmp = IcmpListener::open(&preflight.underlay.name)?;
     let prepared = prepare(directories, preflight, options, Some(interrupt)).await?;
     let with = Takeover { directories, host, interrupt, running: None };
-    let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options);
+    let open_parts = |next: &mut ActivePlane| Parts::open(directories, next, options, None);
     let (running, parts) = take_over(with, prepared, open_parts).await?;
     Ok(Start { running, parts, listener, address, icmp })
 }

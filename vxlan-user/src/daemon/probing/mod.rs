@@ -117,7 +117,7 @@ impl Probing {
         running: &mut ActivePlane,
         reconciler: &mut Reconciler<'_>,
     ) {
-        let ProbingParts { ring, reader, sender, round_trips: _ } = parts;
+        let ProbingParts { ring, reader, sender, round_trips } = parts;
         let peer_counters = PeerCounters::new(reader, running);
         let names: Vec<String> = before.peers.iter().map(|peer| peer.name.value.clone()).collect();
         // The indices in these probes are those of the previous configuration: the probes are
@@ -134,9 +134,10 @@ impl Probing {
         self.probers = peer_probers(running, previous, now());
         let peers = running.preflight.config.peers.iter();
         self.states.set_peers(&names, peers.map(|peer| peer.name.value.as_str()));
-        self.round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
+        round_trips.set_peers(&names, &keyed(running).collect::<Vec<_>>());
         (self.ring, self.peer_counters, self.sender, self.more_in_ring) =
             (ring, peer_counters, sender, false);
+        self.round_trips = round_trips;
         self.begin_anew(running);
         self.settle_endpoints(0..self.probers.len(), running, reconciler);
     }

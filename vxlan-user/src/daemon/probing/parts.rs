@@ -20,16 +20,22 @@ pub(in crate::daemon) struct ProbingParts {
 }
 
 impl ProbingParts {
+    /// Goes on with these `round_trips`, if there are any.
     pub(in crate::daemon) fn open(
         directories: &Directories,
         running: &mut ActivePlane,
+        round_trips: Option<RttHistogram>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             ring: probe_ring(running)?,
             reader: directories.reader(&running.state)?,
             sender: RawSender::open(&running.preflight.underlay.name)?,
-            round_trips: RttHistogram::new(keyed(running))
-                .context("cannot keep round-trip times")?,
+            round_trips: match round_trips {
+                Some(round_trips) => round_trips,
+                None => {
+                    RttHistogram::new(keyed(running)).context("cannot keep round-trip times")?
+                }
+            },
         })
     }
 }

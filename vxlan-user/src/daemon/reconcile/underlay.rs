@@ -109,6 +109,11 @@ impl<'a> UnderlayReconciler<'a> {
         self.reader.reload();
     }
 
+    /// Returns whether the interface is being read, so that what follows from it has to wait.
+    pub(in crate::daemon) fn is_reading(&self) -> bool {
+        self.reader.is_reading()
+    }
+
     /// Brings what is attached, open and published in line with the interface as it was read. Logs a
     /// failure once; the next request is another try.
     pub(in crate::daemon) async fn reconcile(

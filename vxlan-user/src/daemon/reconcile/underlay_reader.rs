@@ -71,6 +71,11 @@ impl UnderlayReader {
         self.wanted = true;
     }
 
+    /// Returns whether what is known of the interface may be out of date.
+    pub(super) fn is_reading(&self) -> bool {
+        self.wanted || self.reading.is_some()
+    }
+
     /// Has the interface read that another configuration names.
     pub(super) fn reload(&mut self) {
         self.wanted = true;
