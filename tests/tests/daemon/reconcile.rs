@@ -138,6 +138,8 @@ fn whatever_changes_while_the_disk_hangs() -> Result<()> {
     // What was being written goes nowhere, and the next record is a file.
     let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&next)?;
     std::fs::remove_file(&next)?;
+    logged(&host.daemon, "name another run directory")?;
+    host.ns().run("ip route flush proto 143")?;
     wait_until("the interface is on record", || Ok(recorded()? == ifindex))?;
     drop(reader);
     host.daemon.stop()?;
