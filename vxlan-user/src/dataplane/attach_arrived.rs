@@ -35,7 +35,7 @@ impl DataPlane {
             let fd = program.fd().map_err(program_error(names::ARRIVED))?.as_fd();
             if link.replace(fd).map_err(failed)? {
                 let link = super::syscall::pinned(&path).map_err(failed)?;
-                self.links.insert(path, link);
+                self.links.insert(path, link.into());
                 return Ok(false);
             }
         }
@@ -48,7 +48,7 @@ impl DataPlane {
         let link = program.take_link(id).map_err(program_error(names::ARRIVED))?;
         let link: FdLink = link.try_into().map_err(|error| DataPlaneError::pin(&path, error))?;
         let link = link::pin(link, &path, pinned.as_ref())?;
-        self.links.insert(path, link);
+        self.links.insert(path, link.into());
         Ok(true)
     }
 
