@@ -70,8 +70,8 @@ impl DataPlane {
         self.held_hook(pins.arrived_link(vni), names::ARRIVED, ifindex, None)
     }
 
-    /// Returns the link of `segmented`, where it is attached by a link. [`HeldHook::on`] tells which
-    /// interface it shall be on.
+    /// Returns the link of `segmented`, where it is attached by a link. [`HeldHook::on`] tells
+    /// which interface it shall be on.
     pub fn segmented_hook(&self, pins: &Pins) -> HeldHook {
         self.held_hook(pins.segmented_link(), names::SEGMENTED, 0, Some(TcxHook::Ingress))
     }

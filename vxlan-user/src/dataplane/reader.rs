@@ -36,10 +36,8 @@ use super::{
     syscall,
     totals::Totals,
 };
-use crate::{
-    plan::{Names, SlotOwner, entry_endpoint},
-    shared::Shared,
-};
+use crate::plan::{Names, SlotOwner, entry_endpoint};
+use crate::shared::Shared;
 
 /// Open handles of the maps that the programs write, and of the peers' entries.
 pub struct Reader {

@@ -1,5 +1,5 @@
-//! Publishes what is on record, beside the event loop: a disk may be slow, or hang. The record comes
-//! first: a status that the metrics report is in `vxlan show`, too.
+//! Publishes what is on record, beside the event loop: a disk may be slow, or hang. The record
+//! comes first: a status that the metrics report is in `vxlan show`, too.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use crate::state::Record;
 pub(super) struct Publisher(Option<JoinHandle<()>>);
 
 impl Publisher {
-    /// Stores a record, if there is one, and then calls `publish`; both after everything that was to
-    /// be published before.
+    /// Stores a record, if there is one, and then calls `publish`; both after everything that was
+    /// to be published before.
     pub(super) fn publish_after(
         &mut self,
         record: Option<Record>,

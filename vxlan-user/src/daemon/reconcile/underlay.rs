@@ -114,8 +114,8 @@ impl<'a> UnderlayReconciler<'a> {
         self.reader.is_reading()
     }
 
-    /// Brings what is attached, open and published in line with the interface as it was read. Logs a
-    /// failure once; the next request is another try.
+    /// Brings what is attached, open and published in line with the interface as it was read. Logs
+    /// a failure once; the next request is another try.
     pub(in crate::daemon) async fn reconcile(
         &mut self,
         UnderlayView { link, receive }: UnderlayView,

@@ -74,8 +74,8 @@ impl ServiceManager {
         }
     }
 
-    /// Sends the status that was made since the last call, if it has changed, and has the next made.
-    /// To be called about once a second.
+    /// Sends the status that was made since the last call, if it has changed, and has the next
+    /// made. To be called about once a second.
     pub(in crate::daemon) fn update_status(
         &mut self,
         running: &ActivePlane,
