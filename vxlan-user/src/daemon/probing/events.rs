@@ -12,7 +12,7 @@ use crate::{
 
 /// The shortest time from one poll of due peers to the next, and from one look into the ring to the
 /// next.
-const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MIN_PAUSE: Duration = Duration::from_millis(20);
 /// How long one turn goes on with probes that arrive, or with peers that are due.
 const MAX_TURN: Duration = Duration::from_millis(3);
 

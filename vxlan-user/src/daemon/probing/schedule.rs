@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 /// Times are rounded up to a multiple of this, in ns.
-const TICK: u64 = 5_000_000;
+const TICK: u64 = 10_000_000;
 
 /// When each peer is due.
 #[derive(Debug, Default)]
