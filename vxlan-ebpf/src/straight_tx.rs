@@ -57,7 +57,7 @@ impl StraightTx {
     #[inline(always)]
     pub(crate) fn result(self) -> Result<Option<i32>, Failed<TxDrop>> {
         if self.0 & Self::FAILED == 0 {
-            return Ok((self.0 != Self::OTHER.0).then_some(TC_ACT_REDIRECT as i32));
+            return Ok((self.0 != Self::OTHER.0).then_some(TC_ACT_REDIRECT));
         }
         let not_redirected = self.0 & Self::NOT_REDIRECTED != 0;
         Err(Failed {

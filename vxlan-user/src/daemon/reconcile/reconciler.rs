@@ -233,10 +233,10 @@ impl<'a> Reconciler<'a> {
         let old = running.plan.peers[index];
         let usable = path.as_ref().ok();
         let mut new = plan::peer_entry(peer, &preflight.facts, usable, learned.as_ref(), old.slot);
-        if let Some(route_mtu) = self.route_mtus.get_mut(index) {
-            if std::mem::replace(route_mtu, new.mtu) != new.mtu {
-                self.narrow_paths_due.request();
-            }
+        if let Some(route_mtu) = self.route_mtus.get_mut(index)
+            && std::mem::replace(route_mtu, new.mtu) != new.mtu
+        {
+            self.narrow_paths_due.request();
         }
         let probed = self.probed_mtus.get(index).copied().flatten().unwrap_or(u32::MAX);
         new.mtu = self.path_mtus.limit(plan::entry_endpoint(&new), new.mtu).min(probed);
