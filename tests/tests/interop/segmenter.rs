@@ -155,15 +155,18 @@ fn packets_that_were_merged_below_are_cut_up_again() -> Result<()> {
             ["vxlan_packets_total", "vxlan_drops_total"].map(|name| total(&metrics, name, "rx"));
         Ok(received + dropped)
     };
-    let wire = || Ok(link_stats(&pair.a, "eth0")?.rx_packets);
-    let (before, wire_before) = (quiet(counted)?, quiet(wire)?);
-    let others_before = arp.packets()? + others.packets()?;
+    // All at one moment: an echo or a solicitation may come between two readings.
+    let moment = || -> Result<(u64, u64, u64)> {
+        let wire = link_stats(&pair.a, "eth0")?.rx_packets;
+        Ok((counted()?, wire, arp.packets()? + others.packets()?))
+    };
+    let before = quiet(moment)?;
     let merged_before = merged.packets()?;
     let transfer = tcp_transfer(&pair.b, &pair.a, NEAR.into(), BYTES)?;
     ensure!(transfer.intact() && transfer.bytes == BYTES, "{transfer:?}");
-    let counted = quiet(counted)? - before;
-    let others = arp.packets()? + others.packets()? - others_before;
-    let tunnelled = quiet(wire)? - wire_before - others;
+    let now = quiet(moment)?;
+    let (counted, others) = (now.0 - before.0, now.2 - before.2);
+    let tunnelled = now.1 - before.1 - others;
     ensure!(counted == tunnelled, "{tunnelled} on the wire, {counted} counted");
     let merged = merged.packets()? - merged_before;
     ensure!(merged < tunnelled / 2, "{merged} of {tunnelled}: nothing was merged");
