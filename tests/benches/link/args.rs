@@ -33,7 +33,6 @@ const NOT_QUICK: &[&str] = &[
     "transmit/socket-gso/64B",
     "transmit/socket-gso/512B",
     "program/decap/64B/1024-flows",
-    "program/deliver/64B/1024-flows",
     "program/decap_tc/64B/1024-flows",
     "program/encap/64B/1024-flows",
     "tcp/wire/4-flows",
