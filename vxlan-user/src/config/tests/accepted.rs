@@ -109,6 +109,26 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
+fn many_peers_are_probed_more_rarely_by_default() {
+    let seconds = |peers: u32, probe: &str| {
+        let node = "[node]\nname = \"a\"\n[underlay]\ninterface = \"eth0\"\n";
+        let network = "[[network]]\nvni = 1\ninterface = \"v\"\naddresses = [\"192.168.1.1/24\"]\n";
+        let (mut named, mut members) = (String::new(), String::new());
+        for peer in 0..peers {
+            let endpoint = format!("endpoint = \"[2001:db8::1:{peer:x}]:4789\"");
+            named += &format!("[[peer]]\nname = \"p{peer}\"\n{endpoint}\n");
+            let [_, _, high, low] = peer.to_be_bytes();
+            let prefix = format!("allowed_ips = [\"10.{high}.{low}.0/24\"]");
+            members += &format!("[[network.member]]\npeer = \"p{peer}\"\n{prefix}\n");
+        }
+        let text = format!("{node}{probe}{named}{network}{members}");
+        read(&text).unwrap().probe.interval.as_secs()
+    };
+    assert_eq!([1, 5_999, 6_000, 10_000].map(|peers| seconds(peers, "")), [5, 5, 6, 10]);
+    assert_eq!(seconds(6_000, "[probe]\ninterval = 2\n"), 2);
+}
+
+#[test]
 fn probes_and_peers_that_need_them() {
     let config = read(LEARNING).unwrap();
     let seconds = Duration::from_secs;
