@@ -64,12 +64,7 @@ impl DataPlane {
                 self.links.remove(&pins.xdp_link());
                 let program = self.classifier(names::DECAP_TC)?;
                 let program_id = program_id(program.info(), names::DECAP_TC)?;
-                Ok(Attachment {
-                    mode: AttachMode::Off,
-                    program_id,
-                    refused,
-                    no_redirect: Vec::new(),
-                })
+                Ok(Attachment::new(AttachMode::Off, program_id, refused))
             }
         }
     }
@@ -109,8 +104,7 @@ impl DataPlane {
                 Ok(id) => {
                     let link = pin_xdp(program, id, &path, pinned.as_ref())?;
                     self.links.insert(path, link.into());
-                    let no_redirect = Vec::new();
-                    return Ok(Ok(Attachment { mode, program_id, refused, no_redirect }));
+                    return Ok(Ok(Attachment::new(mode, program_id, refused)));
                 }
                 Err(error) => {
                     let reason = explain_xdp(&error, mode, on.interface, modes);

@@ -56,6 +56,11 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Describes receive that redirects nowhere yet.
+    pub const fn new(mode: AttachMode, program_id: u32, refused: Vec<Refusal>) -> Self {
+        Self { mode, program_id, refused, no_redirect: Vec::new() }
+    }
+
     /// Tells in one line why the mode is not a better one. Empty: the mode is the best, or the one
     /// that the configuration demands.
     pub fn reason(&self) -> String {

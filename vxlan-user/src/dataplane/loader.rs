@@ -191,8 +191,7 @@ impl DataPlane {
 
     /// Returns how many entries a map can hold; 0: no such map.
     pub fn map_capacity(&self, name: &str) -> u64 {
-        let info = self.bpf.map(name).and_then(|map| tables::describe(name, map).ok().flatten());
-        info.map_or(0, |info| u64::from(info.max_entries()))
+        self.bpf.map(name).map_or(0, |map| tables::capacity(map).into())
     }
 
     /// Returns the XDP program.

@@ -212,7 +212,7 @@ fn info(map: &Map) -> Result<Option<MapInfo>, MapError> {
 }
 
 /// Returns how many entries the map can hold; 0 where the kernel does not report it.
-fn capacity(map: &Map) -> u32 {
+pub(super) fn capacity(map: &Map) -> u32 {
     info(map).ok().flatten().map_or(0, |info| info.max_entries())
 }
 

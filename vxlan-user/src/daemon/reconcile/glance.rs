@@ -31,10 +31,7 @@ impl Glance {
         let all = running.plan.networks.len();
         let some = (0..all).cycle().skip(turn * GLANCE % all.max(1)).take(GLANCE.min(all));
         let networks = some.flat_map(|at| held_hooks::of_network(directories, running, at));
-        let receive = match running.state.underlay.xdp {
-            Some(_) => held_hooks::receive(directories, running),
-            None => Vec::new(),
-        };
+        let receive = held_hooks::attached_receive(directories, running);
         let hooks = receive.into_iter().map(|(_, hook)| hook).chain(networks);
         Self { wrong, hooks: hooks.collect() }
     }

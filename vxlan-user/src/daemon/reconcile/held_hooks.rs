@@ -68,14 +68,10 @@ impl HeldHooks {
             TcHook::Tcx => Hook::Link(running.plane.segmented_hook(&directories.pins)),
             TcHook::Netlink => Hook::Filter { ifindex: 0, ingress: true },
         };
-        let receive = match running.state.underlay.xdp {
-            Some(_) => receive(directories, running),
-            None => Vec::new(),
-        };
         Self {
             underlay: running.preflight.underlay.name.clone(),
             ifindex: running.preflight.facts.ifindex,
-            receive,
+            receive: attached_receive(directories, running),
             networks: (0..running.plan.networks.len())
                 .flat_map(|at| of_network(directories, running, at).map(move |hook| (at, hook)))
                 .collect(),
@@ -133,6 +129,17 @@ pub(super) fn receive(
         TcHook::Netlink => Hook::Filter { ifindex, ingress: true },
     };
     decap.map(|decap| ("decap", decap)).into_iter().chain([("deliver", deliver)]).collect()
+}
+
+/// Returns the places of receive; none while there is no underlay interface.
+pub(super) fn attached_receive(
+    directories: &Directories,
+    running: &ActivePlane,
+) -> Vec<(&'static str, Hook)> {
+    match running.state.underlay.xdp {
+        Some(_) => receive(directories, running),
+        None => Vec::new(),
+    }
 }
 
 /// Returns the place of `encap` of a network. `None`: it has none.

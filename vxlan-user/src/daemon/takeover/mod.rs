@@ -231,13 +231,7 @@ async fn change<P>(
     let leftovers = leftover_networks.len();
     // Attached as before, until the program is replaced.
     let before = state.underlay.xdp.clone();
-    let none = Attachment {
-        mode: AttachMode::Off,
-        program_id: 0,
-        refused: Vec::new(),
-        no_redirect: Vec::new(),
-    };
-    let attachment = before.unwrap_or(none);
+    let attachment = before.unwrap_or(Attachment::new(AttachMode::Off, 0, Vec::new()));
     let mut next = ActivePlane { preflight, plane, attachment, state, plan, endpoints, pins_lock };
     let parts = open_parts(&mut next)?;
     changes.generation = next.state.generations.last().cloned();
