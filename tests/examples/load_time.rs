@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use vxlan_tests::{
     Config, Netns, Run, Wire,
-    daemon::{Daemon, start_steps},
+    daemon::{Daemon, usage::start_steps},
     link,
 };
 

@@ -24,7 +24,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use vxlan_tests::{Config, Netns, Run, Wire, daemon::Daemon, link, metrics::Metrics};
+use vxlan_tests::{
+    Config, Netns, Run, Wire,
+    daemon::{Daemon, usage::long_turns},
+    link,
+    metrics::Metrics,
+};
 
 use self::peers::{HUB, Peers, address, key};
 
@@ -108,16 +113,13 @@ fn turns(daemon: &Daemon) -> Result<()> {
     let longest = page(daemon)?.get("vxlan_event_loop_longest_turn_seconds", &[]);
     println!("{:24} {:7.1} ms", "longest turn", longest * 1e3);
     let log = daemon.log();
-    let mut long: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-    for line in log.lines() {
-        let turn = line.split_once("the event loop took ").map(|(_, turn)| turn);
-        let Some((took, rest)) = turn.and_then(|turn| turn.split_once(" ms, ")) else { continue };
-        let Some((used, what)) = rest.split_once(" ms of a CPU, for: ") else { continue };
-        long.entry(what).or_default().push((took.parse()?, used.parse()?));
+    let mut long: BTreeMap<&str, Vec<[u64; 2]>> = BTreeMap::new();
+    for (what, turn) in long_turns(&log) {
+        long.entry(what).or_default().push(turn);
     }
     for (what, took) in long {
-        let longest = took.iter().map(|(took, _)| took).max().unwrap_or(&0);
-        let used = took.iter().map(|(_, used)| used).max().unwrap_or(&0);
+        let longest = took.iter().map(|[took, _]| took).max().unwrap_or(&0);
+        let used = took.iter().map(|[_, used]| used).max().unwrap_or(&0);
         print!("    over 10 ms: {} of at most {longest} ms, ", took.len());
         println!("and {used} ms of a CPU, for {what}");
     }

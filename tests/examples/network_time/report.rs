@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use vxlan_tests::daemon::{Daemon, start_steps};
+use vxlan_tests::daemon::{
+    Daemon,
+    usage::{long_turns, start_steps},
+};
 
 /// What the daemon itself says of its turns since `from`: for each event the longest.
 pub(crate) fn print_turns(log: &str, from: usize) {
     let mut longest: Vec<(&str, [u64; 2])> = Vec::new();
-    for line in log.get(from..).unwrap_or_default().lines() {
-        let Some((_, turn)) = line.split_once("the event loop took ") else { continue };
-        let Some((took, rest)) = turn.split_once(" ms, ") else { continue };
-        let Some((used, event)) = rest.split_once(" ms of a CPU, for: ") else { continue };
-        let turn = [took, used].map(|number| number.parse().unwrap_or(0));
+    for (event, turn) in long_turns(log.get(from..).unwrap_or_default()) {
         match longest.iter_mut().find(|(known, _)| *known == event) {
             Some((_, [took, used])) => {
                 [*took, *used] = [turn[0].max(*took), turn[1].max(*used)];

@@ -3,7 +3,7 @@
 
 mod find;
 mod log;
-mod usage;
+pub mod usage;
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-pub use self::{find::binary, usage::start_steps};
+pub use self::find::binary;
 use self::{find::metrics_address, log::Log};
 use crate::{cmd, metrics::Metrics, netns::Ns, run::Run};
 

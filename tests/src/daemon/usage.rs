@@ -1,5 +1,5 @@
-//! What a daemon tells of its work without being asked for anything: its CPU time in /proc, and the
-//! steps of a start in its log.
+//! What a daemon tells of its work without being asked for anything: its CPU time in /proc, and in
+//! its log the steps of a start and long turns of the event loop.
 
 use std::{fs, time::Duration};
 
@@ -33,4 +33,15 @@ pub fn start_steps(log: &str) -> Vec<(&str, f64)> {
     let steps: Vec<(&str, f64)> = log.lines().filter_map(step).collect();
     let pairs = steps.iter().zip(steps.iter().skip(1));
     pairs.map(|((_, before), (step, at))| (*step, at - before)).collect()
+}
+
+/// The turns of the event loop that a log at level debug tells of: what each was for, and its
+/// milliseconds, by the clock and of a CPU.
+pub fn long_turns(log: &str) -> impl Iterator<Item = (&str, [u64; 2])> {
+    log.lines().filter_map(|line| {
+        let (_, turn) = line.split_once("the event loop took ")?;
+        let (took, rest) = turn.split_once(" ms, ")?;
+        let (used, event) = rest.split_once(" ms of a CPU, for: ")?;
+        Some((event, [took.parse().ok()?, used.parse().ok()?]))
+    })
 }
